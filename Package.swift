@@ -1,0 +1,140 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Swift 6 everywhere; a warning is an error in every target of ours.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+/// For the target that reads hostile bytes: every unsafe use is spelled out.
+let hardened: [SwiftSetting] =
+  strict + [
+    .strictMemorySafety(),
+    .enableExperimentalFeature("Lifetimes"),
+  ]
+
+let package = Package(
+  name: "sdkit",
+  products: [
+    .library(name: "ModelFormats", targets: ["ModelFormats"]),
+    .library(name: "ModelGraph", targets: ["ModelGraph"]),
+    .executable(name: "sdinspect", targets: ["sdinspect"]),
+    .executable(name: "sdgen", targets: ["sdgen"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+  ],
+  targets: [
+    // C libraries of the system: a module map and a shim header each.
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .systemLibrary(
+      name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
+    .systemLibrary(name: "CSPNG", pkgConfig: "spng", providers: [.apt(["libspng-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+
+    // Our own C: kernels that oneDNN lacks, casts, and the thread pool they share with it.
+    .target(
+      name: "CKernels",
+      cSettings: [
+        .treatAllWarnings(as: .error),
+        .unsafeFlags(["-O3"], .when(configuration: .debug)),
+        .unsafeFlags(["-O3", "-fno-math-errno"], .when(configuration: .release)),
+      ],
+      linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]),
+    // Messages generated from Sources/COnnx/onnx.proto by `make generate`.
+    .target(name: "COnnx", dependencies: ["CProtobufC"]),
+
+    .target(name: "OrderedJSON", swiftSettings: hardened),
+    .target(
+      name: "ModelFormats", dependencies: ["CZlib", "OrderedJSON"], swiftSettings: hardened),
+    .target(name: "ModelGraph", dependencies: ["OrderedJSON"], swiftSettings: strict),
+    .target(
+      name: "Checkpoint",
+      dependencies: [
+        "OrderedJSON", "ModelFormats", "ModelGraph", "CKernels", "CXXHash",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "ONNXExport",
+      dependencies: ["OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "COnnx"],
+      swiftSettings: strict),
+    .target(
+      name: "Engine", dependencies: ["ModelFormats", "ModelGraph", "CKernels", "COneDNN"],
+      swiftSettings: strict),
+    .target(
+      name: "Diffusion",
+      dependencies: [
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "CKernels", "Engine", "CSPNG",
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Terminal",
+      dependencies: [
+        "OrderedJSON", "ModelFormats",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "sdinspect",
+      dependencies: [
+        "Terminal", "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "ONNXExport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "sdgen",
+      dependencies: [
+        "Terminal", "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine",
+        "Diffusion",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+
+    .target(
+      name: "TestSupport", dependencies: ["ModelFormats", "OrderedJSON"], path: "Tests/TestSupport",
+      swiftSettings: strict),
+    .testTarget(
+      name: "OrderedJSONTests", dependencies: ["OrderedJSON"], swiftSettings: strict),
+    .testTarget(
+      name: "ModelFormatsTests", dependencies: ["ModelFormats", "OrderedJSON", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ModelGraphTests", dependencies: ["ModelGraph", "OrderedJSON", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "CheckpointTests",
+      dependencies: ["Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ONNXExportTests",
+      dependencies: [
+        "ONNXExport", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON", "TestSupport",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EngineTests",
+      dependencies: [
+        "Engine", "CKernels", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON",
+        "TestSupport",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "DiffusionTests",
+      dependencies: [
+        "Diffusion", "Engine", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON",
+        "TestSupport",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "CommandLineTests",
+      dependencies: ["sdinspect", "sdgen", "ModelFormats", "OrderedJSON", "TestSupport"],
+      swiftSettings: strict),
+  ]
+)

@@ -1,0 +1,65 @@
+/// Why a file cannot be used: what is wrong, where, and what to do about it.
+public struct FormatError: Error, Sendable, Hashable {
+  /// The kind of failure, which decides a program's exit status.
+  public enum Code: String, Sendable, Hashable, CaseIterable {
+    /// The file or directory is not there, or may not be opened.
+    case notFound = "not-found"
+    /// The bytes are of no format that is read here.
+    case unrecognized
+    /// The file ends before what it announces.
+    case truncated
+    /// The bytes break the rules of their format.
+    case malformed
+    /// The file is sound but holds something that is not supported.
+    case unsupported
+    /// The file is sound but its tensors are not what was asked for.
+    case mismatch
+    /// Reading or writing failed in the operating system.
+    case inputOutput = "input-output"
+    /// The output exists, or its place cannot be written.
+    case cannotCreate = "cannot-create"
+  }
+
+  public var code: Code
+  /// What is wrong, as a sentence without a full stop.
+  public var message: String
+  /// The file concerned; filled in where it was opened.
+  public var file: String?
+  /// The byte offset in the file of what is wrong.
+  public var offset: Int?
+  /// The tensor, record or field concerned.
+  public var context: String?
+  /// What the person can do.
+  public var hint: String?
+
+  public init(
+    _ code: Code, _ message: String, file: String? = nil, offset: Int? = nil,
+    context: String? = nil, hint: String? = nil
+  ) {
+    self.code = code
+    self.message = message
+    self.file = file
+    self.offset = offset
+    self.context = context
+    self.hint = hint
+  }
+
+  /// The same error with `file` said, where it was not yet.
+  public func inFile(_ path: String) -> FormatError {
+    var error = self
+    error.file = error.file ?? path
+    return error
+  }
+}
+
+extension FormatError: CustomStringConvertible {
+  /// `unet.safetensors: at byte 8: in conv_in.weight: the header ends early`
+  public var description: String {
+    var parts: [String] = []
+    if let file { parts.append(file) }
+    if let offset { parts.append("at byte \(offset)") }
+    if let context { parts.append("in \(context)") }
+    parts.append(message)
+    return parts.joined(separator: ": ")
+  }
+}

@@ -1,0 +1,56 @@
+/// The dimensions of a tensor, outermost first; no dimensions is a scalar of one element.
+public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomStringConvertible {
+  public let dimensions: [Int]
+
+  public init(_ dimensions: [Int]) {
+    self.dimensions = dimensions
+  }
+
+  public init(arrayLiteral elements: Int...) {
+    self.init(elements)
+  }
+
+  public var rank: Int { dimensions.count }
+
+  public subscript(axis: Int) -> Int { dimensions[axis] }
+
+  /// The product of the dimensions, or nil where one is negative or the product leaves `Int`.
+  public var elementCount: Int? {
+    var count = 1
+    var empty = false
+    for dimension in dimensions {
+      guard dimension >= 0 else { return nil }
+      if dimension == 0 {
+        empty = true
+        continue
+      }
+      let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+      guard !overflow else { return nil }
+      count = product
+    }
+    return empty ? 0 : count
+  }
+
+  /// The bytes that contiguous elements of `dtype` take, or nil where that leaves `Int`
+  /// or, for the packed types, does not come out in whole bytes.
+  public func byteCount(of dtype: DType) -> Int? {
+    guard let elementCount else { return nil }
+    let (bits, overflow) = elementCount.multipliedReportingOverflow(by: dtype.bitWidth)
+    guard !overflow, bits % 8 == 0 else { return nil }
+    return bits / 8
+  }
+
+  /// Element strides of a contiguous tensor of this shape.
+  public var contiguousStrides: [Int] {
+    var strides = [Int](repeating: 1, count: rank)
+    for axis in stride(from: rank - 2, through: 0, by: -1) {
+      strides[axis] = strides[axis + 1] &* max(1, dimensions[axis + 1])
+    }
+    return strides
+  }
+
+  /// `[320, 4, 3, 3]`
+  public var description: String {
+    "[" + dimensions.map(String.init).joined(separator: ", ") + "]"
+  }
+}

@@ -1,0 +1,36 @@
+/// A checkpoint file opened for reading: its format, its metadata and its tensors in file order.
+public struct TensorFile: Sendable {
+  /// The formats that are read, told apart by content, never by a file's name.
+  public enum Format: String, Sendable, CaseIterable {
+    case safetensors
+    case pytorch
+    case sdflat
+  }
+
+  public let path: String
+  public let format: Format
+  /// Pairs in file order: safetensors `__metadata__`; empty where a format has none.
+  public let metadata: [(key: String, value: String)]
+  public let tensors: [Tensor]
+  /// What a person should know though the file is usable: dangerous globals, opaque objects.
+  public let warnings: [String]
+  private let index: [String: Int]
+
+  public init(
+    path: String, format: Format, metadata: [(key: String, value: String)] = [],
+    tensors: [Tensor], warnings: [String] = []
+  ) {
+    self.path = path
+    self.format = format
+    self.metadata = metadata
+    self.tensors = tensors
+    self.warnings = warnings
+    index = Dictionary(
+      tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// The tensor of that name.
+  public subscript(name: String) -> Tensor? {
+    index[name].map { tensors[$0] }
+  }
+}

@@ -1,0 +1,17 @@
+import Foundation
+
+/// Where test data lies: Fixtures/ in the project, and the shared folder beside it if present.
+public enum Fixtures {
+  /// The project's root folder.
+  public static let root: String = URL(filePath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+
+  /// The path of a committed fixture.
+  public static func path(_ name: String) -> String { "\(root)/Fixtures/\(name)" }
+
+  /// The path of a file of the shared folder, or nil where this checkout has none.
+  public static func shared(_ name: String) -> String? {
+    let path = URL(filePath: root).deletingLastPathComponent().path + "/shared/\(name)"
+    return FileManager.default.fileExists(atPath: path) ? path : nil
+  }
+}
