@@ -39,7 +39,9 @@ public enum Console {
         let count = Glibc.write(descriptor, bytes.baseAddress! + written, bytes.count - written)
         if count < 0 {
           if errno == EINTR { continue }
-          if descriptor == STDOUT_FILENO { exit(errno == EPIPE ? 0 : ExitStatus.inputOutput.rawValue) }
+          if descriptor == STDOUT_FILENO {
+            exit(errno == EPIPE ? 0 : ExitStatus.inputOutput.rawValue)
+          }
           return
         }
         written += count

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import ModelFormats
+import OrderedJSON
 
 /// A program's root command: parsing, running, and turning every error into the exit status and
 /// the words that the contract of the command line promises.
