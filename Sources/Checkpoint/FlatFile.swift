@@ -5,6 +5,8 @@ import OrderedJSON
 struct FlatFile {
   let file: MappedFile
   let header: FlatHeader
+  /// The first byte behind the header.
+  let headerEnd: Int
   /// The byte from which the header's offsets count.
   let dataStart: Int
 
@@ -20,13 +22,14 @@ struct FlatFile {
   init(_ file: MappedFile) throws(FormatError) {
     do throws(FormatError) {
       let length = try FlatFile.headerLength(file)
+      headerEnd = FlatFormat.preludeSize + length
       dataStart = FlatFormat.dataStart(headerLength: length)
       guard dataStart <= file.count else {
         throw FormatError(
           .malformed, "the data would start behind the end of the file", offset: 16,
           context: "header length")
       }
-      let range = FlatFormat.preludeSize..<(FlatFormat.preludeSize + length)
+      let range = FlatFormat.preludeSize..<headerEnd
       let object = try AuxiliaryFile(
         path: "header", location: file.path, file: file, range: range
       ).jsonObject()

@@ -121,7 +121,8 @@ extension FlatHeader {
     return TensorEntry(name: name, dtype: dtype, shape: shape, region: region)
   }
 
-  private static func file(_ object: JSONObject, at field: String) throws(FormatError) -> FileEntry {
+  private static func file(_ object: JSONObject, at field: String) throws(FormatError) -> FileEntry
+  {
     let path = try string(object, "path", at: field)
     guard isSafe(path) else {
       throw failure("\(field).path", "this is no relative path inside a repository: \(path)")

@@ -62,10 +62,11 @@ struct FlatHeader: Sendable {
   /// The header as JSON, members in the order of the specification.
   var json: JSON {
     var object = JSONObject()
-    object["files"] = .array(files.map { entry in
-      FlatHeader.json(
-        ["path": .string(entry.path)], entry.region, extensions.entries[entry.path])
-    })
+    object["files"] = .array(
+      files.map { entry in
+        FlatHeader.json(
+          ["path": .string(entry.path)], entry.region, extensions.entries[entry.path])
+      })
     object["components"] = .array(components.map(FlatHeader.json))
     object["provenance"] = provenance
     extensions.append(to: &object)
@@ -77,13 +78,14 @@ struct FlatHeader: Sendable {
     object["name"] = .string(component.name.rawValue)
     object["architecture"] = component.architecture.map { .string($0) }
     object["configuration"] = component.configuration.map { .string($0) }
-    object["tensors"] = .array(component.tensors.map { tensor in
-      json(
-        [
-          "name": .string(tensor.name), "dtype": .string(tensor.dtype.rawValue),
-          "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
-        ], tensor.region, component.extensions.entries[tensor.name])
-    })
+    object["tensors"] = .array(
+      component.tensors.map { tensor in
+        json(
+          [
+            "name": .string(tensor.name), "dtype": .string(tensor.dtype.rawValue),
+            "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
+          ], tensor.region, component.extensions.entries[tensor.name])
+      })
     component.extensions.append(to: &object)
     return .object(object)
   }

@@ -114,7 +114,8 @@ extension ModelCheckpoint {
     throw FormatError(
       .mismatch, "the repository lacks its \(name.title): there is no directory \(name)",
       file: root.path, context: name.rawValue,
-      hint: "download \(name)/ of the model's repository to \(root.path)/\(name)/, or give the path "
+      hint:
+        "download \(name)/ of the model's repository to \(root.path)/\(name)/, or give the path "
         + "of one component's directory or file")
   }
 
