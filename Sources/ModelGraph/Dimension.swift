@@ -1,0 +1,105 @@
+/// A size that is only known when a graph is run.
+public enum Symbol: String, Sendable, Hashable, CaseIterable {
+  /// How many pictures or prompts are computed at once.
+  case batch
+  /// The height of the latent picture; the picture itself is eight times as high.
+  case height
+  /// The width of the latent picture.
+  case width
+  /// The tokens of a prompt.
+  case sequence
+}
+
+/// One dimension of a value: a constant times sizes that are known at run time.
+///
+/// Written `constant * product of ceil(symbol / divisor)`, which is closed under everything the
+/// networks do: halving by a strided convolution, doubling, and flattening height by width.
+public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
+  /// `ceil(symbol / divisor)`.
+  public struct Factor: Sendable, Hashable {
+    public let symbol: Symbol
+    public let divisor: Int
+  }
+
+  public let constant: Int
+  public let factors: [Factor]
+
+  public init(_ constant: Int, _ factors: [Factor] = []) {
+    self.constant = constant
+    self.factors = factors
+  }
+
+  public init(integerLiteral value: Int) {
+    self.init(value)
+  }
+
+  /// The size `symbol` itself.
+  public static func symbol(_ symbol: Symbol) -> Dimension {
+    Dimension(1, [Factor(symbol: symbol, divisor: 1)])
+  }
+
+  /// The value where nothing is left to be known.
+  public var fixed: Int? { factors.isEmpty ? constant : nil }
+
+  /// Half of it, rounded up; nil where that has no such form (an odd constant times a symbol).
+  public var halved: Dimension? {
+    if factors.isEmpty { return Dimension((constant + 1) / 2) }
+    if constant % 2 == 0 { return Dimension(constant / 2, factors) }
+    guard constant == 1, factors.count == 1 else { return nil }
+    return Dimension(1, [Factor(symbol: factors[0].symbol, divisor: factors[0].divisor * 2)])
+  }
+
+  /// A multiple of it.
+  public static func * (left: Int, right: Dimension) -> Dimension {
+    Dimension(left * right.constant, right.factors)
+  }
+
+  /// The product of two, as in height times width.
+  public static func * (left: Dimension, right: Dimension) -> Dimension {
+    Dimension(left.constant * right.constant, left.factors + right.factors)
+  }
+
+  /// Its value for given sizes.
+  public func value(_ sizes: Sizes) -> Int {
+    factors.reduce(constant) { product, factor in
+      product * ((sizes[factor.symbol] + factor.divisor - 1) / factor.divisor)
+    }
+  }
+}
+
+extension Dimension: CustomStringConvertible {
+  /// `320`, `height`, `ceil(width/2)`, `8*height`.
+  public var description: String {
+    let terms = factors.map { factor in
+      factor.divisor == 1 ? factor.symbol.rawValue : "ceil(\(factor.symbol)/\(factor.divisor))"
+    }
+    return (constant == 1 && !terms.isEmpty ? terms : [String(constant)] + terms)
+      .joined(separator: "*")
+  }
+}
+
+/// The run-time sizes for which a graph's dimensions get values.
+public struct Sizes: Sendable, Hashable {
+  public var batch: Int
+  /// Rows of the latent picture.
+  public var height: Int
+  /// Columns of the latent picture.
+  public var width: Int
+  public var sequence: Int
+
+  public init(batch: Int = 1, height: Int = 64, width: Int = 64, sequence: Int = 77) {
+    self.batch = batch
+    self.height = height
+    self.width = width
+    self.sequence = sequence
+  }
+
+  public subscript(symbol: Symbol) -> Int {
+    switch symbol {
+    case .batch: batch
+    case .height: height
+    case .width: width
+    case .sequence: sequence
+    }
+  }
+}

@@ -1,0 +1,78 @@
+/// A network as data: values, the nodes that compute them in execution order, and parameters.
+public struct Graph: Sendable {
+  /// A value that flows between nodes.
+  public struct Value: Sendable, Hashable {
+    /// The name of an input or output, else the path of the node that computes it.
+    public let name: String
+    public let shape: [Dimension]
+    /// Whether it holds integers (token ids) rather than real numbers.
+    public let isInteger: Bool
+  }
+
+  /// An index into a graph's values.
+  public struct ValueID: Sendable, Hashable {
+    public let index: Int
+  }
+
+  /// An index into a graph's parameters.
+  public struct ParameterID: Sendable, Hashable {
+    public let index: Int
+  }
+
+  /// One operation with what it reads, what it writes, and its parameters.
+  public struct Node: Sendable, Hashable {
+    /// The path of the module, as in `down_blocks.0.resnets.1.conv1`; unique in the graph.
+    public let name: String
+    public let operation: Operation
+    public let inputs: [ValueID]
+    public let output: ValueID
+    public let weight: ParameterID?
+    public let bias: ParameterID?
+  }
+
+  /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
+  public let name: String
+  public internal(set) var values: [Value] = []
+  public internal(set) var inputs: [ValueID] = []
+  public internal(set) var outputs: [ValueID] = []
+  public internal(set) var nodes: [Node] = []
+  /// In execution order.
+  public internal(set) var parameters: [Parameter] = []
+  /// Tensors that a checkpoint may hold beside the parameters, without effect on the result.
+  public internal(set) var buffers: [Parameter] = []
+
+  init(name: String) {
+    self.name = name
+  }
+
+  public subscript(value: ValueID) -> Value { values[value.index] }
+  public subscript(parameter: ParameterID) -> Parameter { parameters[parameter.index] }
+}
+
+/// A learned tensor of a network and the names it goes by.
+public struct Parameter: Sendable, Hashable {
+  /// The name in today's diffusers and transformers layout, as in `conv_in.weight`.
+  public let name: String
+  /// Other names in that layout: the VAE's attention of 2022, text encoders without `text_model.`.
+  public let aliases: [String]
+  /// The name in a single-file (LDM) checkpoint, prefix included.
+  public let singleFileName: String
+  public let shape: [Int]
+  /// The shape in a single-file checkpoint, where the VAE's attention is a 1x1 convolution.
+  public let singleFileShape: [Int]
+
+  public var elementCount: Int { shape.reduce(1, *) }
+}
+
+/// Why a configuration does not give a network that is supported.
+public struct GraphError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The component whose configuration it is.
+  public let component: String
+  /// The field of `config.json`, where one is to blame.
+  public let field: String?
+  public let message: String
+
+  public var description: String {
+    "\(component)/config.json: " + (field.map { "\($0): " } ?? "") + message
+  }
+}

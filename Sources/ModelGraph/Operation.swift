@@ -1,0 +1,122 @@
+/// What a node computes, in the words of the networks themselves.
+///
+/// Pictures are `[batch, channels, height, width]` and token sequences `[batch, tokens, channels]`
+/// in every shape that the graph states; how an engine lays them out in memory is its own matter.
+public enum Operation: Sendable, Hashable {
+  /// A two-dimensional convolution. Weight `[out, in, kernel, kernel]`, bias `[out]`.
+  case convolution(Convolution)
+  /// `x * weight^T + bias` on the last axis. Weight `[out, in]`, bias `[out]` or none.
+  case linear
+  /// Normalisation over groups of channels and all positions, scaled per channel; then SiLU
+  /// if asked. Weight and bias `[channels]`.
+  case groupNorm(GroupNorm)
+  /// Normalisation over the last axis. Weight and bias `[channels]`.
+  case layerNorm(epsilon: Double)
+  /// `softmax(q * k^T * scale) * v` for each head. Inputs `q [batch, n, channels]`,
+  /// `k` and `v [batch, m, channels]`; channels are split into heads in order.
+  case attention(Attention)
+  /// A function of each element.
+  case activation(Activation)
+  /// The last axis is split in two halves `a` and `b`; the result is `a * gelu(b)` (exact GELU).
+  case geglu
+  /// The sum of two values of one shape.
+  case add
+  /// A picture `[batch, channels, height, width]` plus `[1, channels]` at every position.
+  case addPerChannel
+  /// Two pictures, one after the other along their channels.
+  case concatenate
+  /// Each pixel becomes a square of four; the last row or column is dropped where the output's
+  /// stated height or width is odd.
+  case upsampleNearest
+  /// Integer indices `[batch, n]` become rows of the weight `[rows, channels]`.
+  case embedding
+  /// Row `i` of the weight `[rows, channels]` is added to token `i`.
+  case addPositions
+  /// A timestep `[1]` becomes sines and cosines `[1, channels]`.
+  case timestepEmbedding(TimestepEmbedding)
+  /// `[batch, channels, height, width]` becomes `[batch, height * width, channels]`.
+  case imageToTokens
+  /// The inverse, with the height and width that the output states.
+  case tokensToImage
+
+  /// The operation's name as tables print it.
+  public var kind: String {
+    switch self {
+    case .convolution: "convolution"
+    case .linear: "linear"
+    case .groupNorm: "group_norm"
+    case .layerNorm: "layer_norm"
+    case .attention: "attention"
+    case .activation(let function): function.rawValue
+    case .geglu: "geglu"
+    case .add: "add"
+    case .addPerChannel: "add_per_channel"
+    case .concatenate: "concatenate"
+    case .upsampleNearest: "upsample_nearest"
+    case .embedding: "embedding"
+    case .addPositions: "add_positions"
+    case .timestepEmbedding: "timestep_embedding"
+    case .imageToTokens: "image_to_tokens"
+    case .tokensToImage: "tokens_to_image"
+    }
+  }
+}
+
+/// The form of a convolution; kernel and stride are the same in both directions.
+public struct Convolution: Sendable, Hashable {
+  /// Zeros added on each side of the picture.
+  public struct Padding: Sendable, Hashable {
+    public let top: Int
+    public let left: Int
+    public let bottom: Int
+    public let right: Int
+
+    public static func all(_ size: Int) -> Padding {
+      Padding(top: size, left: size, bottom: size, right: size)
+    }
+    /// Below and to the right only, as the VAE encoder downsamples.
+    public static let bottomRight = Padding(top: 0, left: 0, bottom: 1, right: 1)
+  }
+
+  public let inputChannels: Int
+  public let outputChannels: Int
+  public let kernel: Int
+  public let stride: Int
+  public let padding: Padding
+}
+
+/// Groups and epsilon of a group norm, and whether SiLU follows.
+public struct GroupNorm: Sendable, Hashable {
+  public let groups: Int
+  public let epsilon: Double
+  public let silu: Bool
+}
+
+/// How an attention is cut into heads.
+public struct Attention: Sendable, Hashable {
+  public let heads: Int
+  /// Whether token `i` sees only tokens up to `i`.
+  public let causal: Bool
+  /// What the products of queries and keys are multiplied by: `1 / sqrt(channels / heads)`.
+  public let scale: Double
+}
+
+/// Functions of one element.
+public enum Activation: String, Sendable, Hashable {
+  case silu
+  /// The exact form, with the error function.
+  case gelu
+  /// `x * sigmoid(1.702 x)`, as CLIP has it.
+  case quickGELU = "quick_gelu"
+}
+
+/// Sinusoidal embedding of a timestep.
+///
+/// Source: diffusers' `get_timestep_embedding`. Frequency `i` of `channels / 2` is
+/// `exp(-ln(10000) * i / (channels / 2 - frequencyShift))`.
+public struct TimestepEmbedding: Sendable, Hashable {
+  public let channels: Int
+  /// Cosines before sines.
+  public let flipSinToCos: Bool
+  public let frequencyShift: Double
+}
