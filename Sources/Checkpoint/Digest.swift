@@ -13,16 +13,33 @@ public enum Digest {
   }
 
   /// The SHA-256 of each tensor, in their order, computed on all cores.
-  public static func sha256(_ tensors: [Tensor]) -> [String] {
-    let results = Mutex([String](repeating: "", count: tensors.count))
+  ///
+  /// - Parameter progress: called after each tensor, one call at a time, with the bytes hashed
+  ///   so far.
+  public static func sha256(
+    _ tensors: [Tensor], progress: (Int) -> Void = { _ in }
+  ) -> [String] {
+    struct State {
+      var digests: [String]
+      var done = 0
+    }
+    let state = Mutex(State(digests: [String](repeating: "", count: tensors.count)))
     // The largest first, so that no core is left with one at the end.
     let order = tensors.indices.sorted { tensors[$0].byteCount > tensors[$1].byteCount }
-    DispatchQueue.concurrentPerform(iterations: order.count) { position in
-      let index = order[position]
-      let digest = sha256(tensors[index])
-      results.withLock { $0[index] = digest }
+    withoutActuallyEscaping(progress) { progress in
+      // Calls are serialised by the lock, so the closure need not be safe for several at once.
+      nonisolated(unsafe) let progress = progress
+      DispatchQueue.concurrentPerform(iterations: order.count) { position in
+        let index = order[position]
+        let digest = sha256(tensors[index])
+        state.withLock {
+          $0.digests[index] = digest
+          $0.done += tensors[index].byteCount
+          progress($0.done)
+        }
+      }
     }
-    return results.withLock { $0 }
+    return state.withLock { $0.digests }
   }
 
   /// The SHA-256 of a whole file.
