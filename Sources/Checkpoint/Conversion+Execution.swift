@@ -10,7 +10,7 @@ extension Conversion {
   /// - Parameter progress: called before each tensor and after each piece of it.
   /// - Throws: ``FormatError`` `cannotCreate` where the output exists, `inputOutput`, or `mismatch`
   ///   naming the tensor whose values F16 cannot hold.
-  public func run(
+  public func execute(
     _ progress: @escaping (Progress) -> Void = { _ in }
   ) throws(FormatError) {
     let meter = ProgressMeter(total: byteCount, progress)
