@@ -103,7 +103,11 @@ let package = Package(
     .testTarget(
       name: "OrderedJSONTests", dependencies: ["OrderedJSON"], swiftSettings: strict),
     .testTarget(
-      name: "ModelFormatsTests", dependencies: ["ModelFormats", "OrderedJSON", "TestSupport"],
+      name: "ModelFormatsTests",
+      dependencies: [
+        "ModelFormats", "OrderedJSON", "TestSupport",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ModelGraphTests", dependencies: ["ModelGraph", "OrderedJSON", "TestSupport"],
