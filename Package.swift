@@ -63,7 +63,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "ONNXExport",
-      dependencies: ["OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "COnnx"],
+      dependencies: [
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "CKernels", "COnnx",
+      ],
       swiftSettings: strict),
     .target(
       name: "Engine", dependencies: ["ModelFormats", "ModelGraph", "CKernels", "COneDNN"],
