@@ -31,12 +31,12 @@ let package = Package(
   ],
   targets: [
     // C libraries of the system: a module map and a shim header each.
-    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(
-      name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
-    .systemLibrary(name: "CSPNG", pkgConfig: "spng", providers: [.apt(["libspng-dev"])]),
-    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+      name: "CProtobufC", providers: [.apt(["libprotobuf-c-dev"])]),
+    .systemLibrary(name: "CSPNG", providers: [.apt(["libspng-dev"])]),
+    .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
     // Our own C: kernels that oneDNN lacks, casts, and the thread pool they share with it.
     .target(
@@ -103,7 +103,11 @@ let package = Package(
     .testTarget(
       name: "OrderedJSONTests", dependencies: ["OrderedJSON"], swiftSettings: strict),
     .testTarget(
-      name: "ModelFormatsTests", dependencies: ["ModelFormats", "OrderedJSON", "TestSupport"],
+      name: "ModelFormatsTests",
+      dependencies: [
+        "ModelFormats", "OrderedJSON", "TestSupport",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ModelGraphTests", dependencies: ["ModelGraph", "OrderedJSON", "TestSupport"],

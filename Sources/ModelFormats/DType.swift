@@ -1,6 +1,7 @@
 /// The type of a tensor's elements, spelled as the safetensors specification spells it.
 ///
-/// Source: the safetensors format description; PyTorch's types map onto the same names.
+/// Cases stand in the specification's order, which its writer sorts by; the last two are
+/// PyTorch's alone. Source: the safetensors format description and `torch.dtype`.
 public enum DType: String, Sendable, CaseIterable, Hashable {
   case bool = "BOOL"
   case float4 = "F4"
@@ -24,6 +25,11 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
   case float64 = "F64"
   case int64 = "I64"
   case uint64 = "U64"
+  case complex32 = "C32"
+  case complex128 = "C128"
+
+  /// Whether a safetensors file can hold the type.
+  public var isSafetensors: Bool { self != .complex32 && self != .complex128 }
 
   /// Bits that one element takes; 4 and 6 for the packed types.
   public var bitWidth: Int {
@@ -34,8 +40,18 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
       .float8E5M2FNUZ:
       8
     case .int16, .uint16, .float16, .bfloat16: 16
-    case .int32, .uint32, .float32: 32
+    case .int32, .uint32, .float32, .complex32: 32
     case .complex64, .float64, .int64, .uint64: 64
+    case .complex128: 128
+    }
+  }
+
+  /// Bytes of each number in an element that a change of byte order reverses: an element's
+  /// width, or that of each part of a complex number.
+  package var swapWidth: Int {
+    switch self {
+    case .complex32, .complex64, .complex128: bitWidth / 16
+    default: max(1, bitWidth / 8)
     }
   }
 
@@ -45,7 +61,8 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
     case .float4, .float6E2M3, .float6E3M2, .float8E5M2, .float8E4M3, .float8E8M0,
       .float8E4M3FNUZ, .float8E5M2FNUZ, .float16, .bfloat16, .float32, .float64:
       true
-    case .bool, .uint8, .int8, .int16, .uint16, .int32, .uint32, .complex64, .int64, .uint64:
+    case .bool, .uint8, .int8, .int16, .uint16, .int32, .uint32, .complex32, .complex64,
+      .complex128, .int64, .uint64:
       false
     }
   }

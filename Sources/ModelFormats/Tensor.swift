@@ -11,6 +11,8 @@ public struct Tensor: Sendable {
     case strided(MappedFile, offset: Int, strides: [Int])
     /// Contiguous little-endian values in memory.
     case memory([UInt8])
+    /// As `strided`, in a block of memory that several tensors may share.
+    case stridedMemory([UInt8], offset: Int, strides: [Int])
   }
 
   public let name: String
@@ -35,7 +37,7 @@ public struct Tensor: Sendable {
   public var file: MappedFile? {
     switch storage {
     case .mapped(let file, _), .strided(let file, _, _): file
-    case .memory: nil
+    case .memory, .stridedMemory: nil
     }
   }
 
@@ -43,7 +45,7 @@ public struct Tensor: Sendable {
   public var offset: Int? {
     switch storage {
     case .mapped(_, let offset), .strided(_, let offset, _): offset
-    case .memory: nil
+    case .memory, .stridedMemory: nil
     }
   }
 
@@ -55,10 +57,12 @@ public struct Tensor: Sendable {
   /// The same contiguous values under another shape of as many elements.
   public func reshaped(_ shape: Shape) -> Tensor {
     precondition(shape.elementCount == self.shape.elementCount, "element counts differ")
-    if case .strided = storage {
+    switch storage {
+    case .mapped, .memory:
+      return Tensor(name: name, dtype: dtype, shape: shape, storage: storage)
+    case .strided, .stridedMemory:
       return Tensor(name: name, dtype: dtype, shape: shape, storage: .memory(contiguousBytes()))
     }
-    return Tensor(name: name, dtype: dtype, shape: shape, storage: storage)
   }
 
   /// Calls `body` with the contiguous little-endian values: in place where the file holds them
@@ -69,7 +73,9 @@ public struct Tensor: Sendable {
     switch storage {
     case .mapped(let file, let offset):
       return try unsafe file.withBytes(in: offset..<(offset + byteCount), body)
-    case .strided, .memory:
+    case .memory(let bytes):
+      return try unsafe bytes.withUnsafeBytesTyped(body)
+    case .strided, .stridedMemory:
       let copy = contiguousBytes()
       return try unsafe copy.withUnsafeBytesTyped(body)
     }
@@ -81,43 +87,59 @@ public struct Tensor: Sendable {
     case .memory(let bytes):
       return bytes
     case .mapped(let file, let offset):
-      return unsafe file.withBytes(in: offset..<(offset + byteCount)) { unsafe Array($0) }
+      return unsafe file.withBytes(in: offset..<(offset + byteCount)) { unsafe [UInt8]($0) }
     case .strided(let file, let offset, let strides):
-      return gather(file, offset: offset, strides: strides)
+      return unsafe file.withBytes(in: 0..<file.count) {
+        unsafe gather($0, offset: offset, strides: strides)
+      }
+    case .stridedMemory(let bytes, let offset, let strides):
+      return unsafe bytes.withUnsafeBytes {
+        unsafe gather($0, offset: offset, strides: strides)
+      }
     }
   }
 
-  private func gather(_ file: MappedFile, offset: Int, strides: [Int]) -> [UInt8] {
+  /// Copies the elements into their contiguous order, a run of adjacent ones at a time.
+  private func gather(
+    _ source: UnsafeRawBufferPointer, offset: Int, strides: [Int]
+  ) -> [UInt8] {
+    let total = byteCount
+    guard total > 0, let base = source.baseAddress else { return [] }
     let width = dtype.bitWidth / 8
-    let count = elementCount
-    return unsafe [UInt8](unsafeUninitializedCapacity: count * width) { output, initialized in
-      unsafe file.withBytes(in: 0..<file.count) { (source: UnsafeRawBufferPointer) in
-        var index = [Int](repeating: 0, count: shape.rank)
-        var position = offset
-        for element in 0..<count {
-          for byte in 0..<width {
-            unsafe (output.baseAddress! + element * width + byte).initialize(
-              to: source[position + byte])
-          }
-          var axis = shape.rank - 1
-          while axis >= 0 {
-            index[axis] += 1
-            position += strides[axis] * width
-            if index[axis] < shape[axis] { break }
-            position -= strides[axis] * width * index[axis]
-            index[axis] = 0
-            axis -= 1
-          }
+    // The innermost axes that lie contiguously are one run.
+    var axis = shape.rank
+    var run = 1
+    while axis > 0, strides[axis - 1] == run || shape[axis - 1] == 1 {
+      axis -= 1
+      run *= shape[axis]
+    }
+    let outer = Array(shape.dimensions[..<axis])
+    return unsafe [UInt8](unsafeUninitializedCapacity: total) { output, initialized in
+      var index = [Int](repeating: 0, count: outer.count)
+      var position = offset
+      var target = 0
+      while target < total {
+        unsafe (output.baseAddress! + target).initialize(
+          from: (base + position).assumingMemoryBound(to: UInt8.self), count: run * width)
+        target += run * width
+        var axis = outer.count - 1
+        while axis >= 0 {
+          index[axis] += 1
+          position &+= strides[axis] &* width
+          if index[axis] < outer[axis] { break }
+          position &-= strides[axis] &* width &* index[axis]
+          index[axis] = 0
+          axis -= 1
         }
       }
-      initialized = count * width
+      initialized = total
     }
   }
 }
 
 extension [UInt8] {
   /// `withUnsafeBytes` with a typed error.
-  fileprivate func withUnsafeBytesTyped<R, E: Error>(
+  func withUnsafeBytesTyped<R, E: Error>(
     _ body: (UnsafeRawBufferPointer) throws(E) -> R
   ) throws(E) -> R {
     let result = unsafe withUnsafeBytes { (bytes: UnsafeRawBufferPointer) -> Result<R, E> in

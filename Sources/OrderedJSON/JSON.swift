@@ -27,6 +27,16 @@ public struct JSONObject: Sendable, Hashable {
     for (key, value) in members { self[key] = value }
   }
 
+  /// Appends a member; returns false, changing nothing, where the key is there already.
+  mutating func append(_ key: String, _ value: JSON) -> Bool {
+    if let position = index.updateValue(members.count, forKey: key) {
+      index[key] = position
+      return false
+    }
+    members.append(Member(key: key, value: value))
+    return true
+  }
+
   public var keys: [String] { members.map(\.key) }
 
   /// The value of `key`; setting an unknown key appends it, setting nil removes it.
@@ -94,5 +104,12 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
     var object = JSONObject()
     for (key, value) in elements { object[key] = value }
     self = .object(object)
+  }
+}
+
+extension JSONObject: ExpressibleByDictionaryLiteral {
+  public init(dictionaryLiteral elements: (String, JSON)...) {
+    self.init()
+    for (key, value) in elements { self[key] = value }
   }
 }

@@ -1,0 +1,251 @@
+import Glibc
+
+/// Writes a new file so that its path holds either the whole of it or what was there before.
+///
+/// Bytes go to a hidden file in the same directory, which ``commit()`` flushes to the disk and
+/// renames; a writer that is let go of without that removes it. A source that is mapped from
+/// the same path stays readable throughout: the rename leaves the old file to its readers.
+public final class FileWriter {
+  public let path: String
+  /// Bytes written so far.
+  public private(set) var position = 0
+
+  private static let bufferSize = 1 << 20
+  private let temporaryPath: String
+  private let overwrite: Bool
+  private var descriptor: Int32
+  private var slot: Int?
+  private var buffer: [UInt8] = []
+
+  /// Creates the temporary file.
+  ///
+  /// - Parameter overwrite: whether a file already at `path` may be replaced.
+  /// - Throws: ``FormatError`` with code `cannotCreate`.
+  public init(path: String, overwrite: Bool = false) throws(FormatError) {
+    try FileWriter.checkTarget(path, overwrite: overwrite)
+    self.path = path
+    self.overwrite = overwrite
+    (temporaryPath, descriptor) = try FileWriter.createTemporary(beside: path)
+    slot = UnfinishedFiles.shared.add(temporaryPath)
+    buffer.reserveCapacity(FileWriter.bufferSize)
+  }
+
+  deinit {
+    if descriptor >= 0 { discard() }
+  }
+
+  /// Removes the temporary files of all writers that have not committed: for a handler of a
+  /// signal that ends the program, which it does not do itself.
+  ///
+  /// Calls only `unlink`. A program that installs such a handler calls this once before, so that
+  /// the table exists.
+  public static func removeUnfinished() {
+    UnfinishedFiles.shared.unlinkAll()
+  }
+
+  /// Appends `bytes`.
+  ///
+  /// - Throws: ``FormatError`` with code `inputOutput`, after which the writer cannot commit.
+  public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    if bytes.count >= FileWriter.bufferSize {
+      try flush()
+      try unsafe writeAll(bytes)
+    } else {
+      if buffer.count + bytes.count > FileWriter.bufferSize { try flush() }
+      unsafe buffer.append(contentsOf: bytes)
+    }
+    position += bytes.count
+  }
+
+  /// Appends `bytes`.
+  public func write(_ bytes: [UInt8]) throws(FormatError) {
+    try unsafe bytes.withUnsafeBytesTyped { (bytes: UnsafeRawBufferPointer) throws(FormatError) in
+      try unsafe write(bytes)
+    }
+  }
+
+  /// Appends `byte` until the position is a multiple of `alignment`.
+  public func pad(toMultipleOf alignment: Int, with byte: UInt8 = 0) throws(FormatError) {
+    precondition(alignment > 0, "an alignment is positive")
+    let excess = position % alignment
+    if excess > 0 { try write([UInt8](repeating: byte, count: alignment - excess)) }
+  }
+
+  /// Replaces bytes that were written before, all of them ahead of ``position``.
+  public func replace(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
+    precondition(offset >= 0 && offset + bytes.count <= position, "range not written yet")
+    try flush()
+    var done = 0
+    while done < bytes.count {
+      let count = unsafe bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) in
+        unsafe pwrite(
+          descriptor, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done,
+          off_t(offset + done))
+      }
+      if count < 0 {
+        guard errno == EINTR else { throw failure("writing") }
+      } else {
+        done += count
+      }
+    }
+  }
+
+  /// Checks that the disk has room for a file of `byteCount`, so that a full disk shows before
+  /// the work is done.
+  public func checkSpace(for byteCount: Int) throws(FormatError) {
+    var status = statvfs()
+    guard unsafe fstatvfs(descriptor, &status) == 0 else { return }
+    let (free, overflow) = UInt64(status.f_bavail)
+      .multipliedReportingOverflow(by: UInt64(status.f_frsize))
+    guard !overflow, UInt64(max(0, byteCount)) > free else { return }
+    errno = ENOSPC
+    throw failure("writing \(byteCount) bytes where \(free) are free")
+  }
+
+  /// Flushes everything to the disk and moves the file to its path.
+  ///
+  /// - Throws: ``FormatError`` with code `inputOutput`, or `cannotCreate` where the path came to
+  ///   exist meanwhile; the temporary file is removed then.
+  public func commit() throws(FormatError) {
+    guard descriptor >= 0 else {
+      throw FormatError(.inputOutput, "an earlier write to this file failed", file: path)
+    }
+    try flush()
+    guard fsync(descriptor) == 0 else { throw failure("flushing to the disk") }
+    let status = close(descriptor)
+    descriptor = -1
+    guard status == 0 else { throw failure("closing") }
+    guard renameIntoPlace() else {
+      let error =
+        errno == EEXIST
+        ? FileWriter.existing(path) : FileWriter.cannotCreate(path, reason: errno)
+      discard()
+      throw error
+    }
+    UnfinishedFiles.shared.remove(slot)
+    slot = nil
+    synchronizeDirectory()
+  }
+
+  /// Renames, without replacing a file that came to exist meanwhile unless told to.
+  private func renameIntoPlace() -> Bool {
+    if !overwrite {
+      if unsafe link(temporaryPath, path) == 0 { return unsafe unlink(temporaryPath) == 0 }
+      // File systems without hard links: the check at the start must do for them.
+      guard [EPERM, EOPNOTSUPP, ENOSYS, EMLINK].contains(errno) else { return false }
+    }
+    return unsafe rename(temporaryPath, path) == 0
+  }
+
+  /// Makes the rename itself durable; a directory that cannot be synchronised is no failure.
+  private func synchronizeDirectory() {
+    let directory = unsafe open(FileWriter.directory(of: path), O_RDONLY | O_CLOEXEC)
+    guard directory >= 0 else { return }
+    fsync(directory)
+    close(directory)
+  }
+
+  private func flush() throws(FormatError) {
+    guard descriptor >= 0 else {
+      throw FormatError(.inputOutput, "an earlier write to this file failed", file: path)
+    }
+    guard !buffer.isEmpty else { return }
+    try unsafe buffer.withUnsafeBytesTyped { (bytes: UnsafeRawBufferPointer) throws(FormatError) in
+      try unsafe writeAll(bytes)
+    }
+    buffer.removeAll(keepingCapacity: true)
+  }
+
+  private func writeAll(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    // write(2) moves at most 0x7FFFF000 bytes a call; smaller pieces let a signal in between.
+    let largest = 64 << 20
+    var done = 0
+    while done < bytes.count {
+      let piece = min(largest, bytes.count - done)
+      let count = unsafe Glibc.write(
+        descriptor, bytes.baseAddress.map { unsafe $0 + done }, piece)
+      if count < 0 {
+        guard errno == EINTR else { throw failure("writing") }
+      } else {
+        done += count
+      }
+    }
+  }
+
+  /// The error for the call that just failed; removes the temporary file.
+  private func failure(_ action: String) -> FormatError {
+    let reason = errno
+    discard()
+    let text = unsafe String(cString: strerror(reason))
+    return FormatError(
+      .inputOutput, "\(action) failed at byte \(position): \(text)", file: path,
+      hint: reason == ENOSPC || reason == EDQUOT
+        ? "free some space, or write to another disk" : "check the disk")
+  }
+
+  private func discard() {
+    if descriptor >= 0 { close(descriptor) }
+    descriptor = -1
+    unsafe unlink(temporaryPath)
+    UnfinishedFiles.shared.remove(slot)
+    slot = nil
+  }
+}
+
+extension FileWriter {
+  private static func checkTarget(_ path: String, overwrite: Bool) throws(FormatError) {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return }
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR:
+      throw FormatError(
+        .cannotCreate, "the output path is a directory", file: path,
+        hint: "name a file inside it")
+    case S_IFREG:
+      guard overwrite else { throw existing(path) }
+    default:
+      throw FormatError(
+        .cannotCreate, "the output path is not a regular file", file: path,
+        hint: "name a file that does not exist yet")
+    }
+  }
+
+  private static func createTemporary(
+    beside path: String
+  ) throws(FormatError) -> (path: String, descriptor: Int32) {
+    // A name of at most 255 bytes must hold the target's and the suffix.
+    let name = path.split(separator: "/").last.map {
+      String(decoding: $0.utf8.prefix(200), as: UTF8.self)
+    }
+    for attempt in 0..<100 {
+      let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(attempt).partial"
+      let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      if descriptor >= 0 { return (temporary, descriptor) }
+      guard errno == EEXIST else { throw cannotCreate(path, reason: errno) }
+    }
+    throw cannotCreate(path, reason: EEXIST)
+  }
+
+  private static func directory(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  private static func existing(_ path: String) -> FormatError {
+    FormatError(
+      .cannotCreate, "the output exists already", file: path,
+      hint: "pass --force to replace it, or name another file")
+  }
+
+  private static func cannotCreate(_ path: String, reason: Int32) -> FormatError {
+    let text = unsafe String(cString: strerror(reason))
+    let hint =
+      switch reason {
+      case ENOENT, ENOTDIR: "create the directory \(directory(of: path)) first"
+      case EACCES, EPERM, EROFS: "write to a directory that you may write to"
+      default: "name another file"
+      }
+    return FormatError(
+      .cannotCreate, "the output cannot be created: \(text)", file: path, hint: hint)
+  }
+}

@@ -1,0 +1,67 @@
+/// The safetensors format: a JSON header that says where each tensor lies, then the values.
+///
+///     bytes 0..<8      N, the header's length: unsigned, little-endian, at most 100,000,000
+///     bytes 8..<8+N    a JSON object in UTF-8, white space around it allowed:
+///                        "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+///                        "__metadata__": {"key": "value"}, optional, strings only
+///     bytes 8+N...     the values, little-endian, in row-major order, at any alignment
+///
+/// `data_offsets` count from 8+N. Sorted, the tensors' ranges must follow one another without a
+/// gap and end where the file ends. A packed type (4 and 6 bits) must fill whole bytes.
+///
+/// Source: the format's description and the reference implementation (huggingface/safetensors,
+/// `safetensors/src/tensor.rs`). Stricter here: a duplicate key is refused, as the description
+/// asks; the reference takes the last.
+public enum Safetensors {
+  /// The longest header that is read or written.
+  public static let headerLimit = 100_000_000
+
+  /// Reads the header of `file` and checks all of it; values are not touched.
+  ///
+  /// - Throws: ``FormatError`` with the offset in the file and the tensor's name as context.
+  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    do throws(FormatError) {
+      return try readChecked(file)
+    } catch {
+      throw error.inFile(file.path)
+    }
+  }
+
+  private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    let dataStart = 8 + (try headerLength(of: file))
+    let header = try SafetensorsHeader(parsing: file.bytes.extracting(8..<dataStart), base: 8)
+    try header.checkRanges(dataStart: dataStart, fileSize: file.count)
+    let tensors = header.entries.map { entry in
+      Tensor(
+        name: entry.name, dtype: entry.dtype, shape: entry.shape,
+        storage: .mapped(file, offset: dataStart + entry.begin))
+    }
+    return TensorFile(
+      path: file.path, format: .safetensors, metadata: header.metadata, tensors: tensors,
+      warnings: header.warnings)
+  }
+
+  private static func headerLength(of file: MappedFile) throws(FormatError) -> Int {
+    guard file.count >= 8 else {
+      throw FormatError(
+        .truncated, "the file has \(file.count) bytes; a safetensors file has 8 before its header",
+        offset: 0, hint: downloadAgain)
+    }
+    let length = unsafe UInt64(
+      littleEndian: file.bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: 0, as: UInt64.self))
+    guard length <= UInt64(headerLimit) else {
+      throw FormatError(
+        .malformed, "the header says that it is \(length) bytes long; \(headerLimit) is the limit",
+        offset: 0, hint: "the file is damaged, or is no safetensors file")
+    }
+    guard Int(length) <= file.count - 8 else {
+      throw FormatError(
+        .truncated,
+        "the header is \(length) bytes long, but only \(file.count - 8) bytes follow its length",
+        offset: 0, hint: downloadAgain)
+    }
+    return Int(length)
+  }
+
+  static let downloadAgain = "the download stopped early; download the file again"
+}

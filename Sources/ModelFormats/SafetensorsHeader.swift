@@ -1,0 +1,259 @@
+import OrderedJSON
+
+/// What the header of a safetensors file says, in the header's order.
+struct SafetensorsHeader {
+  struct Entry {
+    let name: String
+    let dtype: DType
+    let shape: Shape
+    /// Bytes from the start of the values.
+    let begin: Int
+    let end: Int
+    /// Where the entry's name stands in the file.
+    let offset: Int
+  }
+
+  private(set) var entries: [Entry] = []
+  private(set) var metadata: [(key: String, value: String)] = []
+  private(set) var warnings: [String] = []
+
+  /// Parses the JSON of a header whose first byte is at `base` in the file.
+  init(parsing bytes: RawSpan, base: Int) throws(FormatError) {
+    if let offset = JSON.firstInvalidUTF8(in: bytes) {
+      throw FormatError(.malformed, "the header is not UTF-8", offset: base + offset)
+    }
+    var parser = Parser(bytes, base: base)
+    var names: Set<String> = []
+    try parser.enterObject()
+    var isFirst = true
+    while let (name, offset) = try parser.nextKey(&isFirst) {
+      guard names.insert(name).inserted else {
+        throw FormatError(
+          .malformed, "the name stands twice in the header", offset: offset, context: name)
+      }
+      parser.context = name
+      if name == "__metadata__" {
+        metadata = try parser.metadata()
+      } else {
+        entries.append(try parser.entry(name: name, offset: offset, warnings: &warnings))
+      }
+      parser.context = nil
+    }
+    try parser.end()
+  }
+
+  /// Checks that the tensors' ranges fit their types and shapes, and fill the rest of the file
+  /// without gap or overlap.
+  func checkRanges(dataStart: Int, fileSize: Int) throws(FormatError) {
+    for entry in entries { try entry.checkSize() }
+    let sorted = entries.sorted { ($0.begin, $0.end) < ($1.begin, $1.end) }
+    var position = 0
+    for entry in sorted {
+      guard entry.begin == position else {
+        throw FormatError(
+          .malformed,
+          entry.begin < position
+            ? "its values begin at \(entry.begin), inside those of another tensor, which end at "
+              + "\(position)"
+            : "its values begin at \(entry.begin), which leaves a gap after \(position)",
+          offset: entry.offset, context: entry.name)
+      }
+      position = entry.end
+    }
+    let present = fileSize - dataStart
+    if position > present {
+      let missing = position - present
+      let cut = sorted.first { $0.end > present }
+      throw FormatError(
+        .truncated,
+        "the file is truncated: its header describes \(position) bytes of values, \(present) are "
+          + "there, so \(missing) are missing",
+        offset: fileSize, context: cut?.name, hint: Safetensors.downloadAgain)
+    }
+    guard position == present else {
+      throw FormatError(
+        .malformed, "\(present - position) bytes follow the last tensor's values",
+        offset: dataStart + position,
+        hint: "the file is damaged, or its header was edited; download the file again")
+    }
+  }
+}
+
+extension SafetensorsHeader.Entry {
+  fileprivate func checkSize() throws(FormatError) {
+    func failure(_ message: String) -> FormatError {
+      FormatError(.malformed, message, offset: offset, context: name)
+    }
+    guard end >= begin else {
+      throw failure("its values end at \(end), before they begin at \(begin)")
+    }
+    let (bits, overflow) = (shape.elementCount ?? .max)
+      .multipliedReportingOverflow(by: dtype.bitWidth)
+    guard !overflow else {
+      throw failure("the shape \(shape) has more elements than can be counted")
+    }
+    guard bits % 8 == 0 else {
+      throw failure("\(shape) elements of \(dtype.rawValue) do not fill whole bytes")
+    }
+    guard bits / 8 == end - begin else {
+      throw failure(
+        "\(shape) elements of \(dtype.rawValue) take \(bits / 8) bytes; "
+          + "data_offsets give \(end - begin)")
+    }
+  }
+}
+
+extension SafetensorsHeader {
+  /// Walks the header; its errors carry offsets in the file.
+  private struct Parser: ~Escapable {
+    private var scanner: JSONScanner
+    private let base: Int
+    /// The tensor being read.
+    var context: String?
+
+    @_lifetime(copy bytes)
+    init(_ bytes: RawSpan, base: Int) {
+      scanner = JSONScanner(bytes)
+      self.base = base
+    }
+
+    private var offset: Int { base + scanner.position }
+
+    private func malformed(_ message: String, at offset: Int) -> FormatError {
+      FormatError(.malformed, message, offset: offset, context: context)
+    }
+
+    private func formatError(_ error: JSONError) -> FormatError {
+      malformed("the header's JSON is wrong: \(error.reason.rawValue)", at: base + error.offset)
+    }
+
+    @_lifetime(self: copy self)
+    mutating func enterObject() throws(FormatError) {
+      do throws(JSONError) { try scanner.enterObject() } catch { throw formatError(error) }
+    }
+
+    @_lifetime(self: copy self)
+    mutating func nextKey(
+      _ isFirst: inout Bool
+    ) throws(FormatError) -> (key: String, offset: Int)? {
+      do throws(JSONError) {
+        return try scanner.nextKey(&isFirst).map { ($0.key, base + $0.offset) }
+      } catch {
+        throw formatError(error)
+      }
+    }
+
+    @_lifetime(self: copy self)
+    mutating func end() throws(FormatError) {
+      do throws(JSONError) { try scanner.end() } catch { throw formatError(error) }
+    }
+
+    /// Reads one value of any kind and where it stands.
+    @_lifetime(self: copy self)
+    private mutating func value() throws(FormatError) -> (JSON, offset: Int) {
+      let start = offset
+      do throws(JSONError) { return (try scanner.value(), start) } catch {
+        throw formatError(error)
+      }
+    }
+
+    @_lifetime(self: copy self)
+    mutating func metadata() throws(FormatError) -> [(key: String, value: String)] {
+      let (value, start) = try value()
+      guard case .object(let object) = value else {
+        throw malformed("__metadata__ is not an object", at: start)
+      }
+      var pairs: [(key: String, value: String)] = []
+      for member in object.members {
+        guard case .string(let text) = member.value else {
+          throw malformed(
+            "the value of \"\(member.key)\" in __metadata__ is not a string", at: start)
+        }
+        pairs.append((member.key, text))
+      }
+      return pairs
+    }
+
+    @_lifetime(self: copy self)
+    mutating func entry(
+      name: String, offset: Int, warnings: inout [String]
+    ) throws(FormatError) -> Entry {
+      var dtype: DType?
+      var shape: [Int]?
+      var range: [Int]?
+      var fields: Set<String> = []
+      guard try value(begins: UInt8(ascii: "{")) else {
+        throw malformed("the tensor's entry is not an object", at: self.offset)
+      }
+      try enterObject()
+      var isFirst = true
+      while let (field, fieldOffset) = try nextKey(&isFirst) {
+        guard fields.insert(field).inserted else {
+          throw malformed("the field \"\(field)\" stands twice", at: fieldOffset)
+        }
+        switch field {
+        case "dtype": dtype = try self.dtype()
+        case "shape": shape = try integers(field)
+        case "data_offsets": range = try integers(field)
+        default:
+          _ = try value()
+          warnings.append("\(name): the header's field \"\(field)\" is not known and was ignored")
+        }
+      }
+      guard let dtype else { throw malformed("the field \"dtype\" is missing", at: offset) }
+      guard let shape else { throw malformed("the field \"shape\" is missing", at: offset) }
+      guard let range else { throw malformed("the field \"data_offsets\" is missing", at: offset) }
+      guard range.count == 2 else {
+        throw malformed("data_offsets holds \(range.count) numbers instead of 2", at: offset)
+      }
+      return Entry(
+        name: name, dtype: dtype, shape: Shape(shape), begin: range[0], end: range[1],
+        offset: offset)
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func value(begins byte: UInt8) throws(FormatError) -> Bool {
+      do throws(JSONError) { return try scanner.nextByte() == byte } catch {
+        throw formatError(error)
+      }
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func dtype() throws(FormatError) -> DType {
+      let (value, start) = try value()
+      guard case .string(let spelling) = value else {
+        throw malformed("dtype is not a string", at: start)
+      }
+      guard let dtype = DType(rawValue: spelling), dtype.isSafetensors else {
+        throw malformed("the dtype \"\(spelling)\" is none of the format's", at: start)
+      }
+      return dtype
+    }
+
+    /// An array of integers that are neither negative nor written with a fraction or exponent.
+    @_lifetime(self: copy self)
+    private mutating func integers(_ field: String) throws(FormatError) -> [Int] {
+      guard try value(begins: UInt8(ascii: "[")) else {
+        throw malformed("\(field) is not an array", at: offset)
+      }
+      do throws(JSONError) { try scanner.enterArray() } catch { throw formatError(error) }
+      var numbers: [Int] = []
+      var isFirst = true
+      while try nextElement(&isFirst) {
+        let (value, start) = try value()
+        guard case .integer(let number) = value, number >= 0 else {
+          throw malformed("\(field) holds something that is no size", at: start)
+        }
+        numbers.append(number)
+      }
+      return numbers
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func nextElement(_ isFirst: inout Bool) throws(FormatError) -> Bool {
+      do throws(JSONError) { return try scanner.nextElement(&isFirst) } catch {
+        throw formatError(error)
+      }
+    }
+  }
+}

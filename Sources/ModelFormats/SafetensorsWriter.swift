@@ -1,0 +1,152 @@
+import OrderedJSON
+
+/// Writes a safetensors file whose tensors are known first and whose values are then streamed.
+///
+/// The header is padded with spaces so that the values begin at a multiple of 8 bytes.
+public final class SafetensorsWriter {
+  /// The order of tensors in the file.
+  public enum Order: Sendable {
+    /// As they were given.
+    case given
+    /// As the reference implementation writes them: by type, the last of ``DType`` first, so that
+    /// wide values are aligned; then by name, compared as UTF-8 bytes.
+    case reference
+  }
+
+  /// The tensors in the order in which their values must be written.
+  public let tensors: [TensorInfo]
+  private let file: FileWriter
+  private let byteCount: Int
+  private let valuesStart: Int
+
+  /// Creates the file and writes its header.
+  ///
+  /// - Throws: ``FormatError`` with code `mismatch` (a name that stands twice or is reserved),
+  ///   `unsupported` (a type or size that the format cannot hold), `cannotCreate`, `inputOutput`.
+  public init(
+    path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)] = [],
+    order: Order = .given, overwrite: Bool = false
+  ) throws(FormatError) {
+    self.tensors = order == .given ? tensors : SafetensorsWriter.referenceOrder(tensors)
+    let (header, byteCount) = try SafetensorsWriter.header(self.tensors, metadata: metadata)
+    self.byteCount = byteCount
+    file = try FileWriter(path: path, overwrite: overwrite)
+    try file.checkSpace(for: 8 + header.count + byteCount)
+    let length = UInt64(header.count)
+    try file.write((0..<8).map { UInt8(truncatingIfNeeded: length >> ($0 * 8)) })
+    try file.write(header)
+    valuesStart = file.position
+  }
+
+  /// Appends values: those of the first tensor, then those of the next, in pieces of any size.
+  public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    precondition(
+      bytes.count <= byteCount - (file.position - valuesStart), "more values than were announced")
+    try unsafe file.write(bytes)
+  }
+
+  /// Completes the file and moves it to its path.
+  ///
+  /// - Throws: ``FormatError`` with code `mismatch` where values are missing, or as
+  ///   ``FileWriter/commit()``.
+  public func commit() throws(FormatError) {
+    let written = file.position - valuesStart
+    guard written == byteCount else {
+      throw FormatError(
+        .mismatch, "\(written) of \(byteCount) bytes of values were written", file: file.path)
+    }
+    try file.commit()
+  }
+
+  private static func referenceOrder(_ tensors: [TensorInfo]) -> [TensorInfo] {
+    let rank = Dictionary(
+      uniqueKeysWithValues: DType.allCases.enumerated().map { ($1, $0) })
+    return tensors.sorted { left, right in
+      let (leftRank, rightRank) = (rank[left.dtype] ?? 0, rank[right.dtype] ?? 0)
+      if leftRank != rightRank { return leftRank > rightRank }
+      return left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+    }
+  }
+
+  /// The header's bytes, padded, and the bytes of all values.
+  private static func header(
+    _ tensors: [TensorInfo], metadata: [(key: String, value: String)]
+  ) throws(FormatError) -> (bytes: [UInt8], byteCount: Int) {
+    var header = JSONObject()
+    if !metadata.isEmpty {
+      var object = JSONObject()
+      for (key, value) in metadata { object[key] = .string(value) }
+      header["__metadata__"] = .object(object)
+    }
+    var position = 0
+    for tensor in tensors {
+      guard tensor.name != "__metadata__", header[tensor.name] == nil else {
+        throw FormatError(
+          .mismatch,
+          tensor.name == "__metadata__"
+            ? "safetensors keeps this name for itself" : "two tensors have this name",
+          context: tensor.name)
+      }
+      guard tensor.dtype.isSafetensors else {
+        throw FormatError(
+          .unsupported, "safetensors has no type for \(tensor.dtype.rawValue)",
+          context: tensor.name)
+      }
+      guard let count = tensor.shape.byteCount(of: tensor.dtype),
+        case (let end, false) = position.addingReportingOverflow(count)
+      else {
+        throw FormatError(
+          .unsupported,
+          "\(tensor.shape) elements of \(tensor.dtype.rawValue) have no size in whole bytes",
+          context: tensor.name)
+      }
+      header[tensor.name] = [
+        "dtype": .string(tensor.dtype.rawValue),
+        "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
+        "data_offsets": [.integer(position), .integer(end)],
+      ]
+      position = end
+    }
+    var bytes = Array(JSON.object(header).text(.compact).utf8)
+    bytes.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - bytes.count % 8) % 8))
+    guard bytes.count <= Safetensors.headerLimit else {
+      throw FormatError(
+        .unsupported,
+        "the header would take \(bytes.count) bytes; \(Safetensors.headerLimit) is the limit")
+    }
+    return (bytes, position)
+  }
+}
+
+extension Safetensors {
+  /// Writes tensors to a new file, one at a time.
+  ///
+  /// - Parameter progress: called with the bytes of values written so far and their total.
+  /// - Throws: as ``SafetensorsWriter``.
+  public static func write(
+    _ tensors: [Tensor], metadata: [(key: String, value: String)] = [], to path: String,
+    order: SafetensorsWriter.Order = .given, overwrite: Bool = false,
+    progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    let writer = try SafetensorsWriter(
+      path: path, tensors: tensors.map(\.info), metadata: metadata, order: order,
+      overwrite: overwrite)
+    let byName = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let total = tensors.reduce(0) { $0 + $1.byteCount }
+    var written = 0
+    for info in writer.tensors {
+      guard let tensor = byName[info.name] else { continue }
+      try unsafe tensor.withContiguousBytes { (bytes) throws(FormatError) in
+        // In pieces, so that progress moves within a large tensor.
+        let pieceSize = 64 << 20
+        for start in stride(from: 0, to: bytes.count, by: pieceSize) {
+          let piece = unsafe bytes[start..<min(start + pieceSize, bytes.count)]
+          try unsafe writer.write(UnsafeRawBufferPointer(rebasing: piece))
+          written += unsafe piece.count
+          progress(written, total)
+        }
+      }
+    }
+    try writer.commit()
+  }
+}

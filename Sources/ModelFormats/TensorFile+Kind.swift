@@ -1,0 +1,116 @@
+import Glibc
+
+extension TensorFile {
+  /// What a file is, told by its first bytes; a file's name plays no part.
+  public enum Kind: String, Sendable, CaseIterable {
+    case safetensors
+    /// A zip archive; PyTorch's of today and TorchScript's are such.
+    case zip
+    /// PyTorch's form before version 1.6: five pickles, then the storages.
+    case pytorchLegacy
+    case sdflat
+    case pickle
+    case gguf
+    case hdf5
+    case numpy
+    case tar
+    case gzip
+    case bzip2
+    case xz
+    case zstandard
+    case sevenZip
+    case rar
+    /// The text that Git LFS leaves in place of a file that it did not fetch.
+    case lfsPointer
+    case html
+    case json
+    case text
+    /// Nothing but zeros, as a download that reserved its room and stopped leaves it.
+    case zeros
+    case empty
+    case directory
+    case unknown
+  }
+
+  /// Tells what the file at `path` is.
+  ///
+  /// - Throws: ``FormatError`` with code `notFound`, or as ``MappedFile/init(path:)``.
+  public static func sniff(_ path: String) throws(FormatError) -> Kind {
+    if isDirectory(path) { return .directory }
+    return kind(of: try MappedFile(path: path))
+  }
+
+  static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Tells what a file is from its first bytes.
+  static func kind(of file: MappedFile) -> Kind {
+    let head = unsafe file.withBytes(in: 0..<min(file.count, 4096)) { unsafe [UInt8]($0) }
+    if head.isEmpty { return .empty }
+    for (magic, kind) in magics where head.starts(with: magic) { return kind }
+    if head.count >= 262, head[257..<262].elementsEqual("ustar".utf8) { return .tar }
+    if isSafetensors(head) { return .safetensors }
+    if isLegacyPyTorch(head) { return .pytorchLegacy }
+    if let kind = textKind(head) { return kind }
+    if isPickle(head) { return .pickle }
+    if head.allSatisfy({ $0 == 0 }) { return .zeros }
+    return .unknown
+  }
+
+  private static let magics: [(magic: [UInt8], kind: Kind)] = [
+    (Array("SDFLAT\0\u{1}".utf8), .sdflat),
+    (Array("PK\u{3}\u{4}".utf8), .zip),
+    (Array("PK\u{5}\u{6}".utf8), .zip),
+    (Array("GGUF".utf8), .gguf),
+    ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5),
+    ([0x93] + Array("NUMPY".utf8), .numpy),
+    ([0x1F, 0x8B], .gzip),
+    (Array("BZh".utf8), .bzip2),
+    ([0xFD] + Array("7zXZ".utf8), .xz),
+    ([0x28, 0xB5, 0x2F, 0xFD], .zstandard),
+    ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], .sevenZip),
+    (Array("Rar!".utf8), .rar),
+    (Array("version https://git-lfs.github.com/spec/".utf8), .lfsPointer),
+  ]
+
+  /// A length whose upper bytes are zero, then an object; the length itself is checked later.
+  private static func isSafetensors(_ head: [UInt8]) -> Bool {
+    guard head.count > 8, head[5..<8].allSatisfy({ $0 == 0 }) else { return false }
+    let first = head[8...].first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
+    return first == UInt8(ascii: "{")
+  }
+
+  /// The first of the five pickles is one number, 0x1950A86A20F9469CFC6C, in binary or as text.
+  private static func isLegacyPyTorch(_ head: [UInt8]) -> Bool {
+    let binary: [UInt8] = [
+      0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
+    ]
+    // After nothing (protocol 1), after PROTO, or after PROTO and FRAME.
+    let isBinary = [0, 2, 11].contains { head.dropFirst($0).starts(with: binary) }
+    return isBinary || head.starts(with: "L119547037146038801333356L\n.".utf8)
+  }
+
+  private static func isPickle(_ head: [UInt8]) -> Bool {
+    head.count >= 2 && head[0] == 0x80 && (2...5).contains(head[1])
+  }
+
+  private static func textKind(_ head: [UInt8]) -> Kind? {
+    var text = head[...]
+    if text.starts(with: [0xEF, 0xBB, 0xBF]) { text = text.dropFirst(3) }
+    let isText = text.allSatisfy { $0 >= 0x20 && $0 != 0x7F || (0x09...0x0D).contains($0) }
+    // The last sequence may be cut off where the head ends.
+    guard isText, String(validating: text.dropLast(min(3, text.count / 2)), as: UTF8.self) != nil
+    else { return nil }
+    let start = text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }
+    switch start.first {
+    case UInt8(ascii: "<"):
+      return .html
+    case UInt8(ascii: "{"), UInt8(ascii: "["):
+      return .json
+    default:
+      return .text
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import Foundation
+import ModelFormats
+
+/// A directory for the files of one test, removed with it.
+final class ScratchDirectory {
+  let path: String
+
+  init() throws {
+    path = FileManager.default.temporaryDirectory.path + "/sdkit-" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit {
+    try? FileManager.default.removeItem(atPath: path)
+  }
+
+  func path(_ name: String) -> String { "\(path)/\(name)" }
+
+  /// Writes a file and returns its path.
+  @discardableResult
+  func write(_ bytes: [UInt8], as name: String = "file") throws -> String {
+    let path = path(name)
+    try Data(bytes).write(to: URL(filePath: path))
+    return path
+  }
+
+  func contents(_ name: String) throws -> [UInt8] {
+    [UInt8](try Data(contentsOf: URL(filePath: path(name))))
+  }
+
+  /// The names of all files, hidden ones too.
+  var names: [String] {
+    get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+  }
+}
+
+/// The error that opening these bytes throws; nil where they open.
+func openingError(_ bytes: [UInt8]) throws -> FormatError? {
+  let directory = try ScratchDirectory()
+  let path = try directory.write(bytes)
+  do {
+    _ = try TensorFile.open(path)
+    return nil
+  } catch {
+    guard error.file == path else { throw error }
+    return error
+  }
+}
+
+/// Little-endian bytes of an integer.
+func littleEndian<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
+  withUnsafeBytes(of: value.littleEndian) { [UInt8]($0) }
+}
