@@ -118,7 +118,10 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CheckpointTests",
-      dependencies: ["Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON", "TestSupport"],
+      dependencies: [
+        "Checkpoint", "CKernels", "CXXHash", "ModelFormats", "ModelGraph", "OrderedJSON",
+        "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ONNXExportTests",

@@ -68,41 +68,14 @@ extension Summary.ComponentSummary {
     name = component.name
     architecture = component.architecture
     tensors = component.tensors.count
-    let known = Set((component.manifest?.buffers ?? []).map(\.name))
-    var parameters = 0
-    var buffers = 0
-    var bytes = 0
+    (parameters, buffers) = Summary.elements(
+      of: component.tensors, buffers: Set((component.manifest?.buffers ?? []).map(\.name)))
+    bytes = component.tensors.reduce(0) { $0 + $1.byteCount }
     var counts: [DType: Int] = [:]
-    var seen: Set<StorageKey> = []
-    for tensor in component.tensors {
-      bytes += tensor.byteCount
-      counts[tensor.dtype, default: 0] += 1
-      if known.contains(tensor.name) || Summary.isBuffer(tensor) {
-        buffers += tensor.elementCount
-      } else if StorageKey(tensor).map({ seen.insert($0).inserted }) ?? true {
-        parameters += tensor.elementCount
-      }
-    }
-    self.parameters = parameters
-    self.buffers = buffers
-    self.bytes = bytes
+    for tensor in component.tensors { counts[tensor.dtype, default: 0] += 1 }
     dtypes = counts.map { (dtype: $0.key, count: $0.value) }
       .sorted { ($1.count, $0.dtype.rawValue) < ($0.count, $1.dtype.rawValue) }
     terms = Summary.terms(of: component)
-  }
-
-  /// Where a tensor's values lie, which two names may share.
-  private struct StorageKey: Hashable {
-    let file: ObjectIdentifier
-    let offset: Int
-    let elementCount: Int
-
-    init?(_ tensor: Tensor) {
-      guard let file = tensor.file, let offset = tensor.offset else { return nil }
-      self.file = ObjectIdentifier(file)
-      self.offset = offset
-      elementCount = tensor.elementCount
-    }
   }
 
   var json: JSON {
@@ -123,8 +96,41 @@ extension Summary.ComponentSummary {
 }
 
 extension Summary {
+  /// Distinct elements of learned tensors, and elements of the others.
+  ///
+  /// - Parameter buffers: names of tensors that are known not to be learned.
+  package static func elements(
+    of tensors: [Tensor], buffers known: Set<String> = []
+  ) -> (parameters: Int, buffers: Int) {
+    var parameters = 0
+    var buffers = 0
+    var seen: Set<StorageKey> = []
+    for tensor in tensors {
+      if known.contains(tensor.name) || isBuffer(tensor) {
+        buffers += tensor.elementCount
+      } else if StorageKey(tensor).map({ seen.insert($0).inserted }) ?? true {
+        parameters += tensor.elementCount
+      }
+    }
+    return (parameters, buffers)
+  }
+
+  /// Where a tensor's values lie, which two names may share.
+  private struct StorageKey: Hashable {
+    let file: ObjectIdentifier
+    let offset: Int
+    let elementCount: Int
+
+    init?(_ tensor: Tensor) {
+      guard let file = tensor.file, let offset = tensor.offset else { return nil }
+      self.file = ObjectIdentifier(file)
+      self.offset = offset
+      elementCount = tensor.elementCount
+    }
+  }
+
   /// Whether a tensor is not learned, as far as its type and name tell.
-  fileprivate static func isBuffer(_ tensor: Tensor) -> Bool {
+  private static func isBuffer(_ tensor: Tensor) -> Bool {
     switch tensor.dtype {
     case .bool, .int8, .uint8, .int16, .uint16, .int32, .uint32, .int64, .uint64: return true
     default: break

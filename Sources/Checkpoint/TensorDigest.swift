@@ -86,7 +86,8 @@ final class BackgroundDigests: Sendable {
     DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
       for file in files {
         guard
-          let digest = TensorDigest.sha256(of: file, isCancelled: { cancelled.load(ordering: .relaxed) })
+          let digest = TensorDigest.sha256(
+            of: file, isCancelled: { cancelled.load(ordering: .relaxed) })
         else { return }
         digests.withLock { $0.append(digest) }
       }
