@@ -48,7 +48,7 @@ let package = Package(
       ],
       linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]),
     // Messages generated from Sources/COnnx/onnx.proto by `make generate`.
-    .target(name: "COnnx", dependencies: ["CProtobufC"]),
+    .target(name: "COnnx", dependencies: ["CProtobufC"], exclude: ["onnx.proto"]),
 
     .target(name: "OrderedJSON", swiftSettings: hardened),
     .target(
@@ -63,7 +63,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "ONNXExport",
-      dependencies: ["OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "COnnx"],
+      dependencies: [
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "CKernels", "COnnx",
+      ],
       swiftSettings: strict),
     .target(
       name: "Engine", dependencies: ["ModelFormats", "ModelGraph", "CKernels", "COneDNN"],

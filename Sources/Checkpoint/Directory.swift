@@ -8,6 +8,8 @@ struct Directory {
   let files: [String]
   /// Names of directories (or links to them), hidden ones left out.
   let directories: [String]
+  /// Whether there is nothing in it, hidden files included.
+  let isEmpty: Bool
 
   /// Lists a directory; nil where `path` is something else.
   ///
@@ -26,12 +28,13 @@ struct Directory {
         file: path, hint: "check that you may read it")
     }
     defer { closedir(stream) }
+    var isEmpty = true
     var files: [String] = []
     var directories: [String] = []
     while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
-        name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
+      let name = Directory.name(of: entry)
+      if name == "." || name == ".." { continue }
+      isEmpty = false
       guard !name.hasPrefix("."), stat("\(path)/\(name)", &status) == 0 else { continue }
       switch status.st_mode & S_IFMT {
       case S_IFREG: files.append(name)
@@ -40,8 +43,15 @@ struct Directory {
       }
     }
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    self.isEmpty = isEmpty
     self.files = files.sorted()
     self.directories = directories.sorted()
+  }
+
+  static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
+    withUnsafePointer(to: &entry.pointee.d_name) { name in
+      name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+    }
   }
 
   func contains(_ name: String) -> Bool { files.contains(name) }

@@ -28,7 +28,7 @@ public struct FlatVerification: Sendable {
   public var isSound: Bool { damages.isEmpty }
 }
 
-extension FlatVerification {
+extension FlatFile {
   /// Checks every byte of the flat file at `path`, on all cores.
   ///
   /// - Throws: ``FormatError`` where the header itself is damaged or the file is of another format.
@@ -40,7 +40,7 @@ extension FlatVerification {
       if !flat.isSound(stretches[index]) { damaged.withLock { $0.append(index) } }
     }
     let damages = damaged.withLock { $0 }.sorted().map { index in
-      Damage(
+      FlatVerification.Damage(
         subject: stretches[index].subject, offset: stretches[index].range.lowerBound,
         byteCount: stretches[index].range.count)
     }

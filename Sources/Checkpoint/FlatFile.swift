@@ -2,7 +2,7 @@ import ModelFormats
 import OrderedJSON
 
 /// A flat file opened for reading, its header checked in full.
-struct FlatFile {
+public struct FlatFile: Sendable {
   let file: MappedFile
   let header: FlatHeader
   /// The first byte behind the header.

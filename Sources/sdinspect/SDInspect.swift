@@ -23,9 +23,10 @@ struct SDInspect: Program {
       """,
     version: "sdinspect 0.1.0",
     subcommands: [
-      Summary.self, Tensors.self, Layers.self, Verify.self, Convert.self, ONNX.self,
+      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
+      ConvertCommand.self, ONNXCommand.self,
     ],
-    defaultSubcommand: Summary.self)
+    defaultSubcommand: SummaryCommand.self)
 
   static func main() {
     start()

@@ -6,8 +6,9 @@ import OrderedJSON
 import Terminal
 
 /// Shows every layer with its shape and cost.
-struct Layers: ParsableCommand {
+struct LayersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "layers",
     abstract: "Show every layer: output shape, parameters, multiply-accumulates, memory.",
     discussion: """
       Layers are in execution order, as the component's config.json makes them, for one picture \

@@ -5,8 +5,9 @@ import OrderedJSON
 import Terminal
 
 /// Lists every tensor.
-struct Tensors: ParsableCommand {
+struct TensorsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "tensors",
     abstract: "List every tensor: type, shape, parameters, bytes, where it lies.",
     discussion: """
       Names are the file's own. In a PyTorch file that is not a flat dictionary, a name is the \
@@ -26,7 +27,7 @@ struct Tensors: ParsableCommand {
     let checkpoint = try ModelCheckpoint.open(input.path)
     let components = try component.select(from: checkpoint)
     let tensors = components.flatMap(\.tensors)
-    let digests = sha256 ? try digests(of: tensors) : nil
+    let digests = sha256 ? digests(of: tensors) : nil
     if input.json {
       printJSON(["tensors": .array(rows(components, digests))])
     } else {
@@ -35,11 +36,11 @@ struct Tensors: ParsableCommand {
     }
   }
 
-  private func digests(of tensors: [Tensor]) throws -> [String] {
+  private func digests(of tensors: [Tensor]) -> [String] {
     let total = max(1, tensors.reduce(0) { $0 + $1.byteCount })
     let bar = ProgressBar("hashing")
     defer { bar.finish() }
-    return try TensorDigest.sha256(of: tensors) { done in
+    return Digest.sha256(tensors) { done in
       bar.update(
         Double(done) / Double(total),
         "\(Format.bytes(done)) of \(Format.bytes(total)), "
