@@ -48,7 +48,9 @@ let package = Package(
       ],
       linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]),
     // Messages generated from Sources/COnnx/onnx.proto by `make generate`.
-    .target(name: "COnnx", dependencies: ["CProtobufC"], exclude: ["onnx.proto"]),
+    .target(
+      name: "COnnx", dependencies: ["CProtobufC"], exclude: ["onnx.proto"],
+      linkerSettings: [.linkedLibrary("protobuf-c")]),
 
     .target(name: "OrderedJSON", swiftSettings: hardened),
     .target(

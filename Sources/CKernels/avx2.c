@@ -1,10 +1,10 @@
-// The kernels in AVX2 with FMA and F16C: vectors of 8 values, tiles of 16 queries.
+// The kernels in AVX2 with FMA: vectors of 8 values, tiles of 16 queries.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 #include "dispatch.h"
 
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 
 typedef __m256 vector;
 #define WIDTH 8
@@ -79,14 +79,6 @@ INLINE void v_to_bfloat(uint16_t *p, vector v) {
       (__m128i *)p, _mm_packus_epi32(
                         _mm256_castsi256_si128(chosen), _mm256_extracti128_si256(chosen, 1)));
 }
-INLINE vector v_from_half(const uint16_t *p) {
-  return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
-}
-INLINE void v_to_half(uint16_t *p, vector v) {
-  _mm_storeu_si128(
-      (__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
-
 /// Transposes a square of WIDTH by WIDTH.
 INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stride) {
   __m256 a[8], b[8];
@@ -107,7 +99,7 @@ INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stri
   }
 }
 
-#define KERNELS ck_avx2_kernels
+#define KERNELS sdk_avx2_kernels
 #include "vector.h"
 
 #pragma clang attribute pop

@@ -5,7 +5,7 @@
 #include "dispatch.h"
 
 #pragma clang attribute push( \
-    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq"))), \
+    __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq"))), \
     apply_to = function)
 
 typedef __m512 vector;
@@ -68,14 +68,6 @@ INLINE void v_to_bfloat(uint16_t *p, vector v) {
   _mm256_storeu_si256(
       (__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(chosen, 16)));
 }
-INLINE vector v_from_half(const uint16_t *p) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
-INLINE void v_to_half(uint16_t *p, vector v) {
-  _mm256_storeu_si256(
-      (__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
-
 /// Transposes a square of WIDTH by WIDTH.
 INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stride) {
   __m512 a[16], b[16];
@@ -103,7 +95,7 @@ INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stri
   }
 }
 
-#define KERNELS ck_avx512_kernels
+#define KERNELS sdk_avx512_kernels
 #include "vector.h"
 
 #pragma clang attribute pop

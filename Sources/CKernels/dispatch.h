@@ -5,22 +5,20 @@
 
 /// What one instruction set offers. All work on the calling thread.
 typedef struct {
-  /// Values to and from f32, by the type on the other side.
-  void (*convert)(const void *source, ck_type from, void *target, ck_type to, size_t count);
   /// Per channel over all rows: the mean, and the sum of squared distances from it.
   void (*moments)(
-      const void *x, ck_type type, size_t rows, size_t channels, double *mean, double *square);
+      const void *x, sdk_type type, size_t rows, size_t channels, double *mean, double *square);
   /// y = x * scale[c] + shift[c], then SiLU if asked.
   void (*scale_shift)(
-      const void *x, void *y, ck_type type, size_t rows, size_t channels, const float *scale,
+      const void *x, void *y, sdk_type type, size_t rows, size_t channels, const float *scale,
       const float *shift, int silu);
   void (*layer_norm)(
-      const void *x, void *y, ck_type type, size_t rows, size_t channels, double epsilon,
+      const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,
       const float *gamma, const float *beta);
-  void (*activation)(const void *x, void *y, ck_type type, size_t count, ck_function function);
-  void (*geglu)(const void *x, void *y, ck_type type, size_t rows, size_t channels);
-  void (*add)(const void *a, const void *b, void *y, ck_type type, size_t count);
-  void (*add_row)(const void *x, const float *row, void *y, ck_type type, size_t channels);
+  void (*activation)(const void *x, void *y, sdk_type type, size_t count, sdk_function function);
+  void (*geglu)(const void *x, void *y, sdk_type type, size_t rows, size_t channels);
+  void (*add)(const void *a, const void *b, void *y, sdk_type type, size_t count);
+  void (*add_row)(const void *x, const float *row, void *y, sdk_type type, size_t channels);
   /// Transposes `[rows, columns]` of f32 with given row strides.
   void (*transpose)(
       const float *x, size_t x_stride, float *y, size_t y_stride, size_t rows, size_t columns);
@@ -31,23 +29,23 @@ typedef struct {
   /// The queries `first..<first + count` of one head, at most tile_queries; pointers are to
   /// row 0 of that head.
   void (*attention)(
-      const ck_attention_form *form, const void *q, const void *k, const void *v, void *y,
+      const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
       size_t first, size_t count, void *scratch);
 } kernel_table;
 
-extern const kernel_table ck_plain_kernels;
+extern const kernel_table sdk_plain_kernels;
 #if defined(__x86_64__)
-extern const kernel_table ck_avx2_kernels;
-extern const kernel_table ck_avx512_kernels;
+extern const kernel_table sdk_avx2_kernels;
+extern const kernel_table sdk_avx512_kernels;
 #endif
 
 /// The table of the current level.
-const kernel_table *ck_kernels(void);
+const kernel_table *sdk_kernels(void);
 
-/// Byte `i * size` of an array of unknown type.
-static inline const char *ck_at(const void *base, ck_type type, size_t i) {
-  return (const char *)base + i * ck_type_size(type);
+/// The address of value `i`.
+static inline const char *sdk_at(const void *base, sdk_type type, size_t i) {
+  return (const char *)base + i * sdk_type_size(type);
 }
-static inline char *ck_at_mutable(void *base, ck_type type, size_t i) {
-  return (char *)base + i * ck_type_size(type);
+static inline char *sdk_at_mutable(void *base, sdk_type type, size_t i) {
+  return (char *)base + i * sdk_type_size(type);
 }

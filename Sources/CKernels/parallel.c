@@ -12,7 +12,7 @@ extern int omp_get_max_threads(void);
 extern void omp_set_num_threads(int count);
 
 typedef struct {
-  ck_body body;
+  sdk_body body;
   void *context;
   size_t count, grain;
   atomic_size_t next;
@@ -31,24 +31,24 @@ static void take_pieces(void *data) {
   }
 }
 
-int ck_core_count(void) {
+int sdk_core_count(void) {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   const int count = CPU_COUNT(&set);
   return count > 0 ? count : 1;
 }
 
-void ck_set_threads(int count) { omp_set_num_threads(count > 0 ? count : 1); }
+void sdk_set_threads(int count) { omp_set_num_threads(count > 0 ? count : 1); }
 
-int ck_threads(void) { return omp_get_max_threads(); }
+int sdk_threads(void) { return omp_get_max_threads(); }
 
-void ck_parallel(size_t count, size_t grain, ck_body body, void *context) {
+void sdk_parallel(size_t count, size_t grain, sdk_body body, void *context) {
   if (count == 0) return;
   if (grain == 0) grain = 1;
   const size_t pieces = (count - 1) / grain + 1;
   region r = {.body = body, .context = context, .count = count, .grain = grain};
   atomic_init(&r.next, 0);
-  size_t threads = (size_t)ck_threads();
+  size_t threads = (size_t)sdk_threads();
   if (threads > pieces) threads = pieces;
   if (threads <= 1) {
     // Same pieces as with many threads, so that sums come out the same.

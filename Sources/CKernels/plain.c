@@ -2,88 +2,29 @@
 #include <math.h>
 #include <string.h>
 
+#include "casts.h"
 #include "dispatch.h"
 
 // MARK: Values of any type
 
-static float from_half(uint16_t h) {
-  const uint32_t sign = (uint32_t)(h & 0x8000) << 16;
-  uint32_t exponent = (h >> 10) & 31, fraction = h & 0x3ff, bits;
-  if (exponent == 31) {
-    // Infinity, or a NaN made quiet.
-    bits = sign | 0x7f800000 | fraction << 13 | (fraction ? 0x400000 : 0);
-  } else if (exponent == 0) {
-    // Zero or a subnormal: fraction * 2^-24 is exact in f32.
-    const float magnitude = (float)fraction * 0x1p-24f;
-    memcpy(&bits, &magnitude, 4);
-    bits |= sign;
-  } else {
-    bits = sign | (exponent + 112) << 23 | fraction << 13;
-  }
+static float get(const void *base, size_t i, sdk_type type) {
+  const char *p = sdk_at(base, type, i);
   float value;
-  memcpy(&value, &bits, 4);
+  switch (type) {
+    case SDK_F32: memcpy(&value, p, 4); break;
+    case SDK_F16: sdk_cast_f16_f32_plain(p, &value, 1); break;
+    case SDK_BF16: sdk_cast_bf16_f32_plain(p, &value, 1); break;
+  }
   return value;
 }
 
-static uint16_t to_half(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, 4);
-  const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
-  const uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7e00 | (uint16_t)(magnitude >> 13 & 0x3ff);
-  // From 65520 on, the nearest half is infinity.
-  if (magnitude >= 0x477ff000) return sign | 0x7c00;
-  if (magnitude < 0x38800000) {
-    // Below 2^-14 halves are multiples of 2^-24; adding 1/2 in f32 rounds to such multiples.
-    float absolute;
-    memcpy(&absolute, &magnitude, 4);
-    const float shifted = absolute + 0.5f;
-    uint32_t rounded;
-    memcpy(&rounded, &shifted, 4);
-    return sign | (uint16_t)(rounded - 0x3f000000);
+static void put(void *base, size_t i, float value, sdk_type type) {
+  char *p = sdk_at_mutable(base, type, i);
+  switch (type) {
+    case SDK_F32: memcpy(p, &value, 4); break;
+    case SDK_F16: sdk_cast_f32_f16_plain(&value, p, 1); break;
+    case SDK_BF16: sdk_cast_f32_bf16_plain(&value, p, 1); break;
   }
-  const uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
-  return sign | (uint16_t)((rounded - 0x38000000) >> 13);
-}
-
-static float from_bfloat(uint16_t b) {
-  const uint32_t bits = (uint32_t)b << 16;
-  float value;
-  memcpy(&value, &bits, 4);
-  return value;
-}
-
-static uint16_t to_bfloat(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, 4);
-  if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
-  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float get(const void *base, size_t i, ck_type type) {
-  const char *p = ck_at(base, type, i);
-  if (type == CK_F32) {
-    float value;
-    memcpy(&value, p, 4);
-    return value;
-  }
-  uint16_t bits;
-  memcpy(&bits, p, 2);
-  return type == CK_F16 ? from_half(bits) : from_bfloat(bits);
-}
-
-static void put(void *base, size_t i, float value, ck_type type) {
-  char *p = ck_at_mutable(base, type, i);
-  if (type == CK_F32) {
-    memcpy(p, &value, 4);
-  } else {
-    const uint16_t bits = type == CK_F16 ? to_half(value) : to_bfloat(value);
-    memcpy(p, &bits, 2);
-  }
-}
-
-static void convert(const void *source, ck_type from, void *target, ck_type to, size_t count) {
-  for (size_t i = 0; i < count; i++) put(target, i, get(source, i, from), to);
 }
 
 // MARK: Functions
@@ -93,15 +34,15 @@ static float gelu(float x) { return 0.5f * x * (1 + erff(x * 0.70710678118654752
 static float quick_gelu(float x) { return x / (1 + expf(-1.702f * x)); }
 
 static void activation(
-    const void *x, void *y, ck_type type, size_t count, ck_function function) {
+    const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
   for (size_t i = 0; i < count; i++) {
     const float v = get(x, i, type);
-    put(y, i, function == CK_SILU ? silu(v) : function == CK_GELU ? gelu(v) : quick_gelu(v),
+    put(y, i, function == SDK_SILU ? silu(v) : function == SDK_GELU ? gelu(v) : quick_gelu(v),
         type);
   }
 }
 
-static void geglu(const void *x, void *y, ck_type type, size_t rows, size_t channels) {
+static void geglu(const void *x, void *y, sdk_type type, size_t rows, size_t channels) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < channels; c++) {
       const float a = get(x, r * 2 * channels + c, type);
@@ -110,18 +51,18 @@ static void geglu(const void *x, void *y, ck_type type, size_t rows, size_t chan
     }
 }
 
-static void add(const void *a, const void *b, void *y, ck_type type, size_t count) {
+static void add(const void *a, const void *b, void *y, sdk_type type, size_t count) {
   for (size_t i = 0; i < count; i++) put(y, i, get(a, i, type) + get(b, i, type), type);
 }
 
-static void add_row(const void *x, const float *row, void *y, ck_type type, size_t channels) {
+static void add_row(const void *x, const float *row, void *y, sdk_type type, size_t channels) {
   for (size_t c = 0; c < channels; c++) put(y, c, get(x, c, type) + row[c], type);
 }
 
 // MARK: Normalisation
 
 static void moments(
-    const void *x, ck_type type, size_t rows, size_t channels, double *mean, double *square) {
+    const void *x, sdk_type type, size_t rows, size_t channels, double *mean, double *square) {
   for (size_t c = 0; c < channels; c++) mean[c] = square[c] = 0;
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < channels; c++) mean[c] += get(x, r * channels + c, type);
@@ -134,7 +75,7 @@ static void moments(
 }
 
 static void scale_shift(
-    const void *x, void *y, ck_type type, size_t rows, size_t channels, const float *scale,
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, const float *scale,
     const float *shift, int with_silu) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < channels; c++) {
@@ -144,7 +85,7 @@ static void scale_shift(
 }
 
 static void layer_norm(
-    const void *x, void *y, ck_type type, size_t rows, size_t channels, double epsilon,
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,
     const float *gamma, const float *beta) {
   for (size_t r = 0; r < rows; r++) {
     const size_t first = r * channels;
@@ -176,10 +117,10 @@ static size_t attention_scratch(size_t keys, size_t size) {
 }
 
 static void attention(
-    const ck_attention_form *form, const void *q, const void *k, const void *v, void *y,
+    const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
     size_t first, size_t count, void *scratch) {
   const size_t size = form->size;
-  const ck_type type = form->type;
+  const sdk_type type = form->type;
   float *scores = scratch, *sum = scores + form->keys;
   for (size_t i = first; i < first + count; i++) {
     const size_t keys = form->causal && i + 1 < form->keys ? i + 1 : form->keys;
@@ -202,8 +143,7 @@ static void attention(
   }
 }
 
-const kernel_table ck_plain_kernels = {
-    .convert = convert,
+const kernel_table sdk_plain_kernels = {
     .moments = moments,
     .scale_shift = scale_shift,
     .layer_norm = layer_norm,

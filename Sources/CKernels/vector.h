@@ -4,37 +4,35 @@
 #include <math.h>
 #include <string.h>
 
+#include "casts.h"
 #include "vector_math.h"
 #include "vector_attention.h"
 
 // MARK: Values of f32 or bf16
 
-INLINE vector get(const void *base, size_t i, ck_type type) {
-  return type == CK_F32   ? v_load((const float *)base + i)
-         : type == CK_F16 ? v_from_half((const uint16_t *)base + i)
-                          : v_from_bfloat((const uint16_t *)base + i);
+INLINE vector get(const void *base, size_t i, sdk_type type) {
+  return type == SDK_F32 ? v_load((const float *)base + i)
+                         : v_from_bfloat((const uint16_t *)base + i);
 }
 
-INLINE void put(void *base, size_t i, vector v, ck_type type) {
-  if (type == CK_F32) {
+INLINE void put(void *base, size_t i, vector v, sdk_type type) {
+  if (type == SDK_F32) {
     v_store((float *)base + i, v);
-  } else if (type == CK_F16) {
-    v_to_half((uint16_t *)base + i, v);
   } else {
     v_to_bfloat((uint16_t *)base + i, v);
   }
 }
 
 /// The first n values, the rest zero.
-INLINE vector get_part(const void *base, size_t i, size_t n, ck_type type) {
-  if (type == CK_F32) return v_load_part((const float *)base + i, n);
+INLINE vector get_part(const void *base, size_t i, size_t n, sdk_type type) {
+  if (type == SDK_F32) return v_load_part((const float *)base + i, n);
   uint16_t bits[WIDTH] = {0};
   memcpy(bits, (const uint16_t *)base + i, n * 2);
   return get(bits, 0, type);
 }
 
-INLINE void put_part(void *base, size_t i, size_t n, vector v, ck_type type) {
-  if (type == CK_F32) {
+INLINE void put_part(void *base, size_t i, size_t n, vector v, sdk_type type) {
+  if (type == SDK_F32) {
     v_store_part((float *)base + i, v, n);
     return;
   }
@@ -63,95 +61,69 @@ INLINE void put_part(void *base, size_t i, size_t n, vector v, ck_type type) {
 
 /// Makes `name` call `name_body` with a constant type, so that the type costs nothing inside.
 #define BY_TYPE(type, CALL) \
-  if ((type) == CK_F32) { \
-    CALL(CK_F32); \
+  if ((type) == SDK_F32) { \
+    CALL(SDK_F32); \
   } else { \
-    CALL(CK_BF16); \
+    CALL(SDK_BF16); \
   }
-
-// MARK: Casts
-
-INLINE void convert_body(
-    const void *source, ck_type from, void *target, ck_type to, size_t count) {
-#define BODY(GET, PUT) PUT(target, i, GET(source, i, from), to);
-  EACH_VECTOR(count, BODY);
-#undef BODY
-}
-
-static void convert(const void *source, ck_type from, void *target, ck_type to, size_t count) {
-  if (from == CK_F32 && to == CK_F32) {
-    memcpy(target, source, count * 4);
-  } else if (from == CK_F32) {
-    if (to == CK_F16) convert_body(source, CK_F32, target, CK_F16, count);
-    else convert_body(source, CK_F32, target, CK_BF16, count);
-  } else if (from == CK_F16) {
-    if (to == CK_F32) convert_body(source, CK_F16, target, CK_F32, count);
-    else if (to == CK_BF16) convert_body(source, CK_F16, target, CK_BF16, count);
-    else memcpy(target, source, count * 2);
-  } else {
-    if (to == CK_F32) convert_body(source, CK_BF16, target, CK_F32, count);
-    else if (to == CK_F16) convert_body(source, CK_BF16, target, CK_F16, count);
-    else memcpy(target, source, count * 2);
-  }
-}
 
 // MARK: Functions of elements
 
 INLINE void activation_body(
-    const void *x, void *y, ck_type type, size_t count, ck_function function) {
+    const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
 #define BODY(GET, PUT) PUT(y, i, v_function(GET(x, i, type), function), type);
   EACH_VECTOR(count, BODY);
 #undef BODY
 }
 
 static void activation(
-    const void *x, void *y, ck_type type, size_t count, ck_function function) {
+    const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
 #define CALL(t) \
-  if (function == CK_SILU) activation_body(x, y, t, count, CK_SILU); \
-  else if (function == CK_GELU) activation_body(x, y, t, count, CK_GELU); \
-  else activation_body(x, y, t, count, CK_QUICK_GELU)
+  if (function == SDK_SILU) activation_body(x, y, t, count, SDK_SILU); \
+  else if (function == SDK_GELU) activation_body(x, y, t, count, SDK_GELU); \
+  else activation_body(x, y, t, count, SDK_QUICK_GELU)
   BY_TYPE(type, CALL)
 #undef CALL
 }
 
-INLINE void geglu_body(const void *x, void *y, ck_type type, size_t rows, size_t channels) {
+INLINE void geglu_body(const void *x, void *y, sdk_type type, size_t rows, size_t channels) {
   for (size_t r = 0; r < rows; r++) {
-    const void *a = ck_at(x, type, r * 2 * channels);
-    const void *b = ck_at(a, type, channels);
-    void *out = ck_at_mutable(y, type, r * channels);
+    const void *a = sdk_at(x, type, r * 2 * channels);
+    const void *b = sdk_at(a, type, channels);
+    void *out = sdk_at_mutable(y, type, r * channels);
 #define BODY(GET, PUT) \
-  PUT(out, i, v_mul(GET(a, i, type), v_function(GET(b, i, type), CK_GELU)), type);
+  PUT(out, i, v_mul(GET(a, i, type), v_function(GET(b, i, type), SDK_GELU)), type);
     EACH_VECTOR(channels, BODY);
 #undef BODY
   }
 }
 
-static void geglu(const void *x, void *y, ck_type type, size_t rows, size_t channels) {
+static void geglu(const void *x, void *y, sdk_type type, size_t rows, size_t channels) {
 #define CALL(t) geglu_body(x, y, t, rows, channels)
   BY_TYPE(type, CALL)
 #undef CALL
 }
 
-INLINE void add_body(const void *a, const void *b, void *y, ck_type type, size_t count) {
+INLINE void add_body(const void *a, const void *b, void *y, sdk_type type, size_t count) {
 #define BODY(GET, PUT) PUT(y, i, v_add(GET(a, i, type), GET(b, i, type)), type);
   EACH_VECTOR(count, BODY);
 #undef BODY
 }
 
-static void add(const void *a, const void *b, void *y, ck_type type, size_t count) {
+static void add(const void *a, const void *b, void *y, sdk_type type, size_t count) {
 #define CALL(t) add_body(a, b, y, t, count)
   BY_TYPE(type, CALL)
 #undef CALL
 }
 
 INLINE void add_row_body(
-    const void *x, const float *row, void *y, ck_type type, size_t channels) {
-#define BODY(GET, PUT) PUT(y, i, v_add(GET(x, i, type), GET(row, i, CK_F32)), type);
+    const void *x, const float *row, void *y, sdk_type type, size_t channels) {
+#define BODY(GET, PUT) PUT(y, i, v_add(GET(x, i, type), GET(row, i, SDK_F32)), type);
   EACH_VECTOR(channels, BODY);
 #undef BODY
 }
 
-static void add_row(const void *x, const float *row, void *y, ck_type type, size_t channels) {
+static void add_row(const void *x, const float *row, void *y, sdk_type type, size_t channels) {
 #define CALL(t) add_row_body(x, row, y, t, channels)
   BY_TYPE(type, CALL)
 #undef CALL
@@ -164,7 +136,7 @@ static void add_row(const void *x, const float *row, void *y, ck_type type, size
 #define MOMENT_ROWS 64
 
 INLINE void moments_of(
-    const void *x, ck_type type, size_t rows, size_t channels, size_t c, size_t left,
+    const void *x, sdk_type type, size_t rows, size_t channels, size_t c, size_t left,
     double *mean, double *square) {
 #define AT(r) \
   (left == WIDTH ? get(x, (r) * channels + c, type) \
@@ -209,7 +181,7 @@ INLINE void moments_of(
 }
 
 INLINE void moments_body(
-    const void *x, ck_type type, size_t rows, size_t channels, double *mean, double *square) {
+    const void *x, sdk_type type, size_t rows, size_t channels, double *mean, double *square) {
   size_t c = 0;
   for (; c + WIDTH <= channels; c += WIDTH)
     moments_of(x, type, rows, channels, c, WIDTH, mean, square);
@@ -217,21 +189,21 @@ INLINE void moments_body(
 }
 
 static void moments(
-    const void *x, ck_type type, size_t rows, size_t channels, double *mean, double *square) {
+    const void *x, sdk_type type, size_t rows, size_t channels, double *mean, double *square) {
 #define CALL(t) moments_body(x, t, rows, channels, mean, square)
   BY_TYPE(type, CALL)
 #undef CALL
 }
 
 INLINE void scale_shift_body(
-    const void *x, void *y, ck_type type, size_t rows, size_t channels, const float *scale,
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, const float *scale,
     const float *shift, int silu) {
   for (size_t r = 0; r < rows; r++) {
-    const void *from = ck_at(x, type, r * channels);
-    void *to = ck_at_mutable(y, type, r * channels);
+    const void *from = sdk_at(x, type, r * channels);
+    void *to = sdk_at_mutable(y, type, r * channels);
 #define BODY(GET, PUT) \
-  vector v = v_fma(GET(from, i, type), GET(scale, i, CK_F32), GET(shift, i, CK_F32)); \
-  if (silu) v = v_function(v, CK_SILU); \
+  vector v = v_fma(GET(from, i, type), GET(scale, i, SDK_F32), GET(shift, i, SDK_F32)); \
+  if (silu) v = v_function(v, SDK_SILU); \
   PUT(to, i, v, type);
     EACH_VECTOR(channels, BODY);
 #undef BODY
@@ -239,7 +211,7 @@ INLINE void scale_shift_body(
 }
 
 static void scale_shift(
-    const void *x, void *y, ck_type type, size_t rows, size_t channels, const float *scale,
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, const float *scale,
     const float *shift, int silu) {
 #define CALL(t) \
   if (silu) scale_shift_body(x, y, t, rows, channels, scale, shift, 1); \
@@ -249,11 +221,11 @@ static void scale_shift(
 }
 
 INLINE void layer_norm_body(
-    const void *x, void *y, ck_type type, size_t rows, size_t channels, double epsilon,
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,
     const float *gamma, const float *beta) {
   for (size_t r = 0; r < rows; r++) {
-    const void *from = ck_at(x, type, r * channels);
-    void *to = ck_at_mutable(y, type, r * channels);
+    const void *from = sdk_at(x, type, r * channels);
+    void *to = sdk_at_mutable(y, type, r * channels);
     // Two independent sums hide the latency of addition.
     vector sum[2] = {v_set(0), v_set(0)}, square[2] = {v_set(0), v_set(0)};
 #define BODY(GET, PUT) sum[i / WIDTH % 2] = v_add(sum[i / WIDTH % 2], GET(from, i, type));
@@ -277,8 +249,8 @@ INLINE void layer_norm_body(
 #define BODY(GET, PUT) \
   PUT(to, i, \
       v_fma( \
-          v_mul(v_sub(GET(from, i, type), center), rate), GET(gamma, i, CK_F32), \
-          GET(beta, i, CK_F32)), \
+          v_mul(v_sub(GET(from, i, type), center), rate), GET(gamma, i, SDK_F32), \
+          GET(beta, i, SDK_F32)), \
       type);
     EACH_VECTOR(channels, BODY);
 #undef BODY
@@ -286,7 +258,7 @@ INLINE void layer_norm_body(
 }
 
 static void layer_norm(
-    const void *x, void *y, ck_type type, size_t rows, size_t channels, double epsilon,
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,
     const float *gamma, const float *beta) {
 #define CALL(t) layer_norm_body(x, y, t, rows, channels, epsilon, gamma, beta)
   BY_TYPE(type, CALL)
@@ -307,7 +279,6 @@ static void transpose(
 }
 
 const kernel_table KERNELS = {
-    .convert = convert,
     .moments = moments,
     .scale_shift = scale_shift,
     .layer_norm = layer_norm,

@@ -105,7 +105,6 @@ static void weigh_tile(
   }
 }
 
-static void convert(const void *source, ck_type from, void *target, ck_type to, size_t count);
 static void transpose(
     const float *x, size_t x_stride, float *y, size_t y_stride, size_t rows, size_t columns);
 
@@ -118,10 +117,10 @@ static size_t attention_scratch(size_t keys, size_t size) {
 }
 
 static void attention(
-    const ck_attention_form *form, const void *q, const void *k, const void *v, void *y,
+    const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
     size_t first, size_t count, void *scratch) {
   const size_t size = form->size;
-  const ck_type type = form->type;
+  const sdk_type type = form->type;
   float *queries = scratch;            // [size, TILE]
   float *sums = queries + size * TILE;  // [size, TILE]
   float *scores = sums + size * TILE;   // [TILE_KEYS, TILE]
@@ -132,10 +131,10 @@ static void attention(
 
   const float *rows = (const float *)q + first * form->q_stride;
   size_t rows_stride = form->q_stride;
-  if (type != CK_F32) {
+  if (type != SDK_F32) {
     for (size_t i = 0; i < count; i++)
-      convert(
-          ck_at(q, type, (first + i) * form->q_stride), type, wide_rows + i * size, CK_F32, size);
+      sdk_cast_bf16_f32(
+          sdk_at(q, type, (first + i) * form->q_stride), wide_rows + i * size, size);
     rows = wide_rows;
     rows_stride = size;
   }
@@ -158,9 +157,9 @@ static void attention(
     const size_t n = keys - j < TILE_KEYS ? keys - j : TILE_KEYS;
     const float *tile = (const float *)k + j * form->k_stride;
     size_t stride = form->k_stride;
-    if (type != CK_F32) {
+    if (type != SDK_F32) {
       for (size_t r = 0; r < n; r++)
-        convert(ck_at(k, type, (j + r) * form->k_stride), type, wide + r * size, CK_F32, size);
+        sdk_cast_bf16_f32(sdk_at(k, type, (j + r) * form->k_stride), wide + r * size, size);
       tile = wide;
       stride = size;
     }
@@ -179,9 +178,9 @@ static void attention(
     weigh_tile(scores, n, highest, total, sums, size);
     tile = (const float *)v + j * form->v_stride;
     stride = form->v_stride;
-    if (type != CK_F32) {
+    if (type != SDK_F32) {
       for (size_t r = 0; r < n; r++)
-        convert(ck_at(v, type, (j + r) * form->v_stride), type, wide + r * size, CK_F32, size);
+        sdk_cast_bf16_f32(sdk_at(v, type, (j + r) * form->v_stride), wide + r * size, size);
       tile = wide;
       stride = size;
     }
@@ -195,14 +194,14 @@ static void attention(
       v_store(at, v_mul(v_load(at), inverse));
     }
   }
-  if (type == CK_F32) {
+  if (type == SDK_F32) {
     transpose(
         sums, TILE, (float *)y + first * form->y_stride, form->y_stride, size, count);
   } else {
     transpose(sums, TILE, wide_rows, size, size, count);
     for (size_t i = 0; i < count; i++)
-      convert(
-          wide_rows + i * size, CK_F32,
-          ck_at_mutable(y, type, (first + i) * form->y_stride), type, size);
+      sdk_cast_f32_bf16(
+          wide_rows + i * size,
+          sdk_at_mutable(y, type, (first + i) * form->y_stride), size);
   }
 }

@@ -53,8 +53,8 @@ INLINE vector v_normal(vector x) {
   return v_where_negative(x, tail, v_sub(v_set(1.0f), tail));
 }
 
-INLINE vector v_function(vector x, ck_function function) {
-  if (function == CK_GELU) return v_mul(x, v_normal(x));
-  const float slope = function == CK_SILU ? -1.0f : -1.702f;
+INLINE vector v_function(vector x, sdk_function function) {
+  if (function == SDK_GELU) return v_mul(x, v_normal(x));
+  const float slope = function == SDK_SILU ? -1.0f : -1.702f;
   return v_div(x, v_add(v_set(1.0f), v_exp(v_mul(x, v_set(slope)))));
 }

@@ -8,7 +8,7 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
   case bf16
 
   /// Whether this CPU multiplies bfloat16 directly, so that it is faster than ``f32``.
-  public static var isBF16Native: Bool { ck_has_bf16() != 0 }
+  public static var isBF16Native: Bool { sdk_has_bf16() != 0 }
 }
 
 /// How an executable runs.
@@ -30,15 +30,15 @@ public struct EngineOptions: Sendable, Hashable {
   }
 
   /// The cores that this process may run on.
-  public static var coreCount: Int { Int(ck_core_count()) }
+  public static var coreCount: Int { Int(sdk_core_count()) }
 
   /// The instruction set that the kernels use: `plain`, `avx2` or `avx512`.
   ///
   /// `SDKIT_ISA` in the environment lowers it.
   public static var instructionSet: String {
-    switch ck_isa_current() {
-    case CK_AVX512: "avx512"
-    case CK_AVX2: "avx2"
+    switch sdk_isa_current() {
+    case SDK_AVX512: "avx512"
+    case SDK_AVX2: "avx2"
     default: "plain"
     }
   }

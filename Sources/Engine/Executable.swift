@@ -51,7 +51,7 @@ public final class Executable: @unchecked Sendable {
       throw EngineError(.library, "oneDNN gave no stream", context: graph.name)
     }
     self.stream = stream
-    ck_set_threads(Int32(options.threads))
+    sdk_set_threads(Int32(options.threads))
     let parameters = Parameters(graph: graph)
     self.parameters = parameters
     let program = program
@@ -88,7 +88,7 @@ public final class Executable: @unchecked Sendable {
     observer: ((StepTiming) -> Void)? = nil
   ) throws -> [String: Value] {
     try lock.withLock { _ in
-      ck_set_threads(Int32(options.threads))
+      sdk_set_threads(Int32(options.threads))
       let sizes = try graph.sizes(of: inputs)
       let plan = try plan(for: sizes)
       let names = program.steadyInputs.map { graph.values[$0].name }

@@ -17,7 +17,7 @@ final class Parameters {
   private var progress: ((Int, Int) -> Void)?
   private var loaded = 0
   private var vectors: [Graph.ParameterID: Allocation] = [:]
-  private var tables: [Graph.ParameterID: (Allocation, ck_type)] = [:]
+  private var tables: [Graph.ParameterID: (Allocation, sdk_type)] = [:]
   private var matrices: [Graph.ParameterID: [Memory]] = [:]
   private var staging: Allocation?
 
@@ -58,7 +58,7 @@ final class Parameters {
       vector = try Allocation(
         byteCount: graph[id].elementCount * 4, context: graph[id].name)
       try withTensor(id) { bytes, type, count in
-        ck_convert(bytes, type, vector.pointer, CK_F32, count)
+        sdk_convert(bytes, type, vector.pointer, SDK_F32, count)
       }
       vectors[id] = vector
     }
@@ -66,12 +66,12 @@ final class Parameters {
   }
 
   /// A table whose rows are read a few at a time, in the type that it is stored in.
-  func table(_ id: Graph.ParameterID) throws -> (rows: UnsafeRawPointer, type: ck_type) {
+  func table(_ id: Graph.ParameterID) throws -> (rows: UnsafeRawPointer, type: sdk_type) {
     if let (table, type) = tables[id] { return (UnsafeRawPointer(table.pointer), type) }
     let (table, type) = try withTensor(id) { bytes, type, count in
       let table = try Allocation(
-        byteCount: count * ck_type_size(type), context: graph[id].name)
-      table.pointer.copyMemory(from: bytes, byteCount: count * ck_type_size(type))
+        byteCount: count * sdk_type_size(type), context: graph[id].name)
+      table.pointer.copyMemory(from: bytes, byteCount: count * sdk_type_size(type))
       return (table, type)
     }
     tables[id] = (table, type)
@@ -107,9 +107,9 @@ final class Parameters {
 
   /// The values in f32 and at a multiple of four: in place where they are so already.
   private func f32(
-    _ bytes: UnsafeRawPointer, _ type: ck_type, _ count: Int
+    _ bytes: UnsafeRawPointer, _ type: sdk_type, _ count: Int
   ) throws(EngineError) -> UnsafeMutableRawPointer {
-    if type == CK_F32, Int(bitPattern: bytes) % 4 == 0 {
+    if type == SDK_F32, Int(bitPattern: bytes) % 4 == 0 {
       // Only read from.
       return UnsafeMutableRawPointer(mutating: bytes)
     }
@@ -117,13 +117,13 @@ final class Parameters {
       staging = nil
       staging = try Allocation(byteCount: count * 4, context: graph.name)
     }
-    ck_convert(bytes, type, staging!.pointer, CK_F32, count)
+    sdk_convert(bytes, type, staging!.pointer, SDK_F32, count)
     return staging!.pointer
   }
 
   /// Calls `body` with the bytes of a parameter's tensor once it is known to be right.
   private func withTensor<R>(
-    _ id: Graph.ParameterID, _ body: (UnsafeRawPointer, ck_type, Int) throws -> R
+    _ id: Graph.ParameterID, _ body: (UnsafeRawPointer, sdk_type, Int) throws -> R
   ) throws -> R {
     let parameter = graph[id]
     guard let source else {
@@ -136,11 +136,11 @@ final class Parameters {
         .parameter, "the tensor's shape is \(tensor.shape), not \(Shape(parameter.shape))",
         context: "\(graph.name): \(parameter.name)")
     }
-    let type: ck_type
+    let type: sdk_type
     switch tensor.dtype {
-    case .float32: type = CK_F32
-    case .float16: type = CK_F16
-    case .bfloat16: type = CK_BF16
+    case .float32: type = SDK_F32
+    case .float16: type = SDK_F16
+    case .bfloat16: type = SDK_BF16
     default:
       throw EngineError(
         .parameter, "values of type \(tensor.dtype.rawValue) cannot be computed with",

@@ -26,26 +26,26 @@ extension Plan {
     case .layerNorm(let epsilon):
       let (gamma, beta) = try scaleAndShift(node)
       return step(instruction) {
-        ck_layer_norm(from[0], to, type, rows, channels, epsilon, gamma, beta)
+        sdk_layer_norm(from[0], to, type, rows, channels, epsilon, gamma, beta)
       }
     case .activation(let function):
       let count = count(output)
-      let kernel: ck_function =
+      let kernel: sdk_function =
         switch function {
-        case .silu: CK_SILU
-        case .gelu: CK_GELU
-        case .quickGELU: CK_QUICK_GELU
+        case .silu: SDK_SILU
+        case .gelu: SDK_GELU
+        case .quickGELU: SDK_QUICK_GELU
         }
-      return step(instruction) { ck_activation(from[0], to, type, count, kernel) }
+      return step(instruction) { sdk_activation(from[0], to, type, count, kernel) }
     case .geglu:
-      return step(instruction) { ck_geglu(from[0], to, type, rows, channels) }
+      return step(instruction) { sdk_geglu(from[0], to, type, rows, channels) }
     case .add:
       let count = count(output)
-      return step(instruction) { ck_add(from[0], from[1], to, type, count) }
+      return step(instruction) { sdk_add(from[0], from[1], to, type, count) }
     case .addPerChannel:
       // The vector, like all that comes from the timestep, is in f32.
       let vector = from[1].assumingMemoryBound(to: Float.self)
-      return step(instruction) { ck_add_rows(from[0], vector, 1, to, type, rows, channels) }
+      return step(instruction) { sdk_add_rows(from[0], vector, 1, to, type, rows, channels) }
     case .addPositions:
       let table = try parameters.vector(parameter(node.weight, node))
       let tokens = shape(node.output.index)[1]
@@ -55,19 +55,19 @@ extension Plan {
           context: "\(program.graph.name): \(node.name)")
       }
       return step(instruction) {
-        ck_add_rows(from[0], table, tokens, to, type, rows, channels)
+        sdk_add_rows(from[0], table, tokens, to, type, rows, channels)
       }
     case .concatenate:
-      let width = ck_type_size(type)
+      let width = sdk_type_size(type)
       let first = self.channels(node.inputs[0].index) * width
       let second = self.channels(node.inputs[1].index) * width
-      return step(instruction) { ck_concatenate(from[0], first, from[1], second, to, rows) }
+      return step(instruction) { sdk_concatenate(from[0], first, from[1], second, to, rows) }
     case .upsampleNearest:
       let input = shape(node.inputs[0].index)
       let output = shape(node.output.index)
-      let pixel = channels * ck_type_size(type)
+      let pixel = channels * sdk_type_size(type)
       return step(instruction) {
-        ck_upsample(
+        sdk_upsample(
           from[0], to, input[0], input[2], input[3], output[2], output[3], pixel)
       }
     case .embedding:
@@ -75,7 +75,7 @@ extension Plan {
     case .timestepEmbedding(let form):
       return step(instruction) {
         let timestep = from[0].load(as: Float.self)
-        ck_timestep_embedding(
+        sdk_timestep_embedding(
           Double(timestep), to.assumingMemoryBound(to: Float.self), form.channels,
           form.flipSinToCos ? 1 : 0, form.frequencyShift)
       }
@@ -118,7 +118,7 @@ extension Plan {
     let node = instruction.node
     let (gamma, beta) = try scaleAndShift(node)
     let picture = shape(node.output.index)
-    var kernel = ck_group_norm_form()
+    var kernel = sdk_group_norm_form()
     kernel.x = UnsafeRawPointer(pointer(instruction.inputs[0]))
     kernel.y = pointer(instruction.output)
     kernel.type = type(instruction.output)
@@ -131,15 +131,14 @@ extension Plan {
     kernel.gamma = gamma
     kernel.beta = beta
     if let offset = instruction.offset {
-      kernel.offset = UnsafeRawPointer(pointer(offset))
-      kernel.offset_type = type(offset)
+      kernel.offset = UnsafePointer(pointer(offset).assumingMemoryBound(to: Float.self))
     }
-    scratch.require(ck_group_norm_scratch(kernel.batch, kernel.rows, kernel.channels))
+    scratch.require(sdk_group_norm_scratch(kernel.batch, kernel.rows, kernel.channels))
     let scratch = scratch
     return step(instruction) {
       var kernel = kernel
       kernel.scratch = scratch.pointer
-      ck_group_norm(&kernel)
+      sdk_group_norm(&kernel)
     }
   }
 
@@ -148,7 +147,7 @@ extension Plan {
     let query = shape(node.inputs[0].index)
     let key = shape(node.inputs[1].index)
     let width = query[2]
-    var kernel = ck_attention_form()
+    var kernel = sdk_attention_form()
     kernel.q = UnsafeRawPointer(pointer(instruction.inputs[0]))
     kernel.k = UnsafeRawPointer(pointer(instruction.inputs[1]))
     kernel.v = UnsafeRawPointer(pointer(instruction.inputs[2]))
@@ -165,12 +164,12 @@ extension Plan {
     kernel.y_stride = width
     kernel.scale = form.scale
     kernel.causal = form.causal ? 1 : 0
-    scratch.require(ck_attention_scratch(kernel.keys, kernel.size, ck_threads()))
+    scratch.require(sdk_attention_scratch(kernel.keys, kernel.size, sdk_threads()))
     let scratch = scratch
     return step(instruction, macs: 2 * query[0] * query[1] * key[1] * width) {
       var kernel = kernel
       kernel.scratch = scratch.pointer
-      ck_attention(&kernel)
+      sdk_attention(&kernel)
     }
   }
 
@@ -196,9 +195,9 @@ extension Plan {
             .input, "token id \(id) is not below the \(rowCount) of the vocabulary",
             context: context)
         }
-        ck_convert_serial(
-          table + id * width * ck_type_size(stored), stored,
-          to + index * width * ck_type_size(type), type, width)
+        sdk_convert_serial(
+          table + id * width * sdk_type_size(stored), stored,
+          to + index * width * sdk_type_size(type), type, width)
       }
     }
   }

@@ -4,8 +4,8 @@ import ModelGraph
 
 /// Steps that oneDNN computes.
 extension Plan {
-  private func dataType(_ type: ck_type) -> dnnl_data_type_t {
-    type == CK_BF16 ? dnnl_bf16 : dnnl_f32
+  private func dataType(_ type: sdk_type) -> dnnl_data_type_t {
+    type == SDK_BF16 ? dnnl_bf16 : dnnl_f32
   }
 
   func convolution(

@@ -20,9 +20,9 @@ extension Plan {
       ids.withUnsafeBytes { to.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
     case .reals(let reals) where !graph[input].isInteger:
       if shape.count == 4 {
-        ck_to_channels_last(reals, to, type, shape[0], shape[1], shape[2] * shape[3])
+        sdk_to_channels_last(reals, to, type, shape[0], shape[1], shape[2] * shape[3])
       } else {
-        ck_convert(reals, CK_F32, to, type, reals.count)
+        sdk_convert(reals, SDK_F32, to, type, reals.count)
       }
     default:
       throw EngineError(
@@ -39,10 +39,10 @@ extension Plan {
     let count = shape.reduce(1, *)
     let reals = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
       if shape.count == 4 {
-        ck_from_channels_last(
+        sdk_from_channels_last(
           from, type, buffer.baseAddress, shape[0], shape[1], shape[2] * shape[3])
       } else {
-        ck_convert(from, type, buffer.baseAddress, CK_F32, count)
+        sdk_convert(from, type, buffer.baseAddress, SDK_F32, count)
       }
       initialized = count
     }

@@ -57,7 +57,7 @@ final class Plan {
     arena.pointer + offsets[program.storage[value]]!
   }
 
-  func type(_ value: Int) -> ck_type { program.type(of: value) }
+  func type(_ value: Int) -> sdk_type { program.type(of: value) }
 
   /// The channels of a picture, the width of anything else.
   func channels(_ value: Int) -> Int {
@@ -70,7 +70,7 @@ final class Plan {
   /// Positions of all samples.
   func rows(_ value: Int) -> Int { count(value) / max(1, channels(value)) }
 
-  func byteCount(_ value: Int) -> Int { count(value) * ck_type_size(type(value)) }
+  func byteCount(_ value: Int) -> Int { count(value) * sdk_type_size(type(value)) }
 
   private static func lifetimes(_ program: Program, _ sizes: Sizes) -> [Int: MemoryPlan.Lifetime] {
     var lifetimes: [Int: MemoryPlan.Lifetime] = [:]
@@ -78,7 +78,7 @@ final class Plan {
     func touch(_ value: Int, at time: Int) {
       let shape = program.graph.values[value].shape
       let count = shape.reduce(1) { $0 * $1.value(sizes) }
-      let size = count * ck_type_size(program.type(of: value))
+      let size = count * sdk_type_size(program.type(of: value))
       let storage = program.storage[value]
       var lifetime =
         lifetimes[storage]

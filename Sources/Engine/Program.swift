@@ -55,10 +55,10 @@ struct Program {
   }
 
   /// The type in which a value is stored.
-  func type(of value: Int) -> ck_type {
+  func type(of value: Int) -> sdk_type {
     // Embeddings of the timestep are few and go into every layer: they stay exact.
-    if precision == .f32 || graph.values[value].shape.count < 3 { return CK_F32 }
-    return CK_BF16
+    if precision == .f32 || graph.values[value].shape.count < 3 { return SDK_F32 }
+    return SDK_BF16
   }
 
   /// For each value, the instructions that read it, in order.

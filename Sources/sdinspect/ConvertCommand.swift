@@ -70,7 +70,7 @@ struct ConvertCommand: ParsableCommand {
     let start = Console.seconds()
     let bar = ProgressBar("converting")
     defer { bar.finish() }
-    try conversion.run { progress in
+    try conversion.execute { progress in
       let rate = Double(progress.bytesDone) / max(bar.elapsed, 1e-3)
       let left = Double(progress.bytesTotal - progress.bytesDone) / max(rate, 1)
       bar.update(

@@ -40,7 +40,7 @@ struct TensorsCommand: ParsableCommand {
     let total = max(1, tensors.reduce(0) { $0 + $1.byteCount })
     let bar = ProgressBar("hashing")
     defer { bar.finish() }
-    return Digest.sha256(tensors) { done in
+    return TensorDigest.sha256(of: tensors) { done in
       bar.update(
         Double(done) / Double(total),
         "\(Format.bytes(done)) of \(Format.bytes(total)), "

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoint
 import ModelFormats
+import OrderedJSON
 import Terminal
 
 /// Checks that a checkpoint is whole.
@@ -26,7 +27,7 @@ struct VerifyCommand: ParsableCommand {
       return
     }
     let bar = ProgressBar("verifying")
-    let result = try FlatVerification.verify(input.path)
+    let result = try FlatFile.verify(input.path)
     bar.finish()
     report(
       isSound: result.isSound, problems: result.damages.map(\.description),
