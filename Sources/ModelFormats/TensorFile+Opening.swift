@@ -12,6 +12,8 @@ extension TensorFile {
     let file = try MappedFile(path: path)
     switch kind(of: file) {
     case .safetensors: return try Safetensors.read(file)
+    case .zip: return try TorchCheckpoint.read(file)
+    case .pytorchLegacy: return try TorchLegacy.read(file)
     case let kind: throw refusal(of: file, kind).inFile(path)
     }
   }

@@ -1,0 +1,86 @@
+/// A cursor over little-endian bytes whose every step is checked.
+struct ByteReader: ~Escapable {
+  private let bytes: RawSpan
+  /// The offset in the file of the first byte.
+  private let base: Int
+  private(set) var position = 0
+  /// What is read, for the error where it ends early.
+  private let what: StaticString
+
+  @_lifetime(copy bytes)
+  init(_ bytes: RawSpan, base: Int, what: StaticString) {
+    self.bytes = bytes
+    self.base = base
+    self.what = what
+  }
+
+  /// The offset in the file of the next byte.
+  var offset: Int { base + position }
+
+  var remaining: Int { bytes.byteCount - position }
+
+  func endsEarly(needing count: Int) -> FormatError {
+    FormatError(
+      .truncated, "\(what) ends early: \(count) bytes are needed, \(remaining) are left",
+      offset: offset)
+  }
+
+  @_lifetime(self: copy self)
+  mutating func integer<T: FixedWidthInteger & BitwiseCopyable>(
+    _ type: T.Type = T.self
+  ) throws(FormatError) -> T {
+    let width = MemoryLayout<T>.size
+    guard remaining >= width else { throw endsEarly(needing: width) }
+    defer { position += width }
+    return unsafe T(
+      littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: position, as: T.self))
+  }
+
+  /// The next byte, without moving past it; nil at the end.
+  var peek: UInt8? {
+    guard remaining > 0 else { return nil }
+    return unsafe bytes.unsafeLoad(fromUncheckedByteOffset: position, as: UInt8.self)
+  }
+
+  @_lifetime(self: copy self)
+  mutating func skip(_ count: Int) throws(FormatError) {
+    guard count >= 0, count <= remaining else { throw endsEarly(needing: count) }
+    position += count
+  }
+
+  @_lifetime(self: copy self)
+  mutating func array(_ count: Int) throws(FormatError) -> [UInt8] {
+    try unsafe withNext(count) { unsafe [UInt8]($0) }
+  }
+
+  /// The next `count` bytes as UTF-8 text; nil where they are none.
+  @_lifetime(self: copy self)
+  mutating func text(_ count: Int) throws(FormatError) -> String? {
+    try unsafe withNext(count) { unsafe String(validating: $0, as: UTF8.self) }
+  }
+
+  /// The bytes up to the next line feed, which is passed over.
+  @_lifetime(self: copy self)
+  mutating func line() throws(FormatError) -> [UInt8] {
+    var end = position
+    while end < bytes.byteCount {
+      let byte = unsafe bytes.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self)
+      if byte == UInt8(ascii: "\n") {
+        let line = try array(end - position)
+        position += 1
+        return line
+      }
+      end += 1
+    }
+    throw FormatError(.truncated, "\(what) ends inside a line", offset: offset)
+  }
+
+  @_lifetime(self: copy self)
+  private mutating func withNext<R>(
+    _ count: Int, _ body: (UnsafeRawBufferPointer) -> R
+  ) throws(FormatError) -> R {
+    guard count >= 0, count <= remaining else { throw endsEarly(needing: count) }
+    defer { position += count }
+    return unsafe bytes.extracting(position..<(position + count)).withUnsafeBytes(body)
+  }
+}

@@ -1,0 +1,88 @@
+import CZlib
+
+/// Raw deflate streams (RFC 1951) and CRC-32, by zlib.
+enum Inflate {
+  /// The most that deflate can shrink data, 1032 to 1: what a size may be believed for.
+  static func mayHold(_ size: Int, in compressedSize: Int) -> Bool {
+    compressedSize >= (size - 64) / 1032
+  }
+
+  /// Inflates `input`, which must give exactly `size` bytes and end there.
+  ///
+  /// - Throws: ``FormatError`` with code `malformed`, without an offset.
+  static func bytes(
+    _ input: UnsafeRawBufferPointer, size: Int
+  ) throws(FormatError) -> [UInt8] {
+    var failure: FormatError?
+    let output = unsafe [UInt8](unsafeUninitializedCapacity: size) { output, initialized in
+      do throws(FormatError) {
+        initialized = try unsafe run(input, into: UnsafeMutableRawBufferPointer(output), size: size)
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return output
+  }
+
+  private static func run(
+    _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, size: Int
+  ) throws(FormatError) -> Int {
+    var stream = unsafe z_stream()
+    // Minus 15: no zlib header, the largest window.
+    let status = unsafe inflateInit2_(
+      &stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+    guard status == Z_OK else {
+      throw FormatError(.inputOutput, "there is no memory to inflate a record")
+    }
+    defer { unsafe inflateEnd(&stream) }
+    var consumed = 0
+    var produced = 0
+    // One byte beyond the size, so that a stream that goes on is seen to.
+    var excess: UInt8 = 0
+    while true {
+      let inputPiece = min(input.count - consumed, Int(UInt32.max))
+      unsafe stream.next_in = UnsafeMutablePointer(
+        mutating: input.baseAddress.map {
+          unsafe ($0 + consumed).assumingMemoryBound(to: UInt8.self)
+        })
+      unsafe stream.avail_in = UInt32(inputPiece)
+      let outputPiece = max(1, min(size - produced, Int(UInt32.max)))
+      let code = unsafe withUnsafeMutablePointer(to: &excess) { excess in
+        unsafe stream.next_out =
+          produced < size
+          ? output.baseAddress.map {
+            unsafe ($0 + produced).assumingMemoryBound(to: UInt8.self)
+          } : excess
+        unsafe stream.avail_out = UInt32(outputPiece)
+        return unsafe inflate(&stream, Z_NO_FLUSH)
+      }
+      consumed += inputPiece - Int(unsafe stream.avail_in)
+      produced += outputPiece - Int(unsafe stream.avail_out)
+      guard produced <= size else {
+        throw FormatError(.malformed, "the record inflates to more than its \(size) bytes")
+      }
+      switch code {
+      case Z_STREAM_END:
+        guard produced == size, consumed == input.count else {
+          throw FormatError(
+            .malformed,
+            "the record's \(consumed) of \(input.count) bytes inflate to \(produced), not \(size)")
+        }
+        return produced
+      case Z_OK:
+        continue
+      default:
+        throw FormatError(
+          .malformed, "the record cannot be inflated: its data is damaged after \(produced) bytes")
+      }
+    }
+  }
+
+  static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+    guard let base = bytes.baseAddress else { return 0 }
+    return unsafe UInt32(
+      truncatingIfNeeded: crc32_z(
+        0, base.assumingMemoryBound(to: UInt8.self), z_size_t(bytes.count)))
+  }
+}

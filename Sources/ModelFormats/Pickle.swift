@@ -1,0 +1,129 @@
+/// A value of a pickle; containers and objects are nodes of its graph.
+enum PickleValue: Sendable {
+  case none
+  case bool(Bool)
+  case integer(Int)
+  case real(Double)
+  case string(String)
+  case bytes([UInt8])
+  /// An index into ``Pickle/nodes``.
+  case node(Int)
+}
+
+/// A container or object of a pickle.
+struct PickleNode: Sendable {
+  enum Kind: Sendable {
+    case tuple
+    case list
+    case dictionary
+    case set
+    /// An integer beyond 64 bits, in little-endian two's complement.
+    case bigInteger([UInt8])
+    case complex(Double, Double)
+    /// A class or function, by its name alone.
+    case global(module: String, name: String)
+    /// What a call would have returned; nothing was called.
+    case call(PickleValue, arguments: PickleValue)
+    /// What making an instance of a class would have returned.
+    case instance(PickleValue, arguments: PickleValue)
+    /// Something kept outside the pickle, by its identifier.
+    case persistent(PickleValue)
+  }
+
+  let kind: Kind
+  /// Where the instruction that made it stands in the file.
+  var offset = 0
+  /// Elements in order: of a tuple, list or set, or appended to an object.
+  var items: [PickleValue] = []
+  /// Keys and values in turn: of a dictionary, or set in an object.
+  var pairs: [PickleValue] = []
+  /// What BUILD gave the object.
+  var states: [PickleValue] = []
+}
+
+/// The outcome of a pickle: a graph of values, in which what Python would have called or
+/// imported is kept as data.
+///
+/// The graph may share nodes and hold cycles. Nodes lie in one array and refer to one another by
+/// index, so that neither costs more than its bytes.
+struct Pickle: Sendable {
+  /// A class or function that the pickle names.
+  struct Global: Sendable, Hashable {
+    let module: String
+    let name: String
+
+    var spoken: String { "\(module).\(name)" }
+  }
+
+  let root: PickleValue
+  let nodes: [PickleNode]
+  /// Each once, in the order of their first mention, with its offset in the file.
+  let globals: [(global: Global, offset: Int)]
+  /// Bytes from the first to STOP.
+  let byteCount: Int
+
+  func node(_ value: PickleValue) -> PickleNode? {
+    if case .node(let index) = value { nodes[index] } else { nil }
+  }
+
+  /// The elements of a tuple; nil for anything else.
+  func tuple(_ value: PickleValue) -> [PickleValue]? {
+    guard let node = node(value), case .tuple = node.kind else { return nil }
+    return node.items
+  }
+
+  func global(_ value: PickleValue) -> Global? {
+    guard let node = node(value), case .global(let module, let name) = node.kind else {
+      return nil
+    }
+    return Global(module: module, name: name)
+  }
+}
+
+extension Pickle.Global {
+  /// What unpickling would have done with this, where that is known to be harmful; nil otherwise.
+  ///
+  /// A list can only name what is known; nothing is executed here whether listed or not.
+  var danger: String? {
+    let topModule = String(module.split(separator: ".").first ?? "")
+    switch (topModule, name) {
+    case ("os", _), ("posix", _), ("nt", _), ("subprocess", _), ("_posixsubprocess", _),
+      ("commands", _), ("popen2", _), ("pty", _):
+      return "runs commands or changes files"
+    case ("builtins", _), ("__builtin__", _):
+      let harmful: Set = [
+        "eval", "exec", "execfile", "compile", "__import__", "open", "file", "getattr", "setattr",
+        "delattr", "globals", "locals", "vars", "breakpoint", "input", "apply",
+      ]
+      return harmful.contains(name) ? "runs code or reaches into other objects" : nil
+    case ("sys", _), ("importlib", _), ("imp", _), ("pkgutil", _), ("runpy", _), ("code", _),
+      ("codeop", _), ("timeit", _), ("pdb", _), ("bdb", _), ("profile", _), ("cProfile", _),
+      ("trace", _), ("doctest", _), ("marshal", _), ("types", "CodeType"),
+      ("types", "FunctionType"), ("ctypes", _), ("_ctypes", _), ("pip", _), ("pydoc", _),
+      ("idlelib", _), ("lib2to3", _), ("venv", _), ("asyncio", _):
+      return "runs code"
+    case ("pickle", _), ("_pickle", _), ("cPickle", _), ("shelve", _), ("dill", _),
+      ("cloudpickle", _), ("joblib", _):
+      return "unpickles further data"
+    case ("socket", _), ("_socket", _), ("ssl", _), ("http", _), ("httplib", _), ("urllib", _),
+      ("urllib2", _), ("requests", _), ("aiohttp", _), ("httpx", _), ("ftplib", _),
+      ("smtplib", _), ("telnetlib", _), ("xmlrpc", _), ("webbrowser", _):
+      return "uses the network"
+    case ("shutil", _), ("tempfile", _), ("io", "open"), ("_io", "open"), ("_io", "FileIO"),
+      ("zipfile", _), ("tarfile", _), ("fileinput", _), ("linecache", _), ("sqlite3", _):
+      return "reads or changes files"
+    case ("operator", _), ("_operator", _):
+      return "reaches into other objects"
+    case ("torch", _):
+      let harmful: Set = ["load", "jit.load", "hub.load", "compile", "save"]
+      let unpickles = module == "torch.storage" && name == "_load_from_bytes"
+      let runs = ["torch.hub", "torch.utils.cpp_extension", "torch._dynamo", "torch._inductor"]
+      if unpickles || module == "torch.serialization" { return "unpickles further data" }
+      return harmful.contains(name) || runs.contains { module.hasPrefix($0) } ? "runs code" : nil
+    case ("numpy", "runstring"), ("numpy", "exec_command"), ("numpy", "load"):
+      return "runs code"
+    default:
+      return nil
+    }
+  }
+}

@@ -1,0 +1,126 @@
+extension PickleMachine {
+  /// What a call gives: a container where the callable is a known harmless constructor, a node
+  /// that records the call otherwise.
+  mutating func call(
+    _ callable: PickleValue, _ arguments: PickleValue
+  ) throws(FormatError) -> PickleValue {
+    if let value = try construct(callable, arguments) { return value }
+    return try makeNode(PickleNode(kind: .call(callable, arguments: arguments)))
+  }
+
+  /// What making an instance gives, as for ``call(_:_:)``.
+  mutating func instance(
+    of type: PickleValue, _ arguments: PickleValue
+  ) throws(FormatError) -> PickleValue {
+    if let value = try construct(type, arguments) { return value }
+    return try makeNode(PickleNode(kind: .instance(type, arguments: arguments)))
+  }
+
+  private mutating func construct(
+    _ callable: PickleValue, _ arguments: PickleValue
+  ) throws(FormatError) -> PickleValue? {
+    guard case .node(let callableIndex) = callable,
+      case .global(let module, let name) = nodes[callableIndex].kind,
+      case .node(let argumentsIndex) = arguments
+    else { return nil }
+    let arguments = nodes[argumentsIndex].items
+    switch (module, name) {
+    case ("collections", "OrderedDict"), ("collections", "Counter"), ("builtins", "dict"),
+      ("__builtin__", "dict"):
+      return try dictionary(from: arguments.first)
+    case ("collections", "defaultdict"):
+      // The first argument is what makes missing values.
+      return try dictionary(from: arguments.dropFirst().first)
+    case ("builtins", "set"), ("__builtin__", "set"), ("builtins", "frozenset"),
+      ("__builtin__", "frozenset"):
+      return try sequence(.set, from: arguments.first)
+    case ("builtins", "list"), ("__builtin__", "list"):
+      return try sequence(.list, from: arguments.first)
+    case ("builtins", "tuple"), ("__builtin__", "tuple"):
+      return try sequence(.tuple, from: arguments.first)
+    case ("builtins", "bytearray"), ("__builtin__", "bytearray"), ("builtins", "bytes"),
+      ("__builtin__", "bytes"):
+      return try bytes(from: arguments)
+    case ("_codecs", "encode"):
+      return try bytes(from: arguments)
+    case ("builtins", "complex"), ("__builtin__", "complex"):
+      guard arguments.count == 2, let real = number(arguments[0]),
+        let imaginary = number(arguments[1])
+      else { return nil }
+      return try makeNode(PickleNode(kind: .complex(real, imaginary)))
+    default:
+      return nil
+    }
+  }
+
+  /// A new dictionary of nothing, of another dictionary, or of a sequence of pairs (which is how
+  /// Python 2 pickles an `OrderedDict`); nil where the source is none of these.
+  private mutating func dictionary(from source: PickleValue?) throws(FormatError) -> PickleValue? {
+    var pairs: [PickleValue] = []
+    if let source {
+      guard case .node(let index) = source else { return nil }
+      switch nodes[index].kind {
+      case .dictionary:
+        try spend(nodes[index].pairs.count)
+        pairs = nodes[index].pairs
+      case .list, .tuple:
+        try spend(2 * nodes[index].items.count)
+        for item in nodes[index].items {
+          guard case .node(let pair) = item, nodes[pair].items.count == 2 else { return nil }
+          pairs += nodes[pair].items
+        }
+      default: return nil
+      }
+    }
+    return try makeNode(PickleNode(kind: .dictionary, pairs: pairs))
+  }
+
+  private mutating func sequence(
+    _ kind: PickleNode.Kind, from source: PickleValue?
+  ) throws(FormatError) -> PickleValue? {
+    guard let source else { return try makeNode(PickleNode(kind: kind)) }
+    guard case .node(let index) = source else { return nil }
+    switch nodes[index].kind {
+    case .list, .tuple, .set:
+      try spend(nodes[index].items.count)
+      return try makeNode(PickleNode(kind: kind, items: nodes[index].items))
+    default: return nil
+    }
+  }
+
+  /// The bytes of bytes, or of text whose characters are bytes (Latin-1), which is how protocols
+  /// before 3 pickle bytes.
+  private mutating func bytes(from arguments: [PickleValue]) throws(FormatError) -> PickleValue? {
+    switch arguments.first {
+    case nil: return .bytes([])
+    case .bytes(let bytes): return .bytes(bytes)
+    case .string(let text):
+      try spend(text.utf8.count)
+      guard case .string(let encoding)? = arguments.dropFirst().first,
+        ["latin1", "latin-1"].contains(encoding)
+      else { return .bytes(Array(text.utf8)) }
+      var bytes: [UInt8] = []
+      for scalar in text.unicodeScalars {
+        guard scalar.value < 256 else { return nil }
+        bytes.append(UInt8(truncatingIfNeeded: scalar.value))
+      }
+      return .bytes(bytes)
+    default: return nil
+    }
+  }
+
+  private func number(_ value: PickleValue) -> Double? {
+    switch value {
+    case .integer(let value): Double(value)
+    case .real(let value): value
+    default: nil
+    }
+  }
+
+  private mutating func spend(_ count: Int) throws(FormatError) {
+    copiedCount += count
+    guard copiedCount <= copyLimit else {
+      throw malformed("the pickle unfolds into far more than it holds")
+    }
+  }
+}

@@ -1,0 +1,372 @@
+/// A machine that runs a pickle and executes nothing: it builds a graph of data.
+///
+/// Calls of a few harmless constructors (`OrderedDict`, `set`, …) become the containers they
+/// make; every other call, import and object is kept as a node that says what it would have been.
+/// Containers are nodes, so that one that is memorised first and filled later is one and the same.
+///
+/// Source: CPython's `pickle` module and PEP 307, 3154 and 574.
+struct PickleMachine {
+  /// What a pickle may take; beyond, it is refused.
+  struct Limits {
+    var bytes = 256 << 20
+    var stack = 4 << 20
+    var nodes = 8 << 20
+  }
+
+  private let limits: Limits
+  private var stack: [PickleValue] = []
+  private var marks: [Int] = []
+  private var memo: [Int: PickleValue] = [:]
+  var nodes: [PickleNode] = []
+  private var globals: [(global: Pickle.Global, offset: Int)] = []
+  private var knownGlobals: [Pickle.Global: Int] = [:]
+  /// How much was copied out of containers, which repeated calls on one could multiply.
+  var copiedCount = 0
+  /// Where the pickle begins in the file.
+  private let start: Int
+  /// Where the instruction at work stands in the file.
+  private(set) var offset: Int
+
+  private init(limits: Limits, start: Int) {
+    self.limits = limits
+    self.start = start
+    offset = start
+  }
+
+  /// Runs the pickle that `bytes` begin with, whose first byte is at `base` in the file.
+  ///
+  /// - Throws: ``FormatError`` with code `malformed`, `truncated` or `unsupported`.
+  static func run(
+    _ bytes: RawSpan, base: Int, limits: Limits = Limits()
+  ) throws(FormatError) -> Pickle {
+    var machine = PickleMachine(limits: limits, start: base)
+    var reader = ByteReader(
+      bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: base, what: "the pickle")
+    while true {
+      machine.offset = reader.offset
+      let code = try reader.integer(UInt8.self)
+      guard let opcode = PickleOpcode(rawValue: code) else {
+        throw machine.malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
+      }
+      if opcode == .stop {
+        let root = try machine.pop()
+        return Pickle(
+          root: root, nodes: machine.nodes, globals: machine.globals, byteCount: reader.position)
+      }
+      try machine.execute(opcode, &reader)
+    }
+  }
+
+  /// The most that may have been copied, by what was read so far.
+  var copyLimit: Int { 65536 + 4 * (offset - start) }
+
+  func malformed(_ message: String) -> FormatError {
+    FormatError(.malformed, message, offset: offset)
+  }
+
+  private mutating func execute(
+    _ opcode: PickleOpcode, _ reader: inout ByteReader
+  ) throws(FormatError) {
+    switch opcode {
+    case .stop: break
+    case .proto:
+      let version = try reader.integer(UInt8.self)
+      guard version <= 5 else {
+        throw FormatError(
+          .unsupported, "the pickle is of protocol \(version); 5 is the last known", offset: offset)
+      }
+    case .frame:
+      let count = try reader.integer(UInt64.self)
+      guard count <= UInt64(reader.remaining) else {
+        throw reader.endsEarly(needing: Int(clamping: count))
+      }
+
+    // Scalars.
+    case .none: try push(.none)
+    case .newTrue: try push(.bool(true))
+    case .newFalse: try push(.bool(false))
+    case .binaryInteger: try push(.integer(Int(try reader.integer(Int32.self))))
+    case .binaryInteger1: try push(.integer(Int(try reader.integer(UInt8.self))))
+    case .binaryInteger2: try push(.integer(Int(try reader.integer(UInt16.self))))
+    case .long1: try pushLong(try reader.array(Int(try reader.integer(UInt8.self))))
+    case .long4: try pushLong(try reader.array(Int(try reader.integer(Int32.self))))
+    case .integer, .long: try pushDecimal(try reader.line(), isLong: opcode == .long)
+    case .binaryFloat:
+      let bits = UInt64(bigEndian: try reader.integer(UInt64.self))
+      try push(.real(Double(bitPattern: bits)))
+    case .float:
+      guard let value = Double(String(decoding: try reader.line(), as: UTF8.self)) else {
+        throw malformed("a number is not written as one")
+      }
+      try push(.real(value))
+
+    // Strings.
+    case .shortBinaryString: try pushString(try reader.array(Int(try reader.integer(UInt8.self))))
+    case .binaryString: try pushString(try reader.array(Int(try reader.integer(Int32.self))))
+    case .string:
+      guard let bytes = PythonText.quoted(try reader.line()) else {
+        throw malformed("a string is not written as Python writes strings")
+      }
+      try pushString(bytes)
+    case .unicode:
+      guard let text = PythonText.rawUnicodeEscape(try reader.line()) else {
+        throw malformed("a string is not written as Python writes strings")
+      }
+      try push(.string(text))
+    case .shortBinaryUnicode: try pushText(Int(try reader.integer(UInt8.self)), &reader)
+    case .binaryUnicode: try pushText(Int(try reader.integer(UInt32.self)), &reader)
+    case .binaryUnicode8: try pushText(Int(clamping: try reader.integer(UInt64.self)), &reader)
+    case .shortBinaryBytes:
+      try push(.bytes(try reader.array(Int(try reader.integer(UInt8.self)))))
+    case .binaryBytes: try push(.bytes(try reader.array(Int(try reader.integer(UInt32.self)))))
+    case .binaryBytes8, .byteArray8:
+      try push(.bytes(try reader.array(Int(clamping: try reader.integer(UInt64.self)))))
+
+    // Containers.
+    case .emptyTuple: try push(node: PickleNode(kind: .tuple))
+    case .tuple: try push(node: PickleNode(kind: .tuple, items: try popToMark()))
+    case .tuple1: try pushTuple(1)
+    case .tuple2: try pushTuple(2)
+    case .tuple3: try pushTuple(3)
+    case .emptyList: try push(node: PickleNode(kind: .list))
+    case .list: try push(node: PickleNode(kind: .list, items: try popToMark()))
+    case .emptyDictionary: try push(node: PickleNode(kind: .dictionary))
+    case .dictionary:
+      try push(node: PickleNode(kind: .dictionary, pairs: try popPairs()))
+    case .emptySet: try push(node: PickleNode(kind: .set))
+    case .frozenSet: try push(node: PickleNode(kind: .set, items: try popToMark()))
+    case .append: try append([try pop()])
+    case .appends: try append(try popToMark())
+    case .addItems: try addItems(try popToMark())
+    case .setItem:
+      let value = try pop()
+      try setPairs([try pop(), value])
+    case .setItems: try setPairs(try popPairs())
+
+    // The stack and the memo.
+    case .mark:
+      guard marks.count < limits.stack else { throw malformed("the pickle has too many marks") }
+      marks.append(stack.count)
+    case .pop:
+      if stack.count > fence { _ = try pop() } else { _ = try popToMark() }
+    case .popMark: _ = try popToMark()
+    case .duplicate:
+      let value = try pop()
+      try push(value)
+      try push(value)
+    case .get: try get(try memoIndex(try reader.line()))
+    case .binaryGet: try get(Int(try reader.integer(UInt8.self)))
+    case .longBinaryGet: try get(Int(try reader.integer(UInt32.self)))
+    case .put: memo[try memoIndex(try reader.line())] = try top()
+    case .binaryPut: memo[Int(try reader.integer(UInt8.self))] = try top()
+    case .longBinaryPut: memo[Int(try reader.integer(UInt32.self))] = try top()
+    case .memoize: memo[memo.count] = try top()
+
+    // Classes, calls and objects.
+    case .global: try pushGlobal(module: try line(&reader), name: try line(&reader))
+    case .stackGlobal:
+      guard case .string(let name) = try pop(), case .string(let module) = try pop() else {
+        throw malformed("a class is named by something that is no string")
+      }
+      try pushGlobal(module: module, name: name)
+    case .extension1: try pushExtension(Int(try reader.integer(UInt8.self)))
+    case .extension2: try pushExtension(Int(try reader.integer(UInt16.self)))
+    case .extension4: try pushExtension(Int(try reader.integer(Int32.self)))
+    case .reduce:
+      let arguments = try popTuple()
+      try push(try call(try pop(), arguments))
+    case .newObject:
+      let arguments = try popTuple()
+      try push(try instance(of: try pop(), arguments))
+    case .newObjectKeywords:
+      _ = try pop()
+      let arguments = try popTuple()
+      try push(try instance(of: try pop(), arguments))
+    case .instance:
+      let (module, name) = (try line(&reader), try line(&reader))
+      let arguments = try makeNode(PickleNode(kind: .tuple, items: try popToMark()))
+      try pushGlobal(module: module, name: name)
+      try push(try call(try pop(), arguments))
+    case .object:
+      var items = try popToMark()
+      guard !items.isEmpty else { throw malformed("an object has no class") }
+      let type = items.removeFirst()
+      try push(try call(type, try makeNode(PickleNode(kind: .tuple, items: items))))
+    case .build:
+      let state = try pop()
+      guard case .node(let index) = try top() else {
+        throw malformed("a state is given to something that is no object")
+      }
+      nodes[index].states.append(state)
+    case .persistentID:
+      try push(node: PickleNode(kind: .persistent(.string(try line(&reader)))))
+    case .binaryPersistentID: try push(node: PickleNode(kind: .persistent(try pop())))
+    case .nextBuffer, .readOnlyBuffer:
+      throw FormatError(
+        .unsupported, "the pickle's buffers lie outside it", offset: offset)
+    }
+  }
+}
+
+extension PickleMachine {
+  /// The lowest stack position that may be popped: items below belong to before the last mark.
+  private var fence: Int { marks.last ?? 0 }
+
+  private mutating func push(_ value: PickleValue) throws(FormatError) {
+    guard stack.count < limits.stack else {
+      throw malformed("the pickle's stack grows beyond \(limits.stack) values")
+    }
+    stack.append(value)
+  }
+
+  private mutating func pop() throws(FormatError) -> PickleValue {
+    guard stack.count > fence, let value = stack.popLast() else {
+      throw malformed("the pickle takes a value that is not there")
+    }
+    return value
+  }
+
+  private func top() throws(FormatError) -> PickleValue {
+    guard stack.count > fence, let value = stack.last else {
+      throw malformed("the pickle uses a value that is not there")
+    }
+    return value
+  }
+
+  private mutating func popToMark() throws(FormatError) -> [PickleValue] {
+    guard let mark = marks.popLast() else {
+      throw malformed("the pickle goes back to a mark that is not there")
+    }
+    let items = Array(stack[mark...])
+    stack.removeSubrange(mark...)
+    return items
+  }
+
+  private mutating func popPairs() throws(FormatError) -> [PickleValue] {
+    let items = try popToMark()
+    guard items.count.isMultiple(of: 2) else {
+      throw malformed("a dictionary is given a key without a value")
+    }
+    return items
+  }
+
+  private mutating func popTuple() throws(FormatError) -> PickleValue {
+    let value = try pop()
+    guard case .node(let index) = value, case .tuple = nodes[index].kind else {
+      throw malformed("arguments of a call are no tuple")
+    }
+    return value
+  }
+
+  mutating func makeNode(_ node: PickleNode) throws(FormatError) -> PickleValue {
+    guard nodes.count < limits.nodes else {
+      throw malformed("the pickle holds more than \(limits.nodes) objects")
+    }
+    nodes.append(node)
+    nodes[nodes.count - 1].offset = offset
+    return .node(nodes.count - 1)
+  }
+
+  private mutating func push(node: PickleNode) throws(FormatError) {
+    try push(try makeNode(node))
+  }
+
+  private mutating func pushTuple(_ count: Int) throws(FormatError) {
+    var items: [PickleValue] = []
+    for _ in 0..<count { items.append(try pop()) }
+    try push(node: PickleNode(kind: .tuple, items: items.reversed()))
+  }
+
+  private mutating func append(_ items: [PickleValue]) throws(FormatError) {
+    guard case .node(let index) = try top() else {
+      throw malformed("items are appended to something that is no list")
+    }
+    switch nodes[index].kind {
+    case .list, .call, .instance: nodes[index].items.append(contentsOf: items)
+    default: throw malformed("items are appended to something that is no list")
+    }
+  }
+
+  private mutating func addItems(_ items: [PickleValue]) throws(FormatError) {
+    guard case .node(let index) = try top() else {
+      throw malformed("items are added to something that is no set")
+    }
+    switch nodes[index].kind {
+    case .set, .call, .instance: nodes[index].items.append(contentsOf: items)
+    default: throw malformed("items are added to something that is no set")
+    }
+  }
+
+  private mutating func setPairs(_ pairs: [PickleValue]) throws(FormatError) {
+    guard case .node(let index) = try top() else {
+      throw malformed("keys are set in something that is no dictionary")
+    }
+    switch nodes[index].kind {
+    case .dictionary, .call, .instance: nodes[index].pairs.append(contentsOf: pairs)
+    default: throw malformed("keys are set in something that is no dictionary")
+    }
+  }
+
+  private mutating func get(_ index: Int) throws(FormatError) {
+    guard let value = memo[index] else {
+      throw malformed("the pickle recalls value \(index), which was not memorised")
+    }
+    try push(value)
+  }
+
+  private func memoIndex(_ line: [UInt8]) throws(FormatError) -> Int {
+    guard let index = Int(String(decoding: line, as: UTF8.self)), index >= 0 else {
+      throw malformed("a memo index is not written as a number")
+    }
+    return index
+  }
+
+  private func line(_ reader: inout ByteReader) throws(FormatError) -> String {
+    guard let text = String(validating: try reader.line(), as: UTF8.self) else {
+      throw malformed("a name is not UTF-8")
+    }
+    return text
+  }
+
+  /// Pushes a Python 2 string: text where it is UTF-8, bytes where it is not.
+  private mutating func pushString(_ bytes: [UInt8]) throws(FormatError) {
+    try push(String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes))
+  }
+
+  private mutating func pushText(_ count: Int, _ reader: inout ByteReader) throws(FormatError) {
+    guard let text = try reader.text(count) else { throw malformed("a string is not UTF-8") }
+    try push(.string(text))
+  }
+
+  private mutating func pushGlobal(module: String, name: String) throws(FormatError) {
+    let global = Pickle.Global(module: module, name: name)
+    if let index = knownGlobals[global] { return try push(.node(index)) }
+    knownGlobals[global] = nodes.count
+    globals.append((global, offset))
+    try push(node: PickleNode(kind: .global(module: module, name: name)))
+  }
+
+  /// A number that stands for a class by agreement between writer and reader, which is not known.
+  private mutating func pushExtension(_ code: Int) throws(FormatError) {
+    try pushGlobal(module: "copyreg", name: "extension \(code)")
+  }
+
+  /// Pushes an integer of little-endian two's complement.
+  private mutating func pushLong(_ bytes: [UInt8]) throws(FormatError) {
+    if let value = PythonText.integer(bytes) { return try push(.integer(value)) }
+    try push(node: PickleNode(kind: .bigInteger(bytes)))
+  }
+
+  private mutating func pushDecimal(_ line: [UInt8], isLong: Bool) throws(FormatError) {
+    if !isLong, line == Array("00".utf8) { return try push(.bool(false)) }
+    if !isLong, line == Array("01".utf8) { return try push(.bool(true)) }
+    let digits = line.last == UInt8(ascii: "L") ? line.dropLast() : line[...]
+    if let value = Int(String(decoding: digits, as: UTF8.self)) {
+      return try push(.integer(value))
+    }
+    guard let bytes = PythonText.bigInteger(decimal: digits) else {
+      throw malformed("an integer is not written as one of at most 128 digits")
+    }
+    try push(node: PickleNode(kind: .bigInteger(bytes)))
+  }
+}

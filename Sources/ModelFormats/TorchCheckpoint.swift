@@ -1,0 +1,194 @@
+/// PyTorch's files of today: a zip archive with a pickle and the storages it refers to.
+///
+///     <root>/data.pkl            the object; storages stand in it as persistent identifiers
+///     <root>/data/<key>          a storage's bytes, stored, each at a multiple of 64 bytes
+///     <root>/version             the archive's version, a number as text
+///     <root>/byteorder           `little` or `big`; little where it is absent
+///     <root>/.format_version, .storage_alignment, .data/serialization_id: not needed
+///
+/// The root folder has any name. TorchScript's archives hold the same beside their code.
+/// Storages that are stored are used in place; those that someone deflated are inflated into
+/// memory, and those of the other byte order are swapped into memory.
+///
+/// Source: PyTorch's `torch/serialization.py` and `caffe2/serialize/inline_container.cc`.
+public enum TorchCheckpoint {
+  /// The newest version of the archive that is known.
+  private static let versionLimit = 10
+  private static let pickleLimit = 256 << 20
+
+  /// Reads the object's tensors; values are not touched where they can be used in place.
+  ///
+  /// - Throws: ``FormatError``; `unrecognized` where the archive is no checkpoint.
+  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    do throws(FormatError) {
+      return try readChecked(file)
+    } catch {
+      throw error.inFile(file.path)
+    }
+  }
+
+  private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    let archive = try ZipArchive(file)
+    let entry = try pickleEntry(of: archive)
+    let root = String(entry.name.dropLast("data.pkl".utf8.count))
+    try checkVersion(in: archive, root: root)
+    let source = ZipStorages(
+      archive: archive, root: root, isBigEndian: try isBigEndian(archive, root: root))
+    let bytes = try archive.contents(of: entry, limit: pickleLimit)
+    do throws(FormatError) {
+      let pickle = try unsafe PickleMachine.run(bytes.span.bytes, base: entry.dataOffset)
+      let object = try TorchObject(pickle, source: source)
+      return TensorFile(
+        path: file.path, format: .pytorch, tensors: object.tensors, warnings: object.warnings)
+    } catch {
+      var error = error
+      error.context = error.context ?? entry.name
+      // Offsets in a deflated pickle are none in the file.
+      if entry.method != .stored { error.offset = entry.dataOffset }
+      throw error
+    }
+  }
+
+  /// The one record `data.pkl` in a folder at the top, or at the top itself.
+  private static func pickleEntry(of archive: ZipArchive) throws(FormatError) -> ZipArchive.Entry {
+    let candidates = archive.entries.filter {
+      let parts = $0.name.split(separator: "/", omittingEmptySubsequences: false)
+      return parts.count <= 2 && parts.last == "data.pkl"
+    }
+    guard let entry = candidates.first else {
+      throw FormatError(
+        .unrecognized, "this is a zip archive without data.pkl, so no PyTorch checkpoint",
+        hint: "unpack it and give the checkpoint or the repository directory inside")
+    }
+    guard candidates.count == 1 else {
+      throw FormatError(
+        .malformed, "the archive holds more than one data.pkl", offset: candidates[1].headerOffset,
+        context: candidates[1].name)
+    }
+    return entry
+  }
+
+  private static func text(
+    _ name: String, in archive: ZipArchive
+  ) throws(FormatError) -> (text: String, entry: ZipArchive.Entry)? {
+    guard let entry = archive[name] else { return nil }
+    return (String(decoding: try archive.contents(of: entry, limit: 64), as: UTF8.self), entry)
+  }
+
+  private static func checkVersion(
+    in archive: ZipArchive, root: String
+  ) throws(FormatError) {
+    guard let (text, entry) = try text(root + "version", in: archive) else { return }
+    let digits = text.prefix { $0 != "\n" && $0 != "\r\n" }
+    guard let version = Int(digits), version > 0 else {
+      throw FormatError(
+        .malformed, "the archive's version is no number", offset: entry.dataOffset,
+        context: entry.name)
+    }
+    guard version <= versionLimit else {
+      throw FormatError(
+        .unsupported, "the archive is of version \(version); \(versionLimit) is the last known",
+        offset: entry.dataOffset, context: entry.name)
+    }
+  }
+
+  private static func isBigEndian(
+    _ archive: ZipArchive, root: String
+  ) throws(FormatError) -> Bool {
+    guard let (text, entry) = try text(root + "byteorder", in: archive) else { return false }
+    switch text {
+    case "little": return false
+    case "big": return true
+    default:
+      throw FormatError(
+        .malformed, "the byte order is neither little nor big", offset: entry.dataOffset,
+        context: entry.name)
+    }
+  }
+}
+
+/// The storages of a zip archive.
+struct ZipStorages: TorchStorageSource {
+  private struct SwappedKey: Hashable {
+    let name: String
+    let width: Int
+  }
+
+  /// The most that deflated storages may take in memory together.
+  private static let inflationLimit = 2 << 30
+
+  private let archive: ZipArchive
+  private let root: String
+  private let isBigEndian: Bool
+  private var inflated: [String: [UInt8]] = [:]
+  private var swapped: [SwappedKey: [UInt8]] = [:]
+  private var inflatedCount = 0
+
+  init(archive: ZipArchive, root: String, isBigEndian: Bool) {
+    self.archive = archive
+    self.root = root
+    self.isBigEndian = isBigEndian
+  }
+
+  mutating func storage(
+    _ reference: TorchStorageReference, swapWidth: Int
+  ) throws(FormatError) -> TorchStorage {
+    let name = "\(root)data/\(reference.key)"
+    guard let entry = archive[name] else {
+      throw FormatError(.malformed, "its storage is missing: there is no record \(name)")
+    }
+    guard entry.size == reference.byteCount else {
+      throw FormatError(
+        .malformed,
+        "its storage \(name) has \(entry.size) bytes, not the \(reference.byteCount) announced",
+        offset: entry.dataOffset)
+    }
+    var storage = try contents(of: entry)
+    if isBigEndian, swapWidth > 1 {
+      storage = .memory(try swap(storage, entry: entry, width: swapWidth))
+    }
+    return storage
+  }
+
+  private mutating func contents(
+    of entry: ZipArchive.Entry
+  ) throws(FormatError) -> TorchStorage {
+    if entry.method == .stored {
+      return .mapped(archive.file, offset: entry.dataOffset, byteCount: entry.size)
+    }
+    if let bytes = inflated[entry.name] { return .memory(bytes) }
+    guard entry.size <= ZipStorages.inflationLimit - inflatedCount else {
+      throw FormatError(
+        .unsupported,
+        "the archive's compressed storages take more than \(ZipStorages.inflationLimit) bytes",
+        offset: entry.headerOffset, hint: "unpack the archive and zip it again without compression")
+    }
+    inflatedCount += entry.size
+    let bytes = try archive.contents(of: entry, limit: ZipStorages.inflationLimit)
+    inflated[entry.name] = bytes
+    return .memory(bytes)
+  }
+
+  private mutating func swap(
+    _ storage: TorchStorage, entry: ZipArchive.Entry, width: Int
+  ) throws(FormatError) -> [UInt8] {
+    let key = SwappedKey(name: entry.name, width: width)
+    if let bytes = swapped[key] { return bytes }
+    var bytes: [UInt8]
+    switch storage {
+    case .memory(let contents): bytes = contents
+    case .mapped(let file, let offset, let byteCount):
+      bytes = unsafe file.withBytes(in: offset..<(offset + byteCount)) { unsafe [UInt8]($0) }
+    }
+    guard bytes.count.isMultiple(of: width) else {
+      throw FormatError(
+        .malformed, "its storage is no whole number of \(width)-byte numbers",
+        offset: entry.dataOffset)
+    }
+    for start in stride(from: 0, to: bytes.count, by: width) {
+      bytes[start..<(start + width)].reverse()
+    }
+    swapped[key] = bytes
+    return bytes
+  }
+}

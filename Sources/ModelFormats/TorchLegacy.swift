@@ -1,0 +1,167 @@
+/// PyTorch's files before version 1.6: five pickles one after the other, then the storages.
+///
+///     pickle    the number 0x1950A86A20F9469CFC6C
+///     pickle    the number 1001, the protocol's version
+///     pickle    a dictionary on the machine that wrote
+///     pickle    the object; storages stand in it as persistent identifiers
+///     pickle    a list of storage keys
+///     for each key, in the list's order: the number of elements in 8 bytes, then the elements
+///
+/// All numbers are little-endian, whatever machine wrote them.
+///
+/// Source: `_legacy_save` and `_legacy_load` in PyTorch's `torch/serialization.py`.
+public enum TorchLegacy {
+  private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
+  private static let protocolVersion = 1001
+
+  /// Reads the object's tensors; values are not touched.
+  ///
+  /// - Throws: ``FormatError``.
+  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    do throws(FormatError) {
+      return try readChecked(file)
+    } catch {
+      throw error.inFile(file.path)
+    }
+  }
+
+  private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    var position = 0
+    let magic = try nextPickle(in: file, &position)
+    guard let node = magic.node(magic.root), case .bigInteger(TorchLegacy.magic) = node.kind else {
+      throw FormatError(.malformed, "the file does not begin with PyTorch's number", offset: 0)
+    }
+    let versionStart = position
+    let version = try nextPickle(in: file, &position)
+    guard case .integer(protocolVersion) = version.root else {
+      throw FormatError(
+        .unsupported, "the file is not of protocol \(protocolVersion)", offset: versionStart)
+    }
+    _ = try nextPickle(in: file, &position)
+    let object = try nextPickle(in: file, &position)
+    let keysStart = position
+    let keys = try nextPickle(in: file, &position)
+    guard let list = keys.node(keys.root), case .list = list.kind else {
+      throw FormatError(.malformed, "the list of storages is none", offset: keysStart)
+    }
+    var places = LegacyStorages(file: file)
+    let sizes = try LegacyStorages.sizes(in: object)
+    for key in list.items {
+      guard case .string(let key) = key, let size = sizes[key] else {
+        throw FormatError(
+          .malformed, "the list of storages names one that the object does not", offset: keysStart)
+      }
+      try places.take(key, size, at: &position)
+    }
+    let walked = try TorchObject(object, source: places)
+    var warnings = walked.warnings
+    if position < file.count {
+      warnings.append("\(file.count - position) bytes follow the last storage and were ignored")
+    }
+    return TensorFile(
+      path: file.path, format: .pytorch, tensors: walked.tensors, warnings: warnings)
+  }
+
+  private static func nextPickle(
+    in file: MappedFile, _ position: inout Int
+  ) throws(FormatError) -> Pickle {
+    let pickle = try PickleMachine.run(
+      file.bytes.extracting(position..<file.count), base: position)
+    position += pickle.byteCount
+    return pickle
+  }
+}
+
+/// The storages that follow the pickles.
+private struct LegacyStorages: TorchStorageSource {
+  struct Size {
+    let byteCount: Int
+    let width: Int
+  }
+
+  private let file: MappedFile
+  private var places: [String: (offset: Int, byteCount: Int)] = [:]
+
+  init(file: MappedFile) {
+    self.file = file
+  }
+
+  /// The sizes of all storages that the object names, whether a tensor uses them or not.
+  static func sizes(in pickle: Pickle) throws(FormatError) -> [String: Size] {
+    var sizes: [String: Size] = [:]
+    for (index, node) in pickle.nodes.enumerated() {
+      guard case .persistent(let identifier) = node.kind,
+        let parts = pickle.tuple(identifier), parts.count == 6,
+        case .string("storage") = parts[0], case .string(let key) = parts[2],
+        sizes[key] == nil
+      else { continue }
+      do throws(FormatError) {
+        if let reference = try pickle.storageReference(.node(index)) {
+          sizes[key] = Size(
+            byteCount: reference.byteCount, width: (reference.dtype ?? .uint8).bitWidth / 8)
+        } else if let width = quantizedWidth(pickle.global(parts[1])?.name),
+          case .integer(let count) = parts[4],
+          case (let byteCount, false) = count.multipliedReportingOverflow(by: width)
+        {
+          sizes[key] = Size(byteCount: byteCount, width: width)
+        }
+      } catch {
+        var error = error
+        error.offset = error.offset ?? node.offset
+        throw error
+      }
+    }
+    return sizes
+  }
+
+  /// The bytes of an element of a quantized tensor's storage, which is passed over.
+  private static func quantizedWidth(_ type: String?) -> Int? {
+    switch type {
+    case "QInt8Storage", "QUInt8Storage", "QUInt4x2Storage", "QUInt2x4Storage": 1
+    case "QInt32Storage": 4
+    default: nil
+    }
+  }
+
+  /// Notes where a storage lies, and moves past it.
+  mutating func take(_ key: String, _ size: Size, at position: inout Int) throws(FormatError) {
+    // A copy, so that the reader's view is not one of `self`, which is changed below.
+    let file = file
+    var reader = ByteReader(
+      file.bytes.extracting(position..<file.count), base: position, what: "the file")
+    let count = try reader.integer(Int64.self)
+    let (byteCount, overflow) = Int(count).multipliedReportingOverflow(by: size.width)
+    guard !overflow, byteCount == size.byteCount else {
+      throw FormatError(
+        .malformed,
+        "storage \(key) has \(count) elements, not the \(size.byteCount / size.width) announced",
+        offset: position)
+    }
+    guard byteCount >= 0, byteCount <= reader.remaining else {
+      throw FormatError(
+        .truncated,
+        "the file is truncated: storage \(key) has \(byteCount) bytes, \(reader.remaining) are left",
+        offset: reader.offset, hint: Safetensors.downloadAgain)
+    }
+    guard places[key] == nil else {
+      throw FormatError(.malformed, "storage \(key) stands twice", offset: position)
+    }
+    places[key] = (reader.offset, byteCount)
+    position = reader.offset + byteCount
+  }
+
+  func storage(
+    _ reference: TorchStorageReference, swapWidth: Int
+  ) throws(FormatError) -> TorchStorage {
+    guard let place = places[reference.key] else {
+      throw FormatError(.malformed, "its storage \(reference.key) is missing")
+    }
+    guard place.byteCount == reference.byteCount else {
+      throw FormatError(
+        .malformed,
+        "its storage \(reference.key) has \(place.byteCount) bytes, not the "
+          + "\(reference.byteCount) announced", offset: place.offset)
+    }
+    return .mapped(file, offset: place.offset, byteCount: place.byteCount)
+  }
+}

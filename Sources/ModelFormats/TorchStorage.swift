@@ -1,0 +1,85 @@
+/// A reference to a storage, as a pickle's persistent identifier makes it.
+struct TorchStorageReference: Hashable {
+  let key: String
+  /// The type of its elements; nil for an untyped storage, which is counted in bytes.
+  let dtype: DType?
+  /// The bytes of the whole storage.
+  let byteCount: Int
+  /// The device that it was saved from: `cpu`, `cuda:0`, `meta`…
+  let location: String
+  /// Where a view of the storage begins in it, and its size, both in bytes.
+  let view: Range<Int>?
+}
+
+/// The bytes of a storage.
+enum TorchStorage {
+  case mapped(MappedFile, offset: Int, byteCount: Int)
+  case memory([UInt8])
+
+  var byteCount: Int {
+    switch self {
+    case .mapped(_, _, let byteCount): byteCount
+    case .memory(let bytes): bytes.count
+    }
+  }
+}
+
+/// Where storages of a checkpoint come from.
+protocol TorchStorageSource {
+  /// The bytes of a whole storage, little-endian where its numbers take `swapWidth` bytes.
+  ///
+  /// - Throws: ``FormatError`` without a file.
+  mutating func storage(
+    _ reference: TorchStorageReference, swapWidth: Int
+  ) throws(FormatError) -> TorchStorage
+}
+
+extension DType {
+  /// The type of `torch.FloatStorage` and its kind; nil for those of quantized tensors and for
+  /// names that are no storage's.
+  init?(torchStorage name: String) {
+    switch name {
+    case "DoubleStorage": self = .float64
+    case "FloatStorage": self = .float32
+    case "HalfStorage": self = .float16
+    case "BFloat16Storage": self = .bfloat16
+    case "LongStorage": self = .int64
+    case "IntStorage": self = .int32
+    case "ShortStorage": self = .int16
+    case "CharStorage": self = .int8
+    case "ByteStorage": self = .uint8
+    case "BoolStorage": self = .bool
+    case "ComplexFloatStorage": self = .complex64
+    case "ComplexDoubleStorage": self = .complex128
+    default: return nil
+    }
+  }
+
+  /// The type that `torch` names so; nil for types that are not read.
+  init?(torchName name: String) {
+    switch name {
+    case "float64", "double": self = .float64
+    case "float32", "float": self = .float32
+    case "float16", "half": self = .float16
+    case "bfloat16": self = .bfloat16
+    case "int64", "long": self = .int64
+    case "int32", "int": self = .int32
+    case "int16", "short": self = .int16
+    case "int8": self = .int8
+    case "uint64": self = .uint64
+    case "uint32": self = .uint32
+    case "uint16": self = .uint16
+    case "uint8": self = .uint8
+    case "bool": self = .bool
+    case "complex32", "chalf": self = .complex32
+    case "complex64", "cfloat": self = .complex64
+    case "complex128", "cdouble": self = .complex128
+    case "float8_e4m3fn": self = .float8E4M3
+    case "float8_e5m2": self = .float8E5M2
+    case "float8_e4m3fnuz": self = .float8E4M3FNUZ
+    case "float8_e5m2fnuz": self = .float8E5M2FNUZ
+    case "float8_e8m0fnu": self = .float8E8M0
+    default: return nil
+    }
+  }
+}
