@@ -28,7 +28,7 @@ public struct Tool: Sendable {
   ) throws -> Result {
     try withTemporaryFolder { folder in
       let streams = ["out", "err"].map { "\(folder)/\($0)" }
-      for stream in streams { FileManager.default.createFile(atPath: stream, contents: nil) }
+      for stream in streams { _ = FileManager.default.createFile(atPath: stream, contents: nil) }
       let process = Process()
       process.executableURL = URL(filePath: path)
       process.arguments = arguments
