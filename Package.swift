@@ -65,7 +65,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "ONNXExport",
-      dependencies: ["OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "COnnx"],
+      dependencies: [
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "CKernels", "COnnx",
+      ],
       swiftSettings: strict),
     .target(
       name: "Engine", dependencies: ["ModelFormats", "ModelGraph", "CKernels", "COneDNN"],
@@ -126,8 +128,7 @@ let package = Package(
       dependencies: [
         "ONNXExport", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON", "TestSupport",
       ],
-      exclude: ["Oracle"],
-      swiftSettings: strict),
+      exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(
       name: "EngineTests",
       dependencies: [

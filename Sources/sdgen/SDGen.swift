@@ -15,9 +15,7 @@ struct SDGen: Program {
       Exit status: 0 ok; 64 usage; 65 malformed data; 66 no input; 70 internal; \
       73 cannot create output; 74 input or output failed; 130 interrupted.
       """,
-    version: "sdgen 0.1.0",
-    subcommands: [Generate.self],
-    defaultSubcommand: Generate.self)
+    version: "sdgen 0.1.0")
 
   static func main() {
     start()

@@ -8,26 +8,20 @@ import Testing
 @Suite struct CastTests {
   typealias Function = (UnsafeRawPointer?, UnsafeMutableRawPointer?, Int) -> Void
 
-  static func apply(_ function: Function, _ input: [UInt8], outputSize: Int) -> [UInt8] {
-    var output = [UInt8](repeating: 0xAA, count: outputSize)
-    input.withUnsafeBytes { source in
-      output.withUnsafeMutableBytes { target in
-        function(source.baseAddress, target.baseAddress, outputSize == 0 ? 0 : input.count)
-      }
+  static func narrow(_ function: Function, _ bits: [UInt32]) -> [UInt16] {
+    var output = [UInt16](repeating: 0xAAAA, count: bits.count)
+    bits.withUnsafeBytes { source in
+      output.withUnsafeMutableBytes { function(source.baseAddress, $0.baseAddress, bits.count) }
     }
     return output
   }
 
-  static func narrow(_ function: @escaping Function, _ bits: [UInt32]) -> [UInt16] {
-    let output = apply(
-      { function($0, $1, bits.count) }, bytes(bits), outputSize: bits.count * 2)
-    return output.withUnsafeBytes { Array($0.bindMemory(to: UInt16.self)) }
-  }
-
-  static func widen(_ function: @escaping Function, _ bits: [UInt16]) -> [UInt32] {
-    let output = apply(
-      { function($0, $1, bits.count) }, bytes(bits), outputSize: bits.count * 4)
-    return output.withUnsafeBytes { Array($0.bindMemory(to: UInt32.self)) }
+  static func widen(_ function: Function, _ bits: [UInt16]) -> [UInt32] {
+    var output = [UInt32](repeating: 0xAAAA_AAAA, count: bits.count)
+    bits.withUnsafeBytes { source in
+      output.withUnsafeMutableBytes { function(source.baseAddress, $0.baseAddress, bits.count) }
+    }
+    return output
   }
 
   /// F32 bits with the F16 of numpy 2 and the BF16 of torch 2.15:

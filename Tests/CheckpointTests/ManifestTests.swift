@@ -1,5 +1,6 @@
 import Checkpoint
 import ModelFormats
+import ModelGraph
 import TestSupport
 import Testing
 
@@ -41,10 +42,12 @@ import Testing
     #expect(manifest.problems == ["decoder.extra.weight [2] is not a tensor of this network"])
   }
 
-  @Test(arguments: [
-    ("decoder.conv_in.weight", Shape([64, 4, 3, 1])), ("decoder.conv_in.weight", [64, 36]),
+  static let misfits: [(name: String, shape: Shape)] = [
+    ("decoder.conv_in.weight", [64, 4, 3, 1]), ("decoder.conv_in.weight", [64, 36]),
     ("decoder.conv_in.bias", [64, 1]), (query, [64, 1, 64]), (query, [1, 1, 64, 64]),
-  ])
+  ]
+
+  @Test(arguments: misfits)
   func namesWrongShapes(name: String, shape: Shape) throws {
     let (vae, scratch) = try ManifestTests.vae {
       $0.map { $0.name == name ? .zeros(name, .float16, shape) : $0 }

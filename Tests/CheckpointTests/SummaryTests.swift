@@ -25,18 +25,20 @@ import Testing
   /// By arithmetic from the configuration: hidden width 64, 4 layers, 49,408 tokens, 77 places.
   @Test func breaksTheTextEncoderDown() throws {
     let summary = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1")))
-    let layer = 4 * (64 * 64 + 64) + 2 * 2 * 64 + 2 * 64 * 256 + 256 + 64
+    let attention = 4 * (64 * 64 + 64)
+    let mlp = 2 * 64 * 256 + 256 + 64
+    let layer = attention + mlp + 4 * 64
+    let terms = summary.components[0].terms
     #expect(
-      summary.components[0].terms == [
-        .init(name: "token_embedding", parameters: 49_408 * 64),
-        .init(name: "position_embedding", parameters: 77 * 64),
-        .init(name: "layers.0", parameters: layer), .init(name: "layers.1", parameters: layer),
-        .init(name: "layers.2", parameters: layer), .init(name: "layers.3", parameters: layer),
-        .init(name: "final_layer_norm", parameters: 128),
+      terms.map(\.name) == [
+        "token_embedding", "position_embedding", "layers.0", "layers.1", "layers.2", "layers.3",
+        "final_layer_norm",
       ])
     #expect(
+      terms.map(\.parameters) == [3_162_112, 4928, layer, layer, layer, layer, 128])
+    #expect(
       summary.components[1].terms.map(\.name) == [
-        "conv_in", "time_embedding", "down_blocks.0", "down_blocks.1", "down_blocks.2",
+        "time_embedding", "conv_in", "down_blocks.0", "down_blocks.1", "down_blocks.2",
         "down_blocks.3", "mid_block", "up_blocks.0", "up_blocks.1", "up_blocks.2", "up_blocks.3",
         "conv_norm_out", "conv_out",
       ])

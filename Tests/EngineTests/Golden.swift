@@ -2,6 +2,7 @@ import CKernels
 import Engine
 import ModelFormats
 import TestSupport
+import Testing
 
 /// A file of reference tensors, read as values of the engine.
 struct Golden {
