@@ -30,7 +30,7 @@ extension TensorFile {
     case .html:
       FormatError(
         .unrecognized,
-        "this is a web page (\(beginning(of: file))), saved in place of the file",
+        "this is an HTML page (\(beginning(of: file))), saved in place of the file",
         hint: "the download needs another address or a login; download the file again")
     case .empty:
       FormatError(

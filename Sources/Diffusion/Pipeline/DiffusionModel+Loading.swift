@@ -51,10 +51,10 @@ extension DiffusionModel {
     func network(_ component: Component, _ graph: String, _ sizes: Sizes) throws -> Executable {
       try Executable(
         graph: component.graph(graph), parameters: { try component.tensor(named: $0) },
-        options: options, sizes: sizes
-      ) { loaded, total in
-        progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
-      }
+        options: options, sizes: sizes,
+        progress: { loaded, total in
+          progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
+        })
     }
     var single = sizes
     single.batch = 1
