@@ -1,3 +1,213 @@
+// oneDNN's C API, and the few calls whose form differs between its versions behind functions of
+// our own: descriptors are made and queried here and nowhere else.
 #pragma once
 
 #include <oneapi/dnnl/dnnl.h>
+
+#if DNNL_VERSION_MAJOR != 2
+#error "this shim is written for the descriptor API of oneDNN 2.x"
+#endif
+
+/// A convolution of a channels-last picture; kernel and stride are the same in both directions.
+typedef struct {
+  dnnl_dim_t batch, in_channels, in_height, in_width;
+  dnnl_dim_t out_channels, out_height, out_width;
+  dnnl_dim_t kernel, stride;
+  dnnl_dim_t pad_top, pad_left, pad_bottom, pad_right;
+  dnnl_data_type_t type;  // of source, weights and result; the bias is f32
+  int accumulate;         // whether the result is added to what the output holds
+} onednn_convolution;
+
+/// result [rows, columns] = source [rows, depth] * weights [depth, columns] + bias [columns]
+typedef struct {
+  dnnl_dim_t rows, depth, columns;
+  dnnl_data_type_t source_type, weights_type, result_type;  // the bias is f32
+  int has_bias;
+  int accumulate;
+} onednn_matmul;
+
+/// The tensors of a primitive; the number is an index among those of its kind.
+typedef enum { onednn_source = 0, onednn_weights, onednn_bias, onednn_result } onednn_role;
+
+/// Attributes common to all: scratchpads are ours, so that one serves every primitive.
+static inline dnnl_status_t onednn_attributes(int accumulate, dnnl_primitive_attr_t *attributes) {
+  dnnl_status_t status = dnnl_primitive_attr_create(attributes);
+  if (status != dnnl_success) return status;
+  status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
+  if (status == dnnl_success && accumulate) {
+    dnnl_post_ops_t operations = NULL;
+    status = dnnl_post_ops_create(&operations);
+    if (status == dnnl_success) status = dnnl_post_ops_append_sum(operations, 1.0f);
+    if (status == dnnl_success)
+      status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
+    if (operations != NULL) dnnl_post_ops_destroy(operations);
+  }
+  if (status != dnnl_success) {
+    dnnl_primitive_attr_destroy(*attributes);
+    *attributes = NULL;
+  }
+  return status;
+}
+
+/// Makes the primitive of an operation description.
+static inline dnnl_status_t onednn_primitive(
+    const_dnnl_op_desc_t description, int accumulate, dnnl_engine_t engine,
+    dnnl_primitive_t *primitive) {
+  dnnl_primitive_attr_t attributes = NULL;
+  dnnl_status_t status = onednn_attributes(accumulate, &attributes);
+  if (status != dnnl_success) return status;
+  dnnl_primitive_desc_t descriptor = NULL;
+  status = dnnl_primitive_desc_create(&descriptor, description, attributes, engine, NULL);
+  dnnl_primitive_attr_destroy(attributes);
+  if (status != dnnl_success) return status;
+  status = dnnl_primitive_create(primitive, descriptor);
+  dnnl_primitive_desc_destroy(descriptor);
+  return status;
+}
+
+/// The weights' layout is for the primitive to choose; pictures are channels-last.
+static inline dnnl_status_t onednn_convolution_create(
+    const onednn_convolution *form, dnnl_engine_t engine, dnnl_primitive_t *primitive) {
+  const dnnl_dims_t source_dims = {form->batch, form->in_channels, form->in_height, form->in_width};
+  const dnnl_dims_t weights_dims = {
+      form->out_channels, form->in_channels, form->kernel, form->kernel};
+  const dnnl_dims_t bias_dims = {form->out_channels};
+  const dnnl_dims_t result_dims = {
+      form->batch, form->out_channels, form->out_height, form->out_width};
+  const dnnl_dims_t strides = {form->stride, form->stride};
+  const dnnl_dims_t before = {form->pad_top, form->pad_left};
+  const dnnl_dims_t after = {form->pad_bottom, form->pad_right};
+  dnnl_memory_desc_t source, weights, bias, result;
+  dnnl_status_t status;
+  if ((status = dnnl_memory_desc_init_by_tag(&source, 4, source_dims, form->type, dnnl_nhwc)) ||
+      (status = dnnl_memory_desc_init_by_tag(
+           &weights, 4, weights_dims, form->type, dnnl_format_tag_any)) ||
+      (status = dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_a)) ||
+      (status = dnnl_memory_desc_init_by_tag(&result, 4, result_dims, form->type, dnnl_nhwc)))
+    return status;
+  dnnl_convolution_desc_t description;
+  status = dnnl_convolution_forward_desc_init(
+      &description, dnnl_forward_inference, dnnl_convolution_direct, &source, &weights, &bias,
+      &result, strides, before, after);
+  if (status != dnnl_success) return status;
+  return onednn_primitive(&description, form->accumulate, engine, primitive);
+}
+
+/// The weights' layout is for the primitive to choose; the others are plain rows.
+static inline dnnl_status_t onednn_matmul_create(
+    const onednn_matmul *form, dnnl_engine_t engine, dnnl_primitive_t *primitive) {
+  const dnnl_dims_t source_dims = {form->rows, form->depth};
+  const dnnl_dims_t weights_dims = {form->depth, form->columns};
+  const dnnl_dims_t bias_dims = {1, form->columns};
+  const dnnl_dims_t result_dims = {form->rows, form->columns};
+  dnnl_memory_desc_t source, weights, bias, result;
+  dnnl_status_t status;
+  if ((status = dnnl_memory_desc_init_by_tag(
+           &source, 2, source_dims, form->source_type, dnnl_ab)) ||
+      (status = dnnl_memory_desc_init_by_tag(
+           &weights, 2, weights_dims, form->weights_type, dnnl_format_tag_any)) ||
+      (status = dnnl_memory_desc_init_by_tag(&bias, 2, bias_dims, dnnl_f32, dnnl_ab)) ||
+      (status = dnnl_memory_desc_init_by_tag(
+           &result, 2, result_dims, form->result_type, dnnl_ab)))
+    return status;
+  dnnl_matmul_desc_t description;
+  status = dnnl_matmul_desc_init(
+      &description, &source, &weights, form->has_bias ? &bias : NULL, &result);
+  if (status != dnnl_success) return status;
+  return onednn_primitive(&description, form->accumulate, engine, primitive);
+}
+
+/// A memory object on our own bytes, in the layout `tag`.
+static inline dnnl_status_t onednn_memory_create(
+    int rank, const dnnl_dim_t *dims, dnnl_data_type_t type, dnnl_format_tag_t tag,
+    dnnl_engine_t engine, void *bytes, dnnl_memory_t *memory) {
+  dnnl_memory_desc_t layout;
+  dnnl_status_t status = dnnl_memory_desc_init_by_tag(&layout, rank, dims, type, tag);
+  if (status != dnnl_success) return status;
+  return dnnl_memory_create(memory, &layout, engine, bytes);
+}
+
+static inline const dnnl_memory_desc_t *onednn_layout(
+    dnnl_primitive_t primitive, onednn_role role) {
+  const_dnnl_primitive_desc_t descriptor = NULL;
+  if (dnnl_primitive_get_primitive_desc(primitive, &descriptor) != dnnl_success) return NULL;
+  switch (role) {
+    case onednn_source: return dnnl_primitive_desc_query_md(descriptor, dnnl_query_src_md, 0);
+    case onednn_weights:
+      return dnnl_primitive_desc_query_md(descriptor, dnnl_query_weights_md, 0);
+    case onednn_bias: return dnnl_primitive_desc_query_md(descriptor, dnnl_query_weights_md, 1);
+    case onednn_result: return dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0);
+  }
+  return NULL;
+}
+
+/// Bytes of the primitive's tensor `role`, in the layout that it asks for.
+static inline size_t onednn_size(dnnl_primitive_t primitive, onednn_role role) {
+  const dnnl_memory_desc_t *layout = onednn_layout(primitive, role);
+  return layout ? dnnl_memory_desc_get_size(layout) : 0;
+}
+
+/// A memory object for the primitive's tensor `role`, on our own bytes.
+static inline dnnl_status_t onednn_memory_for(
+    dnnl_primitive_t primitive, onednn_role role, dnnl_engine_t engine, void *bytes,
+    dnnl_memory_t *memory) {
+  const dnnl_memory_desc_t *layout = onednn_layout(primitive, role);
+  return layout ? dnnl_memory_create(memory, layout, engine, bytes) : dnnl_invalid_arguments;
+}
+
+/// Whether `memory` has the layout that the primitive asks for its tensor `role`.
+static inline int onednn_fits(dnnl_primitive_t primitive, onednn_role role, dnnl_memory_t memory) {
+  const dnnl_memory_desc_t *layout = onednn_layout(primitive, role), *own = NULL;
+  return layout && dnnl_memory_get_memory_desc(memory, &own) == dnnl_success &&
+         dnnl_memory_desc_equal(layout, own);
+}
+
+/// Bytes of working memory that the primitive needs while it runs.
+static inline size_t onednn_scratchpad_size(dnnl_primitive_t primitive) {
+  const_dnnl_primitive_desc_t descriptor = NULL;
+  if (dnnl_primitive_get_primitive_desc(primitive, &descriptor) != dnnl_success) return 0;
+  const dnnl_memory_desc_t *layout =
+      dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
+  return layout ? dnnl_memory_desc_get_size(layout) : 0;
+}
+
+/// A memory object on the scratchpad, which must have the bytes that the primitive needs.
+static inline dnnl_status_t onednn_scratchpad(
+    dnnl_primitive_t primitive, dnnl_engine_t engine, void *bytes, dnnl_memory_t *memory) {
+  const_dnnl_primitive_desc_t descriptor = NULL;
+  dnnl_status_t status = dnnl_primitive_get_primitive_desc(primitive, &descriptor);
+  if (status != dnnl_success) return status;
+  const dnnl_memory_desc_t *layout =
+      dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
+  return dnnl_memory_create(memory, layout, engine, bytes);
+}
+
+/// Which implementation oneDNN chose, as in `brgconv:avx512_core`; for profiles.
+static inline const char *onednn_implementation(dnnl_primitive_t primitive) {
+  const_dnnl_primitive_desc_t descriptor = NULL;
+  const char *name = NULL;
+  if (dnnl_primitive_get_primitive_desc(primitive, &descriptor) != dnnl_success ||
+      dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, &name) != dnnl_success)
+    return "";
+  return name ? name : "";
+}
+
+/// The primitive that copies from one memory's layout and type to another's.
+static inline dnnl_status_t onednn_reorder_create(
+    dnnl_memory_t from, dnnl_memory_t to, dnnl_engine_t engine, dnnl_primitive_t *primitive) {
+  const dnnl_memory_desc_t *source = NULL, *target = NULL;
+  dnnl_status_t status;
+  if ((status = dnnl_memory_get_memory_desc(from, &source)) ||
+      (status = dnnl_memory_get_memory_desc(to, &target)))
+    return status;
+  dnnl_primitive_attr_t attributes = NULL;
+  if ((status = onednn_attributes(0, &attributes))) return status;
+  dnnl_primitive_desc_t descriptor = NULL;
+  status = dnnl_reorder_primitive_desc_create(
+      &descriptor, source, engine, target, engine, attributes);
+  dnnl_primitive_attr_destroy(attributes);
+  if (status != dnnl_success) return status;
+  status = dnnl_primitive_create(primitive, descriptor);
+  dnnl_primitive_desc_destroy(descriptor);
+  return status;
+}

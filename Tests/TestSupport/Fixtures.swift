@@ -15,3 +15,10 @@ public enum Fixtures {
     return FileManager.default.fileExists(atPath: path) ? path : nil
   }
 }
+
+extension Fixtures {
+  /// The text of a committed fixture.
+  public static func text(_ name: String) throws -> String {
+    try String(contentsOfFile: path(name), encoding: .utf8)
+  }
+}

@@ -1,0 +1,62 @@
+// Chooses the kernels by what the CPU reports, once.
+#include "dispatch.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+sdk_isa sdk_isa_best(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    return SDK_AVX512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return SDK_AVX2;
+#endif
+  return SDK_PLAIN;
+}
+
+int sdk_has_bf16(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return sdk_isa_best() == SDK_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return 0;
+#endif
+}
+
+static sdk_isa initial(void) {
+  const sdk_isa best = sdk_isa_best();
+  const char *wanted = getenv("SDKIT_ISA");
+  if (wanted == NULL) return best;
+  if (strcmp(wanted, "plain") == 0) return SDK_PLAIN;
+  if (strcmp(wanted, "avx2") == 0 && best >= SDK_AVX2) return SDK_AVX2;
+  return best;
+}
+
+// -1 until first asked for. Two threads that ask at once find the same answer.
+static atomic_int current = -1;
+
+sdk_isa sdk_isa_current(void) {
+  int level = atomic_load_explicit(&current, memory_order_relaxed);
+  if (level < 0) {
+    level = (int)initial();
+    atomic_store_explicit(&current, level, memory_order_relaxed);
+  }
+  return (sdk_isa)level;
+}
+
+void sdk_isa_force(sdk_isa isa) {
+  const sdk_isa best = sdk_isa_best();
+  atomic_store_explicit(&current, (int)(isa < best ? isa : best), memory_order_relaxed);
+}
+
+const kernel_table *sdk_kernels(void) {
+  switch (sdk_isa_current()) {
+#if defined(__x86_64__)
+    case SDK_AVX512: return &sdk_avx512_kernels;
+    case SDK_AVX2: return &sdk_avx2_kernels;
+#endif
+    default: return &sdk_plain_kernels;
+  }
+}

@@ -1,0 +1,42 @@
+// Casts between the floating-point types of checkpoints.
+//
+// Every function reads and writes arrays of `count` little-endian elements at any alignment, rounds
+// to nearest with ties to even, keeps signed zeros, infinities and subnormals, and makes a NaN quiet
+// with its sign and the upper bits of its payload. Source and target must not overlap.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// IEEE half precision to single precision; exact.
+void sdk_cast_f16_f32(const void *source, void *target, size_t count);
+
+/// Single precision to IEEE half precision; magnitudes from 65520 up become infinite.
+void sdk_cast_f32_f16(const void *source, void *target, size_t count);
+
+/// bfloat16 to single precision; exact.
+void sdk_cast_bf16_f32(const void *source, void *target, size_t count);
+
+/// Single precision to bfloat16.
+void sdk_cast_f32_bf16(const void *source, void *target, size_t count);
+
+/// How many finite single-precision values have no finite half (magnitude from 65520 up).
+size_t sdk_count_f16_overflow(const void *source, size_t count);
+
+/// Moves the values that `sdk_count_f16_overflow` counts to the largest half, 65504, in place.
+void sdk_saturate_f16(void *values, size_t count);
+
+// The plain versions: the reference that the fast ones must equal bit for bit, and the fallback.
+void sdk_cast_f16_f32_plain(const void *source, void *target, size_t count);
+void sdk_cast_f32_f16_plain(const void *source, void *target, size_t count);
+void sdk_cast_bf16_f32_plain(const void *source, void *target, size_t count);
+void sdk_cast_f32_bf16_plain(const void *source, void *target, size_t count);
+size_t sdk_count_f16_overflow_plain(const void *source, size_t count);
+
+#ifdef __cplusplus
+}
+#endif

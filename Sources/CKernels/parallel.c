@@ -1,0 +1,60 @@
+// The pool that oneDNN runs on: libgomp, through the entry points it keeps stable for compilers.
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "kernels.h"
+
+// GCC's libgomp ABI. clang as Swift ships it has no OpenMP headers, and needs none for these.
+extern void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
+extern int omp_get_thread_num(void);
+extern int omp_get_max_threads(void);
+extern void omp_set_num_threads(int count);
+
+typedef struct {
+  sdk_body body;
+  void *context;
+  size_t count, grain;
+  atomic_size_t next;
+} region;
+
+// Pieces are taken as threads come free, which evens out cores that other processes disturb.
+static void take_pieces(void *data) {
+  region *r = data;
+  const int thread = omp_get_thread_num();
+  for (;;) {
+    const size_t piece = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
+    if (piece * r->grain >= r->count) return;
+    const size_t begin = piece * r->grain;
+    const size_t end = r->count - begin < r->grain ? r->count : begin + r->grain;
+    r->body(r->context, begin, end, thread);
+  }
+}
+
+int sdk_core_count(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count > 0 ? count : 1;
+}
+
+void sdk_set_threads(int count) { omp_set_num_threads(count > 0 ? count : 1); }
+
+int sdk_threads(void) { return omp_get_max_threads(); }
+
+void sdk_parallel(size_t count, size_t grain, sdk_body body, void *context) {
+  if (count == 0) return;
+  if (grain == 0) grain = 1;
+  const size_t pieces = (count - 1) / grain + 1;
+  region r = {.body = body, .context = context, .count = count, .grain = grain};
+  atomic_init(&r.next, 0);
+  size_t threads = (size_t)sdk_threads();
+  if (threads > pieces) threads = pieces;
+  if (threads <= 1) {
+    // Same pieces as with many threads, so that sums come out the same.
+    for (size_t begin = 0; begin < count; begin += grain)
+      body(context, begin, count - begin < grain ? count : begin + grain, 0);
+    return;
+  }
+  GOMP_parallel(take_pieces, &r, (unsigned)threads, 0);
+}

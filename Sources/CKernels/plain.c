@@ -1,0 +1,158 @@
+// The plain version of every kernel: the reference for the others and the fallback without them.
+#include <math.h>
+#include <string.h>
+
+#include "casts.h"
+#include "dispatch.h"
+
+// MARK: Values of any type
+
+static float get(const void *base, size_t i, sdk_type type) {
+  const char *p = sdk_at(base, type, i);
+  float value;
+  switch (type) {
+    case SDK_F32: memcpy(&value, p, 4); break;
+    case SDK_F16: sdk_cast_f16_f32_plain(p, &value, 1); break;
+    case SDK_BF16: sdk_cast_bf16_f32_plain(p, &value, 1); break;
+  }
+  return value;
+}
+
+static void put(void *base, size_t i, float value, sdk_type type) {
+  char *p = sdk_at_mutable(base, type, i);
+  switch (type) {
+    case SDK_F32: memcpy(p, &value, 4); break;
+    case SDK_F16: sdk_cast_f32_f16_plain(&value, p, 1); break;
+    case SDK_BF16: sdk_cast_f32_bf16_plain(&value, p, 1); break;
+  }
+}
+
+// MARK: Functions
+
+static float silu(float x) { return x / (1 + expf(-x)); }
+static float gelu(float x) { return 0.5f * x * (1 + erff(x * 0.70710678118654752f)); }
+static float quick_gelu(float x) { return x / (1 + expf(-1.702f * x)); }
+
+static void activation(
+    const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
+  for (size_t i = 0; i < count; i++) {
+    const float v = get(x, i, type);
+    put(y, i, function == SDK_SILU ? silu(v) : function == SDK_GELU ? gelu(v) : quick_gelu(v),
+        type);
+  }
+}
+
+static void geglu(const void *x, void *y, sdk_type type, size_t rows, size_t channels) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < channels; c++) {
+      const float a = get(x, r * 2 * channels + c, type);
+      const float b = get(x, r * 2 * channels + channels + c, type);
+      put(y, r * channels + c, a * gelu(b), type);
+    }
+}
+
+static void add(const void *a, const void *b, void *y, sdk_type type, size_t count) {
+  for (size_t i = 0; i < count; i++) put(y, i, get(a, i, type) + get(b, i, type), type);
+}
+
+static void add_row(const void *x, const float *row, void *y, sdk_type type, size_t channels) {
+  for (size_t c = 0; c < channels; c++) put(y, c, get(x, c, type) + row[c], type);
+}
+
+// MARK: Normalisation
+
+static void moments(
+    const void *x, sdk_type type, size_t rows, size_t channels, double *mean, double *square) {
+  for (size_t c = 0; c < channels; c++) mean[c] = square[c] = 0;
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < channels; c++) mean[c] += get(x, r * channels + c, type);
+  for (size_t c = 0; c < channels; c++) mean[c] /= (double)rows;
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < channels; c++) {
+      const double distance = get(x, r * channels + c, type) - mean[c];
+      square[c] += distance * distance;
+    }
+}
+
+static void scale_shift(
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, const float *scale,
+    const float *shift, int with_silu) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < channels; c++) {
+      const float v = get(x, r * channels + c, type) * scale[c] + shift[c];
+      put(y, r * channels + c, with_silu ? silu(v) : v, type);
+    }
+}
+
+static void layer_norm(
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,
+    const float *gamma, const float *beta) {
+  for (size_t r = 0; r < rows; r++) {
+    const size_t first = r * channels;
+    double mean = 0, square = 0;
+    for (size_t c = 0; c < channels; c++) mean += get(x, first + c, type);
+    mean /= (double)channels;
+    for (size_t c = 0; c < channels; c++) {
+      const double distance = get(x, first + c, type) - mean;
+      square += distance * distance;
+    }
+    const double rate = 1 / sqrt(square / (double)channels + epsilon);
+    for (size_t c = 0; c < channels; c++) {
+      const float v = (float)((get(x, first + c, type) - mean) * rate);
+      put(y, first + c, v * gamma[c] + beta[c], type);
+    }
+  }
+}
+
+static void transpose(
+    const float *x, size_t x_stride, float *y, size_t y_stride, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < columns; c++) y[c * y_stride + r] = x[r * x_stride + c];
+}
+
+// MARK: Attention, one query at a time
+
+static size_t attention_scratch(size_t keys, size_t size) {
+  return (keys + size) * sizeof(float);
+}
+
+static void attention(
+    const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
+    size_t first, size_t count, void *scratch) {
+  const size_t size = form->size;
+  const sdk_type type = form->type;
+  float *scores = scratch, *sum = scores + form->keys;
+  for (size_t i = first; i < first + count; i++) {
+    const size_t keys = form->causal && i + 1 < form->keys ? i + 1 : form->keys;
+    float highest = -INFINITY;
+    for (size_t j = 0; j < keys; j++) {
+      float score = 0;
+      for (size_t c = 0; c < size; c++)
+        score += get(q, i * form->q_stride + c, type) * get(k, j * form->k_stride + c, type);
+      scores[j] = score * (float)form->scale;
+      highest = fmaxf(highest, scores[j]);
+    }
+    float total = 0;
+    for (size_t c = 0; c < size; c++) sum[c] = 0;
+    for (size_t j = 0; j < keys; j++) {
+      const float weight = expf(scores[j] - highest);
+      total += weight;
+      for (size_t c = 0; c < size; c++) sum[c] += weight * get(v, j * form->v_stride + c, type);
+    }
+    for (size_t c = 0; c < size; c++) put(y, i * form->y_stride + c, sum[c] / total, type);
+  }
+}
+
+const kernel_table sdk_plain_kernels = {
+    .moments = moments,
+    .scale_shift = scale_shift,
+    .layer_norm = layer_norm,
+    .activation = activation,
+    .geglu = geglu,
+    .add = add,
+    .add_row = add_row,
+    .transpose = transpose,
+    .tile_queries = 8,
+    .attention_scratch = attention_scratch,
+    .attention = attention,
+};

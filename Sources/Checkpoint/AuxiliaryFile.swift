@@ -1,0 +1,58 @@
+import ModelFormats
+import OrderedJSON
+
+/// A small file of a pipeline beside its weights: a configuration, a vocabulary, merges.
+public struct AuxiliaryFile: Sendable {
+  /// The path inside the repository, as in `tokenizer/vocab.json`.
+  public let path: String
+  /// The file on disk, or the flat file that embeds it, for errors.
+  public let location: String
+  let file: MappedFile
+  let range: Range<Int>
+
+  init(path: String, location: String, file: MappedFile, range: Range<Int>) {
+    self.path = path
+    self.location = location
+    self.file = file
+    self.range = range
+  }
+
+  /// A whole file on disk.
+  init(path: String, at location: String) throws(FormatError) {
+    let file = try MappedFile(path: location)
+    self.init(path: path, location: location, file: file, range: 0..<file.count)
+  }
+
+  public var byteCount: Int { range.count }
+
+  /// A copy of the contents.
+  public var bytes: [UInt8] {
+    file.withBytes(in: range) { Array($0) }
+  }
+
+  /// The contents as a JSON object.
+  ///
+  /// - Throws: ``FormatError`` `malformed` with the byte where they are none.
+  public func jsonObject() throws(FormatError) -> JSONObject {
+    guard range.count <= Configuration.sizeLimit else {
+      throw FormatError(
+        .malformed, "a configuration of \(range.count) bytes is larger than any real one",
+        file: location, hint: "check that this is the JSON file of the repository")
+    }
+    let parsed: JSON
+    do throws(JSONError) {
+      parsed = try JSON(parsing: bytes.span.bytes)
+    } catch {
+      throw FormatError(
+        .malformed, "this is not JSON: \(error.reason.rawValue)", file: location,
+        offset: range.lowerBound + error.offset, context: error.key,
+        hint: "download the file again from the model's repository")
+    }
+    guard let object = parsed.object else {
+      throw FormatError(
+        .malformed, "a JSON object was expected", file: location, offset: range.lowerBound,
+        hint: "download the file again from the model's repository")
+    }
+    return object
+  }
+}

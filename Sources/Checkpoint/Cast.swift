@@ -1,0 +1,109 @@
+import CKernels
+import ModelFormats
+
+/// A change of floating-point type, in pieces that do not depend on a tensor's size.
+///
+/// Values are rounded to nearest, ties to even. Integers are never cast.
+public struct Cast: Sendable {
+  /// The types between which values are cast.
+  public static let types: [DType] = [.float32, .float16, .bfloat16]
+
+  public let source: DType
+  public let target: DType
+  /// Whether finite values beyond the largest F16 become that value instead of an error.
+  public let saturating: Bool
+
+  /// - Returns: nil unless both types are F32, F16 or BF16.
+  public init?(from source: DType, to target: DType, saturating: Bool = false) {
+    guard Cast.types.contains(source), Cast.types.contains(target) else { return nil }
+    self.source = source
+    self.target = target
+    self.saturating = saturating
+  }
+
+  /// The type that a tensor of type `source` gets when `requested` is asked for.
+  static func result(of source: DType, requested: DType?) -> DType {
+    guard let requested, types.contains(source), types.contains(requested) else { return source }
+    return requested
+  }
+
+  /// Elements cast at a time; small enough to stay in a core's cache.
+  static let pieceSize = 256 << 10
+
+  /// Casts `bytes`, calling `body` with one piece of the result after the other.
+  ///
+  /// - Returns: how many finite values had no finite F16; zero for the other types.
+  func apply<E: Error>(
+    to bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(E) -> Void
+  ) throws(E) -> Int {
+    let width = source.bitWidth / 8
+    let count = bytes.count / width
+    guard count > 0, let base = bytes.baseAddress else { return 0 }
+    let piece = min(count, Cast.pieceSize)
+    let single = UnsafeMutableRawBufferPointer.allocate(byteCount: piece * 4, alignment: 64)
+    defer { single.deallocate() }
+    let result = UnsafeMutableRawBufferPointer.allocate(byteCount: piece * 4, alignment: 64)
+    defer { result.deallocate() }
+    guard let single = single.baseAddress, let result = result.baseAddress else { return 0 }
+
+    var overflows = 0
+    for start in stride(from: 0, to: count, by: piece) {
+      let count = min(piece, count - start)
+      let input = base + start * width
+      // Everything goes through F32, which holds every F16 and BF16 exactly.
+      switch source {
+      case .float16: sdk_cast_f16_f32(input, single, count)
+      case .bfloat16: sdk_cast_bf16_f32(input, single, count)
+      default: single.copyMemory(from: input, byteCount: count * 4)
+      }
+      switch target {
+      case .float16:
+        let beyond = sdk_count_f16_overflow(single, count)
+        overflows += beyond
+        if saturating && beyond > 0 { sdk_saturate_f16(single, count) }
+        sdk_cast_f32_f16(single, result, count)
+      case .bfloat16: sdk_cast_f32_bf16(single, result, count)
+      default: result.copyMemory(from: single, byteCount: count * 4)
+      }
+      try body(UnsafeRawBufferPointer(start: result, count: count * target.bitWidth / 8))
+    }
+    return overflows
+  }
+}
+
+extension Tensor {
+  /// Calls `body` with the contiguous values as `dtype`, one piece after the other.
+  ///
+  /// - Parameter saturating: whether values beyond the largest F16 become that value.
+  /// - Throws: ``FormatError`` `unsupported` where there is no cast between the types, `mismatch`
+  ///   where finite values would become infinite; by then they have been passed to `body`.
+  public func withPieces(
+    as dtype: DType, saturating: Bool = false,
+    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    if dtype == self.dtype {
+      return try withContiguousBytes { (bytes) throws(FormatError) in
+        let piece = 1 << 20
+        for start in stride(from: 0, to: bytes.count, by: piece) {
+          try body(
+            UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + piece, bytes.count)]))
+        }
+      }
+    }
+    guard let cast = Cast(from: self.dtype, to: dtype, saturating: saturating) else {
+      throw FormatError(
+        .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",
+        file: file?.path, context: name)
+    }
+    let overflows = try withContiguousBytes { (bytes) throws(FormatError) in
+      try cast.apply(to: bytes, body)
+    }
+    guard overflows == 0 || saturating else {
+      throw FormatError(
+        .mismatch,
+        "\(overflows) of \(elementCount) values are beyond 65504, the largest that F16 holds",
+        file: file?.path, context: name,
+        hint: "convert to bf16, or pass --saturate to make them 65504")
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import ModelFormats
+import ModelGraph
+import OrderedJSON
+
+/// One network of a checkpoint: its configuration, its tensors, and the graphs that they feed.
+public struct Component: Sendable {
+  public let name: ComponentName
+  /// The network's class in diffusers or transformers, as in `UNet2DConditionModel`.
+  public let architecture: String?
+  public let configuration: Configuration?
+  /// The file that holds the tensors.
+  public let path: String
+  public let format: TensorFile.Format
+  /// The file's own metadata, in file order.
+  public let metadata: [(key: String, value: String)]
+  /// The tensors under the names, and in the order, of the file.
+  public let tensors: [Tensor]
+  /// The network's graphs (the VAE has `vae_encoder` and `vae_decoder`); none where the network is
+  /// not known or its configuration is missing or not supported.
+  public let graphs: [Graph]
+  /// The check of the tensors against the graphs, where there are any.
+  public let manifest: Manifest?
+  /// Why there are no graphs.
+  package let graphFailure: FormatError?
+  /// Fields of the flat file's header that this program does not know.
+  let extensions: FlatExtensions
+  private let index: [String: Int]
+
+  init(
+    name: ComponentName, architecture: String?, configuration: Configuration?, path: String,
+    format: TensorFile.Format, metadata: [(key: String, value: String)] = [], tensors: [Tensor],
+    extensions: FlatExtensions = FlatExtensions()
+  ) {
+    self.name = name
+    self.architecture = architecture ?? configuration?.architecture
+    self.configuration = configuration
+    self.path = path
+    self.format = format
+    self.metadata = metadata
+    self.tensors = tensors
+    self.extensions = extensions
+    let index = Dictionary(
+      tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    self.index = index
+    do throws(FormatError) {
+      graphs = try Component.graphs(
+        name, architecture: self.architecture, configuration, path: path)
+      graphFailure = nil
+    } catch {
+      graphs = []
+      graphFailure = error
+    }
+    manifest =
+      graphs.isEmpty ? nil : Manifest(graphs: graphs, tensors: tensors, index: index)
+  }
+
+  private static func graphs(
+    _ name: ComponentName, architecture: String?, _ configuration: Configuration?, path: String
+  ) throws(FormatError) -> [Graph] {
+    guard let configuration else {
+      throw FormatError(
+        .unsupported, "the \(name.title) has no config.json, which says what network it is",
+        file: path, context: name.rawValue,
+        hint: "give the directory that holds the weights and their config.json")
+    }
+    guard let known = architecture.flatMap(Architecture.init(rawValue:)) else {
+      let message =
+        architecture.map { "the architecture \($0) is not supported" }
+        ?? "the configuration does not name the network's class"
+      throw FormatError(
+        .unsupported, message, file: configuration.path, context: name.rawValue,
+        hint: "supported: " + Architecture.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    do throws(GraphError) {
+      return try known.graphs(configuration.object)
+    } catch {
+      throw FormatError(
+        .unsupported, error.message, file: configuration.path, context: error.field,
+        hint: "this network differs from Stable Diffusion v1.5's in a way that is not supported")
+    }
+  }
+}
+
+extension Component {
+  /// The tensor of that name in the file.
+  public subscript(name: String) -> Tensor? {
+    index[name].map { tensors[$0] }
+  }
+
+  /// The graph of that name: `text_encoder`, `unet`, `vae_encoder` or `vae_decoder`.
+  ///
+  /// - Throws: ``FormatError`` `unsupported`, which names the field of the configuration that
+  ///   stands in the way.
+  public func graph(_ name: String) throws(FormatError) -> Graph {
+    if let graph = graphs.first(where: { $0.name == name }) { return graph }
+    throw graphFailure
+      ?? FormatError(
+        .mismatch, "the \(self.name.title) has no graph called \(name)", file: path,
+        hint: "its graphs: " + graphs.map(\.name).joined(separator: ", "))
+  }
+
+  /// Throws unless every parameter of the network is there with its shape.
+  ///
+  /// - Throws: ``FormatError`` `mismatch` naming the tensors, or `unsupported` where the network
+  ///   is not known.
+  public func requireComplete() throws(FormatError) {
+    guard let manifest else {
+      throw graphFailure ?? FormatError(.unsupported, "the network is not known", file: path)
+    }
+    guard !manifest.isComplete else { return }
+    let faults = manifest.problems.dropLast(manifest.unexpected.count)
+    let shown = faults.prefix(20).joined(separator: "; ")
+    throw FormatError(
+      .mismatch,
+      "\(faults.count) of the \(manifest.parameters.count) tensors of the \(name.title) are not as "
+        + "its configuration says: \(shown)" + (faults.count > 20 ? "; and more" : ""),
+      file: path, context: name.rawValue,
+      hint: "check that the weights and config.json are of the same model")
+  }
+
+  /// The tensor that is the parameter of that name in the graphs, in the parameter's shape.
+  ///
+  /// - Parameter name: the name of today's diffusers, whatever the file calls it.
+  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not of
+  ///   floating-point numbers.
+  public func tensor(named name: String) throws(FormatError) -> Tensor {
+    guard let parameter = manifest?[name] else {
+      throw graphFailure
+        ?? FormatError(
+          .mismatch, "the \(self.name.title) has no parameter of this name", file: path,
+          context: name)
+    }
+    return try tensor(for: parameter)
+  }
+
+  /// The tensor that is `parameter`, in the parameter's shape.
+  ///
+  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not of
+  ///   floating-point numbers.
+  public func tensor(for parameter: Parameter) throws(FormatError) -> Tensor {
+    guard let position = manifest?.position(parameter.name) else {
+      let problem = manifest?.problem(with: parameter) ?? "the tensor is missing"
+      throw FormatError(
+        .mismatch, problem, file: path, context: parameter.name,
+        hint: "check that the weights and config.json are of the same model")
+    }
+    let tensor = tensors[position]
+    let shape = Shape(parameter.shape)
+    return tensor.shape == shape ? tensor : tensor.reshaped(shape)
+  }
+
+  /// The tensors in the order in which the network uses them; file order where it is not known.
+  package var executionOrder: [Tensor] {
+    manifest.map { $0.executionOrder.map { tensors[$0] } } ?? tensors
+  }
+}
+
+extension Manifest {
+  fileprivate func problem(with parameter: Parameter) -> String? {
+    if let misfit = wrongShape.first(where: { $0.parameter == parameter }) {
+      return "the shape is \(misfit.tensor.shape), not \(Shape(parameter.shape))"
+    }
+    if let misfit = wrongType.first(where: { $0.parameter == parameter }) {
+      return "the type is \(misfit.tensor.dtype.rawValue), not a floating-point type"
+    }
+    return nil
+  }
+}

@@ -1,0 +1,47 @@
+/// The name of a part of a pipeline: its directory in a repository.
+public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
+  public let rawValue: String
+
+  public init(rawValue: String) {
+    self.rawValue = rawValue
+  }
+
+  public static let textEncoder = ComponentName(rawValue: "text_encoder")
+  public static let unet = ComponentName(rawValue: "unet")
+  public static let vae = ComponentName(rawValue: "vae")
+  /// The averaged UNet weights that training checkpoints carry beside the last ones.
+  public static let unetEMA = ComponentName(rawValue: "unet_ema")
+  /// A file whose tensors are of no known network.
+  public static let model = ComponentName(rawValue: "model")
+  /// Tensors of a single-file checkpoint outside all networks: the noise schedule.
+  public static let other = ComponentName(rawValue: "other")
+
+  /// What Stable Diffusion cannot do without, in the order in which a picture needs them.
+  public static let required: [ComponentName] = [.textEncoder, .unet, .vae]
+
+  /// As text in a sentence: "UNet".
+  public var title: String {
+    switch self {
+    case .textEncoder: "text encoder"
+    case .unet: "UNet"
+    case .vae: "VAE"
+    default: rawValue
+    }
+  }
+
+  public var description: String { rawValue }
+
+  /// Whether it may name a directory: letters, digits, `_`, `-` and `.`, not starting with a dot.
+  package var isValid: Bool {
+    !rawValue.isEmpty && rawValue.utf8.count <= 128 && !rawValue.hasPrefix(".")
+      && rawValue.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"),
+          UInt8(ascii: "."):
+          true
+        default: false
+        }
+      }
+  }
+}

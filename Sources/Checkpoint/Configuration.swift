@@ -1,0 +1,33 @@
+import ModelFormats
+import OrderedJSON
+
+/// A component's `config.json`: what network it is, and of which size.
+public struct Configuration: Sendable {
+  /// The largest configuration that is read.
+  package static let sizeLimit = 16 << 20
+
+  public let object: JSONObject
+  /// Where it was read, for errors.
+  public let path: String
+
+  package init(object: JSONObject, path: String) {
+    self.object = object
+    self.path = path
+  }
+
+  /// Parses a configuration.
+  ///
+  /// - Throws: ``FormatError`` `malformed` with the file and the byte where it is no JSON object.
+  package init(_ file: AuxiliaryFile) throws(FormatError) {
+    object = try file.jsonObject()
+    path = file.location
+  }
+
+  /// The class that the network has in diffusers or transformers, as in `UNet2DConditionModel`.
+  public var architecture: String? {
+    object["_class_name"]?.string ?? object["architectures"]?.array?.first?.string
+  }
+
+  /// Whether transformers wrote it; diffusers names the class in `_class_name`.
+  var isTransformers: Bool { object["_class_name"] == nil }
+}

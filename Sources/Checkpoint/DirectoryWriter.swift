@@ -1,0 +1,146 @@
+import Glibc
+import ModelFormats
+
+/// Writes a new directory so that its path holds either the whole of it or what was there before.
+///
+/// Files are written to a hidden directory beside the target, which ``commit()`` renames; a writer
+/// that is let go of without that removes it.
+final class DirectoryWriter {
+  let path: String
+  private let temporaryPath: String
+  private let overwrite: Bool
+  private var isCommitted = false
+
+  /// Creates the temporary directory.
+  ///
+  /// - Parameters:
+  ///   - overwrite: whether a repository already at `path` may be replaced.
+  ///   - byteCount: bytes that will be written, for which the disk must have room.
+  /// - Throws: ``FormatError`` `cannotCreate` or `inputOutput`.
+  init(path: String, overwrite: Bool, byteCount: Int) throws(FormatError) {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    try DirectoryWriter.check(path, overwrite: overwrite)
+    self.path = path
+    self.overwrite = overwrite
+    temporaryPath = try DirectoryWriter.createTemporary(beside: path)
+    try checkSpace(for: byteCount)
+  }
+
+  deinit {
+    if !isCommitted { DirectoryWriter.remove(temporaryPath) }
+  }
+
+  /// The place of the file that will be at `relativePath` of the directory; directories on the way
+  /// to it are created.
+  func place(for relativePath: String) throws(FormatError) -> String {
+    var directory = temporaryPath
+    for name in relativePath.split(separator: "/").dropLast() {
+      directory += "/\(name)"
+      guard mkdir(directory, 0o777) == 0 || errno == EEXIST else {
+        throw DirectoryWriter.failure(.cannotCreate, "the directory cannot be created", directory)
+      }
+    }
+    return "\(temporaryPath)/\(relativePath)"
+  }
+
+  /// Moves the directory to its path.
+  ///
+  /// - Throws: ``FormatError`` `cannotCreate`; the temporary directory is removed then.
+  func commit() throws(FormatError) {
+    // Refuses where something came to exist meanwhile, other than an empty directory.
+    if rename(temporaryPath, path) == 0 {
+      isCommitted = true
+      return
+    }
+    guard overwrite, errno == ENOTEMPTY || errno == EEXIST else {
+      throw DirectoryWriter.failure(.cannotCreate, "the output cannot be moved to its place", path)
+    }
+    // The old directory steps aside first and comes back where the new one cannot take its place.
+    let old = temporaryPath + ".old"
+    guard rename(path, old) == 0 else {
+      throw DirectoryWriter.failure(.cannotCreate, "the old directory cannot be replaced", path)
+    }
+    guard rename(temporaryPath, path) == 0 else {
+      let error = DirectoryWriter.failure(
+        .cannotCreate, "the output cannot be moved to its place", path)
+      rename(old, path)
+      throw error
+    }
+    isCommitted = true
+    DirectoryWriter.remove(old)
+  }
+
+  private static func check(_ path: String, overwrite: Bool) throws(FormatError) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return }
+    guard let directory = try Directory(path: path) else {
+      throw FormatError(
+        .cannotCreate, "a file stands where the repository directory would be", file: path,
+        hint: "name a directory that does not exist yet")
+    }
+    if directory.isEmpty { return }
+    guard overwrite else {
+      throw FormatError(
+        .cannotCreate, "the output exists already", file: path,
+        hint: "pass --force to replace it, or name another directory")
+    }
+    // Replacing removes the old directory, so it must be what a conversion writes.
+    guard directory.isRepository else {
+      throw FormatError(
+        .cannotCreate, "the directory is no repository and is not replaced", file: path,
+        hint: "name a directory that does not exist yet")
+    }
+  }
+
+  private static func createTemporary(beside path: String) throws(FormatError) -> String {
+    let parent: String
+    let name: Substring
+    if let slash = path.lastIndex(of: "/") {
+      parent = String(path[..<slash]) + "/"
+      name = path[path.index(after: slash)...]
+    } else {
+      parent = ""
+      name = path[...]
+    }
+    for attempt in 0..<100 {
+      let temporary = "\(parent).\(name.prefix(100)).\(getpid())-\(attempt).partial"
+      if mkdir(temporary, 0o777) == 0 { return temporary }
+      guard errno == EEXIST else { break }
+    }
+    throw failure(.cannotCreate, "the output cannot be created", path)
+  }
+
+  private func checkSpace(for byteCount: Int) throws(FormatError) {
+    var status = statvfs()
+    guard statvfs(temporaryPath, &status) == 0 else { return }
+    let (free, overflow) = UInt64(status.f_bavail)
+      .multipliedReportingOverflow(by: UInt64(status.f_frsize))
+    guard !overflow, UInt64(max(0, byteCount)) > free else { return }
+    throw FormatError(
+      .inputOutput, "the output takes \(byteCount) bytes where \(free) are free", file: path,
+      hint: "free some space, or write to another disk")
+  }
+
+  private static func failure(
+    _ code: FormatError.Code, _ message: String, _ path: String
+  ) -> FormatError {
+    FormatError(
+      code, "\(message): \(String(cString: strerror(errno)))", file: path,
+      hint: "write to a place where you may create directories")
+  }
+
+  /// Removes a directory and all in it.
+  private static func remove(_ path: String) {
+    guard let stream = opendir(path) else { return }
+    while let entry = readdir(stream) {
+      let name = Directory.name(of: entry)
+      if name == "." || name == ".." { continue }
+      let child = "\(path)/\(name)"
+      // A link to a directory is unlinked, never followed.
+      if unlink(child) != 0 { remove(child) }
+    }
+    closedir(stream)
+    rmdir(path)
+  }
+}

@@ -1,0 +1,217 @@
+import ModelFormats
+import OrderedJSON
+
+extension FlatHeader {
+  /// Reads a header, every field of it checked.
+  ///
+  /// - Parameter dataLength: the bytes of the file behind the data start, which the regions fill.
+  /// - Throws: ``FormatError`` `malformed` naming the field, or `unsupported` where the header
+  ///   requires a field that is not known here.
+  init(_ object: JSONObject, dataLength: Int) throws(FormatError) {
+    try FlatHeader.checkRequirements(object)
+    let files = try FlatHeader.list(object, "files", at: "the header")
+    let components = try FlatHeader.list(object, "components", at: "the header")
+    self.init(files: [], components: [], provenance: object["provenance"])
+    extensions.members = FlatHeader.unknown(
+      object, known: ["files", "components", "provenance"])
+
+    var paths: Set<String> = []
+    for (index, file) in files.enumerated() {
+      let entry = try FlatHeader.file(file, at: "files[\(index)]")
+      guard paths.insert(entry.path).inserted else {
+        throw FlatHeader.failure("files[\(index)].path", "the path stands twice: \(entry.path)")
+      }
+      self.files.append(entry)
+      let unknown = FlatHeader.unknown(file, known: ["path"] + FlatHeader.regionFields)
+      if !unknown.members.isEmpty { extensions.entries[entry.path] = unknown }
+    }
+    var names: Set<ComponentName> = []
+    for (index, component) in components.enumerated() {
+      let entry = try FlatHeader.component(component, paths: paths, at: "components[\(index)]")
+      guard names.insert(entry.name).inserted else {
+        throw FlatHeader.failure("components[\(index)].name", "the name stands twice")
+      }
+      self.components.append(entry)
+    }
+    try checkLayout(dataLength: dataLength)
+  }
+
+  /// Every region must lie exactly where the layout puts it, which leaves no room for overlaps,
+  /// gaps or bad alignment.
+  private func checkLayout(dataLength: Int) throws(FormatError) {
+    var expected = self
+    guard let end = try? expected.layOut(), end == dataLength else {
+      throw FlatHeader.failure(
+        "offset", "the regions of the header do not add up to the \(dataLength) bytes of data")
+    }
+    func check(_ stated: Region, _ expected: Region, _ field: String) throws(FormatError) {
+      guard stated.offset != expected.offset else { return }
+      throw FlatHeader.failure(
+        field, "the offset is \(stated.offset), where the layout puts it at \(expected.offset)")
+    }
+    for (stated, expected) in zip(files, expected.files) {
+      try check(stated.region, expected.region, stated.path)
+    }
+    for (stated, expected) in zip(components, expected.components) {
+      for (stated, expected) in zip(stated.tensors, expected.tensors) {
+        try check(stated.region, expected.region, stated.name)
+      }
+    }
+  }
+
+  // MARK: Entries
+
+  private static let regionFields = ["offset", "bytes", "xxh3"]
+
+  private static func component(
+    _ object: JSONObject, paths: Set<String>, at field: String
+  ) throws(FormatError) -> ComponentEntry {
+    let name = ComponentName(rawValue: try string(object, "name", at: field))
+    guard name.isValid else {
+      throw failure("\(field).name", "this cannot be the name of a component: \(name)")
+    }
+    let configuration = try optionalString(object, "configuration", at: field)
+    if let configuration, !paths.contains(configuration) {
+      throw failure("\(field).configuration", "no embedded file has this path: \(configuration)")
+    }
+    var entry = ComponentEntry(
+      name: name, architecture: try optionalString(object, "architecture", at: field),
+      configuration: configuration, tensors: [])
+    entry.extensions.members = unknown(
+      object, known: ["name", "architecture", "configuration", "tensors"])
+    var names: Set<String> = []
+    for (index, element) in try list(object, "tensors", at: field).enumerated() {
+      let tensor = try self.tensor(element, at: "\(field).tensors[\(index)]")
+      guard names.insert(tensor.name).inserted else {
+        throw failure(
+          "\(field).tensors[\(index)].name", "the name stands twice: \(tensor.name)")
+      }
+      entry.tensors.append(tensor)
+      let unknown = unknown(element, known: ["name", "dtype", "shape"] + regionFields)
+      if !unknown.members.isEmpty { entry.extensions.entries[tensor.name] = unknown }
+    }
+    return entry
+  }
+
+  private static func tensor(
+    _ object: JSONObject, at field: String
+  ) throws(FormatError) -> TensorEntry {
+    let name = try string(object, "name", at: field)
+    let type = try string(object, "dtype", at: field)
+    guard let dtype = DType(rawValue: type) else {
+      throw failure("\(field).dtype", "the type is not known: \(type)", context: name)
+    }
+    guard let elements = object["shape"]?.array, elements.count <= 64 else {
+      throw failure("\(field).shape", "this is no list of dimensions", context: name)
+    }
+    var dimensions: [Int] = []
+    for element in elements {
+      guard let dimension = element.int, dimension >= 0 else {
+        throw failure("\(field).shape", "this is no list of dimensions", context: name)
+      }
+      dimensions.append(dimension)
+    }
+    let shape = Shape(dimensions)
+    let region = try self.region(object, at: field)
+    guard shape.byteCount(of: dtype) == region.byteCount else {
+      throw failure(
+        "\(field).bytes", "\(region.byteCount) bytes are not \(shape) elements of \(type)",
+        context: name)
+    }
+    return TensorEntry(name: name, dtype: dtype, shape: shape, region: region)
+  }
+
+  private static func file(_ object: JSONObject, at field: String) throws(FormatError) -> FileEntry
+  {
+    let path = try string(object, "path", at: field)
+    guard isSafe(path) else {
+      throw failure("\(field).path", "this is no relative path inside a repository: \(path)")
+    }
+    return FileEntry(path: path, region: try region(object, at: field))
+  }
+
+  private static func region(_ object: JSONObject, at field: String) throws(FormatError) -> Region {
+    guard let offset = object["offset"]?.int, offset >= 0 else {
+      throw failure("\(field).offset", "this is no byte offset")
+    }
+    guard let byteCount = object["bytes"]?.int, byteCount >= 0 else {
+      throw failure("\(field).bytes", "this is no number of bytes")
+    }
+    guard let checksum = Hexadecimal.number(try string(object, "xxh3", at: field)) else {
+      throw failure("\(field).xxh3", "this is not sixteen hexadecimal digits")
+    }
+    return Region(offset: offset, byteCount: byteCount, checksum: checksum)
+  }
+
+  /// Whether the file may be written under that path when a repository is made of a flat file.
+  static func isSafe(_ path: String) -> Bool {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    return path.utf8.count <= 512 && parts.count <= 8
+      && parts.allSatisfy { !$0.isEmpty && !$0.hasPrefix(".") }
+      && path.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F && $0 != "\\" }
+  }
+
+  // MARK: Fields
+
+  /// A header lists the fields that a reader has to know to read the file rightly.
+  private static func checkRequirements(_ object: JSONObject) throws(FormatError) {
+    guard let list = object["requires"] else { return }
+    guard let names = list.array else { throw failure("requires", "this is no list of names") }
+    let known: Set<String> = ["files", "components", "provenance"]
+    for name in names {
+      guard let text = name.string else { throw failure("requires", "this is no list of names") }
+      guard known.contains(text) else {
+        throw FormatError(
+          .unsupported, "the file requires the field \(text), which is not known here",
+          context: "requires", hint: "use a newer version of this program")
+      }
+    }
+  }
+
+  private static func unknown(_ object: JSONObject, known: [String]) -> JSONObject {
+    var rest = JSONObject()
+    for member in object.members where !known.contains(member.key) {
+      rest[member.key] = member.value
+    }
+    return rest
+  }
+
+  private static func list(
+    _ object: JSONObject, _ key: String, at field: String
+  ) throws(FormatError) -> [JSONObject] {
+    guard let elements = object[key]?.array else {
+      throw failure("\(field).\(key)", "this is no list")
+    }
+    var objects: [JSONObject] = []
+    for element in elements {
+      guard let object = element.object else {
+        throw failure("\(field).\(key)", "an element of the list is no object")
+      }
+      objects.append(object)
+    }
+    return objects
+  }
+
+  private static func string(
+    _ object: JSONObject, _ key: String, at field: String
+  ) throws(FormatError) -> String {
+    guard let text = object[key]?.string else {
+      throw failure("\(field).\(key)", "this is no text")
+    }
+    return text
+  }
+
+  private static func optionalString(
+    _ object: JSONObject, _ key: String, at field: String
+  ) throws(FormatError) -> String? {
+    object[key] == nil ? nil : try string(object, key, at: field)
+  }
+
+  private static func failure(
+    _ field: String, _ message: String, context: String? = nil
+  ) -> FormatError {
+    FormatError(
+      .malformed, message, context: context.map { "\($0) (\(field))" } ?? field,
+      hint: "the file was not written by a sound program; convert the original weights again")
+  }
+}

@@ -1,0 +1,115 @@
+import ModelFormats
+import ModelGraph
+
+/// What a component must hold by its graphs, against what it does hold.
+public struct Manifest: Sendable {
+  /// A tensor that has the name of a parameter but cannot be it.
+  public struct Misfit: Sendable {
+    public let parameter: Parameter
+    public let tensor: Tensor
+  }
+
+  /// The distinct parameters of all graphs, in execution order.
+  public let parameters: [Parameter]
+  /// Parameters without a tensor.
+  public let missing: [Parameter]
+  /// Tensors, by their position in the file, that are neither parameter nor buffer.
+  public let unexpected: [Tensor]
+  public let wrongShape: [Misfit]
+  /// Parameters held as integers, booleans or complex numbers.
+  public let wrongType: [Misfit]
+  /// Tensors without effect on the result that the network is known to carry: `position_ids`.
+  public let buffers: [Tensor]
+  /// Positions of the component's tensors: parameters as the graphs execute them, then buffers,
+  /// then what is unexpected in file order.
+  package let executionOrder: [Int]
+  private let positions: [String: Int]
+  private let parameterPositions: [String: Int]
+
+  /// Whether every parameter is there with its shape.
+  public var isComplete: Bool { missing.isEmpty && wrongShape.isEmpty && wrongType.isEmpty }
+
+  init(graphs: [Graph], tensors: [Tensor], index: [String: Int]) {
+    var parameters: [Parameter] = []
+    var positions: [String: Int] = [:]
+    var missing: [Parameter] = []
+    var wrongShape: [Misfit] = []
+    var wrongType: [Misfit] = []
+    var order: [Int] = []
+    var taken = [Bool](repeating: false, count: tensors.count)
+    var parameterPositions: [String: Int] = [:]
+
+    func position(of parameter: Parameter) -> Int? {
+      ([parameter.name] + parameter.aliases).lazy.compactMap { index[$0] }.first
+    }
+
+    for parameter in graphs.flatMap(\.parameters) where parameterPositions[parameter.name] == nil {
+      parameterPositions[parameter.name] = parameters.count
+      parameters.append(parameter)
+      guard let position = position(of: parameter) else {
+        missing.append(parameter)
+        continue
+      }
+      if !taken[position] { order.append(position) }
+      taken[position] = true
+      let misfit = Misfit(parameter: parameter, tensor: tensors[position])
+      if !misfit.tensor.dtype.isFloatingPoint {
+        wrongType.append(misfit)
+      } else if !Manifest.accepts(misfit.tensor.shape, for: parameter) {
+        wrongShape.append(misfit)
+      } else {
+        positions[parameter.name] = position
+      }
+    }
+    var buffers: [Tensor] = []
+    for buffer in graphs.flatMap(\.buffers) {
+      guard let position = position(of: buffer), !taken[position] else { continue }
+      taken[position] = true
+      order.append(position)
+      buffers.append(tensors[position])
+    }
+    let rest = tensors.indices.filter { !taken[$0] }
+
+    self.parameters = parameters
+    self.missing = missing
+    self.wrongShape = wrongShape
+    self.wrongType = wrongType
+    self.buffers = buffers
+    self.positions = positions
+    self.parameterPositions = parameterPositions
+    unexpected = rest.map { tensors[$0] }
+    executionOrder = order + rest
+  }
+
+  /// The parameter of that name.
+  public subscript(name: String) -> Parameter? {
+    parameterPositions[name].map { parameters[$0] }
+  }
+
+  /// The position among the component's tensors of the parameter of that name.
+  func position(_ name: String) -> Int? { positions[name] }
+
+  /// Whether `shape` is the parameter's, or a matrix held as a 1x1 convolution of one or two
+  /// dimensions, as attention weights of older VAE files are.
+  private static func accepts(_ shape: Shape, for parameter: Parameter) -> Bool {
+    if shape.dimensions == parameter.shape { return true }
+    return parameter.shape.count == 2
+      && (shape.dimensions == parameter.shape + [1, 1] || shape.dimensions == parameter.shape + [1])
+  }
+}
+
+extension Manifest {
+  /// One sentence for each tensor that is not as it should be.
+  public var problems: [String] {
+    missing.map { "\($0.name) \(Shape($0.shape)) is missing" }
+      + wrongShape.map {
+        "\($0.tensor.name) has the shape \($0.tensor.shape), not \(Shape($0.parameter.shape))"
+      }
+      + wrongType.map {
+        "\($0.tensor.name) holds \($0.tensor.dtype.rawValue), not floating-point numbers"
+      }
+      + unexpected.map {
+        "\($0.name) \($0.shape) is not a tensor of this network"
+      }
+  }
+}

@@ -1,0 +1,143 @@
+import ModelFormats
+import OrderedJSON
+
+extension ModelCheckpoint {
+  /// Opens a repository directory: every subdirectory that holds weights is a component.
+  static func repository(
+    _ root: Directory, preferring format: WeightsFormat
+  ) throws(FormatError) -> ModelCheckpoint {
+    var files: [AuxiliaryFile] = []
+    var warnings: [String] = []
+    var listed: Set<String> = []
+    if root.contains("model_index.json") {
+      let file = try AuxiliaryFile(
+        path: "model_index.json", at: "\(root.path)/model_index.json")
+      files.append(file)
+      listed = ModelCheckpoint.listedComponents(try file.jsonObject())
+    }
+    for name in ComponentName.required {
+      try requireDirectory(of: name, in: root)
+    }
+    for name in listed.sorted() where !root.directories.contains(name) {
+      warnings.append("\(name): model_index.json lists it, but there is no such directory")
+    }
+
+    var components: [Component] = []
+    let others = root.directories.map(ComponentName.init(rawValue:))
+      .filter { !ComponentName.required.contains($0) && $0.isValid }
+    for name in ComponentName.required + others {
+      guard let directory = try Directory(path: "\(root.path)/\(name)"),
+        listed.contains(name.rawValue) || isPart(directory, preferring: format)
+      else { continue }
+      for file in directory.files where isAuxiliary(file) {
+        files.append(
+          try AuxiliaryFile(path: "\(name)/\(file)", at: "\(directory.path)/\(file)"))
+      }
+      guard directory.weights(preferring: format) != nil else {
+        if ComponentName.required.contains(name) { throw withoutWeights(directory, name) }
+        if !directory.possibleWeights.isEmpty {
+          warnings.append("\(name): no weights were read; \(found(directory))")
+        }
+        continue
+      }
+      components.append(
+        try component(directory, name: name, preferring: format, warnings: &warnings))
+    }
+    return ModelCheckpoint(
+      path: root.path, layout: .repository, components: components, files: files,
+      warnings: warnings)
+  }
+
+  /// Opens one component's directory.
+  static func componentDirectory(
+    _ directory: Directory, preferring format: WeightsFormat
+  ) throws(FormatError) -> ModelCheckpoint {
+    let configuration = try Configuration(
+      AuxiliaryFile(path: "config.json", at: "\(directory.path)/config.json"))
+    let name =
+      configuration.architecture.flatMap(Architecture.init(rawValue:))?.component
+      ?? ComponentName(rawValue: directory.name)
+    guard name.isValid, directory.weights(preferring: format) != nil else {
+      throw withoutWeights(directory, name)
+    }
+    var files: [AuxiliaryFile] = []
+    for file in directory.files where isAuxiliary(file) {
+      files.append(try AuxiliaryFile(path: "\(name)/\(file)", at: "\(directory.path)/\(file)"))
+    }
+    var warnings: [String] = []
+    let component = try component(
+      directory, name: name, preferring: format, warnings: &warnings)
+    return ModelCheckpoint(
+      path: directory.path, layout: .component, components: [component], files: files,
+      warnings: warnings)
+  }
+
+  private static func component(
+    _ directory: Directory, name: ComponentName, preferring format: WeightsFormat,
+    warnings: inout [String]
+  ) throws(FormatError) -> Component {
+    guard let weights = directory.weights(preferring: format) else {
+      throw withoutWeights(directory, name)
+    }
+    guard directory.contains("config.json") else {
+      throw FormatError(
+        .mismatch, "the repository lacks the configuration of its \(name.title)",
+        file: "\(directory.path)/config.json", context: name.rawValue,
+        hint: "download \(name)/config.json of the model's repository to this place")
+    }
+    let configuration = try Configuration(
+      AuxiliaryFile(path: "\(name)/config.json", at: "\(directory.path)/config.json"))
+    let file = try TensorFile.open("\(directory.path)/\(weights)")
+    warnings += file.warnings.map { "\(name): \($0)" }
+    return Component(
+      name: name, architecture: nil, configuration: configuration, path: file.path,
+      format: file.format, metadata: file.metadata, tensors: file.tensors)
+  }
+
+  /// The names that `model_index.json` gives a class.
+  private static func listedComponents(_ index: JSONObject) -> Set<String> {
+    var names: Set<String> = []
+    for member in index.members where !member.key.hasPrefix("_") {
+      guard let pair = member.value.array, pair.count == 2, pair[1].string != nil else { continue }
+      names.insert(member.key)
+    }
+    return names
+  }
+
+  /// Whether a directory that no `model_index.json` lists belongs to the pipeline nevertheless.
+  private static func isPart(_ directory: Directory, preferring format: WeightsFormat) -> Bool {
+    let known = ["config.json", "scheduler_config.json", "tokenizer_config.json", "vocab.json"]
+    return directory.weights(preferring: format) != nil || known.contains(where: directory.contains)
+  }
+
+  /// Whether a flat file embeds it: configurations and what the tokenizer reads, not weights.
+  private static func isAuxiliary(_ name: String) -> Bool {
+    (name.hasSuffix(".json") && !name.hasSuffix(".index.json")) || name.hasSuffix(".txt")
+  }
+
+  private static func requireDirectory(
+    of name: ComponentName, in root: Directory
+  ) throws(FormatError) {
+    guard !root.directories.contains(name.rawValue) else { return }
+    throw FormatError(
+      .mismatch, "the repository lacks its \(name.title): there is no directory \(name)",
+      file: root.path, context: name.rawValue,
+      hint:
+        "download \(name)/ of the model's repository to \(root.path)/\(name)/, or give the path "
+        + "of one component's directory or file")
+  }
+
+  private static func withoutWeights(_ directory: Directory, _ name: ComponentName) -> FormatError {
+    FormatError(
+      .mismatch, "the \(name.title) has no weights: \(found(directory))", file: directory.path,
+      context: name.rawValue,
+      hint: "download diffusion_pytorch_model.safetensors (or for a text encoder "
+        + "model.safetensors) of the model's repository to this directory")
+  }
+
+  private static func found(_ directory: Directory) -> String {
+    let names = directory.possibleWeights
+    if names.isEmpty { return "the directory holds no file of weights" }
+    return "of the files \(names.joined(separator: ", ")) none has the name of whole weights"
+  }
+}

@@ -1,0 +1,110 @@
+import ModelFormats
+import OrderedJSON
+
+/// A Stable Diffusion checkpoint opened for reading, whatever its layout: its components and the
+/// small files beside them.
+///
+/// Opening reads headers and configurations only; values are read when they are asked for.
+public struct ModelCheckpoint: Sendable {
+  /// How the components lie on disk.
+  public enum Layout: Sendable, Hashable {
+    /// A repository directory: one directory per component.
+    case repository
+    /// One component's directory: weights with their `config.json`.
+    case component
+    /// One file of weights, of whichever networks.
+    case file(TensorFile.Format)
+
+    /// As `summary` spells it: `diffusers`, `component`, or the file's format.
+    public var name: String {
+      switch self {
+      case .repository: "diffusers"
+      case .component: "component"
+      case .file(let format): format.rawValue
+      }
+    }
+  }
+
+  public let path: String
+  public let layout: Layout
+  public let components: [Component]
+  /// Configurations, vocabulary and merges, by their path in a repository.
+  public let files: [AuxiliaryFile]
+  /// What a person should know though the checkpoint is usable.
+  public let warnings: [String]
+  /// Where the tensors of a flat file came from, as its header tells it.
+  public let provenance: JSON?
+  /// Fields of a flat file's header that this program does not know.
+  let extensions: FlatExtensions
+
+  init(
+    path: String, layout: Layout, components: [Component], files: [AuxiliaryFile] = [],
+    warnings: [String] = [], provenance: JSON? = nil, extensions: FlatExtensions = FlatExtensions()
+  ) {
+    self.path = path
+    self.layout = layout
+    self.components = components
+    self.files = files
+    self.warnings = warnings + components.flatMap(ModelCheckpoint.warnings)
+    self.provenance = provenance
+    self.extensions = extensions
+  }
+
+  /// Opens a repository directory, a component's directory, or a file of weights.
+  ///
+  /// A file's format is told by its content, never by its name.
+  ///
+  /// - Parameter preferring: which weights to take where a directory holds the same in two formats.
+  /// - Throws: ``FormatError`` `notFound`; `mismatch` where a repository lacks a network; `malformed`
+  ///   with file and byte where a configuration or a file of weights is broken; `unrecognized`.
+  public static func open(
+    _ path: String, preferring: WeightsFormat = .safetensors
+  ) throws(FormatError) -> ModelCheckpoint {
+    guard let directory = try Directory(path: path) else { return try file(path) }
+    if directory.isRepository { return try repository(directory, preferring: preferring) }
+    if directory.contains("config.json") {
+      return try componentDirectory(directory, preferring: preferring)
+    }
+    throw FormatError(
+      .unrecognized, "this directory holds neither model_index.json nor config.json", file: path,
+      hint: "give a repository directory, a component's directory, or a file of weights")
+  }
+
+  /// The component of that name.
+  public subscript(name: ComponentName) -> Component? {
+    components.first { $0.name == name }
+  }
+
+  /// The component of that name, complete.
+  ///
+  /// - Throws: ``FormatError`` `mismatch` where the checkpoint has no such component or tensors of it
+  ///   are missing, `unsupported` where its configuration is.
+  public func require(_ name: ComponentName) throws(FormatError) -> Component {
+    guard let component = self[name] else {
+      throw FormatError(
+        .mismatch, "the checkpoint has no \(name.title)", file: path, context: name.rawValue,
+        hint: "its components: " + components.map(\.name.rawValue).joined(separator: ", "))
+    }
+    try component.requireComplete()
+    return component
+  }
+
+  /// The file at that path of the repository, as in `tokenizer/vocab.json`.
+  public func file(named path: String) -> AuxiliaryFile? {
+    files.first { $0.path == path }
+  }
+
+  private static func warnings(of component: Component) -> [String] {
+    let name = component.name.rawValue
+    if let failure = component.graphFailure, component.configuration != nil {
+      return ["\(name): " + (failure.context.map { "\($0): " } ?? "") + failure.message]
+    }
+    return (component.manifest?.problems ?? []).map { "\(name): \($0)" }
+  }
+}
+
+/// The formats of weights that a repository may hold side by side.
+public enum WeightsFormat: String, Sendable, CaseIterable {
+  case safetensors
+  case bin
+}

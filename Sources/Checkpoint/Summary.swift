@@ -1,0 +1,165 @@
+import ModelFormats
+import ModelGraph
+import OrderedJSON
+
+/// What a checkpoint holds, in numbers.
+public struct Summary: Sendable {
+  /// The numbers of one component.
+  public struct ComponentSummary: Sendable {
+    public let name: ComponentName
+    public let architecture: String?
+    /// Distinct elements of learned tensors; values that two names share count once.
+    public let parameters: Int
+    /// Elements of the tensors that are not learned: position ids, noise schedules, counters.
+    public let buffers: Int
+    public let tensors: Int
+    /// Bytes of all tensors, contiguous.
+    public let bytes: Int
+    /// How many tensors there are of each type, most first.
+    public let dtypes: [(dtype: DType, count: Int)]
+    /// The parameters by part of the network, in execution order; empty where it is not known.
+    public let terms: [Term]
+  }
+
+  /// A part of a network with the elements of its parameters.
+  public struct Term: Sendable, Hashable {
+    /// As in `token_embedding`, `layers.0` or `down_blocks.1`.
+    public let name: String
+    public let parameters: Int
+  }
+
+  public let path: String
+  /// The layout's name, ``ModelCheckpoint/Layout/name``.
+  public let format: String
+  public let components: [ComponentSummary]
+  public let warnings: [String]
+
+  /// Counts; no values are read.
+  public init(_ checkpoint: ModelCheckpoint) {
+    path = checkpoint.path
+    format = checkpoint.layout.name
+    components = checkpoint.components.map(ComponentSummary.init)
+    warnings = checkpoint.warnings
+  }
+
+  public var parameters: Int { components.reduce(0) { $0 + $1.parameters } }
+  public var buffers: Int { components.reduce(0) { $0 + $1.buffers } }
+  public var tensors: Int { components.reduce(0) { $0 + $1.tensors } }
+  public var bytes: Int { components.reduce(0) { $0 + $1.bytes } }
+
+  /// The form that `sdinspect summary --json` prints.
+  public var json: JSON {
+    [
+      "version": 1,
+      "path": .string(path),
+      "format": .string(format),
+      "components": .array(components.map(\.json)),
+      "totals": [
+        "parameters": .integer(parameters), "buffers": .integer(buffers),
+        "tensors": .integer(tensors), "bytes": .integer(bytes),
+      ],
+      "warnings": .array(warnings.map { .string($0) }),
+    ]
+  }
+}
+
+extension Summary.ComponentSummary {
+  init(_ component: Component) {
+    name = component.name
+    architecture = component.architecture
+    tensors = component.tensors.count
+    (parameters, buffers) = Summary.elements(
+      of: component.tensors, buffers: Set((component.manifest?.buffers ?? []).map(\.name)))
+    bytes = component.tensors.reduce(0) { $0 + $1.byteCount }
+    var counts: [DType: Int] = [:]
+    for tensor in component.tensors { counts[tensor.dtype, default: 0] += 1 }
+    dtypes = counts.map { (dtype: $0.key, count: $0.value) }
+      .sorted { ($1.count, $0.dtype.rawValue) < ($0.count, $1.dtype.rawValue) }
+    terms = Summary.terms(of: component)
+  }
+
+  var json: JSON {
+    var types = JSONObject()
+    for (dtype, count) in dtypes { types[dtype.rawValue] = .integer(count) }
+    return [
+      "name": .string(name.rawValue),
+      "architecture": architecture.map { .string($0) } ?? .null,
+      "parameters": .integer(parameters),
+      "buffers": .integer(buffers),
+      "tensors": .integer(tensors),
+      "bytes": .integer(bytes),
+      "dtypes": .object(types),
+      "terms": .array(
+        terms.map { ["name": .string($0.name), "parameters": .integer($0.parameters)] }),
+    ]
+  }
+}
+
+extension Summary {
+  /// Distinct elements of learned tensors, and elements of the others.
+  ///
+  /// - Parameter buffers: names of tensors that are known not to be learned.
+  package static func elements(
+    of tensors: [Tensor], buffers known: Set<String> = []
+  ) -> (parameters: Int, buffers: Int) {
+    var parameters = 0
+    var buffers = 0
+    var seen: Set<StorageKey> = []
+    for tensor in tensors {
+      if known.contains(tensor.name) || isBuffer(tensor) {
+        buffers += tensor.elementCount
+      } else if StorageKey(tensor).map({ seen.insert($0).inserted }) ?? true {
+        parameters += tensor.elementCount
+      }
+    }
+    return (parameters, buffers)
+  }
+
+  /// Where a tensor's values lie, which two names may share.
+  private struct StorageKey: Hashable {
+    let file: ObjectIdentifier
+    let offset: Int
+    let elementCount: Int
+
+    init?(_ tensor: Tensor) {
+      guard let file = tensor.file, let offset = tensor.offset else { return nil }
+      self.file = ObjectIdentifier(file)
+      self.offset = offset
+      elementCount = tensor.elementCount
+    }
+  }
+
+  /// Whether a tensor is not learned, as far as its type and name tell.
+  private static func isBuffer(_ tensor: Tensor) -> Bool {
+    switch tensor.dtype {
+    case .bool, .int8, .uint8, .int16, .uint16, .int32, .uint32, .int64, .uint64: return true
+    default: break
+    }
+    // Position ids went through casts to floating point in many merged checkpoints.
+    let last = tensor.name.split(separator: ".").last ?? ""
+    return ["position_ids", "running_mean", "running_var"].contains(last)
+      || SingleFileLayout.isBuffer(tensor.name)
+  }
+
+  fileprivate static func terms(of component: Component) -> [Term] {
+    var names: [String] = []
+    var counts: [String: Int] = [:]
+    for parameter in component.manifest?.parameters ?? [] {
+      guard component.manifest?.position(parameter.name) != nil else { continue }
+      let name = term(of: parameter.name)
+      if counts[name] == nil { names.append(name) }
+      counts[name, default: 0] += parameter.elementCount
+    }
+    return names.map { Term(name: $0, parameters: counts[$0] ?? 0) }
+  }
+
+  /// The part of the network that a parameter belongs to: the module below the root, or one of
+  /// its numbered children.
+  private static func term(of parameter: String) -> String {
+    var path = parameter.split(separator: ".")[...]
+    if path.first == "text_model" { path = path.dropFirst() }
+    if path.first == "embeddings" || path.dropFirst().first == "layers" { path = path.dropFirst() }
+    let number = path.dropFirst().first.flatMap { Int($0) }
+    return (path.first.map(String.init) ?? "") + (number.map { ".\($0)" } ?? "")
+  }
+}

@@ -1,0 +1,40 @@
+/// A picture of 8-bit red, green and blue, row by row from the top left.
+public struct Image: Sendable, Hashable {
+  public let width: Int
+  public let height: Int
+  /// Three bytes a pixel.
+  public let pixels: [UInt8]
+
+  /// - Parameter pixels: 3 · width · height bytes.
+  public init(width: Int, height: Int, pixels: [UInt8]) {
+    precondition(pixels.count == 3 * width * height, "three bytes a pixel")
+    self.width = width
+    self.height = height
+    self.pixels = pixels
+  }
+
+  /// Makes a picture of what the VAE decodes: values from -1 to 1, those beyond cut off,
+  /// rounded to the nearest of 256 levels, to the even one where two are as near.
+  ///
+  /// - Parameters:
+  ///   - values: channel by channel, `[batch, 3, height, width]`.
+  ///   - index: which picture of the batch.
+  public init(decoded values: [Float], width: Int, height: Int, index: Int = 0) {
+    let count = width * height
+    precondition(values.count >= 3 * count * (index + 1), "three channels a picture")
+    let start = 3 * count * index
+    let pixels = [UInt8](unsafeUninitializedCapacity: 3 * count) { output, initialized in
+      for pixel in 0..<count {
+        for channel in 0..<3 {
+          let value = values[start + channel * count + pixel] / 2 + 0.5
+          // A NaN passes neither comparison of max and min unchanged; it becomes black.
+          let level = (value > 0 ? min(value, 1) : 0) * 255
+          output.initializeElement(
+            at: 3 * pixel + channel, to: UInt8(level.rounded(.toNearestOrEven)))
+        }
+      }
+      initialized = 3 * count
+    }
+    self.init(width: width, height: height, pixels: pixels)
+  }
+}

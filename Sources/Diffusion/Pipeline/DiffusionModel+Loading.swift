@@ -1,0 +1,153 @@
+import Checkpoint
+import Engine
+import ModelFormats
+import ModelGraph
+import OrderedJSON
+
+extension DiffusionModel {
+  /// How far loading has come.
+  public struct LoadProgress: Sendable {
+    /// The component that is being loaded, as in `unet`.
+    public let component: ComponentName
+    /// Its parameters that are loaded, and all of them.
+    public let loaded: Int
+    public let total: Int
+  }
+
+  /// Loads the text encoder, the UNet and the VAE's decoder of a checkpoint.
+  ///
+  /// - Parameters:
+  ///   - width: the picture's width for which to make the networks ready; the model's own where
+  ///     nil. So is `height`. Other sizes can be drawn too.
+  ///   - isGuided: whether the UNet will mostly run on prompt and negative prompt together.
+  /// - Throws: ``FormatError`` where the checkpoint lacks a component or the tokenizer, or a
+  ///   configuration is not supported; ``EngineError``.
+  public init(
+    _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(), width: Int? = nil,
+    height: Int? = nil, isGuided: Bool = true, progress: ((LoadProgress) -> Void)? = nil
+  ) throws {
+    let start = ContinuousClock.now
+    // Everything small is checked before gigabytes are read.
+    let components = try ComponentName.required.map { (name) throws(FormatError) in
+      try checkpoint.require(name)
+    }
+    let textEncoder = try Self.configuration(of: components[0], CLIPTextConfiguration.init)
+    let unet = try Self.configuration(of: components[1], UNetConfiguration.init)
+    let vae = try Self.configuration(of: components[2], VAEConfiguration.init)
+    try Self.check(unet, against: vae, textEncoder, path: checkpoint.path)
+    let tokenizer = try Self.tokenizer(of: checkpoint)
+    let schedulerFile = try Self.file("scheduler/scheduler_config.json", of: checkpoint)
+    let scheduler: SchedulerConfiguration
+    do throws(FormatError) {
+      scheduler = try SchedulerConfiguration(.object(schedulerFile.jsonObject()))
+    } catch {
+      throw error.inFile(schedulerFile.location)
+    }
+
+    let sizes = Sizes(
+      batch: isGuided ? 2 : 1, height: (height ?? unet.sampleSize * Self.downsampling) / 8,
+      width: (width ?? unet.sampleSize * Self.downsampling) / 8,
+      sequence: textEncoder.maximumPositions)
+    func network(_ component: Component, _ graph: String, _ sizes: Sizes) throws -> Executable {
+      try Executable(
+        graph: component.graph(graph), parameters: { try component.tensor(named: $0) },
+        options: options, sizes: sizes
+      ) { loaded, total in
+        progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
+      }
+    }
+    var single = sizes
+    single.batch = 1
+    self.init(
+      tokenizer: tokenizer,
+      textEncoder: try network(components[0], "text_encoder", sizes),
+      unet: try network(components[1], "unet", sizes),
+      vaeDecoder: try network(components[2], "vae_decoder", single),
+      scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,
+      latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
+      scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
+      loadSeconds: (ContinuousClock.now - start).seconds)
+  }
+
+  private static func configuration<Network>(
+    of component: Component, _ read: (JSONObject) throws(GraphError) -> Network
+  ) throws(FormatError) -> Network {
+    guard let configuration = component.configuration else {
+      throw FormatError(
+        .mismatch, "the \(component.name.title) has no config.json", file: component.path)
+    }
+    do throws(GraphError) {
+      return try read(configuration.object)
+    } catch {
+      throw FormatError(
+        .unsupported, error.message, file: configuration.path, context: error.field)
+    }
+  }
+
+  /// The three networks must take what the one before gives.
+  private static func check(
+    _ unet: UNetConfiguration, against vae: VAEConfiguration, _ text: CLIPTextConfiguration,
+    path: String
+  ) throws(FormatError) {
+    func refuse(_ message: String, _ hint: String) -> FormatError {
+      FormatError(.unsupported, message, file: path, context: "unet", hint: hint)
+    }
+    guard unet.inputChannels == vae.latentChannels, unet.outputChannels == vae.latentChannels else {
+      throw refuse(
+        "the UNet takes \(unet.inputChannels) and gives \(unet.outputChannels) channels; the VAE's"
+          + " latents have \(vae.latentChannels)",
+        unet.inputChannels == 9
+          ? "this is an inpainting model; give a text-to-image one"
+          : "check that the components are of the same model")
+    }
+    guard unet.crossAttentionWidth == text.hiddenSize else {
+      throw refuse(
+        "the UNet attends to states of \(unet.crossAttentionWidth) channels; the text encoder"
+          + " gives \(text.hiddenSize)",
+        "check that the components are of the same model")
+    }
+    guard text.maximumPositions >= 2 else {
+      throw refuse("the text encoder takes fewer than two tokens", "check its config.json")
+    }
+  }
+
+  private static func tokenizer(
+    of checkpoint: ModelCheckpoint
+  ) throws(FormatError) -> Tokenizer {
+    let vocabulary = try file("tokenizer/vocab.json", of: checkpoint)
+    let merges = try file("tokenizer/merges.txt", of: checkpoint)
+    guard let text = String(validating: merges.bytes, as: UTF8.self) else {
+      throw FormatError(.malformed, "this is not UTF-8 text", file: merges.location)
+    }
+    func json(_ path: String) throws(FormatError) -> JSON? {
+      guard let file = checkpoint.file(named: path) else { return nil }
+      return .object(try file.jsonObject())
+    }
+    do throws(FormatError) {
+      return try Tokenizer(
+        vocabulary: .object(vocabulary.jsonObject()), merges: text,
+        configuration: json("tokenizer/tokenizer_config.json"),
+        specialTokens: json("tokenizer/special_tokens_map.json"))
+    } catch {
+      throw error.inFile(error.context == "merges.txt" ? merges.location : vocabulary.location)
+    }
+  }
+
+  private static func file(
+    _ path: String, of checkpoint: ModelCheckpoint
+  ) throws(FormatError) -> AuxiliaryFile {
+    guard let file = checkpoint.file(named: path) else {
+      throw FormatError(
+        .mismatch, "the checkpoint has no \(path)", file: checkpoint.path,
+        hint: "give a repository directory, or a .sdflat file made from one")
+    }
+    return file
+  }
+}
+
+extension Duration {
+  /// The whole duration in seconds.
+  var seconds: Double {
+    Double(components.seconds) + Double(components.attoseconds) * 1e-18
+  }
+}

@@ -1,0 +1,46 @@
+/// A latent diffusion model ready to draw: its networks, and the numbers that go with them.
+public struct DiffusionModel: Sendable {
+  public let tokenizer: Tokenizer
+  /// `input_ids [batch, sequence]` to `last_hidden_state [batch, sequence, width]`.
+  public let textEncoder: any Network
+  /// `sample [batch, channels, h, w]`, `timestep [1]` and `encoder_hidden_states` to `out_sample`.
+  public let unet: any Network
+  /// `latent_sample [batch, channels, h, w]` to `sample [batch, 3, 8h, 8w]`.
+  public let vaeDecoder: any Network
+  public let scheduler: SchedulerConfiguration
+
+  /// The tokens that the text encoder takes, 77 for Stable Diffusion.
+  public let tokenLimit: Int
+  public let latentChannels: Int
+  /// The side of the latents that the UNet was trained on, 64 for Stable Diffusion v1.5.
+  public let sampleSize: Int
+  /// What latents are divided by before decoding, and what is added after.
+  public let scalingFactor: Float
+  public let shiftFactor: Float
+  /// Seconds that loading took.
+  public let loadSeconds: Double
+
+  /// How many pixels a latent is wide and high.
+  public static let downsampling = 8
+
+  /// The side of a picture where nothing else is asked for.
+  public var defaultSide: Int { sampleSize * Self.downsampling }
+
+  public init(
+    tokenizer: Tokenizer, textEncoder: any Network, unet: any Network, vaeDecoder: any Network,
+    scheduler: SchedulerConfiguration, tokenLimit: Int = 77, latentChannels: Int = 4,
+    sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0
+  ) {
+    self.tokenizer = tokenizer
+    self.textEncoder = textEncoder
+    self.unet = unet
+    self.vaeDecoder = vaeDecoder
+    self.scheduler = scheduler
+    self.tokenLimit = tokenLimit
+    self.latentChannels = latentChannels
+    self.sampleSize = sampleSize
+    self.scalingFactor = scalingFactor
+    self.shiftFactor = shiftFactor
+    self.loadSeconds = loadSeconds
+  }
+}

@@ -1,0 +1,96 @@
+/// What picture to draw.
+public struct GenerationRequest: Sendable, Hashable {
+  public var prompt: String
+  /// What the picture should not show; no effect without guidance.
+  public var negativePrompt = ""
+  public var steps = 25
+  /// How much further to go from the negative prompt towards the prompt: Ho and Salimans,
+  /// "Classifier-Free Diffusion Guidance" (2022). Up to 1 the negative prompt is left out.
+  public var guidanceScale: Float = 7.5
+  public var seed: UInt64 = 0
+  /// Pixels, a multiple of 8; the model's own size where nil.
+  public var width: Int?
+  public var height: Int?
+  /// The repository's own where nil.
+  public var scheduler: SchedulerName?
+  /// For DDIM, the share of DDPM's noise that is added back at each step.
+  public var eta: Float = 0
+  /// The noise to start from, of standard deviation 1 and one picture, instead of the seed's.
+  public var noise: Latents?
+
+  public init(prompt: String) {
+    self.prompt = prompt
+  }
+
+  /// Whether the UNet runs on prompt and negative prompt together.
+  public var isGuided: Bool { guidanceScale > 1 }
+}
+
+/// A picture and how it came about.
+public struct Generation: Sendable {
+  public let image: Image
+  /// The latents that were decoded, before they were scaled for the VAE.
+  public let latents: Latents
+  /// The noise that was started from, of standard deviation 1.
+  public let noise: Latents
+  /// What the text encoder read, and what of the prompts did not fit.
+  public let prompt: Tokenizer.Encoding
+  public let negativePrompt: Tokenizer.Encoding?
+  public let scheduler: SchedulerName
+  public let timings: GenerationTimings
+}
+
+/// Where the time went, in seconds.
+public struct GenerationTimings: Sendable, Hashable {
+  public var load = 0.0
+  public var textEncoder = 0.0
+  /// One for each evaluation of the UNet.
+  public var unet: [Double] = []
+  public var scheduler = 0.0
+  public var vae = 0.0
+  /// All of the above, and what lies between; without `load`.
+  public var total = 0.0
+}
+
+/// How far a picture has come.
+public struct GenerationProgress: Sendable {
+  public enum Stage: Sendable, Hashable {
+    /// The prompt is about to be encoded.
+    case encoding
+    /// The UNet has been evaluated once more, or is about to be for the first time.
+    case denoising
+    /// The latents are about to be decoded.
+    case decoding
+  }
+
+  public let stage: Stage
+  /// Evaluations of the UNet so far, and all of them.
+  public let evaluations: Int
+  public let total: Int
+  /// The latents so far; before the first evaluation the scaled noise.
+  public let latents: Latents
+}
+
+/// Why a picture was not drawn though the model is sound.
+public struct GenerationError: Error, Sendable, Hashable, CustomStringConvertible {
+  public enum Code: String, Sendable, Hashable {
+    /// The progress callback asked to stop.
+    case cancelled
+    /// The request cannot be met as it stands.
+    case request
+    /// A network gave infinite numbers or NaN.
+    case notFinite = "not-finite"
+  }
+
+  public let code: Code
+  public let message: String
+  public let hint: String?
+
+  public init(_ code: Code, _ message: String, hint: String? = nil) {
+    self.code = code
+    self.message = message
+    self.hint = hint
+  }
+
+  public var description: String { message }
+}

@@ -1,0 +1,51 @@
+import ModelFormats
+
+/// Denoising diffusion implicit models: from the predicted picture straight to the next noise
+/// level, deterministic for an eta of 0.
+///
+/// Source: Song, Meng and Ermon, "Denoising Diffusion Implicit Models" (2021), formulas 12 and
+/// 16. Matches diffusers' `DDIMScheduler`.
+public struct DDIMScheduler: Scheduler {
+  public let timesteps: [Float]
+  public let initialNoiseSigma: Float = 1
+
+  private let schedule: NoiseSchedule
+  private let predictionType: SchedulerConfiguration.PredictionType
+  private let stride: Int
+  private let clipRange: Float?
+  private let eta: Float
+
+  /// - Parameter eta: the share of DDPM's noise that is added back at each step.
+  public init(
+    _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0
+  ) throws(FormatError) {
+    schedule = try NoiseSchedule(configuration, setsAlphaToOne: true, honoursRescaling: true)
+    predictionType = configuration.predictionType
+    stride = configuration.trainingTimesteps / steps
+    clipRange = configuration.clipsSample ?? true ? configuration.clipRange : nil
+    self.eta = eta
+    timesteps = try Timesteps.whole(
+      configuration, steps: steps, spacing: configuration.timestepSpacing ?? .leading
+    ).map { Float($0) }
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let timestep = Int(timesteps[evaluation])
+    let alpha = schedule.cumulativeAlpha(at: timestep)
+    let previousAlpha = schedule.cumulativeAlpha(at: timestep - stride)
+    var (original, noise) = predictionType.predictions(
+      modelOutput: modelOutput, sample: sample, cumulativeAlpha: alpha)
+    if let clipRange { original = original.map { min(max($0, -clipRange), clipRange) } }
+
+    let variance = (1 - previousAlpha) / (1 - alpha) * (1 - alpha / previousAlpha)
+    let deviation = eta * variance.squareRoot()
+    let direction = (1 - previousAlpha - deviation * deviation).squareRoot()
+    let signal = previousAlpha.squareRoot()
+    let result = elementwise(original, noise) { signal * $0 + direction * $1 }
+    guard eta > 0 else { return result }
+    noise = random.normal(count: sample.count)
+    return elementwise(result, noise) { $0 + deviation * $1 }
+  }
+}

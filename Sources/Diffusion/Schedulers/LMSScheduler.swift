@@ -1,0 +1,69 @@
+import ModelFormats
+
+/// The linear multistep method of order four on the probability flow, known as K-LMS.
+///
+/// Source: Karras et al. (2022) for the flow; Adams-Bashforth with uneven steps for the method.
+/// Matches diffusers' `LMSDiscreteScheduler`, but integrates in closed form what it integrates
+/// numerically.
+public struct LMSScheduler: Scheduler {
+  public var timesteps: [Float] { schedule.timesteps }
+  public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+
+  private let schedule: SigmaSchedule
+  private let predictionType: SchedulerConfiguration.PredictionType
+  /// Up to four derivatives, newest first.
+  private var derivatives: [[Float]] = []
+
+  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+    schedule = SigmaSchedule(configuration, noise: try NoiseSchedule(configuration), steps: steps)
+    predictionType = configuration.predictionType
+  }
+
+  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
+    schedule.modelInput(for: sample, at: evaluation)
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let sigma = schedule.sigmas[evaluation]
+    let original = predictionType.original(modelOutput: modelOutput, sample: sample, sigma: sigma)
+    let derivative = elementwise(sample, original) { ($0 - $1) / sigma }
+    derivatives = [derivative] + derivatives.prefix(3)
+
+    let coefficients = coefficients(at: evaluation, order: derivatives.count)
+    var change = [Float](repeating: 0, count: sample.count)
+    for (coefficient, derivative) in zip(coefficients, derivatives) {
+      let factor = Float(coefficient)
+      change = elementwise(change, derivative) { $0 + factor * $1 }
+    }
+    return elementwise(sample, change) { $0 + $1 }
+  }
+
+  /// The weights of the last derivatives, newest first: the integrals from this noise level to
+  /// the next of the polynomials that are 1 at one of the last levels and 0 at the others.
+  package func coefficients(at step: Int, order: Int) -> [Double] {
+    let sigmas = schedule.sigmas
+    let nodes = (0..<order).map { Double(sigmas[step - $0]) }
+    // Measured from the current level, which keeps the powers small.
+    let origin = nodes[0]
+    let end = Double(sigmas[step + 1]) - origin
+    return nodes.indices.map { index in
+      var polynomial = [1.0]
+      for (other, node) in nodes.enumerated() where other != index {
+        let scale = 1 / (nodes[index] - node)
+        var product = [Double](repeating: 0, count: polynomial.count + 1)
+        for (power, coefficient) in polynomial.enumerated() {
+          product[power] -= coefficient * (node - origin) * scale
+          product[power + 1] += coefficient * scale
+        }
+        polynomial = product
+      }
+      var integral = 0.0
+      for (power, coefficient) in polynomial.enumerated().reversed() {
+        integral = (integral + coefficient / Double(power + 1)) * end
+      }
+      return integral
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import Glibc
+import ModelFormats
+
+/// How much of the picture is left, and how much noise is there, at each training timestep.
+///
+/// Source: Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020): with betas b,
+/// the cumulative product of 1 - b. Arithmetic as torch does it, in float32 where torch rounds.
+struct NoiseSchedule: Sendable {
+  /// The share of the picture's variance that is left at each timestep.
+  let cumulativeAlphas: [Float]
+  /// The same beyond the last step, where there is no timestep.
+  let finalCumulativeAlpha: Float
+
+  /// - Parameters:
+  ///   - betaStart: the scheduler's default where the configuration gives none; so are
+  ///     `betaEnd`, `betaSchedule` and `setsAlphaToOne`.
+  ///   - honoursRescaling: whether the scheduler rescales to a final signal-to-noise ratio of 0
+  ///     where the configuration says so.
+  init(
+    _ configuration: SchedulerConfiguration, betaStart: Double = 0.0001, betaEnd: Double = 0.02,
+    betaSchedule: SchedulerConfiguration.BetaSchedule = .linear, setsAlphaToOne: Bool = false,
+    honoursRescaling: Bool = false
+  ) throws(FormatError) {
+    var betas: [Float]
+    let count = configuration.trainingTimesteps
+    let start = configuration.betaStart ?? betaStart
+    let end = configuration.betaEnd ?? betaEnd
+    if let trained = configuration.trainedBetas {
+      guard trained.count == count else {
+        throw FormatError(
+          .malformed, "trained_betas holds \(trained.count) values for \(count) timesteps",
+          context: "scheduler_config.json")
+      }
+      betas = trained
+    } else {
+      switch configuration.betaSchedule ?? betaSchedule {
+      case .linear: betas = Self.linspace(Float(start), Float(end), count: count)
+      case .scaledLinear:
+        betas = Self.linspace(Float(start.squareRoot()), Float(end.squareRoot()), count: count)
+          .map { $0 * $0 }
+      case .squaredCosine: betas = Self.squaredCosineBetas(count: count)
+      }
+    }
+    if honoursRescaling && configuration.rescalesBetasToZeroSNR {
+      betas = Self.rescaledToZeroSNR(betas)
+    }
+    cumulativeAlphas = Self.cumulativeProduct(betas.map { 1 - $0 })
+    finalCumulativeAlpha =
+      configuration.setsAlphaToOne ?? setsAlphaToOne ? 1 : cumulativeAlphas[0]
+  }
+
+  /// The cumulative alpha of a timestep; below 0 the final one.
+  func cumulativeAlpha(at timestep: Int) -> Float {
+    timestep < 0 ? finalCumulativeAlpha : cumulativeAlphas[timestep]
+  }
+
+  /// Noise over signal at each timestep.
+  var sigmas: [Float] { cumulativeAlphas.map { ((1 - $0) / $0).squareRoot() } }
+
+  /// Evenly spaced values; the second half counts from the end, as torch does.
+  private static func linspace(_ start: Float, _ end: Float, count: Int) -> [Float] {
+    guard count > 1 else { return [start] }
+    let step = (end - start) / Float(count - 1)
+    return (0..<count).map { index in
+      index < count / 2
+        ? start.addingProduct(step, Float(index))
+        : end.addingProduct(-step, Float(count - 1 - index))
+    }
+  }
+
+  /// Accumulated in double precision and rounded each time, as torch does.
+  private static func cumulativeProduct(_ values: [Float]) -> [Float] {
+    var product = 1.0
+    return values.map {
+      product *= Double($0)
+      return Float(product)
+    }
+  }
+
+  private static func squaredCosineBetas(count: Int) -> [Float] {
+    func alpha(_ time: Double) -> Double {
+      let root = cos((time + 0.008) / 1.008 * Double.pi / 2)
+      return root * root
+    }
+    return (0..<count).map { index in
+      let ratio = alpha(Double(index + 1) / Double(count)) / alpha(Double(index) / Double(count))
+      return Float(min(1 - ratio, 0.999))
+    }
+  }
+
+  /// Shifts and scales the signal's amplitude so that none is left at the last timestep: Lin et
+  /// al. (2023), algorithm 1.
+  private static func rescaledToZeroSNR(_ betas: [Float]) -> [Float] {
+    let amplitudes = cumulativeProduct(betas.map { 1 - $0 }).map { $0.squareRoot() }
+    let first = amplitudes[0]
+    let last = amplitudes[amplitudes.count - 1]
+    let scale = first / (first - last)
+    let squares = amplitudes.map { amplitude in
+      let shifted = (amplitude - last) * scale
+      return shifted * shifted
+    }
+    return squares.indices.map { index in
+      1 - (index == 0 ? squares[0] : squares[index] / squares[index - 1])
+    }
+  }
+}

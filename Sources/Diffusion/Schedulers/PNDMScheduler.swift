@@ -1,0 +1,140 @@
+import ModelFormats
+
+/// Pseudo numerical methods for diffusion models: a linear multistep method of fourth order,
+/// started by Runge-Kutta steps or, as Stable Diffusion has it, by one step taken twice.
+///
+/// Source: Liu, Ren, Lin and Zhao, "Pseudo Numerical Methods for Diffusion Models on Manifolds"
+/// (2022), formulas 9, 12 and 13. Matches diffusers' `PNDMScheduler`.
+public struct PNDMScheduler: Scheduler {
+  public let timesteps: [Float]
+  public let initialNoiseSigma: Float = 1
+
+  private let schedule: NoiseSchedule
+  private let predictionType: SchedulerConfiguration.PredictionType
+  /// Training timesteps from one step to the next.
+  private let stride: Int
+  /// The Runge-Kutta evaluations, four a step; empty where they are skipped.
+  private let rungeKuttaTimesteps: [Int]
+  /// Up to four model outputs, oldest first.
+  private var history: [[Float]] = []
+  private var savedSample: [Float] = []
+  private var weightedOutput: [Float] = []
+
+  /// - Throws: ``FormatError`` `unsupported` for a sample-predicting model, or for fewer steps
+  ///   than the Runge-Kutta start has.
+  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+    guard configuration.predictionType != .sample else {
+      throw FormatError(
+        .unsupported, "prediction_type is sample; PNDM takes epsilon or v_prediction",
+        context: "scheduler_config.json", hint: "choose the ddim scheduler")
+    }
+    predictionType = configuration.predictionType
+    schedule = try NoiseSchedule(configuration)
+    stride = configuration.trainingTimesteps / steps
+    let rising = Array(
+      try Timesteps.whole(
+        configuration, steps: steps, spacing: configuration.timestepSpacing ?? .leading
+      ).reversed())
+    let multistep: [Int]
+    if configuration.skipsRungeKutta {
+      rungeKuttaTimesteps = []
+      multistep = (rising.dropLast() + rising.dropLast().suffix(1) + rising.suffix(1)).reversed()
+    } else {
+      guard steps >= 4 else {
+        throw FormatError(
+          .unsupported, "PNDM with Runge-Kutta steps cannot take \(steps) steps",
+          context: "scheduler", hint: "take 4 steps or more, or set skip_prk_steps")
+      }
+      let half = stride / 2
+      let halves = rising.suffix(4).flatMap { [$0, $0 + half] }.dropLast()
+      rungeKuttaTimesteps = halves.flatMap { [$0, $0] }.dropFirst().dropLast().reversed()
+      multistep = rising.dropLast(3).reversed()
+    }
+    let all = rungeKuttaTimesteps + multistep
+    try Timesteps.check(all, configuration, steps: steps)
+    timesteps = all.map { Float($0) }
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    evaluation < rungeKuttaTimesteps.count
+      ? rungeKuttaStep(modelOutput, at: evaluation, sample: sample)
+      : multistep(modelOutput, at: evaluation, sample: sample)
+  }
+
+  private mutating func rungeKuttaStep(
+    _ modelOutput: [Float], at evaluation: Int, sample: [Float]
+  ) -> [Float] {
+    let previous =
+      rungeKuttaTimesteps[evaluation] - (evaluation % 2 == 0 ? stride / 2 : 0)
+    let timestep = rungeKuttaTimesteps[evaluation / 4 * 4]
+    var output = modelOutput
+    switch evaluation % 4 {
+    case 0:
+      weightedOutput = modelOutput.map { Float(1.0 / 6) * $0 }
+      history.append(modelOutput)
+      savedSample = sample
+    case 3:
+      output = elementwise(weightedOutput, modelOutput) { $0 + Float(1.0 / 6) * $1 }
+    default:
+      weightedOutput = elementwise(weightedOutput, modelOutput) { $0 + Float(1.0 / 3) * $1 }
+    }
+    return transfer(savedSample, from: timestep, to: previous, modelOutput: output)
+  }
+
+  private mutating func multistep(
+    _ modelOutput: [Float], at evaluation: Int, sample: [Float]
+  ) -> [Float] {
+    var timestep = Int(timesteps[evaluation])
+    var previous = timestep - stride
+    if evaluation == 1 && rungeKuttaTimesteps.isEmpty {
+      // The first step once more, with the mean of the outputs at its two ends.
+      previous = timestep
+      timestep += stride
+      let mean = elementwise(modelOutput, history[0]) { ($0 + $1) / 2 }
+      return transfer(savedSample, from: timestep, to: previous, modelOutput: mean)
+    }
+    history = history.suffix(3) + [modelOutput]
+    if evaluation == 0 { savedSample = sample }
+    return transfer(sample, from: timestep, to: previous, modelOutput: extrapolated())
+  }
+
+  /// Adams-Bashforth on the outputs so far.
+  private func extrapolated() -> [Float] {
+    let last = history.count - 1
+    switch history.count {
+    case 1: return history[0]
+    case 2: return elementwise(history[last], history[last - 1]) { (3 * $0 - $1) / 2 }
+    case 3:
+      return elementwise(history[last], history[last - 1], history[last - 2]) {
+        (23 * $0 - 16 * $1 + 5 * $2) / 12
+      }
+    default:
+      let newer = elementwise(history[last], history[last - 1]) { 55 * $0 - 59 * $1 }
+      return elementwise(newer, history[last - 2], history[last - 3]) {
+        Float(1.0 / 24) * ($0 + 37 * $1 - 9 * $2)
+      }
+    }
+  }
+
+  /// Formula 9: the latents at another timestep, for a given model output.
+  private func transfer(
+    _ sample: [Float], from timestep: Int, to previous: Int, modelOutput: [Float]
+  ) -> [Float] {
+    let alpha = schedule.cumulativeAlpha(at: timestep)
+    let previousAlpha = schedule.cumulativeAlpha(at: previous)
+    let beta = 1 - alpha
+    let previousBeta = 1 - previousAlpha
+    var noise = modelOutput
+    if predictionType == .velocity {
+      let (signal, spread) = (alpha.squareRoot(), beta.squareRoot())
+      noise = elementwise(modelOutput, sample) { signal * $0 + spread * $1 }
+    }
+    let sampleFactor = (previousAlpha / alpha).squareRoot()
+    let divisor =
+      alpha * previousBeta.squareRoot() + (alpha * beta * previousAlpha).squareRoot()
+    let change = previousAlpha - alpha
+    return elementwise(sample, noise) { sampleFactor * $0 - change * $1 / divisor }
+  }
+}

@@ -1,0 +1,34 @@
+extension SchedulerConfiguration.PredictionType {
+  /// The picture and the noise that a model output stands for, in variance-preserving form:
+  /// sample = √ā · picture + √(1 - ā) · noise.
+  func predictions(
+    modelOutput: [Float], sample: [Float], cumulativeAlpha: Float
+  ) -> (original: [Float], noise: [Float]) {
+    let signal = cumulativeAlpha.squareRoot()
+    let spread = (1 - cumulativeAlpha).squareRoot()
+    switch self {
+    case .epsilon:
+      return (elementwise(sample, modelOutput) { ($0 - spread * $1) / signal }, modelOutput)
+    case .sample:
+      return (modelOutput, elementwise(sample, modelOutput) { ($0 - signal * $1) / spread })
+    case .velocity:
+      return (
+        elementwise(sample, modelOutput) { signal * $0 - spread * $1 },
+        elementwise(sample, modelOutput) { signal * $1 + spread * $0 }
+      )
+    }
+  }
+
+  /// The picture that a model output stands for, in variance-exploding form:
+  /// sample = picture + sigma · noise.
+  func original(modelOutput: [Float], sample: [Float], sigma: Float) -> [Float] {
+    switch self {
+    case .epsilon: return elementwise(sample, modelOutput) { $0 - sigma * $1 }
+    case .sample: return modelOutput
+    case .velocity:
+      let outputFactor = -sigma / (sigma * sigma + 1).squareRoot()
+      let divisor = sigma * sigma + 1
+      return elementwise(sample, modelOutput) { $1 * outputFactor + $0 / divisor }
+    }
+  }
+}

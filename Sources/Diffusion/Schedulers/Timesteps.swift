@@ -1,0 +1,64 @@
+import ModelFormats
+
+/// The timesteps of `steps` inference steps, in falling order.
+enum Timesteps {
+  /// Whole timesteps, each below the number of training timesteps.
+  ///
+  /// - Throws: ``FormatError`` `unsupported` where `steps_offset` pushes one beyond the last.
+  static func whole(
+    _ configuration: SchedulerConfiguration, steps: Int,
+    spacing: SchedulerConfiguration.TimestepSpacing
+  ) throws(FormatError) -> [Int] {
+    let timesteps = spread(configuration, steps: steps, spacing: spacing)
+      .map { Int($0.rounded(.toNearestOrEven)) }
+    try check(timesteps, configuration, steps: steps)
+    return timesteps
+  }
+
+  /// Refuses timesteps that the model was not trained on.
+  static func check(
+    _ timesteps: [Int], _ configuration: SchedulerConfiguration, steps: Int
+  ) throws(FormatError) {
+    let range = 0..<configuration.trainingTimesteps
+    if let outside = timesteps.first(where: { !range.contains($0) }) {
+      throw FormatError(
+        .unsupported,
+        "\(steps) steps with a steps_offset of \(configuration.stepsOffset) reach "
+          + "timestep \(outside); the model knows 0 to \(range.upperBound - 1)",
+        context: "scheduler", hint: "take fewer steps")
+    }
+  }
+
+  /// Timesteps that may lie between two whole ones, rounded to float32.
+  static func fractional(
+    _ configuration: SchedulerConfiguration, steps: Int,
+    spacing: SchedulerConfiguration.TimestepSpacing
+  ) -> [Float] {
+    spread(configuration, steps: steps, spacing: spacing).map { Float($0) }
+  }
+
+  /// numpy's linspace and arange in double precision; only linspace leaves fractions.
+  private static func spread(
+    _ configuration: SchedulerConfiguration, steps: Int,
+    spacing: SchedulerConfiguration.TimestepSpacing
+  ) -> [Double] {
+    let count = configuration.trainingTimesteps
+    switch spacing {
+    case .linspace:
+      let step = steps > 1 ? Double(count - 1) / Double(steps - 1) : 0
+      return (0..<steps).reversed().map { index in
+        index > 0 && index == steps - 1 ? Double(count - 1) : Double(index) * step
+      }
+    case .leading:
+      let ratio = count / steps
+      return (0..<steps).reversed().map { Double($0 * ratio + configuration.stepsOffset) }
+    case .trailing:
+      let start = Double(count)
+      let ratio = start / Double(steps)
+      let increment = (start - ratio) - start
+      return (0..<Int((start / ratio).rounded(.up))).map { index in
+        (start + Double(index) * increment).rounded(.toNearestOrEven) - 1
+      }
+    }
+  }
+}

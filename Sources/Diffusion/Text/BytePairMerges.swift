@@ -1,0 +1,142 @@
+import ModelFormats
+
+/// The merges of `merges.txt` in their order, and the merging of a word's symbols by them.
+///
+/// Source: Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword
+/// Units" (2016): the pair that was learned first is merged first, from the left.
+struct BytePairMerges: Sendable {
+  /// A symbol of a word: a token, and how many bytes of the word it stands for.
+  struct Symbol {
+    var id: Int32
+    var length: Int
+  }
+
+  private struct Merge {
+    let rank: Int32
+    let id: Int32
+  }
+
+  private var merges: [UInt64: Merge] = [:]
+
+  /// Reads lines of two tokens separated by a space; a first line `#version…` is skipped.
+  ///
+  /// - Throws: ``FormatError`` `malformed`, with the byte offset of the line at fault.
+  init(_ text: String, vocabulary: Vocabulary) throws(FormatError) {
+    let bytes = Array(text.utf8)
+    merges.reserveCapacity(bytes.count / 10)
+    var start = 0
+    var rank: Int32 = 0
+    var joined: [UInt8] = []
+    while start < bytes.count {
+      var end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+      let next = end + 1
+      if end > start, bytes[end - 1] == UInt8(ascii: "\r") { end -= 1 }
+      let line = bytes[start..<end]
+      if line.isEmpty || (start == 0 && line.starts(with: "#version".utf8)) {
+        start = next
+        continue
+      }
+      guard let space = line.firstIndex(of: UInt8(ascii: " ")),
+        !line[(space + 1)...].contains(UInt8(ascii: " "))
+      else {
+        throw FormatError(
+          .malformed, "a merge is not two tokens separated by a space", offset: start,
+          context: "merges.txt")
+      }
+      joined.removeAll(keepingCapacity: true)
+      joined.append(contentsOf: line[..<space])
+      joined.append(contentsOf: line[(space + 1)...])
+      guard let left = vocabulary.id(of: line[..<space]),
+        let right = vocabulary.id(of: line[(space + 1)...]), let id = vocabulary.id(of: joined)
+      else {
+        throw FormatError(
+          .malformed,
+          "the merge \"\(String(decoding: line, as: UTF8.self))\" names a token that "
+            + "the vocabulary does not hold", offset: start, context: "merges.txt",
+          hint: "take vocab.json and merges.txt from the same repository")
+      }
+      let key = Self.key(left, right)
+      if merges[key] == nil { merges[key] = Merge(rank: rank, id: id) }
+      rank += 1
+      start = next
+    }
+  }
+
+  private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
+    UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
+  }
+
+  /// Merges until no pair of neighbours is in the table, in O(n log n) for n symbols.
+  func apply(to symbols: inout [Symbol]) {
+    guard symbols.count > 1 else { return }
+    var previous = (0..<symbols.count).map { $0 - 1 }
+    var following = (0..<symbols.count).map { $0 + 1 }
+    var heap = CandidateHeap()
+    func candidate(_ position: Int) -> Candidate? {
+      guard position >= 0, following[position] < symbols.count,
+        let merge = merges[Self.key(symbols[position].id, symbols[following[position]].id)]
+      else { return nil }
+      return Candidate(rank: merge.rank, position: Int32(position), id: merge.id)
+    }
+    for position in 0..<(symbols.count - 1) {
+      if let candidate = candidate(position) { heap.push(candidate) }
+    }
+    while let top = heap.pop() {
+      let position = Int(top.position)
+      // Stale where one of the two symbols has been merged into another since.
+      guard symbols[position].length > 0, candidate(position)?.id == top.id else { continue }
+      let right = following[position]
+      symbols[position].id = top.id
+      symbols[position].length += symbols[right].length
+      symbols[right].length = 0
+      following[position] = following[right]
+      if following[right] < symbols.count { previous[following[right]] = position }
+      if let candidate = candidate(previous[position]) { heap.push(candidate) }
+      if let candidate = candidate(position) { heap.push(candidate) }
+    }
+    symbols.removeAll { $0.length == 0 }
+  }
+}
+
+/// A pair of neighbours that may be merged.
+private struct Candidate {
+  let rank: Int32
+  let position: Int32
+  let id: Int32
+
+  static func < (left: Candidate, right: Candidate) -> Bool {
+    (left.rank, left.position) < (right.rank, right.position)
+  }
+}
+
+/// A binary heap with the first-learned, leftmost candidate on top.
+private struct CandidateHeap {
+  private var items: [Candidate] = []
+
+  mutating func push(_ candidate: Candidate) {
+    items.append(candidate)
+    var child = items.count - 1
+    while child > 0, items[child] < items[(child - 1) / 2] {
+      items.swapAt(child, (child - 1) / 2)
+      child = (child - 1) / 2
+    }
+  }
+
+  mutating func pop() -> Candidate? {
+    guard let top = items.first else { return nil }
+    let last = items.removeLast()
+    guard !items.isEmpty else { return top }
+    items[0] = last
+    var parent = 0
+    while true {
+      var least = parent
+      for child in [2 * parent + 1, 2 * parent + 2]
+      where child < items.count && items[child] < items[least] {
+        least = child
+      }
+      guard least != parent else { return top }
+      items.swapAt(parent, least)
+      parent = least
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import ModelFormats
+import OrderedJSON
+
+/// The tokens of `vocab.json` and their ids, looked up by the UTF-8 bytes of a token.
+///
+/// A hash table over one byte array: comparing strings would normalise some 150,000 of them
+/// before the first prompt is read.
+struct Vocabulary: Sendable {
+  private var bytes: [UInt8] = []
+  /// Where each token's bytes start, and at the end where the last one's end.
+  private var starts: [Int] = [0]
+  private var ids: [Int32] = []
+  /// Indices into `ids`, -1 where free; the size is a power of two at least twice the count.
+  private var slots: [Int32]
+
+  /// - Throws: ``FormatError`` `malformed` unless every member is a token with an id of its own
+  ///   below 2^31.
+  init(_ json: JSON) throws(FormatError) {
+    guard let object = json.object else {
+      throw FormatError(.malformed, "the vocabulary is not a JSON object", context: "vocab.json")
+    }
+    let members = object.members
+    var size = 64
+    while size < members.count * 2 { size *= 2 }
+    slots = [Int32](repeating: -1, count: size)
+    ids.reserveCapacity(members.count)
+    starts.reserveCapacity(members.count + 1)
+    for member in members {
+      guard let id = member.value.int, let id = Int32(exactly: id), id >= 0 else {
+        throw FormatError(
+          .malformed, "the id of the token \"\(member.key)\" is not a token id",
+          context: "vocab.json")
+      }
+      bytes.append(contentsOf: member.key.utf8)
+      insert(bytes[starts[ids.count]...], id: id)
+    }
+  }
+
+  private mutating func insert(_ token: ArraySlice<UInt8>, id: Int32) {
+    var slot = Self.hash(token) & (slots.count - 1)
+    while slots[slot] >= 0 { slot = (slot + 1) & (slots.count - 1) }
+    slots[slot] = Int32(ids.count)
+    ids.append(id)
+    starts.append(bytes.count)
+  }
+
+  /// The id of the token spelled by these bytes.
+  func id(of token: some Collection<UInt8>) -> Int32? {
+    var slot = Self.hash(token) & (slots.count - 1)
+    while slots[slot] >= 0 {
+      let index = Int(slots[slot])
+      if bytes[starts[index]..<starts[index + 1]].elementsEqual(token) { return ids[index] }
+      slot = (slot + 1) & (slots.count - 1)
+    }
+    return nil
+  }
+
+  /// FNV-1a, with the high bits folded into those that pick a slot.
+  private static func hash(_ token: some Collection<UInt8>) -> Int {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    for byte in token { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    return Int(truncatingIfNeeded: hash ^ (hash >> 29))
+  }
+}

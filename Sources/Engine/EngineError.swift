@@ -1,0 +1,33 @@
+/// Why a graph cannot be run: what is wrong, and at which node, input or parameter.
+public struct EngineError: Error, Sendable, Hashable {
+  /// The kind of failure.
+  public enum Code: String, Sendable, Hashable, CaseIterable {
+    /// An input is missing, has the wrong shape, or holds a value outside its range.
+    case input
+    /// A parameter's tensor does not have the graph's shape, or is not of floating-point numbers.
+    case parameter
+    /// The graph asks for something that the engine or this CPU does not do.
+    case unsupported
+    /// Memory could not be had.
+    case memory
+    /// oneDNN refused an operation.
+    case library
+  }
+
+  public let code: Code
+  /// What is wrong, as a sentence without a full stop.
+  public let message: String
+  /// The graph, and the node, input or parameter in it.
+  public let context: String
+
+  public init(_ code: Code, _ message: String, context: String) {
+    self.code = code
+    self.message = message
+    self.context = context
+  }
+}
+
+extension EngineError: CustomStringConvertible {
+  /// `unet: conv_in: the input's shape is [1, 3, 64, 64], not [1, 4, 64, 64]`
+  public var description: String { "\(context): \(message)" }
+}

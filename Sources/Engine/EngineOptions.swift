@@ -1,0 +1,45 @@
+import CKernels
+
+/// The type of the numbers that flow between layers and that layers multiply.
+public enum Precision: String, Sendable, Hashable, CaseIterable {
+  /// 32-bit floating point throughout.
+  case f32
+  /// bfloat16 activations and weights; sums, statistics and softmax in 32 bits.
+  case bf16
+
+  /// Whether this CPU multiplies bfloat16 directly, so that it is faster than ``f32``.
+  public static var isBF16Native: Bool { sdk_has_bf16() != 0 }
+}
+
+/// How an executable runs.
+public struct EngineOptions: Sendable, Hashable {
+  /// Threads for every layer; never more than the cores that the process may use.
+  public var threads: Int
+  public var precision: Precision
+  /// Inputs that often stay the same from run to run, as the prompt does from step to step. What
+  /// depends on them alone is kept while their generation, given to `run`, stays the same.
+  public var steadyInputs: Set<String>
+
+  public init(
+    threads: Int = EngineOptions.coreCount, precision: Precision = .f32,
+    steadyInputs: Set<String> = ["encoder_hidden_states"]
+  ) {
+    self.threads = max(1, min(threads, EngineOptions.coreCount))
+    self.precision = precision
+    self.steadyInputs = steadyInputs
+  }
+
+  /// The cores that this process may run on.
+  public static var coreCount: Int { Int(sdk_core_count()) }
+
+  /// The instruction set that the kernels use: `plain`, `avx2` or `avx512`.
+  ///
+  /// `SDKIT_ISA` in the environment lowers it.
+  public static var instructionSet: String {
+    switch sdk_isa_current() {
+    case SDK_AVX512: "avx512"
+    case SDK_AVX2: "avx2"
+    default: "plain"
+    }
+  }
+}

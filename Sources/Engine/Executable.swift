@@ -1,0 +1,141 @@
+import CKernels
+import COneDNN
+import Glibc
+import ModelFormats
+import ModelGraph
+import Synchronization
+
+/// A graph with its weights, ready to run on the CPU.
+///
+/// Weights are read and packed once. What depends on the sizes (memory, compiled layers) is made
+/// when a size is first run, and kept for the sizes used last. Runs exclude each other.
+public final class Executable: @unchecked Sendable {
+  public let graph: Graph
+  public let options: EngineOptions
+
+  private let program: Program
+  private let parameters: Parameters
+  private let stream: dnnl_stream_t
+  /// The plans of the sizes used last, the latest at the end.
+  private var plans: [Plan] = []
+  private let lock = Mutex<Void>(())
+
+  /// Sizes of which the plans are kept.
+  private static let planLimit = 2
+
+  /// Loads the weights and makes everything ready for `sizes`; others may be run too.
+  ///
+  /// - Parameters:
+  ///   - parameters: gives the tensor of a parameter of the graph, by `Parameter.name`.
+  ///   - progress: called with the parameters loaded so far and all of them.
+  /// - Throws: ``EngineError``, or what `parameters` throws.
+  public init(
+    graph: Graph, parameters source: (String) throws -> Tensor,
+    options: EngineOptions = EngineOptions(), sizes: Sizes = Sizes(),
+    progress: ((Int, Int) -> Void)? = nil
+  ) throws {
+    self.graph = graph
+    self.options = options
+    if options.precision == .bf16, !Precision.isBF16Native {
+      throw EngineError(
+        .unsupported, "this CPU has no bfloat16 instructions; use f32", context: graph.name)
+    }
+    program = Program(
+      graph, precision: options.precision, steadyInputs: options.steadyInputs)
+    var stream: dnnl_stream_t?
+    try OneDNN.check(
+      dnnl_stream_create(
+        &stream, OneDNN.requireEngine(), UInt32(dnnl_stream_default_flags.rawValue)),
+      graph.name)
+    guard let stream else {
+      throw EngineError(.library, "oneDNN gave no stream", context: graph.name)
+    }
+    self.stream = stream
+    sdk_set_threads(Int32(options.threads))
+    let parameters = Parameters(graph: graph)
+    self.parameters = parameters
+    let program = program
+    plans = [
+      try parameters.loading(source, progress) {
+        try Plan(program, sizes: sizes, parameters: parameters, stream: stream)
+      }
+    ]
+  }
+
+  deinit {
+    plans = []
+    dnnl_stream_destroy(stream)
+  }
+
+  /// Bytes held: packed weights, activations and working memory.
+  public var memoryBytes: Int {
+    lock.withLock { _ in
+      parameters.byteCount + plans.reduce(0) { $0 + $1.byteCount }
+    }
+  }
+
+  /// Computes the graph's outputs, by name.
+  ///
+  /// - Parameters:
+  ///   - inputs: every input of the graph, by name; pictures channels-first.
+  ///   - generations: a number for each steady input, which changes when the input does. Where
+  ///     all are as they were in the last run of the same sizes, what depends on those inputs
+  ///     alone is not computed again, and the inputs themselves are not read.
+  ///   - observer: called after each step with what it took.
+  /// - Throws: ``EngineError``.
+  public func run(
+    _ inputs: [String: Value], generations: [String: Int] = [:],
+    observer: ((StepTiming) -> Void)? = nil
+  ) throws -> [String: Value] {
+    try lock.withLock { _ in
+      sdk_set_threads(Int32(options.threads))
+      let sizes = try graph.sizes(of: inputs)
+      let plan = try plan(for: sizes)
+      let names = program.steadyInputs.map { graph.values[$0].name }
+      let known = names.allSatisfy { generations[$0] != nil } && !names.isEmpty
+      let isSteady =
+        known
+        && plan.generations.map { held in names.allSatisfy { held[$0] == generations[$0] } }
+          ?? false
+      // Until the run has succeeded nothing is held.
+      plan.generations = nil
+      for input in graph.inputs where !(isSteady && program.steadyInputs.contains(input.index)) {
+        try plan.read(inputs[graph[input].name], into: input)
+      }
+      for step in plan.steps where !(isSteady && step.isSteady) {
+        guard let observer else {
+          try step.run()
+          continue
+        }
+        let start = Self.now()
+        try step.run()
+        observer(
+          StepTiming(
+            name: step.name, kind: step.kind, implementation: step.implementation,
+            seconds: Self.now() - start, macs: step.macs, bytes: step.bytes))
+      }
+      if known { plan.generations = generations }
+      return Dictionary(
+        uniqueKeysWithValues: graph.outputs.map { (graph[$0].name, plan.write($0)) })
+    }
+  }
+
+  private func plan(for sizes: Sizes) throws -> Plan {
+    if let index = plans.firstIndex(where: { $0.sizes == sizes }) {
+      let plan = plans.remove(at: index)
+      plans.append(plan)
+      return plan
+    }
+    // The oldest goes first: two arenas at once may be more than there is memory for.
+    if plans.count >= Self.planLimit { plans.removeFirst() }
+    let plan = try Plan(program, sizes: sizes, parameters: parameters, stream: stream)
+    plans.append(plan)
+    return plan
+  }
+
+  private static func now() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+}

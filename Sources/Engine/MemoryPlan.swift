@@ -1,0 +1,52 @@
+/// Where in one arena each value's storage lies, so that values that are never needed at the same
+/// time share bytes.
+struct MemoryPlan {
+  /// Storage of `byteCount` bytes needed from step `first` to step `last`, both included.
+  struct Lifetime {
+    var byteCount: Int
+    var first: Int
+    var last: Int
+
+    fileprivate func overlaps(_ other: Lifetime) -> Bool {
+      first <= other.last && other.first <= last
+    }
+  }
+
+  /// For each storage, its offset; a multiple of the alignment.
+  let offsets: [Int]
+  let byteCount: Int
+
+  /// Cache lines that two cores write are shared by nobody.
+  private static let alignment = 64
+
+  /// Places the largest first, each in the smallest gap that holds it.
+  init(_ lifetimes: [Lifetime]) {
+    var offsets = [Int](repeating: 0, count: lifetimes.count)
+    var placed: [Int] = []
+    var end = 0
+    let order = lifetimes.indices.sorted {
+      (lifetimes[$0].byteCount, $1) > (lifetimes[$1].byteCount, $0)
+    }
+    for index in order {
+      let size = Self.aligned(lifetimes[index].byteCount)
+      let neighbours = placed.filter { lifetimes[$0].overlaps(lifetimes[index]) }
+        .sorted { offsets[$0] < offsets[$1] }
+      var best: (offset: Int, gap: Int)?
+      var free = 0
+      for neighbour in neighbours {
+        let gap = offsets[neighbour] - free
+        if gap >= size, best.map({ gap < $0.gap }) ?? true { best = (free, gap) }
+        free = max(free, offsets[neighbour] + Self.aligned(lifetimes[neighbour].byteCount))
+      }
+      offsets[index] = best?.offset ?? free
+      end = max(end, offsets[index] + size)
+      placed.append(index)
+    }
+    self.offsets = offsets
+    byteCount = end
+  }
+
+  private static func aligned(_ count: Int) -> Int {
+    (count + alignment - 1) / alignment * alignment
+  }
+}

@@ -1,0 +1,173 @@
+import CKernels
+import COneDNN
+import Glibc
+import ModelFormats
+import ModelGraph
+
+/// The learned tensors of a graph in the form in which its layers read them.
+///
+/// Each is read once from its source. Matrices are kept in the layout that oneDNN's primitives
+/// ask for; a primitive of another shape that asks for another layout gets a copy in it.
+final class Parameters {
+  typealias Source = (String) throws -> Tensor
+
+  private let graph: Graph
+  /// There while loading.
+  private var source: Source?
+  private var progress: ((Int, Int) -> Void)?
+  private var loaded = 0
+  private var vectors: [Graph.ParameterID: Allocation] = [:]
+  private var tables: [Graph.ParameterID: (Allocation, sdk_type)] = [:]
+  private var matrices: [Graph.ParameterID: [Memory]] = [:]
+  private var staging: Allocation?
+
+  init(graph: Graph) {
+    self.graph = graph
+  }
+
+  /// Runs `body`, in which parameters that are asked for are read from `source`.
+  func loading<R>(
+    _ source: (String) throws -> Tensor, _ progress: ((Int, Int) -> Void)?,
+    _ body: () throws -> R
+  ) throws -> R {
+    try withoutActuallyEscaping(source) { source in
+      self.source = source
+      self.progress = progress
+      defer {
+        self.source = nil
+        self.progress = nil
+        staging = nil
+      }
+      return try body()
+    }
+  }
+
+  /// Bytes that the tensors take.
+  var byteCount: Int {
+    vectors.values.reduce(0) { $0 + $1.byteCount }
+      + tables.values.reduce(0) { $0 + $1.0.byteCount }
+      + matrices.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.ownedByteCount } }
+  }
+
+  /// A bias, a scale or a table of positions, in f32.
+  func vector(_ id: Graph.ParameterID) throws -> UnsafePointer<Float> {
+    let vector: Allocation
+    if let known = vectors[id] {
+      vector = known
+    } else {
+      vector = try Allocation(
+        byteCount: graph[id].elementCount * 4, context: graph[id].name)
+      try withTensor(id) { bytes, type, count in
+        sdk_convert(bytes, type, vector.pointer, SDK_F32, count)
+      }
+      vectors[id] = vector
+    }
+    return UnsafePointer(vector.pointer.assumingMemoryBound(to: Float.self))
+  }
+
+  /// A table whose rows are read a few at a time, in the type that it is stored in.
+  func table(_ id: Graph.ParameterID) throws -> (rows: UnsafeRawPointer, type: sdk_type) {
+    if let (table, type) = tables[id] { return (UnsafeRawPointer(table.pointer), type) }
+    let (table, type) = try withTensor(id) { bytes, type, count in
+      let table = try Allocation(
+        byteCount: count * sdk_type_size(type), context: graph[id].name)
+      table.pointer.copyMemory(from: bytes, byteCount: count * sdk_type_size(type))
+      return (table, type)
+    }
+    tables[id] = (table, type)
+    return (UnsafeRawPointer(table.pointer), type)
+  }
+
+  /// A weight in the layout that `primitive` asks for.
+  ///
+  /// - Parameters:
+  ///   - dimensions: the weight's dimensions as the primitive sees them.
+  ///   - tag: how the tensor's values lie in those dimensions.
+  func matrix(
+    _ id: Graph.ParameterID, for primitive: Primitive, dimensions: [Int],
+    tag: dnnl_format_tag_t, on stream: dnnl_stream_t
+  ) throws -> Memory {
+    let name = graph[id].name
+    if let memory = matrices[id]?.first(where: { $0.fits(primitive, onednn_weights) }) {
+      return memory
+    }
+    let packed = try Memory(for: primitive, onednn_weights, name)
+    if let other = matrices[id]?.first {
+      try other.reorder(into: packed, on: stream, name)
+    } else {
+      try withTensor(id) { bytes, type, count in
+        let plain = try f32(bytes, type, count)
+        let memory = try Memory(dimensions, dnnl_f32, tag, on: plain, name)
+        try memory.reorder(into: packed, on: stream, name)
+      }
+    }
+    matrices[id, default: []].append(packed)
+    return packed
+  }
+
+  /// The values in f32 and at a multiple of four: in place where they are so already.
+  private func f32(
+    _ bytes: UnsafeRawPointer, _ type: sdk_type, _ count: Int
+  ) throws(EngineError) -> UnsafeMutableRawPointer {
+    if type == SDK_F32, Int(bitPattern: bytes) % 4 == 0 {
+      // Only read from.
+      return UnsafeMutableRawPointer(mutating: bytes)
+    }
+    if staging == nil || staging!.byteCount < count * 4 {
+      staging = nil
+      staging = try Allocation(byteCount: count * 4, context: graph.name)
+    }
+    sdk_convert(bytes, type, staging!.pointer, SDK_F32, count)
+    return staging!.pointer
+  }
+
+  /// Calls `body` with the bytes of a parameter's tensor once it is known to be right.
+  private func withTensor<R>(
+    _ id: Graph.ParameterID, _ body: (UnsafeRawPointer, sdk_type, Int) throws -> R
+  ) throws -> R {
+    let parameter = graph[id]
+    guard let source else {
+      throw EngineError(
+        .parameter, "the parameter was not loaded with the others", context: parameter.name)
+    }
+    let tensor = try source(parameter.name)
+    guard tensor.elementCount == parameter.elementCount else {
+      throw EngineError(
+        .parameter, "the tensor's shape is \(tensor.shape), not \(Shape(parameter.shape))",
+        context: "\(graph.name): \(parameter.name)")
+    }
+    let type: sdk_type
+    switch tensor.dtype {
+    case .float32: type = SDK_F32
+    case .float16: type = SDK_F16
+    case .bfloat16: type = SDK_BF16
+    default:
+      throw EngineError(
+        .parameter, "values of type \(tensor.dtype.rawValue) cannot be computed with",
+        context: "\(graph.name): \(parameter.name)")
+    }
+    let result = try tensor.withContiguousBytes { (bytes: UnsafeRawBufferPointer) throws -> R in
+      guard let base = bytes.baseAddress else {
+        throw EngineError(.parameter, "the tensor is empty", context: parameter.name)
+      }
+      defer {
+        if case .mapped = tensor.storage { Self.release(bytes) }
+      }
+      return try body(base, type, tensor.elementCount)
+    }
+    loaded += 1
+    progress?(loaded, graph.parameters.count)
+    return result
+  }
+
+  /// Tells the system that whole pages of a mapped file are not needed any more, so that they do
+  /// not count as ours beside their packed copies. They would be read again if touched.
+  private static func release(_ bytes: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress else { return }
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let first = (Int(bitPattern: base) + page - 1) / page * page
+    let end = (Int(bitPattern: base) + bytes.count) / page * page
+    guard end > first, let start = UnsafeMutableRawPointer(bitPattern: first) else { return }
+    madvise(start, end - first, MADV_DONTNEED)
+  }
+}

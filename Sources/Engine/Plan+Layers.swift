@@ -1,0 +1,123 @@
+import CKernels
+import COneDNN
+import ModelGraph
+
+/// Steps that oneDNN computes.
+extension Plan {
+  private func dataType(_ type: sdk_type) -> dnnl_data_type_t {
+    type == SDK_BF16 ? dnnl_bf16 : dnnl_f32
+  }
+
+  func convolution(
+    _ instruction: Program.Instruction, _ form: Convolution
+  ) throws -> Step {
+    let isPointwise = form.kernel == 1 && form.stride == 1 && form.padding == .all(0)
+    if isPointwise {
+      return try linear(instruction, form.inputChannels, form.outputChannels)
+    }
+    let name = instruction.node.name
+    guard let weight = instruction.node.weight, let bias = instruction.node.bias else {
+      throw EngineError(.unsupported, "a convolution without weight or bias", context: name)
+    }
+    // Shapes as the node states them: a value's storage may be known as tokens elsewhere.
+    let from = shape(instruction.node.inputs[0].index)
+    let to = shape(instruction.node.output.index)
+    var description = onednn_convolution()
+    description.batch = dnnl_dim_t(from[0])
+    description.in_channels = dnnl_dim_t(from[1])
+    description.in_height = dnnl_dim_t(from[2])
+    description.in_width = dnnl_dim_t(from[3])
+    description.out_channels = dnnl_dim_t(to[1])
+    description.out_height = dnnl_dim_t(to[2])
+    description.out_width = dnnl_dim_t(to[3])
+    description.kernel = dnnl_dim_t(form.kernel)
+    description.stride = dnnl_dim_t(form.stride)
+    description.pad_top = dnnl_dim_t(form.padding.top)
+    description.pad_left = dnnl_dim_t(form.padding.left)
+    description.pad_bottom = dnnl_dim_t(form.padding.bottom)
+    description.pad_right = dnnl_dim_t(form.padding.right)
+    description.type = dataType(type(instruction.inputs[0]))
+    description.accumulate = instruction.residual == nil ? 0 : 1
+    let primitive = try Primitive(name) { engine, primitive in
+      onednn_convolution_create(&description, engine, &primitive)
+    }
+    let packed = try parameters.matrix(
+      weight, for: primitive,
+      dimensions: [form.outputChannels, form.inputChannels, form.kernel, form.kernel],
+      tag: dnnl_oihw, on: stream)
+    let macs =
+      to.reduce(1, *) * form.inputChannels * form.kernel * form.kernel
+    return try step(
+      instruction, primitive, weights: packed, bias: parameters.vector(bias), macs: macs)
+  }
+
+  func linear(
+    _ instruction: Program.Instruction, _ inputs: Int, _ outputs: Int
+  ) throws -> Step {
+    let name = instruction.node.name
+    guard let weight = instruction.node.weight else {
+      throw EngineError(.unsupported, "a linear layer without weight", context: name)
+    }
+    let source = instruction.inputs[0]
+    let rows = count(source) / inputs
+    var description = onednn_matmul()
+    description.rows = dnnl_dim_t(rows)
+    description.depth = dnnl_dim_t(inputs)
+    description.columns = dnnl_dim_t(outputs)
+    description.source_type = dataType(type(source))
+    description.weights_type = description.source_type
+    description.result_type = dataType(type(instruction.output))
+    description.has_bias = instruction.node.bias == nil ? 0 : 1
+    description.accumulate = instruction.residual == nil ? 0 : 1
+    let primitive = try Primitive(name) { engine, primitive in
+      onednn_matmul_create(&description, engine, &primitive)
+    }
+    let packed = try parameters.matrix(
+      weight, for: primitive, dimensions: [inputs, outputs], tag: dnnl_ba, on: stream)
+    return try step(
+      instruction, primitive, weights: packed, bias: instruction.node.bias.map(parameters.vector),
+      macs: rows * inputs * outputs)
+  }
+
+  private func step(
+    _ instruction: Program.Instruction, _ primitive: Primitive, weights: Memory,
+    bias: UnsafePointer<Float>?, macs: Int
+  ) throws -> Step {
+    let name = instruction.node.name
+    let source = try primitive.memory(onednn_source, pointer(instruction.inputs[0]), name)
+    let result = try primitive.memory(onednn_result, pointer(instruction.output), name)
+    var memories = [source, weights, result]
+    var arguments = [
+      dnnl_exec_arg_t(arg: DNNL_ARG_SRC, memory: source.handle),
+      dnnl_exec_arg_t(arg: DNNL_ARG_WEIGHTS, memory: weights.handle),
+      dnnl_exec_arg_t(arg: DNNL_ARG_DST, memory: result.handle),
+    ]
+    if let bias {
+      let memory = try primitive.memory(
+        onednn_bias, UnsafeMutableRawPointer(mutating: bias), name)
+      memories.append(memory)
+      arguments.append(dnnl_exec_arg_t(arg: DNNL_ARG_BIAS, memory: memory.handle))
+    }
+    scratch.require(primitive.scratchpadSize)
+    let scratchpad = try primitive.scratchpad(pointer(instruction.output), name)
+    memories.append(scratchpad)
+    arguments.append(dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: scratchpad.handle))
+    let stream = stream
+    let scratch = scratch
+    return Step(
+      name: name, kind: instruction.node.operation.kind, isSteady: instruction.isSteady,
+      implementation: primitive.implementation, macs: macs, bytes: bytes(instruction)
+    ) { () throws(EngineError) in
+      try withExtendedLifetime(memories) { () throws(EngineError) in
+        // Where the scratchpad lies is known only once every step has said what it needs.
+        dnnl_memory_set_data_handle(scratchpad.handle, scratch.pointer)
+        try primitive.execute(on: stream, arguments, name)
+      }
+    }
+  }
+
+  /// Bytes of activations that an instruction reads and writes.
+  func bytes(_ instruction: Program.Instruction) -> Int {
+    (instruction.reads + [instruction.output]).reduce(0) { $0 + byteCount($1) }
+  }
+}

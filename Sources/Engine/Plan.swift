@@ -1,0 +1,121 @@
+import CKernels
+import COneDNN
+import ModelGraph
+
+/// A program for given sizes: every step with its place in memory, ready to be run again and
+/// again.
+final class Plan {
+  /// One instruction with its memory and primitives.
+  struct Step {
+    let name: String
+    let kind: String
+    let isSteady: Bool
+    var implementation = ""
+    let macs: Int
+    let bytes: Int
+    let run: () throws(EngineError) -> Void
+  }
+
+  let program: Program
+  let sizes: Sizes
+  let parameters: Parameters
+  let stream: dnnl_stream_t
+  private(set) var steps: [Step] = []
+  /// Working memory of whichever step runs.
+  let scratch = Scratch()
+  private let arena: Allocation
+  private let offsets: [Int: Int]
+  /// The generations of the steady inputs whose results are held.
+  var generations: [String: Int]?
+
+  /// Lays out memory and compiles every step, loading the parameters that are not loaded yet.
+  init(
+    _ program: Program, sizes: Sizes, parameters: Parameters, stream: dnnl_stream_t
+  ) throws {
+    self.program = program
+    self.sizes = sizes
+    self.parameters = parameters
+    self.stream = stream
+    let lifetimes = Self.lifetimes(program, sizes)
+    let storages = lifetimes.keys.sorted()
+    let plan = MemoryPlan(storages.map { lifetimes[$0]! })
+    offsets = Dictionary(uniqueKeysWithValues: zip(storages, plan.offsets))
+    arena = try Allocation(byteCount: plan.byteCount, context: program.graph.name)
+    for instruction in program.instructions { steps.append(try step(instruction)) }
+    try scratch.allocate(context: program.graph.name)
+  }
+
+  /// Bytes of activations and working memory.
+  var byteCount: Int { arena.byteCount + scratch.byteCount }
+
+  // MARK: Values
+
+  /// A value's dimensions as the graph states them.
+  func shape(_ value: Int) -> [Int] { program.graph.values[value].shape.map { $0.value(sizes) } }
+
+  func pointer(_ value: Int) -> UnsafeMutableRawPointer {
+    arena.pointer + offsets[program.storage[value]]!
+  }
+
+  func type(_ value: Int) -> sdk_type { program.type(of: value) }
+
+  /// The channels of a picture, the width of anything else.
+  func channels(_ value: Int) -> Int {
+    let shape = shape(value)
+    return shape.count == 4 ? shape[1] : shape.last ?? 1
+  }
+
+  func count(_ value: Int) -> Int { shape(value).reduce(1, *) }
+
+  /// Positions of all samples.
+  func rows(_ value: Int) -> Int { count(value) / max(1, channels(value)) }
+
+  func byteCount(_ value: Int) -> Int { count(value) * sdk_type_size(type(value)) }
+
+  private static func lifetimes(_ program: Program, _ sizes: Sizes) -> [Int: MemoryPlan.Lifetime] {
+    var lifetimes: [Int: MemoryPlan.Lifetime] = [:]
+    let end = program.instructions.count
+    func touch(_ value: Int, at time: Int) {
+      let shape = program.graph.values[value].shape
+      let count = shape.reduce(1) { $0 * $1.value(sizes) }
+      let size = count * sdk_type_size(program.type(of: value))
+      let storage = program.storage[value]
+      var lifetime =
+        lifetimes[storage]
+        ?? MemoryPlan.Lifetime(byteCount: size, first: time, last: time)
+      lifetime.byteCount = max(lifetime.byteCount, size)
+      lifetime.first = min(lifetime.first, time)
+      lifetime.last = max(lifetime.last, time)
+      lifetimes[storage] = lifetime
+    }
+    for input in program.graph.inputs { touch(input.index, at: -1) }
+    for (index, instruction) in program.instructions.enumerated() {
+      for value in instruction.reads { touch(value, at: index) }
+      touch(instruction.output, at: index)
+    }
+    for output in program.graph.outputs { touch(output.index, at: end) }
+    for value in program.kept {
+      touch(value, at: -1)
+      touch(value, at: end)
+    }
+    return lifetimes
+  }
+}
+
+/// Working memory shared by the steps of a plan, sized by the one that needs most.
+final class Scratch {
+  private(set) var byteCount = 0
+  private var allocation: Allocation?
+
+  /// Announces a need before ``allocate(context:)``.
+  func require(_ byteCount: Int) { self.byteCount = max(self.byteCount, byteCount) }
+
+  func allocate(context: String) throws(EngineError) {
+    allocation = try Allocation(byteCount: byteCount, context: context)
+  }
+
+  var pointer: UnsafeMutableRawPointer {
+    guard let allocation else { preconditionFailure("scratch is allocated before steps run") }
+    return allocation.pointer
+  }
+}

@@ -1,0 +1,40 @@
+/// What one step of a run did and how long it took.
+public struct StepTiming: Sendable, Hashable {
+  /// The node, as in `down_blocks.0.resnets.0.conv1`.
+  public let name: String
+  /// The operation, as `Operation.kind` names it.
+  public let kind: String
+  /// What does it: oneDNN's name for its implementation, or empty for a kernel of ours.
+  public let implementation: String
+  public let seconds: Double
+  /// Multiplications with an addition.
+  public let macs: Int
+  /// Bytes of activations read and written.
+  public let bytes: Int
+}
+
+/// The steps of one or more runs added up by kind of operation.
+public struct Profile: Sendable {
+  /// The sum over the steps of one kind.
+  public struct Entry: Sendable, Hashable {
+    public var steps = 0
+    public var seconds = 0.0
+    public var macs = 0
+    public var bytes = 0
+  }
+
+  public private(set) var entries: [String: Entry] = [:]
+
+  public init() {}
+
+  public mutating func add(_ step: StepTiming) {
+    var entry = entries[step.kind] ?? Entry()
+    entry.steps += 1
+    entry.seconds += step.seconds
+    entry.macs += step.macs
+    entry.bytes += step.bytes
+    entries[step.kind] = entry
+  }
+
+  public var seconds: Double { entries.values.reduce(0) { $0 + $1.seconds } }
+}

@@ -1,0 +1,204 @@
+import CKernels
+import ModelGraph
+
+/// A graph made ready to run at any size: fused, ordered, and with each value given its storage.
+///
+/// Pictures are kept channels-last, so a picture and its tokens are the same bytes, and changing
+/// one into the other is no instruction at all.
+struct Program {
+  /// One node, with what was fused into it. Numbers are indices of values.
+  struct Instruction {
+    let node: Graph.Node
+    var inputs: [Int]
+    var output: Int
+    /// A value that a convolution or linear layer adds its result to; its storage is the output's.
+    var residual: Int?
+    /// `[1, channels]` that a group norm adds to its input.
+    var offset: Int?
+    /// An input whose storage the output takes over.
+    var replaced: Int?
+    /// Whether it depends on steady inputs alone.
+    var isSteady = false
+
+    /// Everything it reads.
+    var reads: [Int] { inputs + [residual, offset].compactMap { $0 } }
+  }
+
+  let graph: Graph
+  let precision: Precision
+  private(set) var instructions: [Instruction] = []
+  /// For each value, the value in whose storage it lies.
+  private(set) var storage: [Int]
+  /// Values that stay from run to run.
+  private(set) var kept: Set<Int> = []
+  /// Inputs that only steady instructions read.
+  private(set) var steadyInputs: Set<Int> = []
+
+  init(_ graph: Graph, precision: Precision, steadyInputs: Set<String>) {
+    self.graph = graph
+    self.precision = precision
+    storage = Array(graph.values.indices)
+    for node in graph.nodes {
+      let inputs = node.inputs.map { storage[$0.index] }
+      switch node.operation {
+      case .imageToTokens, .tokensToImage:
+        storage[node.output.index] = inputs[0]
+      default:
+        instructions.append(
+          Instruction(node: node, inputs: inputs, output: node.output.index))
+      }
+    }
+    foldOffsets()
+    fuseResiduals()
+    separateSteady(steadyInputs)
+    chooseReplacements()
+  }
+
+  /// The type in which a value is stored.
+  func type(of value: Int) -> sdk_type {
+    // Embeddings of the timestep are few and go into every layer: they stay exact.
+    if precision == .f32 || graph.values[value].shape.count < 3 { return SDK_F32 }
+    return SDK_BF16
+  }
+
+  /// For each value, the instructions that read it, in order.
+  private func readers() -> [[Int]] {
+    var readers = [[Int]](repeating: [], count: graph.values.count)
+    for (index, instruction) in instructions.enumerated() {
+      for value in instruction.reads { readers[value].append(index) }
+    }
+    return readers
+  }
+
+  /// Values that the caller gets, by storage.
+  private var results: Set<Int> { Set(graph.outputs.map { storage[$0.index] }) }
+
+  // MARK: Fusion
+
+  /// Lets group norms add the time embedding while they read.
+  private mutating func foldOffsets() {
+    let readers = readers()
+    var removed: Set<Int> = []
+    for (index, instruction) in instructions.enumerated() {
+      guard case .addPerChannel = instruction.node.operation,
+        readers[instruction.output].count == 1, !results.contains(instruction.output)
+      else { continue }
+      let reader = readers[instruction.output][0]
+      guard case .groupNorm = instructions[reader].node.operation else { continue }
+      instructions[reader].inputs = [instruction.inputs[0]]
+      instructions[reader].offset = instruction.inputs[1]
+      removed.insert(index)
+    }
+    remove(removed)
+  }
+
+  /// Lets convolutions and linear layers add their result to a value that nobody needs after.
+  private mutating func fuseResiduals() {
+    let results = results
+    var removed: Set<Int> = []
+    for index in instructions.indices {
+      guard case .add = instructions[index].node.operation else { continue }
+      let inputs = instructions[index].inputs
+      for (computed, other) in [(inputs[1], inputs[0]), (inputs[0], inputs[1])] {
+        // Fusions before may have moved readers, so they are looked up anew.
+        let readers = readers()
+        guard computed != other, readers[computed] == [index], !results.contains(computed),
+          !results.contains(other),
+          let producer = instructions.indices.first(where: {
+            !removed.contains($0) && instructions[$0].output == computed
+          }),
+          instructions[producer].residual == nil,
+          instructions[producer].isMultiplication,
+          type(of: computed) == type(of: other),
+          isComputed(other, before: producer, without: removed),
+          readers[other].allSatisfy({ $0 == index || $0 < producer || removed.contains($0) })
+        else { continue }
+        instructions[producer].residual = other
+        instructions[producer].output = instructions[index].output
+        instructions[index].inputs = []
+        removed.insert(index)
+        break
+      }
+    }
+    remove(removed)
+  }
+
+  private func isComputed(_ value: Int, before index: Int, without removed: Set<Int>) -> Bool {
+    if graph.inputs.contains(where: { $0.index == value }) { return true }
+    return instructions[..<index].indices.contains {
+      !removed.contains($0) && instructions[$0].output == value
+    }
+  }
+
+  private mutating func remove(_ indices: Set<Int>) {
+    instructions = instructions.enumerated().filter { !indices.contains($0.offset) }
+      .map(\.element)
+  }
+
+  // MARK: Order and storage
+
+  /// Puts what depends on steady inputs alone first, where it can be left out of later runs.
+  private mutating func separateSteady(_ names: Set<String>) {
+    var steady = Set(graph.inputs.filter { names.contains(graph[$0].name) }.map(\.index))
+    guard !steady.isEmpty else { return }
+    steadyInputs = steady
+    for index in instructions.indices
+    where instructions[index].reads.allSatisfy({ steady.contains($0) }) {
+      instructions[index].isSteady = true
+      steady.insert(instructions[index].output)
+    }
+    instructions = instructions.filter(\.isSteady) + instructions.filter { !$0.isSteady }
+    let changing = instructions.filter { !$0.isSteady }.flatMap(\.reads)
+    // An input that changing layers read too must be brought in on every run.
+    steadyInputs.subtract(changing)
+    kept = steady.subtracting(graph.inputs.map(\.index)).intersection(Set(changing).union(results))
+  }
+
+  /// Lets a layer write where an input lies that nobody needs after.
+  private mutating func chooseReplacements() {
+    let readers = readers()
+    let results = results
+    for index in instructions.indices {
+      let instruction = instructions[index]
+      let candidates = instruction.residual.map { [$0] } ?? instruction.replaceableInputs
+      for value in candidates
+      where readers[value].allSatisfy({ $0 <= index }) && !results.contains(value)
+        && !kept.contains(value) && type(of: value) == type(of: instruction.output)
+      {
+        instructions[index].replaced = value
+        break
+      }
+    }
+    for instruction in instructions {
+      guard let replaced = instruction.replaced else { continue }
+      storage[instruction.output] = storage[replaced]
+    }
+    // Aliases made at the start point at values that may have moved since.
+    for value in storage.indices { storage[value] = root(of: value) }
+  }
+
+  private func root(of value: Int) -> Int {
+    var value = value
+    while storage[value] != value { value = storage[value] }
+    return value
+  }
+}
+
+extension Program.Instruction {
+  /// Whether it can add its result to its output.
+  var isMultiplication: Bool {
+    switch node.operation {
+    case .convolution, .linear: true
+    default: false
+    }
+  }
+
+  /// Inputs over which the result may be written as it is computed.
+  fileprivate var replaceableInputs: [Int] {
+    switch node.operation {
+    case .add: inputs
+    case .activation, .addPerChannel, .addPositions, .groupNorm, .layerNorm: [inputs[0]]
+    default: []
+    }
+  }
+}

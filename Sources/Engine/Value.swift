@@ -1,0 +1,35 @@
+/// An input or output of a graph: real numbers or token ids with their shape.
+///
+/// Pictures are `[batch, channels, height, width]`, as the graph states them.
+public struct Value: Sendable, Hashable {
+  /// The numbers, the last dimension varying fastest.
+  public enum Elements: Sendable, Hashable {
+    case reals([Float])
+    case integers([Int32])
+  }
+
+  public let shape: [Int]
+  public let elements: Elements
+
+  /// Real numbers; as many as the shape says.
+  public init(_ reals: [Float], shape: [Int]) {
+    precondition(reals.count == shape.reduce(1, *), "as many numbers as the shape says")
+    self.shape = shape
+    elements = .reals(reals)
+  }
+
+  /// Token ids; as many as the shape says.
+  public init(ids: [Int32], shape: [Int]) {
+    precondition(ids.count == shape.reduce(1, *), "as many ids as the shape says")
+    self.shape = shape
+    elements = .integers(ids)
+  }
+
+  /// The real numbers; none where the value holds ids.
+  public var reals: [Float] {
+    switch elements {
+    case .reals(let values): values
+    case .integers: []
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/// The text encoder: token ids to the hidden states that the UNet attends to.
+///
+/// Source: CLIP (Radford et al. 2021) as transformers' `CLIPTextModel` computes it: pre-norm
+/// transformer layers with causal attention.
+public enum CLIPText {
+  /// Input `input_ids [batch, sequence]`; output `last_hidden_state [batch, sequence, hidden]`.
+  ///
+  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  public static func graph(_ configuration: CLIPTextConfiguration) throws(GraphError) -> Graph {
+    var build = GraphBuilder(name: "text_encoder", component: "text_encoder")
+    let root = Path(
+      name: "text_model", aliases: [""],
+      singleFile: "cond_stage_model.transformer.text_model")
+    let width = configuration.hiddenSize
+    let embeddings = root.child("embeddings")
+
+    let ids = build.input("input_ids", [.symbol(.batch), .symbol(.sequence)], isInteger: true)
+    var hidden = build.embedding(
+      ids, embeddings.child("token_embedding"), rows: configuration.vocabularySize, width: width)
+    hidden = build.addPositions(
+      hidden, embeddings.child("position_embedding"), rows: configuration.maximumPositions,
+      width: width)
+    build.buffer(embeddings.child("position_ids"), [1, configuration.maximumPositions])
+
+    for index in 0..<configuration.layers {
+      let layer = root.child("encoder").child("layers").child(String(index))
+      hidden = try self.layer(hidden, layer, configuration, &build)
+    }
+    hidden = try build.layerNorm(
+      hidden, root.child("final_layer_norm"), epsilon: configuration.layerNormEpsilon)
+    build.output("last_hidden_state", hidden)
+    return build.graph
+  }
+
+  private static func layer(
+    _ input: Graph.ValueID, _ path: Path, _ configuration: CLIPTextConfiguration,
+    _ build: inout GraphBuilder
+  ) throws(GraphError) -> Graph.ValueID {
+    let width = configuration.hiddenSize
+    let attention = path.child("self_attn")
+    var hidden = try build.layerNorm(
+      input, path.child("layer_norm1"), epsilon: configuration.layerNormEpsilon)
+    let query = try build.linear(hidden, attention.child("q_proj"), to: width)
+    let key = try build.linear(hidden, attention.child("k_proj"), to: width)
+    let value = try build.linear(hidden, attention.child("v_proj"), to: width)
+    hidden = try build.attention(
+      attention.name, query: query, key: key, value: value, heads: configuration.heads,
+      causal: true)
+    hidden = try build.linear(hidden, attention.child("out_proj"), to: width)
+    let attended = try build.add(attention.name + ".residual", input, hidden)
+
+    let mlp = path.child("mlp")
+    hidden = try build.layerNorm(
+      attended, path.child("layer_norm2"), epsilon: configuration.layerNormEpsilon)
+    hidden = try build.linear(hidden, mlp.child("fc1"), to: configuration.intermediateSize)
+    hidden = build.activation(mlp.name + ".activation_fn", configuration.activation, hidden)
+    hidden = try build.linear(hidden, mlp.child("fc2"), to: width)
+    return try build.add(mlp.name + ".residual", attended, hidden)
+  }
+}

@@ -1,0 +1,46 @@
+/// Layers as the tree that their names spell.
+public enum LayerTree {
+  /// The costs of layers summed below a depth of the tree: layers whose names share the first
+  /// `depth` parts become one, at the place of the first, with the output shape of the last.
+  ///
+  /// A list index belongs to the part before it: `down_blocks.0.resnets.1` has two parts.
+  ///
+  /// - Parameter depth: nil leaves every layer as it is.
+  public static func summed(_ costs: [LayerCost], depth: Int?) -> [LayerCost] {
+    guard let depth else { return costs }
+    var positions: [String: Int] = [:]
+    var result: [LayerCost] = []
+    for cost in costs {
+      let parts = self.parts(cost.name)
+      let name = parts.prefix(depth).joined(separator: ".")
+      guard let position = positions[name] else {
+        positions[name] = result.count
+        result.append(
+          LayerCost(
+            name: name, kind: parts.count > depth ? "module" : cost.kind,
+            outputShape: cost.outputShape, parameters: cost.parameters, macs: cost.macs,
+            activationBytes: cost.activationBytes))
+        continue
+      }
+      let sum = result[position]
+      result[position] = LayerCost(
+        name: name, kind: "module", outputShape: cost.outputShape,
+        parameters: sum.parameters + cost.parameters, macs: sum.macs + cost.macs,
+        activationBytes: sum.activationBytes + cost.activationBytes)
+    }
+    return result
+  }
+
+  /// A name's parts, each list index joined to what it indexes.
+  static func parts(_ name: String) -> [String] {
+    var parts: [String] = []
+    for part in name.split(separator: ".") {
+      if let last = parts.last, part.allSatisfy(\.isNumber) {
+        parts[parts.count - 1] = last + "." + part
+      } else {
+        parts.append(String(part))
+      }
+    }
+    return parts
+  }
+}

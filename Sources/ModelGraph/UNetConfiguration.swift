@@ -1,0 +1,108 @@
+import OrderedJSON
+
+/// The shape of a denoising UNet, from diffusers' `unet/config.json`.
+public struct UNetConfiguration: Sendable, Hashable {
+  public let inputChannels: Int
+  public let outputChannels: Int
+  /// Channels of each level, from the full resolution down.
+  public let blockChannels: [Int]
+  /// Residual blocks of each level on the way down; the way up has one more.
+  public let layersPerBlock: [Int]
+  /// Whether each level attends on the way down.
+  public let downAttention: [Bool]
+  /// Whether each level attends on the way up, from the lowest resolution.
+  public let upAttention: [Bool]
+  public let transformerLayers: [Int]
+  public let heads: [Int]
+  /// The width of the text encoder's hidden states.
+  public let crossAttentionWidth: Int
+  public let groups: Int
+  public let normEpsilon: Double
+  /// Whether transformers enter and leave by a linear layer (SD 2) instead of a 1x1 convolution.
+  public let linearProjection: Bool
+  public let inputKernel: Int
+  public let outputKernel: Int
+  public let timeEmbeddingWidth: Int
+  public let flipSinToCos: Bool
+  public let frequencyShift: Double
+  /// Rows and columns of the latent picture that it was trained on: 64.
+  public let sampleSize: Int
+
+  /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
+  public init(_ object: JSONObject) throws(GraphError) {
+    var reader = ConfigurationReader(component: "unet", object)
+    inputChannels = try reader.integer("in_channels", default: 4)
+    outputChannels = try reader.integer("out_channels", default: 4)
+    blockChannels = try reader.list("block_out_channels")
+    let levels = blockChannels.count
+    layersPerBlock = try reader.integers("layers_per_block", count: levels, in: 1...16, default: 2)
+    transformerLayers = try reader.integers(
+      "transformer_layers_per_block", count: levels, in: 1...16, default: 1)
+    let down = try reader.names(
+      "down_block_types", of: ["CrossAttnDownBlock2D", "DownBlock2D"])
+    let up = try reader.names("up_block_types", of: ["CrossAttnUpBlock2D", "UpBlock2D"])
+    downAttention = down.map { $0 == "CrossAttnDownBlock2D" }
+    upAttention = up.map { $0 == "CrossAttnUpBlock2D" }
+    // The published field `attention_head_dim` holds the number of heads; diffusers kept the name.
+    let headDimension = try reader.integers(
+      "attention_head_dim", count: levels, in: 1...1_024, default: 8)
+    heads = try reader.integers(
+      "num_attention_heads", count: levels, in: 0...1_024, default: 0
+    )
+    .enumerated().map { $1 == 0 ? headDimension[$0] : $1 }
+    crossAttentionWidth = try reader.integer("cross_attention_dim", default: 1_280)
+    groups = try reader.integer("norm_num_groups", in: 1...1_024, default: 32)
+    normEpsilon = try reader.number("norm_eps", default: 1e-5)
+    linearProjection = try reader.boolean("use_linear_projection", default: false)
+    inputKernel = try reader.integer("conv_in_kernel", in: 1...7, default: 3)
+    outputKernel = try reader.integer("conv_out_kernel", in: 1...7, default: 3)
+    timeEmbeddingWidth = try reader.integer(
+      "time_embedding_dim", default: 4 * (blockChannels.first ?? 0))
+    flipSinToCos = try reader.boolean("flip_sin_to_cos", default: true)
+    frequencyShift = try reader.number("freq_shift", default: 0)
+    sampleSize = try reader.integer("sample_size", in: 1...1_024, default: 64)
+    try UNetConfiguration.refuseVariants(&reader)
+    try reader.finish()
+
+    for (field, count) in [("down_block_types", down.count), ("up_block_types", up.count)]
+    where count != levels {
+      throw reader.failure(field, "has \(count) entries, block_out_channels has \(levels)")
+    }
+    for (field, kernel) in [("conv_in_kernel", inputKernel), ("conv_out_kernel", outputKernel)]
+    where kernel % 2 == 0 {
+      throw reader.failure(
+        field, "is \(kernel); an odd number is needed to keep the picture's size")
+    }
+    guard blockChannels[0] % 2 == 0 else {
+      throw reader.failure("block_out_channels", "starts with an odd number of channels")
+    }
+  }
+
+  /// Fields of other UNets: each must have the value that leaves this network as it is.
+  private static func refuseVariants(_ reader: inout ConfigurationReader) throws(GraphError) {
+    _ = try reader.choice("act_fn", of: ["silu", "swish"], default: "silu")
+    try reader.require("mid_block_type", "UNetMidBlock2DCrossAttn")
+    try reader.require("time_embedding_type", "positional")
+    try reader.require("resnet_time_scale_shift", "default")
+    try reader.require("attention_type", "default")
+    try reader.require("downsample_padding", 1)
+    try reader.require("mid_block_scale_factor", 1)
+    try reader.require("resnet_out_scale_factor", 1)
+    for field in [
+      "center_input_sample", "only_cross_attention", "dual_cross_attention",
+      "class_embeddings_concat", "resnet_skip_time_act", "mid_block_only_cross_attention",
+    ] {
+      try reader.require(field, false)
+    }
+    for field in [
+      "addition_embed_type", "addition_time_embed_dim", "class_embed_type", "num_class_embeds",
+      "projection_class_embeddings_input_dim", "encoder_hid_dim", "encoder_hid_dim_type",
+      "time_cond_proj_dim", "time_embedding_act_fn", "timestep_post_act", "cross_attention_norm",
+      "reverse_transformer_layers_per_block",
+    ] {
+      try reader.require(field, .null)
+    }
+    // Training only, arithmetic precision, or unused without the variants refused above.
+    reader.ignore("dropout", "upcast_attention", "addition_embed_type_num_heads")
+  }
+}

@@ -1,0 +1,61 @@
+import OrderedJSON
+
+/// The shape of a variational autoencoder, from diffusers' `vae/config.json`.
+public struct VAEConfiguration: Sendable, Hashable {
+  public let pictureChannels: Int
+  public let outputChannels: Int
+  public let latentChannels: Int
+  /// Channels of each level, from the picture down.
+  public let blockChannels: [Int]
+  public let layersPerBlock: Int
+  public let groups: Int
+  public let midAttention: Bool
+  public let quantConvolution: Bool
+  public let postQuantConvolution: Bool
+  /// What latents are divided by before decoding: 0.18215 in SD v1.5.
+  public let scalingFactor: Double
+  /// What is added to latents after the division; 0 where the configuration has none.
+  public let shiftFactor: Double
+
+  /// How many pixels a latent is wide.
+  public var downsampling: Int { 1 << (blockChannels.count - 1) }
+
+  /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
+  public init(_ object: JSONObject) throws(GraphError) {
+    var reader = ConfigurationReader(component: "vae", object)
+    pictureChannels = try reader.integer("in_channels", default: 3)
+    outputChannels = try reader.integer("out_channels", default: 3)
+    latentChannels = try reader.integer("latent_channels", default: 4)
+    blockChannels = try reader.list("block_out_channels")
+    layersPerBlock = try reader.integer("layers_per_block", in: 1...16, default: 1)
+    groups = try reader.integer("norm_num_groups", in: 1...1_024, default: 32)
+    midAttention = try reader.boolean("mid_block_add_attention", default: true)
+    quantConvolution = try reader.boolean("use_quant_conv", default: true)
+    postQuantConvolution = try reader.boolean("use_post_quant_conv", default: true)
+    scalingFactor = try reader.number("scaling_factor", default: 0.18215)
+    shiftFactor = try reader.number("shift_factor", default: 0)
+    _ = try reader.choice("act_fn", of: ["silu", "swish"], default: "silu")
+    let down = try reader.names("down_block_types", of: ["DownEncoderBlock2D"])
+    let up = try reader.names("up_block_types", of: ["UpDecoderBlock2D"])
+    try reader.require("latents_mean", .null)
+    try reader.require("latents_std", .null)
+    // The size it was trained at and a matter of precision: neither changes the network.
+    reader.ignore("sample_size", "force_upcast")
+    try reader.finish()
+
+    for (field, count) in [("down_block_types", down.count), ("up_block_types", up.count)]
+    where count != blockChannels.count {
+      throw reader.failure(
+        field, "has \(count) entries, block_out_channels has \(blockChannels.count)")
+    }
+    guard downsampling == 8 else {
+      throw reader.failure(
+        "block_out_channels",
+        "has \(blockChannels.count) levels, which makes latents of 1/\(downsampling) of the"
+          + " picture; supported: 4 levels, 1/8")
+    }
+    guard scalingFactor != 0, scalingFactor.isFinite else {
+      throw reader.failure("scaling_factor", "is not a finite number other than zero")
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import ModelGraph
+
+/// Names for the sizes of a network that are known at run time, as optimum's exporter has them.
+///
+/// Sizes derived from an input's are expressions of its name, so that equal names mean equal
+/// sizes throughout a model.
+struct DimensionNames {
+  /// The name of an input's dimension, and how many units of the symbol it is.
+  private struct Base {
+    let name: String
+    let unit: Int
+  }
+
+  private let bases: [Symbol: Base]
+
+  init(_ graph: Graph) {
+    var bases: [Symbol: Base] = [:]
+    for dimension in graph.inputs.flatMap({ graph[$0].shape }) {
+      guard dimension.factors.count == 1, let factor = dimension.factors.first,
+        factor.divisor == 1, bases[factor.symbol] == nil
+      else { continue }
+      bases[factor.symbol] = Base(
+        name: DimensionNames.name(of: factor.symbol, in: graph.name), unit: dimension.constant)
+    }
+    self.bases = bases
+  }
+
+  /// The dimension as ONNX says it.
+  func extent(_ dimension: Dimension) -> ONNXModel.Extent {
+    if let size = dimension.fixed { return .fixed(size) }
+    return name(dimension).map(ONNXModel.Extent.named) ?? .unknown
+  }
+
+  private static func name(of symbol: Symbol, in graphName: String) -> String {
+    switch (symbol, graphName) {
+    case (.batch, _): "batch_size"
+    case (.sequence, _): "sequence_length"
+    case (.height, "vae_decoder"): "latent_height"
+    case (.width, "vae_decoder"): "latent_width"
+    case (.height, "vae_encoder"): "sample_height"
+    case (.width, "vae_encoder"): "sample_width"
+    case (.height, _): "height"
+    case (.width, _): "width"
+    }
+  }
+
+  private func name(_ dimension: Dimension) -> String? {
+    if dimension.factors.count == 1 {
+      return term(dimension.factors[0], times: dimension.constant)
+    }
+    let terms = dimension.factors.compactMap { term($0, times: 1) }
+    guard terms.count == dimension.factors.count else { return nil }
+    let product = terms.map { $0.contains(" ") ? "(\($0))" : $0 }.joined(separator: " * ")
+    return dimension.constant == 1 ? product : "\(product) * \(dimension.constant)"
+  }
+
+  /// `constant * ceil(symbol / divisor)` in units of the input's dimension.
+  private func term(_ factor: Dimension.Factor, times constant: Int) -> String? {
+    guard let base = bases[factor.symbol] else { return nil }
+    if factor.divisor > 1 {
+      guard base.unit == 1 else { return nil }
+      let quotient = "ceil(\(base.name) / \(factor.divisor))"
+      return constant == 1 ? quotient : "\(quotient) * \(constant)"
+    }
+    if constant == base.unit { return base.name }
+    if constant % base.unit == 0 { return "\(base.name) * \(constant / base.unit)" }
+    return base.unit % constant == 0 ? "\(base.name) / \(base.unit / constant)" : nil
+  }
+}

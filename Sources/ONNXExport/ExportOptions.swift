@@ -1,0 +1,45 @@
+/// A version of ONNX's operator set that is written.
+public enum Opset: Int, Sendable, Hashable, CaseIterable {
+  /// The last that TensorRT 8.6 takes. Group norms and GELUs are spelled out in older operators.
+  case v17 = 17
+  /// The first whose GroupNormalization scales each channel.
+  case v21 = 21
+  case v23 = 23
+
+  /// The oldest version of the file format that holds it (ONNX `Versioning.md`), so that as many
+  /// readers as possible take the file.
+  public var irVersion: Int {
+    switch self {
+    case .v17: 8
+    case .v21: 10
+    case .v23: 11
+    }
+  }
+}
+
+/// How a network is written as ONNX.
+public struct ExportOptions: Sendable, Hashable {
+  /// Where the values of the weights lie.
+  public enum Weights: String, Sendable, Hashable, CaseIterable {
+    /// In the checkpoint's own file, which the model points into; nothing is copied.
+    case link
+    /// In `model.onnx_data` beside the model, as F32.
+    case copy
+  }
+
+  /// The shape of the UNet's input `timestep`, which is F32 so that fractional timesteps work.
+  public enum TimestepShape: String, Sendable, Hashable, CaseIterable {
+    /// No dimensions, as optimum exports it.
+    case scalar
+    /// One element, as TensorRT's demonstration has it.
+    case vector
+  }
+
+  public var opset = Opset.v21
+  public var weights = Weights.copy
+  public var timestep = TimestepShape.scalar
+  /// Whether files that exist may be replaced.
+  public var overwrite = false
+
+  public init() {}
+}

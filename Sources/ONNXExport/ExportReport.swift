@@ -1,0 +1,29 @@
+/// What an export wrote.
+public struct ExportReport: Sendable, Hashable {
+  public struct Network: Sendable, Hashable {
+    /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
+    public let name: String
+    public let modelPath: String
+    /// The files that hold the weights' values.
+    public let weightPaths: [String]
+    public let nodes: Int
+    /// How many nodes there are of each operator.
+    public let operatorCounts: [String: Int]
+    /// How many initializers are weights of the checkpoint.
+    public let weights: Int
+    /// Bytes of weights that were written; none where they are linked.
+    public let bytesCopied: Int
+  }
+
+  public let networks: [Network]
+  /// All files that were written.
+  public let paths: [String]
+}
+
+/// How far an export is.
+public struct ExportProgress: Sendable, Hashable {
+  public let network: String
+  /// Bytes of the network's weights that are written, and that will be.
+  public let bytesDone: Int
+  public let bytesTotal: Int
+}

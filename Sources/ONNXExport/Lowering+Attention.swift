@@ -1,0 +1,95 @@
+import ModelFormats
+import ModelGraph
+
+extension Lowering {
+  /// `softmax(q * k^T) * v` in plain operators, the queries scaled first, which keeps the products
+  /// in range for half precision. One head needs no cutting.
+  ///
+  /// TensorRT has no kernel for ONNX's own Attention in F32, so that no opset uses it here.
+  mutating func attention(
+    query: Value, key: Value, value: Value, _ form: Attention, at module: String
+  ) -> Value {
+    let tokens = query.shape[1]
+    let sources = key.shape[1]
+    let scaled = build.node(
+      "Mul", at: module, [query, build.constant(Float(form.scale))], query.shape)
+    let leading = Array(query.shape[..<1]) + (form.heads == 1 ? [] : [Dimension(form.heads)])
+    let queries = heads(scaled, form, transposed: false, at: module)
+    let keys = heads(key, form, transposed: true, at: module)
+    let values = heads(value, form, transposed: false, at: module)
+
+    var scores = build.node("MatMul", at: module, [queries, keys], leading + [tokens, sources])
+    if form.causal {
+      scores = build.node("Add", at: module, [scores, mask(of: query)], scores.shape)
+    }
+    let weights = build.node("Softmax", at: module, [scores], scores.shape, ["axis": .integer(-1)])
+    let sums = build.node("MatMul", at: module, [weights, values], queries.shape)
+    guard form.heads > 1 else { return sums }
+    let joined = build.node(
+      "Transpose", at: module, [sums],
+      [sums.shape[0], sums.shape[2], sums.shape[1], sums.shape[3]],
+      ["perm": .integers([0, 2, 1, 3])])
+    let width = query.shape[2].fixed ?? -1
+    return build.node(
+      "Reshape", at: module, [joined, build.constant([0, 0, width])], query.shape)
+  }
+
+  /// `[batch, n, channels]` as `[batch, heads, n, channels / heads]`, the last two exchanged for
+  /// keys.
+  private mutating func heads(
+    _ input: Value, _ form: Attention, transposed: Bool, at module: String
+  ) -> Value {
+    let (batch, tokens) = (input.shape[0], input.shape[1])
+    guard form.heads > 1 else {
+      guard transposed else { return input }
+      return build.node(
+        "Transpose", at: module, [input], [batch, input.shape[2], tokens],
+        ["perm": .integers([0, 2, 1])])
+    }
+    let heads = Dimension(form.heads)
+    let width = Dimension((input.shape[2].fixed ?? 0) / form.heads)
+    let shape = build.constant([0, 0, form.heads, -1])
+    let split = build.node("Reshape", at: module, [input, shape], [batch, tokens, heads, width])
+    return build.node(
+      "Transpose", at: module, [split],
+      transposed ? [batch, heads, width, tokens] : [batch, heads, tokens, width],
+      ["perm": .integers(transposed ? [0, 2, 3, 1] : [0, 2, 1, 3])])
+  }
+
+  /// The lowest number above the diagonal, zero elsewhere, for as many tokens as there are.
+  private mutating func mask(of tokens: Value) -> Value {
+    let length = tokens.shape[1]
+    if let mask = causalMasks[length] { return mask }
+    let module = "/causal_mask"
+    let count = tokenCount(of: tokens, at: module)
+    let size = build.node("Concat", at: module, [count, count], [2], ["axis": .integer(0)])
+    let lowest = build.constant(-Float.greatestFiniteMagnitude)
+    let full = build.node("Expand", at: module, [lowest, size], [length, length])
+    let mask = build.node(
+      "Trilu", at: module, [full, build.constant(scalar: 1)], full.shape,
+      ["upper": .integer(1)])
+    causalMasks[length] = mask
+    return mask
+  }
+
+  /// The second size of `tokens`, as `[1]`.
+  private mutating func tokenCount(of tokens: Value, at module: String) -> Value {
+    if let count = tokenCounts[tokens.shape[1]] { return count }
+    let count = build.node(
+      "Shape", at: module, [tokens], [1], element: .int64,
+      ["start": .integer(1), "end": .integer(2)])
+    tokenCounts[tokens.shape[1]] = count
+    return count
+  }
+
+  mutating func addPositions(
+    _ input: Value, _ node: Graph.Node, _ shape: [Dimension], at module: String
+  ) throws(FormatError) -> Value {
+    let table = try parameter(node.weight, at: module)
+    let zero = build.constant([0])
+    let count = tokenCount(of: input, at: module)
+    let rows = build.node(
+      "Slice", at: module, [table, zero, count, zero], Array(shape[1...]))
+    return build.node("Add", at: module, [input, rows], shape)
+  }
+}

@@ -1,0 +1,150 @@
+import Glibc
+import ModelFormats
+import ModelGraph
+
+extension Lowering {
+  mutating func convolution(
+    _ input: Value, _ form: Convolution, _ node: Graph.Node, _ shape: [Dimension],
+    at module: String
+  ) throws(FormatError) -> Value {
+    var inputs = [input, try parameter(node.weight, at: module)]
+    if node.bias != nil { inputs.append(try parameter(node.bias, at: module)) }
+    let padding = form.padding
+    return build.node(
+      "Conv", at: module, inputs, shape,
+      [
+        "dilations": .integers([1, 1]), "group": .integer(1),
+        "kernel_shape": .integers([form.kernel, form.kernel]),
+        "pads": .integers([padding.top, padding.left, padding.bottom, padding.right]),
+        "strides": .integers([form.stride, form.stride]),
+      ])
+  }
+
+  /// Gemm on a matrix, else MatMul with the weight transposed in the graph: the file keeps the
+  /// checkpoint's `[out, in]`, and every runtime folds or absorbs the transposition.
+  mutating func linear(
+    _ input: Value, _ node: Graph.Node, _ shape: [Dimension], at module: String
+  ) throws(FormatError) -> Value {
+    let weight = try parameter(node.weight, at: module)
+    let bias = node.bias == nil ? nil : try parameter(node.bias, at: module)
+    if input.shape.count == 2 {
+      return build.node(
+        "Gemm", at: module, [input, weight] + (bias.map { [$0] } ?? []), shape,
+        ["transB": .integer(1)])
+    }
+    let transposed = build.node(
+      "Transpose", at: module, [weight], weight.shape.reversed(), ["perm": .integers([1, 0])])
+    let product = build.node("MatMul", at: module, [input, transposed], shape)
+    guard let bias else { return product }
+    return build.node("Add", at: module, [product, bias], shape)
+  }
+
+  mutating func groupNorm(
+    _ input: Value, _ form: GroupNorm, _ node: Graph.Node, at module: String
+  ) throws(FormatError) -> Value {
+    let weight = try parameter(node.weight, at: module)
+    let bias = try parameter(node.bias, at: module)
+    let epsilon = Float(form.epsilon)
+    var output: Value
+    if options.opset.rawValue >= 21 {
+      output = build.node(
+        "GroupNormalization", at: module, [input, weight, bias], input.shape,
+        ["epsilon": .float(epsilon), "num_groups": .integer(form.groups)])
+    } else {
+      output = olderGroupNorm(input, form, weight: weight, bias: bias, at: module)
+    }
+    if form.silu { output = activation(output, .silu, at: module) }
+    return output
+  }
+
+  /// Before opset 21 GroupNormalization scales each group, which is not what the networks do.
+  private mutating func olderGroupNorm(
+    _ input: Value, _ form: GroupNorm, weight: Value, bias: Value, at module: String
+  ) -> Value {
+    let channels = weight.shape[0].fixed ?? 0
+    let rows = (channels / form.groups) * input.shape[2]
+    // The last axis stays, so that both shapes can be said without measuring the picture.
+    let grouped = build.node(
+      "Reshape", at: module, [input, build.constant([0, form.groups, -1, 0])],
+      [input.shape[0], Dimension(form.groups), rows, input.shape[3]])
+    let ones = build.constant(
+      "/constants/ones_\(form.groups)", [form.groups], Array(repeating: 1, count: form.groups))
+    let zeros = build.constant(
+      "/constants/zeros_\(form.groups)", [form.groups], Array(repeating: 0, count: form.groups))
+    let normalized = build.node(
+      "InstanceNormalization", at: module, [grouped, ones, zeros], grouped.shape,
+      ["epsilon": .float(Float(form.epsilon))])
+    let picture = build.node(
+      "Reshape", at: module, [normalized, build.constant([0, channels, -1, 0])], input.shape)
+    let perChannel = build.constant([-1, 1, 1])
+    let column = [weight.shape[0], 1, 1]
+    let scale = build.node("Reshape", at: module, [weight, perChannel], column)
+    let shift = build.node("Reshape", at: module, [bias, perChannel], column)
+    let scaled = build.node("Mul", at: module, [picture, scale], input.shape)
+    return build.node("Add", at: module, [scaled, shift], input.shape)
+  }
+
+  mutating func activation(_ input: Value, _ function: Activation, at module: String) -> Value {
+    switch function {
+    case .silu:
+      let gate = build.node("Sigmoid", at: module, [input], input.shape)
+      return build.node("Mul", at: module, [input, gate], input.shape)
+    case .quickGELU:
+      let scaled = build.node("Mul", at: module, [input, build.constant(1.702)], input.shape)
+      let gate = build.node("Sigmoid", at: module, [scaled], input.shape)
+      return build.node("Mul", at: module, [input, gate], input.shape)
+    case .gelu:
+      return gelu(input, at: module)
+    }
+  }
+
+  private mutating func gelu(_ input: Value, at module: String) -> Value {
+    if options.opset.rawValue >= 20 {
+      return build.node("Gelu", at: module, [input], input.shape)
+    }
+    let scaled = build.node(
+      "Div", at: module, [input, build.constant(Float(2).squareRoot())], input.shape)
+    let error = build.node("Erf", at: module, [scaled], input.shape)
+    let sum = build.node("Add", at: module, [error, build.constant(1)], input.shape)
+    let product = build.node("Mul", at: module, [input, sum], input.shape)
+    return build.node("Mul", at: module, [product, build.constant(0.5)], input.shape)
+  }
+
+  mutating func geglu(_ input: Value, _ shape: [Dimension], at module: String) -> Value {
+    // Two equal parts are the default of opset 13; from 18 on their number must be said.
+    let halves =
+      options.opset.rawValue >= 18
+      ? build.node(
+        "Split", at: module, [input], outputs: [shape, shape],
+        ["axis": .integer(-1), "num_outputs": .integer(2)])
+      : build.node("Split", at: module, [input], outputs: [shape, shape], ["axis": .integer(-1)])
+    let gate = gelu(halves[1], at: module)
+    return build.node("Mul", at: module, [halves[0], gate], shape)
+  }
+
+  /// Sines and cosines of the timestep, in F32 whatever the network's precision: at timestep 981
+  /// half precision would be off by half a radian.
+  mutating func timestepEmbedding(
+    _ timestep: Value, _ form: TimestepEmbedding, _ shape: [Dimension], at module: String
+  ) throws(FormatError) -> Value {
+    guard form.channels % 2 == 0 else {
+      throw FormatError(
+        .unsupported, "a timestep embedding of \(form.channels) channels cannot be halved",
+        context: module)
+    }
+    // Rounded at each step as the reference rounds.
+    let half = form.channels / 2
+    let range = -Float(log(10_000.0))
+    let frequencies = (0..<half).map { index in
+      expf(range * Float(index) / (Float(half) - Float(form.frequencyShift)))
+    }
+    let table = build.constant("\(module)/frequencies", [1, half], frequencies)
+    let angles = build.node(
+      "Mul", at: module, [timestep, table], [1, Dimension(half)], element: .float32)
+    let sines = build.node("Sin", at: module, [angles], angles.shape)
+    let cosines = build.node("Cos", at: module, [angles], angles.shape)
+    return build.node(
+      "Concat", at: module, form.flipSinToCos ? [cosines, sines] : [sines, cosines], shape,
+      ["axis": .integer(-1)])
+  }
+}

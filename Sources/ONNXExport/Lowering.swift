@@ -1,0 +1,162 @@
+import ModelFormats
+import ModelGraph
+
+/// Turns a network's graph into an ONNX model, node by node.
+///
+/// Every shape in the model's constants copies what is only known at run time (0) or leaves it
+/// to be inferred (-1), so that nodes which compute shapes are left only where height and width
+/// must come back after they were flattened: one Shape node for each resolution.
+struct Lowering {
+  typealias Value = ONNXGraphBuilder.Value
+
+  let graph: Graph
+  let options: ExportOptions
+  var build: ONNXGraphBuilder
+  /// What ONNX value each value of the graph is.
+  private var values: [Value?]
+  /// The initializers of the graph's parameters.
+  private var parameters: [Value]
+  /// Those that had to be cast or given another shape.
+  private var prepared: [Int: Value] = [:]
+  /// The first picture of each height and width.
+  var pictures: [[Dimension]: Value] = [:]
+  /// Height and width, measured, and whole shapes made from them.
+  var resolutions: [[Dimension]: Value] = [:]
+  var pictureShapes: [[Dimension]: Value] = [:]
+  /// Numbers of tokens, measured, and the causal masks made from them.
+  var tokenCounts: [Dimension: Value] = [:]
+  var causalMasks: [Dimension: Value] = [:]
+
+  /// - Parameter weights: an initializer for each parameter of the graph, in its order.
+  init(
+    _ graph: Graph, weights: [ONNXModel.Initializer], options: ExportOptions
+  ) throws(FormatError) {
+    precondition(weights.count == graph.parameters.count, "one initializer for each parameter")
+    self.graph = graph
+    self.options = options
+    build = ONNXGraphBuilder(
+      graphName: graph.name, opset: options.opset, dimensionNames: DimensionNames(graph))
+    values = Array(repeating: nil, count: graph.values.count)
+    parameters = []
+    var seen: [String: Value] = [:]
+    for weight in weights {
+      let value = seen[weight.name] ?? build.weight(weight)
+      seen[weight.name] = value
+      parameters.append(value)
+    }
+    for input in graph.inputs {
+      let value = graph[input]
+      let isScalar = value.name == "timestep" && options.timestep == .scalar
+      values[input.index] = build.input(
+        value.name, isScalar ? [] : value.shape, element: value.isInteger ? .int64 : .float32)
+      remember(input)
+    }
+  }
+
+  /// Lowers all nodes and names the outputs.
+  ///
+  /// - Parameter endOfText: how the text encoder's pooled output finds its token.
+  mutating func run(pooling endOfText: EndOfText?) throws(FormatError) -> ONNXModel {
+    for node in graph.nodes {
+      values[node.output.index] = try lower(node, at: ONNXGraphBuilder.module(node.name))
+      remember(node.output)
+    }
+    for output in graph.outputs {
+      build.output(graph[output].name, try value(output))
+    }
+    if let endOfText {
+      try pool(endOfText)
+    }
+    return build.model
+  }
+
+  private mutating func remember(_ id: Graph.ValueID) {
+    guard let value = values[id.index], value.shape.count == 4 else { return }
+    let size = Array(value.shape[2...])
+    if pictures[size] == nil { pictures[size] = value }
+  }
+
+  func value(_ id: Graph.ValueID) throws(FormatError) -> Value {
+    guard let value = values[id.index] else {
+      throw FormatError(
+        .unsupported, "the graph reads \(graph[id].name) before it is computed",
+        context: graph.name)
+    }
+    return value
+  }
+
+  /// A parameter as the operators want it: F32, of the graph's shape.
+  mutating func parameter(
+    _ id: Graph.ParameterID?, at module: String
+  ) throws(FormatError) -> Value {
+    guard let id else {
+      throw FormatError(.unsupported, "a layer lacks its weight", context: module)
+    }
+    if let value = prepared[id.index] { return value }
+    var value = parameters[id.index]
+    if value.element != .float32 {
+      value = build.node(
+        "Cast", at: module, [value], value.shape, element: .float32,
+        ["to": .integer(Int(ONNXModel.Element.float32.rawValue))])
+    }
+    let shape = graph[id].shape
+    if value.shape.map(\.fixed) != shape {
+      value = build.node(
+        "Reshape", at: module, [value, build.constant(shape)], shape.map { Dimension($0) })
+    }
+    prepared[id.index] = value
+    return value
+  }
+
+  private mutating func lower(_ node: Graph.Node, at module: String) throws(FormatError) -> Value {
+    var inputs: [Value] = []
+    for input in node.inputs { inputs.append(try value(input)) }
+    let input = inputs[0]
+    let shape = graph[node.output].shape
+    switch node.operation {
+    case .convolution(let form):
+      return try convolution(input, form, node, shape, at: module)
+    case .linear:
+      return try linear(input, node, shape, at: module)
+    case .groupNorm(let form):
+      return try groupNorm(input, form, node, at: module)
+    case .layerNorm(let epsilon):
+      let weight = try parameter(node.weight, at: module)
+      let bias = try parameter(node.bias, at: module)
+      return build.node(
+        "LayerNormalization", at: module, [input, weight, bias], shape,
+        ["axis": .integer(-1), "epsilon": .float(Float(epsilon))])
+    case .attention(let form):
+      return attention(query: input, key: inputs[1], value: inputs[2], form, at: module)
+    case .activation(let function):
+      return activation(input, function, at: module)
+    case .geglu:
+      return geglu(input, shape, at: module)
+    case .add:
+      return build.node("Add", at: module, inputs, shape)
+    case .addPerChannel:
+      let axes = build.constant([2, 3])
+      let vector = build.node(
+        "Unsqueeze", at: module, [inputs[1], axes], inputs[1].shape + [1, 1])
+      return build.node("Add", at: module, [input, vector], shape)
+    case .concatenate:
+      return build.node("Concat", at: module, inputs, shape, ["axis": .integer(1)])
+    case .upsampleNearest:
+      return try upsample(input, to: shape, at: module)
+    case .embedding:
+      let table = try parameter(node.weight, at: module)
+      return build.node(
+        "Gather", at: module, [table, input], shape, element: .float32, ["axis": .integer(0)])
+    case .addPositions:
+      return try addPositions(input, node, shape, at: module)
+    case .timestepEmbedding(let form):
+      return try timestepEmbedding(input, form, shape, at: module)
+    case .imageToTokens:
+      let rows = Array(input.shape[..<2]) + [shape[1]]
+      let flat = build.node("Reshape", at: module, [input, build.constant([0, 0, -1])], rows)
+      return build.node("Transpose", at: module, [flat], shape, ["perm": .integers([0, 2, 1])])
+    case .tokensToImage:
+      return try tokensToImage(input, shape, at: module)
+    }
+  }
+}

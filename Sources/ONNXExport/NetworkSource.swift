@@ -1,0 +1,45 @@
+import ModelFormats
+import ModelGraph
+import OrderedJSON
+
+/// A network to be exported: its graph, its weights, its configuration.
+public struct NetworkSource {
+  public let graph: Graph
+  /// The bytes of `config.json`, which is put beside the model.
+  public let configuration: [UInt8]?
+  /// The tensor that is a parameter of the graph, under the checkpoint's own name.
+  public let tensor: (Parameter) throws(FormatError) -> Tensor
+
+  public init(
+    graph: Graph, configuration: [UInt8]?,
+    tensor: @escaping (Parameter) throws(FormatError) -> Tensor
+  ) {
+    self.graph = graph
+    self.configuration = configuration
+    self.tensor = tensor
+  }
+
+  /// How a text encoder's configuration says where prompts end; nil for other networks.
+  var endOfText: EndOfText? {
+    guard graph.inputs.contains(where: { graph[$0].isInteger }) else { return nil }
+    let json = configuration.flatMap { try? JSON(parsing: $0.span.bytes) }
+    switch json?["eos_token_id"]?.int {
+    case 2: return .greatestID
+    case let id?: return .id(id)
+    // The default of transformers' CLIPTextConfig.
+    case nil: return .id(49_407)
+    }
+  }
+}
+
+/// A small file that is put beside the models as it is: of the tokenizer, of the scheduler.
+public struct CompanionFile: Sendable, Hashable {
+  /// Relative to the output directory.
+  public let path: String
+  public let contents: [UInt8]
+
+  public init(path: String, contents: [UInt8]) {
+    self.path = path
+    self.contents = contents
+  }
+}

@@ -1,0 +1,133 @@
+import Checkpoint
+import ModelFormats
+import ModelGraph
+
+/// Writes networks as ONNX models, in the directory layout of optimum's pipelines.
+///
+/// ```
+/// OUTDIR/model_index.json, tokenizer/, scheduler/   companion files
+/// OUTDIR/unet/model.onnx                            the graph
+/// OUTDIR/unet/model.onnx_data                       its weights, where they are copied
+/// OUTDIR/unet/config.json
+/// OUTDIR/text_encoder/, vae_decoder/, vae_encoder/  likewise
+/// ```
+///
+/// Linked weights that lie elsewhere below OUTDIR than in the network's own directory (a VAE's,
+/// a flat file's) make it `OUTDIR/vae_decoder.onnx`, since ONNX data must lie beside or below.
+public enum ONNXExporter {
+  /// Exports `networks`; on failure nothing new is left behind.
+  ///
+  /// - Parameters:
+  ///   - companions: files that are written beside the models; those that are there already with
+  ///     the same contents are left alone.
+  ///   - progress: called after each tensor that was copied.
+  /// - Throws: ``FormatError``: `cannotCreate` where an output exists or weights cannot be linked
+  ///   (the hint says what to do), `mismatch` where a tensor does not fit its parameter,
+  ///   `unsupported`, `inputOutput`.
+  public static func export(
+    _ networks: [NetworkSource], companions: [CompanionFile] = [], to directory: String,
+    options: ExportOptions = ExportOptions(), progress: (ExportProgress) -> Void = { _ in }
+  ) throws(FormatError) -> ExportReport {
+    let output = OutputFiles(overwrite: options.overwrite)
+    var reports: [ExportReport.Network] = []
+    for network in networks {
+      reports.append(
+        try export(network, to: directory, into: output, options: options, progress: progress))
+    }
+    for companion in companions {
+      let path = "\(directory)/\(companion.path)"
+      try output.makeDirectory(parent(of: path))
+      try output.file(path, companion.contents)
+    }
+    return ExportReport(networks: reports, paths: try output.commit())
+  }
+
+  /// The model of a network whose weights are at `weights`, one for each parameter in order.
+  package static func model(
+    of graph: Graph, weights: [ONNXModel.Initializer], endOfText: Int? = nil,
+    options: ExportOptions = ExportOptions()
+  ) throws(FormatError) -> ONNXModel {
+    try model(of: graph, weights: weights, pooling: endOfText.map { .id($0) }, options: options)
+  }
+
+  private static func model(
+    of graph: Graph, weights: [ONNXModel.Initializer], pooling: EndOfText?, options: ExportOptions
+  ) throws(FormatError) -> ONNXModel {
+    var lowering = try Lowering(graph, weights: weights, options: options)
+    var model = try lowering.run(pooling: pooling)
+    model.producerName = "sdkit"
+    model.producerVersion = toolVersion
+    return model
+  }
+
+  private static func export(
+    _ network: NetworkSource, to directory: String, into output: OutputFiles,
+    options: ExportOptions, progress: (ExportProgress) -> Void
+  ) throws(FormatError) -> ExportReport.Network {
+    let graph = network.graph
+    let tensors = try graph.parameters.map { parameter throws(FormatError) in
+      try tensor(parameter, of: network)
+    }
+    let placement =
+      switch options.weights {
+      case .copy: try WeightPlacement.copying(tensors, of: graph.name, to: directory)
+      case .link: try WeightPlacement.linking(tensors, of: graph.name, to: directory)
+      }
+    let model = try model(
+      of: graph, weights: placement.initializers, pooling: network.endOfText, options: options)
+
+    let folder = parent(of: placement.modelPath)
+    try output.makeDirectory(folder)
+    // Both files are claimed before the long copy starts.
+    let dataWriter = options.weights == .copy ? try output.file(placement.weightPaths[0]) : nil
+    try output.file(placement.modelPath).write(model.serialized())
+    if let configuration = network.configuration, placement.modelPath.hasSuffix("/model.onnx") {
+      try output.file("\(folder)/config.json", configuration)
+    }
+    if let dataWriter {
+      try copy(placement, to: dataWriter, network: graph.name, progress: progress)
+    }
+    return ExportReport.Network(
+      name: graph.name, modelPath: placement.modelPath, weightPaths: placement.weightPaths,
+      nodes: model.nodes.count, operatorCounts: model.operatorCounts,
+      weights: Set(placement.initializers.map(\.name)).count, bytesCopied: placement.copySize)
+  }
+
+  private static func tensor(
+    _ parameter: Parameter, of network: NetworkSource
+  ) throws(FormatError) -> Tensor {
+    let tensor = try network.tensor(parameter)
+    guard tensor.shape.elementCount == parameter.elementCount else {
+      throw FormatError(
+        .mismatch, "the shape is \(tensor.shape), not \(Shape(parameter.shape))",
+        file: tensor.file?.path, context: tensor.name,
+        hint: "check that the weights and config.json are of the same model")
+    }
+    guard tensor.dtype.isFloatingPoint else {
+      throw FormatError(
+        .mismatch, "the type is \(tensor.dtype.rawValue), not a floating-point type",
+        file: tensor.file?.path, context: tensor.name,
+        hint: "check that the weights and config.json are of the same model")
+    }
+    return tensor
+  }
+
+  private static func copy(
+    _ placement: WeightPlacement, to writer: FileWriter, network: String,
+    progress: (ExportProgress) -> Void
+  ) throws(FormatError) {
+    try writer.checkSpace(for: placement.copySize)
+    for (tensor, offset) in placement.copies {
+      try writer.write([UInt8](repeating: 0, count: offset - writer.position))
+      try tensor.withPieces(as: .float32) { piece throws(FormatError) in try writer.write(piece) }
+      progress(
+        ExportProgress(
+          network: network, bytesDone: writer.position, bytesTotal: placement.copySize))
+    }
+  }
+
+  private static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+}

@@ -1,0 +1,135 @@
+import Glibc
+import ModelFormats
+import ModelGraph
+
+/// Where the values of a network's weights lie once it is exported.
+struct WeightPlacement {
+  /// The path of the model file.
+  let modelPath: String
+  /// An initializer for each parameter of the graph, in its order.
+  var initializers: [ONNXModel.Initializer] = []
+  /// The files that hold the values.
+  var weightPaths: [String] = []
+  /// The tensors that are to be written to ``weightPaths``, each at its offset.
+  var copies: [(tensor: Tensor, offset: Int)] = []
+  /// The size of the file that is to be written.
+  var copySize = 0
+}
+
+extension WeightPlacement {
+  /// Offsets in a file of their own. Large tensors start where a file can be mapped on every
+  /// system (64 KiB), others on a page.
+  static func copying(
+    _ tensors: [Tensor], of name: String, to directory: String
+  ) throws(FormatError) -> WeightPlacement {
+    var placement = WeightPlacement(modelPath: "\(directory)/\(name)/model.onnx")
+    let file = "model.onnx_data"
+    placement.weightPaths = ["\(directory)/\(name)/\(file)"]
+    var offsets: [String: Int] = [:]
+    for tensor in tensors {
+      guard let length = tensor.shape.byteCount(of: .float32) else {
+        throw FormatError(
+          .unsupported, "the tensor is too large", file: tensor.file?.path, context: tensor.name)
+      }
+      let offset: Int
+      if let known = offsets[tensor.name] {
+        offset = known
+      } else {
+        let alignment = length > 1 << 20 ? 1 << 16 : 1 << 12
+        offset = (placement.copySize + alignment - 1) / alignment * alignment
+        offsets[tensor.name] = offset
+        placement.copies.append((tensor, offset))
+        placement.copySize = offset + length
+      }
+      placement.initializers.append(
+        ONNXModel.Initializer(
+          name: tensor.name, element: .float32, shape: tensor.shape.dimensions,
+          contents: .external(
+            ONNXModel.ExternalData(location: file, offset: offset, length: length))))
+    }
+    return placement
+  }
+
+  /// The tensors where they are. The model goes to `NAME/model.onnx` where the weights lie in that
+  /// directory, else to `NAME.onnx` above them.
+  ///
+  /// Readers of ONNX take external data only from a real file beside or below the model: no
+  /// symbolic link, no second hard link, no `..` (onnx's checker, from 1.21 on).
+  static func linking(
+    _ tensors: [Tensor], of name: String, to directory: String
+  ) throws(FormatError) -> WeightPlacement {
+    var realPaths: [String: String] = [:]
+    for tensor in tensors {
+      guard case .mapped(let file, _) = tensor.storage else {
+        throw unlinkable("its values do not lie in one piece in a file", tensor)
+      }
+      guard realPaths[file.path] == nil else { continue }
+      realPaths[file.path] = try realPath(of: file, tensor)
+    }
+    let places = [
+      ("\(directory)/\(name)", "\(directory)/\(name)/model.onnx"),
+      (directory, "\(directory)/\(name).onnx"),
+    ]
+    for (place, modelPath) in places {
+      guard let root = canonicalPath(place) else { continue }
+      let prefix = root == "/" ? root : root + "/"
+      guard realPaths.values.allSatisfy({ $0.hasPrefix(prefix) }) else { continue }
+      let locations = realPaths.mapValues { String($0.dropFirst(prefix.count)) }
+      var placement = WeightPlacement(modelPath: modelPath)
+      placement.weightPaths = Set(realPaths.values).sorted()
+      placement.initializers = try tensors.map { tensor throws(FormatError) in
+        try linked(tensor, locations: locations)
+      }
+      return placement
+    }
+    throw FormatError(
+      .cannotCreate,
+      "a model here cannot point to the weights in "
+        + realPaths.values.sorted().joined(separator: ", ")
+        + ": they must lie in the same directory or below", file: "\(directory)/\(name)",
+      hint: "export to the directory that holds the weights, or copy them: --weights copy")
+  }
+
+  private static func linked(
+    _ tensor: Tensor, locations: [String: String]
+  ) throws(FormatError) -> ONNXModel.Initializer {
+    guard let path = tensor.file?.path, let offset = tensor.offset, let location = locations[path]
+    else { throw unlinkable("its values lie in no file", tensor) }
+    guard !location.contains("..") else {
+      throw unlinkable("readers of ONNX refuse paths with \"..\", such as \(location)", tensor)
+    }
+    guard let element = ONNXModel.Element(tensor.dtype) else {
+      throw unlinkable("ONNX has no type for \(tensor.dtype.rawValue)", tensor)
+    }
+    return ONNXModel.Initializer(
+      name: tensor.name, element: element, shape: tensor.shape.dimensions,
+      contents: .external(
+        ONNXModel.ExternalData(location: location, offset: offset, length: tensor.byteCount)))
+  }
+
+  /// The path of the file itself, which must have no other name.
+  private static func realPath(
+    of file: MappedFile, _ tensor: Tensor
+  ) throws(FormatError) -> String {
+    var status = stat()
+    guard let path = canonicalPath(file.path), stat(path, &status) == 0 else {
+      throw FormatError(.notFound, "the weights are no longer there", file: file.path)
+    }
+    guard status.st_nlink == 1 else {
+      throw unlinkable("readers of ONNX refuse a file that has other hard links", tensor)
+    }
+    return path
+  }
+
+  private static func canonicalPath(_ path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  private static func unlinkable(_ reason: String, _ tensor: Tensor) -> FormatError {
+    FormatError(
+      .cannotCreate, "the model cannot point to this tensor: \(reason)", file: tensor.file?.path,
+      context: tensor.name, hint: "copy the weights: --weights copy")
+  }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Glibc
+import ModelFormats
+import OrderedJSON
+
+/// An error as a program shows it: a status, one paragraph, and what to do about it.
+public struct Failure: Error {
+  public let status: ExitStatus
+  /// The kind of error, as `--json` prints it.
+  public let code: String
+  public let message: String
+  public var file: String?
+  public var offset: Int?
+  public var hint: String?
+
+  public init(
+    _ status: ExitStatus, code: String, _ message: String, file: String? = nil,
+    offset: Int? = nil, hint: String? = nil
+  ) {
+    self.status = status
+    self.code = code
+    self.message = message
+    self.file = file
+    self.offset = offset
+    self.hint = hint
+  }
+
+  /// A wrong option or value.
+  public static func usage(_ message: String, hint: String? = nil) -> Failure {
+    Failure(.usage, code: "usage", message, hint: hint)
+  }
+
+  public init(_ error: FormatError) {
+    let context = error.context.map { "\($0): " } ?? ""
+    self.init(
+      ExitStatus(error.code), code: error.code.rawValue, context + error.message,
+      file: error.file, offset: error.offset, hint: error.hint)
+  }
+
+  /// Any error; one that no library foresaw is a fault of the program.
+  public init(wrapping error: any Error) {
+    switch error {
+    case let failure as Failure: self = failure
+    case let error as FormatError: self.init(error)
+    default: self.init(.software, code: "internal", String(describing: error))
+    }
+  }
+
+  /// The error as the object that `--json` prints.
+  public var json: JSON {
+    var error: JSONObject = ["code": .string(code), "message": .string(message)]
+    error["file"] = file.map { .string($0) } ?? .null
+    error["offset"] = offset.map { .integer($0) } ?? .null
+    error["hint"] = hint.map { .string($0) } ?? .null
+    return ["version": 1, "error": .object(error)]
+  }
+
+  /// The error as a paragraph with a hint line.
+  public var text: String {
+    var text = "error: "
+    if let file { text += Console.sanitized(file) + ": " }
+    if let offset { text += "at byte \(offset): " }
+    text += Console.sanitized(message)
+    if let hint { text += "\nhint: " + Console.sanitized(hint) }
+    return text
+  }
+}

@@ -1,0 +1,65 @@
+/// Numbers as people read them.
+public enum Format {
+  /// `859,520,964`
+  public static func count(_ value: Int) -> String {
+    var digits = Array(String(value.magnitude))
+    var position = digits.count - 3
+    while position > 0 {
+      digits.insert(",", at: position)
+      position -= 3
+    }
+    return (value < 0 ? "-" : "") + String(digits)
+  }
+
+  /// `3.20 GiB`; multiples of 1024.
+  public static func bytes(_ value: Int) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    var scaled = Double(value)
+    var unit = 0
+    while scaled >= 1024, unit < units.count - 1 {
+      scaled /= 1024
+      unit += 1
+    }
+    return unit == 0 ? "\(value) B" : "\(decimals(scaled, scaled < 10 ? 2 : 1)) \(units[unit])"
+  }
+
+  /// `0.34 s`, `12.0 s`, `3 min 20 s`
+  public static func seconds(_ value: Double) -> String {
+    guard value.isFinite, value < 1e9 else { return "?" }
+    if value < 10 { return "\(decimals(value, 2)) s" }
+    if value < 120 { return "\(decimals(value, 1)) s" }
+    let whole = Int(value.rounded())
+    if whole < 7200 { return "\(whole / 60) min \(whole % 60) s" }
+    return "\(whole / 3600) h \(whole % 3600 / 60) min"
+  }
+
+  /// `1.36 T`, `43.2 G`; multiples of 1000.
+  public static func magnitude(_ value: Int) -> String {
+    let units = ["", " k", " M", " G", " T", " P"]
+    var scaled = Double(value)
+    var unit = 0
+    while scaled >= 1000, unit < units.count - 1 {
+      scaled /= 1000
+      unit += 1
+    }
+    return unit == 0 ? String(value) : decimals(scaled, scaled < 100 ? 2 : 1) + units[unit]
+  }
+
+  /// `12.3 %` of a whole.
+  public static func share(_ part: Int, of whole: Int) -> String {
+    whole == 0 ? "-" : decimals(100 * Double(part) / Double(whole), 1) + " %"
+  }
+
+  /// A number with a fixed count of decimals.
+  public static func decimals(_ value: Double, _ count: Int) -> String {
+    guard value.isFinite, value.magnitude < 1e15 else { return "\(value)" }
+    var scale = 1.0
+    for _ in 0..<count { scale *= 10 }
+    let scaled = Int((value * scale).rounded())
+    guard count > 0 else { return String(scaled) }
+    let digits = String(scaled.magnitude)
+    let padded = String(repeating: "0", count: max(0, count + 1 - digits.count)) + digits
+    let sign = scaled < 0 ? "-" : ""
+    return sign + padded.dropLast(count) + "." + padded.suffix(count)
+  }
+}

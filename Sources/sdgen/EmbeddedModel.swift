@@ -1,0 +1,41 @@
+import Glibc
+import Terminal
+
+/// The small model that comes with sdkit, drawn with where no --model is given.
+enum EmbeddedModel {
+  /// What this model is drawn with: the guidance that suits SD v1.5 overshoots on one so small.
+  static let guidance = 4.0
+
+  /// Where it lies: SDKIT_MODEL, else `Fixtures/shapes-v1` of the source tree or
+  /// `share/sdkit/shapes-v1` of the installation that the running program belongs to.
+  ///
+  /// - Throws: ``Failure`` where there is none.
+  static func path() throws -> String {
+    if let path = Console.variable("SDKIT_MODEL") { return path }
+    var folder = executable ?? "/"
+    while let slash = folder.lastIndex(of: "/"), folder != "/" {
+      folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
+      for place in ["Fixtures/shapes-v1", "share/sdkit/shapes-v1"] {
+        let path = (folder == "/" ? "" : folder) + "/" + place
+        if access(path + "/model_index.json", R_OK) == 0 { return path }
+      }
+    }
+    throw Failure(
+      .noInput, code: "not-found", "the embedded model is not beside this program",
+      hint: "name a model with --model PATH, or set SDKIT_MODEL")
+  }
+
+  /// Whether `path` is the embedded model, however it is spelled.
+  static func isEmbedded(_ path: String) -> Bool {
+    guard let embedded = try? self.path() else { return false }
+    return canonical(path) == canonical(embedded)
+  }
+
+  private static func canonical(_ path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  private static var executable: String? { canonical("/proc/self/exe") }
+}

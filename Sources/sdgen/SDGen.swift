@@ -1,0 +1,25 @@
+import ArgumentParser
+import Terminal
+
+/// Draws pictures from text.
+@main
+struct SDGen: Program {
+  static let configuration = CommandConfiguration(
+    commandName: "sdgen",
+    abstract: "Draw pictures from text with Stable Diffusion v1.5 weights, on the CPU.",
+    discussion: """
+      EXAMPLES
+        sdgen "a red circle on a blue background"
+        sdgen "a lighthouse at dusk" --model sd15.sdflat --steps 30 --seed 7 -o lighthouse.png
+
+      Exit status: 0 ok; 64 usage; 65 malformed data; 66 no input; 70 internal; \
+      73 cannot create output; 74 input or output failed; 130 interrupted.
+      """,
+    version: "sdgen 0.1.0",
+    subcommands: [GenerateCommand.self],
+    defaultSubcommand: GenerateCommand.self)
+
+  static func main() {
+    start()
+  }
+}

@@ -1,0 +1,154 @@
+import ArgumentParser
+import Checkpoint
+import ModelFormats
+import ModelGraph
+import ONNXExport
+import OrderedJSON
+import Terminal
+
+/// Exports networks as ONNX.
+struct ONNXCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "onnx",
+    abstract: "Export networks as ONNX models.",
+    discussion: """
+      Each network gets a folder in OUTDIR with model.onnx and config.json, beside the tokenizer \
+      and the scheduler, as optimum's pipelines expect them. With --weights copy the values go to \
+      model.onnx_data as F32; with --weights link nothing is copied and the model points into the \
+      checkpoint, which must lie in OUTDIR or below.
+
+      EXAMPLES
+        sdinspect onnx stable-diffusion-v1-5 onnx
+        sdinspect onnx stable-diffusion-v1-5 stable-diffusion-v1-5 --component unet --weights link
+      """)
+
+  /// The networks in the order in which a picture needs them.
+  private static let networks = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
+
+  @OptionGroup var input: InputOptions
+
+  @Argument(help: "The directory to write to.", completion: .directory)
+  var output: String
+
+  @Option(
+    name: .customLong("component"),
+    help: ArgumentHelp(
+      "Only these networks: text_encoder, unet, vae_decoder, vae_encoder (vae: both).",
+      valueName: "names"))
+  var component: String?
+
+  @Option(help: "The operator set: 21.")
+  var opset = 21
+
+  @Option(help: ArgumentHelp("Where weights lie: link or copy.", valueName: "how"))
+  var weights = ExportOptions.Weights.copy
+
+  @Flag(help: "Replace files that exist.")
+  var force = false
+
+  func run() throws {
+    let checkpoint = try ModelCheckpoint.open(input.path)
+    var options = ExportOptions()
+    guard let opset = Opset(rawValue: opset) else {
+      let known = Opset.allCases.map { String($0.rawValue) }.joined(separator: ", ")
+      throw Failure.usage("opset \(opset) is not written", hint: "choose one of \(known)")
+    }
+    options.opset = opset
+    options.weights = weights
+    options.overwrite = force
+    let sources = try selection(checkpoint).map { try source($0, checkpoint) }
+    let start = Console.seconds()
+    let bar = ProgressBar("exporting")
+    defer { bar.finish() }
+    let report = try ONNXExporter.export(
+      sources, companions: companions(checkpoint), to: output, options: options
+    ) { progress in
+      bar.update(
+        Double(progress.bytesDone) / Double(max(1, progress.bytesTotal)),
+        "\(progress.network): \(Format.bytes(progress.bytesDone)) of "
+          + Format.bytes(progress.bytesTotal))
+    }
+    bar.finish()
+    printReport(report, seconds: Console.seconds() - start)
+  }
+
+  /// The networks to export: those asked for, else all that the checkpoint has.
+  private func selection(_ checkpoint: ModelCheckpoint) throws -> [String] {
+    guard let component else {
+      let present = Set(checkpoint.components.flatMap(\.graphs).map(\.name))
+      let networks = ONNXCommand.networks.filter(present.contains)
+      guard !networks.isEmpty else {
+        throw checkpoint.components.compactMap(\.graphFailure).first
+          ?? FormatError(.unsupported, "no network is known here", file: checkpoint.path)
+      }
+      return networks
+    }
+    return try component.split(separator: ",").map { $0.filter { $0 != " " } }.flatMap { name in
+      if name == "vae" { return ["vae_decoder", "vae_encoder"] }
+      guard ONNXCommand.networks.contains(name) else {
+        throw Failure.usage(
+          "there is no network \(name)",
+          hint: "choose from " + ONNXCommand.networks.joined(separator: ", "))
+      }
+      return [name]
+    }
+  }
+
+  private func source(_ name: String, _ checkpoint: ModelCheckpoint) throws -> NetworkSource {
+    let component = try checkpoint.require(
+      name.hasPrefix("vae") ? .vae : ComponentName(rawValue: name))
+    return NetworkSource(
+      graph: try component.graph(name),
+      configuration: checkpoint.file(named: "\(component.name)/config.json")?.bytes
+    ) { parameter throws(FormatError) in
+      try component.tensor(for: parameter)
+    }
+  }
+
+  /// What a pipeline needs beside its networks.
+  private func companions(_ checkpoint: ModelCheckpoint) -> [CompanionFile] {
+    checkpoint.files.filter { file in
+      file.path == "model_index.json" || file.path.hasPrefix("tokenizer/")
+        || file.path.hasPrefix("scheduler/")
+    }
+    .map { CompanionFile(path: $0.path, contents: $0.bytes) }
+  }
+
+  private func printReport(_ report: ExportReport, seconds: Double) {
+    guard !input.json else {
+      printJSON([
+        "networks": .array(report.networks.map(row)),
+        "files": .array(report.paths.map { .string($0) }), "seconds": .number(seconds),
+      ])
+      return
+    }
+    var table = Table([
+      ("network", .left), ("nodes", .right), ("weights", .right), ("copied", .right),
+      ("model", .left),
+    ])
+    for network in report.networks {
+      table.add([
+        network.name, Format.count(network.nodes), Format.count(network.weights),
+        Format.bytes(network.bytesCopied), network.modelPath,
+      ])
+    }
+    Console.print(table.text())
+    Console.print(
+      "wrote \(report.paths.count) files to \(output) in \(Format.seconds(seconds))")
+  }
+
+  private func row(_ network: ExportReport.Network) -> JSON {
+    var operators = JSONObject()
+    for (name, count) in network.operatorCounts.sorted(by: { $0.key < $1.key }) {
+      operators[name] = .integer(count)
+    }
+    return [
+      "name": .string(network.name), "model": .string(network.modelPath),
+      "weight_files": .array(network.weightPaths.map { .string($0) }),
+      "nodes": .integer(network.nodes), "operators": .object(operators),
+      "weights": .integer(network.weights), "bytes_copied": .integer(network.bytesCopied),
+    ]
+  }
+}
+
+extension ExportOptions.Weights: ExpressibleByArgument {}

@@ -1,0 +1,80 @@
+import ArgumentParser
+import Checkpoint
+import ModelFormats
+import OrderedJSON
+import Terminal
+
+/// What every command that reads a checkpoint takes.
+struct InputOptions: ParsableArguments {
+  @Argument(help: "A checkpoint file or a repository directory.", completion: .file())
+  var path: String
+
+  @Flag(help: "Print JSON instead of text.")
+  var json = false
+}
+
+/// Which component a command is about.
+struct ComponentOption: ParsableArguments {
+  @Option(
+    name: .customLong("component"),
+    help: ArgumentHelp(
+      "Only this component: text_encoder, unet, vae; several are separated by commas.",
+      valueName: "name"))
+  var names: String?
+
+  /// The components of `checkpoint` that were asked for: all where nothing was.
+  ///
+  /// - Throws: ``Failure`` naming a component that the checkpoint does not have.
+  func select(from checkpoint: ModelCheckpoint) throws -> [Component] {
+    guard let names = list else { return checkpoint.components }
+    return try names.map { name in
+      guard let component = checkpoint[ComponentName(rawValue: name)] else {
+        throw Failure.usage(
+          "there is no component \(name) in \(checkpoint.path)",
+          hint: "its components: "
+            + checkpoint.components.map(\.name.rawValue).joined(separator: ", "))
+      }
+      return component
+    }
+  }
+
+  /// The names as given.
+  var list: [String]? {
+    names?.split(separator: ",").map { $0.filter { $0 != " " } }
+  }
+}
+
+/// A picture's size, as in `512x768`.
+struct PictureSize: ExpressibleByArgument {
+  let width: Int
+  let height: Int
+
+  init(width: Int, height: Int) {
+    self.width = width
+    self.height = height
+  }
+
+  init?(argument: String) {
+    let parts = argument.split(separator: "x", omittingEmptySubsequences: false)
+    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]) else {
+      return nil
+    }
+    let range = 8...8192
+    guard range.contains(width), range.contains(height), width % 8 == 0, height % 8 == 0 else {
+      return nil
+    }
+    self.init(width: width, height: height)
+  }
+}
+
+/// Prints the value as the only thing on stdout.
+func printJSON(_ members: JSONObject) {
+  var object: JSONObject = ["version": 1]
+  for member in members.members { object[member.key] = member.value }
+  Console.print(JSON.object(object).text())
+}
+
+/// Warnings go to stderr where a person reads the text.
+func printWarnings(_ warnings: [String]) {
+  for warning in warnings { Console.note("warning: " + Console.sanitized(warning)) }
+}

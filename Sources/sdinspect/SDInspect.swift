@@ -1,0 +1,34 @@
+import ArgumentParser
+import Terminal
+
+/// Inspects, converts and exports Stable Diffusion checkpoints.
+@main
+struct SDInspect: Program {
+  static let configuration = CommandConfiguration(
+    commandName: "sdinspect",
+    abstract: "Inspect, convert and export Stable Diffusion v1.5 checkpoints.",
+    discussion: """
+      PATH is a checkpoint file of any supported format, told by its content (safetensors, \
+      PyTorch .bin and .ckpt, .sdflat), or a repository directory with model_index.json.
+
+      EXAMPLES
+        sdinspect stable-diffusion-v1-5
+        sdinspect tensors unet/diffusion_pytorch_model.safetensors --sha256
+        sdinspect layers stable-diffusion-v1-5 --component unet --size 512x512
+        sdinspect convert stable-diffusion-v1-5 sd15.sdflat --to sdflat --dtype f16
+        sdinspect onnx stable-diffusion-v1-5 onnx --component unet
+
+      Exit status: 0 ok; 1 does not verify; 64 usage; 65 malformed data; 66 no input; \
+      70 internal; 73 cannot create output; 74 input or output failed.
+      """,
+    version: "sdinspect 0.1.0",
+    subcommands: [
+      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
+      ConvertCommand.self, ONNXCommand.self,
+    ],
+    defaultSubcommand: SummaryCommand.self)
+
+  static func main() {
+    start()
+  }
+}

@@ -1,0 +1,94 @@
+import ArgumentParser
+import Checkpoint
+import ModelFormats
+import OrderedJSON
+import Terminal
+
+/// Lists every tensor.
+struct TensorsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tensors",
+    abstract: "List every tensor: type, shape, parameters, bytes, where it lies.",
+    discussion: """
+      Names are the file's own. In a PyTorch file that is not a flat dictionary, a name is the \
+      path to the tensor in the object, joined by dots.
+
+      EXAMPLE
+        sdinspect tensors stable-diffusion-v1-5 --component vae --sha256
+      """)
+
+  @OptionGroup var input: InputOptions
+  @OptionGroup var component: ComponentOption
+
+  @Flag(help: "Add the SHA-256 of each tensor's contiguous little-endian values.")
+  var sha256 = false
+
+  func run() throws {
+    let checkpoint = try ModelCheckpoint.open(input.path)
+    let components = try component.select(from: checkpoint)
+    let tensors = components.flatMap(\.tensors)
+    let digests = sha256 ? digests(of: tensors) : nil
+    if input.json {
+      printJSON(["tensors": .array(rows(components, digests))])
+    } else {
+      printTable(components, digests)
+      printWarnings(checkpoint.warnings)
+    }
+  }
+
+  private func digests(of tensors: [Tensor]) -> [String] {
+    let total = max(1, tensors.reduce(0) { $0 + $1.byteCount })
+    let bar = ProgressBar("hashing")
+    defer { bar.finish() }
+    return TensorDigest.sha256(of: tensors) { done in
+      bar.update(
+        Double(done) / Double(total),
+        "\(Format.bytes(done)) of \(Format.bytes(total)), "
+          + "\(Format.bytes(Int(Double(done) / max(bar.elapsed, 1e-3))))/s")
+    }
+  }
+
+  private func rows(_ components: [Component], _ digests: [String]?) -> [JSON] {
+    var rows: [JSON] = []
+    for component in components {
+      for tensor in component.tensors {
+        var row: JSONObject = [
+          "name": .string(tensor.name),
+          "component": .string(component.name.rawValue),
+          "dtype": .string(tensor.dtype.rawValue),
+          "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
+          "parameters": .integer(tensor.elementCount),
+          "bytes": .integer(tensor.byteCount),
+          "file": .string(tensor.file?.path ?? component.path),
+          "offset": tensor.offset.map { .integer($0) } ?? .null,
+        ]
+        if let digests { row["sha256"] = .string(digests[rows.count]) }
+        rows.append(.object(row))
+      }
+    }
+    return rows
+  }
+
+  private func printTable(_ components: [Component], _ digests: [String]?) {
+    var columns: [(String, Table.Alignment)] = [
+      ("tensor", .left), ("dtype", .left), ("shape", .left), ("parameters", .right),
+      ("bytes", .right),
+    ]
+    if digests != nil { columns.append(("sha256", .left)) }
+    var position = 0
+    for component in components {
+      var table = Table(columns)
+      for tensor in component.tensors {
+        var cells = [
+          tensor.name.isEmpty ? "(a lone tensor)" : tensor.name, tensor.dtype.rawValue,
+          tensor.shape.description, Format.count(tensor.elementCount),
+          Format.count(tensor.byteCount),
+        ]
+        if let digests { cells.append(digests[position]) }
+        table.add(cells)
+        position += 1
+      }
+      Console.print("\(component.name) (\(component.path))\n\(table.text())\n")
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import Diffusion
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+@Suite struct SchedulerConfigurationTests {
+  struct Refused: Sendable, CustomTestStringConvertible {
+    let config: JSON
+    let code: FormatError.Code
+    let field: String
+    var testDescription: String { config.text(.compact) }
+  }
+
+  @Test(arguments: [
+    Refused(config: [], code: .malformed, field: "object"),
+    Refused(config: ["thresholding": true], code: .unsupported, field: "thresholding"),
+    Refused(config: ["use_beta_sigmas": true], code: .unsupported, field: "use_beta_sigmas"),
+    Refused(config: ["beta_schedule": "sigmoid"], code: .unsupported, field: "beta_schedule"),
+    Refused(config: ["prediction_type": "flow"], code: .unsupported, field: "prediction_type"),
+    Refused(config: ["timestep_spacing": "log"], code: .unsupported, field: "timestep_spacing"),
+    Refused(config: ["cosine_s": 0.008], code: .unsupported, field: "cosine_s"),
+    Refused(
+      config: ["use_karras_sigmas": true, "use_exponential_sigmas": true], code: .unsupported,
+      field: "use_exponential_sigmas"),
+    Refused(config: ["num_train_timesteps": 0], code: .malformed, field: "num_train_timesteps"),
+    Refused(
+      config: ["num_train_timesteps": 1_000_000_000_000], code: .malformed,
+      field: "num_train_timesteps"),
+    Refused(config: ["beta_end": "0.02"], code: .malformed, field: "beta_end"),
+    Refused(config: ["beta_start": 2], code: .malformed, field: "beta_start"),
+    Refused(config: ["clip_sample": 1], code: .malformed, field: "clip_sample"),
+    Refused(config: ["steps_offset": -1], code: .malformed, field: "steps_offset"),
+    Refused(config: ["trained_betas": [0.1, 1.5]], code: .malformed, field: "trained_betas"),
+    Refused(config: ["trained_betas": []], code: .malformed, field: "trained_betas"),
+  ])
+  func refusedByName(_ refused: Refused) {
+    let error = #expect(throws: FormatError.self) { try SchedulerConfiguration(refused.config) }
+    #expect(error?.code == refused.code)
+    #expect(error?.message.contains(refused.field) == true)
+  }
+
+  /// Configurations that are sound but cannot give the scheduler asked for.
+  @Test(
+    arguments: [
+      ([:], .pndm, 0), ([:], .pndm, 1001), ([:], .pndm, 3),
+      (["prediction_type": "sample"], .pndm, 20),
+      (["steps_offset": 1], .ddim, 1000), (["trained_betas": [0.1, 0.2]], .lms, 20),
+    ] as [(JSON, SchedulerName, Int)])
+  func impossible(config: JSON, name: SchedulerName, steps: Int) throws {
+    let configuration = try SchedulerConfiguration(config)
+    #expect(throws: FormatError.self) { try configuration.scheduler(name, steps: steps) }
+  }
+
+  @Test func embeddedModel() throws {
+    let text = try String(
+      contentsOfFile: Fixtures.path("shapes-v1/scheduler/scheduler_config.json"), encoding: .utf8)
+    let configuration = try SchedulerConfiguration(JSON(parsing: text))
+    #expect(configuration.name == .pndm)
+    let scheduler = try configuration.scheduler(.pndm, steps: 20)
+    #expect(scheduler.timesteps.prefix(4) == [951, 901, 901, 851])
+    #expect(scheduler.timesteps.count == 21)
+  }
+}

@@ -1,0 +1,150 @@
+import Diffusion
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// A case of Fixtures/diffusion/schedulers.json, which schedulers.py there makes with diffusers.
+struct SchedulerCase: Sendable, CustomTestStringConvertible {
+  let testDescription: String
+  let scheduler: String
+  let steps: Int
+  let eta: Float
+  let config: JSON
+
+  static let all: [SchedulerCase] = {
+    guard
+      let text = try? String(
+        contentsOfFile: Fixtures.path("diffusion/schedulers.json"), encoding: .utf8),
+      let rows = try? JSON(parsing: text).array
+    else { return [] }
+    return rows.map {
+      SchedulerCase(
+        testDescription: $0["name"]?.string ?? "", scheduler: $0["scheduler"]?.string ?? "",
+        steps: $0["steps"]?.int ?? 0, eta: Float($0["eta"]?.double ?? 0),
+        config: $0["config"] ?? [:])
+    }
+  }()
+}
+
+@Suite struct SchedulerTests {
+  static let golden = try? TestTensors(path: Fixtures.path("diffusion/schedulers.safetensors"))
+
+  @Test func allSchedulersHaveCases() {
+    #expect(Set(SchedulerCase.all.map(\.scheduler)) == Set(SchedulerName.allCases.map(\.rawValue)))
+  }
+
+  /// The same model outputs as diffusers got give the same latents, step by step.
+  @Test(arguments: SchedulerCase.all)
+  func trace(_ example: SchedulerCase) throws {
+    let golden = try #require(Self.golden)
+    let name = try #require(SchedulerName(rawValue: example.scheduler))
+    var scheduler = try SchedulerConfiguration(example.config)
+      .scheduler(name, steps: example.steps, eta: example.eta)
+    let prefix = example.testDescription
+    #expect(Difference.largest(scheduler.timesteps, golden["\(prefix)/timesteps"].floats) < 1e-4)
+
+    let count = golden["sample"].floats.count
+    func row(_ name: String, _ index: Int) -> [Float] {
+      Array(golden[name].floats[(index * count)..<((index + 1) * count)])
+    }
+    var random: any RandomSource = TorchRandom(seed: 42)
+    var sample = golden["sample"].floats.map { $0 * scheduler.initialNoiseSigma }
+    #expect(Difference.relative(sample, row("\(prefix)/trace", 0)) < 2e-7)
+    for evaluation in scheduler.timesteps.indices {
+      let input = scheduler.modelInput(for: sample, at: evaluation)
+      #expect(Difference.relative(input, row("\(prefix)/input", evaluation)) < 2e-6)
+      sample = scheduler.step(
+        modelOutput: row("model_outputs", evaluation), at: evaluation, sample: sample,
+        random: &random)
+      #expect(Difference.relative(sample, row("\(prefix)/trace", evaluation + 1)) < 2e-6)
+    }
+  }
+
+  /// A sum that diffusers' own tests expect, or that its schedulers give for the published
+  /// Stable Diffusion configuration.
+  struct Sum: Sendable, CustomTestStringConvertible {
+    let scheduler: SchedulerName
+    let steps: Int
+    let config: JSON
+    let sum: Float
+    /// diffusers' own tests step from the scaled latents.
+    var stepsFromInput = false
+    var testDescription: String { "\(scheduler) \(steps) steps, sum \(sum)" }
+  }
+
+  static let published: JSON = [
+    "num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear",
+  ]
+  static let sigmas: JSON = [
+    "num_train_timesteps": 1100, "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear",
+  ]
+  static let stableDiffusion: JSON = [
+    "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
+    "beta_schedule": "scaled_linear", "set_alpha_to_one": false, "skip_prk_steps": true,
+    "steps_offset": 1, "clip_sample": false,
+  ]
+
+  static func adding(_ key: String, _ value: JSON, to config: JSON) -> JSON {
+    guard var object = config.object else { return config }
+    object[key] = value
+    return .object(object)
+  }
+
+  /// diffusers' scheduler tests replace the model by x · t / (t + 1) and start from 768 values
+  /// i / 768 times the initial sigma; they check the sum of the absolute latents after the loop.
+  /// The first five come from its tests, the others from running its classes in the same way.
+  @Test(arguments: [
+    Sum(scheduler: .pndm, steps: 10, config: published, sum: 198.1318),
+    Sum(
+      scheduler: .pndm, steps: 10,
+      config: adding("prediction_type", "v_prediction", to: published), sum: 67.3986),
+    Sum(scheduler: .ddim, steps: 10, config: published, sum: 172.0067),
+    Sum(scheduler: .lms, steps: 10, config: sigmas, sum: 1006.388, stepsFromInput: true),
+    Sum(
+      scheduler: .lms, steps: 10, config: adding("use_karras_sigmas", true, to: sigmas),
+      sum: 3812.9927, stepsFromInput: true),
+    Sum(scheduler: .pndm, steps: 20, config: stableDiffusion, sum: 202.458771),
+    Sum(scheduler: .pndm, steps: 50, config: stableDiffusion, sum: 203.499130),
+    Sum(scheduler: .ddim, steps: 20, config: stableDiffusion, sum: 192.082947),
+    Sum(scheduler: .ddim, steps: 50, config: stableDiffusion, sum: 197.979019),
+    Sum(scheduler: .lms, steps: 20, config: stableDiffusion, sum: 201.073746),
+    Sum(scheduler: .lms, steps: 50, config: stableDiffusion, sum: 203.113617),
+    Sum(
+      scheduler: .lms, steps: 20,
+      config: adding("use_karras_sigmas", true, to: stableDiffusion), sum: 208.178085),
+  ])
+  func dummyModel(_ example: Sum) throws {
+    var scheduler = try SchedulerConfiguration(example.config)
+      .scheduler(example.scheduler, steps: example.steps)
+    var random: any RandomSource = TorchRandom(seed: 0)
+    var sample = (0..<768).map { Float($0) / 768 * scheduler.initialNoiseSigma }
+    for (evaluation, timestep) in scheduler.timesteps.enumerated() {
+      let input = scheduler.modelInput(for: sample, at: evaluation)
+      sample = scheduler.step(
+        modelOutput: input.map { $0 * timestep / (timestep + 1) }, at: evaluation,
+        sample: example.stepsFromInput ? input : sample, random: &random)
+    }
+    let sum = sample.reduce(0.0) { $0 + Double(abs($1)) }
+    #expect(abs(sum / Double(example.sum) - 1) < 2e-5)
+  }
+
+  /// The weights that diffusers finds by integrating numerically, in float32: 20 steps, published
+  /// configuration.
+  @Test(
+    arguments: [
+      (0, [-3.8677969]), (1, [-3.5836527, 0.9183390]), (2, [-2.9332382, 1.3295553, -0.2729018]),
+      (3, [-2.3239783, 1.4139495, -0.5044000, 0.0651421]),
+      (4, [-1.7304125, 1.0877950, -0.4017275, 0.0540642]),
+    ] as [(Int, [Double])])
+  func multistepCoefficients(step: Int, expected: [Double]) throws {
+    let scheduler = try LMSScheduler(
+      SchedulerConfiguration(Self.stableDiffusion), steps: 20)
+    let coefficients = scheduler.coefficients(at: step, order: min(step + 1, 4))
+    #expect(coefficients.count == expected.count)
+    for (value, reference) in zip(coefficients, expected) {
+      #expect(abs(value - reference) < 3e-6)
+    }
+  }
+}
