@@ -217,6 +217,9 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
         "a class is named by something that is no string", 2
       ),
       ("object without class", pickle("(o."), "an object has no class", 1),
+      (
+        "state of a tuple", pickle(")Nb."), "a state is given to something that is no object", 2
+      ),
       ("state of None", pickle("NNb."), "a state is given to something that is no object", 2),
       ("number", pickle("Fx\n."), "a number is not written as one", 0),
       ("integer", pickle("Ix\n."), "an integer is not written as one of at most 128 digits", 0),
