@@ -76,6 +76,16 @@ public final class MappedFile: Sendable {
     return try unsafe body(UnsafeRawBufferPointer(rebasing: whole[range]))
   }
 
+  /// Lets the system take back the memory of pages that lie wholly in `range`; they are read
+  /// again where they are used again.
+  public func releasePages(in range: Range<Int>) {
+    let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let start = (max(0, range.lowerBound) + pageSize - 1) / pageSize * pageSize
+    let end = min(count, range.upperBound) / pageSize * pageSize
+    guard let base = unsafe base, start < end else { return }
+    unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
+  }
+
   /// Reads bytes without mapping the pages around them; fewer where the file ends.
   ///
   /// - Throws: ``FormatError`` with code `inputOutput`.

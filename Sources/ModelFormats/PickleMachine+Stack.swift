@@ -97,6 +97,18 @@ extension PickleMachine {
     }
   }
 
+  mutating func giveState(_ state: PickleValue) throws(FormatError) {
+    guard case .node(let index) = try top() else {
+      throw malformed("a state is given to something that is no object")
+    }
+    switch nodes[index].kind {
+    case .dictionary, .list, .set, .call, .instance, .persistent:
+      nodes[index].states.append(state)
+    case .tuple, .bigInteger, .complex, .global:
+      throw malformed("a state is given to something that is no object")
+    }
+  }
+
   mutating func get(_ index: Int) throws(FormatError) {
     guard let value = memo[index] else {
       throw malformed("the pickle recalls value \(index), which was not memorised")

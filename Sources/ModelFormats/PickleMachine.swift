@@ -12,7 +12,7 @@ package struct PickleMachine {
 
     package var bytes = 256 << 20
     package var stack = 4 << 20
-    package var nodes = 8 << 20
+    package var nodes = 4 << 20
   }
 
   let limits: Limits
@@ -196,10 +196,7 @@ package struct PickleMachine {
       try push(try call(type, try makeNode(PickleNode(kind: .tuple, items: items))))
     case .build:
       let state = try pop()
-      guard case .node(let index) = try top() else {
-        throw malformed("a state is given to something that is no object")
-      }
-      nodes[index].states.append(state)
+      try giveState(state)
     case .persistentID:
       try push(node: PickleNode(kind: .persistent(.string(try line(&reader)))))
     case .binaryPersistentID: try push(node: PickleNode(kind: .persistent(try pop())))

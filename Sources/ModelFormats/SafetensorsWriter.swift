@@ -143,6 +143,11 @@ extension Safetensors {
           let piece = unsafe bytes[start..<min(start + pieceSize, bytes.count)]
           try unsafe writer.write(UnsafeRawBufferPointer(rebasing: piece))
           written += unsafe piece.count
+          if case .mapped(let file, let offset) = tensor.storage {
+            // What was written is not needed again; a large copy stays small in memory.
+            let begin = offset + start
+            file.releasePages(in: begin..<min(begin + pieceSize, offset + bytes.count))
+          }
           progress(written, total)
         }
       }
