@@ -1,0 +1,238 @@
+import ModelFormats
+import Testing
+
+@Suite struct TorchTests {
+  /// A pickle that must be refused, and what must be said of it.
+  struct Refusal: CustomTestStringConvertible {
+    let testDescription: String
+    let bytes: [UInt8]
+    let code: FormatError.Code
+    let message: String
+    let context: String
+
+    init(
+      _ name: String, tensor: [UInt8], _ message: String, code: FormatError.Code = .malformed
+    ) {
+      self.init(
+        name, TorchBuilder.archive(TorchBuilder.dictionary(tensor)), code, message, in: "w")
+    }
+
+    init(
+      _ name: String, _ archive: ZipBuilder, _ code: FormatError.Code,
+      _ message: String, in context: String
+    ) {
+      testDescription = name
+      bytes = archive.bytes
+      self.code = code
+      self.message = message
+      self.context = context
+    }
+  }
+
+  static func rebuilding(_ function: String, _ arguments: [UInt8]) -> [UInt8] {
+    pickle("ctorch._utils\n\(function)\n(", arguments, "tR")
+  }
+
+  static func record(_ name: String, _ text: String) -> ZipBuilder {
+    TorchBuilder.archive().with { builder in
+      builder.records.removeAll { $0.name == name }
+      builder.records.append(ZipBuilder.Record(name, Array(text.utf8)))
+    }
+  }
+
+  static let refusals: [Refusal] = [
+    Refusal(
+      "no record", tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(key: "7")),
+      "its storage is missing: there is no record archive/data/7"),
+    Refusal(
+      "a path as key",
+      tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(key: "../data.pkl")),
+      "its storage is missing: there is no record archive/data/../data.pkl"),
+    Refusal(
+      "fewer elements than the record",
+      tensor: TorchBuilder.tensor(
+        storage: TorchBuilder.storage(count: 5), sizes: [5], strides: [1]),
+      "its storage archive/data/0 has 24 bytes, not the 20 announced"),
+    Refusal(
+      "more elements than the record",
+      tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(count: 1 << 40)),
+      "its storage archive/data/0 has 24 bytes, not the \(4 << 40) announced"),
+    Refusal(
+      "elements beyond 64 bits",
+      tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(count: .max)),
+      "the storage 0 has \(Int.max) elements"),
+    Refusal(
+      "negative elements", tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(count: -6)),
+      "the storage 0 has -6 elements"),
+    Refusal(
+      "beyond the storage", tensor: TorchBuilder.tensor(offset: 1),
+      "it reaches beyond its storage 0 of 6 elements: offset 1, sizes [2, 3], strides [3, 1]"),
+    Refusal(
+      "stride beyond the storage", tensor: TorchBuilder.tensor(strides: [4, 1]),
+      "it reaches beyond its storage 0 of 6 elements: offset 0, sizes [2, 3], strides [4, 1]"),
+    Refusal(
+      "stride beyond 64 bits", tensor: TorchBuilder.tensor(strides: [.max, .max]),
+      "it reaches beyond its storage 0 of 6 elements: offset 0, sizes [2, 3], "
+        + "strides [\(Int.max), \(Int.max)]"),
+    Refusal(
+      "offset beyond 64 bits", tensor: TorchBuilder.tensor(offset: .max, sizes: [1], strides: [1]),
+      "it reaches beyond its storage 0 of 6 elements: offset \(Int.max), sizes [1], strides [1]"),
+    Refusal(
+      "negative offset", tensor: TorchBuilder.tensor(offset: -1),
+      "an offset, size or stride is negative: -1, [2, 3], [3, 1]"),
+    Refusal(
+      "negative size", tensor: TorchBuilder.tensor(sizes: [-2, 3]),
+      "an offset, size or stride is negative: 0, [-2, 3], [3, 1]"),
+    Refusal(
+      "negative stride", tensor: TorchBuilder.tensor(strides: [-3, 1]),
+      "an offset, size or stride is negative: 0, [2, 3], [-3, 1]"),
+    Refusal(
+      "strides of another rank", tensor: TorchBuilder.tensor(strides: [1]),
+      "it has 2 sizes and 1 strides"),
+    Refusal(
+      "elements that cannot be counted",
+      tensor: TorchBuilder.tensor(sizes: [.max, .max], strides: [0, 0]),
+      "the shape [\(Int.max), \(Int.max)] has more elements than can be counted"),
+    Refusal(
+      "expanded without bound", tensor: TorchBuilder.tensor(sizes: [1 << 40], strides: [0]),
+      "it repeats 24 bytes until they are \(4 << 40)", code: .unsupported),
+    Refusal(
+      "too many dimensions",
+      tensor: TorchBuilder.tensor(
+        sizes: [Int](repeating: 1, count: 65), strides: [Int](repeating: 1, count: 65)),
+      "_rebuild_tensor_v2: its offset, size or stride is no number, or it has more than "
+        + "64 dimensions"),
+    Refusal(
+      "no arguments", tensor: rebuilding("_rebuild_tensor_v2", []),
+      "_rebuild_tensor_v2: an argument is missing"),
+    Refusal(
+      "no size", tensor: rebuilding("_rebuild_tensor_v2", pickle(TorchBuilder.storage(), "NNN")),
+      "_rebuild_tensor_v2: its offset, size or stride is no number, or it has more than "
+        + "64 dimensions"),
+    Refusal(
+      "no storage", tensor: rebuilding("_rebuild_tensor_v2", pickle("NNNN")),
+      "what should be a storage is none"),
+    Refusal(
+      "a storage of three parts", tensor: rebuilding("_rebuild_tensor_v2", pickle("(NNNtQNNN")),
+      "what should be a storage is none"),
+    Refusal(
+      "untyped storage without type",
+      tensor: TorchBuilder.tensor(storage: TorchBuilder.storage("UntypedStorage", count: 24)),
+      "_rebuild_tensor_v2: its storage has no type"),
+    Refusal(
+      "type that is none",
+      tensor: rebuilding(
+        "_rebuild_tensor_v3",
+        pickle(
+          TorchBuilder.storage("UntypedStorage", count: 24), "K", 0, TorchBuilder.tuple([24]),
+          TorchBuilder.tuple([1]), 0x89, "NN")), "_rebuild_tensor_v3: its type is not named"),
+    Refusal(
+      "parameter of nothing", tensor: rebuilding("_rebuild_parameter", pickle("N")),
+      "_rebuild_parameter: its argument is no tensor"),
+    Refusal(
+      "version that is none", record("archive/version", "x"), .malformed,
+      "the archive's version is no number", in: "archive/version"),
+    Refusal(
+      "version of the future", record("archive/version", "11\n"), .unsupported,
+      "the archive is of version 11; 10 is the last known", in: "archive/version"),
+    Refusal(
+      "byte order that is none", record("archive/byteorder", "middle"), .malformed,
+      "the byte order is neither little nor big", in: "archive/byteorder"),
+    Refusal(
+      "byte order of many bytes",
+      record("archive/byteorder", String(repeating: "x", count: 100)), .unsupported,
+      "the record has 100 bytes; 64 is the limit", in: "archive/byteorder"),
+    Refusal(
+      "not a pickle", TorchBuilder.archive(pickle("N")), .truncated,
+      "the pickle ends early: 1 bytes are needed, 0 are left", in: "archive/data.pkl"),
+    Refusal(
+      "nested too deeply",
+      TorchBuilder.archive(
+        pickle(
+          String(repeating: "(", count: 300), "N", String(repeating: "l", count: 300), ".")),
+      .unsupported, "objects are nested more than 200 deep",
+      in: [String](repeating: "0", count: 200).joined(separator: ".")),
+  ]
+
+  @Test(arguments: refusals)
+  func malformedCheckpointIsRefused(_ refusal: Refusal) throws {
+    let error = try #require(try openingError(refusal.bytes))
+    #expect(error.code == refusal.code)
+    #expect(error.message == refusal.message)
+    #expect(error.context == refusal.context)
+    #expect(error.offset != nil)
+  }
+
+  /// Each list holds the one before it twice: 2^100 paths in a thousand bytes.
+  @Test func sharedNodesDoNotMultiply() throws {
+    var bytes = pickle("]", 0x94)
+    for index in 0..<100 { bytes += pickle("](h", index, "h", index, "e", 0x94) }
+    let error = try #require(
+      try openingError(TorchBuilder.archive(bytes + pickle(".")).bytes))
+    #expect(error.code == .malformed)
+    #expect(error.message == "the object unfolds into far more than the pickle holds")
+  }
+
+  @Test func tiedTensorStandsUnderEveryName() throws {
+    let tensor = TorchBuilder.tensor()
+    let bytes = pickle(
+      0x80, 2, "}(", TorchBuilder.text("a"), tensor, "q", 9, TorchBuilder.text("b"), "h", 9, "u.")
+    #expect(try names(of: bytes) == ["a", "b"])
+  }
+
+  @Test func cycleIsWalkedOnce() throws {
+    let bytes = pickle(
+      0x80, 2, "}q", 0, TorchBuilder.text("self"), "h", 0, "s", TorchBuilder.text("w"),
+      TorchBuilder.tensor(), "s.")
+    #expect(try names(of: bytes) == ["w"])
+  }
+
+  /// A key that is set twice keeps its place and takes the last value, as in Python.
+  @Test func lastValueOfAKeyCounts() throws {
+    let bytes = pickle(
+      0x80, 2, "}(", TorchBuilder.text("w"), "N", TorchBuilder.text("v"), TorchBuilder.tensor(),
+      TorchBuilder.text("w"), TorchBuilder.tensor(), "u.")
+    #expect(try names(of: bytes) == ["w", "v"])
+  }
+
+  @Test func keysOfAnyTypeMakeNames() throws {
+    let tensor = TorchBuilder.tensor()
+    let bytes = pickle(
+      0x80, 2, "}(", "K", 5, tensor, "N", tensor, 0x88, tensor, "(K", 1, TorchBuilder.text("a"),
+      "t", tensor, "C", 2, "xy", tensor, "u.")
+    #expect(try names(of: bytes) == ["5", "None", "True", "(1, a)", "xy"])
+  }
+
+  @Test func harmfulNamesAreReported() throws {
+    let bytes = pickle(
+      0x80, 2, "}(", TorchBuilder.text("x"), "cos\nsystem\n(", TorchBuilder.text("id"), "tR",
+      TorchBuilder.text("y"), "cmy.own\nThing\n)R", TorchBuilder.text("w"), TorchBuilder.tensor(),
+      "u.")
+    let directory = try ScratchDirectory()
+    let path = try directory.write(TorchBuilder.archive(bytes).bytes)
+    let file = try TensorFile.open(path)
+    let start = 30 + "archive/data.pkl".utf8.count
+    #expect(
+      file.warnings == [
+        "at byte \(start + 10) the pickle names os.system, which runs commands or changes files "
+          + "where Python unpickles it; nothing was run here",
+        "objects of these classes were kept as data: my.own.Thing",
+      ])
+    #expect(file["w"]?.contiguousBytes() == TorchBuilder.values)
+  }
+
+  @Test func tensorWithoutValuesIsLeftOut() throws {
+    let storage = TorchBuilder.storage(location: "meta")
+    let bytes = TorchBuilder.dictionary(TorchBuilder.tensor(storage: storage))
+    let directory = try ScratchDirectory()
+    let file = try TensorFile.open(try directory.write(TorchBuilder.archive(bytes).bytes))
+    #expect(file.tensors.isEmpty)
+    #expect(file.warnings == ["w: it was saved without values (device meta), and is left out"])
+  }
+
+  private func names(of bytes: [UInt8]) throws -> [String] {
+    let directory = try ScratchDirectory()
+    let path = try directory.write(TorchBuilder.archive(bytes).bytes)
+    return try TensorFile.open(path).tensors.map(\.name)
+  }
+}

@@ -1,0 +1,272 @@
+import ModelFormats
+import Testing
+
+@Suite struct ZipTests {
+  /// An archive that must be refused, and what must be said of it.
+  struct Refusal: CustomTestStringConvertible {
+    let testDescription: String
+    let bytes: [UInt8]
+    let code: FormatError.Code
+    let message: String
+    let context: String?
+
+    init(
+      _ name: String, _ bytes: [UInt8], _ code: FormatError.Code, _ message: String,
+      in context: String? = nil
+    ) {
+      testDescription = name
+      self.bytes = bytes
+      self.code = code
+      self.message = message
+      self.context = context
+    }
+  }
+
+  static let pickleName = "archive/data.pkl"
+  static let storageName = "archive/data/0"
+
+  /// The archive with its third record, the storage, changed.
+  static func changed(_ change: (inout ZipBuilder.Record) -> Void) -> [UInt8] {
+    TorchBuilder.archive().with { change(&$0.records[2]) }.bytes
+  }
+
+  static func changedPickle(_ change: (inout ZipBuilder.Record) -> Void) -> [UInt8] {
+    TorchBuilder.archive().with { change(&$0.records[0]) }.bytes
+  }
+
+  static func changedEnd(_ change: (inout ZipBuilder) -> Void) -> [UInt8] {
+    TorchBuilder.archive().with(change).bytes
+  }
+
+  static let size = TorchBuilder.archive().bytes.count
+  /// Three entries of 46 bytes and their names.
+  static let directorySize =
+    3 * 46 + "archive/data.pkl".utf8.count + "archive/version".utf8.count
+    + "archive/data/0".utf8.count
+  static let directoryOffset = size - 22 - directorySize
+
+  static let refusals: [Refusal] = [
+    Refusal(
+      "cut short", Array(TorchBuilder.archive().bytes.dropLast(30)), .truncated,
+      "the file is truncated: it has \(size - 30) bytes and lacks the archive's end"),
+    Refusal(
+      "bytes after the end", TorchBuilder.archive().bytes + [0], .truncated,
+      "the file is truncated: it has \(size + 1) bytes and lacks the archive's end"),
+    Refusal(
+      "several disks", changedEnd { $0.endDisk = 1 }, .unsupported,
+      "the archive is one part of several"),
+    Refusal(
+      "record on another disk", changed { $0.disk = 2 }, .unsupported,
+      "the record lies in another part of the archive", in: storageName),
+    Refusal(
+      "directory elsewhere", changedEnd { $0.directoryOffset = 5 }, .malformed,
+      "the central directory is announced at 5 with \(directorySize) bytes, "
+        + "but must end at \(size - 22)"),
+    Refusal(
+      "bytes lost in between",
+      Array(TorchBuilder.archive().bytes[..<100] + TorchBuilder.archive().bytes[104...]),
+      .malformed,
+      "the central directory is announced at \(directoryOffset) with \(directorySize) bytes, "
+        + "but must end at \(size - 26)"),
+    Refusal(
+      "more entries than fit", changedEnd { $0.count = 60000 }, .malformed,
+      "60000 entries do not fit a central directory of \(directorySize) bytes"),
+    Refusal(
+      "fewer entries than there are", changedEnd { $0.count = 2 }, .malformed,
+      "the central directory goes on after its 2 entries"),
+    Refusal(
+      "one entry too many", changedEnd { $0.count = 4 }, .malformed,
+      "4 entries do not fit a central directory of \(directorySize) bytes"),
+    Refusal(
+      "something else in the directory",
+      changedEnd {
+        $0.afterDirectory = [UInt8](repeating: 1, count: 60)
+        $0.directorySize = directorySize + 60
+        $0.count = 4
+      }, .malformed, "no entry of the central directory stands where one must"),
+    Refusal(
+      "two directories",
+      changedEnd {
+        $0.hasWideEnd = true
+        $0.wideCount = 2
+      }, .malformed,
+      "the archive's two end records contradict each other"),
+    Refusal(
+      "wide end outside the file",
+      changedEnd {
+        $0.hasWideEnd = true
+        $0.wideRecordOffset = 1 << 40
+      },
+      .malformed, "the zip64 end record is announced at \(1 << 40), outside the file"),
+    Refusal(
+      "no wide end",
+      changedEnd {
+        $0.hasWideEnd = true
+        $0.wideRecordOffset = 8
+      }, .malformed,
+      "there is no zip64 end record where the locator says"),
+    Refusal(
+      "encrypted", changed { $0.flags = 1 }, .unsupported, "the record is encrypted",
+      in: storageName),
+    Refusal(
+      "strongly encrypted", changed { $0.flags = 0x40 }, .unsupported, "the record is encrypted",
+      in: storageName),
+    Refusal(
+      "patch", changed { $0.flags = 0x20 }, .unsupported, "the record holds patch data",
+      in: storageName),
+    Refusal(
+      "same name twice",
+      TorchBuilder.archive(more: [ZipBuilder.Record(storageName, TorchBuilder.values)]).bytes,
+      .malformed, "the archive holds two records of this name", in: storageName),
+    Refusal(
+      "another name in the record", changed { $0.localName = "archive/data/1" }, .malformed,
+      "the record's name in its header is not that in the central directory", in: storageName),
+    Refusal(
+      "a longer name in the record", changed { $0.localName = "archive/data/10" }, .malformed,
+      "the record's name in its header is not that in the central directory", in: storageName),
+    Refusal(
+      "another method in the record", changed { $0.localMethod = 8 }, .malformed,
+      "the record's method in its header is not that in the central directory", in: storageName),
+    Refusal(
+      "another size in the record", changed { $0.localSize = 8 }, .malformed,
+      "the record's size in its header is not that in the central directory", in: storageName),
+    Refusal(
+      "stored with two sizes", changed { $0.centralCompressedSize = 20 }, .malformed,
+      "the record is stored, yet has 24 bytes in 20", in: storageName),
+    Refusal(
+      "record outside the archive", changed { $0.headerOffset = 1 << 30 }, .malformed,
+      "the record is announced at \(1 << 30), outside the archive", in: storageName),
+    Refusal(
+      "no record there", changed { $0.headerOffset = 3 }, .malformed,
+      "no record stands where the central directory says", in: storageName),
+    Refusal(
+      "another signature", changed { $0.signature = [0, 0, 0, 0] }, .malformed,
+      "no record stands where the central directory says", in: storageName),
+    Refusal(
+      "record into the directory",
+      changed {
+        $0.flags = 8
+        $0.size = 200
+        $0.centralCompressedSize = 200
+      }, .malformed, "the record's 200 bytes do not fit before the directory", in: storageName),
+    Refusal(
+      "overlap",
+      changedPickle {
+        $0.flags = 8
+        $0.size = $0.data.count + 40
+        $0.centralCompressedSize = $0.data.count + 40
+      }, .malformed,
+      "the record overlaps \"archive/data.pkl\", which ends at "
+        + "\(30 + pickleName.utf8.count + TorchBuilder.dictionary(TorchBuilder.tensor()).count + 40)",
+      in: "archive/version"),
+    Refusal(
+      "wrong CRC", changedPickle { $0.checksum = 1 }, .malformed,
+      "the record's CRC-32 is not the one announced", in: pickleName),
+    Refusal(
+      "unknown compression", changedPickle { $0.method = 14 }, .unsupported,
+      "the record is compressed by method 14", in: pickleName),
+    Refusal(
+      "more than was announced",
+      changedPickle {
+        $0 = .deflated($0.name, $0.data)
+        $0.size = 10
+      }, .malformed, "the record inflates to more than its 10 bytes", in: pickleName),
+    Refusal(
+      "less than was announced",
+      changedPickle {
+        $0 = .deflated($0.name, [1, 2, 3])
+        $0.size = 10
+      }, .malformed, "the record's 8 of 8 bytes inflate to 3, not 10", in: pickleName),
+    Refusal(
+      "bytes after the deflated data",
+      changedPickle {
+        $0 = .deflated($0.name, [1, 2, 3])
+        $0.data += [0]
+      }, .malformed, "the record's 8 of 9 bytes inflate to 3, not 3", in: pickleName),
+    Refusal(
+      "damaged deflated data",
+      changedPickle {
+        $0 = .deflated($0.name, [1, 2, 3])
+        $0.data[0] = 7
+      }, .malformed, "the record cannot be inflated: its data is damaged after 0 bytes",
+      in: pickleName),
+    Refusal(
+      "more than deflate can hold",
+      changedPickle {
+        $0 = .deflated($0.name, $0.data)
+        $0.size = 200 << 20
+      }, .malformed,
+      "\(TorchBuilder.dictionary(TorchBuilder.tensor()).count + 5) deflated bytes cannot hold the "
+        + "\(200 << 20) announced", in: pickleName),
+    Refusal(
+      "no checkpoint", ZipBuilder([ZipBuilder.Record("readme.txt", [1])]).bytes, .unrecognized,
+      "this is a zip archive without data.pkl, so no PyTorch checkpoint"),
+    Refusal(
+      "empty archive", ZipBuilder([]).bytes, .unrecognized,
+      "this is a zip archive without data.pkl, so no PyTorch checkpoint"),
+    Refusal(
+      "two checkpoints",
+      TorchBuilder.archive(more: [ZipBuilder.Record("other/data.pkl", [1])]).bytes, .malformed,
+      "the archive holds more than one data.pkl", in: "other/data.pkl"),
+  ]
+
+  @Test(arguments: refusals)
+  func malformedArchiveIsRefused(_ refusal: Refusal) throws {
+    let error = try #require(try openingError(refusal.bytes))
+    #expect(error.code == refusal.code)
+    #expect(error.message == refusal.message)
+    #expect(error.context == refusal.context)
+    #expect(error.offset != nil || error.code == .unrecognized)
+  }
+
+  @Test(arguments: ["", "/etc/passwd", "../x", "a/../../x", "a\\b", "C:x", "a\nb"])
+  func nameThatLeavesTheArchiveIsRefused(_ name: String) throws {
+    let bytes = TorchBuilder.archive(more: [ZipBuilder.Record(name, [1])]).bytes
+    let error = try #require(try openingError(bytes))
+    #expect(error.code == .malformed)
+    #expect(error.message == "a record's name is no path inside the archive")
+    #expect(error.context == name)
+  }
+
+  @Test func nameThatIsNoTextIsRefused() throws {
+    var bytes = TorchBuilder.archive().bytes
+    bytes[ZipTests.directoryOffset + 46] = 0xFF
+    let error = try #require(try openingError(bytes))
+    #expect(error.message == "a record's name is not UTF-8")
+    #expect(error.offset == ZipTests.directoryOffset)
+  }
+
+  @Test(arguments: [
+    ("as it is", TorchBuilder.archive().bytes),
+    ("wide end", changedEnd { $0.hasWideEnd = true }),
+    ("wide sizes", changed { $0.writesWideSizes = true }),
+    ("sizes after the data", changed { $0.flags = 0x0808 }),
+    ("padded", changed { $0.padding = 37 }),
+    ("comment", changedEnd { $0.comment = Array("a comment PK\u{5}\u{6}".utf8) }),
+    ("deflated pickle", changedPickle { $0 = .deflated($0.name, $0.data) }),
+    ("deflated storage", changed { $0 = .deflated($0.name, $0.data) }),
+    ("folders", TorchBuilder.archive(more: [ZipBuilder.Record("archive/data/", [])]).bytes),
+  ])
+  func soundArchiveIsRead(name: String, bytes: [UInt8]) throws {
+    let directory = try ScratchDirectory()
+    let file = try TensorFile.open(try directory.write(bytes))
+    #expect(file.tensors.map(\.name) == ["w"])
+    #expect(file["w"]?.contiguousBytes() == TorchBuilder.values)
+  }
+
+  /// Any one byte changed gives an error of ours or tensors, and never a trap.
+  @Test func changedBytesDoNoHarm() throws {
+    let sound = TorchBuilder.archive().with { $0.hasWideEnd = true }.bytes
+    let directory = try ScratchDirectory()
+    for position in sound.indices {
+      var bytes = sound
+      bytes[position] ^= position.isMultiple(of: 2) ? 0xFF : 1
+      let path = try directory.write(bytes)
+      do {
+        for tensor in try TensorFile.open(path).tensors { _ = tensor.contiguousBytes() }
+      } catch {
+        #expect(error.file == path)
+      }
+    }
+  }
+}
