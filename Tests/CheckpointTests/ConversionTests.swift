@@ -105,6 +105,11 @@ import Testing
       #expect(file[tensor.name]?.contiguousBytes() == tensor.contiguousBytes())
     }
     #expect(file.metadata.map(\.key) == ["format", "a"])
+
+    try ConversionTests.convert(
+      scratch.path("in"), to: .safetensors, at: scratch.path("half"), .init(dtype: .float16))
+    let half = try TensorFile.open(scratch.path("half"))
+    #expect(tensors.map { half[$0.name]?.dtype } == [.float16, .float32, .float16])
   }
 
   // MARK: Casts
