@@ -101,8 +101,10 @@ extension TensorFile {
     if text.starts(with: [0xEF, 0xBB, 0xBF]) { text = text.dropFirst(3) }
     let isText = text.allSatisfy { $0 >= 0x20 && $0 != 0x7F || (0x09...0x0D).contains($0) }
     // The last sequence may be cut off where the head ends.
-    guard isText, String(validating: text.dropLast(min(3, text.count / 2)), as: UTF8.self) != nil
-    else { return nil }
+    let isUTF8 = (0...min(3, text.count)).contains {
+      String(validating: text.dropLast($0), as: UTF8.self) != nil
+    }
+    guard isText, isUTF8 else { return nil }
     let start = text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }
     switch start.first {
     case UInt8(ascii: "<"):

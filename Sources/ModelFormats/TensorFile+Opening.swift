@@ -103,6 +103,7 @@ extension TensorFile {
   private static func beginning(of file: MappedFile) -> String {
     let head = unsafe file.withBytes(in: 0..<min(file.count, 256)) { unsafe [UInt8]($0) }
     let text = String(decoding: head, as: UTF8.self)
+      .drop { $0 == "\u{FEFF}" || $0.isWhitespace }
     let line = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
     return "\"\(line.prefix(40))\(line.count > 40 ? "…" : "")\""
   }

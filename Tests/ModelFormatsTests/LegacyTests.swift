@@ -1,0 +1,119 @@
+import ModelFormats
+import Testing
+
+/// Files of the form before PyTorch 1.6; sound ones are in Fixtures/formats and the corpus.
+@Suite struct LegacyTests {
+  static let magic = pickle(
+    0x80, 2, 0x8A, 10, [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19], ".")
+  static let version = pickle(0x80, 2, "M", 0xE9, 3, ".")
+  static let machine = pickle(0x80, 2, "}.")
+
+  static func storage(count: Int = 6, view: [UInt8] = pickle("N")) -> [UInt8] {
+    pickle(
+      "(", TorchBuilder.text("storage"), "ctorch\nFloatStorage\n", TorchBuilder.text("0"),
+      TorchBuilder.text("cpu"), TorchBuilder.integer(count), view, "tQ")
+  }
+
+  static func view(offset: Int, count: Int) -> [UInt8] {
+    pickle(
+      TorchBuilder.text("1"), TorchBuilder.integer(offset), TorchBuilder.integer(count), 0x87)
+  }
+
+  static func file(
+    version: [UInt8] = version,
+    object: [UInt8] = TorchBuilder.dictionary(TorchBuilder.tensor(storage: storage())),
+    keys: [UInt8] = pickle(0x80, 2, "](", TorchBuilder.text("0"), "e."),
+    storages: [UInt8] = littleEndian(Int64(6)) + TorchBuilder.values
+  ) -> [UInt8] {
+    magic + version + machine + object + keys + storages
+  }
+
+  @Test(arguments: [
+    (file(), 0, 6),
+    (file(storages: littleEndian(Int64(6)) + TorchBuilder.values + [1, 2]), 1, 6),
+    (
+      file(
+        object: TorchBuilder.dictionary(
+          TorchBuilder.tensor(
+            storage: storage(view: view(offset: 2, count: 3)), offset: 1, sizes: [2], strides: [1]))
+      ), 0, 2
+    ),
+  ])
+  func soundFileIsRead(bytes: [UInt8], warnings: Int, count: Int) throws {
+    let directory = try ScratchDirectory()
+    let file = try TensorFile.open(try directory.write(bytes))
+    #expect(file.warnings.count == warnings)
+    // A view begins at element 2 of its storage, and this tensor at element 1 of the view.
+    let values = count == 6 ? TorchBuilder.values : Array(TorchBuilder.values[12..<20])
+    #expect(file["w"]?.contiguousBytes() == values)
+  }
+
+  @Test(
+    arguments: [
+      (
+        "another version", file(version: pickle(0x80, 2, "K", 1, ".")),
+        FormatError.Code.unsupported,
+        "the file is not of protocol 1001"
+      ),
+      (
+        "no list of storages", file(keys: pickle(0x80, 2, "N.")), .malformed,
+        "the list of storages is none"
+      ),
+      (
+        "a storage that the object lacks",
+        file(keys: pickle(0x80, 2, "](", TorchBuilder.text("5"), "e.")), .malformed,
+        "the list of storages names one that the object does not"
+      ),
+      (
+        "a storage that the list lacks", file(keys: pickle(0x80, 2, "]."), storages: []),
+        .malformed,
+        "its storage 0 is missing"
+      ),
+      (
+        "a storage that stands twice",
+        file(
+          keys: pickle(0x80, 2, "](", TorchBuilder.text("0"), TorchBuilder.text("0"), "e."),
+          storages: littleEndian(Int64(6)) + TorchBuilder.values + littleEndian(Int64(6))
+            + TorchBuilder.values), .malformed, "storage 0 stands twice"
+      ),
+      (
+        "another count", file(storages: littleEndian(Int64(5)) + TorchBuilder.values), .malformed,
+        "storage 0 has 5 elements, not the 6 announced"
+      ),
+      (
+        "a count beyond 64 bits", file(storages: littleEndian(Int64.max) + TorchBuilder.values),
+        .malformed, "storage 0 has \(Int64.max) elements, not the 6 announced"
+      ),
+      (
+        "values that end early",
+        file(storages: littleEndian(Int64(6)) + TorchBuilder.values.dropLast(4)), .truncated,
+        "the file is truncated: storage 0 has 24 bytes, 20 are left"
+      ),
+      (
+        "a count that ends early", file(storages: [6, 0]), .truncated,
+        "the file ends early: 8 bytes are needed, 2 are left"
+      ),
+      (
+        "a view beyond its storage",
+        file(
+          object: TorchBuilder.dictionary(
+            TorchBuilder.tensor(storage: storage(view: view(offset: 4, count: 6))))), .malformed,
+        "its view of storage 0 leaves the storage"
+      ),
+      (
+        "a tensor beyond its view",
+        file(
+          object: TorchBuilder.dictionary(
+            TorchBuilder.tensor(storage: storage(view: view(offset: 1, count: 3))))), .malformed,
+        "it reaches beyond its storage 0 of 3 elements: offset 0, sizes [2, 3], strides [3, 1]"
+      ),
+    ] as [(String, [UInt8], FormatError.Code, String)])
+  func malformedFileIsRefused(
+    name: String, bytes: [UInt8], code: FormatError.Code, message: String
+  ) throws {
+    let error = try #require(try openingError(bytes))
+    #expect(error.code == code)
+    #expect(error.message == message)
+    #expect(error.offset != nil)
+  }
+}
