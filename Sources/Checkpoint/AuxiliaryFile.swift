@@ -3,6 +3,9 @@ import OrderedJSON
 
 /// A small file of a pipeline beside its weights: a configuration, a vocabulary, merges.
 public struct AuxiliaryFile: Sendable {
+  /// The largest that is taken along; real vocabularies have a few megabytes.
+  static let sizeLimit = 64 << 20
+
   /// The path inside the repository, as in `tokenizer/vocab.json`.
   public let path: String
   /// The file on disk, or the flat file that embeds it, for errors.

@@ -24,8 +24,15 @@ public struct Configuration: Sendable {
   }
 
   /// The class that the network has in diffusers or transformers, as in `UNet2DConditionModel`.
+  ///
+  /// transformers names it in `architectures`, or, where a configuration was saved without its
+  /// network, only the family of configurations in `model_type`.
   public var architecture: String? {
-    object["_class_name"]?.string ?? object["architectures"]?.array?.first?.string
+    if let name = object["_class_name"]?.string ?? object["architectures"]?.array?.first?.string {
+      return name
+    }
+    return object["model_type"]?.string == "clip_text_model"
+      ? Architecture.textEncoder.rawValue : nil
   }
 
   /// Whether transformers wrote it; diffusers names the class in `_class_name`.

@@ -13,7 +13,8 @@ public struct Conversion: Sendable {
   }
 
   public struct Options: Sendable {
-    /// The type that F32, F16 and BF16 tensors get; nil keeps each tensor's own.
+    /// The type that F32, F16 and BF16 tensors get, unless they are buffers such as the noise
+    /// schedule; nil keeps each tensor's own.
     public var dtype: DType?
     /// The one component that is converted; nil converts all.
     public var component: ComponentName?
@@ -30,6 +31,10 @@ public struct Conversion: Sendable {
       self.component = component
       self.overwrite = overwrite
       self.saturate = saturate
+    }
+
+    fileprivate func type(of tensor: Tensor) -> DType {
+      Summary.isBuffer(tensor) ? tensor.dtype : Cast.result(of: tensor.dtype, requested: dtype)
     }
   }
 
@@ -106,10 +111,7 @@ public struct Conversion: Sendable {
         let tensors = target == .sdflat ? component.executionOrder : component.tensors
         return Part(
           component: component, output: isDirectory ? Conversion.repositoryPath(component) : "",
-          tensors: tensors.map { tensor in
-            Step(
-              tensor: tensor, dtype: Cast.result(of: tensor.dtype, requested: options.dtype))
-          })
+          tensors: tensors.map { Step(tensor: $0, dtype: options.type(of: $0)) })
       }
     files = source.files.filter { file in
       options.component.map { file.path.hasPrefix("\($0)/") } ?? true

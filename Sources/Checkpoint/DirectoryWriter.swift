@@ -10,6 +10,8 @@ final class DirectoryWriter {
   private let temporaryPath: String
   private let overwrite: Bool
   private var isCommitted = false
+  /// Entries of the table by which a signal's handler finds what to remove.
+  private var slots: [Int?] = []
 
   /// Creates the temporary directory.
   ///
@@ -24,11 +26,13 @@ final class DirectoryWriter {
     self.path = path
     self.overwrite = overwrite
     temporaryPath = try DirectoryWriter.createTemporary(beside: path)
+    slots.append(UnfinishedFiles.shared.add(temporaryPath))
     try checkSpace(for: byteCount)
   }
 
   deinit {
     if !isCommitted { DirectoryWriter.remove(temporaryPath) }
+    for slot in slots { UnfinishedFiles.shared.remove(slot) }
   }
 
   /// The place of the file that will be at `relativePath` of the directory; directories on the way
@@ -37,11 +41,17 @@ final class DirectoryWriter {
     var directory = temporaryPath
     for name in relativePath.split(separator: "/").dropLast() {
       directory += "/\(name)"
-      guard mkdir(directory, 0o777) == 0 || errno == EEXIST else {
+      if mkdir(directory, 0o777) == 0 {
+        slots.append(UnfinishedFiles.shared.add(directory))
+        continue
+      }
+      guard errno == EEXIST else {
         throw DirectoryWriter.failure(.cannotCreate, "the directory cannot be created", directory)
       }
     }
-    return "\(temporaryPath)/\(relativePath)"
+    let place = "\(temporaryPath)/\(relativePath)"
+    slots.append(UnfinishedFiles.shared.add(place))
+    return place
   }
 
   /// Moves the directory to its path.

@@ -8,7 +8,7 @@ extension ModelCheckpoint {
   ) throws(FormatError) -> ModelCheckpoint {
     var files: [AuxiliaryFile] = []
     var warnings: [String] = []
-    var listed: Set<String> = []
+    var listed: [String: String] = [:]
     if root.contains("model_index.json") {
       let file = try AuxiliaryFile(
         path: "model_index.json", at: "\(root.path)/model_index.json")
@@ -18,7 +18,7 @@ extension ModelCheckpoint {
     for name in ComponentName.required {
       try requireDirectory(of: name, in: root)
     }
-    for name in listed.sorted() where !root.directories.contains(name) {
+    for name in listed.keys.sorted() where !root.directories.contains(name) {
       warnings.append("\(name): model_index.json lists it, but there is no such directory")
     }
 
@@ -27,12 +27,9 @@ extension ModelCheckpoint {
       .filter { !ComponentName.required.contains($0) && $0.isValid }
     for name in ComponentName.required + others {
       guard let directory = try Directory(path: "\(root.path)/\(name)"),
-        listed.contains(name.rawValue) || isPart(directory, preferring: format)
+        listed[name.rawValue] != nil || isPart(directory, preferring: format)
       else { continue }
-      for file in directory.files where isAuxiliary(file) {
-        files.append(
-          try AuxiliaryFile(path: "\(name)/\(file)", at: "\(directory.path)/\(file)"))
-      }
+      files += try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
       guard directory.weights(preferring: format) != nil else {
         if ComponentName.required.contains(name) { throw withoutWeights(directory, name) }
         if !directory.possibleWeights.isEmpty {
@@ -41,7 +38,9 @@ extension ModelCheckpoint {
         continue
       }
       components.append(
-        try component(directory, name: name, preferring: format, warnings: &warnings))
+        try component(
+          directory, name: name, listedClass: listed[name.rawValue], preferring: format,
+          warnings: &warnings))
     }
     return ModelCheckpoint(
       path: root.path, layout: .repository, components: components, files: files,
@@ -60,11 +59,8 @@ extension ModelCheckpoint {
     guard name.isValid, directory.weights(preferring: format) != nil else {
       throw withoutWeights(directory, name)
     }
-    var files: [AuxiliaryFile] = []
-    for file in directory.files where isAuxiliary(file) {
-      files.append(try AuxiliaryFile(path: "\(name)/\(file)", at: "\(directory.path)/\(file)"))
-    }
     var warnings: [String] = []
+    let files = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
     let component = try component(
       directory, name: name, preferring: format, warnings: &warnings)
     return ModelCheckpoint(
@@ -73,8 +69,8 @@ extension ModelCheckpoint {
   }
 
   private static func component(
-    _ directory: Directory, name: ComponentName, preferring format: WeightsFormat,
-    warnings: inout [String]
+    _ directory: Directory, name: ComponentName, listedClass: String? = nil,
+    preferring format: WeightsFormat, warnings: inout [String]
   ) throws(FormatError) -> Component {
     guard let weights = directory.weights(preferring: format) else {
       throw withoutWeights(directory, name)
@@ -90,18 +86,21 @@ extension ModelCheckpoint {
     let file = try TensorFile.open("\(directory.path)/\(weights)")
     warnings += file.warnings.map { "\(name): \($0)" }
     return Component(
-      name: name, architecture: nil, configuration: configuration, path: file.path,
+      name: name, architecture: configuration.architecture ?? listedClass,
+      configuration: configuration, path: file.path,
       format: file.format, metadata: file.metadata, tensors: file.tensors)
   }
 
-  /// The names that `model_index.json` gives a class.
-  private static func listedComponents(_ index: JSONObject) -> Set<String> {
-    var names: Set<String> = []
+  /// The classes that `model_index.json` gives, by component.
+  private static func listedComponents(_ index: JSONObject) -> [String: String] {
+    var classes: [String: String] = [:]
     for member in index.members where !member.key.hasPrefix("_") {
-      guard let pair = member.value.array, pair.count == 2, pair[1].string != nil else { continue }
-      names.insert(member.key)
+      guard let pair = member.value.array, pair.count == 2, let name = pair[1].string else {
+        continue
+      }
+      classes[member.key] = name
     }
-    return names
+    return classes
   }
 
   /// Whether a directory that no `model_index.json` lists belongs to the pipeline nevertheless.
@@ -110,9 +109,21 @@ extension ModelCheckpoint {
     return directory.weights(preferring: format) != nil || known.contains(where: directory.contains)
   }
 
-  /// Whether a flat file embeds it: configurations and what the tokenizer reads, not weights.
-  private static func isAuxiliary(_ name: String) -> Bool {
-    (name.hasSuffix(".json") && !name.hasSuffix(".index.json")) || name.hasSuffix(".txt")
+  /// What belongs to a component beside its weights: configurations and what the tokenizer reads.
+  private static func auxiliaryFiles(
+    of directory: Directory, name: ComponentName, warnings: inout [String]
+  ) throws(FormatError) -> [AuxiliaryFile] {
+    var files: [AuxiliaryFile] = []
+    for entry in directory.files
+    where (entry.hasSuffix(".json") && !entry.hasSuffix(".index.json")) || entry.hasSuffix(".txt") {
+      let file = try AuxiliaryFile(path: "\(name)/\(entry)", at: "\(directory.path)/\(entry)")
+      if file.byteCount <= AuxiliaryFile.sizeLimit {
+        files.append(file)
+      } else {
+        warnings.append("\(file.path): left out, since it is larger than any such file is")
+      }
+    }
+    return files
   }
 
   private static func requireDirectory(

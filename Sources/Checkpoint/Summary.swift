@@ -130,7 +130,7 @@ extension Summary {
   }
 
   /// Whether a tensor is not learned, as far as its type and name tell.
-  private static func isBuffer(_ tensor: Tensor) -> Bool {
+  static func isBuffer(_ tensor: Tensor) -> Bool {
     switch tensor.dtype {
     case .bool, .int8, .uint8, .int16, .uint16, .int32, .uint32, .int64, .uint64: return true
     default: break

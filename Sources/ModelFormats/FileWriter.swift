@@ -37,8 +37,8 @@ public final class FileWriter {
   /// Removes the temporary files of all writers that have not committed: for a handler of a
   /// signal that ends the program, which it does not do itself.
   ///
-  /// Calls only `unlink`. A program that installs such a handler calls this once before, so that
-  /// the table exists.
+  /// Calls only `unlink` and `rmdir`. A program that installs such a handler calls this once
+  /// before, so that the table exists.
   public static func removeUnfinished() {
     UnfinishedFiles.shared.unlinkAll()
   }

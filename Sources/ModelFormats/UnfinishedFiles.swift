@@ -1,13 +1,14 @@
 import Glibc
 import Synchronization
 
-/// The temporary files of writers at work, in a table that a signal handler can read.
+/// The temporary files and directories of writers at work, in a table that a signal handler can
+/// read.
 ///
 /// Paths lie in memory that is never moved or freed, each behind a flag, so that the handler
 /// needs no lock and no allocation.
 @safe
-final class UnfinishedFiles: Sendable {
-  static let shared = UnfinishedFiles()
+package final class UnfinishedFiles: Sendable {
+  package static let shared = UnfinishedFiles()
 
   private static let slotCount = 64
   private static let slotSize = Int(PATH_MAX)
@@ -26,7 +27,7 @@ final class UnfinishedFiles: Sendable {
 
   /// Takes a path in; nil where the table is full or the path too long, which leaves the file
   /// to its writer alone.
-  func add(_ path: String) -> Int? {
+  package func add(_ path: String) -> Int? {
     let bytes = path.utf8CString
     guard bytes.count <= UnfinishedFiles.slotSize else { return nil }
     return lock.withLock { _ in
@@ -42,7 +43,7 @@ final class UnfinishedFiles: Sendable {
     }
   }
 
-  func remove(_ slot: Int?) {
+  package func remove(_ slot: Int?) {
     guard let slot else { return }
     unsafe isUsed[slot].store(false, ordering: .releasing)
   }
@@ -51,6 +52,11 @@ final class UnfinishedFiles: Sendable {
     for slot in 0..<UnfinishedFiles.slotCount
     where unsafe isUsed[slot].load(ordering: .acquiring) {
       unsafe unlink(paths + slot * UnfinishedFiles.slotSize)
+    }
+    // A directory goes once it is empty, and enters the table before what is in it.
+    for slot in (0..<UnfinishedFiles.slotCount).reversed()
+    where unsafe isUsed[slot].load(ordering: .acquiring) {
+      unsafe rmdir(paths + slot * UnfinishedFiles.slotSize)
     }
   }
 }

@@ -105,6 +105,11 @@ import Testing
       #expect(file[tensor.name]?.contiguousBytes() == tensor.contiguousBytes())
     }
     #expect(file.metadata.map(\.key) == ["format", "a"])
+
+    try ConversionTests.convert(
+      scratch.path("in"), to: .safetensors, at: scratch.path("half"), .init(dtype: .float16))
+    let half = try TensorFile.open(scratch.path("half"))
+    #expect(tensors.map { half[$0.name]?.dtype } == [.float16, .float32, .float16])
   }
 
   // MARK: Casts
@@ -227,6 +232,28 @@ import Testing
       after.provenance?["previous"]?["sources"]?.array?.first?["path"]
         == "diffusion_pytorch_model.safetensors")
     #expect(after.provenance?["sources"]?.array?.first?["path"] == "a")
+  }
+
+  /// What a signal's handler does in the middle of a conversion leaves nothing behind. In a process
+  /// of its own, since it is about all writers of a process.
+  @Test(arguments: Conversion.Target.allCases)
+  func isRemovedWhenInterrupted(target: Conversion.Target) async throws {
+    let scratch = try Scratch()
+    let folder = scratch.path
+    let name = target.rawValue
+    await #expect(processExitsWith: .exitCode(7)) {
+      [folder = folder as String, name = name as String] in
+      let source = try ModelCheckpoint.open(ConversionTests.model)
+      let target = try #require(Conversion.Target(rawValue: name))
+      try Conversion(of: source, to: target, at: folder + "/out").execute { progress in
+        guard progress.component == .vae else { return }
+        let names = try? FileManager.default.contentsOfDirectory(atPath: folder)
+        FileWriter.removeUnfinished()
+        // 1 where there was nothing to remove.
+        exit(names?.count == 1 ? 7 : 1)
+      }
+    }
+    #expect(try scratch.names == [])
   }
 
   @Test func refusesIncompleteNetworks() throws {

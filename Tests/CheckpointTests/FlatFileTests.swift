@@ -125,6 +125,52 @@ import Testing
     }
   }
 
+  /// Headers with random bytes replaced, checksums made right again: each is refused or read, none
+  /// ends the program, and what is read lies inside the file.
+  @Test func survivesRandomHeaders() throws {
+    let scratch = try Scratch()
+    let file = try FlatFileTests.smallFile(scratch)
+    let length = file[16..<24].reversed().reduce(0) { $0 << 8 | Int($1) }
+    let dataStart = (64 + length + 4095) / 4096 * 4096
+    let seed = UInt64.random(in: 0...UInt64.max)
+    var random = SplitMix(state: seed)
+    let alphabet = Array("0123456789-.eE{}[]\",:\\ntfu/\0\u{1}".utf8) + [0xFF]
+    for _ in 0..<300 {
+      var damaged = file
+      for _ in 0...Int(random.next() % 4) {
+        let position = 64 + Int(random.next() % UInt64(length))
+        damaged[position] = alphabet[Int(random.next() % UInt64(alphabet.count))]
+      }
+      let header = Array(damaged[64..<(64 + length)])
+      damaged.replaceSubrange(24..<32, with: bytes([XXH3_64bits(header, length)]))
+      let prelude = Array(damaged[..<56])
+      damaged.replaceSubrange(56..<64, with: bytes([XXH3_64bits(prelude, 56)]))
+      let path = try scratch.write(damaged, as: "random")
+      let opened = try failure {
+        for component in try ModelCheckpoint.open(path).components {
+          for tensor in component.tensors {
+            let offset = try #require(tensor.offset)
+            #expect(offset >= dataStart && offset + tensor.byteCount <= damaged.count)
+          }
+        }
+      }
+      if let opened { #expect(opened.file == path, "seed \(seed)") }
+    }
+  }
+
+  /// Steele, Lea and Flood's splittable generator.
+  struct SplitMix {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+      state &+= 0x9E37_79B9_7F4A_7C15
+      var value = state
+      value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
+      value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
+      return value ^ value >> 31
+    }
+  }
+
   @Test func noticesTruncation() throws {
     let scratch = try Scratch()
     let file = try FlatFileTests.smallFile(scratch)

@@ -118,6 +118,19 @@ import Testing
     #expect(summary.components.map(\.buffers) == [0, 0, 0, 3, 3])
   }
 
+  /// transformers 5 writes the class only where a configuration was saved with its network.
+  @Test(arguments: [["architectures"], ["architectures", "model_type"]])
+  func knowsATextEncoderWithoutItsClass(absent: [String]) throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    var configuration = try #require(
+      try JSON(parsing: Fixtures.text("shapes-v1/text_encoder/config.json")).object)
+    for field in absent { configuration[field] = nil }
+    try scratch.write(JSON.object(configuration).text(), as: "model/text_encoder/config.json")
+    let text = try ModelCheckpoint.open(model).require(.textEncoder)
+    #expect(text.architecture == "CLIPTextModel")
+  }
+
   // MARK: Errors
 
   @Test func refusesAMissingPath() throws {
