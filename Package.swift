@@ -66,7 +66,7 @@ let package = Package(
     .target(
       name: "ONNXExport",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "CKernels", "COnnx",
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "COnnx",
       ],
       swiftSettings: strict),
     .target(
