@@ -135,6 +135,7 @@ let package = Package(
         "Engine", "CKernels", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON",
         "TestSupport",
       ],
+      exclude: ["Oracle"],
       swiftSettings: strict),
     .testTarget(
       name: "DiffusionTests",

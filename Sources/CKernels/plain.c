@@ -113,7 +113,7 @@ static void transpose(
 // MARK: Attention, one query at a time
 
 static size_t attention_scratch(size_t keys, size_t size) {
-  return (keys + size) * sizeof(float);
+  return (keys + size) * sizeof(double);
 }
 
 static void attention(
@@ -121,25 +121,27 @@ static void attention(
     size_t first, size_t count, void *scratch) {
   const size_t size = form->size;
   const sdk_type type = form->type;
-  float *scores = scratch, *sum = scores + form->keys;
+  double *scores = scratch, *sum = scores + form->keys;
   for (size_t i = first; i < first + count; i++) {
     const size_t keys = form->causal && i + 1 < form->keys ? i + 1 : form->keys;
-    float highest = -INFINITY;
+    double highest = -INFINITY;
     for (size_t j = 0; j < keys; j++) {
-      float score = 0;
+      double score = 0;
       for (size_t c = 0; c < size; c++)
-        score += get(q, i * form->q_stride + c, type) * get(k, j * form->k_stride + c, type);
-      scores[j] = score * (float)form->scale;
-      highest = fmaxf(highest, scores[j]);
+        score += (double)get(q, i * form->q_stride + c, type) *
+                 get(k, j * form->k_stride + c, type);
+      scores[j] = score * form->scale;
+      highest = fmax(highest, scores[j]);
     }
-    float total = 0;
+    double total = 0;
     for (size_t c = 0; c < size; c++) sum[c] = 0;
     for (size_t j = 0; j < keys; j++) {
-      const float weight = expf(scores[j] - highest);
+      const double weight = exp(scores[j] - highest);
       total += weight;
       for (size_t c = 0; c < size; c++) sum[c] += weight * get(v, j * form->v_stride + c, type);
     }
-    for (size_t c = 0; c < size; c++) put(y, i * form->y_stride + c, sum[c] / total, type);
+    for (size_t c = 0; c < size; c++) 
+      put(y, i * form->y_stride + c, (float)(sum[c] / total), type);
   }
 }
 

@@ -1,8 +1,6 @@
-import CKernels
 import Engine
 import ModelFormats
 import TestSupport
-import Testing
 
 /// A file of reference tensors, read as values of the engine.
 struct Golden {
@@ -69,28 +67,4 @@ func relativeError(_ a: [Float], _ b: [Double]) -> Double {
     size += b * b
   }
   return (difference / size).squareRoot()
-}
-
-/// A level of the kernels' instructions, forced for the time of a test.
-struct InstructionSet: Sendable, CustomTestStringConvertible {
-  let level: sdk_isa
-  let testDescription: String
-
-  static let all = [
-    InstructionSet(level: SDK_PLAIN, testDescription: "plain"),
-    InstructionSet(level: SDK_AVX2, testDescription: "AVX2"),
-    InstructionSet(level: SDK_AVX512, testDescription: "AVX-512"),
-  ]
-
-  /// Those that this CPU has; a CPU without the others cannot test them.
-  static let available = all.filter { $0.level.rawValue <= sdk_isa_best().rawValue }
-
-  /// Runs `body` with the kernels at this level. Tests that use it must not run beside others
-  /// that compute, since the level is the process's.
-  func using<R>(_ body: () throws -> R) rethrows -> R {
-    let before = sdk_isa_current()
-    sdk_isa_force(level)
-    defer { sdk_isa_force(before) }
-    return try body()
-  }
 }

@@ -5,73 +5,74 @@ import ModelGraph
 import TestSupport
 import Testing
 
-/// The embedded model against diffusers: `Fixtures/shapes-v1/golden` holds what diffusers computes
-/// in float32 from the same weights (versions.json beside it says with which versions).
-@Suite(.serialized)
-struct GoldenTests {
-  static let model = Result {
-    try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
-  }
-
-  /// Every level of instructions that this CPU has must give the reference's numbers.
-  static let instructionSets = InstructionSet.available
-
-  static func executable(
-    _ component: ComponentName, _ graph: String, sizes: Sizes,
-    options: EngineOptions = EngineOptions()
-  ) throws -> Executable {
-    let component = try model.get().require(component)
-    return try Executable(
-      graph: component.graph(graph), parameters: component.tensor(named:), options: options,
-      sizes: sizes)
-  }
-
-  @Test(arguments: instructionSets)
-  func textEncoder(_ isa: InstructionSet) throws {
-    try isa.using {
-      let golden = try Golden("text")
-      let ids = try golden.ids("ids")
-      let text = try Self.executable(
-        .textEncoder, "text_encoder", sizes: Sizes(batch: 6, sequence: 77))
-      let output = try text.run(["input_ids": ids])["last_hidden_state"]
-      try #expect(relativeError(output, golden.value("last_hidden_state")) < 1e-5)
+extension EngineTests {
+  /// The embedded model against diffusers: `Fixtures/shapes-v1/golden` holds what diffusers computes
+  /// in float32 from the same weights (versions.json beside it says with which versions).
+  struct GoldenTests {
+    static let model = Result {
+      try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
     }
-  }
 
-  @Test(arguments: instructionSets)
-  func unet(_ isa: InstructionSet) throws {
-    try isa.using {
-      let golden = try Golden("unet")
-      let unet = try Self.executable(
-        .unet, "unet", sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77))
-      let prompt = try golden.value("encoder_hidden_states")
-      for timestep in [981, 500, 321, 1] {
-        let output = try unet.run([
-          "sample": golden.value("sample"), "encoder_hidden_states": prompt,
-          "timestep": Value([Float(timestep)], shape: [1]),
-        ])["out_sample"]
-        let error = try relativeError(output, golden.value("out_\(timestep)"))
-        #expect(error < 1e-5, "timestep \(timestep)")
+    /// Every level of instructions that this CPU has must give the reference's numbers.
+    static let instructionSets = InstructionSet.available
+
+    static func executable(
+      _ component: ComponentName, _ graph: String, sizes: Sizes,
+      options: EngineOptions = EngineOptions()
+    ) throws -> Executable {
+      let component = try model.get().require(component)
+      return try Executable(
+        graph: component.graph(graph), parameters: component.tensor(named:), options: options,
+        sizes: sizes)
+    }
+
+    @Test(arguments: instructionSets)
+    func textEncoder(_ isa: InstructionSet) throws {
+      try isa.using {
+        let golden = try Golden("text")
+        let ids = try golden.ids("ids")
+        let text = try Self.executable(
+          .textEncoder, "text_encoder", sizes: Sizes(batch: 6, sequence: 77))
+        let output = try text.run(["input_ids": ids])["last_hidden_state"]
+        try #expect(relativeError(output, golden.value("last_hidden_state")) < 1e-5)
       }
-      let wide = try unet.run([
-        "sample": golden.value("wide_sample"), "encoder_hidden_states": prompt.sample(0),
-        "timestep": Value([500], shape: [1]),
-      ])["out_sample"]
-      try #expect(relativeError(wide, golden.value("wide_out_500")) < 1e-5)
     }
-  }
 
-  @Test(arguments: instructionSets)
-  func vae(_ isa: InstructionSet) throws {
-    try isa.using {
-      let golden = try Golden("vae")
-      let sizes = Sizes(batch: 1, height: 16, width: 16)
-      let decoder = try Self.executable(.vae, "vae_decoder", sizes: sizes)
-      let picture = try decoder.run(["latent_sample": golden.value("latent")])["sample"]
-      try #expect(relativeError(picture, golden.value("image")) < 1e-5)
-      let encoder = try Self.executable(.vae, "vae_encoder", sizes: sizes)
-      let moments = try encoder.run(["sample": golden.value("picture")])["latent_parameters"]
-      try #expect(relativeError(moments, golden.value("moments")) < 1e-5)
+    @Test(arguments: instructionSets)
+    func unet(_ isa: InstructionSet) throws {
+      try isa.using {
+        let golden = try Golden("unet")
+        let unet = try Self.executable(
+          .unet, "unet", sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77))
+        let prompt = try golden.value("encoder_hidden_states")
+        for timestep in [981, 500, 321, 1] {
+          let output = try unet.run([
+            "sample": golden.value("sample"), "encoder_hidden_states": prompt,
+            "timestep": Value([Float(timestep)], shape: [1]),
+          ])["out_sample"]
+          let error = try relativeError(output, golden.value("out_\(timestep)"))
+          #expect(error < 1e-5, "timestep \(timestep)")
+        }
+        let wide = try unet.run([
+          "sample": golden.value("wide_sample"), "encoder_hidden_states": prompt.sample(0),
+          "timestep": Value([500], shape: [1]),
+        ])["out_sample"]
+        try #expect(relativeError(wide, golden.value("wide_out_500")) < 1e-5)
+      }
+    }
+
+    @Test(arguments: instructionSets)
+    func vae(_ isa: InstructionSet) throws {
+      try isa.using {
+        let golden = try Golden("vae")
+        let sizes = Sizes(batch: 1, height: 16, width: 16)
+        let decoder = try Self.executable(.vae, "vae_decoder", sizes: sizes)
+        let picture = try decoder.run(["latent_sample": golden.value("latent")])["sample"]
+        try #expect(relativeError(picture, golden.value("image")) < 1e-5)
+        let encoder = try Self.executable(.vae, "vae_encoder", sizes: sizes)
+        let moments = try encoder.run(["sample": golden.value("picture")])["latent_parameters"]
+        try #expect(relativeError(moments, golden.value("moments")) < 1e-5)
+      }
     }
   }
 }
