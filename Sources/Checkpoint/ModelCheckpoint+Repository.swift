@@ -26,7 +26,9 @@ extension ModelCheckpoint {
     let others = root.directories.map(ComponentName.init(rawValue:))
       .filter { !ComponentName.required.contains($0) && $0.isValid }
     for name in ComponentName.required + others {
-      guard let directory = try Directory(path: "\(root.path)/\(name)") else { continue }
+      guard let directory = try Directory(path: "\(root.path)/\(name)"),
+        listed.contains(name.rawValue) || isPart(directory, preferring: format)
+      else { continue }
       for file in directory.files where isAuxiliary(file) {
         files.append(
           try AuxiliaryFile(path: "\(name)/\(file)", at: "\(directory.path)/\(file)"))
@@ -100,6 +102,12 @@ extension ModelCheckpoint {
       names.insert(member.key)
     }
     return names
+  }
+
+  /// Whether a directory that no `model_index.json` lists belongs to the pipeline nevertheless.
+  private static func isPart(_ directory: Directory, preferring format: WeightsFormat) -> Bool {
+    let known = ["config.json", "scheduler_config.json", "tokenizer_config.json", "vocab.json"]
+    return directory.weights(preferring: format) != nil || known.contains(where: directory.contains)
   }
 
   /// Whether a flat file embeds it: configurations and what the tokenizer reads, not weights.

@@ -94,8 +94,9 @@ public final class Executable: @unchecked Sendable {
       let names = program.steadyInputs.map { graph.values[$0].name }
       let known = names.allSatisfy { generations[$0] != nil } && !names.isEmpty
       let isSteady =
-        known && plan.generations.map { held in names.allSatisfy { held[$0] == generations[$0] } }
-        ?? false
+        known
+        && plan.generations.map { held in names.allSatisfy { held[$0] == generations[$0] } }
+          ?? false
       // Until the run has succeeded nothing is held.
       plan.generations = nil
       for input in graph.inputs where !(isSteady && program.steadyInputs.contains(input.index)) {

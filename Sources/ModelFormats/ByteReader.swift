@@ -20,7 +20,10 @@ struct ByteReader: ~Escapable {
   var remaining: Int { bytes.byteCount - position }
 
   func endsEarly(needing count: Int) -> FormatError {
-    FormatError(
+    guard count >= 0 else {
+      return FormatError(.malformed, "\(what) announces a negative length", offset: offset)
+    }
+    return FormatError(
       .truncated, "\(what) ends early: \(count) bytes are needed, \(remaining) are left",
       offset: offset)
   }

@@ -8,6 +8,7 @@ public final class MappedFile: Sendable {
   public let path: String
   public let count: Int
   private nonisolated(unsafe) let base: UnsafeRawPointer?
+  private let descriptor: Int32
 
   /// Maps the whole file.
   ///
@@ -21,7 +22,8 @@ public final class MappedFile: Sendable {
         .notFound, "the file cannot be opened: \(unsafe String(cString: strerror(reason)))",
         file: path, hint: "check the path and that you may read it")
     }
-    defer { close(descriptor) }
+    var isOpened = false
+    defer { if !isOpened { close(descriptor) } }
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
       throw FormatError(.inputOutput, "the file's size cannot be read", file: path)
@@ -32,9 +34,11 @@ public final class MappedFile: Sendable {
         hint: "give a checkpoint file or a repository directory")
     }
     self.path = path
+    self.descriptor = descriptor
     count = Int(status.st_size)
     guard count > 0 else {
       unsafe base = nil
+      isOpened = true
       return
     }
     guard
@@ -44,9 +48,11 @@ public final class MappedFile: Sendable {
       throw FormatError(.inputOutput, "the file cannot be mapped into memory", file: path)
     }
     unsafe base = UnsafeRawPointer(mapping)
+    isOpened = true
   }
 
   deinit {
+    close(descriptor)
     if let base = unsafe base {
       unsafe munmap(UnsafeMutableRawPointer(mutating: base), count)
     }
@@ -68,5 +74,49 @@ public final class MappedFile: Sendable {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "range outside the file")
     let whole = unsafe UnsafeRawBufferPointer(start: base, count: count)
     return try unsafe body(UnsafeRawBufferPointer(rebasing: whole[range]))
+  }
+
+  /// Reads bytes without mapping the pages around them; fewer where the file ends.
+  ///
+  /// - Throws: ``FormatError`` with code `inputOutput`.
+  func read(_ count: Int, at offset: Int) throws(FormatError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: max(0, min(count, self.count - offset)))
+    var done = 0
+    while done < bytes.count {
+      let piece = unsafe bytes.withUnsafeMutableBytes { buffer in
+        unsafe pread(
+          descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done,
+          off_t(offset + done))
+      }
+      if piece < 0 {
+        guard errno == EINTR else {
+          throw FormatError(
+            .inputOutput, "reading failed: \(unsafe String(cString: strerror(errno)))", file: path,
+            offset: offset + done)
+        }
+      } else if piece == 0 {
+        throw FormatError(
+          .truncated, "the file became shorter while it was read", file: path,
+          offset: offset + done)
+      } else {
+        done += piece
+      }
+    }
+    return bytes
+  }
+
+  /// Calls `body`, which calls ``read(_:at:)`` for small pieces far apart that begin at `offsets`.
+  ///
+  /// They are asked of the disk all at once, and without the pages around them, which makes the
+  /// difference between one wait and hundreds where the file is not in memory yet.
+  func withScatteredReads<R, E: Error>(
+    at offsets: some Sequence<Int>, _ body: () throws(E) -> R
+  ) throws(E) -> R {
+    posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
+    for offset in offsets where offset >= 0 && offset < count {
+      posix_fadvise(descriptor, off_t(offset), 4096, POSIX_FADV_WILLNEED)
+    }
+    defer { posix_fadvise(descriptor, 0, 0, POSIX_FADV_NORMAL) }
+    return try body()
   }
 }

@@ -35,7 +35,8 @@ extension Pickle.Global {
     case "copyreg", "copy_reg": name == "_reconstructor"
     case "torch":
       name.hasSuffix("Storage") || ["Size", "device", "dtype", "Tensor"].contains(name)
-        || DType(torchName: name) != nil
+        || DType(torchName: name) != nil || name.hasPrefix("per_tensor_")
+        || name.hasPrefix("per_channel_")
     case "torch.cuda", "torch.storage": name.hasSuffix("Storage")
     case "torch._utils": name.hasPrefix("_rebuild_")
     case "torch._tensor", "torch.tensor": name.hasPrefix("_rebuild_from_type")

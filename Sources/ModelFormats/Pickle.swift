@@ -1,5 +1,5 @@
 /// A value of a pickle; containers and objects are nodes of its graph.
-enum PickleValue: Sendable {
+package enum PickleValue: Sendable {
   case none
   case bool(Bool)
   case integer(Int)
@@ -11,8 +11,8 @@ enum PickleValue: Sendable {
 }
 
 /// A container or object of a pickle.
-struct PickleNode: Sendable {
-  enum Kind: Sendable {
+package struct PickleNode: Sendable {
+  package enum Kind: Sendable {
     case tuple
     case list
     case dictionary
@@ -30,15 +30,15 @@ struct PickleNode: Sendable {
     case persistent(PickleValue)
   }
 
-  let kind: Kind
+  package let kind: Kind
   /// Where the instruction that made it stands in the file.
-  var offset = 0
+  package var offset = 0
   /// Elements in order: of a tuple, list or set, or appended to an object.
-  var items: [PickleValue] = []
+  package var items: [PickleValue] = []
   /// Keys and values in turn: of a dictionary, or set in an object.
-  var pairs: [PickleValue] = []
+  package var pairs: [PickleValue] = []
   /// What BUILD gave the object.
-  var states: [PickleValue] = []
+  package var states: [PickleValue] = []
 }
 
 /// The outcome of a pickle: a graph of values, in which what Python would have called or
@@ -46,33 +46,38 @@ struct PickleNode: Sendable {
 ///
 /// The graph may share nodes and hold cycles. Nodes lie in one array and refer to one another by
 /// index, so that neither costs more than its bytes.
-struct Pickle: Sendable {
+package struct Pickle: Sendable {
   /// A class or function that the pickle names.
-  struct Global: Sendable, Hashable {
-    let module: String
-    let name: String
+  package struct Global: Sendable, Hashable {
+    package let module: String
+    package let name: String
 
-    var spoken: String { "\(module).\(name)" }
+    package init(module: String, name: String) {
+      self.module = module
+      self.name = name
+    }
+
+    package var spoken: String { "\(module).\(name)" }
   }
 
-  let root: PickleValue
-  let nodes: [PickleNode]
+  package let root: PickleValue
+  package let nodes: [PickleNode]
   /// Each once, in the order of their first mention, with its offset in the file.
-  let globals: [(global: Global, offset: Int)]
+  package let globals: [(global: Global, offset: Int)]
   /// Bytes from the first to STOP.
-  let byteCount: Int
+  package let byteCount: Int
 
-  func node(_ value: PickleValue) -> PickleNode? {
+  package func node(_ value: PickleValue) -> PickleNode? {
     if case .node(let index) = value { nodes[index] } else { nil }
   }
 
   /// The elements of a tuple; nil for anything else.
-  func tuple(_ value: PickleValue) -> [PickleValue]? {
+  package func tuple(_ value: PickleValue) -> [PickleValue]? {
     guard let node = node(value), case .tuple = node.kind else { return nil }
     return node.items
   }
 
-  func global(_ value: PickleValue) -> Global? {
+  package func global(_ value: PickleValue) -> Global? {
     guard let node = node(value), case .global(let module, let name) = node.kind else {
       return nil
     }
@@ -84,7 +89,7 @@ extension Pickle.Global {
   /// What unpickling would have done with this, where that is known to be harmful; nil otherwise.
   ///
   /// A list can only name what is known; nothing is executed here whether listed or not.
-  var danger: String? {
+  package var danger: String? {
     let topModule = String(module.split(separator: ".").first ?? "")
     switch (topModule, name) {
     case ("os", _), ("posix", _), ("nt", _), ("subprocess", _), ("_posixsubprocess", _),
@@ -118,7 +123,9 @@ extension Pickle.Global {
       let harmful: Set = ["load", "jit.load", "hub.load", "compile", "save"]
       let unpickles = module == "torch.storage" && name == "_load_from_bytes"
       let runs = ["torch.hub", "torch.utils.cpp_extension", "torch._dynamo", "torch._inductor"]
-      if unpickles || module == "torch.serialization" { return "unpickles further data" }
+      if unpickles || module == "torch.serialization" && name != "_get_layout" {
+        return "unpickles further data"
+      }
       return harmful.contains(name) || runs.contains { module.hasPrefix($0) } ? "runs code" : nil
     case ("numpy", "runstring"), ("numpy", "exec_command"), ("numpy", "load"):
       return "runs code"

@@ -25,6 +25,7 @@ extension TensorFile {
       FormatError(
         .unsupported, "this is an sdflat package of a whole pipeline, not a file of tensors",
         hint: "open it as a checkpoint")
+    case .pickle: plainPickle(file)
     case .lfsPointer: lfsPointer(file)
     case .html:
       FormatError(
@@ -60,6 +61,22 @@ extension TensorFile {
         "the file is of no format that is read here; it begins with \(hexadecimal(of: file))",
         hint: "give a .safetensors, .bin, .ckpt, .pt or .sdflat file")
     }
+  }
+
+  /// Runs the pickle as data, to say whether it was made to do harm.
+  private static func plainPickle(_ file: MappedFile) -> FormatError {
+    let pickle = try? PickleMachine.run(file.bytes, base: 0)
+    let dangers = pickle?.globals.compactMap { mention in
+      mention.global.danger.map { "\(mention.global.spoken), which \($0)" }
+    }
+    guard let danger = dangers?.first else {
+      return FormatError(
+        .unrecognized, "this is a pickle, but not one that torch.save wrote",
+        hint: "save its tensors with torch.save or as safetensors")
+    }
+    return FormatError(
+      .unrecognized, "this is a pickle that names \(danger); nothing was run here",
+      hint: "do not unpickle it: it looks like an attack")
   }
 
   /// Reads the size and hash that a pointer names.

@@ -1,3 +1,4 @@
+import Checkpoint
 import ModelFormats
 import ModelGraph
 
@@ -55,6 +56,7 @@ public enum ONNXExporter {
     var lowering = try Lowering(graph, weights: weights, options: options)
     var model = try lowering.run(pooling: pooling)
     model.producerName = "sdkit"
+    model.producerVersion = toolVersion
     return model
   }
 
@@ -115,10 +117,9 @@ public enum ONNXExporter {
     progress: (ExportProgress) -> Void
   ) throws(FormatError) {
     try writer.checkSpace(for: placement.copySize)
-    let copy = WeightCopy(writer)
     for (tensor, offset) in placement.copies {
       try writer.write([UInt8](repeating: 0, count: offset - writer.position))
-      try copy.write(tensor)
+      try tensor.withPieces(as: .float32) { piece throws(FormatError) in try writer.write(piece) }
       progress(
         ExportProgress(
           network: network, bytesDone: writer.position, bytesTotal: placement.copySize))

@@ -131,6 +131,13 @@ extension ONNXModel {
     public var element: Element
     public var shape: [Int]
     public var contents: Contents
+
+    public init(name: String, element: Element, shape: [Int], contents: Contents) {
+      self.name = name
+      self.element = element
+      self.shape = shape
+      self.contents = contents
+    }
   }
 
   /// Where in another file an initializer's values lie.
@@ -141,5 +148,11 @@ extension ONNXModel {
     public var offset: Int
     /// In bytes.
     public var length: Int
+
+    public init(location: String, offset: Int, length: Int) {
+      self.location = location
+      self.offset = offset
+      self.length = length
+    }
   }
 }

@@ -187,7 +187,7 @@ import Testing
   struct Refusal: CustomTestStringConvertible, Sendable {
     let testDescription: String
     let header: JSON
-    /// Part of the context.
+    /// Part of the context; empty where the file as a whole is wrong.
     let context: String
 
     init(_ name: String, _ header: JSON, _ context: String) {
@@ -202,6 +202,12 @@ import Testing
       "files": [["path": path, "offset": 0, "bytes": 8, "xxh3": "0123456789abcdef"]],
       "components": [],
     ]
+  }
+
+  /// A ninth of these has no place below 2^63.
+  static func large(_ name: String) -> JSON {
+    let count = JSON.integer(Int.max / 8)
+    return tensor(.string(name), dtype: "U8", shape: [count], bytes: count)
   }
 
   static let refusals: [Refusal] = [
@@ -225,12 +231,7 @@ import Testing
     ),
     Refusal("larger than the data", header([tensor(shape: [4], bytes: 16)]), "offset"),
     Refusal("smaller than the data", header([tensor(shape: [1], bytes: 4)]), "offset"),
-    Refusal(
-      "sum overflows",
-      header([
-        tensor(dtype: "U8", shape: [.integer(.max - 63)], bytes: .integer(.max - 63)),
-        tensor("b", dtype: "U8", shape: [.integer(.max - 63)], bytes: .integer(.max - 63)),
-      ]), "offset"),
+    Refusal("sum overflows", header((0..<9).map { large("\($0)") }), "offset"),
     Refusal("checksum too short", header([tensor(xxh3: "123")]), "tensors[0].xxh3"),
     Refusal("component named as a path", header([tensor()], name: "../unet"), "components[0].name"),
     Refusal("hidden component", header([tensor()], name: ".unet"), "components[0].name"),
@@ -254,7 +255,8 @@ import Testing
     let error = try #require(try failure { _ = try ModelCheckpoint.open(path) })
     #expect(error.code == .malformed, "\(error)")
     #expect(error.file == path)
-    #expect((error.context ?? "").contains(refusal.context), "\(error)")
+    #expect(
+      refusal.context.isEmpty || error.context?.contains(refusal.context) == true, "\(error)")
   }
 
   @Test func refusesOtherVersions() throws {

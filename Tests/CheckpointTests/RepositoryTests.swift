@@ -164,7 +164,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("{\"_class_name\": \"AutoencoderKL\",}", 31), ("[1, 2]", 0), ("", 0), ("{\"a\": 1", 7),
+    ("{\"_class_name\": \"AutoencoderKL\",}", 32), ("[1, 2]", 0), ("", 0), ("{\"a\": 1", 7),
   ])
   func saysWhereAConfigurationIsBroken(text: String, offset: Int) throws {
     let scratch = try Scratch()

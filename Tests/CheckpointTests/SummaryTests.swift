@@ -38,7 +38,7 @@ import Testing
       terms.map(\.parameters) == [3_162_112, 4928, layer, layer, layer, layer, 128])
     #expect(
       summary.components[1].terms.map(\.name) == [
-        "conv_in", "time_embedding", "down_blocks.0", "down_blocks.1", "down_blocks.2",
+        "time_embedding", "conv_in", "down_blocks.0", "down_blocks.1", "down_blocks.2",
         "down_blocks.3", "mid_block", "up_blocks.0", "up_blocks.1", "up_blocks.2", "up_blocks.3",
         "conv_norm_out", "conv_out",
       ])

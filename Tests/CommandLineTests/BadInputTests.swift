@@ -38,7 +38,7 @@ import Testing
     Case(name: "a missing path", status: 66, code: "not-found", says: ["no such file"]) {
       $0 + "/nowhere"
     },
-    Case(name: "an empty file", status: 65, code: "truncated", says: ["empty"]) { folder in
+    Case(name: "an empty file", status: 65, code: "unrecognized", says: ["empty"]) { folder in
       try write([], to: folder + "/empty.safetensors")
       return folder + "/empty.safetensors"
     },

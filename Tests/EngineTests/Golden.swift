@@ -20,7 +20,9 @@ struct Golden {
     let tensor = try tensor(name, .float32)
     return tensor.withContiguousBytes { (bytes: UnsafeRawBufferPointer) in
       Value(
-        (0..<tensor.elementCount).map { bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) },
+        (0..<tensor.elementCount).map {
+          bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self)
+        },
         shape: tensor.shape.dimensions)
     }
   }

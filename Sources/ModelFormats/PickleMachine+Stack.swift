@@ -1,0 +1,162 @@
+extension PickleMachine {
+  /// The lowest stack position that may be popped: items below belong to before the last mark.
+  var fence: Int { marks.last ?? 0 }
+
+  mutating func push(_ value: PickleValue) throws(FormatError) {
+    guard stack.count < limits.stack else {
+      throw malformed("the pickle's stack grows beyond \(limits.stack) values")
+    }
+    stack.append(value)
+  }
+
+  mutating func pop() throws(FormatError) -> PickleValue {
+    guard stack.count > fence, let value = stack.popLast() else {
+      throw malformed("the pickle takes a value that is not there")
+    }
+    return value
+  }
+
+  func top() throws(FormatError) -> PickleValue {
+    guard stack.count > fence, let value = stack.last else {
+      throw malformed("the pickle uses a value that is not there")
+    }
+    return value
+  }
+
+  mutating func popToMark() throws(FormatError) -> [PickleValue] {
+    guard let mark = marks.popLast() else {
+      throw malformed("the pickle goes back to a mark that is not there")
+    }
+    let items = Array(stack[mark...])
+    stack.removeSubrange(mark...)
+    return items
+  }
+
+  mutating func popPairs() throws(FormatError) -> [PickleValue] {
+    let items = try popToMark()
+    guard items.count.isMultiple(of: 2) else {
+      throw malformed("a dictionary is given a key without a value")
+    }
+    return items
+  }
+
+  mutating func popTuple() throws(FormatError) -> PickleValue {
+    let value = try pop()
+    guard case .node(let index) = value, case .tuple = nodes[index].kind else {
+      throw malformed("arguments of a call are no tuple")
+    }
+    return value
+  }
+
+  mutating func makeNode(_ node: PickleNode) throws(FormatError) -> PickleValue {
+    guard nodes.count < limits.nodes else {
+      throw malformed("the pickle holds more than \(limits.nodes) objects")
+    }
+    nodes.append(node)
+    nodes[nodes.count - 1].offset = offset
+    return .node(nodes.count - 1)
+  }
+
+  mutating func push(node: PickleNode) throws(FormatError) {
+    try push(try makeNode(node))
+  }
+
+  mutating func pushTuple(_ count: Int) throws(FormatError) {
+    var items: [PickleValue] = []
+    for _ in 0..<count { items.append(try pop()) }
+    try push(node: PickleNode(kind: .tuple, items: items.reversed()))
+  }
+
+  mutating func append(_ items: [PickleValue]) throws(FormatError) {
+    guard case .node(let index) = try top() else {
+      throw malformed("items are appended to something that is no list")
+    }
+    switch nodes[index].kind {
+    case .list, .call, .instance: nodes[index].items.append(contentsOf: items)
+    default: throw malformed("items are appended to something that is no list")
+    }
+  }
+
+  mutating func addItems(_ items: [PickleValue]) throws(FormatError) {
+    guard case .node(let index) = try top() else {
+      throw malformed("items are added to something that is no set")
+    }
+    switch nodes[index].kind {
+    case .set, .call, .instance: nodes[index].items.append(contentsOf: items)
+    default: throw malformed("items are added to something that is no set")
+    }
+  }
+
+  mutating func setPairs(_ pairs: [PickleValue]) throws(FormatError) {
+    guard case .node(let index) = try top() else {
+      throw malformed("keys are set in something that is no dictionary")
+    }
+    switch nodes[index].kind {
+    case .dictionary, .call, .instance: nodes[index].pairs.append(contentsOf: pairs)
+    default: throw malformed("keys are set in something that is no dictionary")
+    }
+  }
+
+  mutating func get(_ index: Int) throws(FormatError) {
+    guard let value = memo[index] else {
+      throw malformed("the pickle recalls value \(index), which was not memorised")
+    }
+    try push(value)
+  }
+
+  func memoIndex(_ line: [UInt8]) throws(FormatError) -> Int {
+    guard let index = Int(String(decoding: line, as: UTF8.self)), index >= 0 else {
+      throw malformed("a memo index is not written as a number")
+    }
+    return index
+  }
+
+  func line(_ reader: inout ByteReader) throws(FormatError) -> String {
+    guard let text = String(validating: try reader.line(), as: UTF8.self) else {
+      throw malformed("a name is not UTF-8")
+    }
+    return text
+  }
+
+  /// Pushes a Python 2 string: text where it is UTF-8, bytes where it is not.
+  mutating func pushString(_ bytes: [UInt8]) throws(FormatError) {
+    try push(String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes))
+  }
+
+  mutating func pushText(_ count: Int, _ reader: inout ByteReader) throws(FormatError) {
+    guard let text = try reader.text(count) else { throw malformed("a string is not UTF-8") }
+    try push(.string(text))
+  }
+
+  mutating func pushGlobal(module: String, name: String) throws(FormatError) {
+    let global = Pickle.Global(module: module, name: name)
+    if let index = knownGlobals[global] { return try push(.node(index)) }
+    knownGlobals[global] = nodes.count
+    globals.append((global, offset))
+    try push(node: PickleNode(kind: .global(module: module, name: name)))
+  }
+
+  /// A number that stands for a class by agreement between writer and reader, which is not known.
+  mutating func pushExtension(_ code: Int) throws(FormatError) {
+    try pushGlobal(module: "copyreg", name: "extension \(code)")
+  }
+
+  /// Pushes an integer of little-endian two's complement.
+  mutating func pushLong(_ bytes: [UInt8]) throws(FormatError) {
+    if let value = PythonText.integer(bytes) { return try push(.integer(value)) }
+    try push(node: PickleNode(kind: .bigInteger(bytes)))
+  }
+
+  mutating func pushDecimal(_ line: [UInt8], isLong: Bool) throws(FormatError) {
+    if !isLong, line == Array("00".utf8) { return try push(.bool(false)) }
+    if !isLong, line == Array("01".utf8) { return try push(.bool(true)) }
+    let digits = line.last == UInt8(ascii: "L") ? line.dropLast() : line[...]
+    if let value = Int(String(decoding: digits, as: UTF8.self)) {
+      return try push(.integer(value))
+    }
+    guard let bytes = PythonText.bigInteger(decimal: digits) else {
+      throw malformed("an integer is not written as one of at most 128 digits")
+    }
+    try push(node: PickleNode(kind: .bigInteger(bytes)))
+  }
+}

@@ -1,0 +1,257 @@
+extension ZipArchive {
+  /// Where the central directory lies, by the records at the end of the file.
+  struct Directory {
+    let offset: Int
+    let size: Int
+    let count: Int
+
+    init(locatedIn file: MappedFile) throws(FormatError) {
+      let end = try Directory.endRecord(in: file)
+      var reader = ByteReader(
+        file.bytes.extracting(end..<file.count), base: end, what: "the end record")
+      try reader.skip(4)
+      let disks: [UInt16] = [try reader.integer(), try reader.integer()]
+      let counts: [UInt16] = [try reader.integer(), try reader.integer()]
+      let size = try reader.integer(UInt32.self)
+      let offset = try reader.integer(UInt32.self)
+      var directoryEnd = end
+      if let wide = try Directory.wideRecord(before: end, in: file) {
+        guard
+          counts[1] == .max || UInt64(counts[1]) == wide.count,
+          size == .max || UInt64(size) == wide.size,
+          offset == .max || UInt64(offset) == wide.offset
+        else {
+          throw FormatError(
+            .malformed, "the archive's two end records contradict each other", offset: end)
+        }
+        directoryEnd = wide.recordOffset
+        self.offset = Int(clamping: wide.offset)
+        self.size = Int(clamping: wide.size)
+        count = Int(clamping: wide.count)
+      } else {
+        guard disks == [0, 0], counts[0] == counts[1] else {
+          throw FormatError(
+            .unsupported, "the archive is one part of several", offset: end,
+            hint: "join the parts first")
+        }
+        self.offset = Int(offset)
+        self.size = Int(size)
+        count = Int(counts[1])
+      }
+      let (sum, overflow) = self.offset.addingReportingOverflow(self.size)
+      guard !overflow, sum == directoryEnd else {
+        throw FormatError(
+          .malformed,
+          "the central directory is announced at \(self.offset) with \(self.size) bytes, "
+            + "but must end at \(directoryEnd)", offset: end,
+          hint: "bytes were lost or added (by a transfer as text, perhaps); download it again")
+      }
+      // An entry takes at least 46 bytes.
+      guard count <= self.size / 46 else {
+        throw FormatError(
+          .malformed, "\(count) entries do not fit a central directory of \(self.size) bytes",
+          offset: end)
+      }
+    }
+
+    /// The last place in the file that reads as an end record whose comment ends the file.
+    private static func endRecord(in file: MappedFile) throws(FormatError) -> Int {
+      let tailStart = max(0, file.count - 22 - Int(UInt16.max))
+      let tail = unsafe file.withBytes(in: tailStart..<file.count) { unsafe [UInt8]($0) }
+      var position = tail.count - 22
+      while position >= 0 {
+        if tail[position...].starts(with: [0x50, 0x4B, 0x05, 0x06]) {
+          let commentLength = Int(tail[position + 20]) | Int(tail[position + 21]) << 8
+          if position + 22 + commentLength == tail.count { return tailStart + position }
+        }
+        position -= 1
+      }
+      throw FormatError(
+        .truncated, "the file is truncated: it has \(file.count) bytes and lacks the archive's end",
+        offset: file.count, hint: Safetensors.downloadAgain)
+    }
+
+    /// The zip64 end record, where a locator stands before the end record.
+    private static func wideRecord(
+      before end: Int, in file: MappedFile
+    ) throws(FormatError) -> (recordOffset: Int, count: UInt64, size: UInt64, offset: UInt64)? {
+      guard end >= 20 else { return nil }
+      var locator = ByteReader(
+        file.bytes.extracting((end - 20)..<end), base: end - 20, what: "the zip64 locator")
+      guard try locator.integer(UInt32.self) == 0x0706_4B50 else { return nil }
+      let disk = try locator.integer(UInt32.self)
+      let recordOffset = try locator.integer(UInt64.self)
+      let diskCount = try locator.integer(UInt32.self)
+      guard disk == 0, diskCount <= 1 else {
+        throw FormatError(
+          .unsupported, "the archive is one part of several", offset: end - 20,
+          hint: "join the parts first")
+      }
+      guard recordOffset <= UInt64(end - 20) else {
+        throw FormatError(
+          .malformed, "the zip64 end record is announced at \(recordOffset), outside the file",
+          offset: end - 12)
+      }
+      let start = Int(recordOffset)
+      var reader = ByteReader(
+        file.bytes.extracting(start..<(end - 20)), base: start, what: "the zip64 end record")
+      guard try reader.integer(UInt32.self) == 0x0606_4B50 else {
+        throw FormatError(
+          .malformed, "there is no zip64 end record where the locator says", offset: start)
+      }
+      let length = try reader.integer(UInt64.self)
+      guard length == UInt64(reader.remaining) else {
+        throw FormatError(
+          .malformed,
+          "the zip64 end record is \(length) bytes long where \(reader.remaining) stand",
+          offset: start)
+      }
+      try reader.skip(4)  // versions
+      let disks: [UInt32] = [try reader.integer(), try reader.integer()]
+      let counts: [UInt64] = [try reader.integer(), try reader.integer()]
+      guard disks == [0, 0], counts[0] == counts[1] else {
+        throw FormatError(
+          .unsupported, "the archive is one part of several", offset: start,
+          hint: "join the parts first")
+      }
+      return (start, counts[1], try reader.integer(), try reader.integer())
+    }
+  }
+
+  static func parse(
+    _ directory: Directory, in file: MappedFile
+  ) throws(FormatError) -> [Entry] {
+    var reader = ByteReader(
+      file.bytes.extracting(directory.offset..<(directory.offset + directory.size)),
+      base: directory.offset, what: "the central directory")
+    var entries: [Entry] = []
+    entries.reserveCapacity(directory.count)
+    for _ in 0..<directory.count {
+      entries.append(try entry(from: &reader))
+    }
+    guard reader.remaining == 0 else {
+      throw FormatError(
+        .malformed, "the central directory goes on after its \(directory.count) entries",
+        offset: reader.offset)
+    }
+    return entries
+  }
+
+  private static func entry(from reader: inout ByteReader) throws(FormatError) -> Entry {
+    let start = reader.offset
+    guard try reader.integer(UInt32.self) == 0x0201_4B50 else {
+      throw FormatError(
+        .malformed, "no entry of the central directory stands where one must", offset: start)
+    }
+    try reader.skip(4)  // versions
+    let flags = try reader.integer(UInt16.self)
+    let method = try reader.integer(UInt16.self)
+    try reader.skip(4)  // time and date
+    let checksum = try reader.integer(UInt32.self)
+    let compressedSize = try reader.integer(UInt32.self)
+    let size = try reader.integer(UInt32.self)
+    let nameLength = Int(try reader.integer(UInt16.self))
+    let extraLength = Int(try reader.integer(UInt16.self))
+    let commentLength = Int(try reader.integer(UInt16.self))
+    let disk = try reader.integer(UInt16.self)
+    try reader.skip(6)  // attributes
+    let headerOffset = try reader.integer(UInt32.self)
+    let name = try checkedName(try reader.text(nameLength), at: start)
+    do throws(FormatError) {
+      try checkFlags(flags, at: start)
+      let wide = try wideFields(
+        from: &reader, length: extraLength,
+        saturated: (size == .max, compressedSize == .max, headerOffset == .max))
+      try reader.skip(commentLength)
+      guard disk == 0 || disk == .max else {
+        throw FormatError(
+          .unsupported, "the record lies in another part of the archive", offset: start)
+      }
+      let entry = Entry(
+        name: name, method: Method(method),
+        compressedSize: wide.compressedSize ?? Int(compressedSize), size: wide.size ?? Int(size),
+        checksum: checksum, headerOffset: wide.headerOffset ?? Int(headerOffset))
+      guard entry.method != .stored || entry.size == entry.compressedSize else {
+        throw FormatError(
+          .malformed,
+          "the record is stored, yet has \(entry.size) bytes in \(entry.compressedSize)",
+          offset: start)
+      }
+      return entry
+    } catch {
+      throw error.inRecord(name)
+    }
+  }
+
+  static func checkFlags(_ flags: UInt16, at offset: Int) throws(FormatError) {
+    // Bits 0, 6 and 13: encrypted, strongly encrypted, directory masked. Bit 5: patch data.
+    guard flags & 0x2041 == 0 else {
+      throw FormatError(
+        .unsupported, "the record is encrypted", offset: offset, hint: "decrypt the archive first")
+    }
+    guard flags & 0x20 == 0 else {
+      throw FormatError(.unsupported, "the record holds patch data", offset: offset)
+    }
+  }
+
+  /// Refuses names that would leave the archive if they were taken for paths.
+  private static func checkedName(_ name: String?, at offset: Int) throws(FormatError) -> String {
+    guard let name else {
+      throw FormatError(.malformed, "a record's name is not UTF-8", offset: offset)
+    }
+    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+    let isDrive = name.utf8.dropFirst().first == UInt8(ascii: ":")
+    guard
+      !name.isEmpty, !name.hasPrefix("/"), !isDrive, !parts.contains(".."),
+      !name.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\\") })
+    else {
+      throw FormatError(
+        .malformed, "a record's name is no path inside the archive", offset: offset, context: name)
+    }
+    return name
+  }
+
+  /// Takes from the extra field what did not fit 32 bits.
+  private static func wideFields(
+    from reader: inout ByteReader, length: Int,
+    saturated: (size: Bool, compressedSize: Bool, headerOffset: Bool)
+  ) throws(FormatError) -> (size: Int?, compressedSize: Int?, headerOffset: Int?) {
+    var result: (size: Int?, compressedSize: Int?, headerOffset: Int?)
+    let end = reader.position + length
+    while end - reader.position >= 4 {
+      let start = reader.offset
+      let identifier = try reader.integer(UInt16.self)
+      var rest = Int(try reader.integer(UInt16.self))
+      guard rest <= end - reader.position else {
+        throw FormatError(.malformed, "an extra field is longer than its room", offset: start)
+      }
+      if identifier == 1, result == (nil, nil, nil) {
+        func next(_ reader: inout ByteReader) throws(FormatError) -> Int {
+          let value = try reader.integer(UInt64.self)
+          rest -= 8
+          guard rest >= 0, value <= UInt64(Int.max) else {
+            throw FormatError(.malformed, "the zip64 extra field is wrong", offset: start)
+          }
+          return Int(value)
+        }
+        if saturated.size { result.size = try next(&reader) }
+        if saturated.compressedSize { result.compressedSize = try next(&reader) }
+        if saturated.headerOffset { result.headerOffset = try next(&reader) }
+      }
+      try reader.skip(rest)
+    }
+    try reader.skip(end - reader.position)
+    return result
+  }
+}
+
+extension ZipArchive.Method {
+  init(_ code: UInt16) {
+    self =
+      switch code {
+      case 0: .stored
+      case 8: .deflated
+      default: .other(code)
+      }
+  }
+}

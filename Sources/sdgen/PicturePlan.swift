@@ -1,0 +1,59 @@
+import Diffusion
+import Glibc
+import ModelFormats
+import Terminal
+
+/// Which files the pictures go to, and which seeds they start from.
+struct PicturePlan {
+  let count: Int
+  private let firstSeed: UInt64
+  private let options: GenerateOptions
+
+  /// - Parameter noise: noise from a file decides how many pictures there are.
+  init(_ options: GenerateOptions, noise: Latents?) {
+    self.options = options
+    count = noise?.batch ?? options.count
+    firstSeed = options.seed.map(UInt64.init) ?? UInt64(UInt32.random(in: .min ... .max))
+  }
+
+  var indices: Range<Int> { 0..<count }
+
+  /// Each picture has the next seed, so that one of many can be drawn again alone.
+  func seed(_ index: Int) -> UInt64 { firstSeed &+ UInt64(index) }
+
+  /// `out.png`, or `out-1.png` and so on where there are several.
+  func file(_ index: Int) -> String {
+    count == 1 ? options.output : named("-\(index + 1)")
+  }
+
+  /// `out-step-5.png`, or `out-1-step-5.png`.
+  func previewFile(_ index: Int, evaluation: Int) -> String {
+    named((count == 1 ? "" : "-\(index + 1)") + "-step-\(evaluation)")
+  }
+
+  private func named(_ suffix: String) -> String {
+    let path = options.output
+    let name = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+    guard let dot = path[name...].lastIndex(of: "."), dot != name else { return path + suffix }
+    return path[..<dot] + suffix + path[dot...]
+  }
+
+  /// Refuses before anything is computed what could not be written afterwards.
+  func requireFreeOutputs() throws(FormatError) {
+    var files = indices.map(file)
+    if let latents = options.saveLatents { files.append(latents) }
+    for file in files {
+      if access(file, F_OK) == 0, !options.force {
+        throw FormatError(
+          .cannotCreate, "the file exists already", file: file,
+          hint: "choose another name with -o, or replace it with --force")
+      }
+      let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? "."
+      if access(folder, W_OK) != 0 {
+        throw FormatError(
+          .cannotCreate, "the folder \(folder) cannot be written to", file: file,
+          hint: "make the folder, or choose another with -o")
+      }
+    }
+  }
+}

@@ -1,0 +1,298 @@
+import Checkpoint
+import Crypto
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// Conversion plans and what they write.
+@Suite struct ConversionTests {
+  static let model = Fixtures.path("shapes-v1")
+
+  static func convert(
+    _ source: String, to target: Conversion.Target, at path: String,
+    _ options: Conversion.Options = .init()
+  ) throws {
+    try Conversion(
+      of: ModelCheckpoint.open(source), to: target, at: path, options: options
+    ).execute()
+  }
+
+  /// Name, type and SHA-256 of every tensor of a component.
+  static func digests(_ component: Component) -> [String: String] {
+    let digests = TensorDigest.sha256(of: component.tensors)
+    return Dictionary(
+      uniqueKeysWithValues: zip(component.tensors, digests).map { tensor, digest in
+        (tensor.name, "\(tensor.dtype.rawValue) \(tensor.shape) \(digest)")
+      })
+  }
+
+  static func expectEqual(_ left: ModelCheckpoint, _ right: ModelCheckpoint) {
+    #expect(left.components.map(\.name) == right.components.map(\.name))
+    for (left, right) in zip(left.components, right.components) {
+      #expect(digests(left) == digests(right))
+    }
+    #expect(
+      Dictionary(uniqueKeysWithValues: left.files.map { ($0.path, $0.bytes) })
+        == Dictionary(uniqueKeysWithValues: right.files.map { ($0.path, $0.bytes) }))
+  }
+
+  @Test func makesARepositoryOfEachLayout() throws {
+    let scratch = try Scratch()
+    let source = try ModelCheckpoint.open(ConversionTests.model)
+    try ConversionTests.convert(ConversionTests.model, to: .sdflat, at: scratch.path("flat"))
+    for (index, input) in [ConversionTests.model, scratch.path("flat")].enumerated() {
+      let path = scratch.path("repository\(index)")
+      // With or without a slash at its end, as shells complete it.
+      try ConversionTests.convert(input, to: .safetensors, at: index == 0 ? path + "/" : path)
+      let repository = try ModelCheckpoint.open(path)
+      #expect(repository.layout == .repository)
+      #expect(repository.components.map(\.format) == [.safetensors, .safetensors, .safetensors])
+      #expect(
+        repository.components.map { String($0.path.dropFirst(path.count + 1)) } == [
+          "text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors",
+          "vae/diffusion_pytorch_model.safetensors",
+        ])
+      ConversionTests.expectEqual(source, repository)
+      let metadata = try #require(repository[.unet]).metadata
+      #expect(metadata.contains { $0.key == "format" && $0.value == "pt" })
+    }
+    #expect(try scratch.names == ["flat", "repository0", "repository1"])
+  }
+
+  @Test func takesOneComponent() throws {
+    let scratch = try Scratch()
+    var options = Conversion.Options()
+    options.component = .textEncoder
+    let source = try ModelCheckpoint.open(ConversionTests.model)
+    try ConversionTests.convert(
+      ConversionTests.model, to: .safetensors, at: scratch.path("text"), options)
+    let file = try ModelCheckpoint.open(scratch.path("text"))
+    #expect(file.layout == .file(.safetensors))
+    #expect(
+      ConversionTests.digests(file.components[0])
+        == ConversionTests.digests(try #require(source[.textEncoder])))
+
+    try ConversionTests.convert(
+      ConversionTests.model, to: .sdflat, at: scratch.path("flat"), options)
+    let flat = try ModelCheckpoint.open(scratch.path("flat"))
+    #expect(flat.components.map(\.name) == [.textEncoder])
+    #expect(flat.files.map(\.path) == ["text_encoder/config.json"])
+    try flat.components[0].requireComplete()
+
+    options.component = ComponentName(rawValue: "safety_checker")
+    let error = try failure {
+      try ConversionTests.convert(
+        ConversionTests.model, to: .sdflat, at: scratch.path("none"), options)
+    }
+    #expect(error?.code == .mismatch)
+    #expect(error?.hint?.contains("text_encoder, unet, vae") == true)
+  }
+
+  @Test func keepsASingleFileSingle() throws {
+    let scratch = try Scratch()
+    let tensors: [Tensor] = [
+      .floats("model.diffusion_model.out.0.weight", [1, 2]), .floats("betas", [3]),
+      .floats("first_stage_model.quant_conv.bias", [4]),
+    ]
+    try Safetensors.write(
+      tensors, metadata: [(key: "a", value: "b")], to: scratch.path("in"))
+    try ConversionTests.convert(scratch.path("in"), to: .safetensors, at: scratch.path("out"))
+    let file = try TensorFile.open(scratch.path("out"))
+    #expect(Set(file.tensors.map(\.name)) == Set(tensors.map(\.name)))
+    for tensor in tensors {
+      #expect(file[tensor.name]?.contiguousBytes() == tensor.contiguousBytes())
+    }
+    #expect(file.metadata.map(\.key) == ["format", "a"])
+  }
+
+  // MARK: Casts
+
+  /// `torch.load(...)[name].float()`, and back through torch's `bfloat16`: SHA-256 of the values of
+  /// text_model.embeddings.position_embedding.weight.
+  @Test(arguments: [
+    (DType.float32, "8ba9dee57146fbf8dee0512b3ef749f93c10e5a46c2c6068d35bbbca5885c62f"),
+    (.bfloat16, "6b97c219c9533604db643e2c9131511dc938516e3215ca7968163362018831c9"),
+    (.float16, "2207a18e94c0f3d26009ed8fb1b500b22bbd0d1877c3c4c9d56ef6775280693f"),
+  ])
+  func castsAsTorchDoes(dtype: DType, digest: String) throws {
+    let scratch = try Scratch()
+    var options = Conversion.Options(dtype: dtype)
+    options.component = .textEncoder
+    for target in Conversion.Target.allCases {
+      let path = scratch.path("out.\(target)")
+      try ConversionTests.convert(ConversionTests.model, to: target, at: path, options)
+      let component = try ModelCheckpoint.open(path).components[0]
+      let name = "text_model.embeddings.position_embedding.weight"
+      #expect(TensorDigest.sha256(of: try #require(component[name])) == digest)
+      let ids = try #require(component["text_model.embeddings.position_ids"])
+      #expect(ids.dtype == .int64)
+      #expect(ids.contiguousBytes() == bytes((0..<77).map { Int64($0) }))
+      #expect(component.tensors.allSatisfy { $0.dtype == dtype || $0.dtype == .int64 })
+    }
+  }
+
+  @Test func stopsAtAnOverflowAndLeavesNothing() throws {
+    let scratch = try Scratch()
+    try Safetensors.write(
+      [.floats("a", [1]), .floats("b", [1, 70_000])], to: scratch.path("in"))
+    for target in Conversion.Target.allCases {
+      let error = try #require(
+        try failure {
+          try ConversionTests.convert(
+            scratch.path("in"), to: target, at: scratch.path("out"), .init(dtype: .float16))
+        })
+      #expect(error.code == .mismatch)
+      #expect(error.context == "b")
+      #expect(try scratch.names == ["in"])
+      try ConversionTests.convert(
+        scratch.path("in"), to: target, at: scratch.path("out"),
+        .init(dtype: .float16, saturate: true))
+      let component = try ModelCheckpoint.open(scratch.path("out")).components[0]
+      #expect(component["b"]?.contiguousBytes() == bytes([0x3C00, 0x7BFF] as [UInt16]))
+      try scratch.remove("out")
+    }
+  }
+
+  @Test func saysWhatItDoesNotCast() throws {
+    let scratch = try Scratch()
+    try Safetensors.write(
+      [.zeros("a", .float64, [2]), .floats("b", [1])], to: scratch.path("in"))
+    let source = try ModelCheckpoint.open(scratch.path("in"))
+    let plan = try Conversion(
+      of: source, to: .sdflat, at: scratch.path("out"), options: .init(dtype: .float16))
+    #expect(plan.notes == ["model: a stays F64, a type that is not cast"])
+    #expect(plan.parts[0].tensors.map(\.dtype) == [.float64, .float16])
+    #expect(plan.byteCount == 18)
+    let error = try failure {
+      _ = try Conversion(of: source, to: .sdflat, at: "x", options: .init(dtype: .int8))
+    }
+    #expect(error?.code == .unsupported)
+  }
+
+  // MARK: Safety
+
+  @Test(arguments: Conversion.Target.allCases)
+  func replacesOnlyWhenTold(target: Conversion.Target) throws {
+    let scratch = try Scratch()
+    try scratch.write("precious", as: "out")
+    let source = "\(ConversionTests.model)/vae"
+    let error = try failure {
+      try ConversionTests.convert(source, to: target, at: scratch.path("out"))
+    }
+    #expect(error?.code == .cannotCreate)
+    #expect(try scratch.contents("out") == Array("precious".utf8))
+    try ConversionTests.convert(
+      source, to: target, at: scratch.path("out"), .init(overwrite: true))
+    #expect(try ModelCheckpoint.open(scratch.path("out")).components.map(\.name) == [.vae])
+    #expect(try scratch.names == ["out"])
+  }
+
+  @Test func replacesARepositoryOnlyWhenTold() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    let error = try failure {
+      try ConversionTests.convert(ConversionTests.model, to: .safetensors, at: model)
+    }
+    #expect(error?.code == .cannotCreate)
+    // Onto itself: the source stays readable until the output is whole.
+    try ConversionTests.convert(model, to: .safetensors, at: model, .init(overwrite: true))
+    #expect(try scratch.names == ["model"])
+    ConversionTests.expectEqual(
+      try ModelCheckpoint.open(ConversionTests.model), try ModelCheckpoint.open(model))
+    // The links' targets are untouched.
+    #expect(FileManager.default.fileExists(atPath: "\(ConversionTests.model)/unet/config.json"))
+
+    try scratch.write("mine", as: "folder/thesis.txt")
+    let refusal = try failure {
+      try ConversionTests.convert(
+        model, to: .safetensors, at: scratch.path("folder"), .init(overwrite: true))
+    }
+    #expect(refusal?.code == .cannotCreate)
+    #expect(try scratch.contents("folder/thesis.txt") == Array("mine".utf8))
+    #expect(try scratch.names == ["folder", "model"])
+  }
+
+  @Test func convertsAFlatFileOntoItself() throws {
+    let scratch = try Scratch()
+    try ConversionTests.convert("\(ConversionTests.model)/vae", to: .sdflat, at: scratch.path("a"))
+    let before = ConversionTests.digests(try ModelCheckpoint.open(scratch.path("a")).components[0])
+    try ConversionTests.convert(
+      scratch.path("a"), to: .sdflat, at: scratch.path("a"), .init(overwrite: true))
+    let after = try ModelCheckpoint.open(scratch.path("a"))
+    #expect(ConversionTests.digests(after.components[0]) == before)
+    // What the first conversion recorded is kept inside what the second one records.
+    #expect(
+      after.provenance?["previous"]?["sources"]?.array?.first?["path"]
+        == "diffusion_pytorch_model.safetensors")
+    #expect(after.provenance?["sources"]?.array?.first?["path"] == "a")
+  }
+
+  @Test func refusesIncompleteNetworks() throws {
+    let scratch = try Scratch()
+    let model = try scratch.repository { tensors in
+      tensors.filter { $0.name != "decoder.conv_in.bias" }
+    }
+    let error = try failure {
+      try ConversionTests.convert(model, to: .sdflat, at: scratch.path("out"))
+    }
+    #expect(error?.code == .mismatch)
+    #expect(error?.message.contains("decoder.conv_in.bias") == true)
+    #expect(try scratch.names == ["model"])
+  }
+
+  @Test func refusesAPlaceThatIsNotThere() throws {
+    for target in Conversion.Target.allCases {
+      for source in [ConversionTests.model, "\(ConversionTests.model)/vae"] {
+        let error = try failure {
+          try ConversionTests.convert(source, to: target, at: "/nowhere/at/all")
+        }
+        #expect(error?.code == .cannotCreate)
+        #expect(error?.file == "/nowhere/at/all")
+      }
+    }
+  }
+
+  // MARK: Plans
+
+  @Test func printsThePlan() throws {
+    let scratch = try Scratch()
+    let plan = try Conversion(
+      of: ModelCheckpoint.open(ConversionTests.model), to: .sdflat, at: scratch.path("out"),
+      options: .init(dtype: .bfloat16))
+    #expect(plan.lines.count == 1 + 3 + 9)
+    #expect(
+      plan.lines[1] == "text_encoder: 69 tensors, 6734824 bytes (68 F16 -> BF16, 1 I64)")
+    #expect(plan.json["bytes"]?.int == plan.byteCount)
+    let step = plan.json["components"]?.array?[1]["tensors"]?.array?.first
+    #expect(step?["from"] == "F16")
+    #expect(step?["to"] == "BF16")
+    #expect(try scratch.names == [])
+  }
+
+  @Test func tellsHowFarItIs() throws {
+    let scratch = try Scratch()
+    let plan = try Conversion(
+      of: ModelCheckpoint.open("\(ConversionTests.model)/vae"), to: .sdflat,
+      at: scratch.path("out"), options: .init(dtype: .float32))
+    var reports: [Conversion.Progress] = []
+    try plan.execute { reports.append($0) }
+    #expect(reports.map(\.bytesDone) == reports.map(\.bytesDone).sorted())
+    #expect(reports.last?.bytesDone == plan.byteCount)
+    #expect(reports.allSatisfy { $0.bytesTotal == 4 * 1_028_935 && $0.component == .vae })
+    #expect(Set(reports.map(\.tensor)).count == plan.parts[0].tensors.count)
+  }
+
+  /// `sha256sum` of the file, and of nothing.
+  @Test func hashesFiles() throws {
+    let scratch = try Scratch()
+    let empty = try scratch.write("", as: "empty")
+    #expect(
+      try TensorDigest.sha256(ofFile: empty)
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    #expect(
+      try TensorDigest.sha256(ofFile: Fixtures.path("shapes-v1/tokenizer/merges.txt"))
+        == "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a")
+  }
+}

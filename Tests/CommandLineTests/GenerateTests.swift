@@ -1,0 +1,216 @@
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// The golden pictures of the embedded model: prompt 0, seed 42, guidance 5, 20 steps, made by the
+/// reference pipeline (Fixtures/shapes-v1/golden/versions.json says how).
+@Suite(.serialized) struct GenerateTests {
+  static let prompt = "a red circle on a blue background"
+
+  static func draw(_ arguments: [String], to path: String) throws -> Tool.Result {
+    try Tool.run("sdgen", [prompt, "-o", path] + arguments)
+  }
+
+  static func golden(_ name: String) throws -> [Float] {
+    let (file, tensor) = (name.split(separator: "/")[0], name.split(separator: "/")[1])
+    let golden = try TensorFile.open(Fixtures.path("shapes-v1/golden/\(file).safetensors"))
+    return try floats(#require(golden[String(tensor)]))
+  }
+
+  static func floats(_ tensor: Tensor) -> [Float] {
+    tensor.withContiguousBytes { bytes in
+      (0..<tensor.elementCount).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+    }
+  }
+
+  /// ‖a - b‖ / ‖b‖
+  static func difference(_ values: [Float], from reference: [Float]) -> Double {
+    let pairs = zip(values, reference).map { (Double($0), Double($1)) }
+    let distance = pairs.reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    let norm = pairs.reduce(0) { $0 + $1.1 * $1.1 }
+    return (distance / norm).squareRoot()
+  }
+
+  @Test(arguments: ["pndm", "ddim", "lms"])
+  func latentsAreTheReferences(scheduler: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try Self.draw(
+        [
+          "--seed", "42", "--guidance", "5", "--steps", "20", "--scheduler", scheduler, "--dtype",
+          "f32", "--save-latents", folder + "/latents.safetensors", "--json",
+        ], to: folder + "/picture.png")
+      #expect(result.status == 0, "\(result.errors)")
+      let trace = try Self.golden("\(scheduler)/trace")
+      let saved = try TensorFile.open(folder + "/latents.safetensors")
+      let latents = try Self.floats(#require(saved["latents"]))
+      #expect(latents.count == 4 * 16 * 16)
+      let difference = Self.difference(latents, from: trace.suffix(latents.count))
+      #expect(difference < 1e-3, "\(difference)")
+
+      let report = try JSON(parsing: result.output)
+      let picture = try #require(report["pictures"]?.array?.first)
+      #expect(picture["file"]?.string == folder + "/picture.png")
+      #expect(picture["seed"] == 42)
+      #expect(picture["width"] == 128)
+      #expect(picture["height"] == 128)
+      #expect(picture["steps"] == 20)
+      #expect(picture["scheduler"]?.string == scheduler)
+      #expect(picture["guidance"]?.double == 5)
+      let timings = try #require(report["timings"])
+      // PNDM evaluates the UNet once more: its second timestep stands twice.
+      #expect(timings["unet"]?.array?.count == (scheduler == "pndm" ? 21 : 20))
+      for part in ["load", "text_encoder", "scheduler", "vae", "total"] {
+        #expect((timings[part]?.double ?? -1) >= 0, "\(part)")
+      }
+      #expect((report["peak_memory_bytes"]?.int ?? 0) > 1 << 20)
+    }
+  }
+
+  /// The same weights from a repository of .bin files, of safetensors, and from a flat file.
+  @Test func everyFormatGivesTheSamePicture() throws {
+    try withTemporaryFolder { folder in
+      let safetensors = folder + "/safetensors"
+      let flat = folder + "/model.sdflat"
+      for (target, path) in [("safetensors", safetensors), ("sdflat", flat)] {
+        let result = try Tool.run(
+          "sdinspect", ["convert", Fixtures.path("shapes-v1"), path, "--to", target])
+        #expect(result.status == 0, "\(result.errors)")
+      }
+      // The VAE's .bin instead of its safetensors; the text encoder has only a .bin.
+      let bin = folder + "/bin"
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: bin)
+      try FileManager.default.removeItem(
+        atPath: bin + "/vae/diffusion_pytorch_model.safetensors")
+      var pictures: [Data] = []
+      for (index, model) in [Fixtures.path("shapes-v1"), safetensors, bin, flat].enumerated() {
+        let path = "\(folder)/\(index).png"
+        let result = try Self.draw(
+          ["--model", model, "--seed", "3", "--steps", "4", "--guidance", "4"], to: path)
+        #expect(result.status == 0, "\(result.errors)")
+        pictures.append(try Data(contentsOf: URL(filePath: path)))
+      }
+      #expect(pictures[0].count > 1000)
+      #expect(Set(pictures).count == 1)
+    }
+  }
+
+  @Test func theEmbeddedModelHasItsOwnGuidance() throws {
+    try withTemporaryFolder { folder in
+      let result = try Self.draw(["--steps", "2", "--json"], to: folder + "/a.png")
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(result.errors.contains("guidance 4"))
+      let report = try JSON(parsing: result.output)
+      #expect(report["pictures"]?.array?.first?["guidance"]?.double == 4)
+    }
+  }
+
+  @Test func severalPicturesHaveSeedsInARow() throws {
+    try withTemporaryFolder { folder in
+      let several = try Self.draw(
+        ["--steps", "3", "--count", "2", "--seed", "7", "--json"], to: folder + "/a.png")
+      #expect(several.status == 0, "\(several.errors)")
+      let pictures = try #require(try JSON(parsing: several.output)["pictures"]?.array)
+      #expect(pictures.map { $0["seed"]?.int } == [7, 8])
+      #expect(pictures.map { $0["file"]?.string } == ["\(folder)/a-1.png", "\(folder)/a-2.png"])
+      let alone = try Self.draw(["--steps", "3", "--seed", "8"], to: folder + "/b.png")
+      #expect(alone.status == 0)
+      #expect(
+        try Data(contentsOf: URL(filePath: folder + "/a-2.png"))
+          == Data(contentsOf: URL(filePath: folder + "/b.png")))
+    }
+  }
+
+  @Test func savedNoiseGivesTheSamePicture() throws {
+    try withTemporaryFolder { folder in
+      let latents = folder + "/latents.safetensors"
+      let first = try Self.draw(
+        ["--steps", "3", "--seed", "5", "--save-latents", latents], to: folder + "/a.png")
+      #expect(first.status == 0, "\(first.errors)")
+      let second = try Self.draw(
+        ["--steps", "3", "--seed", "6", "--latents", latents], to: folder + "/b.png")
+      #expect(second.status == 0, "\(second.errors)")
+      #expect(
+        try Data(contentsOf: URL(filePath: folder + "/a.png"))
+          == Data(contentsOf: URL(filePath: folder + "/b.png")))
+    }
+  }
+
+  @Test func previewsAreWritten() throws {
+    try withTemporaryFolder { folder in
+      let result = try Self.draw(
+        ["--steps", "6", "--scheduler", "ddim", "--preview-every", "2"], to: folder + "/a.png")
+      #expect(result.status == 0, "\(result.errors)")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      #expect(files == ["a-step-2.png", "a-step-4.png", "a.png"])
+    }
+  }
+
+  @Test func aSizeIsDrawnAsAsked() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.png"
+      let result = try Self.draw(
+        ["--steps", "2", "--width", "200", "--height", "72"], to: path)
+      #expect(result.status == 0, "\(result.errors)")
+      // Width and height stand at byte 16 of a PNG, big-endian.
+      let header = try Data(contentsOf: URL(filePath: path)).prefix(24).map { Int($0) }
+      #expect(header[18] * 256 + header[19] == 200)
+      #expect(header[22] * 256 + header[23] == 72)
+    }
+  }
+
+  @Test func profileNamesEveryComponent() throws {
+    try withTemporaryFolder { folder in
+      let result = try Self.draw(
+        ["--steps", "2", "--scheduler", "ddim", "--profile"], to: folder + "/a.png")
+      for name in ["load", "text encoder", "UNet", "scheduler", "VAE", "total", "peak memory"] {
+        #expect(result.output.contains(name), "\(name)")
+      }
+    }
+  }
+
+  @Test func aLongPromptIsSaidToBeCut() throws {
+    try withTemporaryFolder { folder in
+      let long = String(repeating: "a red circle and ", count: 30)
+      let result = try Tool.run(
+        "sdgen", [long, "--steps", "1", "--scheduler", "ddim", "-o", folder + "/a.png"])
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(result.errors.contains("tokens too long; left out: "))
+    }
+  }
+
+  @Test func nothingIsOverwritten() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.png"
+      try Data("mine".utf8).write(to: URL(filePath: path))
+      let refused = try Self.draw(["--steps", "2"], to: path)
+      #expect(refused.status == 73)
+      #expect(refused.errors.contains("--force"))
+      #expect(try Data(contentsOf: URL(filePath: path)) == Data("mine".utf8))
+      let forced = try Self.draw(["--steps", "2", "--force"], to: path)
+      #expect(forced.status == 0, "\(forced.errors)")
+      #expect(try Data(contentsOf: URL(filePath: path)).count > 1000)
+    }
+  }
+
+  @Test(arguments: [
+    ["--steps", "0"], ["--steps", "1001"], ["--width", "100"], ["--height", "0"],
+    ["--guidance", "-1"], ["--scheduler", "magic"], ["--count", "0"], ["--seed", "-1"],
+    ["--dtype", "f16"], ["--threads", "0"],
+  ])
+  func badValues(arguments: [String]) throws {
+    try withTemporaryFolder { folder in
+      let result = try Self.draw(arguments, to: folder + "/a.png")
+      #expect(result.status == 64, "\(arguments): \(result.errors)")
+      #expect(result.output.isEmpty)
+    }
+  }
+
+  @Test func anOutputFolderMustExist() throws {
+    try withTemporaryFolder { folder in
+      let result = try Self.draw(["--steps", "2"], to: folder + "/no/a.png")
+      #expect(result.status == 73)
+    }
+  }
+}

@@ -1,0 +1,305 @@
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// Runs a pickle that stands alone.
+func runPickle(_ bytes: [UInt8], limits: PickleMachine.Limits = .init()) throws(FormatError)
+  -> Pickle
+{
+  try PickleMachine.run(bytes.span.bytes, base: 0, limits: limits)
+}
+
+/// Joins text and single bytes into a pickle.
+func pickle(_ parts: any PickleText...) -> [UInt8] {
+  parts.flatMap(\.pickleBytes)
+}
+
+protocol PickleText {
+  var pickleBytes: [UInt8] { get }
+}
+extension String: PickleText {
+  var pickleBytes: [UInt8] { Array(utf8) }
+}
+extension Int: PickleText {
+  var pickleBytes: [UInt8] { [UInt8(self)] }
+}
+extension [UInt8]: PickleText {
+  var pickleBytes: [UInt8] { self }
+}
+
+extension Pickle {
+  /// The value as `render` in Fixtures/formats/make_pickles.py writes it.
+  var text: String { text(of: root, depth: 0) }
+
+  private func text(of value: PickleValue, depth: Int) -> String {
+    guard depth < 20 else { return "…" }
+    func list(_ items: [PickleValue]) -> [String] { items.map { text(of: $0, depth: depth + 1) } }
+    switch value {
+    case .none: return "None"
+    case .bool(let value): return value ? "True" : "False"
+    case .integer(let value): return String(value)
+    case .real(let value): return value.description
+    case .string(let value):
+      let characters = value.unicodeScalars.map { scalar in
+        (" "..."~").contains(scalar) && scalar != "'"
+          ? String(scalar) : "<\(String(scalar.value, radix: 16))>"
+      }
+      return "'\(characters.joined())'"
+    case .bytes(let bytes): return "b" + bytes.map { String(format: "%02x", $0) }.joined()
+    case .node(let index):
+      let node = nodes[index]
+      switch node.kind {
+      case .tuple: return "(\(list(node.items).joined(separator: ", ")))"
+      case .list: return "[\(list(node.items).joined(separator: ", "))]"
+      case .set: return "{\(list(node.items).sorted().joined(separator: ", "))}"
+      case .dictionary:
+        let pairs = stride(from: 0, to: node.pairs.count, by: 2).map {
+          list(Array(node.pairs[$0...($0 + 1)])).joined(separator: ": ")
+        }
+        return "{\(pairs.joined(separator: ", "))}"
+      case .bigInteger(let bytes): return decimal(bytes)
+      case .complex(let real, let imaginary): return "complex(\(real), \(imaginary))"
+      case .global(let module, let name): return "\(module).\(name)"
+      case .call(let callable, let arguments), .instance(let callable, let arguments):
+        var result = text(of: callable, depth: depth + 1) + text(of: arguments, depth: depth + 1)
+        if case .instance = node.kind { result = "new " + result }
+        if !node.items.isEmpty { result += "[\(list(node.items).joined(separator: ", "))]" }
+        if !node.pairs.isEmpty { result += "{\(list(node.pairs).joined(separator: ", "))}" }
+        for state in list(node.states) { result += "<\(state)>" }
+        return result
+      case .persistent(let identifier):
+        return "persistent " + text(of: identifier, depth: depth + 1)
+      }
+    }
+  }
+
+  /// A two's complement number in decimal, by repeated division.
+  private func decimal(_ bytes: [UInt8]) -> String {
+    var magnitude = Array(bytes.reversed())
+    let isNegative = bytes.last.map { $0 & 0x80 != 0 } ?? false
+    if isNegative {
+      magnitude = magnitude.map { ~$0 }
+      for index in magnitude.indices.reversed() {
+        magnitude[index] &+= 1
+        if magnitude[index] != 0 { break }
+      }
+    }
+    var digits = ""
+    while magnitude.contains(where: { $0 != 0 }) {
+      var rest = 0
+      for index in magnitude.indices {
+        rest = rest << 8 | Int(magnitude[index])
+        magnitude[index] = UInt8(rest / 10)
+        rest %= 10
+      }
+      digits = String(rest) + digits
+    }
+    return (isNegative ? "-" : "") + digits
+  }
+}
+
+/// A pickle, and how Python's value is written.
+struct PickleCase: CustomTestStringConvertible, Sendable {
+  let testDescription: String
+  let bytes: [UInt8]
+  let text: String
+
+  static func all(in path: String) -> [PickleCase] {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+      let entries = try? JSON(parsing: text).array
+    else { return [] }
+    return entries.compactMap { entry in
+      guard let name = entry["name"]?.string, let hexadecimal = entry["hex"]?.string,
+        let text = entry["text"]?.string
+      else { return nil }
+      let digits = Array(hexadecimal)
+      let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
+        UInt8(String(digits[$0...($0 + 1)]), radix: 16)
+      }
+      return PickleCase(testDescription: name, bytes: bytes, text: text)
+    }
+  }
+}
+
+@Suite struct PickleTests {
+  static let cases = PickleCase.all(in: Fixtures.path("formats/pickles.json"))
+
+  @Test func casesAreThere() {
+    #expect(PickleTests.cases.count == 118)
+  }
+
+  @Test(arguments: cases)
+  func valueIsPythons(_ expected: PickleCase) throws {
+    let pickle = try runPickle(expected.bytes)
+    #expect(pickle.text == expected.text)
+    #expect(pickle.byteCount == expected.bytes.count)
+  }
+
+  /// Every pickle cut short at every byte is refused, and none hurts.
+  @Test(arguments: cases)
+  func truncatedPickleIsRefused(_ expected: PickleCase) throws {
+    for count in 0..<min(expected.bytes.count, 600) {
+      #expect(throws: FormatError.self) { try runPickle(Array(expected.bytes[..<count])) }
+    }
+  }
+
+  /// What Python would call or make is kept as data.
+  @Test(arguments: [
+    ("cos\nsystem\n(S'id'\ntR.", "os.system('id')"),
+    ("(S'id'\nios\nsystem\n.", "os.system('id')"),
+    ("(cos\nsystem\nS'id'\no.", "os.system('id')"),
+    ("\u{8C}\u{02}os\u{8C}\u{06}system\u{93})R.", "os.system()"),
+    ("cm\nC\n)\u{81}}(S'a'\nI1\nub.", "new m.C()<{'a': 1}>"),
+    ("cm\nC\n)}\u{92}.", "new m.C()"),
+    ("cm\nC\n)\u{81}(I1\nI2\neS'k'\nI3\ns.", "new m.C()[1, 2]{'k', 3}"),
+    ("cm\nC\n)R(I1\n\u{90}.", "m.C()[1]"),
+    ("\u{82}\u{05}.", "copyreg.extension 5"),
+    ("P17\n.", "persistent '17'"),
+    ("(I1\ntQ.", "persistent (1)"),
+    ("ccollections\nOrderedDict\n)R}S'_metadata'\nI1\nsb.", "{}"),
+    ("ccollections\nOrderedDict\nK\u{01}\u{85}R.", "collections.OrderedDict(1)"),
+    ("c_codecs\nencode\n(V\\u00e9\u{0A}S'latin1'\ntR.", "be9"),
+  ])
+  func nothingIsCalled(text: String, expected: String) throws {
+    // Each scalar of the text is one byte.
+    let bytes = text.unicodeScalars.map { UInt8($0.value) }
+    #expect(try runPickle(bytes).text == expected)
+  }
+
+  @Test func cycleIsKept() throws {
+    let pickle = try runPickle(pickle("]", 0x94, "h", 0, "a."))
+    let root = try #require(pickle.node(pickle.root))
+    guard case .node(let inner)? = root.items.first, case .node(let outer) = pickle.root else {
+      Issue.record("the list does not hold a node")
+      return
+    }
+    #expect(inner == outer)
+  }
+
+  @Test(
+    arguments: [
+      ("unknown instruction", pickle(0xFF), "0xff is no instruction of a pickle", 0),
+      (
+        "future protocol", pickle(0x80, 6, "N."),
+        "the pickle is of protocol 6; 5 is the last known", 0
+      ),
+      ("nothing to stop with", pickle("."), "the pickle takes a value that is not there", 0),
+      ("taking below a mark", pickle("N(."), "the pickle takes a value that is not there", 2),
+      ("no mark", pickle("Nt."), "the pickle goes back to a mark that is not there", 1),
+      ("key without value", pickle("}(Nu."), "a dictionary is given a key without a value", 3),
+      ("item of no list", pickle("NNa."), "items are appended to something that is no list", 2),
+      (
+        "item of a dictionary", pickle("}Na."), "items are appended to something that is no list", 2
+      ),
+      (
+        "key of no dictionary", pickle("NNNs."), "keys are set in something that is no dictionary",
+        3
+      ),
+      ("key of a list", pickle("]NNs."), "keys are set in something that is no dictionary", 3),
+      ("key of a tuple", pickle(")NNs."), "keys are set in something that is no dictionary", 3),
+      (
+        "item of no set", pickle("N(N", 0x90, "."), "items are added to something that is no set", 3
+      ),
+      (
+        "not memorised", pickle("h", 9, "."), "the pickle recalls value 9, which was not memorised",
+        0
+      ),
+      ("memo index", pickle("Np-1\n."), "a memo index is not written as a number", 1),
+      ("call without tuple", pickle("cm\nC\nNR."), "arguments of a call are no tuple", 6),
+      (
+        "instance without tuple", pickle("cm\nC\nN", 0x81, "."), "arguments of a call are no tuple",
+        6
+      ),
+      (
+        "class named by None", pickle("NN", 0x93, "."),
+        "a class is named by something that is no string", 2
+      ),
+      ("object without class", pickle("(o."), "an object has no class", 1),
+      ("state of None", pickle("NNb."), "a state is given to something that is no object", 2),
+      ("number", pickle("Fx\n."), "a number is not written as one", 0),
+      ("integer", pickle("Ix\n."), "an integer is not written as one of at most 128 digits", 0),
+      ("string", pickle("S'x\n."), "a string is not written as Python writes strings", 0),
+      ("escape", pickle("V\\u12\n."), "a string is not written as Python writes strings", 0),
+      ("text", pickle("X", 1, 0, 0, 0, 0xFF, "."), "a string is not UTF-8", 0),
+      (
+        "long integer text", pickle("L" + String(repeating: "9", count: 129) + "L\n."),
+        "an integer is not written as one of at most 128 digits", 0
+      ),
+      ("buffer outside", pickle(0x97, "."), "the pickle's buffers lie outside it", 0),
+      (
+        "string beyond the end", pickle("X", 0xFF, 0xFF, 0xFF, 0xFF, "."),
+        "the pickle ends early: 4294967295 bytes are needed, 1 are left", 5
+      ),
+      (
+        "string of 2^64 - 1", pickle(0x8D, [UInt8](repeating: 0xFF, count: 8), "."),
+        "the pickle ends early: 9223372036854775807 bytes are needed, 1 are left", 9
+      ),
+      (
+        "string of negative length", pickle("T", 0xFF, 0xFF, 0xFF, 0xFF, "."),
+        "the pickle announces a negative length", 5
+      ),
+      (
+        "number of negative length", pickle(0x8B, 0xFF, 0xFF, 0xFF, 0xFF, "."),
+        "the pickle announces a negative length", 5
+      ),
+      (
+        "frame beyond the end", pickle(0x95, 9, 0, 0, 0, 0, 0, 0, 0, "."),
+        "the pickle ends early: 9 bytes are needed, 1 are left", 9
+      ),
+      ("endless line", pickle("cos\nsystem"), "the pickle ends inside a line", 4),
+    ] as [(String, [UInt8], String, Int)])
+  func malformedPickleIsRefused(
+    name: String, bytes: [UInt8], message: String, offset: Int
+  ) throws {
+    let error = try #require(throws: FormatError.self) { try runPickle(bytes) }
+    #expect(error.message == message)
+    #expect(error.offset == offset)
+  }
+
+  @Test func limitsHold() throws {
+    var limits = PickleMachine.Limits()
+    limits.stack = 100
+    limits.nodes = 100
+    limits.bytes = 1000
+    let many = { (text: String, count: Int) in Array(String(repeating: text, count: count).utf8) }
+    for bytes in [
+      many("N", 101) + Array(".".utf8), many("(", 101), many("]0", 101), many("NN00", 300),
+    ] {
+      #expect(throws: FormatError.self) { try runPickle(bytes, limits: limits) }
+    }
+  }
+
+  /// A list that is copied over and over by calls would grow a small pickle without bound.
+  @Test func copyingIsBounded() throws {
+    // A list of 1000 items, then a set of it again and again.
+    var bytes = pickle("](", [UInt8](repeating: UInt8(ascii: "N"), count: 1000), "e", 0x94)
+    bytes += pickle("c__builtin__\nset\n", 0x94)
+    for _ in 0..<1000 { bytes += pickle("h", 1, "h", 0, 0x85, "R0") }
+    let error = try #require(throws: FormatError.self) { try runPickle(bytes + pickle(".")) }
+    #expect(error.message == "the pickle unfolds into far more than it holds")
+  }
+
+  @Test(arguments: [
+    ("os", "system"), ("posix", "popen"), ("nt", "system"), ("subprocess", "Popen"),
+    ("builtins", "eval"), ("__builtin__", "exec"), ("builtins", "__import__"),
+    ("builtins", "getattr"), ("runpy", "run_path"), ("socket", "create_connection"),
+    ("urllib.request", "urlopen"), ("webbrowser", "open"), ("shutil", "rmtree"), ("sys", "exit"),
+    ("pickle", "loads"), ("torch", "load"), ("torch.hub", "load"), ("marshal", "loads"),
+    ("operator", "attrgetter"), ("importlib", "import_module"), ("pty", "spawn"),
+  ])
+  func dangerousNamesAreKnown(module: String, name: String) {
+    #expect(Pickle.Global(module: module, name: name).danger != nil)
+  }
+
+  @Test(arguments: [
+    ("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch", "FloatStorage"), ("builtins", "set"), ("numpy.core.multiarray", "scalar"),
+    ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"), ("_codecs", "encode"),
+    ("torch.nn.modules.linear", "Linear"), ("functools", "partial"),
+  ])
+  func harmlessNamesRaiseNoAlarm(module: String, name: String) {
+    #expect(Pickle.Global(module: module, name: name).danger == nil)
+  }
+}

@@ -1,0 +1,202 @@
+import Foundation
+import ModelFormats
+import ModelGraph
+import ONNXExport
+import TestSupport
+import Testing
+
+/// What lies on disk after an export of the embedded model.
+@Suite struct ExportTests {
+  private static let embedded = Fixtures.path("shapes-v1")
+
+  private func model(_ path: String) throws -> ONNXModel {
+    let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+    return try bytes.withUnsafeBytes { try ONNXModel(parsing: $0) }
+  }
+
+  private func linking() -> ExportOptions {
+    var options = ExportOptions()
+    options.weights = .link
+    return options
+  }
+
+  /// A repository of its own that tests may export into.
+  private func withRepository(_ body: (String) throws -> Void) throws {
+    try withTemporaryFolder { folder in
+      let repository = "\(folder)/model"
+      try FileManager.default.copyItem(atPath: Self.embedded, toPath: repository)
+      try body(repository)
+    }
+  }
+
+  private func error(_ body: () throws -> Void) throws -> FormatError {
+    do { try body() } catch let error as FormatError { return error }
+    throw Missing()
+  }
+  private struct Missing: Error {}
+
+  /// Every value of every weight, and where it lies.
+  @Test func copiedWeightsAreTheCheckpointsAsF32() throws {
+    try withTemporaryFolder { folder in
+      let out = "\(folder)/out"
+      let report = try ONNXExporter.export(sources(Self.embedded), to: out)
+      #expect(report.networks.map(\.weights) == [68, 442, 106, 74])
+      for (network, name) in zip(try sources(Self.embedded), Published.names) {
+        let data = [UInt8](try Data(contentsOf: URL(filePath: "\(out)/\(name)/model.onnx_data")))
+        let initializers = try model("\(out)/\(name)/model.onnx").initializers
+        for parameter in network.graph.parameters {
+          let tensor = try network.tensor(parameter)
+          let initializer = try #require(initializers.first { $0.name == tensor.name })
+          #expect(initializer.shape == tensor.shape.dimensions)
+          #expect(initializer.element == .float32)
+          guard case .external(let place) = initializer.contents else {
+            Issue.record("\(tensor.name) is inline")
+            continue
+          }
+          #expect(place.length == 4 * tensor.elementCount)
+          #expect(place.offset % (place.length > 1 << 20 ? 65_536 : 4_096) == 0)
+          let expected = tensor.contiguousBytes().withUnsafeBytes { bytes in
+            bytes.bindMemory(to: Float16.self).map { Float($0).bitPattern }
+          }
+          let written = data[place.offset..<(place.offset + place.length)].withUnsafeBytes {
+            bytes in
+            (0..<tensor.elementCount).map {
+              bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)
+            }
+          }
+          #expect(written == expected, "\(tensor.name)")
+        }
+      }
+    }
+  }
+
+  /// The names that the file has, which for this VAE are those of 2022.
+  @Test func initializersKeepTheNamesOfTheFile() throws {
+    try withTemporaryFolder { folder in
+      _ = try ONNXExporter.export(sources(Self.embedded, ["vae_decoder"]), to: folder)
+      let names = try model("\(folder)/vae_decoder/model.onnx").initializers.map(\.name)
+      #expect(names.contains("decoder.mid_block.attentions.0.proj_attn.weight"))
+    }
+  }
+
+  @Test func linkedWeightsAreReadInPlace() throws {
+    try withRepository { repository in
+      let networks = try sources(repository)
+      let report = try ONNXExporter.export(networks, to: repository, options: linking())
+      #expect(report.networks.allSatisfy { $0.bytesCopied == 0 })
+      // The VAE's weights lie in neither of the two directories of its models.
+      #expect(
+        report.networks.map(\.modelPath) == [
+          "\(repository)/text_encoder/model.onnx", "\(repository)/unet/model.onnx",
+          "\(repository)/vae_decoder.onnx", "\(repository)/vae_encoder.onnx",
+        ])
+      for (network, written) in zip(networks, report.networks) {
+        let initializers = try model(written.modelPath).initializers
+        for parameter in network.graph.parameters {
+          let tensor = try network.tensor(parameter)
+          let initializer = try #require(initializers.first { $0.name == tensor.name })
+          guard case .external(let place) = initializer.contents else {
+            Issue.record("\(tensor.name) is inline")
+            continue
+          }
+          let folder = URL(filePath: written.modelPath).deletingLastPathComponent()
+          let handle = try FileHandle(forReadingFrom: folder.appending(path: place.location))
+          try handle.seek(toOffset: UInt64(place.offset))
+          let bytes = try #require(try handle.read(upToCount: place.length))
+          #expect([UInt8](bytes) == tensor.contiguousBytes(), "\(tensor.name)")
+        }
+      }
+    }
+  }
+
+  @Test func linkingFromElsewhereIsRefusedWithTheWayOut() throws {
+    try withTemporaryFolder { folder in
+      let networks = try sources(Self.embedded, ["unet"])
+      let out = "\(folder)/out"
+      let error = try error {
+        _ = try ONNXExporter.export(networks, to: out, options: linking())
+      }
+      #expect(error.code == .cannotCreate)
+      #expect(error.hint?.contains("--weights copy") == true)
+      #expect(!FileManager.default.fileExists(atPath: out))
+    }
+  }
+
+  /// Files that onnx's checker refuses as external data.
+  @Test(arguments: ["symbolic link", "hard link", "two dots"])
+  func weightsThatReadersRefuseAreNotLinked(kind: String) throws {
+    try withRepository { repository in
+      let files = FileManager.default
+      let weights = "\(repository)/unet/diffusion_pytorch_model.safetensors"
+      var path = repository
+      switch kind {
+      case "symbolic link":
+        let elsewhere = "\(repository)/../elsewhere"
+        try files.moveItem(atPath: weights, toPath: elsewhere)
+        try files.createSymbolicLink(atPath: weights, withDestinationPath: elsewhere)
+      case "hard link":
+        try files.linkItem(atPath: weights, toPath: "\(repository)/second")
+      default:
+        path = "\(repository)/v1..5"
+        try files.createDirectory(atPath: path, withIntermediateDirectories: false)
+        for name in ["config.json", "diffusion_pytorch_model.safetensors"] {
+          try files.copyItem(atPath: "\(repository)/unet/\(name)", toPath: "\(path)/\(name)")
+        }
+      }
+      let networks = try sources(path, ["unet"])
+      let error = try error {
+        _ = try ONNXExporter.export(networks, to: repository, options: linking())
+      }
+      #expect(error.code == .cannotCreate)
+      #expect(error.hint?.contains("--weights copy") == true)
+      #expect(!files.fileExists(atPath: "\(repository)/unet/model.onnx"))
+    }
+  }
+
+  @Test func aFailureLeavesNothing() throws {
+    try withTemporaryFolder { folder in
+      var networks = try sources(Self.embedded, ["text_encoder", "unet"])
+      let unet = networks[1]
+      networks[1] = NetworkSource(graph: unet.graph, configuration: nil) {
+        parameter throws(FormatError) in
+        if parameter.name == "conv_out.bias" { throw FormatError(.mismatch, "missing") }
+        return try unet.tensor(parameter)
+      }
+      let error = try error { _ = try ONNXExporter.export(networks, to: "\(folder)/a/b") }
+      #expect(error.code == .mismatch)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  }
+
+  @Test func whatExistsIsNotOverwrittenUnlessTold() throws {
+    try withTemporaryFolder { folder in
+      let networks = try sources(Self.embedded, ["vae_encoder"])
+      let companion = CompanionFile(path: "tokenizer/merges.txt", contents: Array("a b".utf8))
+      let first = try ONNXExporter.export(networks, companions: [companion], to: folder)
+      #expect(first.paths.count == 4)
+      let error = try error { _ = try ONNXExporter.export(networks, to: folder) }
+      #expect(error.code == .cannotCreate)
+      var options = ExportOptions()
+      options.overwrite = true
+      let second = try ONNXExporter.export(
+        networks, companions: [companion], to: folder, options: options)
+      // The configuration and the companion are there already.
+      #expect(
+        second.paths.map { URL(filePath: $0).lastPathComponent }.sorted() == [
+          "model.onnx", "model.onnx_data",
+        ])
+    }
+  }
+
+  @Test func tensorsThatDoNotFitAreNamed() throws {
+    let graph = try Published.graph("vae_encoder")
+    let network = NetworkSource(graph: graph, configuration: nil) { parameter throws(FormatError) in
+      Tensor(name: parameter.name, dtype: .float32, shape: [1], storage: .memory([0, 0, 0, 0]))
+    }
+    try withTemporaryFolder { folder in
+      let error = try error { _ = try ONNXExporter.export([network], to: folder) }
+      #expect(error.code == .mismatch)
+      #expect(error.context == "encoder.conv_in.weight")
+    }
+  }
+}
