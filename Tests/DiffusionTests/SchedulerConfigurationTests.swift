@@ -24,6 +24,16 @@ import Testing
     Refused(
       config: ["use_karras_sigmas": true, "use_exponential_sigmas": true], code: .unsupported,
       field: "use_exponential_sigmas"),
+    Refused(config: ["variance_type": "learned"], code: .unsupported, field: "variance_type"),
+    Refused(config: ["predict_x0": false], code: .unsupported, field: "predict_x0"),
+    Refused(
+      config: ["algorithm_type": "sde-dpmsolver++"], code: .unsupported, field: "algorithm_type"),
+    Refused(
+      config: ["interpolation_type": "log_linear"], code: .unsupported,
+      field: "interpolation_type"),
+    Refused(config: ["sigma_max": 80], code: .unsupported, field: "sigma_max"),
+    Refused(config: ["solver_order": 4], code: .malformed, field: "solver_order"),
+    Refused(config: ["disable_corrector": ["a"]], code: .malformed, field: "disable_corrector"),
     Refused(config: ["num_train_timesteps": 0], code: .malformed, field: "num_train_timesteps"),
     Refused(
       config: ["num_train_timesteps": 1_000_000_000_000], code: .malformed,
@@ -47,6 +57,8 @@ import Testing
       ([:], .pndm, 0), ([:], .pndm, 1001), ([:], .pndm, 3),
       (["prediction_type": "sample"], .pndm, 20),
       (["steps_offset": 1], .ddim, 1000), (["trained_betas": [0.1, 0.2]], .lms, 20),
+      ([:], .lcm, 51), (["original_inference_steps": 2000], .lcm, 4), ([:], .unipc, 1000),
+      (["prediction_type": "sample"], .eulerAncestral, 20),
     ] as [(JSON, SchedulerName, Int)])
   func impossible(config: JSON, name: SchedulerName, steps: Int) throws {
     let configuration = try SchedulerConfiguration(config)

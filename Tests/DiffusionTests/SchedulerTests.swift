@@ -45,6 +45,10 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
     let prefix = example.testDescription
     #expect(Difference.largest(scheduler.timesteps, golden["\(prefix)/timesteps"].floats) < 1e-4)
 
+    // With a first sigma of 4096 the latents are what is left of numbers 400 times as large.
+    let isEuler = name == .euler || name == .eulerAncestral
+    let cancels = isEuler && example.config["rescale_betas_zero_snr"]?.bool == true
+    let tolerance = cancels ? 5e-5 : 2e-6
     let count = golden["sample"].floats.count
     func row(_ name: String, _ index: Int) -> [Float] {
       Array(golden[name].floats[(index * count)..<((index + 1) * count)])
@@ -54,11 +58,11 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
     #expect(Difference.relative(sample, row("\(prefix)/trace", 0)) < 2e-7)
     for evaluation in scheduler.timesteps.indices {
       let input = scheduler.modelInput(for: sample, at: evaluation)
-      #expect(Difference.relative(input, row("\(prefix)/input", evaluation)) < 2e-6)
+      #expect(Difference.relative(input, row("\(prefix)/input", evaluation)) < tolerance)
       sample = scheduler.step(
         modelOutput: row("model_outputs", evaluation), at: evaluation, sample: sample,
         random: &random)
-      #expect(Difference.relative(sample, row("\(prefix)/trace", evaluation + 1)) < 2e-6)
+      #expect(Difference.relative(sample, row("\(prefix)/trace", evaluation + 1)) < tolerance)
     }
   }
 
@@ -93,7 +97,7 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
   }
 
   /// diffusers' scheduler tests replace the model by x · t / (t + 1) and start from 768 values
-  /// i / 768 times the initial sigma; they check the sum of the absolute latents after the loop.
+  /// i / 768 times the initial sigma, of which the batch of 4 varies fastest; they check the sum of the absolute latents after the loop.
   /// The first five come from its tests, the others from running its classes in the same way.
   @Test(arguments: [
     Sum(scheduler: .pndm, steps: 10, config: published, sum: 198.1318),
@@ -114,12 +118,35 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
     Sum(
       scheduler: .lms, steps: 20,
       config: adding("use_karras_sigmas", true, to: stableDiffusion), sum: 208.178085),
+    Sum(scheduler: .euler, steps: 10, config: sigmas, sum: 10.0807, stepsFromInput: true),
+    Sum(
+      scheduler: .eulerAncestral, steps: 10, config: sigmas, sum: 152.3192, stepsFromInput: true),
+    Sum(scheduler: .euler, steps: 20, config: stableDiffusion, sum: 189.605377),
+    Sum(scheduler: .eulerAncestral, steps: 20, config: stableDiffusion, sum: 265.274078),
+    Sum(scheduler: .heun, steps: 20, config: stableDiffusion, sum: 220.261749),
+    Sum(scheduler: .dpmppMultistep, steps: 20, config: stableDiffusion, sum: 190.498505),
+    Sum(
+      scheduler: .dpmppMultistep, steps: 20,
+      config: adding("use_karras_sigmas", true, to: stableDiffusion), sum: 205.588821),
+    Sum(
+      scheduler: .unipc, steps: 10,
+      config: adding("final_sigmas_type", "sigma_min", to: published), sum: 189.231842),
+    Sum(
+      scheduler: .dpmppMultistep, steps: 10,
+      config: adding(
+        "lower_order_final", false,
+        to: adding("final_sigmas_type", "sigma_min", to: published)), sum: 253.551422),
+    Sum(scheduler: .unipc, steps: 50, config: stableDiffusion, sum: 193.790436),
+    Sum(scheduler: .lcm, steps: 4, config: stableDiffusion, sum: 189.007187),
+    Sum(scheduler: .lcm, steps: 8, config: stableDiffusion, sum: 199.173737),
   ])
   func dummyModel(_ example: Sum) throws {
     var scheduler = try SchedulerConfiguration(example.config)
       .scheduler(example.scheduler, steps: example.steps)
     var random: any RandomSource = TorchRandom(seed: 0)
-    var sample = (0..<768).map { Float($0) / 768 * scheduler.initialNoiseSigma }
+    var sample = (0..<768).map { index in
+      Float(index % 192 * 4 + index / 192) / 768 * scheduler.initialNoiseSigma
+    }
     for (evaluation, timestep) in scheduler.timesteps.enumerated() {
       let input = scheduler.modelInput(for: sample, at: evaluation)
       sample = scheduler.step(

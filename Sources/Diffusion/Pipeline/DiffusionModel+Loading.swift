@@ -49,12 +49,12 @@ extension DiffusionModel {
       width: (width ?? unet.sampleSize * Self.downsampling) / 8,
       sequence: textEncoder.maximumPositions)
     func network(_ component: Component, _ graph: String, _ sizes: Sizes) throws -> Executable {
-      try Executable(
+      func report(loaded: Int, total: Int) {
+        progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
+      }
+      return try Executable(
         graph: component.graph(graph), parameters: { try component.tensor(named: $0) },
-        options: options, sizes: sizes,
-        progress: { loaded, total in
-          progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
-        })
+        options: options, sizes: sizes, progress: report)
     }
     var single = sizes
     single.batch = 1

@@ -19,7 +19,7 @@ public struct DDIMScheduler: Scheduler {
   public init(
     _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0
   ) throws(FormatError) {
-    schedule = try NoiseSchedule(configuration, setsAlphaToOne: true, honoursRescaling: true)
+    schedule = try NoiseSchedule(configuration, setsAlphaToOne: true, rescaling: .exact)
     predictionType = configuration.predictionType
     stride = configuration.trainingTimesteps / steps
     clipRange = configuration.clipsSample ?? true ? configuration.clipRange : nil

@@ -14,12 +14,12 @@ struct NoiseSchedule: Sendable {
   /// - Parameters:
   ///   - betaStart: the scheduler's default where the configuration gives none; so are
   ///     `betaEnd`, `betaSchedule` and `setsAlphaToOne`.
-  ///   - honoursRescaling: whether the scheduler rescales to a final signal-to-noise ratio of 0
-  ///     where the configuration says so.
+  ///   - rescaling: how the scheduler rescales to a final signal-to-noise ratio of 0 where the
+  ///     configuration says so.
   init(
     _ configuration: SchedulerConfiguration, betaStart: Double = 0.0001, betaEnd: Double = 0.02,
     betaSchedule: SchedulerConfiguration.BetaSchedule = .linear, setsAlphaToOne: Bool = false,
-    honoursRescaling: Bool = false
+    rescaling: Rescaling = .none
   ) throws(FormatError) {
     var betas: [Float]
     let count = configuration.trainingTimesteps
@@ -41,12 +41,20 @@ struct NoiseSchedule: Sendable {
       case .squaredCosine: betas = Self.squaredCosineBetas(count: count)
       }
     }
-    if honoursRescaling && configuration.rescalesBetasToZeroSNR {
-      betas = Self.rescaledToZeroSNR(betas)
-    }
-    cumulativeAlphas = Self.cumulativeProduct(betas.map { 1 - $0 })
+    let rescales = configuration.rescalesBetasToZeroSNR && rescaling != .none
+    if rescales { betas = Self.rescaledToZeroSNR(betas) }
+    var alphas = Self.cumulativeProduct(betas.map { 1 - $0 })
+    if rescales && rescaling == .bounded { alphas[alphas.count - 1] = 0x1p-24 }
+    cumulativeAlphas = alphas
     finalCumulativeAlpha =
       configuration.setsAlphaToOne ?? setsAlphaToOne ? 1 : cumulativeAlphas[0]
+  }
+
+  enum Rescaling {
+    case none
+    case exact
+    /// With a little signal left, for schedulers that divide by it.
+    case bounded
   }
 
   /// The cumulative alpha of a timestep; below 0 the final one.

@@ -37,6 +37,13 @@ public enum SchedulerName: String, Sendable, CaseIterable {
   case pndm
   case ddim
   case lms
+  case ddpm
+  case euler
+  case eulerAncestral = "euler-a"
+  case heun
+  case dpmppMultistep = "dpmpp-2m"
+  case unipc
+  case lcm
 
   /// The scheduler of that diffusers class; nil where there is none here.
   public init?(className: String) {
@@ -44,6 +51,13 @@ public enum SchedulerName: String, Sendable, CaseIterable {
     case "PNDMScheduler": self = .pndm
     case "DDIMScheduler": self = .ddim
     case "LMSDiscreteScheduler": self = .lms
+    case "DDPMScheduler": self = .ddpm
+    case "EulerDiscreteScheduler": self = .euler
+    case "EulerAncestralDiscreteScheduler": self = .eulerAncestral
+    case "HeunDiscreteScheduler": self = .heun
+    case "DPMSolverMultistepScheduler": self = .dpmppMultistep
+    case "UniPCMultistepScheduler": self = .unipc
+    case "LCMScheduler": self = .lcm
     default: return nil
     }
   }
@@ -68,6 +82,13 @@ extension SchedulerConfiguration {
     case .pndm: return try PNDMScheduler(self, steps: steps)
     case .ddim: return try DDIMScheduler(self, steps: steps, eta: eta)
     case .lms: return try LMSScheduler(self, steps: steps)
+    case .ddpm: return try DDPMScheduler(self, steps: steps)
+    case .euler: return try EulerScheduler(self, steps: steps)
+    case .eulerAncestral: return try EulerScheduler(self, steps: steps, isAncestral: true)
+    case .heun: return try HeunScheduler(self, steps: steps)
+    case .dpmppMultistep: return try DPMSolverScheduler(self, steps: steps)
+    case .unipc: return try UniPCScheduler(self, steps: steps)
+    case .lcm: return try LCMScheduler(self, steps: steps)
     }
   }
 }

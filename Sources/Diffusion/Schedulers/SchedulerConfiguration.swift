@@ -33,6 +33,26 @@ public struct SchedulerConfiguration: Sendable, Hashable {
     case squaredCosine = "squaredcos_cap_v2"
   }
 
+  /// What the noise level ends at.
+  public enum FinalSigma: String, Sendable {
+    case zero
+    /// The smallest of the training timesteps.
+    case smallest = "sigma_min"
+  }
+
+  /// DDPM: the variance of the noise that a step adds.
+  public enum Variance: String, Sendable {
+    case fixedSmall = "fixed_small"
+    case fixedSmallLog = "fixed_small_log"
+    case fixedLarge = "fixed_large"
+  }
+
+  /// How a multistep solver estimates derivatives: the first two are DPM-Solver's, the others
+  /// UniPC's; either reads the other's as its default.
+  public enum Solver: String, Sendable {
+    case midpoint, heun, logrho, bh1, bh2
+  }
+
   /// The scheduler that the repository asks for, where it is one of ours.
   public var name: SchedulerName?
   public var trainingTimesteps = 1000
@@ -52,6 +72,20 @@ public struct SchedulerConfiguration: Sendable, Hashable {
   public var rescalesBetasToZeroSNR = false
   public var usesKarrasSigmas = false
   public var usesExponentialSigmas = false
+  public var finalSigma = FinalSigma.zero
+  public var variance = Variance.fixedSmall
+  public var solver: Solver?
+  public var solverOrder = 2
+  /// Multistep solvers: the last steps are of lower order.
+  public var lowersFinalOrder = true
+  /// DPM-Solver: the last step is of first order.
+  public var endsWithEuler = false
+  /// UniPC: the steps after which the corrector is left out.
+  public var uncorrectedSteps: [Int] = []
+  /// LCM: the steps of the model that was distilled, from which its timesteps are chosen.
+  public var originalSteps = 50
+  /// LCM: what timesteps are multiplied by in the boundary condition.
+  public var timestepScaling: Float = 10
 
   /// The defaults of diffusers' classes.
   public init() {}
@@ -97,70 +131,28 @@ public struct SchedulerConfiguration: Sendable, Hashable {
     case "rescale_betas_zero_snr": rescalesBetasToZeroSNR = try field.flag()
     case "use_karras_sigmas": usesKarrasSigmas = try field.flag()
     case "use_exponential_sigmas": usesExponentialSigmas = try field.flag()
+    case "final_sigmas_type": finalSigma = try field.choice()
+    case "variance_type": variance = try field.choice()
+    case "solver_type": solver = try field.choice()
+    case "solver_order": solverOrder = try field.integer(in: 1...3)
+    case "lower_order_final": lowersFinalOrder = try field.flag()
+    case "euler_at_final": endsWithEuler = try field.flag()
+    case "disable_corrector": uncorrectedSteps = try field.integers(in: 0...100_000)
+    case "original_inference_steps": originalSteps = try field.integer(in: 1...100_000)
+    case "timestep_scaling": timestepScaling = Float(try field.number(in: 0...1e6))
     case "thresholding", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas",
       "use_dynamic_shifting":
-      if try field.flag() { throw field.unsupported("it is not supported") }
-    // These refine what the line above refuses.
+      try field.require(false)
+    case "predict_x0": try field.require(true)
+    // diffusers, too, takes "deis" for its neighbour.
+    case "algorithm_type": try field.require(oneOf: ["dpmsolver++", "deis"])
+    case "interpolation_type": try field.require(oneOf: ["linear"])
+    case "timestep_type": try field.require(oneOf: ["discrete"])
+    case "sigma_min", "sigma_max", "lambda_min_clipped", "solver_p", "shift_terminal":
+      throw field.unsupported("it is not supported")
+    // These refine what is refused above.
     case "dynamic_thresholding_ratio", "sample_max_value", "flow_shift", "time_shift_type": break
-    // Fields of diffusers' other schedulers, which files made for those hold.
-    case "variance_type", "algorithm_type", "solver_type", "solver_order", "lower_order_final",
-      "euler_at_final", "final_sigmas_type", "lambda_min_clipped", "interpolation_type",
-      "sigma_min", "sigma_max", "timestep_type", "predict_x0", "disable_corrector", "solver_p",
-      "original_inference_steps", "timestep_scaling":
-      break
     default: throw field.unsupported("no scheduler of diffusers has this field")
     }
-  }
-}
-
-/// One field of the file, read as what it should be.
-private struct SchedulerField {
-  let name: String
-  let value: JSON
-
-  func malformed(_ expected: String) -> FormatError {
-    FormatError(
-      .malformed, "\(name) is \(value.text(.compact)); it should be \(expected)",
-      context: "scheduler_config.json")
-  }
-
-  func unsupported(_ reason: String) -> FormatError {
-    FormatError(
-      .unsupported, "\(name) is \(value.text(.compact)); \(reason)",
-      context: "scheduler_config.json", hint: "remove the field if the model does not need it")
-  }
-
-  func integer(in range: ClosedRange<Int>) throws(FormatError) -> Int {
-    guard let integer = value.int, range.contains(integer) else {
-      throw malformed("an integer from \(range.lowerBound) to \(range.upperBound)")
-    }
-    return integer
-  }
-
-  func number(in range: ClosedRange<Double>) throws(FormatError) -> Double {
-    guard let number = value.double, range.contains(number) else {
-      throw malformed("a number from \(range.lowerBound) to \(range.upperBound)")
-    }
-    return number
-  }
-
-  func flag() throws(FormatError) -> Bool {
-    guard let flag = value.bool else { throw malformed("true or false") }
-    return flag
-  }
-
-  func choice<Choice: RawRepresentable<String>>() throws(FormatError) -> Choice {
-    guard let text = value.string else { throw malformed("a string") }
-    guard let choice = Choice(rawValue: text) else { throw unsupported("it is not supported") }
-    return choice
-  }
-
-  func betas() throws(FormatError) -> [Float] {
-    let numbers = (value.array ?? []).map(\.double)
-    let betas = numbers.compactMap { $0 }.filter { $0 > 0 && $0 < 1 }.map { Float($0) }
-    guard !betas.isEmpty, betas.count == numbers.count else {
-      throw malformed("a list of numbers between 0 and 1")
-    }
-    return betas
   }
 }

@@ -3,39 +3,70 @@ import ModelFormats
 
 /// Timesteps and noise levels of the schedulers that work in variance-exploding form.
 struct SigmaSchedule: Sendable {
-  /// One for each step, in falling order.
+  /// One for each step, in falling order; those of solvers are whole.
   let timesteps: [Float]
-  /// Noise over signal at each step, and 0 behind the last.
+  /// Noise over signal at each step, and the final one, 0 as a rule, behind the last.
   let sigmas: [Float]
   let initialNoiseSigma: Float
 
+  /// The levels of methods that take timesteps between whole ones.
+  ///
+  /// - Parameters:
+  ///   - spaces: whether the scheduler heeds Karras and exponential spacing.
+  ///   - ends: whether it heeds `final_sigmas_type`.
   init(
-    _ configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int
+    _ configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
+    spaces: Bool = true, ends: Bool = false
   ) {
     let spacing = configuration.timestepSpacing ?? .linspace
     let spread = Timesteps.fractional(configuration, steps: steps, spacing: spacing)
     let training = noise.sigmas.map { Double($0) }
     let levels = spread.map { Self.interpolate(training, at: Double($0)) }
-    let (high, low) = (levels[0], levels[levels.count - 1])
-    let exact: [Double]
-    if configuration.usesKarrasSigmas {
-      exact = Self.karras(from: high, to: low, count: levels.count)
-    } else if configuration.usesExponentialSigmas {
-      exact = Self.exponential(from: high, to: low, count: levels.count)
-    } else {
-      exact = levels
-    }
-    if configuration.usesKarrasSigmas || configuration.usesExponentialSigmas {
-      // The reference takes these logarithms in float32.
-      let logarithms = noise.sigmas.map { Double(logf($0)) }
-      timesteps = exact.map { Float(Self.timestep(of: $0, logarithms: logarithms)) }
-    } else {
-      timesteps = spread
-    }
-    sigmas = exact.map { Float($0) } + [0]
+    let respaced =
+      spaces
+      ? Self.respaced(
+        configuration, from: levels[0], to: levels[levels.count - 1], count: levels.count) : nil
+    timesteps =
+      respaced?.map { Float(Self.timestep(of: $0, noise)) } ?? spread
+    let final = ends && configuration.finalSigma == .smallest ? noise.sigmas[0] : 0
+    sigmas = (respaced ?? levels).map { Float($0) } + [final]
     let largest = sigmas.max() ?? 0
     initialNoiseSigma =
       spacing == .leading ? (largest * largest + 1).squareRoot() : largest
+  }
+
+  /// The levels of multistep solvers: whole timesteps, and the first of the training levels as
+  /// the end of the spacing.
+  ///
+  /// - Parameter endsWithLast: whether a final level other than 0 is the last step's, where the
+  ///   levels are respaced.
+  /// - Throws: ``FormatError`` `unsupported` where a timestep lies beyond the training ones.
+  init(
+    solver configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
+    endsWithLast: Bool
+  ) throws(FormatError) {
+    let training = noise.sigmas
+    let whole: [Int]
+    let levels: [Double]
+    if let respaced = Self.respaced(
+      configuration, from: Double(training[training.count - 1]), to: Double(training[0]),
+      count: steps)
+    {
+      levels = respaced
+      let rounds = configuration.usesKarrasSigmas && configuration.betaSchedule != .squaredCosine
+      whole = levels.map { level in
+        let timestep = Self.timestep(of: level, noise)
+        return Int(rounds ? timestep.rounded(.toNearestOrEven) : timestep)
+      }
+    } else {
+      whole = try Timesteps.solver(configuration, steps: steps)
+      levels = whole.map { Double(training[$0]) }
+    }
+    timesteps = whole.map { Float($0) }
+    let smallest =
+      endsWithLast && configuration.respacesSigmas ? Float(levels[levels.count - 1]) : training[0]
+    sigmas = levels.map { Float($0) } + [configuration.finalSigma == .zero ? 0 : smallest]
+    initialNoiseSigma = 1
   }
 
   /// The latents divided so that their variance is 1.
@@ -49,6 +80,17 @@ struct SigmaSchedule: Sendable {
     let lower = Int(position.rounded(.down))
     guard lower < values.count - 1 else { return values[values.count - 1] }
     return (values[lower + 1] - values[lower]) * (position - Double(lower)) + values[lower]
+  }
+
+  /// Karras or exponential levels, if the configuration asks for either.
+  private static func respaced(
+    _ configuration: SchedulerConfiguration, from high: Double, to low: Double, count: Int
+  ) -> [Double]? {
+    if configuration.usesKarrasSigmas { return karras(from: high, to: low, count: count) }
+    if configuration.usesExponentialSigmas {
+      return exponential(from: high, to: low, count: count)
+    }
+    return nil
   }
 
   /// Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models"
@@ -69,7 +111,9 @@ struct SigmaSchedule: Sendable {
   }
 
   /// The timestep between two whole ones whose noise level, on a logarithmic scale, this is.
-  private static func timestep(of sigma: Double, logarithms: [Double]) -> Double {
+  private static func timestep(of sigma: Double, _ noise: NoiseSchedule) -> Double {
+    // The reference takes these logarithms in float32.
+    let logarithms = noise.sigmas.map { Double(logf($0)) }
     let target = log(max(sigma, 1e-10))
     var lower = (logarithms.lastIndex { $0 <= target } ?? 0)
     lower = min(lower, logarithms.count - 2)
@@ -77,4 +121,8 @@ struct SigmaSchedule: Sendable {
     let weight = min(max((low - target) / (low - high), 0), 1)
     return (1 - weight) * Double(lower) + weight * Double(lower + 1)
   }
+}
+
+extension SchedulerConfiguration {
+  fileprivate var respacesSigmas: Bool { usesKarrasSigmas || usesExponentialSigmas }
 }

@@ -15,6 +15,22 @@ enum Timesteps {
     return timesteps
   }
 
+  /// Whole timesteps of a multistep solver, which leaves out the last of one more.
+  static func solver(
+    _ configuration: SchedulerConfiguration, steps: Int
+  ) throws(FormatError) -> [Int] {
+    guard steps < configuration.trainingTimesteps else {
+      throw FormatError(
+        .unsupported, "a multistep solver cannot take \(steps) steps", context: "scheduler",
+        hint: "take fewer than \(configuration.trainingTimesteps) steps")
+    }
+    let spacing = configuration.timestepSpacing ?? .linspace
+    guard spacing != .trailing else {
+      return try whole(configuration, steps: steps, spacing: spacing)
+    }
+    return try whole(configuration, steps: steps + 1, spacing: spacing).dropLast()
+  }
+
   /// Refuses timesteps that the model was not trained on.
   static func check(
     _ timesteps: [Int], _ configuration: SchedulerConfiguration, steps: Int

@@ -1,0 +1,54 @@
+import ModelFormats
+
+/// Denoising diffusion probabilistic models: each step draws from the posterior of the less noisy
+/// latents given the noisy ones and the predicted picture.
+///
+/// Source: Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), formulas 6, 7
+/// and 15. Matches diffusers' `DDPMScheduler`.
+public struct DDPMScheduler: Scheduler {
+  public let timesteps: [Float]
+  public let initialNoiseSigma: Float = 1
+
+  private let schedule: NoiseSchedule
+  private let predictionType: SchedulerConfiguration.PredictionType
+  private let varianceType: SchedulerConfiguration.Variance
+  private let clipRange: Float?
+
+  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+    schedule = try NoiseSchedule(configuration, rescaling: .exact)
+    predictionType = configuration.predictionType
+    varianceType = configuration.variance
+    clipRange = configuration.clipsSample ?? true ? configuration.clipRange : nil
+    timesteps = try Timesteps.whole(
+      configuration, steps: steps, spacing: configuration.timestepSpacing ?? .leading
+    ).map { Float($0) }
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let timestep = Int(timesteps[evaluation])
+    let alpha = schedule.cumulativeAlphas[timestep]
+    let previousAlpha =
+      evaluation + 1 < timesteps.count
+      ? schedule.cumulativeAlphas[Int(timesteps[evaluation + 1])] : 1
+    let stepAlpha = alpha / previousAlpha
+    let stepBeta = 1 - stepAlpha
+    var original = predictionType.predictions(
+      modelOutput: modelOutput, sample: sample, cumulativeAlpha: alpha
+    ).original
+    if let clipRange { original = original.map { min(max($0, -clipRange), clipRange) } }
+
+    let originalFactor = previousAlpha.squareRoot() * stepBeta / (1 - alpha)
+    let sampleFactor = stepAlpha.squareRoot() * (1 - previousAlpha) / (1 - alpha)
+    let mean = elementwise(original, sample) { originalFactor * $0 + sampleFactor * $1 }
+    guard timestep > 0 else { return mean }
+    let small = max((1 - previousAlpha) / (1 - alpha) * stepBeta, 1e-20)
+    let deviation =
+      switch varianceType {
+      case .fixedSmall, .fixedSmallLog: small.squareRoot()
+      case .fixedLarge: stepBeta.squareRoot()
+      }
+    return elementwise(mean, random.normal(count: sample.count)) { $0 + deviation * $1 }
+  }
+}

@@ -1,0 +1,63 @@
+import ModelFormats
+
+/// Latent consistency models: each evaluation predicts the picture, to which noise of the next
+/// level is added.
+///
+/// Source: Luo et al., "Latent Consistency Models" (2023), algorithm 3. Matches diffusers'
+/// `LCMScheduler`.
+public struct LCMScheduler: Scheduler {
+  public let timesteps: [Float]
+  public let initialNoiseSigma: Float = 1
+
+  private let schedule: NoiseSchedule
+  private let predictionType: SchedulerConfiguration.PredictionType
+  private let clipRange: Float?
+  private let timestepScaling: Float
+
+  /// - Throws: ``FormatError`` `unsupported` for more steps than the distilled model had.
+  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+    schedule = try NoiseSchedule(
+      configuration, betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear,
+      setsAlphaToOne: true, rescaling: .exact)
+    predictionType = configuration.predictionType
+    clipRange = configuration.clipsSample ?? false ? configuration.clipRange : nil
+    timestepScaling = configuration.timestepScaling
+
+    let original = configuration.originalSteps
+    guard original <= configuration.trainingTimesteps else {
+      throw FormatError(
+        .unsupported, "original_inference_steps is \(original), more than the training timesteps",
+        context: "scheduler_config.json")
+    }
+    guard steps <= original else {
+      throw FormatError(
+        .unsupported, "LCM cannot take \(steps) steps", context: "scheduler",
+        hint: "take up to \(original) steps; 4 to 8 are usual")
+    }
+    let stride = configuration.trainingTimesteps / original
+    timesteps = (0..<steps).map { step in
+      let index = Int(Double(step) * (Double(original) / Double(steps)))
+      return Float((original - index) * stride - 1)
+    }
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let alpha = schedule.cumulativeAlphas[Int(timesteps[evaluation])]
+    var original = predictionType.predictions(
+      modelOutput: modelOutput, sample: sample, cumulativeAlpha: alpha
+    ).original
+    if let clipRange { original = original.map { min(max($0, -clipRange), clipRange) } }
+
+    // The boundary condition of consistency functions, with a data deviation of 0.5.
+    let scaled = timesteps[evaluation] * timestepScaling
+    let skip = 0.25 / (scaled * scaled + 0.25)
+    let out = scaled / (scaled * scaled + 0.25).squareRoot()
+    let denoised = elementwise(original, sample) { out * $0 + skip * $1 }
+    guard evaluation + 1 < timesteps.count else { return denoised }
+    let next = schedule.cumulativeAlphas[Int(timesteps[evaluation + 1])]
+    let (signal, spread) = (next.squareRoot(), (1 - next).squareRoot())
+    return elementwise(denoised, random.normal(count: sample.count)) { signal * $0 + spread * $1 }
+  }
+}

@@ -1,0 +1,103 @@
+import Glibc
+import ModelFormats
+
+/// UniPC: a multistep predictor on the predicted picture, and a corrector that uses the output at
+/// its end once that is known.
+///
+/// Source: Zhao et al., "UniPC: A Unified Predictor-Corrector Framework" (2023), algorithms 5
+/// to 8. Matches diffusers' `UniPCMultistepScheduler`.
+public struct UniPCScheduler: Scheduler {
+  public var timesteps: [Float] { schedule.timesteps }
+  public let initialNoiseSigma: Float = 1
+
+  private let schedule: SigmaSchedule
+  private let configuration: SchedulerConfiguration
+  /// Predicted pictures, newest first.
+  private var originals: [[Float]] = []
+  private var lastSample: [Float] = []
+  private var lastOrder = 0
+
+  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+    schedule = try SigmaSchedule(
+      solver: configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded),
+      steps: steps, endsWithLast: true)
+    self.configuration = configuration
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let original = SolverLevel(schedule.sigmas[evaluation])
+      .original(modelOutput, sample: sample, configuration.predictionType)
+    var sample = sample
+    if evaluation > 0, !configuration.uncorrectedSteps.contains(evaluation - 1) {
+      sample = update(
+        lastSample, from: evaluation - 1, order: lastOrder, corrected: original)
+    }
+    originals = [original] + originals.prefix(configuration.solverOrder - 1)
+    let remaining = configuration.lowersFinalOrder ? timesteps.count - evaluation : 3
+    lastOrder = min(configuration.solverOrder, remaining, evaluation + 1)
+    lastSample = sample
+    return update(sample, from: evaluation, order: lastOrder, corrected: nil)
+  }
+
+  /// The latents one level on: predicted, or corrected by the picture predicted there.
+  private func update(
+    _ sample: [Float], from position: Int, order: Int, corrected: [Float]?
+  ) -> [Float] {
+    let level = SolverLevel(schedule.sigmas[position])
+    let next = SolverLevel(schedule.sigmas[position + 1])
+    let step = next.lambda - level.lambda
+    let decay = expm1f(-step)
+    let sampleFactor = next.sigma / level.sigma
+    let base = elementwise(sample, originals[0]) {
+      sampleFactor * $0 - next.alpha * decay * $1
+    }
+    let ratios = (1..<order).map { back in
+      (SolverLevel(schedule.sigmas[position - back]).lambda - level.lambda) / step
+    }
+    var differences = zip(ratios, originals.dropFirst()).map { ratio, earlier in
+      elementwise(earlier, originals[0]) { ($0 - $1) / ratio }
+    }
+    let scale = configuration.solver == .bh1 ? -step : decay
+    var weights: [Float]
+    if let corrected {
+      differences.append(elementwise(corrected, originals[0]) { $0 - $1 })
+      weights = order == 1 ? [0.5] : Self.weights(ratios + [1], step: -step, scale: scale)
+    } else {
+      guard order > 1 else { return base }
+      weights = order == 2 ? [0.5] : Self.weights(ratios, step: -step, scale: scale)
+    }
+    var sum = [Float](repeating: 0, count: sample.count)
+    for (weight, difference) in zip(weights, differences) {
+      sum = elementwise(sum, difference) { $0 + weight * $1 }
+    }
+    let factor = next.alpha * scale
+    return elementwise(base, sum) { $0 - factor * $1 }
+  }
+
+  /// Solves for the weights with which the differences match the integral's expansion: row i says
+  /// Σ ratio^i · weight = φ(i) · (i + 1)! / scale.
+  private static func weights(_ ratios: [Float], step: Float, scale: Float) -> [Float] {
+    let count = ratios.count
+    var rows: [[Double]] = []
+    var phi = expm1f(step) / step - 1
+    var factorial: Float = 1
+    for power in 0..<count {
+      rows.append(
+        ratios.map { pow(Double($0), Double(power)) } + [Double(phi * factorial / scale)])
+      factorial *= Float(power + 2)
+      phi = phi / step - 1 / factorial
+    }
+    // Gaussian elimination with the largest pivot.
+    for column in 0..<count {
+      let pivot = (column..<count).max { abs(rows[$0][column]) < abs(rows[$1][column]) } ?? column
+      rows.swapAt(column, pivot)
+      for row in 0..<count where row != column {
+        let factor = rows[row][column] / rows[column][column]
+        for entry in column...count { rows[row][entry] -= factor * rows[column][entry] }
+      }
+    }
+    return rows.indices.map { Float(rows[$0][count] / rows[$0][$0]) }
+  }
+}
