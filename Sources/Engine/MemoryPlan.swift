@@ -1,11 +1,17 @@
 /// Where in one arena each value's storage lies, so that values that are never needed at the same
 /// time share bytes.
-struct MemoryPlan {
+package struct MemoryPlan {
   /// Storage of `byteCount` bytes needed from step `first` to step `last`, both included.
-  struct Lifetime {
-    var byteCount: Int
-    var first: Int
-    var last: Int
+  package struct Lifetime {
+    package var byteCount: Int
+    package var first: Int
+    package var last: Int
+
+    package init(byteCount: Int, first: Int, last: Int) {
+      self.byteCount = byteCount
+      self.first = first
+      self.last = last
+    }
 
     fileprivate func overlaps(_ other: Lifetime) -> Bool {
       first <= other.last && other.first <= last
@@ -13,14 +19,14 @@ struct MemoryPlan {
   }
 
   /// For each storage, its offset; a multiple of the alignment.
-  let offsets: [Int]
-  let byteCount: Int
+  package let offsets: [Int]
+  package let byteCount: Int
 
   /// Cache lines that two cores write are shared by nobody.
   private static let alignment = 64
 
   /// Places the largest first, each in the smallest gap that holds it.
-  init(_ lifetimes: [Lifetime]) {
+  package init(_ lifetimes: [Lifetime]) {
     var offsets = [Int](repeating: 0, count: lifetimes.count)
     var placed: [Int] = []
     var end = 0

@@ -13,8 +13,14 @@ public struct StepTiming: Sendable, Hashable {
   public let bytes: Int
 }
 
-/// The steps of one or more runs added up by kind of operation.
+/// The steps of one or more runs added up by kind of operation and what does it.
 public struct Profile: Sendable {
+  /// Steps that belong together.
+  public struct Kind: Sendable, Hashable {
+    public let operation: String
+    public let implementation: String
+  }
+
   /// The sum over the steps of one kind.
   public struct Entry: Sendable, Hashable {
     public var steps = 0
@@ -23,17 +29,18 @@ public struct Profile: Sendable {
     public var bytes = 0
   }
 
-  public private(set) var entries: [String: Entry] = [:]
+  public private(set) var entries: [Kind: Entry] = [:]
 
   public init() {}
 
   public mutating func add(_ step: StepTiming) {
-    var entry = entries[step.kind] ?? Entry()
+    let kind = Kind(operation: step.kind, implementation: step.implementation)
+    var entry = entries[kind] ?? Entry()
     entry.steps += 1
     entry.seconds += step.seconds
     entry.macs += step.macs
     entry.bytes += step.bytes
-    entries[step.kind] = entry
+    entries[kind] = entry
   }
 
   public var seconds: Double { entries.values.reduce(0) { $0 + $1.seconds } }

@@ -83,6 +83,9 @@ struct SplitMix {
     return z ^ (z >> 31)
   }
 
+  /// A number from zero to one less than `limit`.
+  mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
+
   /// Nearly normal numbers: sums of twelve uniform ones.
   mutating func normals(_ count: Int, mean: Double = 0, deviation: Double = 1) -> [Float] {
     (0..<count).map { _ in

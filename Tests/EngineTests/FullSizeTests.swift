@@ -111,7 +111,8 @@ struct FullSize {
     for (kind, entry) in profile.entries.sorted(by: { $0.value.seconds > $1.value.seconds }) {
       print(
         String(
-          format: "  %4d %-20@ %8.1f ms %7.1f GFLOP/s %6.1f GB/s", entry.steps, kind as NSString,
+          format: "  %4d %-18@ %-28@ %8.1f ms %7.1f GFLOP/s %6.1f GB/s", entry.steps,
+          kind.operation as NSString, kind.implementation as NSString,
           entry.seconds * 1e3, 2e-9 * Double(entry.macs) / entry.seconds,
           1e-9 * Double(entry.bytes) / entry.seconds))
     }
