@@ -14,7 +14,7 @@ typedef struct {
   dnnl_dim_t out_channels, out_height, out_width;
   dnnl_dim_t kernel, stride;
   dnnl_dim_t pad_top, pad_left, pad_bottom, pad_right;
-  dnnl_data_type_t type;  // of source, weights and result; the bias is f32
+  dnnl_data_type_t source_type, weights_type, result_type;  // the bias is f32
   int accumulate;         // whether the result is added to what the output holds
 } onednn_convolution;
 
@@ -79,11 +79,11 @@ static inline dnnl_status_t onednn_convolution_create(
   const dnnl_dims_t after = {form->pad_bottom, form->pad_right};
   dnnl_memory_desc_t source, weights, bias, result;
   dnnl_status_t status;
-  if ((status = dnnl_memory_desc_init_by_tag(&source, 4, source_dims, form->type, dnnl_nhwc)) ||
+  if ((status = dnnl_memory_desc_init_by_tag(&source, 4, source_dims, form->source_type, dnnl_nhwc)) ||
       (status = dnnl_memory_desc_init_by_tag(
-           &weights, 4, weights_dims, form->type, dnnl_format_tag_any)) ||
+           &weights, 4, weights_dims, form->weights_type, dnnl_format_tag_any)) ||
       (status = dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_a)) ||
-      (status = dnnl_memory_desc_init_by_tag(&result, 4, result_dims, form->type, dnnl_nhwc)))
+      (status = dnnl_memory_desc_init_by_tag(&result, 4, result_dims, form->result_type, dnnl_nhwc)))
     return status;
   dnnl_convolution_desc_t description;
   status = dnnl_convolution_forward_desc_init(

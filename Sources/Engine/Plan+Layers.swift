@@ -36,7 +36,9 @@ extension Plan {
     description.pad_left = dnnl_dim_t(form.padding.left)
     description.pad_bottom = dnnl_dim_t(form.padding.bottom)
     description.pad_right = dnnl_dim_t(form.padding.right)
-    description.type = dataType(type(instruction.inputs[0]))
+    description.source_type = dataType(type(instruction.inputs[0]))
+    description.weights_type = description.source_type
+    description.result_type = dataType(type(instruction.output))
     description.accumulate = instruction.residual == nil ? 0 : 1
     let primitive = try Primitive(name) { engine, primitive in
       onednn_convolution_create(&description, engine, &primitive)

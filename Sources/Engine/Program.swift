@@ -31,6 +31,8 @@ struct Program {
   private(set) var storage: [Int]
   /// Values that stay from run to run.
   private(set) var kept: Set<Int> = []
+  /// Outputs of the graph that a layer writes which can write f32 whatever it reads.
+  private let exact: Set<Int>
   /// Inputs that only steady instructions read.
   private(set) var steadyInputs: Set<Int> = []
 
@@ -38,6 +40,10 @@ struct Program {
     self.graph = graph
     self.precision = precision
     storage = Array(graph.values.indices)
+    let outputs = Set(graph.outputs)
+    exact = Set(
+      graph.nodes.filter { outputs.contains($0.output) && $0.operation.isMultiplication }
+        .map(\.output.index))
     for node in graph.nodes {
       let inputs = node.inputs.map { storage[$0.index] }
       switch node.operation {
@@ -56,8 +62,11 @@ struct Program {
 
   /// The type in which a value is stored.
   func type(of value: Int) -> sdk_type {
-    // Embeddings of the timestep are few and go into every layer: they stay exact.
-    if precision == .f32 || graph.values[value].shape.count < 3 { return SDK_F32 }
+    // Embeddings of the timestep are few and go into every layer, and what a last layer sums up
+    // goes to the caller: both stay exact.
+    if precision == .f32 || graph.values[value].shape.count < 3 || exact.contains(value) {
+      return SDK_F32
+    }
     return SDK_BF16
   }
 
@@ -108,7 +117,7 @@ struct Program {
             !removed.contains($0) && instructions[$0].output == computed
           }),
           instructions[producer].residual == nil,
-          instructions[producer].isMultiplication,
+          instructions[producer].node.operation.isMultiplication,
           type(of: computed) == type(of: other),
           isComputed(other, before: producer, without: removed),
           readers[other].allSatisfy({ $0 == index || $0 < producer || removed.contains($0) })
@@ -185,20 +194,22 @@ struct Program {
 }
 
 extension Program.Instruction {
-  /// Whether it can add its result to its output.
-  var isMultiplication: Bool {
-    switch node.operation {
-    case .convolution, .linear: true
-    default: false
-    }
-  }
-
   /// Inputs over which the result may be written as it is computed.
   fileprivate var replaceableInputs: [Int] {
     switch node.operation {
     case .add: inputs
     case .activation, .addPerChannel, .addPositions, .groupNorm, .layerNorm: [inputs[0]]
     default: []
+    }
+  }
+}
+
+extension Operation {
+  /// Whether oneDNN computes it: such a layer can add its result to what its output holds.
+  fileprivate var isMultiplication: Bool {
+    switch self {
+    case .convolution, .linear: true
+    default: false
     }
   }
 }

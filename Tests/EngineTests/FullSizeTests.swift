@@ -12,12 +12,17 @@ extension EngineTests {
   /// `SDKIT_FULL` names a repository and `SDKIT_FULL_REFERENCE` that file.
   @Suite(.enabled(if: FullSize.isAvailable, "SDKIT_FULL names no full-size repository"))
   struct FullSizeTests {
+    /// ‖bf16_out_981 − out_981‖ / ‖out_981‖ and the same of the image, in the reference.
+    static let unetError = 0.0138
+    static let vaeError = 0.0252
+
     @Test func textEncoder() throws {
       let full = try FullSize()
       let text = try full.executable(.textEncoder, "text_encoder", Sizes(batch: 2))
       let inputs = try ["input_ids": full.reference.ids("ids")]
       let output = try full.time("text encoder", text, inputs)["last_hidden_state"]
-      try #expect(relativeError(output, full.reference.value("hidden")) < 2e-5)
+      try #expect(
+        relativeError(output, full.reference.value("hidden")) < full.tolerance(torch: 0.01))
     }
 
     @Test func unet() throws {
@@ -31,14 +36,15 @@ extension EngineTests {
         ]
         let output = try full.time("UNet at \(timestep)", unet, inputs)["out_sample"]
         let expected = try full.reference.value("out_\(timestep)")
-        #expect(relativeError(output, expected) < full.tolerance(2e-5))
+        #expect(relativeError(output, expected) < full.tolerance(torch: Self.unetError))
       }
       // Neither side is a multiple of eight: every halving rounds up and every doubling crops.
       let odd = try unet.run([
         "sample": full.reference.value("odd_sample"), "encoder_hidden_states": states.sample(0),
         "timestep": Value([500], shape: [1]),
       ])["out_sample"]
-      try #expect(relativeError(odd, full.reference.value("odd_out")) < full.tolerance(2e-5))
+      try #expect(
+        relativeError(odd, full.reference.value("odd_out")) < full.tolerance(torch: Self.unetError))
     }
 
     @Test func vae() throws {
@@ -46,12 +52,15 @@ extension EngineTests {
       let decoder = try full.executable(.vae, "vae_decoder", Sizes(batch: 1))
       let inputs = try ["latent_sample": full.reference.value("latent")]
       let image = try full.time("VAE decoder", decoder, inputs)["sample"]
-      try #expect(relativeError(image, full.reference.value("image")) < full.tolerance(2e-5))
+      try #expect(
+        relativeError(image, full.reference.value("image")) < full.tolerance(torch: Self.vaeError))
       let encoder = try full.executable(
         .vae, "vae_encoder", Sizes(batch: 1, height: 32, width: 41))
       let moments = try full.time(
         "VAE encoder", encoder, ["sample": full.reference.value("picture")])["latent_parameters"]
-      try #expect(relativeError(moments, full.reference.value("moments")) < full.tolerance(2e-5))
+      try #expect(
+        relativeError(moments, full.reference.value("moments"))
+          < full.tolerance(torch: Self.vaeError))
     }
   }
 }
@@ -76,8 +85,8 @@ struct FullSize {
       precision: Precision(rawValue: Self.environment["SDKIT_PRECISION"] ?? "f32") ?? .f32)
   }
 
-  /// The f32 tolerance; bfloat16 is measured against torch's own elsewhere.
-  func tolerance(_ exact: Double) -> Double { options.precision == .f32 ? exact : 0.05 }
+  /// 2e-5 in f32; in bf16 how far torch's bfloat16 is from its float32 in the reference.
+  func tolerance(torch: Double) -> Double { options.precision == .f32 ? 2e-5 : torch }
 
   func executable(
     _ component: ComponentName, _ graph: String, _ sizes: Sizes

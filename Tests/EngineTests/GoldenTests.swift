@@ -74,5 +74,44 @@ extension EngineTests {
         try #expect(relativeError(moments, golden.value("moments")) < 1e-5)
       }
     }
+
+    /// bfloat16 may be as far from float32 as torch's is on the same inputs, which
+    /// `Oracle/bf16_errors.py` prints (torch 2.15.0).
+    @Test(
+      .enabled(if: Precision.isBF16Native, "this CPU has no bfloat16 instructions"),
+      arguments: instructionSets)
+    func bf16(_ isa: InstructionSet) throws {
+      try isa.using {
+        let options = EngineOptions(precision: .bf16)
+        let text = try Golden("text")
+        let encoder = try Self.executable(
+          .textEncoder, "text_encoder", sizes: Sizes(batch: 6, sequence: 77), options: options)
+        let hidden = try encoder.run(["input_ids": text.ids("ids")])["last_hidden_state"]
+        try #expect(relativeError(hidden, text.value("last_hidden_state")) < 0.00463)
+
+        let golden = try Golden("unet")
+        let unet = try Self.executable(
+          .unet, "unet", sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77),
+          options: options)
+        for (timestep, bound) in [(981, 0.00581), (500, 0.00864), (321, 0.00611), (1, 0.00565)] {
+          let output = try unet.run([
+            "sample": golden.value("sample"), "timestep": Value([Float(timestep)], shape: [1]),
+            "encoder_hidden_states": golden.value("encoder_hidden_states"),
+          ])["out_sample"]
+          try #expect(relativeError(output, golden.value("out_\(timestep)")) < bound)
+        }
+
+        let pictures = try Golden("vae")
+        let sizes = Sizes(batch: 1, height: 16, width: 16)
+        let decoder = try Self.executable(
+          .vae, "vae_decoder", sizes: sizes, options: options)
+        let image = try decoder.run(["latent_sample": pictures.value("latent")])["sample"]
+        try #expect(relativeError(image, pictures.value("image")) < 0.00732)
+        let moments = try Self.executable(
+          .vae, "vae_encoder", sizes: sizes, options: options
+        ).run(["sample": pictures.value("picture")])["latent_parameters"]
+        try #expect(relativeError(moments, pictures.value("moments")) < 0.00216)
+      }
+    }
   }
 }
