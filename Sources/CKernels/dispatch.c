@@ -35,20 +35,25 @@ static sdk_isa initial(void) {
 }
 
 // -1 until first asked for. Two threads that ask at once find the same answer.
-static atomic_int current = -1;
+static atomic_int chosen = -1;
+
+// What this thread was told to use instead; -1 where nothing was. A level for each thread, since
+// one that changed under a running kernel would change the layout of its scratch memory.
+static _Thread_local int forced = -1;
 
 sdk_isa sdk_isa_current(void) {
-  int level = atomic_load_explicit(&current, memory_order_relaxed);
+  if (forced >= 0) return (sdk_isa)forced;
+  int level = atomic_load_explicit(&chosen, memory_order_relaxed);
   if (level < 0) {
     level = (int)initial();
-    atomic_store_explicit(&current, level, memory_order_relaxed);
+    atomic_store_explicit(&chosen, level, memory_order_relaxed);
   }
   return (sdk_isa)level;
 }
 
 void sdk_isa_force(sdk_isa isa) {
   const sdk_isa best = sdk_isa_best();
-  atomic_store_explicit(&current, (int)(isa < best ? isa : best), memory_order_relaxed);
+  forced = (int)(isa < best ? isa : best);
 }
 
 const kernel_table *sdk_kernels(void) {

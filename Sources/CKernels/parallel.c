@@ -15,6 +15,7 @@ typedef struct {
   sdk_body body;
   void *context;
   size_t count, grain;
+  sdk_isa isa;
   atomic_size_t next;
 } region;
 
@@ -22,6 +23,8 @@ typedef struct {
 static void take_pieces(void *data) {
   region *r = data;
   const int thread = omp_get_thread_num();
+  // The pool's threads serve callers of every level.
+  sdk_isa_force(r->isa);
   for (;;) {
     const size_t piece = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
     if (piece * r->grain >= r->count) return;
@@ -46,7 +49,8 @@ void sdk_parallel(size_t count, size_t grain, sdk_body body, void *context) {
   if (count == 0) return;
   if (grain == 0) grain = 1;
   const size_t pieces = (count - 1) / grain + 1;
-  region r = {.body = body, .context = context, .count = count, .grain = grain};
+  region r = {
+    .body = body, .context = context, .count = count, .grain = grain, .isa = sdk_isa_current()};
   atomic_init(&r.next, 0);
   size_t threads = (size_t)sdk_threads();
   if (threads > pieces) threads = pieces;

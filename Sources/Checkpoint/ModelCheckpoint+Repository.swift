@@ -77,7 +77,7 @@ extension ModelCheckpoint {
     }
     guard directory.contains("config.json") else {
       throw FormatError(
-        .mismatch, "the repository lacks the configuration of its \(name.title)",
+        .notFound, "the repository lacks the configuration of its \(name.title)",
         file: "\(directory.path)/config.json", context: name.rawValue,
         hint: "download \(name)/config.json of the model's repository to this place")
     }
@@ -131,7 +131,7 @@ extension ModelCheckpoint {
   ) throws(FormatError) {
     guard !root.directories.contains(name.rawValue) else { return }
     throw FormatError(
-      .mismatch, "the repository lacks its \(name.title): there is no directory \(name)",
+      .notFound, "the repository lacks its \(name.title): there is no directory \(name)",
       file: root.path, context: name.rawValue,
       hint:
         "download \(name)/ of the model's repository to \(root.path)/\(name)/, or give the path "
@@ -140,7 +140,7 @@ extension ModelCheckpoint {
 
   private static func withoutWeights(_ directory: Directory, _ name: ComponentName) -> FormatError {
     FormatError(
-      .mismatch, "the \(name.title) has no weights: \(found(directory))", file: directory.path,
+      .notFound, "the \(name.title) has no weights: \(found(directory))", file: directory.path,
       context: name.rawValue,
       hint: "download diffusion_pytorch_model.safetensors (or for a text encoder "
         + "model.safetensors) of the model's repository to this directory")

@@ -55,7 +55,7 @@ public struct ModelCheckpoint: Sendable {
   /// A file's format is told by its content, never by its name.
   ///
   /// - Parameter preferring: which weights to take where a directory holds the same in two formats.
-  /// - Throws: ``FormatError`` `notFound`; `mismatch` where a repository lacks a network; `malformed`
+  /// - Throws: ``FormatError`` `notFound`, also where a repository lacks a network; `malformed`
   ///   with file and byte where a configuration or a file of weights is broken; `unrecognized`.
   public static func open(
     _ path: String, preferring: WeightsFormat = .safetensors

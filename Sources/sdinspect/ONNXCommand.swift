@@ -37,8 +37,11 @@ struct ONNXCommand: ParsableCommand {
       valueName: "names"))
   var component: String?
 
-  @Option(help: "The operator set: 21.")
+  @Option(help: "The operator set: 17, 21 or 23.")
   var opset = 21
+
+  @Option(help: ArgumentHelp("The type that the networks compute in: f32.", valueName: "type"))
+  var dtype = ModelType.f32
 
   @Option(help: ArgumentHelp("Where weights lie: link or copy.", valueName: "how"))
   var weights = ExportOptions.Weights.copy
@@ -109,7 +112,7 @@ struct ONNXCommand: ParsableCommand {
   private func companions(_ checkpoint: ModelCheckpoint) -> [CompanionFile] {
     checkpoint.files.filter { file in
       file.path == "model_index.json" || file.path.hasPrefix("tokenizer/")
-        || file.path.hasPrefix("scheduler/")
+        || file.path.hasPrefix("scheduler/") || file.path.hasPrefix("feature_extractor/")
     }
     .map { CompanionFile(path: $0.path, contents: $0.bytes) }
   }
@@ -152,3 +155,8 @@ struct ONNXCommand: ParsableCommand {
 }
 
 extension ExportOptions.Weights: ExpressibleByArgument {}
+
+/// The types that exported networks compute in.
+enum ModelType: String, ExpressibleByArgument, CaseIterable {
+  case f32
+}

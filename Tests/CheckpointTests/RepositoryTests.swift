@@ -152,7 +152,7 @@ import Testing
     let model = try scratch.linkedRepository()
     try scratch.remove("model/\(name)")
     let error = try #require(try failure { _ = try ModelCheckpoint.open(model) })
-    #expect(error.code == .mismatch)
+    #expect(error.code == .notFound)
     #expect(error.message.contains(name.title))
     #expect(error.message.contains(name.rawValue))
     #expect(error.file == model)
@@ -164,7 +164,7 @@ import Testing
     let model = try scratch.linkedRepository()
     try scratch.remove("model/unet/diffusion_pytorch_model.safetensors")
     let weights = try #require(try failure { _ = try ModelCheckpoint.open(model) })
-    #expect(weights.code == .mismatch)
+    #expect(weights.code == .notFound)
     #expect(weights.message.contains("UNet has no weights"))
     try scratch.write([1], as: "model/unet/diffusion_pytorch_model.fp16.safetensors")
     let variant = try #require(try failure { _ = try ModelCheckpoint.open(model) })
@@ -172,7 +172,7 @@ import Testing
 
     try scratch.remove("model/text_encoder/config.json")
     let configuration = try #require(try failure { _ = try ModelCheckpoint.open(model) })
-    #expect(configuration.code == .mismatch)
+    #expect(configuration.code == .notFound)
     #expect(configuration.file == scratch.path("model/text_encoder/config.json"))
   }
 

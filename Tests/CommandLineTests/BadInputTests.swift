@@ -69,14 +69,14 @@ import Testing
       return folder + "/cut.bin"
     },
     Case(
-      name: "a repository lacking its UNet", status: 65, code: "mismatch", says: ["UNet", "unet"]
+      name: "a repository lacking its UNet", status: 66, code: "not-found", says: ["UNet", "unet"]
     ) { folder in
       let copy = try copyOfModel(folder)
       try FileManager.default.removeItem(atPath: copy + "/unet")
       return copy
     },
     Case(
-      name: "a UNet without weights", status: 65, code: "mismatch", says: ["unet"]
+      name: "a UNet without weights", status: 66, code: "not-found", says: ["unet"]
     ) { folder in
       let copy = try copyOfModel(folder)
       try FileManager.default.removeItem(

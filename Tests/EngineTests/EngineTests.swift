@@ -2,7 +2,7 @@ import CKernels
 import Glibc
 import Testing
 
-/// All tests of the engine, one after the other: they force the process's instruction set.
+/// All tests of the engine, one after the other: they would crowd the cores otherwise.
 @Suite(.serialized)
 struct EngineTests {}
 

@@ -24,8 +24,8 @@ typedef enum { SDK_PLAIN = 0, SDK_AVX2 = 1, SDK_AVX512 = 2 } sdk_isa;
 sdk_isa sdk_isa_current(void);
 /// The best level that this CPU has, whatever the environment says.
 sdk_isa sdk_isa_best(void);
-/// Makes `isa`, or the best there is if that is less, the current level of the whole process.
-/// For tests; not to be called while kernels run.
+/// Makes `isa`, or the best there is if that is less, the level of all that the calling thread
+/// starts from now on, in the pool's threads too. For tests.
 void sdk_isa_force(sdk_isa isa);
 /// Whether the CPU multiplies bf16 pairs (AVX512_BF16).
 int sdk_has_bf16(void);
