@@ -5,7 +5,7 @@ SWIFT ?= swift
 BUILD := .build
 BIN := $(BUILD)/release
 
-.PHONY: demo test build setup lint format generate clean
+.PHONY: demo test build setup lint format gallery generate clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -26,6 +26,10 @@ lint:
 
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+
+# The pictures of the README.
+gallery: build
+	@scripts/gallery $(BIN) docs/pictures
 
 # The C code of the ONNX messages is committed; this makes it anew.
 generate:

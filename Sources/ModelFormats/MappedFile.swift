@@ -15,7 +15,8 @@ public final class MappedFile: Sendable {
   /// - Throws: ``FormatError`` with code `notFound`, `unrecognized` (not a regular file) or
   ///   `inputOutput`.
   public init(path: String) throws(FormatError) {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    // Without O_NONBLOCK a pipe would hold the program up before it can be refused.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       let reason = errno
       throw FormatError(

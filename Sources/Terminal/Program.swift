@@ -12,6 +12,8 @@ extension Program {
   public static func start() -> Never {
     // A reader that goes away shows as an error of write, which ends the program quietly.
     signal(SIGPIPE, SIG_IGN)
+    // Makes the table that the handler reads, which a handler must not do itself.
+    FileWriter.removeUnfinished()
     for number in [SIGINT, SIGTERM, SIGHUP] {
       signal(number) { number in
         FileWriter.removeUnfinished()

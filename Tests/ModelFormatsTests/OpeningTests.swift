@@ -53,7 +53,7 @@ import Testing
       "run `git lfs pull` in the repository, or download the file"),
     Refusal(
       "web page", Array("\n\n<!DOCTYPE html>\n<html lang=en>".utf8), .html, .unrecognized,
-      "this is a web page (\"<!DOCTYPE html>\"), saved in place of the file",
+      "this is an HTML page (\"<!DOCTYPE html>\"), saved in place of the file",
       "the download needs another address or a login; download the file again"),
     Refusal(
       "configuration", Array("{\n \"a\": 1\n}".utf8), .json, .unrecognized,
