@@ -14,11 +14,11 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
 /// How an executable runs.
 public struct EngineOptions: Sendable, Hashable {
   /// Threads for every layer; never more than the cores that the process may use.
-  public var threads: Int
-  public var precision: Precision
+  public let threads: Int
+  public let precision: Precision
   /// Inputs that often stay the same from run to run, as the prompt does from step to step. What
   /// depends on them alone is kept while their generation, given to `run`, stays the same.
-  public var steadyInputs: Set<String>
+  public let steadyInputs: Set<String>
 
   public init(
     threads: Int = EngineOptions.coreCount, precision: Precision = .f32,

@@ -113,12 +113,16 @@ final class Parameters {
       // Only read from.
       return UnsafeMutableRawPointer(mutating: bytes)
     }
-    if staging == nil || staging!.byteCount < count * 4 {
-      staging = nil
-      staging = try Allocation(byteCount: count * 4, context: graph.name)
+    if let staging, staging.byteCount >= count * 4 {
+      sdk_convert(bytes, type, staging.pointer, SDK_F32, count)
+      return staging.pointer
     }
-    sdk_convert(bytes, type, staging!.pointer, SDK_F32, count)
-    return staging!.pointer
+    // The old one goes before the new one comes.
+    staging = nil
+    let larger = try Allocation(byteCount: count * 4, context: graph.name)
+    staging = larger
+    sdk_convert(bytes, type, larger.pointer, SDK_F32, count)
+    return larger.pointer
   }
 
   /// Calls `body` with the bytes of a parameter's tensor once it is known to be right.

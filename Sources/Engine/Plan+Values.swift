@@ -17,7 +17,9 @@ extension Plan {
     let type = type(input.index)
     switch value.elements {
     case .integers(let ids) where graph[input].isInteger:
-      ids.withUnsafeBytes { to.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+      ids.withUnsafeBytes {
+        UnsafeMutableRawBufferPointer(start: to, count: $0.count).copyMemory(from: $0)
+      }
     case .reals(let reals) where !graph[input].isInteger:
       if shape.count == 4 {
         sdk_to_channels_last(reals, to, type, shape[0], shape[1], shape[2] * shape[3])

@@ -24,7 +24,8 @@ final class Plan {
   /// Working memory of whichever step runs.
   let scratch = Scratch()
   private let arena: Allocation
-  private let offsets: [Int: Int]
+  /// For each value, where in the arena its storage lies.
+  private let offsets: [Int]
   /// The generations of the steady inputs whose results are held.
   var generations: [String: Int]?
 
@@ -37,9 +38,11 @@ final class Plan {
     self.parameters = parameters
     self.stream = stream
     let lifetimes = Self.lifetimes(program, sizes)
-    let storages = lifetimes.keys.sorted()
-    let plan = MemoryPlan(storages.map { lifetimes[$0]! })
-    offsets = Dictionary(uniqueKeysWithValues: zip(storages, plan.offsets))
+    let storages = lifetimes.sorted { $0.key < $1.key }
+    let plan = MemoryPlan(storages.map(\.value))
+    let places = Dictionary(uniqueKeysWithValues: zip(storages.map(\.key), plan.offsets))
+    // A value that nothing reads or writes has no place, and needs none.
+    offsets = program.storage.map { places[$0] ?? 0 }
     arena = try Allocation(byteCount: plan.byteCount, context: program.graph.name)
     for instruction in program.instructions { steps.append(try step(instruction)) }
     try scratch.allocate(context: program.graph.name)
@@ -54,7 +57,7 @@ final class Plan {
   func shape(_ value: Int) -> [Int] { program.graph.values[value].shape.map { $0.value(sizes) } }
 
   func pointer(_ value: Int) -> UnsafeMutableRawPointer {
-    arena.pointer + offsets[program.storage[value]]!
+    arena.pointer + offsets[value]
   }
 
   func type(_ value: Int) -> sdk_type { program.type(of: value) }

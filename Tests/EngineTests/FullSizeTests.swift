@@ -12,17 +12,12 @@ extension EngineTests {
   /// `SDKIT_FULL` names a repository and `SDKIT_FULL_REFERENCE` that file.
   @Suite(.enabled(if: FullSize.isAvailable, "SDKIT_FULL names no full-size repository"))
   struct FullSizeTests {
-    /// ‖bf16_out_981 − out_981‖ / ‖out_981‖ and the same of the image, in the reference.
-    static let unetError = 0.0138
-    static let vaeError = 0.0252
-
     @Test func textEncoder() throws {
       let full = try FullSize()
       let text = try full.executable(.textEncoder, "text_encoder", Sizes(batch: 2))
       let inputs = try ["input_ids": full.reference.ids("ids")]
       let output = try full.time("text encoder", text, inputs)["last_hidden_state"]
-      try #expect(
-        relativeError(output, full.reference.value("hidden")) < full.tolerance(torch: 0.01))
+      try full.compare(output, "hidden", bf16: "hidden")
     }
 
     @Test func unet() throws {
@@ -35,16 +30,14 @@ extension EngineTests {
           "timestep": Value([Float(timestep)], shape: [1]),
         ]
         let output = try full.time("UNet at \(timestep)", unet, inputs)["out_sample"]
-        let expected = try full.reference.value("out_\(timestep)")
-        #expect(relativeError(output, expected) < full.tolerance(torch: Self.unetError))
+        try full.compare(output, "out_\(timestep)", bf16: "out_981")
       }
       // Neither side is a multiple of eight: every halving rounds up and every doubling crops.
       let odd = try unet.run([
         "sample": full.reference.value("odd_sample"), "encoder_hidden_states": states.sample(0),
         "timestep": Value([500], shape: [1]),
       ])["out_sample"]
-      try #expect(
-        relativeError(odd, full.reference.value("odd_out")) < full.tolerance(torch: Self.unetError))
+      try full.compare(odd, "odd_out", bf16: "out_981")
     }
 
     @Test func vae() throws {
@@ -52,15 +45,12 @@ extension EngineTests {
       let decoder = try full.executable(.vae, "vae_decoder", Sizes(batch: 1))
       let inputs = try ["latent_sample": full.reference.value("latent")]
       let image = try full.time("VAE decoder", decoder, inputs)["sample"]
-      try #expect(
-        relativeError(image, full.reference.value("image")) < full.tolerance(torch: Self.vaeError))
+      try full.compare(image, "image", bf16: "image")
       let encoder = try full.executable(
         .vae, "vae_encoder", Sizes(batch: 1, height: 32, width: 41))
       let moments = try full.time(
         "VAE encoder", encoder, ["sample": full.reference.value("picture")])["latent_parameters"]
-      try #expect(
-        relativeError(moments, full.reference.value("moments"))
-          < full.tolerance(torch: Self.vaeError))
+      try full.compare(moments, "moments", bf16: "image")
     }
   }
 }
@@ -85,8 +75,17 @@ struct FullSize {
       precision: Precision(rawValue: Self.environment["SDKIT_PRECISION"] ?? "f32") ?? .f32)
   }
 
-  /// 2e-5 in f32; in bf16 how far torch's bfloat16 is from its float32 in the reference.
-  func tolerance(torch: Double) -> Double { options.precision == .f32 ? 2e-5 : torch }
+  /// Expects `output` to be within 2e-5 of the reference in f32; in bf16 no further than torch's
+  /// bfloat16 output `bf16` is from its float32.
+  func compare(_ output: Value?, _ name: String, bf16: String) throws {
+    var bound = 2e-5
+    if options.precision == .bf16 {
+      bound = try relativeError(reference.value("bf16_\(bf16)"), reference.value(bf16))
+    }
+    let error = try relativeError(output, reference.value(name))
+    print(String(format: "%@: relative error %.2g, bound %.2g", name, error, bound))
+    #expect(error <= bound)
+  }
 
   func executable(
     _ component: ComponentName, _ graph: String, _ sizes: Sizes

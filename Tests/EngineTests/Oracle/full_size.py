@@ -24,6 +24,8 @@ with torch.no_grad():
     text = CLIPTextModel.from_pretrained(repository, subfolder="text_encoder").float().eval()
     tensors["ids"] = torch.randint(0, text.config.vocab_size, (2, 77), generator=generator)
     tensors["hidden"] = text(tensors["ids"]).last_hidden_state
+    # How far bfloat16 is from float32 where torch does it: here and below.
+    tensors["bf16_hidden"] = text.bfloat16()(tensors["ids"]).last_hidden_state.float()
     del text
 
     unet = UNet2DConditionModel.from_pretrained(repository, subfolder="unet").float().eval()
@@ -33,7 +35,6 @@ with torch.no_grad():
     for timestep in (981, 1):
         tensors[f"out_{timestep}"] = unet(tensors["sample"], timestep, tensors["states"]).sample
     tensors["odd_out"] = unet(tensors["odd_sample"], 500, tensors["states"][:1]).sample
-    # How far bfloat16 is from float32 where torch does it.
     tensors["bf16_out_981"] = (
         unet.bfloat16()(tensors["sample"].bfloat16(), 981, tensors["states"].bfloat16()).sample.float()
     )
