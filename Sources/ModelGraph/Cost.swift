@@ -21,7 +21,7 @@ extension Graph {
         name: node.name, kind: node.operation.kind, outputShape: output,
         parameters: [node.weight, node.bias].compactMap { $0 }
           .reduce(0) { $0 + self[$1].elementCount },
-        macs: macs(node, sizes), activationBytes: 4 * output.reduce(1, *))
+        macs: macs(node, sizes), activationBytes: output.reduce(4) { $0.saturatingTimes($1) })
     }
   }
 
@@ -31,17 +31,51 @@ extension Graph {
   }
 
   private func macs(_ node: Node, _ sizes: Sizes) -> Int {
-    let elements = shape(node.output, sizes).reduce(1, *)
+    let elements = shape(node.output, sizes).reduce(1) { $0.saturatingTimes($1) }
     switch node.operation {
     case .convolution(let form):
-      return elements * form.inputChannels * form.kernel * form.kernel
+      return elements.saturatingTimes(form.inputChannels * form.kernel * form.kernel)
     case .linear:
-      return elements * (shape(node.inputs[0], sizes).last ?? 0)
+      return elements.saturatingTimes(shape(node.inputs[0], sizes).last ?? 0)
     case .attention:
       // Scores and weighted sum, each queries x keys x channels.
-      return 2 * elements * shape(node.inputs[1], sizes)[1]
+      return elements.saturatingTimes(shape(node.inputs[1], sizes)[1]).saturatingTimes(2)
     default:
       return 0
     }
+  }
+}
+
+extension LayerCost {
+  /// The costs of several layers together, under the name, kind and output shape of the last.
+  public static func + (left: LayerCost, right: LayerCost) -> LayerCost {
+    LayerCost(
+      name: right.name, kind: right.kind, outputShape: right.outputShape,
+      parameters: left.parameters.saturatingPlus(right.parameters),
+      macs: left.macs.saturatingPlus(right.macs),
+      activationBytes: left.activationBytes.saturatingPlus(right.activationBytes))
+  }
+
+  /// The whole of a network.
+  public static func total(_ costs: [LayerCost]) -> LayerCost {
+    let none = LayerCost(
+      name: "total", kind: "", outputShape: [], parameters: 0, macs: 0, activationBytes: 0)
+    let sum = costs.reduce(none, +)
+    return LayerCost(
+      name: none.name, kind: none.kind, outputShape: none.outputShape, parameters: sum.parameters,
+      macs: sum.macs, activationBytes: sum.activationBytes)
+  }
+}
+
+/// A configuration may describe networks of any size; costs beyond `Int` stay at its end.
+extension Int {
+  fileprivate func saturatingTimes(_ other: Int) -> Int {
+    let (product, overflow) = multipliedReportingOverflow(by: other)
+    return overflow ? .max : product
+  }
+
+  fileprivate func saturatingPlus(_ other: Int) -> Int {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
   }
 }

@@ -22,11 +22,10 @@ public enum LayerTree {
             activationBytes: cost.activationBytes))
         continue
       }
-      let sum = result[position]
+      let sum = result[position] + cost
       result[position] = LayerCost(
-        name: name, kind: "module", outputShape: cost.outputShape,
-        parameters: sum.parameters + cost.parameters, macs: sum.macs + cost.macs,
-        activationBytes: sum.activationBytes + cost.activationBytes)
+        name: name, kind: "module", outputShape: sum.outputShape, parameters: sum.parameters,
+        macs: sum.macs, activationBytes: sum.activationBytes)
     }
     return result
   }

@@ -12,33 +12,50 @@ extension Program {
   public static func start() -> Never {
     // A reader that goes away shows as an error of write, which ends the program quietly.
     signal(SIGPIPE, SIG_IGN)
-    // Makes the table that the handler reads, which a handler must not do itself.
-    FileWriter.removeUnfinished()
-    for number in [SIGINT, SIGTERM, SIGHUP] {
-      signal(number) { number in
-        FileWriter.removeUnfinished()
-        _exit(128 + number)
-      }
-    }
+    removeUnfinishedOnSignals()
     let arguments = Array(Swift.CommandLine.arguments.dropFirst())
     let isJSON = arguments.contains("--json")
     var command: any ParsableCommand
     do {
       command = try parseAsRoot(arguments)
     } catch {
-      guard isJSON, exitCode(for: error) == .validationFailure else { exit(withError: error) }
-      end(Failure.usage(message(for: error), hint: "run with --help"), isJSON: true)
+      // Called with nothing it shows its help, as the parser does by itself.
+      guard exitCode(for: error) == .validationFailure, !arguments.isEmpty else {
+        exit(withError: error)
+      }
+      end(Failure.usage(message(for: error), hint: "run it with --help"), isJSON: isJSON)
     }
     do {
       try command.run()
     } catch let end as Ended {
       Glibc.exit(end.status.rawValue)
-    } catch let error where error is CleanExit || error is ValidationError || error is ExitCode {
-      exit(withError: error)
     } catch {
+      // The parser's own: help and version that were asked for, values that do not fit.
+      let isParsers = exitCode(for: error) != .failure || error is CleanExit || error is ExitCode
+      if isParsers, !(error is Failure), !(error is FormatError) { exit(withError: error) }
       end(Failure(wrapping: error), isJSON: isJSON)
     }
     Glibc.exit(ExitStatus.success.rawValue)
+  }
+
+  /// Ctrl-C and the like end the program without partial outputs. A signal that whoever started
+  /// the program had it ignore, as nohup does, stays ignored.
+  private static func removeUnfinishedOnSignals() {
+    // Makes the table that the handler reads, which a handler must not do itself.
+    FileWriter.removeUnfinished()
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      var former = sigaction()
+      sigaction(number, nil, &former)
+      if unsafeBitCast(former.__sigaction_handler.sa_handler, to: Int.self)
+        == unsafeBitCast(SIG_IGN, to: Int.self)
+      {
+        continue
+      }
+      signal(number) { number in
+        FileWriter.removeUnfinished()
+        _exit(128 + number)
+      }
+    }
   }
 
   private static func end(_ failure: Failure, isJSON: Bool) -> Never {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoint
 import Terminal
 
 /// Draws pictures from text.
@@ -15,7 +16,7 @@ struct SDGen: Program {
       Exit status: 0 ok; 64 usage; 65 malformed data; 66 no input; 70 internal; \
       73 cannot create output; 74 input or output failed; 130 interrupted.
       """,
-    version: "sdgen 0.1.0",
+    version: "sdgen \(toolVersion)",
     subcommands: [GenerateCommand.self],
     defaultSubcommand: GenerateCommand.self)
 

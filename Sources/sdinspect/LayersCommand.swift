@@ -42,16 +42,14 @@ struct LayersCommand: ParsableCommand {
     let checkpoint = try ModelCheckpoint.open(input.path)
     let components = try component.select(from: checkpoint)
     let sizes = try self.sizes(checkpoint)
+    // Networks that were named must have layers to show; else one is enough.
+    let unknown = components.filter(\.graphs.isEmpty)
+    if let first = unknown.first, self.component.list != nil || unknown.count == components.count {
+      throw first.graphFailure
+        ?? FormatError(.unsupported, "the network is not known", file: first.path)
+    }
     var rows: [JSON] = []
     for component in components {
-      guard !component.graphs.isEmpty else {
-        // A component that was named must have layers to show.
-        if self.component.list != nil || checkpoint.components.count == 1 {
-          throw component.graphFailure
-            ?? FormatError(.unsupported, "the network is not known", file: component.path)
-        }
-        continue
-      }
       for graph in component.graphs {
         let costs = LayerTree.summed(graph.costs(sizes), depth: depth)
         if input.json {
@@ -90,8 +88,7 @@ struct LayersCommand: ParsableCommand {
   }
 
   private func printTable(_ graph: Graph, _ costs: [LayerCost]) {
-    let parameters = costs.reduce(0) { $0 + $1.parameters }
-    let macs = costs.reduce(0) { $0 + $1.macs }
+    let total = LayerCost.total(costs)
     var table = Table([
       ("layer", .left), ("kind", .left), ("output", .left), ("parameters", .right),
       ("share", .right), ("MACs", .right), ("share", .right), ("memory", .right),
@@ -99,13 +96,13 @@ struct LayersCommand: ParsableCommand {
     for cost in costs {
       table.add([
         cost.name, cost.kind, Shape(cost.outputShape).description, Format.count(cost.parameters),
-        Format.share(cost.parameters, of: parameters), Format.magnitude(cost.macs),
-        Format.share(cost.macs, of: macs), Format.bytes(cost.activationBytes),
+        Format.share(cost.parameters, of: total.parameters), Format.magnitude(cost.macs),
+        Format.share(cost.macs, of: total.macs), Format.bytes(cost.activationBytes),
       ])
     }
     table.add([
-      "total", "", "", Format.count(parameters), "", Format.magnitude(macs), "",
-      Format.bytes(costs.reduce(0) { $0 + $1.activationBytes }),
+      total.name, "", "", Format.count(total.parameters), "", Format.magnitude(total.macs), "",
+      Format.bytes(total.activationBytes),
     ])
     Console.print("\(graph.name)\n\(table.text())\n")
   }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoint
 import Terminal
 
 /// Inspects, converts and exports Stable Diffusion checkpoints.
@@ -21,7 +22,7 @@ struct SDInspect: Program {
       Exit status: 0 ok; 1 does not verify; 64 usage; 65 malformed data; 66 no input; \
       70 internal; 73 cannot create output; 74 input or output failed.
       """,
-    version: "sdinspect 0.1.0",
+    version: "sdinspect \(toolVersion)",
     subcommands: [
       SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
       ConvertCommand.self, ONNXCommand.self,

@@ -85,6 +85,26 @@ enum Published {
     #expect(first.activationBytes == 4 * 320 * 64 * 64)
   }
 
+  /// The widest networks that a configuration may describe cost more than `Int` holds.
+  @Test func costsBeyondIntStayAtItsEnd() throws {
+    var object = try #require(Published.vae.object)
+    object["block_out_channels"] = [65_536, 65_536, 65_536, 65_536]
+    let decoder = try VAE.decoder(VAEConfiguration(object))
+    let costs = decoder.costs(Sizes(height: 1024, width: 1024))
+    #expect(LayerCost.total(costs).macs == .max)
+    #expect(LayerTree.summed(costs, depth: 1).contains { $0.macs == .max })
+  }
+
+  @Test func layersSumUpByTheirNames() throws {
+    let unet = try Published.graphs()[1]
+    let costs = unet.costs(Sizes())
+    let tree = LayerTree.summed(costs, depth: 1)
+    #expect(tree.first?.name == "time_proj")
+    #expect(tree.contains { $0.name == "down_blocks.0" && $0.kind == "module" })
+    #expect(LayerCost.total(tree) == LayerCost.total(costs))
+    #expect(LayerTree.summed(costs, depth: nil) == costs)
+  }
+
   @Test func everyNodeReadsWhatWasComputedBefore() throws {
     for graph in try Published.graphs() {
       var known = Set(graph.inputs)

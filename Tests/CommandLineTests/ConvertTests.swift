@@ -1,0 +1,181 @@
+import Foundation
+import OrderedJSON
+import TestSupport
+import Testing
+
+@Suite struct ConvertTests {
+  static let model = Fixtures.path("shapes-v1")
+
+  static func entries(_ folder: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+  }
+
+  @Test func aFlatFileIsVerified() throws {
+    try withTemporaryFolder { folder in
+      let flat = folder + "/model.sdflat"
+      let made = try Tool.run("sdinspect", ["convert", Self.model, flat, "--to", "sdflat"])
+      #expect(made.status == 0, "\(made.errors)")
+      let sound = try Tool.run("sdinspect", ["verify", flat])
+      #expect(sound.status == 0)
+      #expect(sound.output.hasPrefix("sound: "))
+
+      // One bit in the middle of the weights.
+      var bytes = try Data(contentsOf: URL(filePath: flat))
+      bytes[bytes.count / 2] ^= 1
+      try bytes.write(to: URL(filePath: flat))
+      let damaged = try Tool.run("sdinspect", ["verify", flat, "--json"])
+      #expect(damaged.status == 1)
+      let report = try JSON(parsing: damaged.output)
+      #expect(report["sound"] == false)
+      #expect(report["problems"]?.array?.count == 1)
+    }
+  }
+
+  @Test func whatIsNotCheckedIsNotCalledSound() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/unet.safetensors"
+      try FileManager.default.copyItem(
+        atPath: Self.model + "/unet/diffusion_pytorch_model.safetensors", toPath: path)
+      let result = try Tool.run("sdinspect", ["verify", path])
+      #expect(result.status == 0)
+      #expect(!result.output.contains("sound"))
+      #expect(result.output.contains("not checked: unet: "))
+    }
+  }
+
+  @Test func nothingIsOverwrittenWithoutForce() throws {
+    try withTemporaryFolder { folder in
+      let flat = folder + "/model.sdflat"
+      try Data("mine".utf8).write(to: URL(filePath: flat))
+      let arguments = ["convert", Self.model, flat, "--to", "sdflat"]
+      let refused = try Tool.run("sdinspect", arguments)
+      #expect(refused.status == 73)
+      #expect(refused.errors.contains("--force"))
+      #expect(try Data(contentsOf: URL(filePath: flat)) == Data("mine".utf8))
+      #expect(try Self.entries(folder) == ["model.sdflat"])
+      let forced = try Tool.run("sdinspect", arguments + ["--force"])
+      #expect(forced.status == 0, "\(forced.errors)")
+      #expect(try Self.entries(folder) == ["model.sdflat"])
+    }
+  }
+
+  @Test func aDryRunWritesNothing() throws {
+    try withTemporaryFolder { folder in
+      let arguments = [
+        "convert", Self.model, folder + "/model.sdflat", "--to", "sdflat", "--dtype", "f32",
+        "--dry-run",
+      ]
+      let plan = try Tool.run("sdinspect", arguments)
+      #expect(plan.status == 0)
+      #expect(plan.output.contains("442 F16 -> F32"))
+      let json = try JSON(parsing: try Tool.run("sdinspect", arguments + ["--json"]).output)
+      #expect(json["components"]?.array?.count == 3)
+      #expect(try Self.entries(folder).isEmpty)
+    }
+  }
+
+  /// The target's folder is missing, or one component is written to a folder that is a file's.
+  @Test func anOutputThatCannotBeIsRefused() throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.run(
+        "sdinspect", ["convert", Self.model, folder + "/no/model.sdflat", "--to", "sdflat"])
+      #expect(result.status == 73)
+      #expect(result.errors.contains("hint: "))
+    }
+  }
+
+  @Test func oneComponentIsCastAlone() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/vae.safetensors"
+      let made = try Tool.run(
+        "sdinspect",
+        [
+          "convert", Self.model, path, "--to", "safetensors", "--component", "vae", "--dtype",
+          "bf16",
+        ])
+      #expect(made.status == 0, "\(made.errors)")
+      let summary = try json("sdinspect", [path, "--json"])
+      #expect(summary["components"]?.array?.first?["dtypes"] == ["BF16": 180])
+      #expect(summary["totals"]?["parameters"] == 1_028_935)
+    }
+  }
+
+  /// Interrupted while it reads from a source that never ends, nothing is left behind.
+  @Test func anInterruptedConversionLeavesNothing() throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.launch(
+        "/bin/bash",
+        [
+          "-c",
+          // The signal comes as soon as the partial output is there, however fast the machine is.
+          """
+          "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 & pid=$!
+          for _ in $(seq 2000); do
+            [ -n "$(ls -A "$2" | grep partial)" ] && break
+            kill -0 $pid 2>/dev/null || break
+          done
+          kill -TERM $pid 2>/dev/null; wait $pid
+          """,
+          "\(Tool.folder)/sdinspect", Self.model, folder,
+        ])
+      let left = try Self.entries(folder).filter { $0 != "out" && $0 != "err" }
+      // Either it was stopped, or it was done before the signal came: never something between.
+      if result.status == 0 {
+        #expect(left == ["model.sdflat"])
+      } else {
+        #expect(result.status == 143)
+        #expect(left.isEmpty, "\(left)")
+      }
+    }
+  }
+}
+
+@Suite struct ONNXCommandTests {
+  @Test func everyNetworkIsExported() throws {
+    try withTemporaryFolder { folder in
+      let out = folder + "/onnx"
+      let result = try Tool.run("sdinspect", ["onnx", Fixtures.path("shapes-v1"), out, "--json"])
+      #expect(result.status == 0, "\(result.errors)")
+      let report = try JSON(parsing: result.output)
+      #expect(
+        report["networks"]?.array?.map { $0["name"]?.string }
+          == ["text_encoder", "unet", "vae_decoder", "vae_encoder"])
+      for network in ["text_encoder", "unet", "vae_decoder", "vae_encoder"] {
+        for file in ["model.onnx", "model.onnx_data", "config.json"] {
+          #expect(FileManager.default.fileExists(atPath: "\(out)/\(network)/\(file)"))
+        }
+      }
+      #expect(FileManager.default.fileExists(atPath: out + "/tokenizer/vocab.json"))
+      let again = try Tool.run("sdinspect", ["onnx", Fixtures.path("shapes-v1"), out])
+      #expect(again.status == 73)
+      #expect(again.errors.contains("--force"))
+    }
+  }
+
+  @Test func oneNetworkIsLinkedToItsWeights() throws {
+    try withTemporaryFolder { folder in
+      let model = folder + "/model"
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: model)
+      let result = try Tool.run(
+        "sdinspect", ["onnx", model, model, "--component", "unet", "--weights", "link", "--json"])
+      #expect(result.status == 0, "\(result.errors)")
+      let network = try #require(try JSON(parsing: result.output)["networks"]?.array?.first)
+      #expect(network["bytes_copied"] == 0)
+      #expect(network["weights"] == 442)
+      let elsewhere = try Tool.run(
+        "sdinspect", ["onnx", model, folder + "/else", "--component", "unet", "--weights", "link"])
+      #expect(elsewhere.status == 73)
+      #expect(elsewhere.errors.contains("--weights copy"))
+    }
+  }
+
+  @Test(arguments: [["--opset", "9"], ["--component", "transformer"], ["--dtype", "f64"]])
+  func badValues(arguments: [String]) throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.run(
+        "sdinspect", ["onnx", Fixtures.path("shapes-v1"), folder + "/onnx"] + arguments)
+      #expect(result.status == 64, "\(result.errors)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
+    }
+  }
+}
