@@ -30,7 +30,10 @@ public struct Table {
       let total = widths.reduce(0, +) + 2 * (widths.count - 1)
       widths[0] = max(12, widths[0] - max(0, total - width))
     }
-    let lines = [line(headers, widths)] + rows.map { line($0, widths) }
+    let header = line(headers, widths)
+    let lines =
+      [Console.isColoured ? "\u{1B}[1m\(header)\u{1B}[0m" : header]
+      + rows.map { line($0, widths) }
     return lines.joined(separator: "\n")
   }
 

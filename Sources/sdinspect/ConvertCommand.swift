@@ -58,15 +58,15 @@ struct ConvertCommand: ParsableCommand {
     }
     let conversion = try Conversion(
       of: checkpoint, to: target, at: output, options: options)
+    if !input.json { printWarnings(checkpoint.warnings) }
     if dryRun {
-      Console.print(
-        input.json
-          ? conversion.json.text()
-          : conversion.lines.map(Console.sanitized)
-            .joined(separator: "\n"))
+      if input.json {
+        Console.print(JSON.object(object(conversion)).text())
+      } else {
+        Console.print(conversion.lines.map(Console.sanitized).joined(separator: "\n"))
+      }
       return
     }
-    printWarnings(checkpoint.warnings)
     let start = Console.seconds()
     let bar = ProgressBar("converting")
     defer { bar.finish() }
@@ -82,9 +82,15 @@ struct ConvertCommand: ParsableCommand {
     report(conversion, seconds: Console.seconds() - start)
   }
 
+  private func object(_ conversion: Conversion) -> JSONObject {
+    var object = conversion.json.object ?? JSONObject()
+    object["warnings"] = json(conversion.source.warnings)
+    return object
+  }
+
   private func report(_ conversion: Conversion, seconds: Double) {
     if input.json {
-      var object = conversion.json.object ?? JSONObject()
+      var object = self.object(conversion)
       object["seconds"] = .number(seconds)
       Console.print(JSON.object(object).text())
       return

@@ -62,7 +62,7 @@ struct LayersCommand: ParsableCommand {
     if input.json {
       printJSON([
         "size": ["width": .integer(8 * sizes.width), "height": .integer(8 * sizes.height)],
-        "layers": .array(rows),
+        "layers": .array(rows), "warnings": json(checkpoint.warnings),
       ])
     } else {
       printWarnings(checkpoint.warnings)

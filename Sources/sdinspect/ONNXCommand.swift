@@ -72,7 +72,7 @@ struct ONNXCommand: ParsableCommand {
           + Format.bytes(progress.bytesTotal))
     }
     bar.finish()
-    printReport(report, seconds: Console.seconds() - start)
+    printReport(report, checkpoint.warnings, seconds: Console.seconds() - start)
   }
 
   /// The networks to export: those asked for, else all that the checkpoint has.
@@ -117,11 +117,12 @@ struct ONNXCommand: ParsableCommand {
     .map { CompanionFile(path: $0.path, contents: $0.bytes) }
   }
 
-  private func printReport(_ report: ExportReport, seconds: Double) {
+  private func printReport(_ report: ExportReport, _ warnings: [String], seconds: Double) {
     guard !input.json else {
       printJSON([
         "networks": .array(report.networks.map(row)),
         "files": .array(report.paths.map { .string($0) }), "seconds": .number(seconds),
+        "warnings": json(warnings),
       ])
       return
     }
@@ -138,6 +139,7 @@ struct ONNXCommand: ParsableCommand {
     Console.print(table.text())
     Console.print(
       "wrote \(report.paths.count) files to \(output) in \(Format.seconds(seconds))")
+    printWarnings(warnings)
   }
 
   private func row(_ network: ExportReport.Network) -> JSON {

@@ -74,6 +74,9 @@ func printJSON(_ members: JSONObject) {
   Console.print(JSON.object(object).text())
 }
 
+/// Warnings as the JSON output carries them.
+func json(_ warnings: [String]) -> JSON { .array(warnings.map { .string($0) }) }
+
 /// Warnings go to stderr where a person reads the text.
 func printWarnings(_ warnings: [String]) {
   for warning in warnings { Console.note("warning: " + Console.sanitized(warning)) }

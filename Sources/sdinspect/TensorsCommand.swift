@@ -29,7 +29,9 @@ struct TensorsCommand: ParsableCommand {
     let tensors = components.flatMap(\.tensors)
     let digests = sha256 ? digests(of: tensors) : nil
     if input.json {
-      printJSON(["tensors": .array(rows(components, digests))])
+      printJSON([
+        "tensors": .array(rows(components, digests)), "warnings": json(checkpoint.warnings),
+      ])
     } else {
       printTable(components, digests)
       printWarnings(checkpoint.warnings)
