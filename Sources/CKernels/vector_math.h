@@ -4,7 +4,8 @@
 /// 2^x for x <= 127; below -126 it stays at 2^-126, which vanishes beside any sum it enters.
 /// Relative error below 1e-7.
 INLINE vector v_exp2(vector x) {
-  x = v_max(x, v_set(-126.0f));
+  // The bound comes first: on x86 the second operand is what a NaN gives, itself.
+  x = v_max(v_set(-126.0f), x);
   const vector n = v_round(x);
   const vector f = v_sub(x, n);
   vector p = v_set(0.0001534580751f);
@@ -19,7 +20,7 @@ INLINE vector v_exp2(vector x) {
 
 /// e^x, held within [2^-126, 2^127]. Relative error below 2e-7.
 INLINE vector v_exp(vector x) {
-  x = v_min(v_max(x, v_set(-87.33654f)), v_set(88.02969f));
+  x = v_min(v_set(88.02969f), v_max(v_set(-87.33654f), x));
   const vector n = v_round(v_mul(x, v_set(1.44269504089f)));
   // ln 2 in two parts, the first of few enough bits that n times it is exact.
   vector r = v_fma(n, v_set(-0.693145751953125f), x);

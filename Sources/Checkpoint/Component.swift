@@ -121,8 +121,8 @@ extension Component {
   /// The tensor that is the parameter of that name in the graphs, in the parameter's shape.
   ///
   /// - Parameter name: the name of today's diffusers, whatever the file calls it.
-  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not of
-  ///   floating-point numbers.
+  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not
+  ///   F32, F16 or BF16.
   public func tensor(named name: String) throws(FormatError) -> Tensor {
     guard let parameter = manifest?[name] else {
       throw graphFailure
@@ -135,8 +135,8 @@ extension Component {
 
   /// The tensor that is `parameter`, in the parameter's shape.
   ///
-  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not of
-  ///   floating-point numbers.
+  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not
+  ///   F32, F16 or BF16.
   public func tensor(for parameter: Parameter) throws(FormatError) -> Tensor {
     guard let position = manifest?.position(parameter.name) else {
       let problem = manifest?.problem(with: parameter) ?? "the tensor is missing"
@@ -161,7 +161,7 @@ extension Manifest {
       return "the shape is \(misfit.tensor.shape), not \(Shape(parameter.shape))"
     }
     if let misfit = wrongType.first(where: { $0.parameter == parameter }) {
-      return "the type is \(misfit.tensor.dtype.rawValue), not a floating-point type"
+      return "the type is \(misfit.tensor.dtype.rawValue), not F32, F16 or BF16"
     }
     return nil
   }

@@ -121,8 +121,10 @@ extension Conversion {
 
   private func writeRepository(_ meter: ProgressMeter) throws(FormatError) {
     let space = byteCount + files.reduce(0) { $0 + $1.byteCount }
+    let places = files.map(\.path) + parts.map(\.output)
     let directory = try DirectoryWriter(
-      path: path, overwrite: options.overwrite, byteCount: space)
+      path: path, overwrite: options.overwrite,
+      entries: Set(places.map { String($0.prefix { $0 != "/" }) }), byteCount: space)
     for file in files {
       let writer = try FileWriter(path: try directory.place(for: file.path))
       try writer.write(file.bytes)

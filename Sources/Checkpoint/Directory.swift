@@ -8,8 +8,9 @@ struct Directory {
   let files: [String]
   /// Names of directories (or links to them), hidden ones left out.
   let directories: [String]
-  /// Whether there is nothing in it, hidden files included.
-  let isEmpty: Bool
+  /// Names of everything in it, hidden or not, of whatever kind.
+  let entries: [String]
+  var isEmpty: Bool { entries.isEmpty }
 
   /// Lists a directory; nil where `path` is something else.
   ///
@@ -28,13 +29,13 @@ struct Directory {
         file: path, hint: "check that you may read it")
     }
     defer { closedir(stream) }
-    var isEmpty = true
+    var entries: [String] = []
     var files: [String] = []
     var directories: [String] = []
     while let entry = readdir(stream) {
       let name = Directory.name(of: entry)
       if name == "." || name == ".." { continue }
-      isEmpty = false
+      entries.append(name)
       guard !name.hasPrefix("."), stat("\(path)/\(name)", &status) == 0 else { continue }
       switch status.st_mode & S_IFMT {
       case S_IFREG: files.append(name)
@@ -43,7 +44,7 @@ struct Directory {
       }
     }
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-    self.isEmpty = isEmpty
+    self.entries = entries.sorted()
     self.files = files.sorted()
     self.directories = directories.sorted()
   }

@@ -17,12 +17,16 @@ final class DirectoryWriter {
   ///
   /// - Parameters:
   ///   - overwrite: whether a repository already at `path` may be replaced.
+  ///   - entries: the names that will be in the directory itself; one that holds others is not
+  ///     replaced.
   ///   - byteCount: bytes that will be written, for which the disk must have room.
   /// - Throws: ``FormatError`` `cannotCreate` or `inputOutput`.
-  init(path: String, overwrite: Bool, byteCount: Int) throws(FormatError) {
+  init(
+    path: String, overwrite: Bool, entries: Set<String>, byteCount: Int
+  ) throws(FormatError) {
     var path = path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    try DirectoryWriter.check(path, overwrite: overwrite)
+    try DirectoryWriter.check(path, overwrite: overwrite, entries: entries)
     self.path = path
     self.overwrite = overwrite
     temporaryPath = try DirectoryWriter.createTemporary(beside: path)
@@ -81,7 +85,9 @@ final class DirectoryWriter {
     DirectoryWriter.remove(old)
   }
 
-  private static func check(_ path: String, overwrite: Bool) throws(FormatError) {
+  private static func check(
+    _ path: String, overwrite: Bool, entries: Set<String>
+  ) throws(FormatError) {
     var status = stat()
     guard stat(path, &status) == 0 else { return }
     guard let directory = try Directory(path: path) else {
@@ -95,11 +101,14 @@ final class DirectoryWriter {
         .cannotCreate, "the output exists already", file: path,
         hint: "pass --force to replace it, or name another directory")
     }
-    // Replacing removes the old directory, so it must be what a conversion writes.
-    guard directory.isRepository else {
+    // Replacing removes the old directory, so it must hold only what is written anew.
+    let others = directory.entries.filter { !entries.contains($0) }
+    guard directory.isRepository, others.isEmpty else {
+      let names = others.prefix(5).joined(separator: ", ")
       throw FormatError(
-        .cannotCreate, "the directory is no repository and is not replaced", file: path,
-        hint: "name a directory that does not exist yet")
+        .cannotCreate,
+        "the directory holds more than this conversion writes and is not replaced: \(names)",
+        file: path, hint: "name a directory that does not exist yet")
     }
   }
 
@@ -114,7 +123,8 @@ final class DirectoryWriter {
       name = path[...]
     }
     for attempt in 0..<100 {
-      let temporary = "\(parent).\(name.prefix(100)).\(getpid())-\(attempt).partial"
+      let temporary =
+        "\(parent).\(String(decoding: name.utf8.prefix(200), as: UTF8.self)).\(getpid())-\(attempt).partial"
       if mkdir(temporary, 0o777) == 0 { return temporary }
       guard errno == EEXIST else { break }
     }

@@ -25,6 +25,14 @@ struct FlatWriter {
         .unsupported, "the header would take \(headerLength) bytes, more than the 16 MiB allowed",
         file: path)
     }
+    // What a reader would refuse is not written: names that stand twice, too many dimensions.
+    do throws(FormatError) {
+      _ = try FlatHeader(self.header.json.object ?? JSONObject(), dataLength: dataLength)
+    } catch {
+      throw FormatError(
+        .unsupported, "a flat file cannot hold this: \(error.message)", file: path,
+        context: error.context, hint: "convert one component at a time, or to safetensors")
+    }
     output = try FileWriter(path: path, overwrite: overwrite)
     let start = FlatFormat.dataStart(headerLength: headerLength)
     try output.checkSpace(for: start + dataLength)

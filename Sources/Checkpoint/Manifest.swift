@@ -16,7 +16,7 @@ public struct Manifest: Sendable {
   /// Tensors, by their position in the file, that are neither parameter nor buffer.
   public let unexpected: [Tensor]
   public let wrongShape: [Misfit]
-  /// Parameters held as integers, booleans or complex numbers.
+  /// Parameters held as other numbers than F32, F16 or BF16.
   public let wrongType: [Misfit]
   /// Tensors without effect on the result that the network is known to carry: `position_ids`.
   public let buffers: [Tensor]
@@ -53,7 +53,7 @@ public struct Manifest: Sendable {
       if !taken[position] { order.append(position) }
       taken[position] = true
       let misfit = Misfit(parameter: parameter, tensor: tensors[position])
-      if !misfit.tensor.dtype.isFloatingPoint {
+      if !Cast.types.contains(misfit.tensor.dtype) {
         wrongType.append(misfit)
       } else if !Manifest.accepts(misfit.tensor.shape, for: parameter) {
         wrongShape.append(misfit)
@@ -106,7 +106,7 @@ extension Manifest {
         "\($0.tensor.name) has the shape \($0.tensor.shape), not \(Shape($0.parameter.shape))"
       }
       + wrongType.map {
-        "\($0.tensor.name) holds \($0.tensor.dtype.rawValue), not floating-point numbers"
+        "\($0.tensor.name) holds \($0.tensor.dtype.rawValue), not F32, F16 or BF16"
       }
       + unexpected.map {
         "\($0.name) \($0.shape) is not a tensor of this network"

@@ -13,20 +13,29 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
 
 /// How an executable runs.
 public struct EngineOptions: Sendable, Hashable {
-  /// Threads for every layer; never more than the cores that the process may use.
-  public let threads: Int
+  /// Threads for every layer, never more than the cores that the process may use; nil uses all
+  /// cores, but one for a network so small that threads would wait for each other longer than
+  /// they work.
+  public let threads: Int?
   public let precision: Precision
   /// Inputs that often stay the same from run to run, as the prompt does from step to step. What
   /// depends on them alone is kept while their generation, given to `run`, stays the same.
   public let steadyInputs: Set<String>
 
   public init(
-    threads: Int = EngineOptions.coreCount, precision: Precision = .f32,
+    threads: Int? = nil, precision: Precision = .f32,
     steadyInputs: Set<String> = ["encoder_hidden_states"]
   ) {
-    self.threads = max(1, min(threads, EngineOptions.coreCount))
+    self.threads = threads.map { max(1, min($0, EngineOptions.coreCount)) }
     self.precision = precision
     self.steadyInputs = steadyInputs
+  }
+
+  /// The threads for a network of that many multiply-accumulates a run.
+  func threads(macs: Int) -> Int {
+    // Layers of a millisecond are soon done by one core; two on a busy machine wait for whole
+    // time slices at each of some five hundred layers.
+    threads ?? (macs < 1_000_000_000 ? 1 : EngineOptions.coreCount)
   }
 
   /// The cores that this process may run on.

@@ -12,6 +12,7 @@ import Synchronization
 public final class Executable: @unchecked Sendable {
   public let graph: Graph
   public let options: EngineOptions
+  private let threads: Int
 
   private let program: Program
   private let parameters: Parameters
@@ -51,7 +52,8 @@ public final class Executable: @unchecked Sendable {
       throw EngineError(.library, "oneDNN gave no stream", context: graph.name)
     }
     self.stream = stream
-    sdk_set_threads(Int32(options.threads))
+    threads = options.threads(macs: LayerCost.total(graph.costs(sizes)).macs)
+    sdk_set_threads(Int32(threads))
     let parameters = Parameters(graph: graph)
     self.parameters = parameters
     let program = program
@@ -88,7 +90,7 @@ public final class Executable: @unchecked Sendable {
     observer: ((StepTiming) -> Void)? = nil
   ) throws -> [String: Value] {
     try lock.withLock { _ in
-      sdk_set_threads(Int32(options.threads))
+      sdk_set_threads(Int32(threads))
       let sizes = try graph.sizes(of: inputs)
       let plan = try plan(for: sizes)
       let names = program.steadyInputs.map { graph.values[$0].name }

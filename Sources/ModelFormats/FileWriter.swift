@@ -15,6 +15,8 @@ public final class FileWriter {
   private let overwrite: Bool
   private var descriptor: Int32
   private var slot: Int?
+  /// Whether the temporary file is whole, on the disk and closed.
+  private var isPrepared = false
   private var buffer: [UInt8] = []
 
   /// Creates the temporary file.
@@ -31,7 +33,7 @@ public final class FileWriter {
   }
 
   deinit {
-    if descriptor >= 0 { discard() }
+    if descriptor >= 0 || isPrepared { discard() }
   }
 
   /// Removes the temporary files of all writers that have not committed: for a handler of a
@@ -102,19 +104,26 @@ public final class FileWriter {
     throw failure("writing \(byteCount) bytes where \(free) are free")
   }
 
-  /// Flushes everything to the disk and moves the file to its path.
+  /// Flushes everything to the disk, the long part of ``commit()``, which is all that is left to
+  /// call: for several files that are to appear together.
   ///
-  /// - Throws: ``FormatError`` with code `inputOutput`, or `cannotCreate` where the path came to
-  ///   exist meanwhile; the temporary file is removed then.
-  public func commit() throws(FormatError) {
-    guard descriptor >= 0 else {
-      throw FormatError(.inputOutput, "an earlier write to this file failed", file: path)
-    }
+  /// - Throws: ``FormatError`` with code `inputOutput`; the temporary file is removed then.
+  public func prepare() throws(FormatError) {
     try flush()
     guard fsync(descriptor) == 0 else { throw failure("flushing to the disk") }
     let status = close(descriptor)
     descriptor = -1
     guard status == 0 else { throw failure("closing") }
+    isPrepared = true
+  }
+
+  /// Flushes everything to the disk, if ``prepare()`` has not, and moves the file to its path.
+  ///
+  /// - Throws: ``FormatError`` with code `inputOutput`, or `cannotCreate` where the path came to
+  ///   exist meanwhile; the temporary file is removed then.
+  public func commit() throws(FormatError) {
+    if !isPrepared { try prepare() }
+    isPrepared = false
     guard renameIntoPlace() else {
       let error =
         errno == EEXIST
@@ -186,6 +195,7 @@ public final class FileWriter {
   private func discard() {
     if descriptor >= 0 { close(descriptor) }
     descriptor = -1
+    isPrepared = false
     unsafe unlink(temporaryPath)
     UnfinishedFiles.shared.remove(slot)
     slot = nil

@@ -23,11 +23,11 @@ struct SafetensorsHeader {
       throw FormatError(.malformed, "the header is not UTF-8", offset: base + offset)
     }
     var parser = Parser(bytes, base: base)
-    var names: Set<String> = []
+    var names: Set<ExactName> = []
     try parser.enterObject()
     var isFirst = true
     while let (name, offset) = try parser.nextKey(&isFirst) {
-      guard names.insert(name).inserted else {
+      guard names.insert(ExactName(name)).inserted else {
         throw FormatError(
           .malformed, "the name stands twice in the header", offset: offset, context: name)
       }

@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// A checkpoint file opened for reading: its format, its metadata and its tensors in file order.
 public struct TensorFile: Sendable {
   /// The formats that are read, told apart by content, never by a file's name.
@@ -14,7 +16,7 @@ public struct TensorFile: Sendable {
   public let tensors: [Tensor]
   /// What a person should know though the file is usable: dangerous globals, opaque objects.
   public let warnings: [String]
-  private let index: [String: Int]
+  private let index: [ExactName: Int]
 
   public init(
     path: String, format: Format, metadata: [(key: String, value: String)] = [],
@@ -26,11 +28,12 @@ public struct TensorFile: Sendable {
     self.tensors = tensors
     self.warnings = warnings
     index = Dictionary(
-      tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+      tensors.enumerated().map { (ExactName($1.name), $0) }, uniquingKeysWith: { first, _ in first }
+    )
   }
 
   /// The tensor of that name.
   public subscript(name: String) -> Tensor? {
-    index[name].map { tensors[$0] }
+    index[ExactName(name)].map { tensors[$0] }
   }
 }

@@ -10,7 +10,7 @@ struct TorchTensor {
 
   /// A tensor may say that it is larger than its storage (a stride of zero repeats elements),
   /// but not without bound, since whoever asks for its values gets all of them.
-  private static let expansionLimit = 1 << 30
+  private static let expansionLimit = 64 << 20
 
   /// The tensor over the bytes of its storage.
   ///

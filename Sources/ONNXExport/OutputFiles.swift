@@ -1,13 +1,16 @@
 import Glibc
 import ModelFormats
 
-/// Files and directories that come to be together: either all of them, or none that was not there.
+/// Files and directories that come to be together: either all of them, or none that was not there,
+/// also where a signal ends the program. A file that replaced another cannot come back.
 final class OutputFiles {
   private let overwrite: Bool
   private var writers: [FileWriter] = []
   /// Directories that were made, and files that were committed and are new.
   private var directories: [String] = []
   private var newFiles: [String] = []
+  /// Their entries in the table by which a signal's handler finds what to remove.
+  private var slots: [Int?] = []
   private var isComplete = false
 
   init(overwrite: Bool) {
@@ -15,6 +18,7 @@ final class OutputFiles {
   }
 
   deinit {
+    defer { for slot in slots { UnfinishedFiles.shared.remove(slot) } }
     guard !isComplete else { return }
     writers = []
     for path in newFiles { unlink(path) }
@@ -43,6 +47,7 @@ final class OutputFiles {
         file: path, hint: "name an output directory that you may write to")
     }
     directories.append(path)
+    slots.append(UnfinishedFiles.shared.add(path))
   }
 
   /// A writer whose file appears with all others.
@@ -64,10 +69,14 @@ final class OutputFiles {
 
   /// Moves all files into place, in the order in which they were asked for; gives their paths.
   func commit() throws(FormatError) -> [String] {
+    // Flushing takes long, renaming does not.
+    for writer in writers { try writer.prepare() }
     for writer in writers {
-      let isNew = access(writer.path, F_OK) != 0
+      if access(writer.path, F_OK) != 0 {
+        newFiles.append(writer.path)
+        slots.append(UnfinishedFiles.shared.add(writer.path))
+      }
       try writer.commit()
-      if isNew { newFiles.append(writer.path) }
     }
     isComplete = true
     return writers.map(\.path)

@@ -14,7 +14,7 @@ public enum JSON: Sendable, Hashable {
 /// The members of a JSON object, in order, without duplicate keys.
 public struct JSONObject: Sendable, Hashable {
   public private(set) var members: [Member] = []
-  private var index: [String: Int] = [:]
+  private var index: [ExactName: Int] = [:]
 
   public struct Member: Sendable, Hashable {
     public let key: String
@@ -29,8 +29,8 @@ public struct JSONObject: Sendable, Hashable {
 
   /// Appends a member; returns false, changing nothing, where the key is there already.
   mutating func append(_ key: String, _ value: JSON) -> Bool {
-    if let position = index.updateValue(members.count, forKey: key) {
-      index[key] = position
+    if let position = index.updateValue(members.count, forKey: ExactName(key)) {
+      index[ExactName(key)] = position
       return false
     }
     members.append(Member(key: key, value: value))
@@ -41,18 +41,18 @@ public struct JSONObject: Sendable, Hashable {
 
   /// The value of `key`; setting an unknown key appends it, setting nil removes it.
   public subscript(key: String) -> JSON? {
-    get { index[key].map { members[$0].value } }
+    get { index[ExactName(key)].map { members[$0].value } }
     set {
-      switch (index[key], newValue) {
+      switch (index[ExactName(key)], newValue) {
       case (let position?, let value?):
         members[position].value = value
       case (nil, let value?):
-        index[key] = members.count
+        index[ExactName(key)] = members.count
         members.append(Member(key: key, value: value))
       case (let position?, nil):
         members.remove(at: position)
         index = [:]
-        for (position, member) in members.enumerated() { index[member.key] = position }
+        for (position, member) in members.enumerated() { index[ExactName(member.key)] = position }
       case (nil, nil):
         break
       }

@@ -5,9 +5,9 @@ import Terminal
 
 extension GenerateCommand {
   /// Says what was drawn: a line for each picture, a table of times, or JSON.
-  func report(_ pictures: [Drawn], load: Double) {
+  func report(_ pictures: [Drawn], guidance: Double, load: Double, _ warnings: [String]) {
     guard !options.json else {
-      Console.print(json(pictures, load: load).text())
+      Console.print(json(pictures, guidance: guidance, load: load, warnings).text())
       return
     }
     for picture in pictures {
@@ -44,14 +44,16 @@ extension GenerateCommand {
     Console.print("peak memory: \(Format.bytes(peakMemory))")
   }
 
-  private func json(_ pictures: [Drawn], load: Double) -> JSON {
+  private func json(
+    _ pictures: [Drawn], guidance: Double, load: Double, _ warnings: [String]
+  ) -> JSON {
     let timings = pictures.map(\.generation.timings)
     func sum(_ part: (GenerationTimings) -> Double) -> JSON {
       .number(timings.reduce(0) { $0 + part($1) })
     }
     return [
       "version": 1,
-      "pictures": .array(pictures.map(row)),
+      "pictures": .array(pictures.map { row($0, guidance: guidance) }),
       "timings": [
         "load": .number(load), "text_encoder": sum(\.textEncoder),
         "unet": .array(timings.flatMap(\.unet).map { .number($0) }),
@@ -59,10 +61,11 @@ extension GenerateCommand {
         "total": .number(load + timings.reduce(0) { $0 + $1.total }),
       ],
       "peak_memory_bytes": .integer(peakMemory),
+      "warnings": .array(warnings.map { .string($0) }),
     ]
   }
 
-  private func row(_ picture: Drawn) -> JSON {
+  private func row(_ picture: Drawn, guidance: Double) -> JSON {
     [
       "file": .string(picture.file),
       "seed": Int(exactly: picture.request.seed).map { .integer($0) } ?? .null,
@@ -70,7 +73,7 @@ extension GenerateCommand {
       "height": .integer(picture.generation.image.height),
       "steps": .integer(picture.request.steps),
       "scheduler": .string(picture.generation.scheduler.rawValue),
-      "guidance": .number(Double(picture.request.guidanceScale)),
+      "guidance": .number(guidance),
     ]
   }
 

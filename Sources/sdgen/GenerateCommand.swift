@@ -4,6 +4,7 @@ import Diffusion
 import Engine
 import Glibc
 import ModelFormats
+import ModelGraph
 import OrderedJSON
 import Terminal
 
@@ -37,15 +38,16 @@ struct GenerateCommand: ParsableCommand {
     let path = try options.model ?? EmbeddedModel.path()
     let isEmbedded = EmbeddedModel.isEmbedded(path)
     let guidance = options.guidance ?? (isEmbedded ? EmbeddedModel.guidance : 7.5)
-    if isEmbedded, options.guidance == nil {
+    if isEmbedded, options.guidance == nil, !options.json {
       Console.note(
         "note: drawing with the embedded model, with guidance \(EmbeddedModel.guidance)"
           + " (other models: 7.5)")
     }
     let noise = try options.latents.map { try Latents(noiseAt: $0) }
-    let plan = PicturePlan(options, noise: noise)
+    let plan = try PicturePlan(options, noise: noise)
     try plan.requireFreeOutputs()
-    let model = try load(path, isGuided: guidance > 1, noise: noise)
+    var warnings: [String] = []
+    let model = try load(path, isGuided: guidance > 1, noise: noise, &warnings)
 
     var pictures: [Drawn] = []
     for index in plan.indices {
@@ -58,14 +60,14 @@ struct GenerateCommand: ParsableCommand {
       request.height = options.height
       request.scheduler = options.scheduler
       request.noise = noise?.picture(index)
-      pictures.append(try draw(request, index, plan, model))
+      pictures.append(try draw(request, index, plan, model, &warnings))
     }
     if let file = options.saveLatents {
       try Latents.write(
         pictures.map { (noise: $0.generation.noise, latents: $0.generation.latents) }, to: file,
         overwrite: options.force)
     }
-    report(pictures, load: model.loadSeconds)
+    report(pictures, guidance: guidance, load: model.loadSeconds, warnings)
   }
 
   /// A picture that was drawn, and what it was asked as.
@@ -75,13 +77,24 @@ struct GenerateCommand: ParsableCommand {
     let generation: Generation
   }
 
-  private func load(_ path: String, isGuided: Bool, noise: Latents?) throws -> DiffusionModel {
+  private func load(
+    _ path: String, isGuided: Bool, noise: Latents?, _ warnings: inout [String]
+  ) throws -> DiffusionModel {
+    guard options.dtype.precision != .bf16 || Precision.isBF16Native else {
+      throw Failure.usage(
+        "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
+    }
     let checkpoint = try ModelCheckpoint.open(path)
-    for warning in checkpoint.warnings {
-      Console.note("warning: " + Console.sanitized(warning))
+    for warning in checkpoint.warnings { warn(warning, &warnings) }
+    if let noise, let object = checkpoint[.vae]?.configuration?.object,
+      let vae = try? VAEConfiguration(object), noise.channels != vae.latentChannels
+    {
+      throw Failure.usage(
+        "the latents have \(noise.channels) channels; the model's have \(vae.latentChannels)",
+        hint: "give latents that were saved with this model")
     }
     let engine = EngineOptions(
-      threads: options.threads ?? EngineOptions.coreCount, precision: options.dtype.precision)
+      threads: options.threads, precision: options.dtype.precision)
     let bar = ProgressBar("loading")
     defer { bar.finish() }
     return try DiffusionModel(
@@ -95,7 +108,8 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func draw(
-    _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel
+    _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel,
+    _ warnings: inout [String]
   ) throws -> Drawn {
     let bar = ProgressBar(plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing")
     defer { bar.finish() }
@@ -133,8 +147,14 @@ struct GenerateCommand: ParsableCommand {
       })
     if let previewFailure { throw previewFailure }
     bar.finish()
-    noteDropped(generation.prompt, "prompt")
-    if let negative = generation.negativePrompt { noteDropped(negative, "negative prompt") }
+    let encodings = [
+      ("prompt", generation.prompt), ("negative prompt", generation.negativePrompt),
+    ]
+    for case (let name, let encoding?) in encodings where encoding.droppedTokenCount > 0 {
+      warn(
+        "the \(name) is \(encoding.droppedTokenCount) tokens too long; left out: "
+          + encoding.droppedText, &warnings)
+    }
     let file = plan.file(index)
     try PNG.write(generation.image, to: file, overwrite: options.force)
     return Drawn(file: file, request: request, generation: generation)
@@ -152,11 +172,11 @@ struct GenerateCommand: ParsableCommand {
       to: plan.previewFile(index, evaluation: progress.evaluations), overwrite: options.force)
   }
 
-  private func noteDropped(_ encoding: Tokenizer.Encoding, _ name: String) {
-    guard encoding.droppedTokenCount > 0 else { return }
-    Console.note(
-      "warning: the \(name) is \(encoding.droppedTokenCount) tokens too long; left out: "
-        + Console.sanitized(encoding.droppedText))
+  /// Says a warning once; with --json it goes into the output.
+  private func warn(_ warning: String, _ warnings: inout [String]) {
+    guard !warnings.contains(warning) else { return }
+    warnings.append(warning)
+    if !options.json { Console.note("warning: " + Console.sanitized(warning)) }
   }
 }
 
@@ -172,6 +192,12 @@ extension Failure {
   }
 
   init(_ error: EngineError) {
-    self.init(.software, code: "engine-\(error.code.rawValue)", error.description)
+    let status: ExitStatus =
+      switch error.code {
+      case .input, .parameter: .data
+      case .unsupported: .usage
+      case .memory, .library: .software
+      }
+    self.init(status, code: "engine-\(error.code.rawValue)", error.description)
   }
 }

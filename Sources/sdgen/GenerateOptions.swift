@@ -30,7 +30,7 @@ struct GenerateOptions: ParsableArguments {
     help: ArgumentHelp("Seed of the noise, 0 to 2^63-1 (default: drawn).", valueName: "n"))
   var seed: Int?
 
-  @Option(help: ArgumentHelp("pndm, ddim or lms (default: the model's own).", valueName: "name"))
+  @Option(help: ArgumentHelp("The scheduler (default: the model's own).", valueName: "name"))
   var scheduler: SchedulerName?
 
   @Option(help: ArgumentHelp("What the picture should not show.", valueName: "text"))
@@ -53,7 +53,9 @@ struct GenerateOptions: ParsableArguments {
     help: ArgumentHelp("Arithmetic: auto, f32 or bf16; auto is f32.", valueName: "type"))
   var dtype = Arithmetic.auto
 
-  @Option(help: ArgumentHelp("Threads (default: one for each core).", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "Threads (default: one for each core; one for a small network).", valueName: "n"))
   var threads: Int?
 
   @Option(

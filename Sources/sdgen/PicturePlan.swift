@@ -10,8 +10,26 @@ struct PicturePlan {
   private let options: GenerateOptions
 
   /// - Parameter noise: noise from a file decides how many pictures there are.
-  init(_ options: GenerateOptions, noise: Latents?) {
+  ///
+  /// - Throws: ``Failure`` where noise and options do not go together.
+  init(_ options: GenerateOptions, noise: Latents?) throws {
     self.options = options
+    if let noise {
+      guard options.count == 1 || options.count == noise.batch else {
+        throw Failure.usage(
+          "--count is \(options.count), but the file of --latents holds \(noise.batch)",
+          hint: "leave --count out: each of the file's gives one picture")
+      }
+      for (name, side, latents) in [
+        ("--width", options.width, noise.width), ("--height", options.height, noise.height),
+      ] {
+        guard latents <= 1024, side == nil || side == 8 * latents else {
+          throw Failure.usage(
+            "\(name) \(side ?? 8 * latents) does not go with latents of \(noise.shape)",
+            hint: "leave \(name) out; latents are an eighth of the picture, at most 1024 a side")
+        }
+      }
+    }
     count = noise?.batch ?? options.count
     firstSeed = options.seed.map(UInt64.init) ?? UInt64(UInt32.random(in: .min ... .max))
   }
@@ -42,7 +60,25 @@ struct PicturePlan {
   func requireFreeOutputs() throws(FormatError) {
     var files = indices.map(file)
     if let latents = options.saveLatents { files.append(latents) }
+    if let every = options.previewEvery {
+      // No scheduler evaluates the UNet more than twice and once more for each step.
+      for index in indices {
+        for evaluation in stride(from: every, to: 2 * options.steps + 1, by: every) {
+          files.append(previewFile(index, evaluation: evaluation))
+        }
+      }
+    }
+    guard Set(files).count == files.count else {
+      throw FormatError(
+        .cannotCreate, "two outputs would have this name", file: options.output,
+        hint: "give -o and --save-latents different names")
+    }
     for file in files {
+      var status = stat()
+      if stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+        throw FormatError(
+          .cannotCreate, "this is a directory", file: file, hint: "name a file inside it")
+      }
       if access(file, F_OK) == 0, !options.force {
         throw FormatError(
           .cannotCreate, "the file exists already", file: file,

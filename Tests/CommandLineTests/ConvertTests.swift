@@ -59,6 +59,45 @@ import Testing
     }
   }
 
+  /// --force replaces what a conversion writes, and nothing of anybody else's.
+  @Test func forceKeepsWhatItDoesNotWrite() throws {
+    try withTemporaryFolder { folder in
+      let output = folder + "/repository"
+      let arguments = ["convert", Self.model, output, "--to", "safetensors"]
+      #expect(try Tool.run("sdinspect", arguments).status == 0)
+      let mine = output + "/.git"
+      try FileManager.default.createDirectory(atPath: mine, withIntermediateDirectories: false)
+      let refused = try Tool.run("sdinspect", arguments + ["--force"])
+      #expect(refused.status == 73)
+      #expect(refused.errors.contains(".git"))
+      #expect(FileManager.default.fileExists(atPath: mine))
+      try FileManager.default.removeItem(atPath: mine)
+      #expect(try Tool.run("sdinspect", arguments + ["--force"]).status == 0)
+    }
+  }
+
+  /// A file of safetensors with one tensor of that type and shape, all zeros.
+  static func tensorFile(_ dtype: String, _ shape: [Int], bytes: Int, at path: String) throws {
+    let header =
+      "{\"a\":{\"dtype\":\"\(dtype)\",\"shape\":\(shape),\"data_offsets\":[0,\(bytes)]}}"
+    var data = Data(withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) })
+    data += Data(header.utf8) + Data(count: bytes)
+    try data.write(to: URL(filePath: path))
+  }
+
+  /// A flat file that its own reader would refuse is not written.
+  @Test func whatAFlatFileCannotHoldIsRefused() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/deep.safetensors"
+      try Self.tensorFile("F32", [Int](repeating: 1, count: 65), bytes: 4, at: path)
+      let result = try Tool.run(
+        "sdinspect", ["convert", path, folder + "/deep.sdflat", "--to", "sdflat"])
+      #expect(result.status == 65, "\(result.errors)")
+      #expect(result.errors.contains("flat file cannot hold"))
+      #expect(try Self.entries(folder).filter { $0.contains("sdflat") }.isEmpty)
+    }
+  }
+
   @Test func aDryRunWritesNothing() throws {
     try withTemporaryFolder { folder in
       let arguments = [

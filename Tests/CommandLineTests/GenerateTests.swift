@@ -98,9 +98,11 @@ import Testing
 
   @Test func theEmbeddedModelHasItsOwnGuidance() throws {
     try withTemporaryFolder { folder in
+      let said = try Self.draw(["--steps", "2"], to: folder + "/b.png")
+      #expect(said.errors.contains("guidance 4"))
       let result = try Self.draw(["--steps", "2", "--json"], to: folder + "/a.png")
       #expect(result.status == 0, "\(result.errors)")
-      #expect(result.errors.contains("guidance 4"))
+      #expect(result.errors.isEmpty)
       let report = try JSON(parsing: result.output)
       #expect(report["pictures"]?.array?.first?["guidance"]?.double == 4)
     }
@@ -191,6 +193,55 @@ import Testing
       let forced = try Self.draw(["--steps", "2", "--force"], to: path)
       #expect(forced.status == 0, "\(forced.errors)")
       #expect(try Data(contentsOf: URL(filePath: path)).count > 1000)
+    }
+  }
+
+  /// What cannot be written is refused before anything is drawn.
+  @Test func outputsAreCheckedFirst() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.png"
+      let twice = try Self.draw(["--steps", "2", "--save-latents", path], to: path)
+      #expect(twice.status == 73)
+      try Data().write(to: URL(filePath: folder + "/a-step-2.png"))
+      let preview = try Self.draw(["--steps", "4", "--preview-every", "2"], to: path)
+      #expect(preview.status == 73)
+      let directory = try Self.draw(["--steps", "2", "--force"], to: folder)
+      #expect(directory.status == 73)
+      #expect(!FileManager.default.fileExists(atPath: path))
+    }
+  }
+
+  @Test func noiseAndOptionsMustAgree() throws {
+    try withTemporaryFolder { folder in
+      let latents = folder + "/latents.safetensors"
+      let first = try Self.draw(
+        ["--steps", "1", "--scheduler", "ddim", "--save-latents", latents], to: folder + "/a.png")
+      #expect(first.status == 0, "\(first.errors)")
+      for arguments in [["--count", "3"], ["--width", "64"]] {
+        let result = try Self.draw(["--latents", latents] + arguments, to: folder + "/b.png")
+        #expect(result.status == 64, "\(arguments): \(result.errors)")
+      }
+    }
+  }
+
+  /// Files of the tokenizer and the scheduler that would hang or crash a careless reader.
+  @Test(arguments: [
+    ("tokenizer/special_tokens_map.json", "{\"bos_token\": \"\"}", "bos_token is empty"),
+    (
+      "scheduler/scheduler_config.json",
+      "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"beta_end\": 1.0, \"use_karras_sigmas\": true}",
+      "beta_end"
+    ),
+    ("tokenizer/vocab.json", "{\"a\": 2147483647}", "vocab"),
+  ])
+  func hostileModelFiles(file: String, text: String, says: String) throws {
+    try withTemporaryFolder { folder in
+      let model = folder + "/model"
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: model)
+      try Data(text.utf8).write(to: URL(filePath: "\(model)/\(file)"))
+      let result = try Self.draw(["--model", model, "--steps", "4"], to: folder + "/a.png")
+      #expect(result.status == 65, "\(result.errors)")
+      #expect(result.errors.contains(says), "\(result.errors)")
     }
   }
 

@@ -80,3 +80,13 @@ import Testing
     #expect(json["word40000</w>"]?.int == 40000)
   }
 }
+
+@Suite struct KeyTests {
+  /// One character, or a letter and an accent: Swift's strings are equal, the keys are not.
+  @Test func keysThatLookAlikeAreTwo() throws {
+    let json = try JSON(parsing: "{\"\u{E9}\": 1, \"e\u{301}\": 2}")
+    #expect(json["\u{E9}"] == 1)
+    #expect(json["e\u{301}"] == 2)
+    #expect(json.object?.members.count == 2)
+  }
+}

@@ -36,6 +36,13 @@ extension DiffusionModel {
     let vae = try Self.configuration(of: components[2], VAEConfiguration.init)
     try Self.check(unet, against: vae, textEncoder, path: checkpoint.path)
     let tokenizer = try Self.tokenizer(of: checkpoint)
+    guard tokenizer.highestID < textEncoder.vocabularySize else {
+      throw FormatError(
+        .mismatch,
+        "the tokenizer has ids up to \(tokenizer.highestID); the text encoder knows"
+          + " \(textEncoder.vocabularySize)", file: checkpoint.path, context: "vocab.json",
+        hint: "take the tokenizer's files from the model's own repository")
+    }
     let schedulerFile = try Self.file("scheduler/scheduler_config.json", of: checkpoint)
     let scheduler: SchedulerConfiguration
     do throws(FormatError) {

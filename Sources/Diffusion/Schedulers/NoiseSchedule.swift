@@ -45,6 +45,15 @@ struct NoiseSchedule: Sendable {
     if rescales { betas = Self.rescaledToZeroSNR(betas) }
     var alphas = Self.cumulativeProduct(betas.map { 1 - $0 })
     if rescales && rescaling == .bounded { alphas[alphas.count - 1] = 0x1p-24 }
+    // Schedulers divide by them and take their logarithms; only an exact rescaling ends at 0.
+    let ends = rescales && rescaling == .exact ? alphas.count - 1 : alphas.count
+    guard alphas[..<ends].allSatisfy({ $0 > 0 && $0 <= 1 }) else {
+      let field = configuration.trainedBetas == nil ? "beta_start and beta_end" : "trained_betas"
+      throw FormatError(
+        .unsupported, "\(field) leave nothing of the picture, or more than there was",
+        context: "scheduler_config.json",
+        hint: "betas are at least 0 and below 1; SD v1.5 has 0.00085 to 0.012")
+    }
     cumulativeAlphas = alphas
     finalCumulativeAlpha =
       configuration.setsAlphaToOne ?? setsAlphaToOne ? 1 : cumulativeAlphas[0]

@@ -25,6 +25,9 @@ public struct Tokenizer: Sendable {
     public let droppedText: String
   }
 
+  /// The highest id that a prompt can become.
+  public var highestID: Int { Int(vocabulary.highestID) }
+
   private let vocabulary: Vocabulary
   private let merges: BytePairMerges
   /// For each byte its token inside a word, and its token at the end of one.
@@ -58,6 +61,12 @@ public struct Tokenizer: Sendable {
     func token(_ role: String, default content: String) throws(FormatError) -> (String, Int32) {
       let entry = specialTokens?[role] ?? configuration?[role]
       let text = entry?.string ?? entry?["content"]?.string ?? content
+      // It would stand everywhere in a prompt, and take nothing of it.
+      guard !text.isEmpty else {
+        throw FormatError(
+          .malformed, "the \(role) is empty", context: "tokenizer_config.json",
+          hint: "take the tokenizer's files from the model's own repository")
+      }
       guard let id = vocabulary.id(of: text.utf8) else {
         throw FormatError(
           .malformed, "the vocabulary does not hold the \(role) \"\(text)\"", context: "vocab.json")

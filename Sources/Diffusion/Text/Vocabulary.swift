@@ -12,6 +12,8 @@ struct Vocabulary: Sendable {
   private var ids: [Int32] = []
   /// Indices into `ids`, -1 where free; the size is a power of two at least twice the count.
   private var slots: [Int32]
+  /// The highest id; -1 where there is none.
+  private(set) var highestID: Int32 = -1
 
   /// - Throws: ``FormatError`` `malformed` unless every member is a token with an id of its own
   ///   below 2^31.
@@ -41,6 +43,7 @@ struct Vocabulary: Sendable {
     while slots[slot] >= 0 { slot = (slot + 1) & (slots.count - 1) }
     slots[slot] = Int32(ids.count)
     ids.append(id)
+    highestID = max(highestID, id)
     starts.append(bytes.count)
   }
 
