@@ -13,6 +13,8 @@ extension Conversion {
   public func execute(
     _ progress: @escaping (Progress) -> Void = { _ in }
   ) throws(FormatError) {
+    // New checksums would make damage in the source look sound.
+    try source.requireUndamaged()
     let meter = ProgressMeter(total: byteCount, progress)
     switch target {
     case .sdflat: try writeFlat(meter)

@@ -205,8 +205,13 @@ public final class FileWriter {
 extension FileWriter {
   private static func checkTarget(_ path: String, overwrite: Bool) throws(FormatError) {
     var status = stat()
-    guard unsafe stat(path, &status) == 0 else { return }
+    // A rename would replace a link itself, which may be a device's or another program's.
+    guard unsafe lstat(path, &status) == 0 else { return }
     switch status.st_mode & S_IFMT {
+    case S_IFLNK:
+      throw FormatError(
+        .cannotCreate, "the output path is a symbolic link", file: path,
+        hint: "name the file that it leads to, or remove the link")
     case S_IFDIR:
       throw FormatError(
         .cannotCreate, "the output path is a directory", file: path,

@@ -12,6 +12,8 @@ extension Program {
   public static func start() -> Never {
     // A reader that goes away shows as an error of write, which ends the program quietly.
     signal(SIGPIPE, SIG_IGN)
+    // So does a file that may grow no further.
+    signal(SIGXFSZ, SIG_IGN)
     removeUnfinishedOnSignals()
     let arguments = Array(Swift.CommandLine.arguments.dropFirst())
     let isJSON = arguments.contains("--json")

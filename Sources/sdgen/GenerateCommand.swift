@@ -93,6 +93,7 @@ struct GenerateCommand: ParsableCommand {
         "the latents have \(noise.channels) channels; the model's have \(vae.latentChannels)",
         hint: "give latents that were saved with this model")
     }
+    try checkpoint.requireUndamaged()
     let engine = EngineOptions(
       threads: options.threads, precision: options.dtype.precision)
     let bar = ProgressBar("loading")
@@ -198,6 +199,8 @@ extension Failure {
       case .unsupported: .usage
       case .memory, .library: .software
       }
-    self.init(status, code: "engine-\(error.code.rawValue)", error.description)
+    self.init(
+      status, code: "engine-\(error.code.rawValue)", error.description,
+      hint: error.code == .memory ? "draw a smaller picture, or close other programs" : nil)
   }
 }

@@ -51,7 +51,8 @@ struct ConvertCommand: ParsableCommand {
       dtype: dtype?.dtype, overwrite: force, saturate: saturate)
     if let names = component.list {
       guard names.count == 1, let name = names.first else {
-        throw Failure.usage("--component takes one component here")
+        throw Failure.usage(
+          "--component takes one component here", hint: "convert each into a file of its own")
       }
       options.component = ComponentName(rawValue: name)
       _ = try component.select(from: checkpoint)

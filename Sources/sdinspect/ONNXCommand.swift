@@ -60,6 +60,7 @@ struct ONNXCommand: ParsableCommand {
     options.weights = weights
     options.overwrite = force
     let sources = try selection(checkpoint).map { try source($0, checkpoint) }
+    if weights == .copy { try checkpoint.requireUndamaged() }
     let start = Console.seconds()
     let bar = ProgressBar("exporting")
     defer { bar.finish() }

@@ -28,6 +28,20 @@ import Testing
       let report = try JSON(parsing: damaged.output)
       #expect(report["sound"] == false)
       #expect(report["problems"]?.array?.count == 1)
+
+      // Damage is not passed on under new checksums.
+      for arguments in [
+        ["convert", flat, folder + "/again.sdflat", "--to", "sdflat"],
+        ["onnx", flat, folder + "/onnx"],
+      ] {
+        let result = try Tool.run("sdinspect", arguments)
+        #expect(result.status == 65)
+        #expect(result.errors.contains("checksum"))
+      }
+      let picture = try Tool.run(
+        "sdgen", ["a red circle", "--model", flat, "-o", folder + "/a.png"])
+      #expect(picture.status == 65)
+      #expect(try Self.entries(folder) == ["model.sdflat"])
     }
   }
 
@@ -95,6 +109,19 @@ import Testing
       #expect(result.status == 65, "\(result.errors)")
       #expect(result.errors.contains("flat file cannot hold"))
       #expect(try Self.entries(folder).filter { $0.contains("sdflat") }.isEmpty)
+    }
+  }
+
+  /// A link may lead to a device, or to another program's file.
+  @Test func aLinkIsNotReplaced() throws {
+    try withTemporaryFolder { folder in
+      let link = folder + "/link.sdflat"
+      try FileManager.default.createSymbolicLink(
+        atPath: link, withDestinationPath: folder + "/elsewhere")
+      let result = try Tool.run(
+        "sdinspect", ["convert", Self.model, link, "--to", "sdflat", "--force"])
+      #expect(result.status == 73)
+      #expect(try Self.entries(folder) == ["link.sdflat"])
     }
   }
 

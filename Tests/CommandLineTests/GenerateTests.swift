@@ -233,6 +233,7 @@ import Testing
       "beta_end"
     ),
     ("tokenizer/vocab.json", "{\"a\": 2147483647}", "vocab"),
+    ("scheduler/scheduler_config.json", "{\"_class_name\": \"FooScheduler\"}", "FooScheduler"),
   ])
   func hostileModelFiles(file: String, text: String, says: String) throws {
     try withTemporaryFolder { folder in

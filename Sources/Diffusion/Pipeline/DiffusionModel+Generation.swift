@@ -22,7 +22,7 @@ extension DiffusionModel {
   ) throws -> Generation {
     let start = ContinuousClock.now
     var timings = GenerationTimings(load: loadSeconds)
-    let name = request.scheduler ?? scheduler.name ?? .pndm
+    let name = try request.scheduler ?? self.scheduler.defaultName()
     var scheduler = try self.scheduler.scheduler(name, steps: request.steps, eta: request.eta)
     var random: any RandomSource = TorchRandom(seed: request.seed)
     let noise = try startingNoise(for: request, &random)

@@ -55,6 +55,8 @@ public struct SchedulerConfiguration: Sendable, Hashable {
 
   /// The scheduler that the repository asks for, where it is one of ours.
   public var name: SchedulerName?
+  /// The class that the repository asks for, one of ours or not.
+  public var className: String?
   public var trainingTimesteps = 1000
   public var betaStart: Double?
   public var betaEnd: Double?
@@ -114,7 +116,9 @@ public struct SchedulerConfiguration: Sendable, Hashable {
 
   private mutating func set(_ field: SchedulerField) throws(FormatError) {
     switch field.name {
-    case "_class_name": name = field.value.string.flatMap(SchedulerName.init(className:))
+    case "_class_name":
+      className = field.value.string
+      name = className.flatMap(SchedulerName.init(className:))
     case let name where name.hasPrefix("_"): break
     case "num_train_timesteps": trainingTimesteps = try field.integer(in: 2...100_000)
     case "beta_start": betaStart = try field.number(in: 0...1)
@@ -154,5 +158,19 @@ public struct SchedulerConfiguration: Sendable, Hashable {
     case "dynamic_thresholding_ratio", "sample_max_value", "flow_shift", "time_shift_type": break
     default: throw field.unsupported("no scheduler of diffusers has this field")
     }
+  }
+}
+
+extension SchedulerConfiguration {
+  /// The repository's own scheduler; PNDM, as Stable Diffusion v1.5 has it, where it names none.
+  ///
+  /// - Throws: ``FormatError`` `unsupported` where it names one that is not ours.
+  public func defaultName() throws(FormatError) -> SchedulerName {
+    if let name { return name }
+    guard let className else { return .pndm }
+    throw FormatError(
+      .unsupported, "the model asks for the scheduler \(className), which is not known here",
+      context: "scheduler_config.json",
+      hint: "choose another: " + SchedulerName.allCases.map(\.rawValue).joined(separator: ", "))
   }
 }
