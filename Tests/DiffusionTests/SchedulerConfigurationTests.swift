@@ -65,6 +65,28 @@ import Testing
     #expect(throws: FormatError.self) { try configuration.scheduler(name, steps: steps) }
   }
 
+  /// Levels of 0 have no logarithm, and equal neighbours no timestep between them.
+  @Test(arguments: ["use_karras_sigmas", "use_exponential_sigmas"])
+  func respacingOddLevels(field: String) throws {
+    for name in [SchedulerName.lms, .euler, .heun, .dpmppMultistep, .unipc] {
+      let silent = try SchedulerConfiguration(["beta_start": 0, "beta_end": 0.01, "\(field)": true])
+      #expect(throws: FormatError.self, "\(name)") { try silent.scheduler(name, steps: 8) }
+      let falling = try SchedulerConfiguration(
+        ["beta_start": 0.01, "beta_end": 1e-12, "\(field)": true])
+      let scheduler = try falling.scheduler(name, steps: 8)
+      #expect(scheduler.timesteps.allSatisfy { (0...999).contains($0) }, "\(name)")
+    }
+  }
+
+  /// 61 trailing steps of 1000 round up to one more, before the first timestep.
+  @Test(arguments: [SchedulerName.lms, .euler, .eulerAncestral, .heun])
+  func trailingStepsThatRoundUp(name: SchedulerName) throws {
+    let configuration = try SchedulerConfiguration(["timestep_spacing": "trailing"])
+    let error = #expect(throws: FormatError.self) { try configuration.scheduler(name, steps: 61) }
+    #expect(error?.code == .unsupported)
+    #expect(try configuration.scheduler(name, steps: 60).timesteps.allSatisfy { $0 >= 0 })
+  }
+
   @Test func embeddedModel() throws {
     let text = try String(
       contentsOfFile: Fixtures.path("shapes-v1/scheduler/scheduler_config.json"), encoding: .utf8)

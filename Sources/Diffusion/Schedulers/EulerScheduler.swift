@@ -22,7 +22,7 @@ public struct EulerScheduler: Scheduler {
         context: "scheduler_config.json", hint: "choose the euler scheduler")
     }
     // diffusers' ancestral class knows neither of the two.
-    schedule = SigmaSchedule(
+    schedule = try SigmaSchedule(
       configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded), steps: steps,
       spaces: !isAncestral, ends: !isAncestral)
     predictionType = configuration.predictionType

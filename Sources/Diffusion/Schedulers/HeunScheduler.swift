@@ -15,7 +15,7 @@ public struct HeunScheduler: Scheduler {
   private var savedDerivative: [Float] = []
 
   public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
-    schedule = SigmaSchedule(
+    schedule = try SigmaSchedule(
       configuration,
       noise: try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012), steps: steps)
     predictionType = configuration.predictionType

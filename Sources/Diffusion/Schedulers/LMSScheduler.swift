@@ -15,7 +15,8 @@ public struct LMSScheduler: Scheduler {
   private var derivatives: [[Float]] = []
 
   public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
-    schedule = SigmaSchedule(configuration, noise: try NoiseSchedule(configuration), steps: steps)
+    schedule = try SigmaSchedule(
+      configuration, noise: try NoiseSchedule(configuration), steps: steps)
     predictionType = configuration.predictionType
   }
 

@@ -14,17 +14,19 @@ struct SigmaSchedule: Sendable {
   /// - Parameters:
   ///   - spaces: whether the scheduler heeds Karras and exponential spacing.
   ///   - ends: whether it heeds `final_sigmas_type`.
+  /// - Throws: ``FormatError`` `unsupported` where a timestep lies before the first, or the levels
+  ///   cannot be respaced.
   init(
     _ configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
     spaces: Bool = true, ends: Bool = false
-  ) {
+  ) throws(FormatError) {
     let spacing = configuration.timestepSpacing ?? .linspace
-    let spread = Timesteps.fractional(configuration, steps: steps, spacing: spacing)
+    let spread = try Timesteps.fractional(configuration, steps: steps, spacing: spacing)
     let training = noise.sigmas.map { Double($0) }
     let levels = spread.map { Self.interpolate(training, at: Double($0)) }
     let respaced =
       spaces
-      ? Self.respaced(
+      ? try Self.respaced(
         configuration, from: levels[0], to: levels[levels.count - 1], count: levels.count) : nil
     timesteps =
       respaced?.map { Float(Self.timestep(of: $0, noise)) } ?? spread
@@ -40,7 +42,8 @@ struct SigmaSchedule: Sendable {
   ///
   /// - Parameter endsWithLast: whether a final level other than 0 is the last step's, where the
   ///   levels are respaced.
-  /// - Throws: ``FormatError`` `unsupported` where a timestep lies beyond the training ones.
+  /// - Throws: ``FormatError`` `unsupported` where a timestep lies beyond the training ones, or the
+  ///   levels cannot be respaced.
   init(
     solver configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
     endsWithLast: Bool
@@ -48,7 +51,7 @@ struct SigmaSchedule: Sendable {
     let training = noise.sigmas
     let whole: [Int]
     let levels: [Double]
-    if let respaced = Self.respaced(
+    if let respaced = try Self.respaced(
       configuration, from: Double(training[training.count - 1]), to: Double(training[0]),
       count: steps)
     {
@@ -85,12 +88,18 @@ struct SigmaSchedule: Sendable {
   /// Karras or exponential levels, if the configuration asks for either.
   private static func respaced(
     _ configuration: SchedulerConfiguration, from high: Double, to low: Double, count: Int
-  ) -> [Double]? {
-    if configuration.usesKarrasSigmas { return karras(from: high, to: low, count: count) }
-    if configuration.usesExponentialSigmas {
-      return exponential(from: high, to: low, count: count)
+  ) throws(FormatError) -> [Double]? {
+    guard configuration.respacesSigmas else { return nil }
+    // A level of 0 has no logarithm.
+    guard low > 0, high.isFinite else {
+      throw FormatError(
+        .unsupported, "the first timestep adds no noise, so that noise levels cannot be respaced",
+        context: "scheduler_config.json",
+        hint: "give a beta_start above 0, or leave out use_karras_sigmas and"
+          + " use_exponential_sigmas")
     }
-    return nil
+    if configuration.usesKarrasSigmas { return karras(from: high, to: low, count: count) }
+    return exponential(from: high, to: low, count: count)
   }
 
   /// Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models"
@@ -118,6 +127,8 @@ struct SigmaSchedule: Sendable {
     var lower = (logarithms.lastIndex { $0 <= target } ?? 0)
     lower = min(lower, logarithms.count - 2)
     let (low, high) = (logarithms[lower], logarithms[lower + 1])
+    // Where betas are too small to change the level, neighbours are equal.
+    guard low < high else { return Double(lower) }
     let weight = min(max((low - target) / (low - high), 0), 1)
     return (1 - weight) * Double(lower) + weight * Double(lower + 1)
   }

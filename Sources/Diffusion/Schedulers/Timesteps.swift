@@ -45,12 +45,22 @@ enum Timesteps {
     }
   }
 
-  /// Timesteps that may lie between two whole ones, rounded to float32.
+  /// Timesteps that may lie between two whole ones, rounded to float32; those beyond the last have
+  /// its noise.
+  ///
+  /// - Throws: ``FormatError`` `unsupported` where rounding makes one more step, to before the
+  ///   first timestep: 61 trailing steps of 1000.
   static func fractional(
     _ configuration: SchedulerConfiguration, steps: Int,
     spacing: SchedulerConfiguration.TimestepSpacing
-  ) -> [Float] {
-    spread(configuration, steps: steps, spacing: spacing).map { Float($0) }
+  ) throws(FormatError) -> [Float] {
+    let timesteps = spread(configuration, steps: steps, spacing: spacing).map { Float($0) }
+    guard timesteps.allSatisfy({ $0 >= 0 }) else {
+      throw FormatError(
+        .unsupported, "\(steps) steps with trailing timestep_spacing reach before timestep 0",
+        context: "scheduler", hint: "take one step more or fewer")
+    }
+    return timesteps
   }
 
   /// numpy's linspace and arange in double precision; only linspace leaves fractions.
