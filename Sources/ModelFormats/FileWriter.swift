@@ -188,7 +188,7 @@ public final class FileWriter {
   }
 
   /// Removes the file wherever it is by now; one that replaced another stays.
-  private func withdraw() {
+  package func withdraw() {
     switch state {
     case .writing, .prepared: discard()
     case .published:

@@ -19,8 +19,8 @@ package final class OutputFiles {
 
   deinit {
     guard !isComplete else { return }
-    // Each removes its file.
-    writers = []
+    // Not left to their own end, which may come later than that of their directories.
+    for writer in writers { writer.withdraw() }
     for directory in directories.reversed() {
       rmdir(directory.path)
       UnfinishedFiles.shared.remove(directory.slot)

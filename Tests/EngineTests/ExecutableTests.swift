@@ -224,10 +224,9 @@ extension EngineTests {
       #expect(shape.reversed() != shape)
       #expect(error(turned)?.code == .parameter)
       #expect(error(turned)?.message.contains("the tensor's shape is") == true)
-      let count = graph.parameters.first { $0.name == "decoder.conv_in.weight" }?.elementCount ?? 0
       let integers = Tensor(
-        name: "a", dtype: .int8, shape: Shape([count]),
-        storage: .memory([UInt8](repeating: 0, count: count)))
+        name: "a", dtype: .int8, shape: Shape(shape),
+        storage: .memory([UInt8](repeating: 0, count: shape.reduce(1, *))))
       #expect(error(integers)?.message.contains("I8") == true)
     }
   }

@@ -116,10 +116,12 @@ import Testing
         try writer.write([1])
         try writer.prepare()
       }
-      try writers[0].publish()
-      guard access("\(path)/a", F_OK) == 0 else { _exit(1) }
-      FileWriter.removeUnfinished()
-      _exit(7)
+      try withExtendedLifetime(writers) {
+        try writers[0].publish()
+        guard access("\(path)/a", F_OK) == 0 else { _exit(1) }
+        FileWriter.removeUnfinished()
+        _exit(7)
+      }
     }
     #expect(try directory.names == [])
   }

@@ -179,8 +179,10 @@ import Testing
         try files.makeDirectory("\(folder)/onnx/\(name)")
         try files.file("\(folder)/onnx/\(name)/model.onnx").write([1])
       }
-      FileWriter.removeUnfinished()
-      _exit(7)
+      withExtendedLifetime(files) {
+        FileWriter.removeUnfinished()
+        _exit(7)
+      }
     }
     #expect(!FileManager.default.fileExists(atPath: folder))
   }
