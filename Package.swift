@@ -75,7 +75,7 @@ let package = Package(
     .target(
       name: "Diffusion",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "CKernels", "Engine", "CSPNG",
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "CSPNG",
       ],
       swiftSettings: strict),
     .target(
@@ -95,8 +95,7 @@ let package = Package(
     .executableTarget(
       name: "sdgen",
       dependencies: [
-        "Terminal", "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine",
-        "Diffusion",
+        "Terminal", "OrderedJSON", "ModelFormats", "Checkpoint", "Engine", "Diffusion",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

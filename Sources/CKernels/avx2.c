@@ -32,6 +32,7 @@ INLINE vector v_sub(vector a, vector b) { return _mm256_sub_ps(a, b); }
 INLINE vector v_mul(vector a, vector b) { return _mm256_mul_ps(a, b); }
 INLINE vector v_div(vector a, vector b) { return _mm256_div_ps(a, b); }
 INLINE vector v_fma(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
+/// b where either is NaN, as is v_min.
 INLINE vector v_max(vector a, vector b) { return _mm256_max_ps(a, b); }
 INLINE vector v_min(vector a, vector b) { return _mm256_min_ps(a, b); }
 INLINE vector v_abs(vector a) {
@@ -40,7 +41,7 @@ INLINE vector v_abs(vector a) {
 INLINE vector v_round(vector a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-/// a * 2^n for integral n of at least -126 and at most 127.
+/// a * 2^n for integral n of at least -126 and at most 127; infinite for a > 0 and n = 128.
 INLINE vector v_scale(vector a, vector n) {
   const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
   return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));

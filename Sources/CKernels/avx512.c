@@ -31,6 +31,7 @@ INLINE vector v_sub(vector a, vector b) { return _mm512_sub_ps(a, b); }
 INLINE vector v_mul(vector a, vector b) { return _mm512_mul_ps(a, b); }
 INLINE vector v_div(vector a, vector b) { return _mm512_div_ps(a, b); }
 INLINE vector v_fma(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
+/// b where either is NaN, as is v_min.
 INLINE vector v_max(vector a, vector b) { return _mm512_max_ps(a, b); }
 INLINE vector v_min(vector a, vector b) { return _mm512_min_ps(a, b); }
 INLINE vector v_abs(vector a) { return _mm512_abs_ps(a); }

@@ -1,7 +1,10 @@
 // The pool that oneDNN runs on: libgomp, through the entry points it keeps stable for compilers.
 #define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "kernels.h"
 
@@ -35,10 +38,20 @@ static void take_pieces(void *data) {
 }
 
 int sdk_core_count(void) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  const int count = CPU_COUNT(&set);
-  return count > 0 ? count : 1;
+  // The kernel refuses a set smaller than its own (EINVAL); cpu_set_t holds only 1,024 CPUs.
+  for (int capacity = CPU_SETSIZE; capacity <= 1 << 20; capacity *= 2) {
+    cpu_set_t *set = CPU_ALLOC(capacity);
+    if (set == NULL) break;
+    const size_t size = CPU_ALLOC_SIZE(capacity);
+    const int failed = sched_getaffinity(0, size, set) != 0;
+    const int reason = errno;
+    const int count = failed ? 0 : CPU_COUNT_S(size, set);
+    CPU_FREE(set);
+    if (count > 0) return count;
+    if (!failed || reason != EINVAL) break;
+  }
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 && online <= INT_MAX ? (int)online : 1;
 }
 
 void sdk_set_threads(int count) { omp_set_num_threads(count > 0 ? count : 1); }

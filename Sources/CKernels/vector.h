@@ -176,7 +176,9 @@ INLINE void moments_of(
   for (size_t i = 0; i < left; i++) {
     const double shift = sums[i] / (double)rows;
     mean[c + i] = pivots[i] + shift;
-    square[c + i] = fmax(0, squares[i] - shift * sums[i]);
+    const double rest = squares[i] - shift * sums[i];
+    // Not fmax, which would make 0 of NaN.
+    square[c + i] = rest < 0 ? 0 : rest;
   }
 }
 

@@ -85,7 +85,8 @@ static void weigh_tile(
   for (int t = 0; t < TILE_VECTORS; t++) {
     const vector before = v_load(highest + t * WIDTH);
     vector top = before;
-    for (size_t j = 0; j < keys; j++) top = v_max(top, v_load(scores + j * TILE + t * WIDTH));
+    // A score of NaN is passed over here; its weight is NaN, and with it the query's sums.
+    for (size_t j = 0; j < keys; j++) top = v_max(v_load(scores + j * TILE + t * WIDTH), top);
     vector sum = v_set(0);
     for (size_t j = 0; j < keys; j++) {
       const vector weight = v_exp2(v_sub(v_load(scores + j * TILE + t * WIDTH), top));

@@ -1,10 +1,11 @@
 // Exponentials, the error function and what is made of them, for vectors of f32.
 // Coefficients are our own minimax fits (iteratively reweighted least squares in f64).
 
+// v_max and v_min give their second operand where either is NaN, so x comes second: NaN stays NaN.
+
 /// 2^x for x <= 127; below -126 it stays at 2^-126, which vanishes beside any sum it enters.
-/// Relative error below 1e-7.
+/// Relative error below 1e-7. NaN of NaN.
 INLINE vector v_exp2(vector x) {
-  // The bound comes first: on x86 the second operand is what a NaN gives, itself.
   x = v_max(v_set(-126.0f), x);
   const vector n = v_round(x);
   const vector f = v_sub(x, n);
@@ -18,9 +19,11 @@ INLINE vector v_exp2(vector x) {
   return v_scale(p, n);
 }
 
-/// e^x, held within [2^-126, 2^127]. Relative error below 2e-7.
+/// e^x, at least 2^-126; infinite from 2^127.5 on or somewhat later. Relative error below 2e-7.
+/// NaN of NaN.
 INLINE vector v_exp(vector x) {
-  x = v_min(v_set(88.02969f), v_max(v_set(-87.33654f), x));
+  // The upper bound is past the largest float, so that n reaches 128 and the result infinity.
+  x = v_min(v_set(88.9f), v_max(v_set(-87.33654f), x));
   const vector n = v_round(v_mul(x, v_set(1.44269504089f)));
   // ln 2 in two parts, the first of few enough bits that n times it is exact.
   vector r = v_fma(n, v_set(-0.693145751953125f), x);

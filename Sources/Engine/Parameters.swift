@@ -135,7 +135,7 @@ final class Parameters {
         .parameter, "the parameter was not loaded with the others", context: parameter.name)
     }
     let tensor = try source(parameter.name)
-    guard tensor.elementCount == parameter.elementCount else {
+    guard tensor.shape == Shape(parameter.shape) else {
       throw EngineError(
         .parameter, "the tensor's shape is \(tensor.shape), not \(Shape(parameter.shape))",
         context: "\(graph.name): \(parameter.name)")

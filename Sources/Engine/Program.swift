@@ -54,9 +54,10 @@ struct Program {
           Instruction(node: node, inputs: inputs, output: node.output.index))
       }
     }
+    // First, since values that are kept must not be written over by what is fused.
+    separateSteady(steadyInputs)
     foldOffsets()
     fuseResiduals()
-    separateSteady(steadyInputs)
     chooseReplacements()
   }
 
@@ -118,7 +119,10 @@ struct Program {
           }),
           instructions[producer].residual == nil,
           instructions[producer].node.operation.isMultiplication,
-          type(of: computed) == type(of: other),
+          // A steady layer that also read what changes would no longer be steady.
+          instructions[producer].isSteady == instructions[index].isSteady,
+          !kept.contains(other),
+          type(of: other) == type(of: instructions[index].output),
           isComputed(other, before: producer, without: removed),
           readers[other].allSatisfy({ $0 == index || $0 < producer || removed.contains($0) })
         else { continue }
@@ -177,6 +181,10 @@ struct Program {
         instructions[index].replaced = value
         break
       }
+      // Without it the layer would add to whatever the arena holds.
+      precondition(
+        instruction.residual == nil || instructions[index].replaced != nil,
+        "a residual that was fused can be written over")
     }
     for instruction in instructions {
       guard let replaced = instruction.replaced else { continue }

@@ -15,9 +15,18 @@ public final class FileWriter {
   private let overwrite: Bool
   private var descriptor: Int32
   private var slot: Int?
-  /// Whether the temporary file is whole, on the disk and closed.
-  private var isPrepared = false
   private var buffer: [UInt8] = []
+  private var state = State.writing
+
+  private enum State {
+    case writing
+    /// Flushed and closed, still under its temporary name.
+    case prepared
+    /// At its path, where it was new, but not to stay alone.
+    case published
+    /// At its path for good, or removed.
+    case done
+  }
 
   /// Creates the temporary file.
   ///
@@ -32,9 +41,7 @@ public final class FileWriter {
     buffer.reserveCapacity(FileWriter.bufferSize)
   }
 
-  deinit {
-    if descriptor >= 0 || isPrepared { discard() }
-  }
+  deinit { withdraw() }
 
   /// Removes the temporary files of all writers that have not committed: for a handler of a
   /// signal that ends the program, which it does not do itself.
@@ -95,55 +102,118 @@ public final class FileWriter {
   /// Checks that the disk has room for a file of `byteCount`, so that a full disk shows before
   /// the work is done.
   public func checkSpace(for byteCount: Int) throws(FormatError) {
+    do throws(FormatError) {
+      try FileWriter.checkSpace(for: byteCount, beside: path)
+    } catch {
+      discard()
+      throw error
+    }
+  }
+
+  /// Checks that the disk of `path` has room for files of `byteCount` in all.
+  ///
+  /// - Throws: ``FormatError`` with code `inputOutput`.
+  public static func checkSpace(for byteCount: Int, beside path: String) throws(FormatError) {
     var status = statvfs()
-    guard unsafe fstatvfs(descriptor, &status) == 0 else { return }
+    guard unsafe statvfs(directory(of: path), &status) == 0 else { return }
     let (free, overflow) = UInt64(status.f_bavail)
       .multipliedReportingOverflow(by: UInt64(status.f_frsize))
     guard !overflow, UInt64(max(0, byteCount)) > free else { return }
-    errno = ENOSPC
-    throw failure("writing \(byteCount) bytes where \(free) are free")
+    let reason = unsafe String(cString: strerror(ENOSPC))
+    throw FormatError(
+      .inputOutput, "\(reason): the output takes \(byteCount) bytes where \(free) are free",
+      file: path,
+      hint: "free some space, or write to another disk")
   }
 
-  /// Flushes everything to the disk, the long part of ``commit()``, which is all that is left to
-  /// call: for several files that are to appear together.
+  /// Flushes everything to the disk and moves the file to its path.
   ///
-  /// - Throws: ``FormatError`` with code `inputOutput`; the temporary file is removed then.
-  public func prepare() throws(FormatError) {
+  /// - Throws: ``FormatError`` with code `inputOutput`, or `cannotCreate` where the path came to
+  ///   exist meanwhile; the temporary file is removed then.
+  public func commit() throws(FormatError) {
+    try FileWriter.commit([self])
+  }
+
+  /// Flushes all files to the disk and then moves them to their paths, in this order, so that the
+  /// long part of the work leaves none of them there.
+  ///
+  /// A failure removes all of them, and so does ``removeUnfinished()`` until the last is in place.
+  /// Files that replaced others by then cannot be undone: each path holds the whole of the old or
+  /// of the new file, but some may be new beside old ones.
+  ///
+  /// - Throws: as ``commit()``.
+  public static func commit(_ writers: [FileWriter]) throws(FormatError) {
+    do throws(FormatError) {
+      for writer in writers { try writer.prepare() }
+      for writer in writers { try writer.publish() }
+    } catch {
+      for writer in writers { writer.withdraw() }
+      throw error
+    }
+    for writer in writers { writer.settle() }
+    for writer in writers { writer.synchronizeDirectory() }
+  }
+
+  /// Flushes everything to the disk; what is left is to ``publish()``.
+  package func prepare() throws(FormatError) {
     try flush()
     guard fsync(descriptor) == 0 else { throw failure("flushing to the disk") }
     let status = close(descriptor)
     descriptor = -1
     guard status == 0 else { throw failure("closing") }
-    isPrepared = true
+    state = .prepared
   }
 
-  /// Flushes everything to the disk, if ``prepare()`` has not, and moves the file to its path.
-  ///
-  /// - Throws: ``FormatError`` with code `inputOutput`, or `cannotCreate` where the path came to
-  ///   exist meanwhile; the temporary file is removed then.
-  public func commit() throws(FormatError) {
-    if !isPrepared { try prepare() }
-    isPrepared = false
-    guard renameIntoPlace() else {
+  /// Moves the file to its path. One that is new there is still an unfinished file.
+  package func publish() throws(FormatError) {
+    precondition(state == .prepared, "a file is prepared before it is published")
+    let temporarySlot = slot
+    guard let isNew = renameIntoPlace() else {
       let error =
         errno == EEXIST
         ? FileWriter.existing(path) : FileWriter.cannotCreate(path, reason: errno)
       discard()
       throw error
     }
-    UnfinishedFiles.shared.remove(slot)
-    slot = nil
-    synchronizeDirectory()
+    state = isNew ? .published : .done
+    if !isNew { slot = nil }
+    UnfinishedFiles.shared.remove(temporarySlot)
   }
 
-  /// Renames, without replacing a file that came to exist meanwhile unless told to.
-  private func renameIntoPlace() -> Bool {
-    if !overwrite {
-      if unsafe link(temporaryPath, path) == 0 { return unsafe unlink(temporaryPath) == 0 }
-      // File systems without hard links: the check at the start must do for them.
-      guard [EPERM, EOPNOTSUPP, ENOSYS, EMLINK].contains(errno) else { return false }
+  /// Lets a published file stay.
+  private func settle() {
+    UnfinishedFiles.shared.remove(slot)
+    slot = nil
+    state = .done
+  }
+
+  /// Removes the file wherever it is by now; one that replaced another stays.
+  package func withdraw() {
+    switch state {
+    case .writing, .prepared: discard()
+    case .published:
+      unsafe unlink(path)
+      settle()
+    case .done: break
     }
-    return unsafe rename(temporaryPath, path) == 0
+  }
+
+  /// Renames, without replacing a file that came to exist meanwhile unless told to. Gives whether
+  /// the path was free, and then puts it in the table; nil where the rename failed.
+  private func renameIntoPlace() -> Bool? {
+    if unsafe link(temporaryPath, path) == 0 {
+      // Only now: a path in the table is removed on an interruption, whoever made the file.
+      slot = UnfinishedFiles.shared.add(path)
+      unsafe unlink(temporaryPath)
+      return true
+    }
+    // File systems without hard links: the check at the start must do for them.
+    let hasNoLinks = [EPERM, EOPNOTSUPP, ENOSYS, EMLINK].contains(errno)
+    guard hasNoLinks || overwrite && errno == EEXIST else { return nil }
+    let isNew = unsafe access(path, F_OK) != 0
+    guard unsafe rename(temporaryPath, path) == 0 else { return nil }
+    if isNew { slot = UnfinishedFiles.shared.add(path) }
+    return isNew
   }
 
   /// Makes the rename itself durable; a directory that cannot be synchronised is no failure.
@@ -195,7 +265,7 @@ public final class FileWriter {
   private func discard() {
     if descriptor >= 0 { close(descriptor) }
     descriptor = -1
-    isPrepared = false
+    state = .done
     unsafe unlink(temporaryPath)
     UnfinishedFiles.shared.remove(slot)
     slot = nil

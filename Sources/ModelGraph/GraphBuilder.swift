@@ -1,12 +1,12 @@
 /// Builds a graph node by node; each method appends one node and infers its output's shape.
-struct GraphBuilder {
-  typealias Value = Graph.ValueID
+package struct GraphBuilder {
+  package typealias Value = Graph.ValueID
 
-  private(set) var graph: Graph
+  package private(set) var graph: Graph
   /// The component named in errors.
   let component: String
 
-  init(name: String, component: String) {
+  package init(name: String, component: String) {
     graph = Graph(name: name)
     self.component = component
   }
@@ -27,14 +27,16 @@ struct GraphBuilder {
 
   // MARK: Inputs and outputs
 
-  mutating func input(_ name: String, _ shape: [Dimension], isInteger: Bool = false) -> Value {
+  package mutating func input(_ name: String, _ shape: [Dimension], isInteger: Bool = false)
+    -> Value
+  {
     let value = append(name, shape, isInteger: isInteger)
     graph.inputs.append(value)
     return value
   }
 
   /// Makes `value` an output called `name`.
-  mutating func output(_ name: String, _ value: Value) {
+  package mutating func output(_ name: String, _ value: Value) {
     graph.values[value.index] = Graph.Value(
       name: name, shape: shape(value), isInteger: graph[value].isInteger)
     graph.outputs.append(value)
@@ -50,7 +52,7 @@ struct GraphBuilder {
 
   // MARK: Layers with parameters
 
-  mutating func convolution(
+  package mutating func convolution(
     _ input: Value, _ path: Path, to outputChannels: Int, kernel: Int, stride: Int = 1,
     padding: Convolution.Padding
   ) throws(GraphError) -> Value {
@@ -73,7 +75,7 @@ struct GraphBuilder {
   }
 
   /// A linear layer on the last axis; `asConvolution` where single files hold a 1x1 convolution.
-  mutating func linear(
+  package mutating func linear(
     _ input: Value, _ path: Path, to outputFeatures: Int, bias hasBias: Bool = true,
     asConvolution: Bool = false
   ) throws(GraphError) -> Value {
@@ -143,7 +145,8 @@ struct GraphBuilder {
     return node(name, .attention(form), [query, key, value], shape(query))
   }
 
-  mutating func activation(_ name: String, _ function: Activation, _ input: Value) -> Value {
+  package mutating func activation(_ name: String, _ function: Activation, _ input: Value) -> Value
+  {
     node(name, .activation(function), [input], shape(input))
   }
 
@@ -154,7 +157,9 @@ struct GraphBuilder {
     return node(name, .geglu, [input], shape(input).dropLast() + [Dimension(width / 2)])
   }
 
-  mutating func add(_ name: String, _ left: Value, _ right: Value) throws(GraphError) -> Value {
+  package mutating func add(_ name: String, _ left: Value, _ right: Value) throws(GraphError)
+    -> Value
+  {
     guard shape(left) == shape(right) else {
       throw failure("\(name) adds shapes \(shape(left)) and \(shape(right))")
     }

@@ -2,7 +2,7 @@
 ///
 /// A module's constructor descends the tree once and says each child's name in both layouts, so
 /// that the map between them is a bijection by construction.
-struct Path {
+package struct Path {
   /// In diffusers' layout, as in `down_blocks.0.resnets.1`.
   let name: String
   /// Other spellings of the same.
@@ -11,7 +11,7 @@ struct Path {
   let singleFile: String
 
   /// The root of a network.
-  init(name: String = "", aliases: [String] = [], singleFile: String) {
+  package init(name: String = "", aliases: [String] = [], singleFile: String) {
     self.name = name
     self.aliases = aliases
     self.singleFile = singleFile

@@ -40,6 +40,8 @@ public struct ExportOptions: Sendable, Hashable {
   public var timestep = TimestepShape.scalar
   /// Whether files that exist may be replaced.
   public var overwrite = false
+  /// The version of the program that exports, for the model's `producer_version`.
+  public var producerVersion = ""
 
   public init() {}
 }

@@ -29,10 +29,20 @@ public enum ONNXExporter {
     options: ExportOptions = ExportOptions(), progress: (ExportProgress) -> Void = { _ in }
   ) throws(FormatError) -> ExportReport {
     let output = OutputFiles(overwrite: options.overwrite)
+    // Every network is looked at before the first value is copied.
+    let placements = try networks.map { network throws(FormatError) in
+      try placement(of: network, to: directory, options: options)
+    }
+    let (byteCount, isTooLarge) = placements.reduce((0, false)) { sum, placement in
+      let (size, overflow) = sum.0.addingReportingOverflow(placement.copySize)
+      return (size, sum.1 || overflow)
+    }
+    try output.makeDirectory(directory)
+    try FileWriter.checkSpace(for: isTooLarge ? .max : byteCount, beside: "\(directory)/")
     var reports: [ExportReport.Network] = []
-    for network in networks {
+    for (network, placement) in zip(networks, placements) {
       reports.append(
-        try export(network, to: directory, into: output, options: options, progress: progress))
+        try export(network, placement, into: output, options: options, progress: progress))
     }
     for companion in companions {
       let path = "\(directory)/\(companion.path)"
@@ -56,23 +66,27 @@ public enum ONNXExporter {
     var lowering = try Lowering(graph, weights: weights, options: options)
     var model = try lowering.run(pooling: pooling)
     model.producerName = "sdkit"
-    model.producerVersion = toolVersion
+    model.producerVersion = options.producerVersion
     return model
   }
 
+  private static func placement(
+    of network: NetworkSource, to directory: String, options: ExportOptions
+  ) throws(FormatError) -> WeightPlacement {
+    let tensors = try network.graph.parameters.map { parameter throws(FormatError) in
+      try tensor(parameter, of: network)
+    }
+    return switch options.weights {
+    case .copy: try WeightPlacement.copying(tensors, of: network.graph.name, to: directory)
+    case .link: try WeightPlacement.linking(tensors, of: network.graph.name, to: directory)
+    }
+  }
+
   private static func export(
-    _ network: NetworkSource, to directory: String, into output: OutputFiles,
+    _ network: NetworkSource, _ placement: WeightPlacement, into output: OutputFiles,
     options: ExportOptions, progress: (ExportProgress) -> Void
   ) throws(FormatError) -> ExportReport.Network {
     let graph = network.graph
-    let tensors = try graph.parameters.map { parameter throws(FormatError) in
-      try tensor(parameter, of: network)
-    }
-    let placement =
-      switch options.weights {
-      case .copy: try WeightPlacement.copying(tensors, of: graph.name, to: directory)
-      case .link: try WeightPlacement.linking(tensors, of: graph.name, to: directory)
-      }
     let model = try model(
       of: graph, weights: placement.initializers, pooling: network.endOfText, options: options)
 
@@ -97,7 +111,7 @@ public enum ONNXExporter {
     _ parameter: Parameter, of network: NetworkSource
   ) throws(FormatError) -> Tensor {
     let tensor = try network.tensor(parameter)
-    guard tensor.shape.elementCount == parameter.elementCount else {
+    guard tensor.shape == Shape(parameter.shape) else {
       throw FormatError(
         .mismatch, "the shape is \(tensor.shape), not \(Shape(parameter.shape))",
         file: tensor.file?.path, context: tensor.name,
@@ -116,7 +130,6 @@ public enum ONNXExporter {
     _ placement: WeightPlacement, to writer: FileWriter, network: String,
     progress: (ExportProgress) -> Void
   ) throws(FormatError) {
-    try writer.checkSpace(for: placement.copySize)
     for (tensor, offset) in placement.copies {
       try writer.write([UInt8](repeating: 0, count: offset - writer.position))
       try tensor.withPieces(as: .float32) { piece throws(FormatError) in try writer.write(piece) }

@@ -1,34 +1,36 @@
 import Glibc
 import ModelFormats
 
-/// Files and directories that come to be together: either all of them, or none that was not there,
-/// also where a signal ends the program. A file that replaced another cannot come back.
-final class OutputFiles {
+/// Files and directories that come to be together: either all of them, or none that was not there.
+///
+/// That holds for a failure and, through the table of unfinished files, for a program that a
+/// signal ends. Only files that replace others are an exception: once the first of them is in
+/// place it stays, as ``FileWriter/commit(_:)`` says.
+package final class OutputFiles {
   private let overwrite: Bool
   private var writers: [FileWriter] = []
-  /// Directories that were made, and files that were committed and are new.
-  private var directories: [String] = []
-  private var newFiles: [String] = []
-  /// Their entries in the table by which a signal's handler finds what to remove.
-  private var slots: [Int?] = []
+  /// Directories that were made, with their places in the table of unfinished files.
+  private var directories: [(path: String, slot: Int?)] = []
   private var isComplete = false
 
-  init(overwrite: Bool) {
+  package init(overwrite: Bool) {
     self.overwrite = overwrite
   }
 
   deinit {
-    defer { for slot in slots { UnfinishedFiles.shared.remove(slot) } }
     guard !isComplete else { return }
-    writers = []
-    for path in newFiles { unlink(path) }
-    for path in directories.reversed() { rmdir(path) }
+    // Not left to their own end, which may come later than that of their directories.
+    for writer in writers { writer.withdraw() }
+    for directory in directories.reversed() {
+      rmdir(directory.path)
+      UnfinishedFiles.shared.remove(directory.slot)
+    }
   }
 
   /// Makes the directory and those above it, where they are missing.
   ///
   /// - Throws: ``FormatError`` with code `cannotCreate`.
-  func makeDirectory(_ path: String) throws(FormatError) {
+  package func makeDirectory(_ path: String) throws(FormatError) {
     var status = stat()
     if stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFDIR else {
@@ -46,19 +48,18 @@ final class OutputFiles {
         .cannotCreate, "the directory cannot be made: \(String(cString: strerror(errno)))",
         file: path, hint: "name an output directory that you may write to")
     }
-    directories.append(path)
-    slots.append(UnfinishedFiles.shared.add(path))
+    directories.append((path, UnfinishedFiles.shared.add(path)))
   }
 
   /// A writer whose file appears with all others.
-  func file(_ path: String) throws(FormatError) -> FileWriter {
+  package func file(_ path: String) throws(FormatError) -> FileWriter {
     let writer = try FileWriter(path: path, overwrite: overwrite)
     writers.append(writer)
     return writer
   }
 
   /// A small file; one that is there already with the same contents is left alone.
-  func file(_ path: String, _ contents: [UInt8]) throws(FormatError) {
+  package func file(_ path: String, _ contents: [UInt8]) throws(FormatError) {
     if access(path, F_OK) == 0, let present = try? MappedFile(path: path),
       present.withBytes(in: 0..<present.count, { $0.elementsEqual(contents) })
     {
@@ -68,16 +69,9 @@ final class OutputFiles {
   }
 
   /// Moves all files into place, in the order in which they were asked for; gives their paths.
-  func commit() throws(FormatError) -> [String] {
-    // Flushing takes long, renaming does not.
-    for writer in writers { try writer.prepare() }
-    for writer in writers {
-      if access(writer.path, F_OK) != 0 {
-        newFiles.append(writer.path)
-        slots.append(UnfinishedFiles.shared.add(writer.path))
-      }
-      try writer.commit()
-    }
+  package func commit() throws(FormatError) -> [String] {
+    try FileWriter.commit(writers)
+    for directory in directories { UnfinishedFiles.shared.remove(directory.slot) }
     isComplete = true
     return writers.map(\.path)
   }

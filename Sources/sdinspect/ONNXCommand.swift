@@ -59,6 +59,7 @@ struct ONNXCommand: ParsableCommand {
     options.opset = opset
     options.weights = weights
     options.overwrite = force
+    options.producerVersion = toolVersion
     let sources = try selection(checkpoint).map { try source($0, checkpoint) }
     if weights == .copy { try checkpoint.requireUndamaged() }
     let start = Console.seconds()

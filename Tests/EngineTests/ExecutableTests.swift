@@ -96,6 +96,60 @@ extension EngineTests {
       #expect(counts["add"] == 3)
     }
 
+    /// A residual that is kept from run to run must not be added to, whichever input is steady.
+    @Test(arguments: [[], ["still"], ["moving"], ["still", "moving"]])
+    func residualsOfSteadyLayers(steady: [String]) throws {
+      var builder = GraphBuilder(name: "two", component: "test")
+      let still = builder.input("still", [3, 5, 4])
+      let moving = builder.input("moving", [3, 5, 4])
+      let shortcut = try builder.linear(
+        still, Path(name: "shortcut", singleFile: "shortcut"), to: 6)
+      let computed = try builder.linear(
+        moving, Path(name: "computed", singleFile: "computed"), to: 6)
+      builder.output("sum", try builder.add("sum", shortcut, computed))
+      let graph = builder.graph
+
+      var random = SplitMix(seed: 11)
+      var weights: [String: [Float]] = [:]
+      for parameter in graph.parameters {
+        weights[parameter.name] = random.normals(parameter.elementCount)
+      }
+      let shapes = Dictionary(uniqueKeysWithValues: graph.parameters.map { ($0.name, $0.shape) })
+      let executable = try Executable(
+        graph: graph,
+        parameters: { name in
+          let values = try #require(weights[name])
+          return Tensor(
+            name: name, dtype: .float32, shape: Shape(try #require(shapes[name])),
+            storage: .memory(values.withUnsafeBytes { [UInt8]($0) }))
+        }, options: EngineOptions(steadyInputs: Set(steady)))
+
+      func linear(_ x: [Float], _ name: String) throws -> [Double] {
+        let weight = try #require(weights["\(name).weight"])
+        let bias = try #require(weights["\(name).bias"])
+        return (0..<15 * 6).map { index in
+          (0..<4).reduce(Double(bias[index % 6])) {
+            $0 + Double(x[index / 6 * 4 + $1]) * Double(weight[index % 6 * 4 + $1])
+          }
+        }
+      }
+      // Later runs find the arena as the earlier ones left it, and steady values as they were.
+      var held: [String: [Float]] = [:]
+      for run in 0..<4 {
+        for name in ["still", "moving"] where run == 0 || !steady.contains(name) {
+          held[name] = random.normals(60)
+        }
+        let inputs = held.mapValues { Value($0, shape: [3, 5, 4]) }
+        let generations = Dictionary(uniqueKeysWithValues: steady.map { ($0, 1) })
+        let sum = try #require(executable.run(inputs, generations: generations)["sum"])
+        let expected = zip(
+          try linear(#require(held["still"]), "shortcut"),
+          try linear(#require(held["moving"]), "computed")
+        ).map { $0 + $1 }
+        #expect(relativeError(sum.reals, expected) < 1e-6, "run \(run)")
+      }
+    }
+
     @Test func memoryIsShared() throws {
       let small = try Self.unet()
       let values = small.graph.nodes.reduce(0) { sum, node in
@@ -162,10 +216,17 @@ extension EngineTests {
         name: "a", dtype: .float32, shape: [2], storage: .memory([UInt8](repeating: 0, count: 8)))
       #expect(error(small)?.context == "vae_decoder: decoder.conv_in.weight")
       #expect(error(small)?.code == .parameter)
-      let count = graph.parameters.first { $0.name == "decoder.conv_in.weight" }?.elementCount ?? 0
+      // As many values, but the matrix turned on its side.
+      let shape = graph.parameters.first { $0.name == "decoder.conv_in.weight" }?.shape ?? []
+      let turned = Tensor(
+        name: "a", dtype: .float32, shape: Shape(shape.reversed()),
+        storage: .memory([UInt8](repeating: 0, count: 4 * shape.reduce(1, *))))
+      #expect(shape.reversed() != shape)
+      #expect(error(turned)?.code == .parameter)
+      #expect(error(turned)?.message.contains("the tensor's shape is") == true)
       let integers = Tensor(
-        name: "a", dtype: .int8, shape: Shape([count]),
-        storage: .memory([UInt8](repeating: 0, count: count)))
+        name: "a", dtype: .int8, shape: Shape(shape),
+        storage: .memory([UInt8](repeating: 0, count: shape.reduce(1, *))))
       #expect(error(integers)?.message.contains("I8") == true)
     }
   }

@@ -59,7 +59,9 @@ func relativeError(_ a: Value?, _ b: Value) -> Double {
   return relativeError(a.reals, b.reals.map(Double.init))
 }
 
+/// Infinite where the counts differ.
 func relativeError(_ a: [Float], _ b: [Double]) -> Double {
+  guard a.count == b.count else { return .infinity }
   var difference = 0.0
   var size = 0.0
   for (a, b) in zip(a, b) {

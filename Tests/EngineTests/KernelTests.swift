@@ -1,5 +1,5 @@
 import CKernels
-import Glibc
+import Foundation
 import Testing
 
 /// Each kernel at each instruction set against the same formula in double.
@@ -31,6 +31,19 @@ extension EngineTests {
           }
         }
       }
+    }
+
+    /// As Linux says it, in a list such as `0-3,8`.
+    @Test func coresOfTheProcess() throws {
+      let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+      let line = try #require(
+        status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") })
+      let list = try #require(line.split(separator: "\t").last)
+      let count = try list.split(separator: ",").reduce(0) { count, range in
+        let ends = try range.split(separator: "-").map { try #require(Int($0)) }
+        return count + ends[ends.count - 1] - ends[0] + 1
+      }
+      #expect(Int(sdk_core_count()) == count)
     }
 
     @Test(arguments: InstructionSet.available, types)

@@ -104,4 +104,49 @@ import Testing
     }
     #expect(try directory.names == ["finished"])
   }
+
+  /// An interruption between the first file's appearance and the last's, in a process of its own.
+  @Test func interruptionAmongFilesThatBelongTogetherLeavesNone() async throws {
+    let directory = try ScratchDirectory()
+    let path = directory.path
+    await #expect(processExitsWith: .exitCode(7)) { [path = path as String] in
+      FileWriter.removeUnfinished()
+      let writers = try ["a", "b"].map { try FileWriter(path: "\(path)/\($0)") }
+      for writer in writers {
+        try writer.write([1])
+        try writer.prepare()
+      }
+      try withExtendedLifetime(writers) {
+        try writers[0].publish()
+        guard access("\(path)/a", F_OK) == 0 else { _exit(1) }
+        FileWriter.removeUnfinished()
+        _exit(7)
+      }
+    }
+    #expect(try directory.names == [])
+  }
+
+  @Test func filesThatBelongTogetherFailTogether() throws {
+    let directory = try ScratchDirectory()
+    let writers = try ["a", "b", "c"].map { try FileWriter(path: directory.path($0)) }
+    for writer in writers { try writer.write([1]) }
+    _ = try directory.write([9], as: "b")
+    let error = try #require(throws: FormatError.self) { try FileWriter.commit(writers) }
+    #expect(error.code == .cannotCreate)
+    #expect(try directory.names == ["b"])
+    #expect(try directory.contents("b") == [9])
+  }
+
+  @Test func replacedFilesStayWhenOthersFail() throws {
+    let directory = try ScratchDirectory()
+    _ = try directory.write([9], as: "a")
+    let replacing = try FileWriter(path: directory.path("a"), overwrite: true)
+    let writers = try ["b", "c"].map { try FileWriter(path: directory.path($0)) }
+    for writer in [replacing] + writers { try writer.write([1]) }
+    _ = try directory.write([8], as: "c")
+    #expect(throws: FormatError.self) { try FileWriter.commit([replacing] + writers) }
+    #expect(try directory.names == ["a", "c"])
+    #expect(try directory.contents("a") == [1])
+    #expect(try directory.contents("c") == [8])
+  }
 }

@@ -168,6 +168,92 @@ import Testing
     }
   }
 
+  /// In a process of its own, since it removes the unfinished files of the whole process.
+  @Test func anInterruptionLeavesNoDirectory() async throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/sdkit-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
+      FileWriter.removeUnfinished()
+      let files = OutputFiles(overwrite: false)
+      for name in ["text_encoder", "unet"] {
+        try files.makeDirectory("\(folder)/onnx/\(name)")
+        try files.file("\(folder)/onnx/\(name)/model.onnx").write([1])
+      }
+      withExtendedLifetime(files) {
+        FileWriter.removeUnfinished()
+        _exit(7)
+      }
+    }
+    #expect(!FileManager.default.fileExists(atPath: folder))
+  }
+
+  @Test func anInterruptionAfterTheEndRemovesNothing() async throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/sdkit-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
+      FileWriter.removeUnfinished()
+      let files = OutputFiles(overwrite: false)
+      try files.makeDirectory("\(folder)/empty")
+      try files.makeDirectory("\(folder)/unet")
+      try files.file("\(folder)/unet/model.onnx").write([1])
+      _ = try files.commit()
+      FileWriter.removeUnfinished()
+      _exit(7)
+    }
+    #expect(
+      try FileManager.default.subpathsOfDirectory(atPath: folder).sorted() == [
+        "empty", "unet", "unet/model.onnx",
+      ])
+  }
+
+  /// A failure after directories were made and files begun.
+  @Test func filesThatAreNotCommittedLeaveNoDirectory() throws {
+    try withTemporaryFolder { folder in
+      do {
+        let files = OutputFiles(overwrite: false)
+        try files.makeDirectory("\(folder)/a/b")
+        try files.file("\(folder)/a/b/model.onnx").write([1])
+      }
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  }
+
+  /// Three networks of which the disk has room for each, but not for all.
+  @Test func roomForAllNetworksIsCheckedBeforeTheFirstIsCopied() throws {
+    try withTemporaryFolder { folder in
+      var status = statvfs()
+      try #require(statvfs(folder, &status) == 0)
+      let free = Int(status.f_bavail) * Int(status.f_frsize)
+      let rows = free / 2 / 4096
+      let networks = try ["one", "two", "three"].map { name in
+        var builder = GraphBuilder(name: name, component: name)
+        let x = builder.input("x", [1, 1024])
+        let y = try builder.linear(x, Path(name: "wide", singleFile: "wide"), to: rows, bias: false)
+        builder.output("y", y)
+        // Values that are not there: reading them would trap.
+        return NetworkSource(graph: builder.graph, configuration: nil) { parameter in
+          Tensor(
+            name: "\(name).\(parameter.name)", dtype: .float32, shape: Shape(parameter.shape),
+            storage: .memory([]))
+        }
+      }
+      var progress = 0
+      let error = try error {
+        _ = try ONNXExporter.export(networks, to: "\(folder)/out") { _ in progress += 1 }
+      }
+      #expect(error.code == .inputOutput)
+      #expect(error.message.contains("the output takes"))
+      #expect(progress == 0)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  }
+
+  @Test func theProducersVersionIsTheCallers() throws {
+    var options = ExportOptions()
+    options.producerVersion = "9.8.7"
+    #expect(try Published.model("vae_encoder", options).producerVersion == "9.8.7")
+  }
+
   @Test func whatExistsIsNotOverwrittenUnlessTold() throws {
     try withTemporaryFolder { folder in
       let networks = try sources(Self.embedded, ["vae_encoder"])
@@ -190,13 +276,20 @@ import Testing
 
   @Test func tensorsThatDoNotFitAreNamed() throws {
     let graph = try Published.graph("vae_encoder")
-    let network = NetworkSource(graph: graph, configuration: nil) { parameter throws(FormatError) in
-      Tensor(name: parameter.name, dtype: .float32, shape: [1], storage: .memory([0, 0, 0, 0]))
-    }
-    try withTemporaryFolder { folder in
-      let error = try error { _ = try ONNXExporter.export([network], to: folder) }
-      #expect(error.code == .mismatch)
-      #expect(error.context == "encoder.conv_in.weight")
+    // One of another size, one of the same size turned on its side.
+    for isTransposed in [false, true] {
+      let network = NetworkSource(graph: graph, configuration: nil) {
+        parameter throws(FormatError) in
+        let shape: Shape = isTransposed ? Shape(parameter.shape.reversed()) : [1]
+        return Tensor(
+          name: parameter.name, dtype: .float32, shape: shape,
+          storage: .memory([UInt8](repeating: 0, count: 4 * (shape.elementCount ?? 0))))
+      }
+      try withTemporaryFolder { folder in
+        let error = try error { _ = try ONNXExporter.export([network], to: folder) }
+        #expect(error.code == .mismatch)
+        #expect(error.context == "encoder.conv_in.weight")
+      }
     }
   }
 }
