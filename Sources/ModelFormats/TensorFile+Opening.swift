@@ -10,11 +10,17 @@ extension TensorFile {
         hint: "name a file inside it")
     }
     let file = try MappedFile(path: path)
-    switch kind(of: file) {
+    let kind = kind(of: file)
+    return kind == .shardIndex ? try ShardIndex.read(file) : try read(file, kind)
+  }
+
+  /// Reads one file of tensors; an index is none.
+  static func read(_ file: MappedFile, _ kind: Kind) throws(FormatError) -> TensorFile {
+    switch kind {
     case .safetensors: return try Safetensors.read(file)
     case .zip: return try TorchCheckpoint.read(file)
     case .pytorchLegacy: return try TorchLegacy.read(file)
-    case let kind: throw refusal(of: file, kind).inFile(path)
+    case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }
 
@@ -39,6 +45,10 @@ extension TensorFile {
       FormatError(
         .truncated, "the file begins with nothing but zeros",
         hint: "the download stopped early; download the file again")
+    case .shardIndex:
+      FormatError(
+        .malformed, "this is an index of shards where a shard must be",
+        hint: "download the shard again")
     case .json:
       FormatError(
         .unrecognized, "this is JSON text (\(beginning(of: file))), not a file of tensors",
