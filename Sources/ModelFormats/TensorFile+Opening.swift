@@ -20,6 +20,7 @@ extension TensorFile {
     case .safetensors: return try Safetensors.read(file)
     case .zip: return try TorchCheckpoint.read(file)
     case .pytorchLegacy: return try TorchLegacy.read(file)
+    case .gguf: return try GGUF.read(file)
     case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }
@@ -61,7 +62,7 @@ extension TensorFile {
       FormatError(
         .unrecognized, "this is a \(kind.spoken) archive, not a file of tensors",
         hint: "unpack it and give the checkpoint inside")
-    case .gguf, .hdf5, .numpy:
+    case .hdf5, .numpy:
       FormatError(
         .unsupported, "this is a \(kind.spoken) file, which is not read here",
         hint: "give the checkpoint as .safetensors, .bin, .ckpt or .pt")
@@ -128,7 +129,6 @@ extension TensorFile.Kind {
   /// The kind's name in a message.
   var spoken: String {
     switch self {
-    case .gguf: "GGUF"
     case .hdf5: "HDF5"
     case .numpy: "NumPy"
     case .sevenZip: "7z"
