@@ -9,12 +9,16 @@ extension TensorFile {
         .unrecognized, "this is a directory, not a file", file: path,
         hint: "name a file inside it")
     }
-    let file = try MappedFile(path: path)
+    return try read(try MappedFile(path: path))
+  }
+
+  /// Reads a file of any format that is read, as ``open(_:)`` does.
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     switch kind(of: file) {
     case .safetensors: return try Safetensors.read(file)
     case .zip: return try TorchCheckpoint.read(file)
     case .pytorchLegacy: return try TorchLegacy.read(file)
-    case let kind: throw refusal(of: file, kind).inFile(path)
+    case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }
 
