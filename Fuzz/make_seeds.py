@@ -87,6 +87,8 @@ for path in sorted(FORMATS.iterdir()):
     data = path.read_bytes()
     if path.suffix == ".safetensors":
         seed("safetensors", path.name, data)
+    elif path.suffix == ".gguf":
+        seed("gguf", path.name, data)
     elif path.suffix == ".pt":
         if data[:2] == b"PK":
             seed("torch-zip", path.name, data)
@@ -150,6 +152,31 @@ for index, text in enumerate(JSONS):
     seed("json", f"hand-{index}", text.encode())
 for path in ROOT.glob("Fixtures/shapes-v1/*/*config.json"):
     seed("json", path.parent.name + "-" + path.name, path.read_bytes())
+
+INDEX = {"metadata": {"total_size": 8}, "weight_map": {
+    "a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+seed("shard-index", "two", json.dumps(INDEX).encode())
+seed("shard-index", "outside", json.dumps(
+    {"weight_map": {"a": "../x.safetensors", "b": "/x.safetensors"}}).encode())
+
+
+def gguf_text(text):
+    return struct.pack("<Q", len(text)) + text
+
+
+PAIRS = [
+    (b"general.architecture", 8, gguf_text(b"sd1")), (b"general.alignment", 4, struct.pack("<I", 32)),
+    (b"a", 9, struct.pack("<IQ", 8, 2) + gguf_text(b"x") + gguf_text(b"y")),
+    (b"b", 7, b"\1"), (b"c", 12, struct.pack("<d", 1.5)), (b"d", 9, struct.pack("<IQ", 0, 20) + bytes(20)),
+]
+TENSORS = [(b"f32", (2, 3), 0, 24, 0), (b"q8_0", (32, 2), 8, 68, 32), (b"q4_k", (256,), 12, 144, 128)]
+head = b"GGUF" + struct.pack("<Iqq", 3, len(TENSORS), len(PAIRS))
+for key, kind, value in PAIRS:
+    head += gguf_text(key) + struct.pack("<I", kind) + value
+for name, shape, kind, size, offset in TENSORS:
+    head += gguf_text(name) + struct.pack("<I", len(shape))
+    head += b"".join(struct.pack("<q", size) for size in shape) + struct.pack("<IQ", kind, offset)
+seed("gguf", "three", head + bytes(-len(head) % 32) + bytes(128 + 160))
 
 REGION = {"offset": 0, "bytes": 8, "xxh3": "0123456789abcdef"}
 FLAT = {

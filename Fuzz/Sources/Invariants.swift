@@ -46,14 +46,16 @@ private func checkPlace(of tensor: Tensor, byteCount: Int, in source: MappedFile
     require(
       offset >= 0 && offset <= source.count && byteCount <= source.count - offset,
       "\(name): \(byteCount) bytes at \(offset) of \(source.count)")
+  case .blocks(_, let offset, _):
+    require(
+      offset >= 0 && offset <= source.count && tensor.storedByteCount <= source.count - offset,
+      "\(name): \(tensor.storedByteCount) bytes at \(offset) of \(source.count)")
   case .memory(let bytes):
     require(bytes.count == byteCount, "\(name): \(bytes.count) bytes in memory")
   case .strided(_, let offset, let strides):
     checkEnd(of: tensor, offset: offset, strides: strides, limit: source.count)
   case .stridedMemory(let bytes, let offset, let strides):
     checkEnd(of: tensor, offset: offset, strides: strides, limit: bytes.count)
-  default:
-    break
   }
 }
 

@@ -4,9 +4,11 @@ import Glibc
 private let targets: [String: @Sendable (_ bytes: [UInt8]) -> Void] = [
   "any": fuzzAnyFile,
   "flat-header": fuzzFlatHeader,
+  "gguf": fuzzGGUF,
   "json": fuzzJSON,
   "pickle": fuzzPickle,
   "safetensors": fuzzSafetensors,
+  "shard-index": fuzzShardIndex,
   "torch-legacy": fuzzTorchLegacy,
   "torch-zip": fuzzTorchZip,
   "zip": fuzzZip,
