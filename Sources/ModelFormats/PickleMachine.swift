@@ -57,22 +57,36 @@ package struct PickleMachine {
     var machine = PickleMachine(limits: limits, offset: base)
     var reader = ByteReader(
       bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: base, what: "the pickle")
+    return try machine.run(&reader)
+  }
+
+  /// The classes and functions that the pickle names as far as it can be run: Python runs what
+  /// comes before an error, too.
+  static func globals(named bytes: RawSpan) -> [(global: Pickle.Global, offset: Int)] {
+    let limits = Limits()
+    var machine = PickleMachine(limits: limits, offset: 0)
+    var reader = ByteReader(
+      bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: 0, what: "the pickle")
+    _ = try? machine.run(&reader)
+    return machine.globals
+  }
+
+  private mutating func run(_ reader: inout ByteReader) throws(FormatError) -> Pickle {
     while true {
-      machine.offset = reader.offset
-      machine.instructionCount += 1
-      guard machine.instructionCount <= limits.instructions else {
-        throw machine.malformed("the pickle has more than \(limits.instructions) instructions")
+      offset = reader.offset
+      instructionCount += 1
+      guard instructionCount <= limits.instructions else {
+        throw malformed("the pickle has more than \(limits.instructions) instructions")
       }
       let code = try reader.integer(UInt8.self)
       guard let opcode = PickleOpcode(rawValue: code) else {
-        throw machine.malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
+        throw malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
       }
       if opcode == .stop {
-        let root = try machine.pop()
-        return Pickle(
-          root: root, nodes: machine.nodes, globals: machine.globals, byteCount: reader.position)
+        let root = try pop()
+        return Pickle(root: root, nodes: nodes, globals: globals, byteCount: reader.position)
       }
-      try machine.execute(opcode, &reader)
+      try execute(opcode, &reader)
     }
   }
 
