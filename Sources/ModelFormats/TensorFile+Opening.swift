@@ -26,6 +26,7 @@ extension TensorFile {
     case .zip: return try TorchCheckpoint.read(file)
     case .pytorchLegacy: return try TorchLegacy.read(file)
     case .gguf: return try GGUF.read(file)
+    case .onnx: return try ONNX.read(file)
     case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }
