@@ -34,7 +34,8 @@ enum NewlineDamage {
     var pairs = 0
     unsafe file.withBytes(in: 0..<min(file.count, limit)) { bytes in
       var previous: UInt8 = 0
-      for byte in unsafe bytes {
+      for index in bytes.indices {
+        let byte = unsafe bytes[index]
         if byte == 0x0A {
           feeds += 1
           if previous == 0x0D { pairs += 1 }

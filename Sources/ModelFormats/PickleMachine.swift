@@ -60,15 +60,30 @@ package struct PickleMachine {
     return try machine.run(&reader)
   }
 
-  /// The classes and functions that the pickle names as far as it can be run: Python runs what
-  /// comes before an error, too.
-  static func globals(named bytes: RawSpan) -> [(global: Pickle.Global, offset: Int)] {
-    let limits = Limits()
-    var machine = PickleMachine(limits: limits, offset: 0)
-    var reader = ByteReader(
-      bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: 0, what: "the pickle")
-    _ = try? machine.run(&reader)
-    return machine.globals
+  /// Runs the pickles that follow one another in `bytes`, as far as they go: Python runs what comes
+  /// before an error, and a program that reads on runs those after a STOP.
+  ///
+  /// - Returns: the classes and functions that they name, and how many ran to their STOP.
+  static func survey(
+    _ bytes: RawSpan
+  ) -> (globals: [(global: Pickle.Global, offset: Int)], count: Int) {
+    var limits = Limits()
+    var globals: [(global: Pickle.Global, offset: Int)] = []
+    var start = 0
+    var count = 0
+    while start < bytes.byteCount, count < 16 {
+      var machine = PickleMachine(limits: limits, offset: start)
+      var reader = ByteReader(
+        bytes.extracting(start..<min(bytes.byteCount, start + limits.bytes)), base: start,
+        what: "the pickle")
+      let pickle = try? machine.run(&reader)
+      globals += machine.globals
+      guard pickle != nil else { break }
+      limits.instructions -= machine.instructionCount
+      start = reader.offset
+      count += 1
+    }
+    return (globals, count)
   }
 
   private mutating func run(_ reader: inout ByteReader) throws(FormatError) -> Pickle {

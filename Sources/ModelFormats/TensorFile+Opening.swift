@@ -33,12 +33,17 @@ extension TensorFile {
 
   /// Why a file of a kind that is not read is refused.
   private static func refusal(of file: MappedFile, _ kind: Kind) -> FormatError {
-    switch kind {
+    // Pickles of protocols 0 and 1 have no magic bytes of their own.
+    if [.pickle, .text, .unknown].contains(kind),
+      let error = pickle(file, isCertain: kind == .pickle)
+    {
+      return error
+    }
+    return switch kind {
     case .sdflat:
       FormatError(
         .unsupported, "this is an sdflat package of a whole pipeline, not a file of tensors",
         hint: "open it as a checkpoint")
-    case .pickle: plainPickle(file)
     case .lfsPointer: lfsPointer(file)
     case .html:
       FormatError(
@@ -102,15 +107,18 @@ extension TensorFile {
     }
   }
 
-  /// Runs the pickle as data, to say whether it was made to do harm.
-  private static func plainPickle(_ file: MappedFile) -> FormatError {
-    for (global, offset) in PickleMachine.globals(named: file.bytes) {
+  /// Runs the pickle as data, to say whether it was made to do harm; nil where the file is neither
+  /// told to be a pickle by its first bytes nor one that runs to its end.
+  private static func pickle(_ file: MappedFile, isCertain: Bool) -> FormatError? {
+    let (globals, count) = PickleMachine.survey(file.bytes)
+    for (global, offset) in globals {
       guard let danger = global.danger else { continue }
       return FormatError(
         .unrecognized,
         "this is a pickle that names \(global.spoken), which \(danger); nothing was run here",
         offset: offset, hint: "do not unpickle it: it looks like an attack")
     }
+    guard isCertain || count > 0 else { return nil }
     return FormatError(
       .unrecognized, "this is a pickle, but not one that torch.save wrote",
       hint: "save its tensors with torch.save or as safetensors")

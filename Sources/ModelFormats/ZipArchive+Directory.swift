@@ -116,6 +116,25 @@ extension ZipArchive {
         offset: file.count, hint: Safetensors.downloadAgain)
     }
 
+    /// Where the record stands right before its locator after all, it shows what happened.
+    private static func noWideRecord(
+      at start: Int, before locator: Int, in file: MappedFile
+    ) -> FormatError {
+      let message = "there is no zip64 end record where the locator says"
+      let own = locator - 56
+      if own >= 0, own != start,
+        unsafe file.withBytes(
+          in: own..<(own + 4), { unsafe $0.elementsEqual([0x50, 0x4B, 0x06, 0x06]) }),
+        let reason = NewlineDamage.explanation(of: file, missing: start - own)
+      {
+        return FormatError(
+          .malformed, "\(message): \(reason)", offset: own, hint: NewlineDamage.hint)
+      }
+      return FormatError(
+        .malformed, message, offset: start,
+        hint: "bytes were lost or added; download the file again")
+    }
+
     /// The zip64 end record, where a locator stands before the end record.
     private static func wideRecord(
       before end: Int, in file: MappedFile
@@ -141,8 +160,7 @@ extension ZipArchive {
       var reader = ByteReader(
         file.bytes.extracting(start..<(end - 20)), base: start, what: "the zip64 end record")
       guard try reader.integer(UInt32.self) == 0x0606_4B50 else {
-        throw FormatError(
-          .malformed, "there is no zip64 end record where the locator says", offset: start)
+        throw noWideRecord(at: start, before: end - 20, in: file)
       }
       let length = try reader.integer(UInt64.self)
       guard length == UInt64(reader.remaining) else {
