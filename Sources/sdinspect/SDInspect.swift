@@ -24,7 +24,8 @@ struct SDInspect: Program {
       """,
     version: "sdinspect \(toolVersion)",
     subcommands: [
-      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
+      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
+      VerifyCommand.self,
       ConvertCommand.self, ONNXCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)
