@@ -11,6 +11,8 @@ extension TensorFile {
     case sdflat
     case pickle
     case gguf
+    /// A model of ONNX, which has no magic number.
+    case onnx
     case hdf5
     case numpy
     case tar
@@ -24,6 +26,8 @@ extension TensorFile {
     case lfsPointer
     case html
     case json
+    /// An index of shards: JSON with a `weight_map`.
+    case shardIndex
     case text
     /// Nothing but zeros, as a download that reserved its room and stopped leaves it.
     case zeros
@@ -53,8 +57,11 @@ extension TensorFile {
     if head.count >= 262, head[257..<262].elementsEqual("ustar".utf8) { return .tar }
     if isSafetensors(head) { return .safetensors }
     if isLegacyPyTorch(head) { return .pytorchLegacy }
-    if let kind = textKind(head) { return kind }
+    if let kind = textKind(head) {
+      return kind == .json && ShardIndex.isIndex(file) ? .shardIndex : kind
+    }
     if isPickle(head) { return .pickle }
+    if ONNX.isModel(file) { return .onnx }
     if head.allSatisfy({ $0 == 0 }) { return .zeros }
     return .unknown
   }
