@@ -59,7 +59,7 @@ let package = Package(
     .target(
       name: "Checkpoint",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "CKernels", "CXXHash",
+        "OrderedJSON", "ModelFormats", "ModelGraph", "CKernels", "CXXHash", "CZlib",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: strict),

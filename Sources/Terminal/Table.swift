@@ -137,6 +137,12 @@ public struct Table {
       missing -= widths[column] - narrowed
       widths[column] = narrowed
     }
+    // What else is text, as digests, gives way last.
+    for column in shown where columns[column].alignment == .left && missing > 0 {
+      let narrowed = max(min(8, widths[column]), widths[column] - missing)
+      missing -= widths[column] - narrowed
+      widths[column] = narrowed
+    }
   }
 
   private func line(_ cells: [Cell], _ widths: [Int], _ shown: [Int], colours: Bool) -> String {

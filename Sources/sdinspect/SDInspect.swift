@@ -25,6 +25,7 @@ struct SDInspect: Program {
     version: "sdinspect \(toolVersion)",
     subcommands: [
       SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
+      DiffCommand.self, HashCommand.self,
       VerifyCommand.self,
       ConvertCommand.self, ONNXCommand.self,
     ],
