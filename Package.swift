@@ -100,6 +100,10 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    // Makes the man pages of both programs from what --help says; run by `make install`.
+    .executableTarget(
+      name: "sdmanual", dependencies: ["Terminal", "OrderedJSON"], swiftSettings: strict),
+
     .target(
       name: "TestSupport", dependencies: ["ModelFormats", "OrderedJSON"], path: "Tests/TestSupport",
       swiftSettings: strict),
@@ -145,7 +149,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["sdinspect", "sdgen", "ModelFormats", "OrderedJSON", "TestSupport"],
+      dependencies: [
+        "sdinspect", "sdgen", "sdmanual", "Terminal", "ModelFormats", "OrderedJSON", "TestSupport",
+      ],
       swiftSettings: strict),
   ]
 )

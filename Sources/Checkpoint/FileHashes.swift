@@ -60,9 +60,8 @@ public struct FileHashes: Sendable, Hashable {
     jobs.sort { $0.range.count > $1.range.count }
     let total = jobs.reduce(0) { $0 + $1.range.count }
     let work = Work(count: jobs.count)
-    try Cores.share(
-      jobs.count, { _ in progress(work.bytesDone.load(ordering: .relaxed), total) }
-    ) { [jobs] (next) throws(FormatError) in
+    let report = { (_: Int) in progress(work.bytesDone.load(ordering: .relaxed), total) }
+    try Cores.share(jobs.count, report) { [jobs] (next) throws(FormatError) in
       let buffer = BlockBuffer()
       while let position = next() {
         let digest = try jobs[position].run(files[jobs[position].file], buffer) {

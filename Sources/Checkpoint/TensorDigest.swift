@@ -22,9 +22,8 @@ public enum TensorDigest {
     // The largest first, so that no core is left with one at the end.
     let order = tensors.indices.sorted { tensors[$0].byteCount > tensors[$1].byteCount }
     let work = Work(count: tensors.count)
-    try Cores.share(
-      tensors.count, { _ in progress(work.bytesDone.load(ordering: .relaxed)) }
-    ) { (next) throws(FormatError) in
+    let report = { (_: Int) in progress(work.bytesDone.load(ordering: .relaxed)) }
+    try Cores.share(tensors.count, report) { (next) throws(FormatError) in
       let buffer = BlockBuffer()
       while let position = next() {
         let tensor = tensors[order[position]]
