@@ -132,7 +132,7 @@ struct LayersCommand: ParsableCommand {
     var table = Table([
       .init("layer", .left, isName: true), .init("kind", .left, rank: 4),
       .init("output", .left, rank: 2), .init("parameters", .right), .init("share", .right, rank: 1),
-      .init("MACs", .right), .init("share", .right, rank: 5), .init("memory", .right, rank: 3),
+      .init("MACs", .right), .init("of MACs", .right, rank: 5), .init("memory", .right, rank: 3),
     ])
     for (lead, node) in lines(Outline(costs)) {
       table.add([
