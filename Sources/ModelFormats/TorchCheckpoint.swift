@@ -115,7 +115,7 @@ struct ZipStorages: TorchStorageSource {
   }
 
   /// The most that deflated storages may take in memory together.
-  private static let inflationLimit = 2 << 30
+  static let inflationLimit = 2 << 30
 
   private let archive: ZipArchive
   private let root: String

@@ -39,7 +39,7 @@ struct LayersCommand: ParsableCommand {
   }
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     let components = try component.select(from: checkpoint)
     let sizes = try self.sizes(checkpoint)
     // Networks that were named must have layers to show; else one is enough.
