@@ -5,7 +5,7 @@ SWIFT ?= swift
 BUILD := .build
 BIN := $(BUILD)/release
 
-.PHONY: demo test build setup lint format gallery generate clean
+.PHONY: demo test build setup lint format gallery generate fuzz clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -22,10 +22,10 @@ setup:
 	@scripts/setup
 
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Fuzz
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz
 
 # The pictures of the README.
 gallery: build
@@ -36,6 +36,12 @@ generate:
 	@scripts/setup protobuf-c-compiler
 	protoc-c --proto_path=Sources/COnnx --c_out=Sources/COnnx Sources/COnnx/onnx.proto
 	mv Sources/COnnx/onnx.pb-c.h Sources/COnnx/include/
+
+# Every parser for FUZZ_SECONDS each, or one of them: make fuzz TARGET=zip
+fuzz: setup
+	Fuzz/build
+	python3 Fuzz/make_seeds.py $(BUILD)/fuzz/work/seeds
+	Fuzz/run $(TARGET)
 
 clean:
 	rm -rf $(BUILD) demo

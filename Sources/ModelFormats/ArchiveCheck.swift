@@ -28,7 +28,7 @@ public struct ArchiveCheck: Sendable {
     let entry = archive.entries[index]
     do throws(FormatError) {
       guard entry.method == .stored else {
-        _ = try archive.contents(of: entry, limit: ZipStorages.inflationLimit)
+        _ = try archive.contents(of: entry, limit: (16 << 20) + 4 * archive.file.count)
         return nil
       }
       let range = entry.dataOffset..<entry.dataEnd
