@@ -145,6 +145,22 @@ public struct Manifest: Sendable {
 }
 
 extension Manifest {
+  /// The problems with many of a kind told as one: a count and the first names.
+  public var summedProblems: [String] {
+    func summed(_ names: [String], _ what: String) -> [String]? {
+      names.count > 4 ? ["\(names.count) tensors \(what): \(Leftover.shown(names))"] : nil
+    }
+    let problems = self.problems
+    let (missed, shapes) = (missing.count, missing.count + wrongShape.count)
+    let types = shapes + wrongType.count
+    return (summed(missing.map(\.name), "are missing") ?? Array(problems[..<missed]))
+      + (summed(wrongShape.map(\.tensor.name), "have another shape")
+        ?? Array(problems[missed..<shapes]))
+      + (summed(wrongType.map(\.tensor.name), "hold neither F32, F16 nor BF16")
+        ?? Array(problems[shapes..<types]))
+      + (summed(unexpected.map(\.name), "are not of this network") ?? Array(problems[types...]))
+  }
+
   /// One sentence for each tensor that is not as it should be.
   public var problems: [String] {
     missing.map { "\($0.name) \(Shape($0.shape)) is missing" }

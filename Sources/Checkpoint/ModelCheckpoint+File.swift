@@ -6,7 +6,12 @@ extension ModelCheckpoint {
   static func file(_ path: String) throws(FormatError) -> ModelCheckpoint {
     let mapped = try MappedFile(path: path)
     if FlatFile.isFlat(mapped) { return try FlatFile(mapped).checkpoint() }
-    let file = try TensorFile.open(path)
+    return of(try TensorFile.open(path))
+  }
+
+  /// A file of tensors as a checkpoint: its networks told apart.
+  package static func of(_ file: TensorFile) -> ModelCheckpoint {
+    let path = file.path
     let groups = SingleFileLayout.components(of: file)
     if !groups.isEmpty {
       return ModelCheckpoint(
@@ -16,7 +21,8 @@ extension ModelCheckpoint {
     var warnings = file.warnings
     guard let architecture = Architecture.recognized(in: file) else {
       let component = Component(
-        name: .model, architecture: nil, configuration: nil, path: path, format: file.format,
+        name: .model, architecture: nil, configuration: nil, path: path, files: file.files,
+        format: file.format,
         metadata: file.metadata, tensors: file.tensors)
       return ModelCheckpoint(
         path: path, layout: .file(file.format), components: [component], warnings: warnings)
