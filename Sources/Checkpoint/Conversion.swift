@@ -135,7 +135,8 @@ public struct Conversion: Sendable {
     return [
       Component(
         name: .model, architecture: nil, configuration: nil, path: first.path,
-        format: first.format, metadata: first.metadata, tensors: components.flatMap(\.tensors))
+        files: first.files, format: first.format, metadata: first.metadata,
+        tensors: components.flatMap(\.tensors))
     ]
   }
 
@@ -164,7 +165,7 @@ public struct Conversion: Sendable {
 extension ModelCheckpoint {
   /// Whether it holds a pipeline in parts, with what a repository directory needs.
   fileprivate var isPipeline: Bool {
-    ComponentName.required.allSatisfy { self[$0]?.configuration != nil }
+    ComponentName.required.allSatisfy { self[$0]?.configuration?.origin == .file }
   }
 }
 
