@@ -24,7 +24,9 @@ struct SDInspect: Program {
       """,
     version: "sdinspect \(toolVersion)",
     subcommands: [
-      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
+      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
+      DiffCommand.self, HashCommand.self,
+      VerifyCommand.self,
       ConvertCommand.self, ONNXCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)
