@@ -10,7 +10,7 @@ public final class MappedFile: Sendable {
   public let count: Int
   private nonisolated(unsafe) let base: UnsafeRawPointer?
   /// The open file; -1 where the bytes are a block of memory of our own.
-  private let descriptor: Int32
+  let descriptor: Int32
 
   /// Maps the whole file.
   ///

@@ -45,6 +45,13 @@ public final class SafetensorsWriter {
     try unsafe file.write(bytes)
   }
 
+  /// Appends values that lie in another file as they are to be here.
+  public func copy(_ range: Range<Int>, of source: MappedFile) throws(FormatError) {
+    precondition(
+      range.count <= byteCount - (file.position - valuesStart), "more values than were announced")
+    try file.copy(range, of: source)
+  }
+
   /// Completes the file and moves it to its path.
   ///
   /// - Throws: ``FormatError`` with code `mismatch` where values are missing, or as

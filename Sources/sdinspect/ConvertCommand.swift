@@ -50,11 +50,7 @@ struct ConvertCommand: ParsableCommand {
     var options = Conversion.Options(
       dtype: dtype?.dtype, overwrite: force, saturate: saturate)
     if let names = component.list {
-      guard names.count == 1, let name = names.first else {
-        throw Failure.usage(
-          "--component takes one component here", hint: "convert each into a file of its own")
-      }
-      options.component = ComponentName(rawValue: name)
+      options.components = names.map(ComponentName.init)
       _ = try component.select(from: checkpoint)
     }
     let conversion = try Conversion(
