@@ -123,11 +123,16 @@ extension Conversion {
 
   private func writer(
     of part: Part, at path: String, _ overwrite: Bool
-  ) throws(FormatError) -> any TensorFileSink {
+  ) throws(FormatError) -> any TensorWriter & TensorSink {
     let tensors = part.tensors.map { step in
       TensorInfo(name: step.tensor.name, dtype: step.dtype, shape: step.tensor.shape)
     }
     switch container {
+    case .pytorch:
+      // Single files hold the weights as training checkpoints do, repositories bare.
+      return try TorchWriter(
+        path: path, tensors: tensors, under: target == .ldm ? "state_dict" : nil,
+        overwrite: overwrite)
     default:
       return try SafetensorsWriter(
         path: path, tensors: tensors, metadata: safetensorsMetadata(of: part),

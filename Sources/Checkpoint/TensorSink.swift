@@ -7,9 +7,12 @@ protocol TensorSink: AnyObject {
   func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError)
 }
 
-/// A file of tensors that is being written.
-protocol TensorFileSink: TensorSink {
-  func commit() throws(FormatError)
+extension TensorSink {
+  /// Through memory, for formats that have to see every byte.
+  func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError) {
+    try file.withBytes(in: range) { (bytes) throws(FormatError) in try write(bytes) }
+  }
 }
 
-extension SafetensorsWriter: TensorFileSink {}
+extension SafetensorsWriter: TensorSink {}
+extension TorchWriter: TensorSink {}

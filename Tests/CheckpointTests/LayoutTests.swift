@@ -43,7 +43,8 @@ import Testing
     #expect(expected.count == 690)
     let chain: [(Conversion.Target, String, WeightsFormat?)] = [
       (.ldm, "a.safetensors", nil), (.sdflat, "b.sdflat", nil), (.ldm, "c.safetensors", nil),
-      (.diffusers, "d", nil), (.sdflat, "e.sdflat", nil), (.diffusers, "f", nil),
+      (.diffusers, "d", nil), (.sdflat, "e.sdflat", nil), (.diffusers, "f", .bin),
+      (.ldm, "g.ckpt", nil),
     ]
     var source = LayoutTests.model
     for (target, name, format) in chain {
@@ -51,6 +52,8 @@ import Testing
       source = scratch.path(name)
       let checkpoint = try ModelCheckpoint.open(source)
       #expect(try LayoutTests.parameters(checkpoint) == expected, "\(name)")
+      // A PyTorch file has no place for configurations.
+      if name.hasSuffix(".ckpt") { continue }
       // Heads and groups of a model this small cannot be guessed: they came along.
       #expect(
         checkpoint.components.allSatisfy { $0.configuration?.origin == .file }, "\(name)")
@@ -215,7 +218,9 @@ import Testing
   func mergedPositionIDsAreRepaired(dtype: DType) throws {
     let scratch = try Scratch()
     let training = try LayoutTests.training(in: scratch) { tensors in
-      tensors.map { $0.name == LayoutTests.positionIDs ? .zeros(LayoutTests.positionIDs, dtype, [1, 77]) : $0 }
+      tensors.map {
+        $0.name == LayoutTests.positionIDs ? .zeros(LayoutTests.positionIDs, dtype, [1, 77]) : $0
+      }
     }
     let plan = try Conversion(
       of: ModelCheckpoint.open(training), to: .ldm, at: scratch.path("out"),
@@ -252,7 +257,9 @@ import Testing
   @Test func integersAreNeverCast() throws {
     let scratch = try Scratch()
     let training = try LayoutTests.training(in: scratch) { tensors in
-      tensors.map { $0.name == LayoutTests.positionIDs ? .zeros(LayoutTests.positionIDs, .int32, [1, 77]) : $0 }
+      tensors.map {
+        $0.name == LayoutTests.positionIDs ? .zeros(LayoutTests.positionIDs, .int32, [1, 77]) : $0
+      }
     }
     try LayoutTests.convert(training, to: .ldm, at: scratch.path("out")) { $0.dtype = .float32 }
     let ids = try TensorFile.open(scratch.path("out"))[LayoutTests.positionIDs]
