@@ -57,7 +57,9 @@ final class TensorPump {
     var overflows: [Int] = []
     private var rooms: [UnsafeMutableRawBufferPointer] = []
 
-    deinit { rooms.forEach { $0.deallocate() } }
+    deinit {
+      for room in rooms { room.deallocate() }
+    }
 
     func clear() {
       pieces = []
