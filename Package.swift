@@ -125,7 +125,7 @@ let package = Package(
         "Checkpoint", "CKernels", "CXXHash", "ModelFormats", "ModelGraph", "OrderedJSON",
         "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
       ],
-      swiftSettings: strict),
+      exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(
       name: "ONNXExportTests",
       dependencies: [

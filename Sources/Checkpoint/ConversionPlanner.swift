@@ -40,9 +40,13 @@ struct ConversionPlanner {
       companions: isComplete ? options.companions : [])
     if target == .ldm || target == .gguf || (target == .safetensors && !isDirectory) {
       // What a file's metadata can hold; guesses are no better there than where it is read.
-      files = source.files.filter { file in
-        options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
-      }
+      files =
+        container == .pytorch
+        ? []
+        : EmbeddedFiles.held(
+          source.files.filter { file in
+            options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
+          })
       fileNotes = []
     } else {
       files = pipeline.files
@@ -64,11 +68,10 @@ struct ConversionPlanner {
           context: ComponentName.unetEMA.rawValue,
           hint: "leave --ema away; `sdinspect summary` says what there is")
       }
-      components = components.compactMap { component in
-        component.name == .unet ? average.renamed(.unet) : component
+      for component in components where component.name == .unet {
+        maker.drop(component.tensors, of: .unet, "weights of the last step, which --ema replaces")
       }
-      maker.note(
-        "the UNet is the averaged one; the weights of the last step are left out")
+      components = components.map { $0.name == .unet ? average.renamed(.unet) : $0 }
     }
     if let names = options.components {
       components = try names.map { (name) throws(FormatError) in

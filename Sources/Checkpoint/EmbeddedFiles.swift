@@ -13,14 +13,17 @@ enum EmbeddedFiles {
 
   static func isKey(_ key: String) -> Bool { key.hasPrefix(prefix) }
 
+  /// Those of `files` that metadata can hold.
+  static func held(_ files: [AuxiliaryFile]) -> [AuxiliaryFile] {
+    files.filter { file in
+      file.path.hasSuffix(".json") && file.byteCount <= sizeLimit
+        && String(validating: file.bytes, as: UTF8.self) != nil
+    }
+  }
+
   /// The pairs of metadata that hold `files`.
   static func pairs(_ files: [AuxiliaryFile]) -> [(key: String, value: String)] {
-    files.compactMap { file in
-      guard file.path.hasSuffix(".json"), file.byteCount <= sizeLimit,
-        let text = String(validating: file.bytes, as: UTF8.self)
-      else { return nil }
-      return (key: prefix + file.path, value: text)
-    }
+    files.map { (key: prefix + $0.path, value: String(decoding: $0.bytes, as: UTF8.self)) }
   }
 
   /// The files that the metadata of a file hold; those that are no JSON objects are left out.

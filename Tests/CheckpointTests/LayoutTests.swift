@@ -29,10 +29,10 @@ import Testing
 
   static func convert(
     _ source: String, to target: Conversion.Target, at path: String,
-    _ change: (inout Conversion.Options) -> Void = { _ in }
+    _ change: (inout Conversion.Options) throws -> Void = { _ in }
   ) throws {
     var options = Conversion.Options()
-    change(&options)
+    try change(&options)
     try ConversionTests.convert(source, to: target, at: path, options)
   }
 
