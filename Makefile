@@ -4,6 +4,7 @@
 SWIFT ?= swift
 BUILD := .build
 BIN := $(BUILD)/release
+PREFIX ?= /usr/local
 
 .PHONY: demo test build setup lint format gallery generate fuzz clean
 
@@ -17,6 +18,20 @@ test: setup
 build: setup
 	$(SWIFT) build -c release --product sdinspect
 	$(SWIFT) build -c release --product sdgen
+
+# The programs, man pages, completions of bash, zsh and fish, and the embedded model.
+install: build
+	$(SWIFT) build -c release --product sdmanual
+	@scripts/install $(BIN) $(PREFIX) $(DESTDIR)
+
+uninstall:
+	@scripts/install --remove $(PREFIX) $(DESTDIR)
+
+# The inspector beside Python's tools, on a repository and a single file of any size:
+# make bench-inspect MODEL=PATH
+bench-inspect: build
+	@scripts/bench-inspect $(BIN) $(MODEL) >docs/benchmarks-inspect.md
+	@cat docs/benchmarks-inspect.md
 
 setup:
 	@scripts/setup

@@ -148,7 +148,7 @@ import Testing
   }
 
   /// torch reads the same from our file as from its own.
-  @Test(.enabled(if: Tool.hasTorch, "no Python with torch: set SDKIT_PYTHON or make .venv"))
+  @Test(.enabled(if: Tool.has("torch"), "no Python with torch: set SDKIT_PYTHON or make .venv"))
   func torchReadsWhatIsWritten() throws {
     let source = try TensorFile.open(Fixtures.path("formats/types.pt"))
     let directory = try ScratchDirectory()
@@ -186,11 +186,10 @@ import Testing
 }
 
 extension Tool {
-  /// Whether the Python of the references has torch.
-  static let hasTorch: Bool = {
+  /// Whether the Python of the references has a module.
+  static func has(_ module: String) -> Bool {
     guard let python else { return false }
-    let result = try? launch(
-      python, ["-c", "import importlib.util as u; assert u.find_spec('torch')"])
-    return result?.status == 0
-  }()
+    let script = "import importlib.util as u; assert u.find_spec('\(module)')"
+    return (try? launch(python, ["-c", script]))?.status == 0
+  }
 }
