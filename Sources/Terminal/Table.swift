@@ -69,10 +69,11 @@ public struct Table {
     self.columns = columns
   }
 
-  /// - Parameter columns: headers with their alignment, from left to right; the first is the name.
+  /// - Parameter columns: headers with their alignment, from left to right; the first is the name,
+  ///   and the others go from the right where there is no room.
   public init(_ columns: [(String, Alignment)]) {
     self.init(
-      columns.enumerated().map { Column($1.0, $1.1, isName: $0 == 0) })
+      columns.enumerated().map { Column($1.0, $1.1, isName: $0 == 0, rank: $0) })
   }
 
   public mutating func add(_ cells: [Cell]) {
@@ -159,7 +160,7 @@ public struct Table {
   }
 
   /// Text broken at spaces into lines of at most so many columns.
-  static func wrapped(_ text: String, _ width: Int) -> [String] {
+  fileprivate static func wrapped(_ text: String, _ width: Int) -> [String] {
     var lines = [""]
     for word in text.split(separator: " ") {
       let last = lines[lines.count - 1]
@@ -186,5 +187,12 @@ extension Table.Cell {
     // Numbers below one another have their decimals so too.
     let space = String(repeating: " ", count: max(1, 8 - text.count))
     return .init([(bar, .bar), (space + text, .plain)])
+  }
+}
+
+extension Console {
+  /// Writes a sentence to stdout, broken into lines where a terminal is too narrow for it.
+  public static func printSentence(_ text: String) {
+    print(width.map { Table.wrapped(text, $0).joined(separator: "\n") } ?? text)
   }
 }

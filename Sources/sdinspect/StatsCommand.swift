@@ -72,7 +72,7 @@ struct StatsCommand: ParsableCommand {
       return
     }
     for listing in listings { listing.printTable() }
-    Console.print(
+    Console.printSentence(
       "\(Format.count(total.count)) numbers in \(Format.bytes(bytes)), read in "
         + "\(Format.seconds(seconds)): \(rate(bytes, seconds))")
     printWarnings(warnings)
