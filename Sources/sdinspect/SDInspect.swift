@@ -18,6 +18,7 @@ struct SDInspect: Program {
         sdinspect layers stable-diffusion-v1-5 --component unet --size 512x512
         sdinspect convert stable-diffusion-v1-5 sd15.sdflat --to sdflat --dtype f16
         sdinspect onnx stable-diffusion-v1-5 onnx --component unet
+        sdinspect report stable-diffusion-v1-5 -o report.html
 
       Exit status: 0 ok; 1 does not verify; 64 usage; 65 malformed data; 66 no input; \
       70 internal; 73 cannot create output; 74 input or output failed.
@@ -25,7 +26,7 @@ struct SDInspect: Program {
     version: "sdinspect \(toolVersion)",
     subcommands: [
       SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
-      ConvertCommand.self, ONNXCommand.self,
+      ConvertCommand.self, ONNXCommand.self, ReportCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)
 

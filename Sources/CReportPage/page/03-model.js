@@ -1,0 +1,68 @@
+// The report's data with names for the fields of its rows (Sources/Report writes them).
+
+const report = JSON.parse(byId("data").textContent);
+
+const components = report.components.map((component, index) => ({ ...component, index }));
+const kinds = report.kinds;
+
+const tensors = report.tensors.map((row, index) => {
+  const [component, name, published, dtype, shape, kind, isLearned, size, statistics] = row;
+  const tensor = {
+    index, component: components[component], name, path: published || name, dtype, shape,
+    kind: kinds[kind], isLearned, bytes: size, parameters: product(shape),
+    min: NaN, max: NaN, mean: NaN, deviation: NaN, zeros: NaN, nans: NaN, infinities: NaN,
+    histogram: null,
+  };
+  if (statistics) {
+    const [min, max, mean, deviation, zeros, nans, infinities, histogram] = statistics;
+    const real = (value) => (value === null ? NaN : value);
+    Object.assign(tensor, {
+      min: real(min), max: real(max), mean: real(mean), deviation: real(deviation), zeros, nans,
+      infinities,
+    });
+    if (histogram) {
+      const [lower, upper, below, above, ...counts] = histogram;
+      tensor.histogram = { lower, upper, below, above, counts };
+    }
+  }
+  // What a search looks through.
+  tensor.text = `${name}\n${tensor.path}`.toLowerCase();
+  return tensor;
+});
+
+const dtypes = [...new Set(tensors.map((tensor) => tensor.dtype))]
+  .map((name) => ({ name, bytes: sum(tensors, (t) => (t.dtype === name ? t.bytes : 0)) }))
+  .sort((a, b) => b.bytes - a.bytes)
+  .map(({ name }) => name);
+
+// A network's module path in parts; a list index belongs to what it indexes: `resnets.1` is one.
+function parts(name) {
+  const result = [];
+  for (const part of name.split(".")) {
+    if (part === "") continue;
+    if (result.length > 0 && /^\d+$/.test(part) && !/\.\d+$/.test(result.at(-1))) {
+      result[result.length - 1] += "." + part;
+    } else {
+      result.push(part);
+    }
+  }
+  return result.length > 0 ? result : ["(a lone tensor)"];
+}
+
+// Colours: an index of the palette for each component, kind and dtype.
+const usedKinds = kinds.filter((kind) => tensors.some((tensor) => tensor.kind === kind));
+const palette = {
+  kind: {
+    convolution: 0, attention: 1, "feed-forward": 2, linear: 3, normalization: 4, embedding: 5,
+    "low-rank (LoRA)": 7, buffer: 8, other: 8,
+  },
+  component: Object.fromEntries(components.map(({ name }, index) => [name, index % 8])),
+  dtype: Object.fromEntries(dtypes.map((name, index) => [name, index % 8])),
+};
+const colour = (index) => `var(--hue-${index})`;
+const colourKey = {
+  component: (tensor) => tensor.component.name,
+  kind: (tensor) => tensor.kind,
+  dtype: (tensor) => tensor.dtype,
+};
+const colourOf = (by, key) => colour(palette[by][key] ?? 8);

@@ -1,0 +1,489 @@
+// The drawing of a network: pan, zoom, open and close modules, find and read nodes.
+
+const kindHue = {
+  convolution: 0, attention: 1, linear: 3, group_norm: 4, layer_norm: 4, embedding: 5, add_positions: 5,
+  timestep_embedding: 5, geglu: 2, quick_gelu: 2, gelu: 2, silu: 2,
+};
+
+const shortKinds = { convolution: "conv", timestep_embedding: "sinusoid", upsample_nearest: "upsample", concatenate: "concat" };
+
+// The few modules that fill one screen: open the one that holds most until there are enough.
+function opening(root) {
+  const open = new Set();
+  let visible = root.children.filter((child) => !child.isInput && !child.isOutput);
+  for (;;) {
+    if (root.columns) return open;
+    const largest = visible.filter((child) => child.children).sort((a, b) => b.count - a.count)[0];
+    if (!largest) return open;
+    const next = visible.length - 1 + largest.children.length;
+    if (visible.length >= 5 && (next > 16 || largest.count < 0.6 * root.count)) return open;
+    if (next > 24) return open;
+    open.add(largest.path);
+    visible = visible.filter((child) => child !== largest).concat(largest.children);
+  }
+}
+
+function graphs(openTensor) {
+  const section = byId("graph");
+  if (report.networks.length === 0) {
+    byId("graph-body").replaceChildren(h("p", { class: "empty" },
+      "There is no graph to draw: the configuration of these tensors is not known."));
+    return;
+  }
+  const canvas = byId("graph-canvas");
+  const drawing = svg("g", {});
+  const surface = svg("svg", { class: "graph-surface", "aria-hidden": "false" },
+    svg("defs", {}, svg("marker", {
+      id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto", markerUnits: "userSpaceOnUse",
+    }, svg("path", { class: "arrow", d: "M0 0.5L8 4L0 7.5Z" }))),
+    drawing);
+  canvas.append(surface);
+  const states = report.networks.map((network) => ({ network }));
+  let state = null;
+
+  const state_ = (index) => {
+    const made = states[index];
+    if (!made.tree) {
+      made.tree = moduleTree(made.network);
+      made.open = opening(made.tree.root);
+      made.selected = null;
+    }
+    return made;
+  };
+
+  // ---- view: screen = world * scale + (x, y)
+
+  const view = { x: 0, y: 0, scale: 1 };
+  const limits = [0.04, 4];
+  const apply = () => {
+    drawing.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
+    canvas.dataset.scale = view.scale.toFixed(3);
+    byId("graph-zoom").textContent = `${Math.round(view.scale * 100)} %`;
+  };
+  function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
+    const scale = Math.max(limits[0], Math.min(limits[1], view.scale * factor));
+    view.x = x - ((x - view.x) * scale) / view.scale;
+    view.y = y - ((y - view.y) * scale) / view.scale;
+    view.scale = scale;
+    apply();
+  }
+  function fit() {
+    const { width, height } = state.box;
+    const margin = canvas.clientWidth < 600 ? 10 : 24;
+    view.scale = Math.max(limits[0], Math.min(1.25,
+      (canvas.clientWidth - 2 * margin) / width, (canvas.clientHeight - 2 * margin) / height));
+    view.x = (canvas.clientWidth - width * view.scale) / 2;
+    view.y = (canvas.clientHeight - height * view.scale) / 2;
+    apply();
+  }
+  function reveal(module) {
+    const place = state.places.get(module);
+    if (!place) return;
+    view.scale = Math.max(view.scale, 0.9);
+    view.x = canvas.clientWidth / 2 - (place.x + Math.min(place.width, 400) / 2) * view.scale;
+    view.y = canvas.clientHeight / 2 - (place.y + Math.min(place.height, 200) / 2) * view.scale;
+    apply();
+  }
+
+  // ---- drawing
+
+  const clip = (text, width, size) => {
+    const most = Math.floor(width / (size * 0.6));
+    return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  };
+
+  function path({ points, isAcross, bend }) {
+    let d = `M${points[0].map((v) => v.toFixed(1)).join(" ")}`;
+    for (let index = 1; index < points.length; index += 1) {
+      const [[x1, y1], [x2, y2]] = [points[index - 1], points[index]];
+      const to = `${x2.toFixed(1)} ${y2.toFixed(1)}`;
+      if (bend) d += `Q${bend.map((v) => v.toFixed(1)).join(" ")} ${to}`;
+      else if (isAcross) {
+        const middle = ((x1 + x2) / 2).toFixed(1);
+        d += Math.abs(y1 - y2) < 0.5 ? `L${to}` : `C${middle} ${y1.toFixed(1)} ${middle} ${y2.toFixed(1)} ${to}`;
+      } else {
+        const middle = ((y1 + y2) / 2).toFixed(1);
+        d += Math.abs(x1 - x2) < 0.5 ? `L${to}` : `C${x1.toFixed(1)} ${middle} ${x2.toFixed(1)} ${middle} ${to}`;
+      }
+    }
+    return d;
+  }
+
+  // Without the batch, which is one.
+  const valueShape = (value) => tightShape(value.shape[0] === 1 && value.shape.length > 1 ? value.shape.slice(1) : value.shape);
+
+  function edgeElement(edge, isLabelled) {
+    const values = edge.values ?? [edge.value];
+    const shapes = Map.groupBy(values.map(valueShape), (text) => text);
+    const label = [...shapes].map(([text, all]) => (all.length > 1 ? `${all.length}× ${text}` : text)).join(", ");
+    const [start, end] = [edge.points[0], edge.points.at(-1)];
+    const isPortEnd = edge.to.way;
+    const from = edge.from.way ? edge.from.value.name : edge.from.name;
+    const to = edge.to.way ? "…" : edge.to.name;
+    const element = svg("g", { class: `edge${edge.side ? " skip" : ""}`, data: { from, to } },
+      svg("path", { d: path(edge), class: "line", "marker-end": isPortEnd ? null : "url(#arrow)" },
+        svg("title", {}, `${from} → ${to}: ${label}, ${bytes(sum(values, (v) => 4 * product(v.shape)))}`)));
+    if (isLabelled) {
+      let [x, y] = [(start[0] + end[0]) / 2, (start[1] + end[1]) / 2];
+      const horizontal = edge.isAcross;
+      if (horizontal) {
+        // Near the start, where edges that fan out are not yet on top of each other.
+        const t = 0.24;
+        const s = (1 - t) ** 3 + 3 * (1 - t) ** 2 * t;
+        x = start[0] + (end[0] - start[0]) * t;
+        y = start[1] * s + end[1] * (1 - s) - 4;
+      } else if (edge.bend) {
+        x = edge.bend[0] + (edge.bend[0] === start[0] ? -6 : 6);
+        y = (start[1] + end[1]) / 2 + 3.5;
+      } else {
+        const [a, b] = [edge.points.at(-2), edge.points.at(-1)];
+        x = (a[0] + b[0]) / 2 + 6;
+        y = (a[1] + b[1]) / 2 + 3.5;
+      }
+      element.append(svg("text", {
+        class: "edge-label", x, y,
+        "text-anchor": horizontal ? "middle" : edge.bend?.[0] === start[0] ? "end" : "start",
+      }, label));
+    }
+    return element;
+  }
+
+  function costs(module) {
+    const facts = [];
+    if (module.parameters > 0) facts.push(magnitude(module.parameters));
+    if (module.macs > 0) facts.push(`${magnitude(module.macs)} MACs`);
+    return facts.join(" · ");
+  }
+
+  function nodeElement(item, x, y) {
+    const { module } = item;
+    const hasChildren = Boolean(module.children);
+    const label = `${module.name}, ${hasChildren ? `module of ${plural(module.count, "layer")}`
+      : module.node?.kind ?? (module.isInput ? "input" : "output")}, output ${shapeText(module.shape)}`;
+    const element = svg("g", {
+      class: `node ${hasChildren ? (item.isOpen ? "module open" : "module") : module.node ? "layer" : "terminal"}`,
+      transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, tabindex: "-1", role: "button",
+      "aria-label": label, "aria-expanded": hasChildren ? String(item.isOpen) : null,
+      data: { path: module.path },
+    });
+    const hue = module.node ? colour(kindHue[module.node.kind] ?? 8) : "var(--line-strong)";
+    if (hasChildren && !item.isOpen) {
+      element.append(svg("rect", { class: "shadow", x: 4, y: 4, width: item.width, height: item.height, rx: 8 }));
+    }
+    element.append(svg("rect", { class: "box", width: item.width, height: item.height, rx: module.node || hasChildren ? 8 : 22 }));
+    if (!hasChildren && module.node) {
+      element.append(svg("rect", { class: "stripe", x: 0, y: 8, width: 4, height: item.height - 16, rx: 2, style: { fill: hue } }));
+    }
+    const room = item.width - (hasChildren ? 46 : 26);
+    if (item.isOpen) {
+      element.append(svg("text", { class: "title", x: 12, y: 20 }, clip(module.label, room, 12.5)));
+    } else {
+      const second = hasChildren ? costs(module) || plural(module.count, "layer")
+        : module.node ? [shortKinds[module.node.kind] ?? module.node.kind.replaceAll("_", " "), costs(module)].filter(Boolean).join(" · ")
+          : valueShape(module);
+      element.append(
+        svg("text", { class: "title", x: 13, y: 20 }, clip(module.label, room, 12.5)),
+        svg("text", { class: "sub", x: 13, y: 36 }, clip(second, item.width - 20, 10.5)));
+    }
+    if (!item.isOpen && module.tags?.size) {
+      let at = 12;
+      for (const tag of module.tags.values()) {
+        const text = clip(tag.label, 76, 9.5);
+        const width = text.length * 5.2 + 12;
+        if (at + width > item.width - 6) break;
+        element.append(svg("g", { class: "tag", transform: `translate(${at} ${item.height - 20})` },
+          svg("rect", { width, height: 14, rx: 7 }), svg("text", { x: 6, y: 10.3 }, text)));
+        at += width + 5;
+      }
+    }
+    if (hasChildren) {
+      element.append(svg("g", { class: "toggle", transform: `translate(${item.width - 28} 3)`, "aria-hidden": "true" },
+        svg("rect", { width: 25, height: 25, rx: 6 }),
+        svg("path", { d: item.isOpen ? "M8 12.5H17" : "M8 12.5H17M12.5 8V17" })));
+    }
+    return element;
+  }
+
+  function draw() {
+    const { tree, open } = state;
+    state.box = layoutModule(tree.root, (module) => open.has(module.path));
+    state.places = new Map();
+    const [boxes, lines, nodes] = [[], [], []];
+    const visit = (box, x, y) => {
+      for (const item of box.items) {
+        const [itemX, itemY] = [x + item.x, y + item.y];
+        state.places.set(item.module, { x: itemX, y: itemY, width: item.width, height: item.height });
+        (item.isOpen ? boxes : nodes).push(nodeElement(item, itemX, itemY));
+        if (item.isOpen) visit(item, itemX, itemY);
+      }
+      const labelled = new Set();
+      for (const edge of box.edges) {
+        // One label for a value that several siblings read.
+        const key = `${edge.value.name} ${edge.side}`;
+        const hasLabel = !labelled.has(key) && (!edge.from.way || edge.to.way === undefined) && !edge.to.way;
+        if (hasLabel) labelled.add(key);
+        const element = edgeElement({
+          ...edge, points: edge.points.map(([px, py]) => [px + x, py + y]),
+        }, hasLabel);
+        lines.push(element);
+      }
+    };
+    visit(state.box, 0, 0);
+    drawing.replaceChildren(svg("g", { class: "boxes" }, boxes), svg("g", { class: "edges" }, lines),
+      svg("g", { class: "nodes" }, nodes));
+    const first = drawing.querySelector(".node");
+    if (first) first.setAttribute("tabindex", "0");
+    mark();
+    byId("graph-count").textContent = `${plural(state.tree.leaves.length, "layer")}, ${count(nodes.length + boxes.length)} boxes shown · `
+      + `${magnitude(tree.root.parameters)} parameters · ${magnitude(tree.root.macs)} MACs at ${report.size.width} × ${report.size.height}`;
+  }
+
+  // ---- selection
+
+  const elementOf = (module) => [...drawing.querySelectorAll(".node")].find((node) => node.dataset.path === module.path);
+  const moduleAt = (element) => [...state.places.keys()].find((module) => module.path === element.dataset.path);
+
+  function mark() {
+    const { selected } = state;
+    const feeds = new Set([selected, ...(selected?.feeds ?? [])].filter(Boolean).map((module) => module.path));
+    for (const node of drawing.querySelectorAll(".node")) {
+      node.classList.toggle("selected", node.dataset.path === selected?.path);
+      node.classList.toggle("fed", feeds.has(node.dataset.path) && node.dataset.path !== selected?.path);
+    }
+    for (const edge of drawing.querySelectorAll(".edge")) {
+      edge.classList.toggle("hot", Boolean(selected) && (edge.dataset.from === selected.name || edge.dataset.to === selected.name));
+    }
+  }
+
+  function details() {
+    const { selected, tree } = state;
+    const panel = byId("graph-details");
+    if (!selected) {
+      panel.replaceChildren(h("h3", {}, state.network.name),
+        list(tree.root), h("p", { class: "muted" },
+          "Choose a box to read about it. Boxes with a + are modules that open; the small labels name values "
+          + "that are read in many places and are not drawn as lines."));
+      return;
+    }
+    panel.replaceChildren(
+      h("h3", {}, selected.name), list(selected),
+      ...(selected.children ? [h("button", { type: "button", class: "button", on: { click: () => toggle(selected) } },
+        state.open.has(selected.path) ? "Close this module" : "Open this module")] : []),
+      ...(selected.node?.rows.length ? [h("h4", {}, "Tensors"), h("ul", { class: "tensor-links" },
+        selected.node.rows.map((row) => h("li", {}, h("button", {
+          type: "button", class: "link", on: { click: () => openTensor(tensors[row], selected.node.rows.map((r) => tensors[r])) },
+        }, tensors[row].name), h("span", { class: "muted" }, ` ${shapeText(tensors[row].shape)} ${tensors[row].dtype}`))))] : []));
+  }
+
+  function list(module) {
+    const whole = state.tree.root;
+    const { node } = module;
+    const rows = [
+      module === whole ? null : ["Kind", node ? node.kind.replaceAll("_", " ") : module.children ? "module" : module.isInput ? "input" : "output"],
+      node?.attributes ? ["Form", node.attributes] : null,
+      module.children ? ["Layers", count(module.count)] : null,
+      module.isInput || module.isOutput ? null : ["Parameters", `${count(module.parameters)}${module === whole ? "" : ` (${share(module.parameters, whole.parameters)})`}`],
+      ["Output", shapeText(module.shape)],
+      module.isInput || module.isOutput ? null : ["MACs", `${magnitude(module.macs)}${module === whole ? "" : ` (${share(module.macs, whole.macs)})`}`],
+      [module.children ? "Activations" : "Activation", `${bytes(module.activation)} as float32`],
+      module.feeds ? ["Read by", plural(module.feeds.length, "module")] : null,
+      module.tags?.size ? ["Reads", [...module.tags.values()].map((tag) => tag.label).join(", ")] : null,
+    ];
+    return h("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) =>
+      h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  }
+
+  function select(module, moveFocus) {
+    state.selected = module;
+    mark();
+    details();
+    const element = module && elementOf(module);
+    if (element) {
+      drawing.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
+      element.setAttribute("tabindex", "0");
+      if (moveFocus) element.focus({ preventScroll: true });
+    }
+  }
+
+  // Opens or closes a module, which stays where it is on the screen.
+  function toggle(module) {
+    const before = state.places.get(module);
+    if (state.open.has(module.path)) {
+      for (const path of [...state.open]) {
+        if (path === module.path || path.startsWith(`${module.path}.`)) state.open.delete(path);
+      }
+    } else {
+      state.open.add(module.path);
+    }
+    draw();
+    const after = state.places.get(module);
+    if (before && after) {
+      view.x += (before.x - after.x) * view.scale;
+      view.y += (before.y - after.y) * view.scale;
+      apply();
+    }
+    select(module, canvas.contains(document.activeElement) || document.activeElement === document.body);
+    announce(`${module.name} ${state.open.has(module.path) ? "opened" : "closed"}`);
+  }
+
+  function show(module) {
+    for (const above of ancestors(module)) if (above.parent) state.open.add(above.path);
+    draw();
+    select(module, true);
+    reveal(module);
+  }
+
+  // ---- controls
+
+  function choose(index) {
+    state = state_(index);
+    search.value = "";
+    results.replaceChildren();
+    draw();
+    details();
+    fit();
+  }
+
+  // The network of most layers comes first.
+  const sizes = report.networks.map(({ nodes }) => nodes.length);
+  const first = sizes.indexOf(Math.max(...sizes));
+  const every = (module) => (module.children ?? []).flatMap((child) => (child.children ? [child.path, ...every(child)] : []));
+  const actions = {
+    "graph-in": () => zoom(1.3), "graph-out": () => zoom(1 / 1.3), "graph-fit": fit,
+    "graph-open": () => { state.open = new Set(every(state.tree.root)); draw(); fit(); },
+    "graph-close": () => { state.open = opening(state.tree.root); draw(); fit(); },
+  };
+  for (const [id, action] of Object.entries(actions)) byId(id).addEventListener("click", action);
+  byId("graph-networks").append(choices("Network",
+    report.networks.map(({ name }, index) => [index, name]), first, choose));
+
+  const search = byId("graph-search");
+  const results = byId("graph-results");
+  search.addEventListener("input", () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = words.length === 0 ? [] : state.tree.leaves.filter(({ name, node }) =>
+      words.every((word) => name.toLowerCase().includes(word) || node.kind.includes(word)));
+    results.replaceChildren(...found.slice(0, 40).map((leaf) =>
+      h("li", {}, h("button", { type: "button", on: { click: () => { results.replaceChildren(); show(leaf); } } },
+        h("span", {}, leaf.name), h("span", { class: "muted" }, leaf.node.kind.replaceAll("_", " "))))),
+      ...(words.length > 0 && found.length !== 1 ? [h("li", { class: "muted note" },
+        found.length === 0 ? "no layer of this name" : found.length > 40 ? `${count(found.length)} layers, the first 40` : `${found.length} layers`)] : []));
+  });
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") results.querySelector("button")?.click();
+    if (event.key === "ArrowDown") results.querySelector("button")?.focus();
+    if (event.key === "Escape") { search.value = ""; results.replaceChildren(); }
+  });
+  results.addEventListener("keydown", (event) => {
+    const item = document.activeElement.closest("li");
+    const next = { ArrowDown: item?.nextElementSibling, ArrowUp: item?.previousElementSibling }[event.key];
+    if (next !== undefined) { event.preventDefault(); (next?.querySelector("button") ?? search).focus(); }
+    if (event.key === "Escape") { results.replaceChildren(); search.focus(); }
+  });
+
+  // ---- pointers: one drags, two pinch; a press that does not move is a click.
+
+  const pointers = new Map();
+  let moved = 0;
+  canvas.addEventListener("pointerdown", (event) => {
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    if (pointers.size === 1) moved = 0;
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const last = pointers.get(event.pointerId);
+    if (!last) return;
+    const now = [event.clientX, event.clientY];
+    const [dx, dy] = [now[0] - last[0], now[1] - last[1]];
+    moved += Math.abs(dx) + Math.abs(dy);
+    if (moved > 4 && !canvas.hasPointerCapture(event.pointerId)) canvas.setPointerCapture(event.pointerId);
+    if (pointers.size === 1) {
+      view.x += dx;
+      view.y += dy;
+      apply();
+    } else if (pointers.size === 2) {
+      const [, other] = [...pointers].find(([id]) => id !== event.pointerId);
+      const box = canvas.getBoundingClientRect();
+      const distance = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;
+      view.x += dx / 2;
+      view.y += dy / 2;
+      zoom(distance(now) / distance(last), (now[0] + other[0]) / 2 - box.left, (now[1] + other[1]) / 2 - box.top);
+    }
+    pointers.set(event.pointerId, now);
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(end, (event) => pointers.delete(event.pointerId));
+  }
+  canvas.addEventListener("click", (event) => {
+    if (moved > 4) return;
+    const element = event.target.closest(".node");
+    if (!element) { canvas.focus({ preventScroll: true }); select(null); return; }
+    const module = moduleAt(element);
+    if (event.target.closest(".toggle")) toggle(module);
+    else select(module, true);
+  });
+  canvas.addEventListener("dblclick", (event) => {
+    const element = event.target.closest(".node");
+    const module = element && moduleAt(element);
+    if (module?.children && !event.target.closest(".toggle")) toggle(module);
+  });
+  // The wheel scrolls the page until the drawing is in use; Ctrl (and a pinch on a touch pad,
+  // which arrives as that) always zooms.
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !canvas.contains(document.activeElement)) return;
+    event.preventDefault();
+    const box = canvas.getBoundingClientRect();
+    const lines = event.deltaMode === 1 ? 16 : 1;
+    zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX - box.left, event.clientY - box.top);
+  }, { passive: false });
+
+  canvas.addEventListener("keydown", (event) => {
+    const node = event.target.closest(".node");
+    const module = node && moduleAt(node);
+    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const arrow = arrows[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (arrow && module && !event.shiftKey) nearest(module, arrow);
+    else if (arrow) { view.x -= 60 * arrow[0]; view.y -= 60 * arrow[1]; apply(); }
+    else if (event.key === "+" || event.key === "=") zoom(1.3);
+    else if (event.key === "-") zoom(1 / 1.3);
+    else if (event.key === "0" || event.key === "f") fit();
+    else if (event.key === "Enter" && module) select(module, true);
+    else if (event.key === " " && module?.children) toggle(module);
+    else if (event.key === "Escape") { select(null); canvas.focus(); }
+    else return;
+    event.preventDefault();
+  });
+
+  // The focus to the next box in that direction, which is brought into view.
+  function nearest(module, [dx, dy]) {
+    const middle = ({ x, y, width, height }) => [x + width / 2, y + Math.min(height, 60) / 2];
+    const [x, y] = middle(state.places.get(module));
+    let best = null;
+    for (const [other, place] of state.places) {
+      if (other === module) continue;
+      const [ox, oy] = middle(place);
+      const along = (ox - x) * dx + (oy - y) * dy;
+      const across = Math.abs((ox - x) * dy) + Math.abs((oy - y) * dx);
+      if (along <= 4 || across > 2 * along) continue;
+      const distance = along + 2 * across;
+      if (!best || distance < best.distance) best = { other, distance };
+    }
+    if (!best) return;
+    select(best.other, true);
+    const place = state.places.get(best.other);
+    const [left, top] = [place.x * view.scale + view.x, place.y * view.scale + view.y];
+    const [right, bottom] = [left + place.width * view.scale, top + Math.min(place.height, 60) * view.scale];
+    view.x += Math.max(0, 20 - left) - Math.max(0, right - canvas.clientWidth + 20);
+    view.y += Math.max(0, 20 - top) - Math.max(0, bottom - canvas.clientHeight + 20);
+    apply();
+  }
+
+  choose(first);
+  let width = canvas.clientWidth;
+  new ResizeObserver(() => {
+    if (canvas.clientWidth === width) return;
+    width = canvas.clientWidth;
+    fit();
+  }).observe(canvas);
+  section.dataset.ready = "";
+}

@@ -1,0 +1,6 @@
+import Checkpoint
+import ModelFormats
+
+extension Component {
+  func publishedName(of tensor: Tensor) -> String { tensor.name }
+}
