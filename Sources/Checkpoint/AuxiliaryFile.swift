@@ -21,7 +21,7 @@ public struct AuxiliaryFile: Sendable {
   }
 
   /// A whole file on disk.
-  init(path: String, at location: String) throws(FormatError) {
+  package init(path: String, at location: String) throws(FormatError) {
     let file = try MappedFile(path: location)
     self.init(path: path, location: location, file: file, range: 0..<file.count)
   }

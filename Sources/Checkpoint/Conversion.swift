@@ -164,7 +164,7 @@ public struct Conversion: Sendable {
 extension ModelCheckpoint {
   /// Whether it holds a pipeline in parts, with what a repository directory needs.
   fileprivate var isPipeline: Bool {
-    ComponentName.required.allSatisfy { self[$0]?.configuration != nil }
+    ComponentName.required.allSatisfy { self[$0]?.configuration?.origin == .file }
   }
 }
 

@@ -103,7 +103,9 @@ struct FlatHeader: Sendable {
 }
 
 /// Optional fields of a header that this program does not know and keeps as they are.
-struct FlatExtensions: Sendable {
+package struct FlatExtensions: Sendable {
+  package init() {}
+
   /// Fields of the object itself.
   var members = JSONObject()
   /// Fields of the entries in its list, by name or path.

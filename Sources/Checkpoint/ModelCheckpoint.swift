@@ -37,7 +37,7 @@ public struct ModelCheckpoint: Sendable {
   /// Fields of a flat file's header that this program does not know.
   let extensions: FlatExtensions
 
-  init(
+  package init(
     path: String, layout: Layout, components: [Component], files: [AuxiliaryFile] = [],
     warnings: [String] = [], provenance: JSON? = nil, extensions: FlatExtensions = FlatExtensions()
   ) {
@@ -99,7 +99,7 @@ public struct ModelCheckpoint: Sendable {
     if let failure = component.graphFailure, component.configuration != nil {
       return ["\(name): " + (failure.context.map { "\($0): " } ?? "") + failure.message]
     }
-    return (component.manifest?.problems ?? []).map { "\(name): \($0)" }
+    return (component.manifest?.summedProblems ?? []).map { "\(name): \($0)" }
   }
 }
 

@@ -8,7 +8,7 @@ public final class MappedFile: Sendable {
   public let path: String
   public let count: Int
   private nonisolated(unsafe) let base: UnsafeRawPointer?
-  private let descriptor: Int32
+  let descriptor: Int32
 
   /// Maps the whole file.
   ///

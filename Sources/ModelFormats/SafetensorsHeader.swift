@@ -19,10 +19,7 @@ struct SafetensorsHeader {
 
   /// Parses the JSON of a header whose first byte is at `base` in the file.
   init(parsing bytes: RawSpan, base: Int) throws(FormatError) {
-    if let offset = JSON.firstInvalidUTF8(in: bytes) {
-      throw FormatError(.malformed, "the header is not UTF-8", offset: base + offset)
-    }
-    var parser = Parser(bytes, base: base)
+    var parser = try LocatedJSON(bytes, base: base, what: "the header")
     var names: Set<ExactName> = []
     try parser.enterObject()
     var isFirst = true
@@ -33,9 +30,10 @@ struct SafetensorsHeader {
       }
       parser.context = name
       if name == "__metadata__" {
-        metadata = try parser.metadata()
+        metadata = try parser.safetensorsMetadata()
       } else {
-        entries.append(try parser.entry(name: name, offset: offset, warnings: &warnings))
+        entries.append(
+          try parser.safetensorsEntry(name: name, offset: offset, warnings: &warnings))
       }
       parser.context = nil
     }
@@ -103,157 +101,91 @@ extension SafetensorsHeader.Entry {
   }
 }
 
-extension SafetensorsHeader {
-  /// Walks the header; its errors carry offsets in the file.
-  private struct Parser: ~Escapable {
-    private var scanner: JSONScanner
-    private let base: Int
-    /// The tensor being read.
-    var context: String?
-
-    @_lifetime(copy bytes)
-    init(_ bytes: RawSpan, base: Int) {
-      scanner = JSONScanner(bytes)
-      self.base = base
+extension LocatedJSON {
+  @_lifetime(self: copy self)
+  fileprivate mutating func safetensorsMetadata() throws(FormatError) -> [(
+    key: String, value: String
+  )] {
+    let (value, start) = try value()
+    guard case .object(let object) = value else {
+      throw malformed("__metadata__ is not an object", at: start)
     }
-
-    private var offset: Int { base + scanner.position }
-
-    private func malformed(_ message: String, at offset: Int) -> FormatError {
-      FormatError(.malformed, message, offset: offset, context: context)
+    var pairs: [(key: String, value: String)] = []
+    for member in object.members {
+      guard case .string(let text) = member.value else {
+        throw malformed(
+          "the value of \"\(member.key)\" in __metadata__ is not a string", at: start)
+      }
+      pairs.append((member.key, text))
     }
+    return pairs
+  }
 
-    private func formatError(_ error: JSONError) -> FormatError {
-      malformed("the header's JSON is wrong: \(error.reason.rawValue)", at: base + error.offset)
+  @_lifetime(self: copy self)
+  fileprivate mutating func safetensorsEntry(
+    name: String, offset: Int, warnings: inout [String]
+  ) throws(FormatError) -> SafetensorsHeader.Entry {
+    var dtype: DType?
+    var shape: [Int]?
+    var range: [Int]?
+    var fields: Set<String> = []
+    guard try value(begins: UInt8(ascii: "{")) else {
+      throw malformed("the tensor's entry is not an object", at: self.offset)
     }
-
-    @_lifetime(self: copy self)
-    mutating func enterObject() throws(FormatError) {
-      do throws(JSONError) { try scanner.enterObject() } catch { throw formatError(error) }
-    }
-
-    @_lifetime(self: copy self)
-    mutating func nextKey(
-      _ isFirst: inout Bool
-    ) throws(FormatError) -> (key: String, offset: Int)? {
-      do throws(JSONError) {
-        return try scanner.nextKey(&isFirst).map { ($0.key, base + $0.offset) }
-      } catch {
-        throw formatError(error)
+    try enterObject()
+    var isFirst = true
+    while let (field, fieldOffset) = try nextKey(&isFirst) {
+      guard fields.insert(field).inserted else {
+        throw malformed("the field \"\(field)\" stands twice", at: fieldOffset)
+      }
+      switch field {
+      case "dtype": dtype = try self.dtype()
+      case "shape": shape = try integers(field)
+      case "data_offsets": range = try integers(field)
+      default:
+        _ = try value()
+        warnings.append("\(name): the header's field \"\(field)\" is not known and was ignored")
       }
     }
-
-    @_lifetime(self: copy self)
-    mutating func end() throws(FormatError) {
-      do throws(JSONError) { try scanner.end() } catch { throw formatError(error) }
+    guard let dtype else { throw malformed("the field \"dtype\" is missing", at: offset) }
+    guard let shape else { throw malformed("the field \"shape\" is missing", at: offset) }
+    guard let range else { throw malformed("the field \"data_offsets\" is missing", at: offset) }
+    guard range.count == 2 else {
+      throw malformed("data_offsets holds \(range.count) numbers instead of 2", at: offset)
     }
+    return SafetensorsHeader.Entry(
+      name: name, dtype: dtype, shape: Shape(shape), begin: range[0], end: range[1],
+      offset: offset)
+  }
 
-    /// Reads one value of any kind and where it stands.
-    @_lifetime(self: copy self)
-    private mutating func value() throws(FormatError) -> (JSON, offset: Int) {
-      let start = offset
-      do throws(JSONError) { return (try scanner.value(), start) } catch {
-        throw formatError(error)
-      }
+  @_lifetime(self: copy self)
+  private mutating func dtype() throws(FormatError) -> DType {
+    let (value, start) = try value()
+    guard case .string(let spelling) = value else {
+      throw malformed("dtype is not a string", at: start)
     }
+    guard let dtype = DType(rawValue: spelling), dtype.isSafetensors else {
+      throw malformed("the dtype \"\(spelling)\" is none of the format's", at: start)
+    }
+    return dtype
+  }
 
-    @_lifetime(self: copy self)
-    mutating func metadata() throws(FormatError) -> [(key: String, value: String)] {
+  /// An array of integers that are neither negative nor written with a fraction or exponent.
+  @_lifetime(self: copy self)
+  private mutating func integers(_ field: String) throws(FormatError) -> [Int] {
+    guard try value(begins: UInt8(ascii: "[")) else {
+      throw malformed("\(field) is not an array", at: offset)
+    }
+    try enterArray()
+    var numbers: [Int] = []
+    var isFirst = true
+    while try nextElement(&isFirst) {
       let (value, start) = try value()
-      guard case .object(let object) = value else {
-        throw malformed("__metadata__ is not an object", at: start)
+      guard case .integer(let number) = value, number >= 0 else {
+        throw malformed("\(field) holds something that is no size", at: start)
       }
-      var pairs: [(key: String, value: String)] = []
-      for member in object.members {
-        guard case .string(let text) = member.value else {
-          throw malformed(
-            "the value of \"\(member.key)\" in __metadata__ is not a string", at: start)
-        }
-        pairs.append((member.key, text))
-      }
-      return pairs
+      numbers.append(number)
     }
-
-    @_lifetime(self: copy self)
-    mutating func entry(
-      name: String, offset: Int, warnings: inout [String]
-    ) throws(FormatError) -> Entry {
-      var dtype: DType?
-      var shape: [Int]?
-      var range: [Int]?
-      var fields: Set<String> = []
-      guard try value(begins: UInt8(ascii: "{")) else {
-        throw malformed("the tensor's entry is not an object", at: self.offset)
-      }
-      try enterObject()
-      var isFirst = true
-      while let (field, fieldOffset) = try nextKey(&isFirst) {
-        guard fields.insert(field).inserted else {
-          throw malformed("the field \"\(field)\" stands twice", at: fieldOffset)
-        }
-        switch field {
-        case "dtype": dtype = try self.dtype()
-        case "shape": shape = try integers(field)
-        case "data_offsets": range = try integers(field)
-        default:
-          _ = try value()
-          warnings.append("\(name): the header's field \"\(field)\" is not known and was ignored")
-        }
-      }
-      guard let dtype else { throw malformed("the field \"dtype\" is missing", at: offset) }
-      guard let shape else { throw malformed("the field \"shape\" is missing", at: offset) }
-      guard let range else { throw malformed("the field \"data_offsets\" is missing", at: offset) }
-      guard range.count == 2 else {
-        throw malformed("data_offsets holds \(range.count) numbers instead of 2", at: offset)
-      }
-      return Entry(
-        name: name, dtype: dtype, shape: Shape(shape), begin: range[0], end: range[1],
-        offset: offset)
-    }
-
-    @_lifetime(self: copy self)
-    private mutating func value(begins byte: UInt8) throws(FormatError) -> Bool {
-      do throws(JSONError) { return try scanner.nextByte() == byte } catch {
-        throw formatError(error)
-      }
-    }
-
-    @_lifetime(self: copy self)
-    private mutating func dtype() throws(FormatError) -> DType {
-      let (value, start) = try value()
-      guard case .string(let spelling) = value else {
-        throw malformed("dtype is not a string", at: start)
-      }
-      guard let dtype = DType(rawValue: spelling), dtype.isSafetensors else {
-        throw malformed("the dtype \"\(spelling)\" is none of the format's", at: start)
-      }
-      return dtype
-    }
-
-    /// An array of integers that are neither negative nor written with a fraction or exponent.
-    @_lifetime(self: copy self)
-    private mutating func integers(_ field: String) throws(FormatError) -> [Int] {
-      guard try value(begins: UInt8(ascii: "[")) else {
-        throw malformed("\(field) is not an array", at: offset)
-      }
-      do throws(JSONError) { try scanner.enterArray() } catch { throw formatError(error) }
-      var numbers: [Int] = []
-      var isFirst = true
-      while try nextElement(&isFirst) {
-        let (value, start) = try value()
-        guard case .integer(let number) = value, number >= 0 else {
-          throw malformed("\(field) holds something that is no size", at: start)
-        }
-        numbers.append(number)
-      }
-      return numbers
-    }
-
-    @_lifetime(self: copy self)
-    private mutating func nextElement(_ isFirst: inout Bool) throws(FormatError) -> Bool {
-      do throws(JSONError) { return try scanner.nextElement(&isFirst) } catch {
-        throw formatError(error)
-      }
-    }
+    return numbers
   }
 }

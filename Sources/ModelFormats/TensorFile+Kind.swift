@@ -24,6 +24,8 @@ extension TensorFile {
     case lfsPointer
     case html
     case json
+    /// An index of shards: JSON with a `weight_map`.
+    case shardIndex
     case text
     /// Nothing but zeros, as a download that reserved its room and stopped leaves it.
     case zeros
@@ -53,7 +55,9 @@ extension TensorFile {
     if head.count >= 262, head[257..<262].elementsEqual("ustar".utf8) { return .tar }
     if isSafetensors(head) { return .safetensors }
     if isLegacyPyTorch(head) { return .pytorchLegacy }
-    if let kind = textKind(head) { return kind }
+    if let kind = textKind(head) {
+      return kind == .json && ShardIndex.isIndex(file) ? .shardIndex : kind
+    }
     if isPickle(head) { return .pickle }
     if head.allSatisfy({ $0 == 0 }) { return .zeros }
     return .unknown

@@ -10,11 +10,18 @@ extension TensorFile {
         hint: "name a file inside it")
     }
     let file = try MappedFile(path: path)
-    switch kind(of: file) {
+    let kind = kind(of: file)
+    return kind == .shardIndex ? try ShardIndex.read(file) : try read(file, kind)
+  }
+
+  /// Reads one file of tensors; an index is none.
+  static func read(_ file: MappedFile, _ kind: Kind) throws(FormatError) -> TensorFile {
+    switch kind {
     case .safetensors: return try Safetensors.read(file)
     case .zip: return try TorchCheckpoint.read(file)
     case .pytorchLegacy: return try TorchLegacy.read(file)
-    case let kind: throw refusal(of: file, kind).inFile(path)
+    case .gguf: return try GGUF.read(file)
+    case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }
 
@@ -39,6 +46,10 @@ extension TensorFile {
       FormatError(
         .truncated, "the file begins with nothing but zeros",
         hint: "the download stopped early; download the file again")
+    case .shardIndex:
+      FormatError(
+        .malformed, "this is an index of shards where a shard must be",
+        hint: "download the shard again")
     case .json:
       FormatError(
         .unrecognized, "this is JSON text (\(beginning(of: file))), not a file of tensors",
@@ -51,7 +62,7 @@ extension TensorFile {
       FormatError(
         .unrecognized, "this is a \(kind.spoken) archive, not a file of tensors",
         hint: "unpack it and give the checkpoint inside")
-    case .gguf, .hdf5, .numpy:
+    case .hdf5, .numpy:
       FormatError(
         .unsupported, "this is a \(kind.spoken) file, which is not read here",
         hint: "give the checkpoint as .safetensors, .bin, .ckpt or .pt")
@@ -118,7 +129,6 @@ extension TensorFile.Kind {
   /// The kind's name in a message.
   var spoken: String {
     switch self {
-    case .gguf: "GGUF"
     case .hdf5: "HDF5"
     case .numpy: "NumPy"
     case .sevenZip: "7z"

@@ -13,12 +13,12 @@ public struct Report: Sendable {
   public let checkpoint: ModelCheckpoint
   /// For which the costs of graphs are stated.
   public let sizes: Sizes
-  /// By component and tensor; empty where values were not read.
-  public let statistics: [[ValueStatistics]]
+  /// By component and tensor, nil for types without; empty where values were not read.
+  public let statistics: [[TensorStatistics?]]
 
   /// - Parameter statistics: as many, in the same order, as components and their tensors, or none.
   public init(
-    _ checkpoint: ModelCheckpoint, sizes: Sizes, statistics: [[ValueStatistics]] = []
+    _ checkpoint: ModelCheckpoint, sizes: Sizes, statistics: [[TensorStatistics?]] = []
   ) {
     precondition(
       statistics.isEmpty
@@ -39,6 +39,7 @@ public struct Report: Sendable {
   /// The data of the page.
   public var data: JSON {
     let summary = Summary(checkpoint)
+    let totals = ComponentDistributions(checkpoint, statistics)
     var rows: [JSON] = []
     var components: [JSON] = []
     var networks: [JSON] = []
@@ -46,7 +47,8 @@ public struct Report: Sendable {
       let table = ReportTensors(component, first: rows.count)
       rows += table.rows(
         component: position, statistics: statistics.isEmpty ? nil : statistics[position])
-      components.append(json(component, summary.components[position], table))
+      components.append(
+        json(component, summary.components[position], totals.histograms[position]))
       networks += component.graphs.map {
         ReportNetwork($0, component: position, tensors: table.positions, sizes: sizes).json
       }
@@ -55,12 +57,17 @@ public struct Report: Sendable {
       "version": 1,
       "title": .string(title), "path": .string(checkpoint.path),
       "format": .string(summary.format), "program": .string("sdinspect \(toolVersion)"),
+      "model": [
+        "title": .string(summary.recognition.title),
+        "reasons": .array(summary.recognition.reasons.map { .string($0) }),
+      ],
+      "leftovers": .array(summary.leftovers.map(Report.json)),
       "size": ["width": .integer(8 * sizes.width), "height": .integer(8 * sizes.height)],
       "totals": [
         "parameters": .integer(summary.parameters), "buffers": .integer(summary.buffers),
         "tensors": .integer(summary.tensors), "bytes": .integer(summary.bytes),
       ],
-      "bytesAs": ["F32": .integer(bytes(as: .float32)), "F16": .integer(bytes(as: .float16))],
+      "bytesAs": ["F32": .integer(summary.bytesAsF32), "F16": .integer(summary.bytesAsF16)],
       "warnings": .array(summary.warnings.map { .string($0) }),
       "kinds": .array(TensorKind.allCases.map { .string($0.rawValue) }),
       "hasStatistics": .bool(!statistics.isEmpty),
@@ -70,18 +77,8 @@ public struct Report: Sendable {
     ]
   }
 
-  /// What the tensors would take with every real number of `dtype`.
-  private func bytes(as dtype: DType) -> Int {
-    checkpoint.components.flatMap(\.tensors).reduce(0) { total, tensor in
-      let size =
-        tensor.dtype.isFloatingPoint
-        ? tensor.shape.byteCount(of: dtype) ?? tensor.byteCount : tensor.byteCount
-      return total.addingReportingOverflow(size).partialValue
-    }
-  }
-
   private func json(
-    _ component: Component, _ summary: Summary.ComponentSummary, _ table: ReportTensors
+    _ component: Component, _ summary: Summary.ComponentSummary, _ histogram: LinearHistogram?
   ) -> JSON {
     let manifest = component.manifest
     let misfits = (manifest?.wrongShape ?? []) + (manifest?.wrongType ?? [])
@@ -92,8 +89,13 @@ public struct Report: Sendable {
       "parameters": .integer(summary.parameters), "buffers": .integer(summary.buffers),
       "bytes": .integer(summary.bytes),
       "metadata": .array(
-        component.metadata.prefix(64).map { [.string($0.key), .string(String($0.value.prefix(400)))] }
+        component.metadata.prefix(64).map {
+          [.string($0.key), .string(String($0.value.prefix(400)))]
+        }
       ),
+      "naming": summary.naming.map { .string($0.family.rawValue) } ?? .null,
+      "configuration": summary.configurationOrigin.map { .string($0.rawValue) } ?? .null,
+      "histogram": histogram.map(\.json) ?? .null,
       "isKnown": .bool(manifest != nil),
       "missing": Report.list(
         (manifest?.missing ?? []).map { "\($0.name) \(Shape($0.shape))" }),
@@ -105,6 +107,13 @@ public struct Report: Sendable {
             + "\(Shape($0.parameter.shape))"
         }),
     ]
+  }
+
+  private static func json(_ leftover: Leftover) -> JSON {
+    var object = list(leftover.names).object ?? JSONObject()
+    object["kind"] = .string(leftover.kind.rawValue)
+    object["bytes"] = .integer(leftover.bytes)
+    return .object(object)
   }
 
   /// The number of names, and the first of them.

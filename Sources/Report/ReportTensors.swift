@@ -25,7 +25,7 @@ struct ReportTensors {
   }
 
   /// `[component, name, published name or 0, dtype, shape, kind, is learned, bytes, statistics]`.
-  func rows(component position: Int, statistics: [ValueStatistics]?) -> [JSON] {
+  func rows(component position: Int, statistics: [TensorStatistics?]?) -> [JSON] {
     let buffers = Set((component.manifest?.buffers ?? []).map(\.name))
     return component.tensors.indices.map { index in
       let tensor = component.tensors[index]
@@ -36,8 +36,22 @@ struct ReportTensors {
         names[index] == tensor.name ? 0 : .string(names[index]), .string(tensor.dtype.rawValue),
         .array(tensor.shape.dimensions.map { .integer($0) }),
         .integer(TensorKind.allCases.firstIndex(of: kind) ?? 0), .bool(!isBuffer),
-        .integer(tensor.byteCount), statistics.map { $0[index].json } ?? 0,
+        .integer(tensor.byteCount), statistics?[index].map(ReportTensors.json) ?? 0,
       ]
     }
+  }
+
+  /// `[min, max, mean, deviation, zeros, NaN, infinite, too large for F16, too small for F16,
+  /// histogram or 0]`; null where no value is finite.
+  private static func json(_ statistics: TensorStatistics) -> JSON {
+    .array(
+      [
+        statistics.minimum, statistics.maximum, statistics.mean, statistics.standardDeviation,
+      ].map { $0.map(CompactNumber.json) ?? .null }
+        + [
+          .integer(statistics.zeros), .integer(statistics.nans), .integer(statistics.infinities),
+          .integer(statistics.f16Overflows), .integer(statistics.f16Underflows),
+          LinearHistogram(statistics)?.json ?? 0,
+        ])
   }
 }

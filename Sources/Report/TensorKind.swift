@@ -26,8 +26,9 @@ public enum TensorKind: String, Sendable, CaseIterable {
       || has({ $0 == "lora" || $0.contains("_lora") })
     {
       self = .lowRank
-    } else if has({ $0.contains("norm") || $0 == "in_layers" && parts.last != nil && shape.rank == 1 })
-    {
+    } else if has({
+      $0.contains("norm") || $0 == "in_layers" && parts.last != nil && shape.rank == 1
+    }) {
       self = .normalization
     } else if has({ $0.hasPrefix("attn") || $0.hasSuffix("_attn") || $0 == "attention" })
       || parts.contains(where: TensorKind.projections.contains)

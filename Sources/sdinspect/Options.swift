@@ -79,5 +79,10 @@ func json(_ warnings: [String]) -> JSON { .array(warnings.map { .string($0) }) }
 
 /// Warnings go to stderr where a person reads the text.
 func printWarnings(_ warnings: [String]) {
-  for warning in warnings { Console.note("warning: " + Console.sanitized(warning)) }
+  for warning in warnings { Console.warn(warning) }
+}
+
+extension Tensor {
+  /// The name as a table shows it.
+  var displayName: String { name.isEmpty ? "(a lone tensor)" : name }
 }

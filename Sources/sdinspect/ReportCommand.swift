@@ -48,7 +48,7 @@ struct ReportCommand: ParsableCommand {
     let sizes =
       size.map { Sizes(height: $0.height / 8, width: $0.width / 8) } ?? Sizes(of: checkpoint)
     let report = Report(
-      checkpoint, sizes: sizes, statistics: [])
+      checkpoint, sizes: sizes, statistics: noStatistics ? [] : try statistics(of: checkpoint))
     let bytes = try report.page.write(to: file)
     let seconds = Console.seconds() - start
     let tensors = checkpoint.components.reduce(0) { $0 + $1.tensors.count }
@@ -64,6 +64,25 @@ struct ReportCommand: ParsableCommand {
         "wrote \(output): \(Format.count(tensors)) tensors, \(networks.count) graphs, "
           + "\(Format.bytes(bytes)) in \(Format.seconds(seconds))")
       printWarnings(checkpoint.warnings)
+    }
+  }
+
+  /// By component, read in one pass over all of them.
+  private func statistics(of checkpoint: ModelCheckpoint) throws -> [[TensorStatistics?]] {
+    let tensors = checkpoint.components.flatMap(\.tensors)
+    let total = tensors.reduce(0) { $0 + $1.byteCount }
+    let bar = ProgressBar("reading values")
+    defer { bar.finish() }
+    var rest = try TensorStatistics.of(tensors, histograms: true) { done in
+      let bytes = Int(done * Double(total))
+      bar.update(
+        done,
+        "\(Format.bytes(bytes)) of \(Format.bytes(total)), "
+          + "\(Format.bytes(Int(Double(bytes) / max(bar.elapsed, 1e-3))))/s")
+    }[...]
+    return checkpoint.components.map { component in
+      defer { rest = rest.dropFirst(component.tensors.count) }
+      return Array(rest.prefix(component.tensors.count))
     }
   }
 }

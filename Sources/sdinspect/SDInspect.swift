@@ -25,8 +25,8 @@ struct SDInspect: Program {
       """,
     version: "sdinspect \(toolVersion)",
     subcommands: [
-      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
-      ConvertCommand.self, ONNXCommand.self, ReportCommand.self,
+      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
+      VerifyCommand.self, ConvertCommand.self, ONNXCommand.self, ReportCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)
 

@@ -81,8 +81,8 @@ import Testing
       Array("pickle".utf8) + [UInt8](repeating: 0, count: 251) + Array("ustar\u{0}00".utf8), .tar,
       .unrecognized, "this is a tar archive, not a file of tensors", unpack),
     Refusal(
-      "GGUF", Array("GGUF\u{3}\0\0\0".utf8), .gguf, .unsupported,
-      "this is a GGUF file, which is not read here",
+      "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
+      "this is a HDF5 file, which is not read here",
       "give the checkpoint as .safetensors, .bin, .ckpt or .pt"),
     Refusal(
       "sdflat", Array("SDFLAT\0\u{1}".utf8), .sdflat, .unsupported,

@@ -2,7 +2,15 @@
 
 const report = JSON.parse(byId("data").textContent);
 
-const components = report.components.map((component, index) => ({ ...component, index }));
+function histogramOf(row) {
+  if (!row) return null;
+  const [lower, upper, below, above, ...counts] = row;
+  return { lower, upper, below, above, counts };
+}
+
+const components = report.components.map((component, index) => ({
+  ...component, index, histogram: histogramOf(component.histogram),
+}));
 const kinds = report.kinds;
 
 const tensors = report.tensors.map((row, index) => {
@@ -11,19 +19,15 @@ const tensors = report.tensors.map((row, index) => {
     index, component: components[component], name, path: published || name, dtype, shape,
     kind: kinds[kind], isLearned, bytes: size, parameters: product(shape),
     min: NaN, max: NaN, mean: NaN, deviation: NaN, zeros: NaN, nans: NaN, infinities: NaN,
-    histogram: null,
+    overflows: NaN, underflows: NaN, histogram: null,
   };
   if (statistics) {
-    const [min, max, mean, deviation, zeros, nans, infinities, histogram] = statistics;
+    const [min, max, mean, deviation, zeros, nans, infinities, overflows, underflows, histogram] = statistics;
     const real = (value) => (value === null ? NaN : value);
     Object.assign(tensor, {
       min: real(min), max: real(max), mean: real(mean), deviation: real(deviation), zeros, nans,
-      infinities,
+      infinities, overflows, underflows, histogram: histogramOf(histogram),
     });
-    if (histogram) {
-      const [lower, upper, below, above, ...counts] = histogram;
-      tensor.histogram = { lower, upper, below, above, counts };
-    }
   }
   // What a search looks through.
   tensor.text = `${name}\n${tensor.path}`.toLowerCase();

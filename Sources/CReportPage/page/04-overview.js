@@ -6,11 +6,10 @@ function identity() {
   const format = { diffusers: "diffusers repository", component: "component directory" };
   byId("facts").append(
     ...[
-      report.kindOfModel, format[report.format] ?? `${report.format} file`,
+      report.model.title, format[report.format] ?? `${report.format} file`,
       plural(components.length, "component"),
     ].filter(Boolean).map((text) => h("li", {}, text)));
-  if (report.reason) byId("reason").textContent = report.reason;
-  else byId("reason").remove();
+  byId("reasons").append(...report.model.reasons.map((text) => h("li", {}, text)));
 }
 
 function totals() {
@@ -58,9 +57,15 @@ function findings() {
     box.prepend(finding("warn", others.length === 1 ? "warning" : "warnings", shown, others.length));
     box.firstElementChild.open = others.length <= 3;
   }
+  if (report.leftovers.length > 0) {
+    const total = sum(report.leftovers, (leftover) => leftover.count);
+    box.append(finding("note", `${total === 1 ? "tensor" : "tensors"} that no network uses: `
+      + report.leftovers.map(({ kind, count: number }) => `${kind} (${count(number)})`).join(", "),
+    report.leftovers.flatMap(({ names }) => names), total));
+  }
   const isKnown = components.length > 0 && components.every((component) => component.isKnown);
-  if (box.childElementCount === 0) {
-    box.append(h("p", { class: "finding good" }, isKnown
+  if (!box.querySelector(".bad, .warn")) {
+    box.prepend(h("p", { class: "finding good" }, isKnown
       ? "Complete: every tensor that the configurations ask for is there, in its shape."
       : "Readable. No configuration says what should be in here, so nothing was checked against one."));
   }

@@ -75,72 +75,41 @@ function tensorHistogram(tensor, isLogarithmic) {
     + (outside.length > 0 ? `Not drawn: ${outside.join(", ")}.` : "All finite values are drawn.")));
 }
 
-// All histograms of a component in bins that components share. A bin of a tensor's is spread
-// evenly over those it touches.
-function pooled(members, lower, upper, bins) {
-  const density = new Float64Array(bins);
-  const width = (upper - lower) / bins;
-  let total = 0;
-  for (const { histogram } of members) {
-    const step = (histogram.upper - histogram.lower) / histogram.counts.length;
-    total += histogram.below + histogram.above;
-    histogram.counts.forEach((value, index) => {
-      total += value;
-      if (value === 0) return;
-      const from = (histogram.lower + index * step - lower) / width;
-      const to = from + step / width;
-      const first = Math.max(0, Math.floor(from));
-      const last = Math.min(bins - 1, Math.ceil(to) - 1);
-      for (let bin = first; bin <= last; bin += 1) {
-        const overlap = Math.min(to, bin + 1) - Math.max(from, bin);
-        if (overlap > 0) density[bin] += (value * overlap) / (to - from);
-      }
-    });
-  }
-  return density.map((value) => value / (total || 1));
-}
-
+// The weights of all components over one range, as Swift put them together.
 function distributions() {
   const box = byId("distributions-chart");
-  const groups = components
-    .map((component) => ({
-      component,
-      members: tensors.filter((t) => t.component === component && t.isLearned && t.histogram),
-    }))
-    .filter(({ members }) => members.length > 0);
+  const groups = components.filter(({ histogram }) => histogram);
   if (groups.length === 0) {
     byId("distributions-body").replaceChildren(h("p", { class: "empty" }, report.hasStatistics
       ? "No tensor has values that a histogram could show."
       : "Values were not read. Run sdinspect report without --no-stats for histograms."));
     return;
   }
-  // Wide enough for nearly all weights: four pooled standard deviations of the widest component.
-  const reach = Math.max(...groups.map(({ members }) => {
-    const weight = sum(members, (t) => t.parameters);
-    return 4 * Math.sqrt(sum(members, (t) => t.parameters * (t.deviation ** 2 + t.mean ** 2)) / weight);
-  })) || 1;
+  const [{ histogram: { lower, upper, counts: { length: bins } } }] = groups;
+  const shares = new Map(groups.map((component) => {
+    const { counts, below, above } = component.histogram;
+    const total = sum(counts, (value) => value) + below + above;
+    return [component, counts.map((value) => value / total)];
+  }));
   const hidden = new Set();
   let scale = "linear";
 
   function draw() {
     const width = Math.max(320, Math.min(1200, box.clientWidth));
-    const bins = 160;
-    const curves = groups.filter(({ component }) => !hidden.has(component.name)).map((group) => ({
-      ...group, density: pooled(group.members, -reach, reach, bins),
-    }));
+    const curves = groups.filter(({ name }) => !hidden.has(name));
     const height = (value) => (scale === "log" ? Math.max(0, 6 + Math.log10(value || 1e-9)) : value);
-    const highest = Math.max(1e-12, ...curves.flatMap(({ density }) => [...density].map(height)));
+    const highest = Math.max(1e-12, ...curves.flatMap((component) => shares.get(component).map(height)));
     box.replaceChildren(chart("Distribution of the weights of each component",
-      { lower: -reach, upper: reach, width, height: width < 600 ? 260 : 320 },
-      ({ x, bottom, depth }) => curves.map(({ component, density }) => {
-        const step = (2 * reach) / bins;
-        const points = [...density].map((value, index) =>
-          `${x(-reach + (index + 0.5) * step).toFixed(1)} ${(bottom - (depth * height(value)) / highest).toFixed(1)}`);
+      { lower, upper, width, height: width < 600 ? 260 : 320 },
+      ({ x, bottom, depth }) => curves.map((component) => {
+        const step = (upper - lower) / bins;
+        const points = shares.get(component).map((value, index) =>
+          `${x(lower + (index + 0.5) * step).toFixed(1)} ${(bottom - (depth * height(value)) / highest).toFixed(1)}`);
         const fillColour = colourOf("component", component.name);
         return [
           svg("path", {
             class: "area", style: { fill: fillColour },
-            d: `M${x(-reach)} ${bottom}L${points.join("L")}L${x(reach)} ${bottom}Z`,
+            d: `M${x(lower)} ${bottom}L${points.join("L")}L${x(upper)} ${bottom}Z`,
           }),
           svg("path", {
             class: "curve", data: { component: component.name }, style: { stroke: fillColour },
@@ -155,7 +124,7 @@ function distributions() {
       scale = value;
       draw();
     }),
-    h("ul", { class: "legend toggles" }, groups.map(({ component }) =>
+    h("ul", { class: "legend toggles" }, groups.map((component) =>
       h("li", {}, h("button", {
         type: "button", "aria-pressed": "true",
         on: {

@@ -21,6 +21,8 @@ function tensorDialog() {
     ["Deviation", real(tensor.deviation)],
     ["Zeros", `${count(tensor.zeros)} (${share(tensor.zeros, tensor.parameters)})`],
     ["NaN", count(tensor.nans)], ["Infinite", count(tensor.infinities)],
+    ["Beyond F16", tensor.overflows + tensor.underflows === 0 ? "0"
+      : `${count(tensor.overflows)} too large, ${count(tensor.underflows)} too small`],
   ];
 
   const list = (rows) =>

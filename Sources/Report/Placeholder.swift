@@ -1,6 +1,0 @@
-import Checkpoint
-import ModelFormats
-
-extension Component {
-  func publishedName(of tensor: Tensor) -> String { tensor.name }
-}
