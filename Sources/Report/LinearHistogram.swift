@@ -11,23 +11,34 @@ struct LinearHistogram: Sendable, Hashable {
   let counts: [Int]
 
   /// The values inside `range`, and how many there are on either side.
-  init(_ histogram: ValueHistogram, bins: Int, in range: ClosedRange<Double>) {
+  ///
+  /// - Parameter extremes: of all the values. A bin of `histogram` that reaches beyond them holds
+  ///   nothing there, so all of it counts as inside.
+  init(
+    _ histogram: ValueHistogram, bins: Int, in range: ClosedRange<Double>,
+    extremes: ClosedRange<Double>
+  ) {
     self.range = range
-    counts = histogram.linear(bins: bins, in: range).map { Int($0.rounded()) }
-    var below = 0
-    var above = 0
+    var inside = histogram.linear(bins: bins, in: range)
+    var below = 0.0
+    var above = 0.0
     for bin in histogram.bins {
-      let middle = (bin.inner + bin.outer) / 2
-      if max(bin.inner, bin.outer) <= range.lowerBound
-        || middle < range.lowerBound && range.lowerBound < range.upperBound
-      {
-        below += bin.count
-      } else if min(bin.inner, bin.outer) >= range.upperBound || middle > range.upperBound {
-        above += bin.count
-      }
+      let low = min(bin.inner, bin.outer)
+      let share = Double(bin.count) / (max(bin.inner, bin.outer) - low)
+      below += share * max(0, min(range.lowerBound, max(bin.inner, bin.outer)) - low)
+      above += share * max(0, max(bin.inner, bin.outer) - max(range.upperBound, low))
     }
-    self.below = below
-    self.above = above
+    if range.lowerBound <= extremes.lowerBound {
+      inside[0] += below
+      below = 0
+    }
+    if range.upperBound >= extremes.upperBound {
+      inside[bins - 1] += above
+      above = 0
+    }
+    self.below = Int(below.rounded())
+    self.above = Int(above.rounded())
+    counts = inside.map { Int($0.rounded()) }
   }
 
   /// The bulk of a tensor's values: all of them, or those within four deviations of the mean, as
@@ -41,7 +52,7 @@ struct LinearHistogram: Sendable, Hashable {
     let lower = max(minimum, mean - 4 * deviation)
     let upper = min(maximum, mean + 4 * deviation)
     guard lower < upper, (upper - lower).isFinite else { return nil }
-    self.init(histogram, bins: 64, in: lower...upper)
+    self.init(histogram, bins: 64, in: lower...upper, extremes: minimum...maximum)
   }
 
   /// `[lower, upper, below, above, counts…]`.
@@ -64,11 +75,13 @@ struct ComponentDistributions {
       where tensor.dtype.isFloatingPoint {
         if let statistics { total.add(statistics) }
       }
-      return total.histogram
+      return total
     }
     // Nearly all values of every component: one in a thousand at either end is left out.
-    let reach = totals.compactMap { histogram -> Double? in
-      guard let low = histogram?.quantile(0.001), let high = histogram?.quantile(0.999) else {
+    let reach = totals.compactMap { total -> Double? in
+      guard let low = total.histogram?.quantile(0.001),
+        let high = total.histogram?.quantile(0.999)
+      else {
         return nil
       }
       return max(low.magnitude, high.magnitude)
@@ -77,10 +90,9 @@ struct ComponentDistributions {
       histograms = checkpoint.components.map { _ in nil }
       return
     }
-    histograms = totals.map { histogram in
-      histogram.flatMap { histogram in
-        histogram.count == 0 ? nil : LinearHistogram(histogram, bins: 160, in: -reach...reach)
-      }
+    histograms = totals.map { total in
+      guard let histogram = total.histogram, let extremes = total.extremes else { return nil }
+      return LinearHistogram(histogram, bins: 160, in: -reach...reach, extremes: extremes)
     }
   }
 }

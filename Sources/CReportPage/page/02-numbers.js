@@ -31,7 +31,7 @@ function real(value) {
   const size = Math.abs(value);
   const text = size < 1e-3 || size >= 1e5
     ? value.toExponential(2).replace("e+", "e") : String(Number(value.toPrecision(4)));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 const shapeText = (shape) => (shape.length === 0 ? "scalar" : shape.join(" × "));

@@ -65,7 +65,7 @@ function findings() {
   }
   const isKnown = components.length > 0 && components.every((component) => component.isKnown);
   if (!box.querySelector(".bad, .warn")) {
-    box.prepend(h("p", { class: "finding good" }, isKnown
+    box.prepend(h("p", { class: `finding ${isKnown ? "good" : "note"}` }, isKnown
       ? "Complete: every tensor that the configurations ask for is there, in its shape."
       : "Readable. No configuration says what should be in here, so nothing was checked against one."));
   }

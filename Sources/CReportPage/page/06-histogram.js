@@ -51,7 +51,8 @@ function tensorHistogram(tensor, isLogarithmic) {
   const height = (value) => (isLogarithmic ? Math.log10(1 + value) : value);
   const highest = Math.max(...counts.map(height), 1e-9);
   const step = (upper - lower) / counts.length;
-  const figure = chart(`Histogram of ${tensor.name}`, { lower, upper }, ({ x, bottom, depth }) => [
+  const figure = chart(`Histogram of ${tensor.name}`,
+    { lower, upper, width: Math.min(680, Math.max(260, innerWidth - 56)) }, ({ x, bottom, depth }) => [
     counts.map((value, index) => {
       const from = x(lower + index * step);
       const to = x(lower + (index + 1) * step);

@@ -5,12 +5,12 @@ const NODE = { width: 188, height: 46, tag: 18, gapX: 26, gapY: 34, header: 30, 
 
 // The box of a module at (0, 0): `{ module, width, height, isOpen, items, edges }`, where items are
 // boxes with `x` and `y`, and edges have `points`. `isUp` turns the flow around.
-function layoutModule(module, isOpen, isUp = false, isRoot = true) {
+function layoutModule(module, isOpen, isUp = false, isRoot = true, isNarrow = false) {
   if (!module.children || (!isRoot && !isOpen(module))) {
     return { module, width: NODE.width, height: NODE.height + (module.tags?.size ? NODE.tag : 0), isOpen: false };
   }
   const columns = isRoot && module.columns;
-  const box = columns ? layoutU(module, columns, isOpen) : layoutLayers(module, isOpen, isUp, isRoot);
+  const box = columns ? layoutU(module, columns, isOpen, isNarrow) : layoutLayers(module, isOpen, isUp, isRoot);
   return { module, isOpen: true, isRoot, isUp, ...box };
 }
 
@@ -65,22 +65,30 @@ function assignLayers(items, flow) {
   return layers;
 }
 
-// Long edges get a waypoint in every layer that they cross. Gives the links between neighbours.
+// Long edges get a waypoint in every layer that they cross. Gives the links between neighbours:
+// `{ from, to }` with how far off their centres the edge meets them, as it may at open modules.
 function withWaypoints(layers, flow) {
   const links = [];
+  const off = (item, value, way) => {
+    const port = item.ports?.get(portKey(value, way, false));
+    return port ? port[0] - item.width / 2 : 0;
+  };
   for (const line of flow) {
-    const { from, to } = line;
+    const { edge: { value }, from, to } = line;
     line.waypoints = [];
     if (to.layer <= from.layer) continue;
-    let previous = from;
+    let previous = { item: from, off: off(from, value, "out") };
+    const link = (next) => {
+      links.push({ from: previous.item, to: next.item, fromOff: previous.off, toOff: next.off });
+      previous = next;
+    };
     for (let layer = from.layer + 1; layer < to.layer; layer += 1) {
       const waypoint = { isWaypoint: true, width: 2, height: 0, layer, order: from.order };
       layers[layer].push(waypoint);
       line.waypoints.push(waypoint);
-      links.push([previous, waypoint]);
-      previous = waypoint;
+      link({ item: waypoint, off: 0 });
     }
-    links.push([previous, to]);
+    link({ item: to, off: off(to, value, "in") });
   }
   return links;
 }
@@ -89,9 +97,9 @@ function withWaypoints(layers, flow) {
 function orderLayers(layers, links) {
   const neighbours = { up: new Map(), down: new Map() };
   const add = (map, key, value) => (map.get(key) ?? map.set(key, []).get(key)).push(value);
-  for (const [a, b] of links) {
-    add(neighbours.up, b, a);
-    add(neighbours.down, a, b);
+  for (const { from, to } of links) {
+    add(neighbours.up, to, from);
+    add(neighbours.down, from, to);
   }
   const number = () => layers.forEach((layer) => layer.forEach((item, place) => { item.place = place; }));
   number();
@@ -113,10 +121,12 @@ function orderLayers(layers, links) {
 // least squares under "at least so far apart", solved exactly by pooling (isotonic regression).
 function placeAcross(layers, links) {
   const neighbours = new Map();
-  const add = (a, b, isUp) => (neighbours.get(a) ?? neighbours.set(a, []).get(a)).push({ item: b, isUp });
-  for (const [a, b] of links) {
-    add(a, b, false);
-    add(b, a, true);
+  const add = (a, neighbour) => (neighbours.get(a) ?? neighbours.set(a, []).get(a)).push(neighbour);
+  for (const { from, to, fromOff, toOff } of links) {
+    // Boxes line up with boxes, and the inside of a long edge with itself.
+    const weight = Boolean(from.isWaypoint) === Boolean(to.isWaypoint) ? 8 : 0.01;
+    add(from, { item: to, shift: toOff - fromOff, weight, isUp: false });
+    add(to, { item: from, shift: fromOff - toOff, weight, isUp: true });
   }
   const apart = (a, b) => (a.width + b.width) / 2
     + (a.isWaypoint || b.isWaypoint || a.port || b.port ? 14 : NODE.gapX);
@@ -128,15 +138,15 @@ function placeAcross(layers, links) {
     });
     for (const item of layer) item.center -= x / 2;
   }
-  const weight = (item) => (item.isWaypoint ? 1 : item.port ? 2 : 8);
-  for (let sweep = 0; sweep < 12; sweep += 1) {
+  const weight = (item) => (item.isWaypoint ? 1 : 8);
+  for (let sweep = 0; sweep < 20; sweep += 1) {
     const isDown = sweep % 2 === 0;
     for (const layer of isDown ? layers : layers.toReversed()) {
       for (const item of layer) {
-        const others = (neighbours.get(item) ?? []).filter((other) => sweep > 9 || other.isUp === isDown);
-        const total = sum(others, ({ item }) => weight(item));
+        const others = (neighbours.get(item) ?? []).filter((other) => sweep > 15 || other.isUp === isDown);
+        const total = sum(others, (other) => other.weight);
         item.wish = total > 0
-          ? sum(others, ({ item }) => weight(item) * item.center) / total : item.center;
+          ? sum(others, (other) => other.weight * (other.item.center + other.shift)) / total : item.center;
       }
       const pools = [];
       let offset = 0;
@@ -175,6 +185,8 @@ function placeAlong(layers, isRoot) {
       item.layerBottom = y + height;
     }
     y += height + NODE.gapY;
+    // Ports at the end take no room.
+    if (layer.every((item) => item.port)) y -= NODE.gapY;
   }
   const height = y - NODE.gapY + padding;
   // Ports lie on the border itself.
@@ -246,8 +258,8 @@ function portsOf(items, routes, isUp) {
 }
 
 // A U: down on the left, the middle below, up on the right, skip connections straight across; at
-// the far left what conditions every block.
-function layoutU(root, { down, middle, up, before, after }, isOpen) {
+// the far left, or below where it is narrow, what conditions every block.
+function layoutU(root, { down, middle, up, before, after }, isOpen, isNarrow) {
   const boxes = new Map(root.children.map((child) =>
     [child, layoutModule(child, isOpen, up.includes(child) || after.includes(child), false)]));
   const left = [...before, ...down].map((child) => boxes.get(child));
@@ -263,9 +275,8 @@ function layoutU(root, { down, middle, up, before, after }, isOpen) {
   const row = (list, index) => list[index - (rows - list.length)];
   const widest = (list) => Math.max(0, ...list.map((box) => box.width));
   const center = boxes.get(middle);
-  const gap = 150;
-  const leftX = aside.length > 0 ? widest(aside) + 60 : 0;
-  const between = Math.max(gap * 2, center.width + 2 * 40);
+  const leftX = isNarrow ? 8 : aside.length > 0 ? widest(aside) + 60 : 0;
+  const between = isNarrow ? 112 : Math.max(300, center.width + 2 * 40);
   const rightX = leftX + widest(left) + between;
   let y = 8;
   for (let index = 0; index < rows; index += 1) {
@@ -280,11 +291,17 @@ function layoutU(root, { down, middle, up, before, after }, isOpen) {
   }
   center.x = leftX + widest(left) + (between - center.width) / 2;
   center.y = y;
-  let asideY = 8;
+  let asideY = isNarrow ? center.y + center.height + NODE.gapY : 8;
   for (const box of aside) {
-    box.x = (widest(aside) - box.width) / 2;
+    box.x = isNarrow ? leftX + (widest(left) - box.width) / 2 : (widest(aside) - box.width) / 2;
     box.y = asideY;
-    asideY += box.height + NODE.gapY;
+    // A lone input stands beside the others.
+    if (isNarrow && box.module.isInput && box !== aside[0]) {
+      box.x = rightX + (widest(right) - box.width) / 2;
+      box.y = center.y + center.height + NODE.gapY;
+    } else {
+      asideY += box.height + NODE.gapY;
+    }
   }
   const edges = merged((root.edges ?? []).map((edge) => {
     const [from, to] = [boxes.get(edge.from), boxes.get(edge.to)];

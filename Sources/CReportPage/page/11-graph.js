@@ -54,7 +54,7 @@ function graphs(openTensor) {
   // ---- view: screen = world * scale + (x, y)
 
   const view = { x: 0, y: 0, scale: 1 };
-  const limits = [0.04, 4];
+  const limits = [0.01, 4];
   const apply = () => {
     drawing.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
     canvas.dataset.scale = view.scale.toFixed(3);
@@ -67,13 +67,15 @@ function graphs(openTensor) {
     view.scale = scale;
     apply();
   }
-  function fit() {
+  // All of it, or with `least` as much from the top as is readable.
+  function fit(least = 0) {
     const { width, height } = state.box;
     const margin = canvas.clientWidth < 600 ? 10 : 24;
-    view.scale = Math.max(limits[0], Math.min(1.25,
+    view.scale = Math.max(limits[0], least, Math.min(1.25,
       (canvas.clientWidth - 2 * margin) / width, (canvas.clientHeight - 2 * margin) / height));
     view.x = (canvas.clientWidth - width * view.scale) / 2;
-    view.y = (canvas.clientHeight - height * view.scale) / 2;
+    view.y = Math.max(margin, (canvas.clientHeight - height * view.scale) / 2);
+    if (least === 0) view.y = (canvas.clientHeight - height * view.scale) / 2;
     apply();
   }
   function reveal(module) {
@@ -125,13 +127,9 @@ function graphs(openTensor) {
         svg("title", {}, `${from} → ${to}: ${label}, ${bytes(sum(values, (v) => 4 * product(v.shape)))}`)));
     if (isLabelled) {
       let [x, y] = [(start[0] + end[0]) / 2, (start[1] + end[1]) / 2];
-      const horizontal = edge.isAcross;
-      if (horizontal) {
-        // Near the start, where edges that fan out are not yet on top of each other.
-        const t = 0.24;
-        const s = (1 - t) ** 3 + 3 * (1 - t) ** 2 * t;
-        x = start[0] + (end[0] - start[0]) * t;
-        y = start[1] * s + end[1] * (1 - s) - 4;
+      if (edge.isAcross) {
+        // At the start, where edges that fan out are not yet on top of each other.
+        [x, y] = [start[0] + 10, start[1] - 4];
       } else if (edge.bend) {
         x = edge.bend[0] + (edge.bend[0] === start[0] ? -6 : 6);
         y = (start[1] + end[1]) / 2 + 3.5;
@@ -142,7 +140,7 @@ function graphs(openTensor) {
       }
       element.append(svg("text", {
         class: "edge-label", x, y,
-        "text-anchor": horizontal ? "middle" : edge.bend?.[0] === start[0] ? "end" : "start",
+        "text-anchor": edge.bend?.[0] === start[0] ? "end" : "start",
       }, label));
     }
     return element;
@@ -183,7 +181,7 @@ function graphs(openTensor) {
           : valueShape(module);
       element.append(
         svg("text", { class: "title", x: 13, y: 20 }, clip(module.label, room, 12.5)),
-        svg("text", { class: "sub", x: 13, y: 36 }, clip(second, item.width - 20, 10.5)));
+        svg("text", { class: "sub", x: 13, y: 36 }, clip(second, item.width - 18, 9.8)));
     }
     if (!item.isOpen && module.tags?.size) {
       let at = 12;
@@ -206,7 +204,8 @@ function graphs(openTensor) {
 
   function draw() {
     const { tree, open } = state;
-    state.box = layoutModule(tree.root, (module) => open.has(module.path));
+    state.box = layoutModule(
+      tree.root, (module) => open.has(module.path), false, true, canvas.clientWidth < 600);
     state.places = new Map();
     const [boxes, lines, nodes] = [[], [], []];
     const visit = (box, x, y) => {
@@ -218,9 +217,9 @@ function graphs(openTensor) {
       }
       const labelled = new Set();
       for (const edge of box.edges) {
-        // One label for a value that several siblings read.
+        // One label for a value that several siblings read, and none at ports: it is outside.
         const key = `${edge.value.name} ${edge.side}`;
-        const hasLabel = !labelled.has(key) && (!edge.from.way || edge.to.way === undefined) && !edge.to.way;
+        const hasLabel = !labelled.has(key) && !edge.from.way && !edge.to.way;
         if (hasLabel) labelled.add(key);
         const element = edgeElement({
           ...edge, points: edge.points.map(([px, py]) => [px + x, py + y]),
@@ -349,8 +348,8 @@ function graphs(openTensor) {
   const first = sizes.indexOf(Math.max(...sizes));
   const every = (module) => (module.children ?? []).flatMap((child) => (child.children ? [child.path, ...every(child)] : []));
   const actions = {
-    "graph-in": () => zoom(1.3), "graph-out": () => zoom(1 / 1.3), "graph-fit": fit,
-    "graph-open": () => { state.open = new Set(every(state.tree.root)); draw(); fit(); },
+    "graph-in": () => zoom(1.3), "graph-out": () => zoom(1 / 1.3), "graph-fit": () => fit(),
+    "graph-open": () => { state.open = new Set(every(state.tree.root)); draw(); fit(0.4); },
     "graph-close": () => { state.open = opening(state.tree.root); draw(); fit(); },
   };
   for (const [id, action] of Object.entries(actions)) byId(id).addEventListener("click", action);
@@ -483,6 +482,7 @@ function graphs(openTensor) {
   new ResizeObserver(() => {
     if (canvas.clientWidth === width) return;
     width = canvas.clientWidth;
+    draw();
     fit();
   }).observe(canvas);
   section.dataset.ready = "";

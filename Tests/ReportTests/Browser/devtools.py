@@ -164,9 +164,12 @@ class Browser:
         self.click_at(x, y, count)
 
     def click_at(self, x, y, count=1):
-        for kind in ["mouseMoved"] + ["mousePressed", "mouseReleased"] * count:
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y,
-                      button="none" if kind == "mouseMoved" else "left", clickCount=count)
+        def send(kind, number, button="left"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=number)
+        send("mouseMoved", 0, "none")
+        for number in range(1, count + 1):
+            send("mousePressed", number)
+            send("mouseReleased", number)
         self.settle()
 
     def drag(self, x, y, dx, dy):
