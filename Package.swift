@@ -134,6 +134,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
+      name: "ReportTests",
+      dependencies: [
+        "Report", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON", "TestSupport",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      exclude: ["Browser"], swiftSettings: strict),
+    .testTarget(
       name: "ONNXExportTests",
       dependencies: [
         "ONNXExport", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON", "TestSupport",

@@ -2,9 +2,9 @@ import Glibc
 import OrderedJSON
 
 /// Numbers in no more characters than a reader can use.
-enum CompactNumber {
+package enum CompactNumber {
   /// `value` rounded to six significant digits; null where it is not finite.
-  static func json(_ value: Double) -> JSON {
+  package static func json(_ value: Double) -> JSON {
     guard value.isFinite else { return .null }
     guard value != 0 else { return 0 }
     let exponent = Int(log10(value.magnitude).rounded(.down))

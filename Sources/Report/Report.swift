@@ -1,4 +1,5 @@
 import Checkpoint
+import Glibc
 import ModelFormats
 import ModelGraph
 import OrderedJSON
@@ -31,7 +32,15 @@ public struct Report: Sendable {
 
   /// The last part of the path, which is what a person calls the model.
   public var title: String {
-    checkpoint.path.split(separator: "/").last.map(String.init) ?? checkpoint.path
+    let path = Report.absolute(checkpoint.path) ?? checkpoint.path
+    return path.split(separator: "/").last.map(String.init) ?? path
+  }
+
+  /// A path without `.` and links.
+  private static func absolute(_ path: String) -> String? {
+    guard let found = realpath(path, nil) else { return nil }
+    defer { free(found) }
+    return String(cString: found)
   }
 
   public var page: Page { Page(title: "\(title) · sdinspect report", data: data) }

@@ -17,7 +17,7 @@ public enum TensorKind: String, Sendable, CaseIterable {
   /// - Parameters:
   ///   - name: the tensor's published name.
   ///   - isBuffer: whether it is known not to be learned.
-  init(name: String, shape: Shape, isBuffer: Bool) {
+  package init(name: String, shape: Shape, isBuffer: Bool) {
     let parts = name.lowercased().split(separator: ".")
     func has(_ test: (Substring) -> Bool) -> Bool { parts.contains(where: test) }
     if isBuffer {

@@ -57,6 +57,14 @@ function findings() {
     box.prepend(finding("warn", others.length === 1 ? "warning" : "warnings", shown, others.length));
     box.firstElementChild.open = others.length <= 3;
   }
+  const tensorsWith = (level, words, has) => {
+    const found = tensors.filter(has);
+    if (found.length === 0) return;
+    box.append(finding(level, `${found.length === 1 ? "tensor" : "tensors"} ${words}`,
+      found.slice(0, 500).map(({ component, name }) => `${component.name}: ${name}`), found.length));
+  };
+  tensorsWith("bad", "with NaN or infinite values", (t) => t.nans > 0 || t.infinities > 0);
+  tensorsWith("warn", "with values that F16 cannot hold", (t) => t.overflows > 0);
   if (report.leftovers.length > 0) {
     const total = sum(report.leftovers, (leftover) => leftover.count);
     box.append(finding("note", `${total === 1 ? "tensor" : "tensors"} that no network uses: `
@@ -99,10 +107,33 @@ function bars() {
       .sort((a, b) => b[1] - a[1]), "parameters"));
 }
 
+// What each component is and where it came from.
+function componentCards() {
+  const configurations = { file: "config.json", inferred: "read off the shapes" };
+  const namings = { diffusers: "diffusers", ldm: "original (LDM)", ema: "averages (EMA)" };
+  byId("components").append(...components.map((component) => {
+    const facts = [
+      ["Network", component.architecture ?? "not known"],
+      ["File", `${component.file.split("/").at(-1)} (${component.format})`],
+      component.naming ? ["Names", namings[component.naming] ?? component.naming] : null,
+      component.configuration ? ["Configuration", configurations[component.configuration]] : null,
+      ["Tensors", count(sum(tensors, (t) => (t.component === component ? 1 : 0)))],
+      ["Parameters", count(component.parameters)],
+    ].filter(Boolean);
+    return h("section", { class: "component" },
+      h("h3", {}, h("i", { style: { background: colourOf("component", component.name) } }), component.name),
+      h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+      component.metadata.length > 0 ? h("details", {}, h("summary", {}, "Metadata"),
+        h("dl", { class: "facts" }, component.metadata.map(([name, value]) =>
+          h("div", {}, h("dt", {}, name), h("dd", {}, value))))) : null);
+  }));
+}
+
 function overview() {
   identity();
   totals();
   findings();
   bars();
+  componentCards();
   byId("program").textContent = report.program;
 }

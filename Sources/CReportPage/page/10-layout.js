@@ -123,10 +123,10 @@ function placeAcross(layers, links) {
   const neighbours = new Map();
   const add = (a, neighbour) => (neighbours.get(a) ?? neighbours.set(a, []).get(a)).push(neighbour);
   for (const { from, to, fromOff, toOff } of links) {
-    // Boxes line up with boxes, and the inside of a long edge with itself.
-    const weight = Boolean(from.isWaypoint) === Boolean(to.isWaypoint) ? 8 : 0.01;
-    add(from, { item: to, shift: toOff - fromOff, weight, isUp: false });
-    add(to, { item: from, shift: fromOff - toOff, weight, isUp: true });
+    // Boxes line up with boxes and take no notice of the edges that pass, which follow them.
+    const weight = (item, other) => (item.isWaypoint ? (other.isWaypoint ? 8 : 1) : other.isWaypoint ? 0.01 : 8);
+    add(from, { item: to, shift: toOff - fromOff, weight: weight(from, to), isUp: false });
+    add(to, { item: from, shift: fromOff - toOff, weight: weight(to, from), isUp: true });
   }
   const apart = (a, b) => (a.width + b.width) / 2
     + (a.isWaypoint || b.isWaypoint || a.port || b.port ? 14 : NODE.gapX);
@@ -138,12 +138,12 @@ function placeAcross(layers, links) {
     });
     for (const item of layer) item.center -= x / 2;
   }
-  const weight = (item) => (item.isWaypoint ? 1 : 8);
-  for (let sweep = 0; sweep < 20; sweep += 1) {
+  const weight = (item) => (item.isWaypoint ? 0.1 : 8);
+  for (let sweep = 0; sweep < 160; sweep += 1) {
     const isDown = sweep % 2 === 0;
     for (const layer of isDown ? layers : layers.toReversed()) {
       for (const item of layer) {
-        const others = (neighbours.get(item) ?? []).filter((other) => sweep > 15 || other.isUp === isDown);
+        const others = (neighbours.get(item) ?? []).filter((other) => sweep >= 4 || other.isUp === isDown);
         const total = sum(others, (other) => other.weight);
         item.wish = total > 0
           ? sum(others, (other) => other.weight * (other.item.center + other.shift)) / total : item.center;
@@ -276,7 +276,7 @@ function layoutU(root, { down, middle, up, before, after }, isOpen, isNarrow) {
   const widest = (list) => Math.max(0, ...list.map((box) => box.width));
   const center = boxes.get(middle);
   const leftX = isNarrow ? 8 : aside.length > 0 ? widest(aside) + 60 : 0;
-  const between = isNarrow ? 112 : Math.max(300, center.width + 2 * 40);
+  const between = isNarrow ? 112 : 300;
   const rightX = leftX + widest(left) + between;
   let y = 8;
   for (let index = 0; index < rows; index += 1) {
@@ -291,6 +291,9 @@ function layoutU(root, { down, middle, up, before, after }, isOpen, isNarrow) {
   }
   center.x = leftX + widest(left) + (between - center.width) / 2;
   center.y = y;
+  // An open middle may be wider than all that is above it.
+  const shift = Math.max(0, 8 - center.x);
+  if (shift > 0) for (const box of [...left, ...right, center]) box.x += shift;
   let asideY = isNarrow ? center.y + center.height + NODE.gapY : 8;
   for (const box of aside) {
     box.x = isNarrow ? leftX + (widest(left) - box.width) / 2 : (widest(aside) - box.width) / 2;
@@ -311,6 +314,12 @@ function layoutU(root, { down, middle, up, before, after }, isOpen, isNarrow) {
     }
     const start = anchor(from, edge.value, "out", false, rises.includes(edge.from));
     const end = anchor(to, edge.value, "in", false, rises.includes(edge.to));
+    // Out of an open middle at its bottom, around it and up.
+    if (edge.from === middle && center.isOpen) {
+      const right = Math.max(center.x + center.width + 16, end[0]);
+      const [low, high] = [start[1] + 14, Math.min(end[1] + 14, center.y - 8)];
+      return { ...edge, points: [start, [start[0], low], [right, low], [right, high], [end[0], high], end], isStraight: true };
+    }
     // The corners at the bottom are round: into the middle's side, and out of the other.
     const level = center.y + center.height / 2;
     if (edge.to === middle && !center.isOpen) {
@@ -322,7 +331,8 @@ function layoutU(root, { down, middle, up, before, after }, isOpen, isNarrow) {
     return { ...edge, points: [start, end], isAcross: false };
   }), boxes);
   return {
-    width: rightX + widest(right) + 8, height: Math.max(center.y + center.height, asideY) + 8,
+    width: Math.max(rightX + shift + widest(right), center.x + center.width + (center.isOpen ? 20 : 0)) + 8,
+    height: Math.max(center.y + center.height + (center.isOpen ? 16 : 0), asideY) + 8,
     items: [...boxes.values()], edges, ports: new Map(),
   };
 }

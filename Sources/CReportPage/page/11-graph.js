@@ -94,12 +94,13 @@ function graphs(openTensor) {
     return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
   };
 
-  function path({ points, isAcross, bend }) {
+  function path({ points, isAcross, bend, isStraight }) {
     let d = `M${points[0].map((v) => v.toFixed(1)).join(" ")}`;
     for (let index = 1; index < points.length; index += 1) {
       const [[x1, y1], [x2, y2]] = [points[index - 1], points[index]];
       const to = `${x2.toFixed(1)} ${y2.toFixed(1)}`;
       if (bend) d += `Q${bend.map((v) => v.toFixed(1)).join(" ")} ${to}`;
+      else if (isStraight) d += `L${to}`;
       else if (isAcross) {
         const middle = ((x1 + x2) / 2).toFixed(1);
         d += Math.abs(y1 - y2) < 0.5 ? `L${to}` : `C${middle} ${y1.toFixed(1)} ${middle} ${y2.toFixed(1)} ${to}`;
