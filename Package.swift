@@ -59,7 +59,7 @@ let package = Package(
     .target(
       name: "Checkpoint",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "CKernels", "CXXHash",
+        "OrderedJSON", "ModelFormats", "ModelGraph", "CKernels", "CXXHash", "CZlib",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: strict),
@@ -110,6 +110,10 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
+
+    // Makes the man pages of both programs from what --help says; run by `make install`.
+    .executableTarget(
+      name: "sdmanual", dependencies: ["Terminal", "OrderedJSON"], swiftSettings: strict),
 
     .target(
       name: "TestSupport", dependencies: ["ModelFormats", "OrderedJSON"], path: "Tests/TestSupport",
@@ -163,7 +167,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["sdinspect", "sdgen", "ModelFormats", "OrderedJSON", "TestSupport"],
+      dependencies: [
+        "sdinspect", "sdgen", "sdmanual", "Terminal", "ModelFormats", "OrderedJSON", "TestSupport",
+      ],
       swiftSettings: strict),
   ]
 )

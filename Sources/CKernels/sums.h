@@ -24,6 +24,13 @@ typedef struct {
   size_t finite, zeros, nans, infinities, f16_overflows, f16_underflows;
 } sdk_sums;
 
+/// Compares F32 with F32.
+void sdk_compare_f32_plain(const void *a, const void *b, size_t count, sdk_comparison *result);
+#if defined(__x86_64__)
+void sdk_compare_f32_avx2(const void *a, const void *b, size_t count, sdk_comparison *result);
+void sdk_compare_f32_avx512(const void *a, const void *b, size_t count, sdk_comparison *result);
+#endif
+
 typedef void (*sdk_summing)(
     const void *values, sdk_number type, size_t count, sdk_sums *sums, uint32_t *histogram);
 

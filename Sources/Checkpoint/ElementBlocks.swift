@@ -1,7 +1,4 @@
-import CKernels
-import Dispatch
 import ModelFormats
-import Synchronization
 
 /// Tensors cut into blocks that fit a core's cache, shared out among all cores.
 struct ElementBlocks: Sendable {
@@ -44,32 +41,7 @@ struct ElementBlocks: Sendable {
     _ progress: (Double) -> Void = { _ in },
     _ body: @escaping @Sendable (_ next: () -> Int?) throws(FormatError) -> Void
   ) throws(FormatError) {
-    let work = Work()
     let count = blocks.count
-    guard count > 0 else { return }
-    let group = DispatchGroup()
-    DispatchQueue.global(qos: .userInitiated).async(group: group) {
-      DispatchQueue.concurrentPerform(iterations: min(count, Int(sdk_core_count()))) { _ in
-        do throws(FormatError) {
-          try body {
-            let position = work.taken.add(1, ordering: .relaxed).oldValue
-            return position < count ? position : nil
-          }
-        } catch {
-          work.failure.withLock { $0 = $0 ?? error }
-          work.taken.store(count, ordering: .relaxed)
-        }
-      }
-    }
-    while group.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
-      progress(Double(min(count, work.taken.load(ordering: .relaxed))) / Double(count))
-    }
-    if let failure = work.failure.withLock({ $0 }) { throw failure }
-  }
-
-  /// What the cores share.
-  private final class Work: Sendable {
-    let taken = Atomic(0)
-    let failure = Mutex<FormatError?>(nil)
+    try Cores.share(count, { progress(Double($0) / Double(count)) }, body)
   }
 }

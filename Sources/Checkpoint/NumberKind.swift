@@ -52,6 +52,9 @@ struct ByteTable {
     }
   }
 
+  /// The numbers in a byte: one, or for F4 two.
+  func numbers(of byte: UInt8) -> [Double] { numbers[Int(byte)] }
+
   /// How often each number occurs, given how often each byte does.
   func counts(of bytes: [Int]) -> [(value: Value, count: Int)] {
     zip(numbers, bytes).flatMap { numbers, count in

@@ -19,6 +19,9 @@ struct GGUFHeader {
   /// Bytes of all values, the padding of the last tensor left out.
   private(set) var byteCount = 0
 
+  /// What is read at most, of tensors and of pairs.
+  private static let countLimit = 65536
+
   init(parsing file: MappedFile) throws(FormatError) {
     var reader = ByteReader(file.bytes, base: 0, what: "the header")
     try reader.skip(4)
@@ -68,6 +71,10 @@ struct GGUFHeader {
       throw FormatError(
         .malformed, "\(count) \(what) do not fit the \(room) bytes that follow", offset: offset,
         hint: "the file is damaged, or its download stopped early; download it again")
+    }
+    guard count <= countLimit else {
+      throw FormatError(
+        .unsupported, "the file has \(count) \(what); \(countLimit) is the limit", offset: offset)
     }
     return Int(count)
   }

@@ -9,6 +9,13 @@ extension MappedFile {
   /// - Throws: ``FormatError`` `inputOutput`, or `truncated` where the file became shorter.
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(FormatError)
   {
+    // Our own memory, as opposed to a file's.
+    guard descriptor >= 0 else {
+      unsafe withBytes(in: offset..<(offset + buffer.count)) {
+        unsafe buffer.copyMemory(from: $0)
+      }
+      return
+    }
     var done = 0
     while done < buffer.count {
       let piece = unsafe pread(

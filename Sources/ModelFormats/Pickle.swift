@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// A value of a pickle; containers and objects are nodes of its graph.
 package enum PickleValue: Sendable {
   case none
@@ -49,13 +51,16 @@ package struct PickleNode: Sendable {
 package struct Pickle: Sendable {
   /// A class or function that the pickle names.
   package struct Global: Sendable, Hashable {
-    package let module: String
-    package let name: String
+    private let exactModule: ExactName
+    private let exactName: ExactName
 
     package init(module: String, name: String) {
-      self.module = module
-      self.name = name
+      exactModule = ExactName(module)
+      exactName = ExactName(name)
     }
+
+    package var module: String { exactModule.text }
+    package var name: String { exactName.text }
 
     package var spoken: String { "\(module).\(name)" }
   }

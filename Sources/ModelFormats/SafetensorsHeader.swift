@@ -17,10 +17,16 @@ struct SafetensorsHeader {
   private(set) var metadata: [(key: String, value: String)] = []
   private(set) var warnings: [String] = []
 
+  /// What is read at most; the largest published models have some thousand tensors in a file.
+  static let tensorLimit = 65536
+  fileprivate static let metadataLimit = 65536
+  fileprivate static let fieldLimit = 64
+
   /// Parses the JSON of a header whose first byte is at `base` in the file.
   init(parsing bytes: RawSpan, base: Int) throws(FormatError) {
     var parser = try LocatedJSON(bytes, base: base, what: "the header")
     var names: Set<ExactName> = []
+    var unknown = UnknownFields()
     try parser.enterObject()
     var isFirst = true
     while let (name, offset) = try parser.nextKey(&isFirst) {
@@ -32,12 +38,22 @@ struct SafetensorsHeader {
       if name == "__metadata__" {
         metadata = try parser.safetensorsMetadata()
       } else {
+        guard entries.count < SafetensorsHeader.tensorLimit else {
+          throw FormatError(
+            .unsupported, "the header describes more than \(SafetensorsHeader.tensorLimit) tensors",
+            offset: offset)
+        }
         entries.append(
-          try parser.safetensorsEntry(name: name, offset: offset, warnings: &warnings))
+          try parser.safetensorsEntry(name: name, offset: offset, unknown: &unknown))
       }
       parser.context = nil
     }
     try parser.end()
+    if let first = unknown.first {
+      let rest = unknown.count > 1 ? ", as were \(unknown.count - 1) more" : ""
+      warnings.append(
+        "\(first.name): the header's field \"\(first.field)\" is not known and was ignored\(rest)")
+    }
   }
 
   /// Checks that the tensors' ranges fit their types and shapes, and fill the rest of the file
@@ -101,42 +117,66 @@ extension SafetensorsHeader.Entry {
   }
 }
 
+/// Fields that the format does not have, of which one is named.
+private struct UnknownFields {
+  private(set) var first: (field: String, name: String)?
+  private(set) var count = 0
+
+  mutating func add(_ field: String, of name: String) {
+    if first == nil { first = (field, name) }
+    count += 1
+  }
+}
+
 extension LocatedJSON {
   @_lifetime(self: copy self)
   fileprivate mutating func safetensorsMetadata() throws(FormatError) -> [(
     key: String, value: String
   )] {
-    let (value, start) = try value()
-    guard case .object(let object) = value else {
-      throw malformed("__metadata__ is not an object", at: start)
+    guard try value(begins: UInt8(ascii: "{")) else {
+      throw malformed("__metadata__ is not an object", at: offset)
     }
+    try enterObject()
     var pairs: [(key: String, value: String)] = []
-    for member in object.members {
-      guard case .string(let text) = member.value else {
-        throw malformed(
-          "the value of \"\(member.key)\" in __metadata__ is not a string", at: start)
+    var keys: Set<ExactName> = []
+    var isFirst = true
+    while let (key, keyOffset) = try nextKey(&isFirst) {
+      guard keys.insert(ExactName(key)).inserted else {
+        throw malformed("the key \"\(key)\" stands twice", at: keyOffset)
       }
-      pairs.append((member.key, text))
+      guard keys.count <= SafetensorsHeader.metadataLimit else {
+        throw malformed(
+          "__metadata__ holds more than \(SafetensorsHeader.metadataLimit) pairs", at: keyOffset)
+      }
+      let (value, start) = try value()
+      guard case .string(let text) = value else {
+        throw malformed("the value of \"\(key)\" is not a string", at: start)
+      }
+      pairs.append((key, text))
     }
     return pairs
   }
 
   @_lifetime(self: copy self)
   fileprivate mutating func safetensorsEntry(
-    name: String, offset: Int, warnings: inout [String]
+    name: String, offset: Int, unknown: inout UnknownFields
   ) throws(FormatError) -> SafetensorsHeader.Entry {
     var dtype: DType?
     var shape: [Int]?
     var range: [Int]?
-    var fields: Set<String> = []
+    var fields: Set<ExactName> = []
     guard try value(begins: UInt8(ascii: "{")) else {
       throw malformed("the tensor's entry is not an object", at: self.offset)
     }
     try enterObject()
     var isFirst = true
     while let (field, fieldOffset) = try nextKey(&isFirst) {
-      guard fields.insert(field).inserted else {
+      guard fields.insert(ExactName(field)).inserted else {
         throw malformed("the field \"\(field)\" stands twice", at: fieldOffset)
+      }
+      guard fields.count <= SafetensorsHeader.fieldLimit else {
+        throw malformed(
+          "the entry has more than \(SafetensorsHeader.fieldLimit) fields", at: fieldOffset)
       }
       switch field {
       case "dtype": dtype = try self.dtype()
@@ -144,7 +184,7 @@ extension LocatedJSON {
       case "data_offsets": range = try integers(field)
       default:
         _ = try value()
-        warnings.append("\(name): the header's field \"\(field)\" is not known and was ignored")
+        unknown.add(field, of: name)
       }
     }
     guard let dtype else { throw malformed("the field \"dtype\" is missing", at: offset) }

@@ -131,11 +131,12 @@ extension Safetensors {
     let writer = try SafetensorsWriter(
       path: path, tensors: tensors.map(\.info), metadata: metadata, order: order,
       overwrite: overwrite)
-    let byName = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let byName = Dictionary(
+      tensors.map { (ExactName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     let total = tensors.reduce(0) { $0 + $1.byteCount }
     var written = 0
     for info in writer.tensors {
-      guard let tensor = byName[info.name] else { continue }
+      guard let tensor = byName[ExactName(info.name)] else { continue }
       try unsafe tensor.withContiguousBytes { (bytes) throws(FormatError) in
         // In pieces, so that progress moves within a large tensor.
         let pieceSize = 64 << 20

@@ -92,8 +92,13 @@ public enum ShardIndex {
       warnings.append("the index announces \(announced) bytes of tensors; the shards hold \(total)")
     }
     // What all shards say alike is said of the whole.
+    let others = shards.dropFirst().map { shard in
+      Dictionary(
+        shard.file.metadata.map { (ExactName($0.key), $0.value) },
+        uniquingKeysWith: { first, _ in first })
+    }
     let metadata = (shards.first?.file.metadata ?? []).filter { pair in
-      shards.allSatisfy { $0.file.metadata.contains { $0 == pair } }
+      others.allSatisfy { $0[ExactName(pair.key)] == pair.value }
     }
     return TensorFile(
       path: file.path, format: shards.first?.file.format ?? .safetensors, metadata: metadata,

@@ -28,6 +28,19 @@ extension Tensor {
         unsafe gather(range, from: $0, offset: offset, strides: strides, into: target)
       }
       return try unsafe body(UnsafeRawBufferPointer(target))
+    case .blocks(let file, let offset, let encoding):
+      // Blocks that hold the range, decoded whole.
+      let first = range.lowerBound / encoding.blockSize
+      let last = (range.upperBound + encoding.blockSize - 1) / encoding.blockSize
+      let from = (range.lowerBound - first * encoding.blockSize) * 4
+      let target = unsafe buffer.bytes((last - first) * encoding.blockSize * 4)
+      let stored =
+        (offset + first * encoding.blockByteCount)..<(offset + last * encoding.blockByteCount)
+      unsafe file.withBytes(in: stored) { blocks in
+        unsafe encoding.decode(blocks, into: target.assumingMemoryBound(to: Float.self))
+      }
+      return try unsafe body(
+        UnsafeRawBufferPointer(rebasing: target[from..<(from + end - start)]))
     default:
       return try unsafe withContiguousBytes { (bytes) throws(FormatError) in
         try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
@@ -41,6 +54,7 @@ extension Tensor {
     if case .mapped = storage { return true }
     if case .strided = storage { return true }
     if case .stridedMemory = storage { return true }
+    if case .blocks = storage { return true }
     if case .memory = storage { return true }
     return false
   }

@@ -11,6 +11,8 @@ extension TensorFile {
     case sdflat
     case pickle
     case gguf
+    /// A model of ONNX, which has no magic number.
+    case onnx
     case hdf5
     case numpy
     case tar
@@ -59,6 +61,7 @@ extension TensorFile {
       return kind == .json && ShardIndex.isIndex(file) ? .shardIndex : kind
     }
     if isPickle(head) { return .pickle }
+    if ONNX.isModel(file) { return .onnx }
     if head.allSatisfy({ $0 == 0 }) { return .zeros }
     return .unknown
   }

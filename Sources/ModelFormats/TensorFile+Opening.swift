@@ -14,6 +14,11 @@ extension TensorFile {
     return kind == .shardIndex ? try ShardIndex.read(file) : try read(file, kind)
   }
 
+  /// Reads one file of tensors, as ``open(_:)`` does; an index is none.
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    try read(file, kind(of: file))
+  }
+
   /// Reads one file of tensors; an index is none.
   static func read(_ file: MappedFile, _ kind: Kind) throws(FormatError) -> TensorFile {
     switch kind {
@@ -21,6 +26,7 @@ extension TensorFile {
     case .zip: return try TorchCheckpoint.read(file)
     case .pytorchLegacy: return try TorchLegacy.read(file)
     case .gguf: return try GGUF.read(file)
+    case .onnx: return try ONNX.read(file)
     case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }

@@ -26,6 +26,9 @@ enum TorchStorage {
 
 /// Where storages of a checkpoint come from.
 protocol TorchStorageSource {
+  /// The size of the file, which bounds what its tensors may hold together.
+  var byteCount: Int { get }
+
   /// The bytes of a whole storage, little-endian where its numbers take `swapWidth` bytes.
   ///
   /// - Throws: ``FormatError`` without a file.

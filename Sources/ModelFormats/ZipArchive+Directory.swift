@@ -46,6 +46,11 @@ extension ZipArchive {
             + "but must end at \(directoryEnd)", offset: end,
           hint: "bytes were lost or added (by a transfer as text, perhaps); download it again")
       }
+      guard count <= Directory.entryLimit else {
+        throw FormatError(
+          .unsupported,
+          "the archive holds \(count) records; \(Directory.entryLimit) is the limit", offset: end)
+      }
       // An entry takes at least 46 bytes.
       guard count <= self.size / 46 else {
         throw FormatError(
@@ -53,6 +58,9 @@ extension ZipArchive {
           offset: end)
       }
     }
+
+    /// An archive of a checkpoint holds a record for each tensor and a few more.
+    private static let entryLimit = 131_072
 
     /// The last place in the file that reads as an end record whose comment ends the file.
     private static func endRecord(in file: MappedFile) throws(FormatError) -> Int {
@@ -170,7 +178,8 @@ extension ZipArchive {
       let entry = Entry(
         name: name, method: Method(method),
         compressedSize: wide.compressedSize ?? Int(compressedSize), size: wide.size ?? Int(size),
-        checksum: checksum, headerOffset: wide.headerOffset ?? Int(headerOffset))
+        checksum: checksum, headerOffset: wide.headerOffset ?? Int(headerOffset), entryOffset: start
+      )
       guard entry.method != .stored || entry.size == entry.compressedSize else {
         throw FormatError(
           .malformed,

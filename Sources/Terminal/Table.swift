@@ -42,12 +42,22 @@ public struct Table {
     public init(stringLiteral text: String) { self.init(text) }
 
     fileprivate func text(_ width: Int, colours: Bool) -> String {
-      guard columns > width else {
-        return pieces.map { $0.style.apply(to: $0.text, colours: colours) }.joined()
+      var pieces = pieces
+      if columns > width,
+        let longest = pieces.indices.max(by: { first, second in
+          TextWidth.columns(pieces[first].text) < TextWidth.columns(pieces[second].text)
+        })
+      {
+        // The longest piece gives way; the lines of a tree before it stay.
+        let others = columns - TextWidth.columns(pieces[longest].text)
+        if width - others >= 4 {
+          pieces[longest].text = TextWidth.shortened(pieces[longest].text, to: width - others)
+        } else {
+          let whole = pieces.map(\.text).joined()
+          pieces = [(TextWidth.shortened(whole, to: width), pieces[longest].style)]
+        }
       }
-      let whole = pieces.map(\.text).joined()
-      return (pieces.last?.style ?? .plain)
-        .apply(to: TextWidth.shortened(whole, to: width), colours: colours)
+      return pieces.map { $0.style.apply(to: $0.text, colours: colours) }.joined()
     }
   }
 
@@ -124,6 +134,12 @@ public struct Table {
     var missing = excess(.max)
     for column in shown where columns[column].isName && missing > 0 {
       let narrowed = max(min(12, widths[column]), widths[column] - missing)
+      missing -= widths[column] - narrowed
+      widths[column] = narrowed
+    }
+    // What else is text, as digests, gives way last.
+    for column in shown where columns[column].alignment == .left && missing > 0 {
+      let narrowed = max(min(8, widths[column]), widths[column] - missing)
       missing -= widths[column] - narrowed
       widths[column] = narrowed
     }

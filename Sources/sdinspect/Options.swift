@@ -24,9 +24,11 @@ struct ComponentOption: ParsableArguments {
 
   /// The components of `checkpoint` that were asked for: all where nothing was.
   ///
+  /// - Parameter partly: whether those that it does not have are left out instead.
   /// - Throws: ``Failure`` naming a component that the checkpoint does not have.
-  func select(from checkpoint: ModelCheckpoint) throws -> [Component] {
+  func select(from checkpoint: ModelCheckpoint, partly: Bool = false) throws -> [Component] {
     guard let names = list else { return checkpoint.components }
+    if partly { return checkpoint.components.filter { names.contains($0.name.rawValue) } }
     return try names.map { name in
       guard let component = checkpoint[ComponentName(rawValue: name)] else {
         throw Failure.usage(
@@ -85,4 +87,9 @@ func printWarnings(_ warnings: [String]) {
 extension Tensor {
   /// The name as a table shows it.
   var displayName: String { name.isEmpty ? "(a lone tensor)" : name }
+}
+
+extension Shape {
+  /// The dimensions as a JSON array.
+  var json: JSON { .array(dimensions.map { .integer($0) }) }
 }

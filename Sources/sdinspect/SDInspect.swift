@@ -26,7 +26,9 @@ struct SDInspect: Program {
     version: "sdinspect \(toolVersion)",
     subcommands: [
       SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
-      VerifyCommand.self, ConvertCommand.self, ONNXCommand.self, ReportCommand.self,
+      DiffCommand.self, HashCommand.self,
+      VerifyCommand.self,
+      ConvertCommand.self, ONNXCommand.self, ReportCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)
 

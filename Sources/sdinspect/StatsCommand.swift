@@ -163,7 +163,8 @@ private struct Listing {
     }
     table.addTotal(["total", "", ""] + cells(total))
     Console.print(
-      "\(Console.heading(component.name.rawValue)) (\(component.path))\n\(table.text())\n")
+      "\(Console.heading(component.name.rawValue)) (\(Console.sanitized(component.path)))\n\(table.text())\n"
+    )
   }
 
   private func cells(_ statistics: TensorStatistics?) -> [Table.Cell] {

@@ -21,7 +21,7 @@ import Testing
 
   /// Name, type and SHA-256 of every tensor of a component.
   static func digests(_ component: Component) -> [String: String] {
-    let digests = TensorDigest.sha256(of: component.tensors)
+    let digests = component.tensors.map { TensorDigest.sha256(of: $0) }
     return Dictionary(
       uniqueKeysWithValues: zip(component.tensors, digests).map { tensor, digest in
         (tensor.name, "\(tensor.dtype.rawValue) \(tensor.shape) \(digest)")

@@ -264,13 +264,23 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
   @Test func limitsHold() throws {
     var limits = PickleMachine.Limits()
     limits.stack = 100
-    limits.nodes = 100
+    limits.memory = 12000
     limits.bytes = 1000
+    limits.instructions = 500
     let many = { (text: String, count: Int) in Array(String(repeating: text, count: count).utf8) }
-    for bytes in [
-      many("N", 101) + Array(".".utf8), many("(", 101), many("]0", 101), many("NN00", 300),
+    for (bytes, message) in [
+      (many("N", 101), "the pickle's stack grows beyond 100 values"),
+      (many("(", 101), "the pickle has too many marks"),
+      (many("]0", 101), "what the pickle unfolds into takes more than 12000 bytes of memory"),
+      (many("N", 1) + [UInt8](repeating: 0x94, count: 301), "takes more"),
+      (many("N0", 251), "the pickle has more than 500 instructions"),
+      (
+        pickle("X", 0xE8, 3, 0, 0) + many("x", 1000),
+        "the pickle ends early: 1000 bytes are needed, 995 are left"
+      ),
     ] {
-      #expect(throws: FormatError.self) { try runPickle(bytes, limits: limits) }
+      let error = try #require(throws: FormatError.self) { try runPickle(bytes, limits: limits) }
+      #expect(error.message.contains(message))
     }
   }
 
@@ -279,9 +289,12 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
     // A list of 1000 items, then a set of it again and again.
     var bytes = pickle("](", [UInt8](repeating: UInt8(ascii: "N"), count: 1000), "e", 0x94)
     bytes += pickle("c__builtin__\nset\n", 0x94)
-    for _ in 0..<1000 { bytes += pickle("h", 1, "h", 0, 0x85, "R0") }
+    for _ in 0..<2000 { bytes += pickle("h", 1, "h", 0, 0x85, "R0") }
     let error = try #require(throws: FormatError.self) { try runPickle(bytes + pickle(".")) }
-    #expect(error.message == "the pickle unfolds into far more than it holds")
+    #expect(
+      error.message == "what the pickle unfolds into takes more than \(40 << 20) bytes of memory")
+    // A copy of 7 bytes is counted with 28,268: the 1,484th goes too far.
+    #expect(error.offset.map { ($0 - 1020) / 7 } == 1483)
   }
 
   @Test(arguments: [

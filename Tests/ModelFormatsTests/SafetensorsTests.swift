@@ -154,7 +154,7 @@ func safetensors(_ header: String, data: [UInt8] = []) -> [UInt8] {
       "__metadata__ is not an object", at: 24, in: "__metadata__"),
     Refusal(
       "metadata value is no string", safetensors(#"{"__metadata__":{"a":1}}"#), .malformed,
-      "the value of \"a\" in __metadata__ is not a string", at: 24, in: "__metadata__"),
+      "the value of \"a\" is not a string", at: 29, in: "__metadata__"),
     Refusal(
       // 64 levels may lie inside a field, whose value begins at byte 18.
       "nested deeply", safetensors(#"{"a":"# + String(repeating: "{\"b\":", count: 100)),

@@ -61,6 +61,30 @@ void sdk_statistics_of(
     const void *values, sdk_number type, size_t count, sdk_statistics *result,
     uint32_t *histogram);
 
+/// How two arrays of as many values differ. Values are compared as numbers: zeros of both signs are
+/// equal, and so are two NaN. Where just one is NaN, or one is infinite and they are not equal,
+/// only `unlike` and `differing` count it.
+typedef struct {
+  size_t differing;
+  size_t unlike;
+  /// The largest |a - b|, and the largest |a - b| / max(|a|, |b|).
+  double absolute, relative;
+  /// The sum of (a - b)^2.
+  double square;
+} sdk_comparison;
+
+/// Compares `count` numbers, adding to `result` (which begins as zeros); exact to the rounding of
+/// the difference in double.
+void sdk_compare(
+    const void *a, sdk_number a_type, const void *b, sdk_number b_type, size_t count,
+    sdk_comparison *result);
+
+/// Zero where two blocks of bytes are the same.
+int sdk_bytes_differ(const void *a, const void *b, size_t count);
+
+/// The numbers as F64, rounded where 64-bit integers need it.
+void sdk_to_f64(const void *values, sdk_number type, double *result, size_t count);
+
 /// Adds to `counts[b]` how often each byte value occurs.
 void sdk_count_bytes(const void *bytes, size_t count, size_t counts[256]);
 
