@@ -37,7 +37,12 @@ public struct AuxiliaryFile: Sendable {
   ///
   /// - Throws: ``FormatError`` `malformed` with the byte where they are none.
   public func jsonObject() throws(FormatError) -> JSONObject {
-    guard range.count <= Configuration.sizeLimit else {
+    try jsonObject(limit: Configuration.sizeLimit)
+  }
+
+  /// The same of a file of at most `limit` bytes.
+  func jsonObject(limit: Int) throws(FormatError) -> JSONObject {
+    guard range.count <= limit else {
       throw FormatError(
         .malformed, "a configuration of \(range.count) bytes is larger than any real one",
         file: location, hint: "check that this is the JSON file of the repository")

@@ -8,8 +8,10 @@ public struct Component: Sendable {
   /// The network's class in diffusers or transformers, as in `UNet2DConditionModel`.
   public let architecture: String?
   public let configuration: Configuration?
-  /// The file that holds the tensors.
+  /// The file that holds the tensors, or the index of the shards that do.
   public let path: String
+  /// All files that hold the tensors.
+  public let files: [String]
   public let format: TensorFile.Format
   /// The file's own metadata, in file order.
   public let metadata: [(key: String, value: String)]
@@ -33,13 +35,15 @@ public struct Component: Sendable {
 
   package init(
     name: ComponentName, architecture: String?, configuration: Configuration?, path: String,
-    format: TensorFile.Format, metadata: [(key: String, value: String)] = [], tensors: [Tensor],
+    files: [String]? = nil, format: TensorFile.Format,
+    metadata: [(key: String, value: String)] = [], tensors: [Tensor],
     wrapper: String = "", extensions: FlatExtensions = FlatExtensions()
   ) {
     self.name = name
     self.architecture = architecture ?? configuration?.architecture
     self.configuration = configuration
     self.path = path
+    self.files = files ?? [path]
     self.format = format
     self.metadata = metadata
     self.tensors = tensors

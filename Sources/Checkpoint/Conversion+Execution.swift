@@ -66,8 +66,8 @@ extension Conversion {
   /// The files that hold the tensors, each once.
   private var sourceFileNames: [String] {
     var names: [String] = []
-    for part in parts where !names.contains(part.component.path) {
-      names.append(part.component.path)
+    for name in parts.flatMap(\.component.files) where !names.contains(name) {
+      names.append(name)
     }
     return names
   }

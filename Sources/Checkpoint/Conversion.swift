@@ -135,7 +135,8 @@ public struct Conversion: Sendable {
     return [
       Component(
         name: .model, architecture: nil, configuration: nil, path: first.path,
-        format: first.format, metadata: first.metadata, tensors: components.flatMap(\.tensors))
+        files: first.files, format: first.format, metadata: first.metadata,
+        tensors: components.flatMap(\.tensors))
     ]
   }
 

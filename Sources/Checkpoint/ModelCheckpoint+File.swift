@@ -21,7 +21,8 @@ extension ModelCheckpoint {
     var warnings = file.warnings
     guard let architecture = Architecture.recognized(in: file) else {
       let component = Component(
-        name: .model, architecture: nil, configuration: nil, path: path, format: file.format,
+        name: .model, architecture: nil, configuration: nil, path: path, files: file.files,
+        format: file.format,
         metadata: file.metadata, tensors: file.tensors)
       return ModelCheckpoint(
         path: path, layout: .file(file.format), components: [component], warnings: warnings)

@@ -73,7 +73,8 @@ package enum SingleFileLayout {
       components.append(
         Component(
           name: name, architecture: architecture?.rawValue, configuration: configuration,
-          path: file.path, format: file.format, metadata: file.metadata, tensors: members,
+          path: file.path, files: file.files, format: file.format, metadata: file.metadata,
+          tensors: members,
           wrapper: wrapper))
     }
     return components
@@ -94,13 +95,14 @@ package enum SingleFileLayout {
       name: architecture.component, architecture: architecture.rawValue,
       configuration: known
         ?? configuration(of: architecture, members, wrapper: wrapper, in: file),
-      path: file.path, format: file.format, metadata: file.metadata, tensors: members,
+      path: file.path, files: file.files, format: file.format, metadata: file.metadata,
+      tensors: members,
       wrapper: wrapper)
     guard !others.isEmpty else { return [component] }
     return [
       component,
       Component(
-        name: .other, architecture: nil, configuration: nil, path: file.path,
+        name: .other, architecture: nil, configuration: nil, path: file.path, files: file.files,
         format: file.format, tensors: others, wrapper: wrapper),
     ]
   }

@@ -47,6 +47,8 @@ public struct Summary: Sendable {
   public let components: [ComponentSummary]
   /// What no network uses: noise schedules, optimizer states, unknown keys.
   public let leftovers: [Leftover]
+  /// Other formats and variants of the same weights that a repository holds.
+  public let unreadWeights: [UnreadWeights]
   public let warnings: [String]
 
   /// Counts; no values are read.
@@ -56,6 +58,7 @@ public struct Summary: Sendable {
     recognition = Recognition(checkpoint)
     components = checkpoint.components.map(ComponentSummary.init)
     leftovers = Leftover.of(checkpoint)
+    unreadWeights = checkpoint.unreadWeights
     warnings = checkpoint.warnings
   }
 
@@ -80,6 +83,13 @@ public struct Summary: Sendable {
         "bytes_as": ["F32": .integer(bytesAsF32), "F16": .integer(bytesAsF16)],
       ],
       "leftovers": .array(leftovers.map(\.json)),
+      "unread_weights": .array(
+        unreadWeights.map {
+          [
+            "path": .string($0.path), "format": .string($0.format.rawValue),
+            "variant": $0.variant.map { .string($0) } ?? .null,
+          ]
+        }),
       "warnings": .array(warnings.map { .string($0) }),
     ]
   }

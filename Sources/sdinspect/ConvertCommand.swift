@@ -46,7 +46,7 @@ struct ConvertCommand: ParsableCommand {
   var force = false
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     var options = Conversion.Options(
       dtype: dtype?.dtype, overwrite: force, saturate: saturate)
     if let names = component.list {

@@ -44,7 +44,7 @@ struct LayersCommand: ParsableCommand {
   }
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     let components = try component.select(from: checkpoint)
     let sizes = try self.sizes(checkpoint)
     var rows: [JSON] = []

@@ -11,6 +11,16 @@ struct InputOptions: ParsableArguments {
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Of a repository, read the weights of this variant: fp16, non_ema, ….", valueName: "name"))
+  var variant: String?
+
+  /// Opens the checkpoint.
+  func open() throws -> ModelCheckpoint {
+    try ModelCheckpoint.open(path, variant: variant)
+  }
 }
 
 /// Which component a command is about.

@@ -25,7 +25,7 @@ struct SummaryCommand: ParsableCommand {
   var terms = false
 
   func run() throws {
-    let summary = Summary(try ModelCheckpoint.open(input.path))
+    let summary = Summary(try input.open())
     guard !input.json else {
       Console.print(summary.json.text())
       return
@@ -91,6 +91,11 @@ struct SummaryCommand: ParsableCommand {
         "\(leftover.kind.rawValue): \(Format.count(leftover.names.count)) "
           + "\(leftover.names.count == 1 ? "tensor" : "tensors"), "
           + "\(Format.bytes(leftover.bytes)): \(leftover.shownNames)")
+    }
+    if !summary.unreadWeights.isEmpty {
+      lines.append(
+        "weights beside these, not read: "
+          + summary.unreadWeights.map(\.path).joined(separator: ", "))
     }
     if !lines.isEmpty { Console.print("") }
     for line in lines { Console.print(Console.sanitized(line)) }

@@ -24,7 +24,7 @@ struct TensorsCommand: ParsableCommand {
   var sha256 = false
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     let components = try component.select(from: checkpoint)
     let tensors = components.flatMap(\.tensors)
     let digests = sha256 ? try digests(of: tensors) : nil

@@ -52,7 +52,8 @@ import Testing
     let json = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1"))).json
     #expect(
       json.object?.keys == [
-        "version", "path", "format", "model", "components", "totals", "leftovers", "warnings",
+        "version", "path", "format", "model", "components", "totals", "leftovers",
+        "unread_weights", "warnings",
       ])
     #expect(json["format"] == "diffusers")
     let component = try #require(json["components"]?.array?.first)
