@@ -77,10 +77,10 @@ struct ComponentDistributions {
       }
       return total
     }
-    // Nearly all values of every component: one in a thousand at either end is left out.
+    // Nearly all values of every component: one in two hundred at either end is left out.
     let reach = totals.compactMap { total -> Double? in
-      guard let low = total.histogram?.quantile(0.001),
-        let high = total.histogram?.quantile(0.999)
+      guard let low = total.histogram?.quantile(0.005),
+        let high = total.histogram?.quantile(0.995)
       else {
         return nil
       }

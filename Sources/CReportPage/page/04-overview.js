@@ -120,7 +120,7 @@ function componentCards() {
       ["Tensors", count(sum(tensors, (t) => (t.component === component ? 1 : 0)))],
       ["Parameters", count(component.parameters)],
     ].filter(Boolean);
-    return h("section", { class: "component" },
+    return h("section", { class: "component-card" },
       h("h3", {}, h("i", { style: { background: colourOf("component", component.name) } }), component.name),
       h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
       component.metadata.length > 0 ? h("details", {}, h("summary", {}, "Metadata"),

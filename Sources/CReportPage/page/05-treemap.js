@@ -99,7 +99,7 @@ function treemap(openTensor) {
   const legend = byId("treemap-legend");
   const arrangements = {
     layer: () => tree((t) => [t.component.name, ...parts(t.path)]),
-    kind: () => tree((t) => [t.component.name, t.kind, t.path || "(a lone tensor)"]),
+    kind: () => tree((t) => [t.component.name, t.kind, ...parts(t.path)]),
   };
   const made = {};
   let arrangement = "layer";

@@ -135,7 +135,7 @@ function tensorTable(openTensor) {
   function draw(isPrinting = false) {
     const height = parseFloat(getComputedStyle(scroller).getPropertyValue("--row-height"));
     const first = isPrinting ? 0 : Math.max(0, Math.floor(scroller.scrollTop / height) - 10);
-    const last = isPrinting ? Math.min(rows.length, 300)
+    const last = isPrinting ? Math.min(rows.length, 150)
       : Math.min(rows.length, Math.ceil((scroller.scrollTop + scroller.clientHeight) / height) + 10);
     const state = `${first} ${last} ${height}`;
     if (state === drawn && !isPrinting) return;

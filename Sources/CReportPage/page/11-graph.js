@@ -7,6 +7,12 @@ const kindHue = {
 
 const shortKinds = { convolution: "conv", timestep_embedding: "sinusoid", upsample_nearest: "upsample", concatenate: "concat" };
 
+// The graph's name, or where two components have it the component's.
+function networkName({ name, component }) {
+  const isAlone = report.networks.filter((other) => other.name === name).length === 1;
+  return isAlone ? name : components[component].name;
+}
+
 // The few modules that fill one screen: open the one that holds most until there are enough.
 function opening(root) {
   const open = new Set();
@@ -259,7 +265,7 @@ function graphs(openTensor) {
     const { selected, tree } = state;
     const panel = byId("graph-details");
     if (!selected) {
-      panel.replaceChildren(h("h3", {}, state.network.name),
+      panel.replaceChildren(h("h3", {}, networkName(state.network)),
         list(tree.root), h("p", { class: "muted" },
           "Choose a box to read about it. Boxes with a + are modules that open; the small labels name values "
           + "that are read in many places and are not drawn as lines."));
@@ -355,7 +361,7 @@ function graphs(openTensor) {
   };
   for (const [id, action] of Object.entries(actions)) byId(id).addEventListener("click", action);
   byId("graph-networks").append(choices("Network",
-    report.networks.map(({ name }, index) => [index, name]), first, choose));
+    report.networks.map((network, index) => [index, networkName(network)]), first, choose));
 
   const search = byId("graph-search");
   const results = byId("graph-results");

@@ -19,6 +19,9 @@ function theme() {
     apply();
   });
   system.addEventListener("change", apply);
+  // Paper is white.
+  addEventListener("beforeprint", () => { document.documentElement.dataset.theme = "light"; });
+  addEventListener("afterprint", apply);
   apply();
 }
 

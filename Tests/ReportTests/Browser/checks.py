@@ -366,9 +366,12 @@ class Checks:
         self.quiet()
 
     def check_print(self):
-        self.open("model.html")
+        self.open("model.html", scheme="dark")
         pages = self.browser.call("Page.printToPDF", printBackground=True)["data"]
         assert len(pages) > 20_000
+        self.browser.settle()
+        assert self.browser.evaluate("document.documentElement.dataset.theme") == "dark"
+        assert len(self.texts("#table-body tr:not(.spacer)")) < 100
         self.quiet()
 
     def check_hostile_names(self):
