@@ -24,9 +24,12 @@ struct LinearHistogram: Sendable, Hashable {
     var above = 0.0
     for bin in histogram.bins {
       let low = min(bin.inner, bin.outer)
-      let share = Double(bin.count) / (max(bin.inner, bin.outer) - low)
-      below += share * max(0, min(range.lowerBound, max(bin.inner, bin.outer)) - low)
-      above += share * max(0, max(bin.inner, bin.outer) - max(range.upperBound, low))
+      let high = max(bin.inner, bin.outer)
+      // The last bin of F32 has no end.
+      guard (high - low).isFinite else { continue }
+      let share = Double(bin.count) / (high - low)
+      below += share * max(0, min(range.lowerBound, high) - low)
+      above += share * max(0, high - max(range.upperBound, low))
     }
     if range.lowerBound <= extremes.lowerBound {
       inside[0] += below
@@ -36,9 +39,18 @@ struct LinearHistogram: Sendable, Hashable {
       inside[bins - 1] += above
       above = 0
     }
-    self.below = Int(below.rounded())
-    self.above = Int(above.rounded())
-    counts = inside.map { Int($0.rounded()) }
+    // Sums are rounded rather than bins, so that no value is lost or made up.
+    var sum = 0.0
+    var counted = 0
+    let whole = ([below] + inside + [above]).map { part in
+      sum += part
+      let count = Int(sum.rounded()) - counted
+      counted += count
+      return count
+    }
+    self.below = whole[0]
+    self.above = whole[bins + 1]
+    counts = Array(whole[1...bins])
   }
 
   /// The bulk of a tensor's values: all of them, or those within four deviations of the mean, as
@@ -79,12 +91,15 @@ struct ComponentDistributions {
     }
     // Nearly all values of every component: one in two hundred at either end is left out.
     let reach = totals.compactMap { total -> Double? in
+      guard let extremes = total.extremes else { return nil }
       guard let low = total.histogram?.quantile(0.005),
         let high = total.histogram?.quantile(0.995)
       else {
         return nil
       }
-      return max(low.magnitude, high.magnitude)
+      return min(
+        max(low.magnitude, high.magnitude),
+        max(extremes.lowerBound.magnitude, extremes.upperBound.magnitude))
     }.max()
     guard let reach, reach > 0, reach.isFinite else {
       histograms = checkpoint.components.map { _ in nil }

@@ -90,7 +90,7 @@ function distributions() {
   const shares = new Map(groups.map((component) => {
     const { counts, below, above } = component.histogram;
     const total = sum(counts, (value) => value) + below + above;
-    return [component, counts.map((value) => value / total)];
+    return [component, counts.map((value) => value / (total || 1))];
   }));
   const hidden = new Set();
   let scale = "linear";
