@@ -37,9 +37,11 @@ static const char script[] = {
     ,
 #embed "page/10-layout.js"
     ,
-#embed "page/11-graph.js"
+#embed "page/11-drawing.js"
     ,
-#embed "page/12-start.js"
+#embed "page/12-graph.js"
+    ,
+#embed "page/13-start.js"
     , '}', ')', '(', ')', ';', '\n'};
 
 const char *report_page_style(size_t *count) {

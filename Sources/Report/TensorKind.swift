@@ -26,9 +26,7 @@ public enum TensorKind: String, Sendable, CaseIterable {
       || has({ $0 == "lora" || $0.contains("_lora") })
     {
       self = .lowRank
-    } else if has({
-      $0.contains("norm") || $0 == "in_layers" && parts.last != nil && shape.rank == 1
-    }) {
+    } else if has({ $0.contains("norm") }) {
       self = .normalization
     } else if has({ $0.hasPrefix("attn") || $0.hasSuffix("_attn") || $0 == "attention" })
       || parts.contains(where: TensorKind.projections.contains)
@@ -38,8 +36,9 @@ public enum TensorKind: String, Sendable, CaseIterable {
       self = .feedForward
     } else if has({
       ["token_embedding", "position_embedding", "embeddings", "wte", "wpe"].contains($0)
-        || $0.hasPrefix("<")
-    }) || name == "emb_params" || name.hasPrefix("string_to_param") {
+    }) || (name.hasPrefix("<") && name.hasSuffix(">")) || name == "emb_params"
+      || name.hasPrefix("string_to_param")
+    {
       self = .embedding
     } else if shape.rank == 4 || has({ $0.hasPrefix("conv") }) {
       self = .convolution

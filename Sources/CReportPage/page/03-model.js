@@ -13,10 +13,16 @@ const components = report.components.map((component, index) => ({
 }));
 const kinds = report.kinds;
 
+// A name with what cannot be seen, or turns the line around, written out.
+const visible = (name) => name.replace(
+  /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+  (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
+
 const tensors = report.tensors.map((row, index) => {
   const [component, name, published, dtype, shape, kind, isLearned, size, statistics] = row;
   const tensor = {
-    index, component: components[component], name, path: published || name, dtype, shape,
+    index, component: components[component], name: visible(name),
+    path: visible(published || name), dtype, shape,
     kind: kinds[kind], isLearned, bytes: size, parameters: product(shape),
     min: NaN, max: NaN, mean: NaN, deviation: NaN, zeros: NaN, nans: NaN, infinities: NaN,
     overflows: NaN, underflows: NaN, histogram: null,
@@ -50,7 +56,7 @@ function parts(name) {
       result.push(part);
     }
   }
-  return result.length > 0 ? result : ["(a lone tensor)"];
+  return result.length > 0 ? result : [name || "(a lone tensor)"];
 }
 
 // Colours: an index of the palette for each component, kind and dtype.

@@ -310,7 +310,8 @@ function layoutU(root, { down, middle, up, before, after }, isOpen, isNarrow) {
     const [from, to] = [boxes.get(edge.from), boxes.get(edge.to)];
     const rises = [...up, ...after];
     if (edge.side) {
-      return { ...edge, points: [anchor(from, edge.value, "out", true), anchor(to, edge.value, "in", true)], isAcross: true };
+      const ends = [anchor(from, edge.value, "out", true), anchor(to, edge.value, "in", true)];
+      return { ...edge, points: ends, isAcross: true };
     }
     const start = anchor(from, edge.value, "out", false, rises.includes(edge.from));
     const end = anchor(to, edge.value, "in", false, rises.includes(edge.to));
@@ -318,7 +319,8 @@ function layoutU(root, { down, middle, up, before, after }, isOpen, isNarrow) {
     if (edge.from === middle && center.isOpen) {
       const right = Math.max(center.x + center.width + 16, end[0]);
       const [low, high] = [start[1] + 14, Math.min(end[1] + 14, center.y - 8)];
-      return { ...edge, points: [start, [start[0], low], [right, low], [right, high], [end[0], high], end], isStraight: true };
+      const around = [[start[0], low], [right, low], [right, high], [end[0], high]];
+      return { ...edge, points: [start, ...around, end], isStraight: true };
     }
     // The corners at the bottom are round: into the middle's side, and out of the other.
     const level = center.y + center.height / 2;

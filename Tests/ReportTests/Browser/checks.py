@@ -283,6 +283,22 @@ class Checks:
         after = self.graph_boxes()["mid_block"]
         assert abs(after["x"] - before["x"] - 70) < 2 and abs(after["y"] - before["y"] + 30) < 2, (before, after)
 
+    def check_graph_touch(self):
+        """Out of use a finger scrolls the page; in use one moves the drawing and two pinch it."""
+        self.open("model.html", PHONE, is_phone=True)
+        touch = "getComputedStyle(document.getElementById('graph-canvas')).touchAction"
+        x, y = self.browser.place("#graph-canvas")
+        assert self.browser.evaluate(touch) == "pan-y"
+        self.browser.evaluate("document.getElementById('graph-canvas').focus({ preventScroll: true })")
+        assert self.browser.evaluate(touch) == "none"
+        before = self.graph_boxes()["mid_block"]
+        self.browser.touch([[(x, y)], [(x + 20, y + 10)], [(x + 40, y + 20)]])
+        after = self.graph_boxes()["mid_block"]
+        assert after["x"] > before["x"] + 15 and after["y"] > before["y"] + 5, (before, after)
+        self.browser.touch([[(x - 20, y), (x + 20, y)], [(x - 40, y), (x + 40, y)], [(x - 60, y), (x + 60, y)]])
+        assert self.graph_boxes()["mid_block"]["width"] > 2 * after["width"]
+        self.quiet()
+
     def check_graph_search(self):
         self.open("model.html")
         self.browser.type("#graph-search", "mid_block attn2 to_q")
@@ -384,7 +400,7 @@ class Checks:
         assert sorted(shown) == sorted(self.truth["hostile"]), shown
         rows = self.texts("#table-body tr:not(.spacer) td.name")
         for name in self.truth["hostile"]:
-            assert (name or "(a lone tensor)") in rows, name
+            assert (visible(name) or "(a lone tensor)") in rows, name
         self.browser.click("#table-body tr:nth-child(1) button")
         self.browser.click("#tensor-close")
         self.quiet()
@@ -417,6 +433,12 @@ class Checks:
                 if b["y"] >= a["y"] + a["height"]:
                     break
                 assert b["x"] >= a["x"] + a["width"] or a["x"] >= b["x"] + b["width"], (a, b)
+
+
+def visible(name):
+    """As the page writes what cannot be seen."""
+    return re.sub("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]",
+                  lambda match: f"\\u{{{ord(match[0]):x}}}", name)
 
 
 def natural(text):

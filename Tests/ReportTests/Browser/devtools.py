@@ -181,6 +181,14 @@ class Browser:
                   clickCount=1)
         self.settle()
 
+    def touch(self, frames):
+        """Fingers at each frame's points, lifted at the end."""
+        for index, points in enumerate(frames):
+            self.call("Input.dispatchTouchEvent", type="touchMove" if index else "touchStart",
+                      touchPoints=[{"x": x, "y": y, "id": id} for id, (x, y) in enumerate(points)])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.settle()
+
     def wheel(self, x, y, delta):
         self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=delta)
         self.settle()

@@ -1,12 +1,5 @@
 // The drawing of a network: pan, zoom, open and close modules, find and read nodes.
 
-const kindHue = {
-  convolution: 0, attention: 1, linear: 3, group_norm: 4, layer_norm: 4, embedding: 5, add_positions: 5,
-  timestep_embedding: 5, geglu: 2, quick_gelu: 2, gelu: 2, silu: 2,
-};
-
-const shortKinds = { convolution: "conv", timestep_embedding: "sinusoid", upsample_nearest: "upsample", concatenate: "concat" };
-
 // The graph's name, or where two components have it the component's.
 function networkName({ name, component }) {
   const isAlone = report.networks.filter((other) => other.name === name).length === 1;
@@ -40,14 +33,16 @@ function graphs(openTensor) {
   const drawing = svg("g", {});
   const surface = svg("svg", { class: "graph-surface", "aria-hidden": "false" },
     svg("defs", {}, svg("marker", {
-      id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto", markerUnits: "userSpaceOnUse",
+      id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8,
+      orient: "auto", markerUnits: "userSpaceOnUse",
     }, svg("path", { class: "arrow", d: "M0 0.5L8 4L0 7.5Z" }))),
     drawing);
   canvas.append(surface);
   const states = report.networks.map((network) => ({ network }));
   let state = null;
 
-  const state_ = (index) => {
+  // A network's modules are found when it is first shown.
+  const prepared = (index) => {
     const made = states[index];
     if (!made.tree) {
       made.tree = moduleTree(made.network);
@@ -95,120 +90,6 @@ function graphs(openTensor) {
 
   // ---- drawing
 
-  const clip = (text, width, size) => {
-    const most = Math.floor(width / (size * 0.6));
-    return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-  };
-
-  function path({ points, isAcross, bend, isStraight }) {
-    let d = `M${points[0].map((v) => v.toFixed(1)).join(" ")}`;
-    for (let index = 1; index < points.length; index += 1) {
-      const [[x1, y1], [x2, y2]] = [points[index - 1], points[index]];
-      const to = `${x2.toFixed(1)} ${y2.toFixed(1)}`;
-      if (bend) d += `Q${bend.map((v) => v.toFixed(1)).join(" ")} ${to}`;
-      else if (isStraight) d += `L${to}`;
-      else if (isAcross) {
-        const middle = ((x1 + x2) / 2).toFixed(1);
-        d += Math.abs(y1 - y2) < 0.5 ? `L${to}` : `C${middle} ${y1.toFixed(1)} ${middle} ${y2.toFixed(1)} ${to}`;
-      } else {
-        const middle = ((y1 + y2) / 2).toFixed(1);
-        d += Math.abs(x1 - x2) < 0.5 ? `L${to}` : `C${x1.toFixed(1)} ${middle} ${x2.toFixed(1)} ${middle} ${to}`;
-      }
-    }
-    return d;
-  }
-
-  // Without the batch, which is one.
-  const valueShape = (value) => tightShape(value.shape[0] === 1 && value.shape.length > 1 ? value.shape.slice(1) : value.shape);
-
-  function edgeElement(edge, isLabelled) {
-    const values = edge.values ?? [edge.value];
-    const shapes = Map.groupBy(values.map(valueShape), (text) => text);
-    const label = [...shapes].map(([text, all]) => (all.length > 1 ? `${all.length}× ${text}` : text)).join(", ");
-    const [start, end] = [edge.points[0], edge.points.at(-1)];
-    const isPortEnd = edge.to.way;
-    const from = edge.from.way ? edge.from.value.name : edge.from.name;
-    const to = edge.to.way ? "…" : edge.to.name;
-    const element = svg("g", { class: `edge${edge.side ? " skip" : ""}`, data: { from, to } },
-      svg("path", { d: path(edge), class: "line", "marker-end": isPortEnd ? null : "url(#arrow)" },
-        svg("title", {}, `${from} → ${to}: ${label}, ${bytes(sum(values, (v) => 4 * product(v.shape)))}`)));
-    if (isLabelled) {
-      let [x, y] = [(start[0] + end[0]) / 2, (start[1] + end[1]) / 2];
-      if (edge.isAcross) {
-        // At the start, where edges that fan out are not yet on top of each other.
-        [x, y] = [start[0] + 10, start[1] - 4];
-      } else if (edge.bend) {
-        x = edge.bend[0] + (edge.bend[0] === start[0] ? -6 : 6);
-        y = (start[1] + end[1]) / 2 + 3.5;
-      } else {
-        const [a, b] = [edge.points.at(-2), edge.points.at(-1)];
-        x = (a[0] + b[0]) / 2 + 6;
-        y = (a[1] + b[1]) / 2 + 3.5;
-      }
-      element.append(svg("text", {
-        class: "edge-label", x, y,
-        "text-anchor": edge.bend?.[0] === start[0] ? "end" : "start",
-      }, label));
-    }
-    return element;
-  }
-
-  function costs(module) {
-    const facts = [];
-    if (module.parameters > 0) facts.push(magnitude(module.parameters));
-    if (module.macs > 0) facts.push(`${magnitude(module.macs)} MACs`);
-    return facts.join(" · ");
-  }
-
-  function nodeElement(item, x, y) {
-    const { module } = item;
-    const hasChildren = Boolean(module.children);
-    const label = `${module.name}, ${hasChildren ? `module of ${plural(module.count, "layer")}`
-      : module.node?.kind ?? (module.isInput ? "input" : "output")}, output ${shapeText(module.shape)}`;
-    const element = svg("g", {
-      class: `node ${hasChildren ? (item.isOpen ? "module open" : "module") : module.node ? "layer" : "terminal"}`,
-      transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, tabindex: "-1", role: "button",
-      "aria-label": label, "aria-expanded": hasChildren ? String(item.isOpen) : null,
-      data: { path: module.path },
-    });
-    const hue = module.node ? colour(kindHue[module.node.kind] ?? 8) : "var(--line-strong)";
-    if (hasChildren && !item.isOpen) {
-      element.append(svg("rect", { class: "shadow", x: 4, y: 4, width: item.width, height: item.height, rx: 8 }));
-    }
-    element.append(svg("rect", { class: "box", width: item.width, height: item.height, rx: module.node || hasChildren ? 8 : 22 }));
-    if (!hasChildren && module.node) {
-      element.append(svg("rect", { class: "stripe", x: 0, y: 8, width: 4, height: item.height - 16, rx: 2, style: { fill: hue } }));
-    }
-    const room = item.width - (hasChildren ? 46 : 26);
-    if (item.isOpen) {
-      element.append(svg("text", { class: "title", x: 12, y: 20 }, clip(module.label, room, 12.5)));
-    } else {
-      const second = hasChildren ? costs(module) || plural(module.count, "layer")
-        : module.node ? [shortKinds[module.node.kind] ?? module.node.kind.replaceAll("_", " "), costs(module)].filter(Boolean).join(" · ")
-          : valueShape(module);
-      element.append(
-        svg("text", { class: "title", x: 13, y: 20 }, clip(module.label, room, 12.5)),
-        svg("text", { class: "sub", x: 13, y: 36 }, clip(second, item.width - 18, 9.8)));
-    }
-    if (!item.isOpen && module.tags?.size) {
-      let at = 12;
-      for (const tag of module.tags.values()) {
-        const text = clip(tag.label, 76, 9.5);
-        const width = text.length * 5.2 + 12;
-        if (at + width > item.width - 6) break;
-        element.append(svg("g", { class: "tag", transform: `translate(${at} ${item.height - 20})` },
-          svg("rect", { width, height: 14, rx: 7 }), svg("text", { x: 6, y: 10.3 }, text)));
-        at += width + 5;
-      }
-    }
-    if (hasChildren) {
-      element.append(svg("g", { class: "toggle", transform: `translate(${item.width - 28} 3)`, "aria-hidden": "true" },
-        svg("rect", { width: 25, height: 25, rx: 6 }),
-        svg("path", { d: item.isOpen ? "M8 12.5H17" : "M8 12.5H17M12.5 8V17" })));
-    }
-    return element;
-  }
-
   function draw() {
     const { tree, open } = state;
     state.box = layoutModule(
@@ -240,13 +121,18 @@ function graphs(openTensor) {
     const first = drawing.querySelector(".node");
     if (first) first.setAttribute("tabindex", "0");
     mark();
-    byId("graph-count").textContent = `${plural(state.tree.leaves.length, "layer")}, ${count(nodes.length + boxes.length)} boxes shown · `
-      + `${magnitude(tree.root.parameters)} parameters · ${magnitude(tree.root.macs)} MACs at ${report.size.width} × ${report.size.height}`;
+    const { width, height } = report.size;
+    byId("graph-count").textContent = [
+      `${plural(tree.leaves.length, "layer")}, ${count(nodes.length + boxes.length)} boxes shown`,
+      `${magnitude(tree.root.parameters)} parameters`,
+      `${magnitude(tree.root.macs)} MACs at ${width} × ${height}`,
+    ].join(" · ");
   }
 
   // ---- selection
 
-  const elementOf = (module) => [...drawing.querySelectorAll(".node")].find((node) => node.dataset.path === module.path);
+  const elementOf = (module) =>
+    [...drawing.querySelectorAll(".node")].find((node) => node.dataset.path === module.path);
   const moduleAt = (element) => [...state.places.keys()].find((module) => module.path === element.dataset.path);
 
   function mark() {
@@ -257,7 +143,8 @@ function graphs(openTensor) {
       node.classList.toggle("fed", feeds.has(node.dataset.path) && node.dataset.path !== selected?.path);
     }
     for (const edge of drawing.querySelectorAll(".edge")) {
-      edge.classList.toggle("hot", Boolean(selected) && (edge.dataset.from === selected.name || edge.dataset.to === selected.name));
+      const ends = [edge.dataset.from, edge.dataset.to];
+      edge.classList.toggle("hot", Boolean(selected) && ends.includes(selected.name));
     }
   }
 
@@ -266,37 +153,25 @@ function graphs(openTensor) {
     const panel = byId("graph-details");
     if (!selected) {
       panel.replaceChildren(h("h3", {}, networkName(state.network)),
-        list(tree.root), h("p", { class: "muted" },
+        moduleFacts(tree.root, tree.root), h("p", { class: "muted" },
           "Choose a box to read about it. Boxes with a + are modules that open; the small labels name values "
           + "that are read in many places and are not drawn as lines."));
       return;
     }
-    panel.replaceChildren(
-      h("h3", {}, selected.name), list(selected),
-      ...(selected.children ? [h("button", { type: "button", class: "button", on: { click: () => toggle(selected) } },
-        state.open.has(selected.path) ? "Close this module" : "Open this module")] : []),
-      ...(selected.node?.rows.length ? [h("h4", {}, "Tensors"), h("ul", { class: "tensor-links" },
-        selected.node.rows.map((row) => h("li", {}, h("button", {
-          type: "button", class: "link", on: { click: () => openTensor(tensors[row], selected.node.rows.map((r) => tensors[r])) },
-        }, tensors[row].name), h("span", { class: "muted" }, ` ${shapeText(tensors[row].shape)} ${tensors[row].dtype}`))))] : []));
-  }
-
-  function list(module) {
-    const whole = state.tree.root;
-    const { node } = module;
-    const rows = [
-      module === whole ? null : ["Kind", node ? node.kind.replaceAll("_", " ") : module.children ? "module" : module.isInput ? "input" : "output"],
-      node?.attributes ? ["Form", node.attributes] : null,
-      module.children ? ["Layers", count(module.count)] : null,
-      module.isInput || module.isOutput ? null : ["Parameters", `${count(module.parameters)}${module === whole ? "" : ` (${share(module.parameters, whole.parameters)})`}`],
-      ["Output", shapeText(module.shape)],
-      module.isInput || module.isOutput ? null : ["MACs", `${magnitude(module.macs)}${module === whole ? "" : ` (${share(module.macs, whole.macs)})`}`],
-      [module.children ? "Activations" : "Activation", `${bytes(module.activation)} as float32`],
-      module.feeds ? ["Read by", plural(module.feeds.length, "module")] : null,
-      module.tags?.size ? ["Reads", [...module.tags.values()].map((tag) => tag.label).join(", ")] : null,
-    ];
-    return h("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) =>
-      h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+    const rows = (selected.node?.rows ?? []).map((row) => tensors[row]);
+    const link = (tensor) => h("li", {},
+      h("button", { type: "button", class: "link", on: { click: () => openTensor(tensor, rows) } },
+        tensor.name),
+      h("span", { class: "muted" }, ` ${shapeText(tensor.shape)} ${tensor.dtype}`));
+    const change = state.open.has(selected.path) ? "Close this module" : "Open this module";
+    panel.replaceChildren(...[
+      h("h3", {}, selected.name), moduleFacts(selected, tree.root),
+      selected.children
+        ? h("button", { type: "button", class: "button", on: { click: () => toggle(selected) } }, change)
+        : null,
+      rows.length > 0 ? h("h4", {}, "Tensors") : null,
+      rows.length > 0 ? h("ul", { class: "tensor-links" }, rows.map(link)) : null,
+    ].filter(Boolean));
   }
 
   function select(module, moveFocus) {
@@ -342,7 +217,7 @@ function graphs(openTensor) {
   // ---- controls
 
   function choose(index) {
-    state = state_(index);
+    state = prepared(index);
     search.value = "";
     results.replaceChildren();
     draw();
@@ -353,7 +228,8 @@ function graphs(openTensor) {
   // The network of most layers comes first.
   const sizes = report.networks.map(({ nodes }) => nodes.length);
   const first = sizes.indexOf(Math.max(...sizes));
-  const every = (module) => (module.children ?? []).flatMap((child) => (child.children ? [child.path, ...every(child)] : []));
+  const every = (module) => module.children.filter((child) => child.children)
+    .flatMap((child) => [child.path, ...every(child)]);
   const actions = {
     "graph-in": () => zoom(1.3), "graph-out": () => zoom(1 / 1.3), "graph-fit": () => fit(),
     "graph-open": () => { state.open = new Set(every(state.tree.root)); draw(); fit(0.4); },
@@ -371,9 +247,10 @@ function graphs(openTensor) {
       words.every((word) => name.toLowerCase().includes(word) || node.kind.includes(word)));
     results.replaceChildren(...found.slice(0, 40).map((leaf) =>
       h("li", {}, h("button", { type: "button", on: { click: () => { results.replaceChildren(); show(leaf); } } },
-        h("span", {}, leaf.name), h("span", { class: "muted" }, leaf.node.kind.replaceAll("_", " "))))),
+        h("span", {}, leaf.name), h("span", { class: "muted" }, kindText(leaf.node.kind))))),
       ...(words.length > 0 && found.length !== 1 ? [h("li", { class: "muted note" },
-        found.length === 0 ? "no layer of this name" : found.length > 40 ? `${count(found.length)} layers, the first 40` : `${found.length} layers`)] : []));
+        found.length === 0 ? "no layer of this name"
+          : count(found.length) + (found.length > 40 ? " layers, the first 40" : " layers"))] : []));
   });
   search.addEventListener("keydown", (event) => {
     if (event.key === "Enter") results.querySelector("button")?.click();
@@ -439,7 +316,8 @@ function graphs(openTensor) {
     event.preventDefault();
     const box = canvas.getBoundingClientRect();
     const lines = event.deltaMode === 1 ? 16 : 1;
-    zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX - box.left, event.clientY - box.top);
+    const speed = event.ctrlKey ? 0.01 : 0.0015;
+    zoom(Math.exp(-event.deltaY * lines * speed), event.clientX - box.left, event.clientY - box.top);
   }, { passive: false });
 
   canvas.addEventListener("keydown", (event) => {
