@@ -166,9 +166,11 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
+      name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+    .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "sdinspect", "sdgen", "sdmanual", "Terminal", "ModelFormats", "OrderedJSON", "TestSupport",
+        "sdinspect", "sdgen", "sdmanual", "ModelFormats", "OrderedJSON", "TestSupport",
       ],
       swiftSettings: strict),
   ]

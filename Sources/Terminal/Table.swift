@@ -69,10 +69,11 @@ public struct Table {
     self.columns = columns
   }
 
-  /// - Parameter columns: headers with their alignment, from left to right; the first is the name.
+  /// - Parameter columns: headers with their alignment, from left to right; the first is the name,
+  ///   and the others go from the right where there is no room.
   public init(_ columns: [(String, Alignment)]) {
     self.init(
-      columns.enumerated().map { Column($1.0, $1.1, isName: $0 == 0) })
+      columns.enumerated().map { Column($1.0, $1.1, isName: $0 == 0, rank: $0) })
   }
 
   public mutating func add(_ cells: [Cell]) {
@@ -158,20 +159,23 @@ public struct Table {
     return line
   }
 
-  /// Text broken at spaces into lines of at most so many columns.
-  static func wrapped(_ text: String, _ width: Int) -> [String] {
-    var lines = [""]
-    for word in text.split(separator: " ") {
-      let last = lines[lines.count - 1]
-      if last.isEmpty {
-        lines[lines.count - 1] = String(word)
-      } else if TextWidth.columns(last) + 1 + TextWidth.columns(word) <= width {
-        lines[lines.count - 1] = last + " " + word
+  /// Text broken at spaces into lines of at most so many columns, indented as the first.
+  fileprivate static func wrapped(_ text: String, _ width: Int) -> [String] {
+    let indent = String(text.prefix { $0 == " " || $0 == "-" })
+    let space = String(repeating: " ", count: indent.count)
+    var lines: [String] = []
+    var line = indent
+    var isFirstWord = true
+    for word in text.dropFirst(indent.count).split(separator: " ") {
+      if isFirstWord || TextWidth.columns(line) + 1 + TextWidth.columns(word) <= width {
+        line += (isFirstWord ? "" : " ") + word
       } else {
-        lines.append(String(word))
+        lines.append(line)
+        line = space + word
       }
+      isFirstWord = false
     }
-    return lines
+    return lines + [line]
   }
 }
 
@@ -186,5 +190,12 @@ extension Table.Cell {
     // Numbers below one another have their decimals so too.
     let space = String(repeating: " ", count: max(1, 8 - text.count))
     return .init([(bar, .bar), (space + text, .plain)])
+  }
+}
+
+extension Console {
+  /// Writes a sentence to stdout, broken into lines where a terminal is too narrow for it.
+  public static func printSentence(_ text: String) {
+    print(width.map { Table.wrapped(text, $0).joined(separator: "\n") } ?? text)
   }
 }

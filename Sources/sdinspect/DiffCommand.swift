@@ -67,9 +67,10 @@ struct DiffCommand: ParsableCommand {
       printChanged(part, limit)
       let others = part.pairs.filter(\.isSameInOtherShape)
       if let first = others.first {
-        Console.print(
+        Console.printSentence(
           "\(part.name): \(Format.count(others.count)) with the same values in another shape, as "
-            + "\(Console.sanitized(first.name)) \(first.left.shape) and \(first.right.shape)\n")
+            + "\(Console.sanitized(first.name)) \(first.left.shape) and \(first.right.shape)")
+        Console.print("")
       }
     }
     var table = Table([
@@ -95,7 +96,7 @@ struct DiffCommand: ParsableCommand {
     }
     Console.print(table.text())
     let rate = Double(difference.bytesCompared) / max(seconds, 1e-6) / 1e9
-    Console.print(
+    Console.printSentence(
       (difference.isSame ? "same" : "different") + ": \(Format.bytes(difference.bytesCompared)) "
         + "compared in \(Format.seconds(seconds)), \(Format.decimals(rate, 1)) GB/s")
   }

@@ -132,7 +132,7 @@ struct LayersCommand: ParsableCommand {
     var table = Table([
       .init("layer", .left, isName: true), .init("kind", .left, rank: 4),
       .init("output", .left, rank: 2), .init("parameters", .right), .init("share", .right, rank: 1),
-      .init("MACs", .right), .init("share", .right, rank: 5), .init("memory", .right, rank: 3),
+      .init("MACs", .right), .init("of MACs", .right, rank: 5), .init("memory", .right, rank: 3),
     ])
     for (lead, node) in lines(Outline(costs)) {
       table.add([
@@ -145,10 +145,14 @@ struct LayersCommand: ParsableCommand {
       "total", "", "", .init(Format.count(total.parameters)), "",
       .init(Format.magnitude(total.macs)), "", .init(Format.bytes(total.activationBytes)),
     ])
-    Console.print(
-      "\(Console.heading(graph.name)), \(8 * sizes.width)x\(8 * sizes.height)\n\(table.text())\n"
-        + "activations: \(Format.bytes(total.activationBytes)) in all, "
-        + "\(Format.bytes(peak)) at most at once\n")
+    let size =
+      graph.name == "text_encoder"
+      ? "\(sizes.sequence) tokens" : "\(8 * sizes.width)x\(8 * sizes.height)"
+    Console.print("\(Console.heading(graph.name)), \(size)\n\(table.text())")
+    Console.printSentence(
+      "activations: \(Format.bytes(total.activationBytes)) in all, "
+        + "\(Format.bytes(peak)) at most at once")
+    Console.print("")
   }
 
   private func printTensors(_ component: Component) {
@@ -170,8 +174,8 @@ struct LayersCommand: ParsableCommand {
       .init(Format.bytes(outline.bytes)),
     ])
     let reason = component.graphFailure.map { ": " + $0.message } ?? ""
-    Console.print(
-      "\(Console.heading(component.name.rawValue)), tensors only\(Console.sanitized(reason))\n"
-        + table.text() + "\n")
+    Console.printSentence(
+      "\(Console.heading(component.name.rawValue)), tensors only\(Console.sanitized(reason))")
+    Console.print(table.text() + "\n")
   }
 }

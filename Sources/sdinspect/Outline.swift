@@ -118,22 +118,23 @@ extension Outline {
     let folded = children.map { $0.folded() }
     for position in folded.indices where !isTaken[position] {
       var child = folded[position]
-      guard let (stem, first) = Outline.numbered(child.label) else {
+      guard let numbered = Numbered(child.label) else {
         result.children.append(child)
         continue
       }
-      var next = first + 1
+      var next = numbered.number + 1
       while let twin = folded.indices.first(where: { other in
-        !isTaken[other] && folded[other].label == "\(stem).\(next)"
+        !isTaken[other] && folded[other].label == numbered.label("\(next)")
           && folded[other].isLike(folded[position])
       }) {
         isTaken[twin] = true
         next += 1
       }
-      if next > first + 1 {
-        child = child.times(next - first)
-        child.label = "\(stem).\(first)–\(next - 1)"
-        child.copies = next - first
+      let copies = next - numbered.number
+      if copies > 1 {
+        child = child.times(copies)
+        child.label = numbered.label("\(numbered.number)–\(next - 1)")
+        child.copies = copies
       }
       result.children.append(child)
     }
@@ -160,12 +161,23 @@ extension Outline {
     return result
   }
 
-  /// `layers.11` as its stem and number.
-  private static func numbered(_ label: String) -> (stem: Substring, number: Int)? {
-    guard let dot = label.lastIndex(of: "."),
-      let number = Int(label[label.index(after: dot)...]), number < 1_000_000
-    else { return nil }
-    return (label[..<dot], number)
+  /// A label with its last number apart: `block.2.weight`.
+  private struct Numbered {
+    let number: Int
+    private let before: String
+    private let after: String
+
+    init?(_ label: String) {
+      let parts = label.split(separator: ".", omittingEmptySubsequences: false)
+      guard let position = parts.lastIndex(where: { !$0.isEmpty && $0.allSatisfy(\.isNumber) }),
+        let number = Int(parts[position]), number < 1_000_000
+      else { return nil }
+      self.number = number
+      before = parts[..<position].map { $0 + "." }.joined()
+      after = parts[(position + 1)...].map { "." + $0 }.joined()
+    }
+
+    func label(_ number: String) -> String { before + number + after }
   }
 
   /// The branches and leaves down to a depth, each with the lines that lead to it.

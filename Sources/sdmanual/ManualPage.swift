@@ -100,7 +100,8 @@ private struct Troff {
 
   mutating func synopsis(_ name: String, _ command: CommandHelp) {
     line(".B \(Troff.escaped(name))")
-    for argument in command.arguments {
+    let options = command.arguments.filter { !$0.isPositional }
+    for argument in options + command.arguments.filter(\.isPositional) {
       let value = argument.value.map { "\\fI\(Troff.escaped($0))\\fR" }
       // The long spelling says what it is.
       let spelling = (argument.spellings.first { $0.hasPrefix("--") } ?? argument.spellings.first)
@@ -140,7 +141,13 @@ private struct Troff {
       case "\\": result += "\\e"
       case "-": result += "\\-"
       case "\n": result += "\n.br\n"
-      default: result.append(character)
+      default:
+        // Names of characters that need no decoding before troff.
+        result += character.unicodeScalars.reduce(into: "") { text, scalar in
+          let digits = String(scalar.value, radix: 16, uppercase: true)
+          let padded = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+          text += scalar.isASCII ? String(scalar) : "\\[u\(padded)]"
+        }
       }
     }
     return result.hasPrefix(".") || result.hasPrefix("'") ? "\\&" + result : result
