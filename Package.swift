@@ -38,6 +38,9 @@ let package = Package(
     .systemLibrary(name: "CSPNG", providers: [.apt(["libspng-dev"])]),
     .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
+    // Calls of Linux that Glibc's module leaves out: a shim header of our own.
+    .systemLibrary(name: "CLinux"),
+
     // Our own C: kernels that oneDNN lacks, casts, and the thread pool they share with it.
     .target(
       name: "CKernels",
@@ -54,7 +57,8 @@ let package = Package(
 
     .target(name: "OrderedJSON", swiftSettings: hardened),
     .target(
-      name: "ModelFormats", dependencies: ["CZlib", "OrderedJSON"], swiftSettings: hardened),
+      name: "ModelFormats", dependencies: ["CLinux", "CZlib", "OrderedJSON"],
+      swiftSettings: hardened),
     .target(name: "ModelGraph", dependencies: ["OrderedJSON"], swiftSettings: strict),
     .target(
       name: "Checkpoint",
@@ -125,7 +129,7 @@ let package = Package(
         "Checkpoint", "CKernels", "CXXHash", "ModelFormats", "ModelGraph", "OrderedJSON",
         "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
       ],
-      swiftSettings: strict),
+      exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(
       name: "ONNXExportTests",
       dependencies: [

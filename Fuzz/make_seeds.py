@@ -178,6 +178,39 @@ for name, shape, kind, size, offset in TENSORS:
     head += b"".join(struct.pack("<q", size) for size in shape) + struct.pack("<IQ", kind, offset)
 seed("gguf", "three", head + bytes(-len(head) % 32) + bytes(128 + 160))
 
+def field(number, value):
+    """A field of a Protocol Buffers message: a number, or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(value):
+    output = b""
+    while value > 127:
+        output += bytes([value & 127 | 128])
+        value >>= 7
+    return output + bytes([value])
+
+
+RAW = field(1, 2) + field(2, 1) + field(8, b"raw") + field(9, bytes(8))
+FLOATS = field(1, 2) + field(2, 1) + field(8, b"floats") + field(4, bytes(8))
+LONGS = field(1, 3) + field(2, 7) + field(8, b"longs") + field(7, b"\1\2\3")
+OUTSIDE = (field(1, 4) + field(2, 1) + field(8, b"outside") + field(14, 1)
+           + field(13, field(1, b"location") + field(2, b"data.bin"))
+           + field(13, field(1, b"offset") + field(2, b"16")))
+INNER = field(2, b"inner") + field(5, RAW)
+NODE = (field(2, b"out") + field(3, b"node") + field(4, b"If")
+        + field(5, field(1, b"then_branch") + field(6, INNER)))
+CONSTANT = field(2, b"c") + field(4, b"Constant") + field(5, field(1, b"value") + field(5, RAW))
+VALUE = field(1, b"x") + field(2, field(1, field(1, 1) + field(2, field(1, field(1, 2)) + field(
+    1, field(2, b"batch")))))
+for name, tensors in {"inside": [RAW, FLOATS, LONGS], "outside": [OUTSIDE]}.items():
+    graph = (field(1, NODE) + field(1, CONSTANT) + field(2, b"graph")
+             + b"".join(field(5, tensor) for tensor in tensors) + field(11, VALUE) + field(12, VALUE))
+    seed("onnx", name, field(1, 8) + field(2, b"sdkit") + field(7, graph)
+         + field(8, field(1, b"") + field(2, 17)) + field(14, field(1, b"k") + field(2, b"v")))
+
 REGION = {"offset": 0, "bytes": 8, "xxh3": "0123456789abcdef"}
 FLAT = {
     "files": [dict(REGION, path="unet/config.json")],
@@ -212,6 +245,8 @@ if corpus:
         if data[:2] == b"PK":
             seed("torch-zip", path.name, data)
             seed("zip", path.name, data)
+        elif path.suffix == ".onnx":
+            seed("onnx", path.name, data)
         elif data[5:9] == b"\0\0\0{":
             seed("safetensors", path.name, data)
         elif b"\x9cF\xf9 j\xa8P\x19" in data[:32]:

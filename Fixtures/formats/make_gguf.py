@@ -1,4 +1,4 @@
-"""Makes types.gguf and blocks.gguf beside it, and gguf.json with what they hold.
+"""Makes types.gguf, blocks.gguf and quantized.gguf beside it, and gguf.json with what they hold.
 
     python3 -m venv venv && venv/bin/pip install gguf==0.19.0 numpy
     venv/bin/python Fixtures/formats/make_gguf.py
@@ -97,8 +97,32 @@ def blocks():
     return path, writer, found
 
 
+def quantized():
+    """F32 values, and the blocks that gguf.quants.quantize makes of them."""
+    path = HERE / "quantized.gguf"
+    writer = gguf.GGUFWriter(path, "sd")
+    values = random.standard_normal((24, 64)).astype(numpy.float32)
+    values[1] = 0
+    values[2, :] = 0
+    values[2, 5] = -127
+    values[2, 6:20] = numpy.arange(14) - 6.5  # ties
+    values[3] *= 1e-6
+    values[4] *= 1e-9  # d becomes zero in F16
+    values[5] *= 1e5
+    values[6] = numpy.linspace(-127, 127, 64)
+    values[7] = 0.5
+    values[8, ::2] = -0.0
+    writer.add_tensor("values", values)
+    blocks = gguf.quants.quantize(values, TYPES.Q8_0)
+    writer.add_tensor("blocks", blocks, raw_dtype=TYPES.Q8_0)
+    return path, writer, [
+        describe("values", "F32", values),
+        describe("blocks", "Q8_0", gguf.quants.dequantize(blocks, TYPES.Q8_0)),
+    ]
+
+
 expected = []
-for path, writer, found in (plain(), blocks()):
+for path, writer, found in (plain(), blocks(), quantized()):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

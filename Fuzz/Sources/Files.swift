@@ -13,6 +13,11 @@ func fuzzGGUF(_ bytes: [UInt8]) {
   run(bytes, GGUF.read)
 }
 
+/// A model; its external data would have to lie on disk, beside the path `input`.
+func fuzzONNX(_ bytes: [UInt8]) {
+  run(bytes, ONNX.read)
+}
+
 /// The index of shards alone: its shards would have to lie on disk.
 func fuzzShardIndex(_ bytes: [UInt8]) {
   let file = MappedFile(contents: bytes, path: "model.safetensors.index.json")

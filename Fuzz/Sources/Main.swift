@@ -6,6 +6,7 @@ private let targets: [String: @Sendable (_ bytes: [UInt8]) -> Void] = [
   "flat-header": fuzzFlatHeader,
   "gguf": fuzzGGUF,
   "json": fuzzJSON,
+  "onnx": fuzzONNX,
   "pickle": fuzzPickle,
   "safetensors": fuzzSafetensors,
   "shard-index": fuzzShardIndex,

@@ -40,7 +40,8 @@ struct GGUFHeader {
     throw FormatError(
       .truncated,
       "the file is truncated: its header describes \(byteCount) bytes of values, \(present) are "
-        + "there, so \(byteCount - present) are missing",
+        + "there, so \(byteCount - present) are missing"
+        + FormatError.share(file.count, of: byteCount.addingReportingOverflow(dataStart)),
       offset: file.count, context: cut.name, hint: Safetensors.downloadAgain)
   }
 

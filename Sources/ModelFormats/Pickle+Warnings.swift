@@ -51,6 +51,7 @@ extension Pickle.Global {
     case "torch._tensor", "torch.tensor": name.hasPrefix("_rebuild_from_type")
     case "torch.nn.parameter": name == "Parameter"
     case "torch.serialization": name == "_get_layout"
+    case "torch.jit._pickle": name.hasPrefix("build_") || name == "restore_type_tag"
     case "numpy": ["dtype", "ndarray"].contains(name)
     case "numpy.core.multiarray", "numpy._core.multiarray":
       ["scalar", "_reconstruct"].contains(name)

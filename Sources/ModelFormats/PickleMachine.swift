@@ -57,22 +57,51 @@ package struct PickleMachine {
     var machine = PickleMachine(limits: limits, offset: base)
     var reader = ByteReader(
       bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: base, what: "the pickle")
+    return try machine.run(&reader)
+  }
+
+  /// Runs the pickles that follow one another in `bytes`, as far as they go: Python runs what comes
+  /// before an error, and a program that reads on runs those after a STOP.
+  ///
+  /// - Returns: the classes and functions that they name, and how many ran to their STOP.
+  static func survey(
+    _ bytes: RawSpan
+  ) -> (globals: [(global: Pickle.Global, offset: Int)], count: Int) {
+    var limits = Limits()
+    var globals: [(global: Pickle.Global, offset: Int)] = []
+    var start = 0
+    var count = 0
+    while start < bytes.byteCount, count < 16 {
+      var machine = PickleMachine(limits: limits, offset: start)
+      var reader = ByteReader(
+        bytes.extracting(start..<min(bytes.byteCount, start + limits.bytes)), base: start,
+        what: "the pickle")
+      let pickle = try? machine.run(&reader)
+      globals += machine.globals
+      guard pickle != nil else { break }
+      limits.instructions -= machine.instructionCount
+      start = reader.offset
+      count += 1
+    }
+    return (globals, count)
+  }
+
+  private mutating func run(_ reader: inout ByteReader) throws(FormatError) -> Pickle {
     while true {
-      machine.offset = reader.offset
-      machine.instructionCount += 1
-      guard machine.instructionCount <= limits.instructions else {
-        throw machine.malformed("the pickle has more than \(limits.instructions) instructions")
+      offset = reader.offset
+      instructionCount += 1
+      guard instructionCount <= limits.instructions else {
+        throw malformed("the pickle has more than \(limits.instructions) instructions")
       }
       let code = try reader.integer(UInt8.self)
       guard let opcode = PickleOpcode(rawValue: code) else {
-        throw machine.malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
+        throw malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
       }
       if opcode == .stop {
-        let root = try machine.pop()
-        return Pickle(
-          root: root, nodes: machine.nodes, globals: machine.globals, byteCount: reader.position)
+        let root = try pop()
+        return Pickle(root: root, nodes: nodes, globals: globals, byteCount: reader.position)
       }
-      try machine.execute(opcode, &reader)
+      try execute(opcode, &reader)
     }
   }
 

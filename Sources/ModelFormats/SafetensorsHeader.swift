@@ -58,7 +58,8 @@ struct SafetensorsHeader {
 
   /// Checks that the tensors' ranges fit their types and shapes, and fill the rest of the file
   /// without gap or overlap.
-  func checkRanges(dataStart: Int, fileSize: Int) throws(FormatError) {
+  func checkRanges(dataStart: Int, in file: MappedFile) throws(FormatError) {
+    let fileSize = file.count
     for entry in entries { try entry.checkSize() }
     let sorted = entries.sorted { ($0.begin, $0.end) < ($1.begin, $1.end) }
     var position = 0
@@ -78,11 +79,22 @@ struct SafetensorsHeader {
     if position > present {
       let missing = position - present
       let cut = sorted.first { $0.end > present }
+      if let reason = NewlineDamage.explanation(of: file, missing: missing) {
+        throw FormatError(
+          .malformed, reason, offset: fileSize, context: cut?.name, hint: NewlineDamage.hint)
+      }
       throw FormatError(
         .truncated,
         "the file is truncated: its header describes \(position) bytes of values, \(present) are "
-          + "there, so \(missing) are missing",
+          + "there, so \(missing) are missing"
+          + FormatError.share(fileSize, of: position.addingReportingOverflow(dataStart)),
         offset: fileSize, context: cut?.name, hint: Safetensors.downloadAgain)
+    }
+    if position < present,
+      let reason = NewlineDamage.explanation(of: file, missing: position - present)
+    {
+      throw FormatError(
+        .malformed, reason, offset: dataStart + position, hint: NewlineDamage.hint)
     }
     guard position == present else {
       throw FormatError(

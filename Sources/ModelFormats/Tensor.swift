@@ -164,6 +164,17 @@ public struct Tensor: Sendable {
     }
   }
 
+  /// Calls `body` with the bytes that the values take as the file holds them: those of quantised
+  /// blocks, or the contiguous values.
+  public func withStoredBytes<R, E: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(E) -> R
+  ) throws(E) -> R {
+    guard case .blocks(let file, let offset, _) = storage else {
+      return try unsafe withContiguousBytes(body)
+    }
+    return try unsafe file.withBytes(in: offset..<(offset + storedByteCount), body)
+  }
+
   /// Copies the elements into their contiguous order, a run of adjacent ones at a time.
   private func gather(
     _ source: UnsafeRawBufferPointer, offset: Int, strides: [Int]

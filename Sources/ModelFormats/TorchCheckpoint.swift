@@ -63,7 +63,9 @@ public enum TorchCheckpoint {
     }
     guard let entry = candidates.first else {
       throw FormatError(
-        .unrecognized, "this is a zip archive without data.pkl, so no PyTorch checkpoint",
+        .unrecognized,
+        "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds "
+          + listing(of: archive),
         hint: "unpack it and give the checkpoint or the repository directory inside")
     }
     guard candidates.count == 1 else {
@@ -72,6 +74,16 @@ public enum TorchCheckpoint {
         context: candidates[1].name)
     }
     return entry
+  }
+
+  /// The first names in an archive of something else.
+  private static func listing(of archive: ZipArchive) -> String {
+    let names = archive.entries.prefix(3).map { entry in
+      entry.name.count > 60 ? entry.name.prefix(60) + "…" : entry.name[...]
+    }
+    guard !names.isEmpty else { return "nothing" }
+    let rest = archive.entries.count - names.count
+    return names.joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
   }
 
   private static func text(

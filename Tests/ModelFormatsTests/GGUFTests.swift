@@ -24,7 +24,7 @@ import Testing
   }
 
   @Test func fixturesAreThere() {
-    #expect(GGUFTests.files.map { $0.tensors?.members.count } == [8, 11])
+    #expect(GGUFTests.files.map { $0.tensors?.members.count } == [8, 11, 2])
   }
 
   @Test func pairsAreListed() throws {
@@ -299,12 +299,14 @@ import Testing
     ) { $0.entries.append(.init(name: "w", offset: 32)) },
     Refusal(
       "cut values",
-      "the file is truncated: its header describes 4 bytes of values, 3 are there, so 1 are missing",
+      "the file is truncated: its header describes 4 bytes of values, 3 are there, so 1 are missing "
+        + "(98 % of the file is there)",
       at: plain.count - 1, in: "w", code: .truncated
     ) { $0.values.removeLast() },
     Refusal(
       "no values", bytes: GGUFBuilder().header,
-      "the file is truncated: its header describes 4 bytes of values, 0 are there, so 4 are missing",
+      "the file is truncated: its header describes 4 bytes of values, 0 are there, so 4 are missing "
+        + "(83 % of the file is there)",
       at: 57, in: "w", code: .truncated),
     Refusal(
       "sizes that add up beyond 64 bits", "the tensors' sizes leave 64 bits", at: 66, in: "v"
