@@ -96,7 +96,7 @@ public final class FileWriter {
     var source = Int64(range.lowerBound)
     while source < range.upperBound {
       let count = unsafe sdk_copy_file_range(
-        file.descriptor, &source, descriptor, range.upperBound - Int(source))
+        file.descriptor, &source, descriptor, UInt(range.upperBound - Int(source)))
       if count > 0 {
         position += count
       } else if count == 0 {
