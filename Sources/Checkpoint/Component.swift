@@ -4,7 +4,7 @@ import OrderedJSON
 
 /// One network of a checkpoint: its configuration, its tensors, and the graphs that they feed.
 public struct Component: Sendable {
-  public let name: ComponentName
+  public internal(set) var name: ComponentName
   /// The network's class in diffusers or transformers, as in `UNet2DConditionModel`.
   public let architecture: String?
   public let configuration: Configuration?
@@ -109,7 +109,7 @@ extension Component {
   /// The name of a tensor in today's diffusers and transformers layout, whatever layout the file
   /// uses; the tensor's own name where there is none.
   public func publishedName(of tensor: Tensor) -> String {
-    manifest?.publishedName(of: tensor.name) ?? tensor.name
+    manifest?.parameter(of: tensor.name)?.name ?? tensor.name
   }
 
   /// The graph of that name: `text_encoder`, `unet`, `vae_encoder` or `vae_decoder`.

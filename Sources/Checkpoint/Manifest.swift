@@ -26,7 +26,8 @@ public struct Manifest: Sendable {
   package let executionOrder: [Int]
   /// The naming that spells the most of the file's parameters.
   let naming: Naming?
-  private let publishedNames: [String: String]
+  /// By the names of the file's tensors, the parameters and buffers that they are.
+  private let owners: [String: Parameter]
   private let positions: [String: Int]
   private let parameterPositions: [String: Int]
 
@@ -47,7 +48,7 @@ public struct Manifest: Sendable {
     var taken = [Bool](repeating: false, count: tensors.count)
     var parameterPositions: [String: Int] = [:]
 
-    var publishedNames: [String: String] = [:]
+    var owners: [String: Parameter] = [:]
     // Files keep to one naming: the one that the last parameter had is tried first.
     var likely: Naming?
 
@@ -70,7 +71,7 @@ public struct Manifest: Sendable {
         continue
       }
       if !taken[position] { order.append(position) }
-      publishedNames[tensors[position].name] = parameter.name
+      owners[tensors[position].name] = parameter
       taken[position] = true
       let misfit = Misfit(parameter: parameter, tensor: tensors[position])
       if !Cast.types.contains(misfit.tensor.dtype) {
@@ -87,7 +88,7 @@ public struct Manifest: Sendable {
       taken[position] = true
       order.append(position)
       buffers.append(tensors[position])
-      publishedNames[tensors[position].name] = buffer.name
+      owners[tensors[position].name] = buffer
     }
     for position in tensors.indices
     where !taken[position] && SingleFileLayout.isBuffer(tensors[position].name) {
@@ -102,8 +103,8 @@ public struct Manifest: Sendable {
     self.wrongShape = wrongShape
     self.wrongType = wrongType
     self.buffers = buffers
-    self.publishedNames = publishedNames
-    naming = Manifest.naming(of: publishedNames, parameters, namings, wrapper: wrapper)
+    self.owners = owners
+    naming = Manifest.naming(of: owners, parameters, namings, wrapper: wrapper)
     self.positions = positions
     self.parameterPositions = parameterPositions
     unexpected = rest.map { tensors[$0] }
@@ -112,12 +113,12 @@ public struct Manifest: Sendable {
 
   /// The naming with the most hits, the first of several.
   private static func naming(
-    of published: [String: String], _ parameters: [Parameter], _ namings: [Naming],
+    of owners: [String: Parameter], _ parameters: [Parameter], _ namings: [Naming],
     wrapper: String
   ) -> Naming? {
     var best: (naming: Naming, hits: Int)?
     for naming in namings {
-      let hits = parameters.count { published[wrapper + naming.name(of: $0)] == $0.name }
+      let hits = parameters.count { owners[wrapper + naming.name(of: $0)]?.name == $0.name }
       if hits > best?.hits ?? 0 { best = (naming, hits) }
       if hits == parameters.count { break }
     }
@@ -129,8 +130,8 @@ public struct Manifest: Sendable {
     parameterPositions[name].map { parameters[$0] }
   }
 
-  /// The diffusers name of the parameter or buffer that a tensor of the file is.
-  func publishedName(of tensor: String) -> String? { publishedNames[tensor] }
+  /// The parameter or buffer that the file's tensor of that name is.
+  package func parameter(of tensor: String) -> Parameter? { owners[tensor] }
 
   /// The position among the component's tensors of the parameter of that name.
   func position(_ name: String) -> Int? { positions[name] }

@@ -12,13 +12,15 @@ extension ModelCheckpoint {
   /// A file of tensors as a checkpoint: its networks told apart.
   package static func of(_ file: TensorFile) -> ModelCheckpoint {
     let path = file.path
-    let groups = SingleFileLayout.components(of: file)
+    var warnings = file.warnings
+    let embedded = EmbeddedFiles.files(in: file.metadata, of: path, &warnings)
+    let groups = SingleFileLayout.components(of: file, embedded)
     if !groups.isEmpty {
       return ModelCheckpoint(
-        path: path, layout: .file(file.format), components: groups, warnings: file.warnings)
+        path: path, layout: .file(file.format), components: groups, files: embedded,
+        warnings: warnings)
     }
 
-    var warnings = file.warnings
     guard let architecture = Architecture.recognized(in: file) else {
       let component = Component(
         name: .model, architecture: nil, configuration: nil, path: path, files: file.files,
@@ -26,6 +28,13 @@ extension ModelCheckpoint {
         metadata: file.metadata, tensors: file.tensors)
       return ModelCheckpoint(
         path: path, layout: .file(file.format), components: [component], warnings: warnings)
+    }
+    if !embedded.isEmpty {
+      let known = SingleFileLayout.configuration(of: architecture.component, in: embedded)
+      return ModelCheckpoint(
+        path: path, layout: .file(file.format),
+        components: SingleFileLayout.lone(architecture, of: file, known), files: embedded,
+        warnings: warnings)
     }
     let neighbour = configuration(beside: path, of: architecture, &warnings)
     return ModelCheckpoint(

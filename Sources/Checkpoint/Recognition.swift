@@ -19,6 +19,7 @@ public struct Recognition: Sendable, Hashable {
     case textualInversion = "textual-inversion"
     case lora
     case hypernetwork
+    case onnxModel = "onnx-model"
     case unknown
   }
 
@@ -41,7 +42,26 @@ public struct Recognition: Sendable, Hashable {
     // What is put on top of a model is told by its own words, even where it names a model's parts.
     self =
       Recognition.adapter(names) ?? Recognition.network(checkpoint)
-      ?? Recognition.small(names) ?? Recognition.unknown(tensors)
+      ?? Recognition.small(names) ?? Recognition.onnx(checkpoint)
+      ?? Recognition.unknown(tensors)
+  }
+
+  /// A graph of its own, whatever it computes.
+  private static func onnx(_ checkpoint: ModelCheckpoint) -> Recognition? {
+    guard case .file(.onnx) = checkpoint.layout else { return nil }
+    let pairs = checkpoint.components.first?.metadata ?? []
+    func values(_ prefix: String) -> [String] {
+      pairs.filter { $0.key.hasPrefix(prefix) }.map {
+        "\($0.key.dropFirst(prefix.count)) \($0.value)"
+      }
+    }
+    let nodes = pairs.first { $0.key == "nodes" }?.value ?? "no"
+    return Recognition(
+      .onnxModel, "ONNX model",
+      [
+        "a graph of \(nodes) nodes from \(Leftover.shown(values("input "))) to "
+          + Leftover.shown(values("output "))
+      ])
   }
 
   private static func unknown(_ tensors: [Tensor]) -> Recognition {

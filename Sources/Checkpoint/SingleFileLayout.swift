@@ -47,7 +47,11 @@ package enum SingleFileLayout {
 
   /// The file's networks, and last what belongs to none; empty where the tensors are not told
   /// apart by prefixes.
-  package static func components(of file: TensorFile) -> [Component] {
+  ///
+  /// - Parameter embedded: configurations that the file's metadata hold; others are inferred.
+  package static func components(
+    of file: TensorFile, _ embedded: [AuxiliaryFile] = []
+  ) -> [Component] {
     let wrapper = wrapper(of: file.tensors)
     let known = groups.filter { group in
       group.mark.isEmpty || group.mark.contains { file[wrapper + group.prefix + $0] != nil }
@@ -68,7 +72,9 @@ package enum SingleFileLayout {
       let architecture = known.first { $0.name == name }?.architecture
       let configuration =
         name == .unetEMA
-        ? unet : configuration(of: architecture, members, wrapper: wrapper, in: file)
+        ? unet
+        : self.configuration(of: name, in: embedded)
+          ?? configuration(of: architecture, members, wrapper: wrapper, in: file)
       if name == .unet { unet = configuration }
       components.append(
         Component(
@@ -117,6 +123,13 @@ package enum SingleFileLayout {
       ConfigurationInference.configuration(
         of: $0, tensors, wrapper: wrapper, path: file.path)
     }
+  }
+
+  /// The configuration of a component among the files that metadata hold.
+  static func configuration(
+    of name: ComponentName, in embedded: [AuxiliaryFile]
+  ) -> Configuration? {
+    embedded.first { $0.path == "\(name)/config.json" }.flatMap { try? Configuration($0) }
   }
 
   /// Whether a single-file checkpoint carries the tensor as a buffer: the noise schedule of the

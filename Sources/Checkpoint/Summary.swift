@@ -13,10 +13,12 @@ public struct Summary: Sendable {
     /// Elements of the tensors that are not learned: position ids, noise schedules, counters.
     public let buffers: Int
     public let tensors: Int
-    /// Bytes of all tensors, contiguous.
+    /// Bytes of all tensors as they are stored.
     public let bytes: Int
     /// How many tensors there are of each type, most first.
     public let dtypes: [(dtype: DType, count: Int)]
+    /// The same by the types that the file stores, where it stores blocks of quantised values.
+    public let storedTypes: [(name: String, count: Int)]
     /// Bytes if every tensor that is F32, F16 or BF16 were F32, and F16; the others as they are.
     public let bytesAsF32: Int
     public let bytesAsF16: Int
@@ -47,6 +49,9 @@ public struct Summary: Sendable {
   public let components: [ComponentSummary]
   /// What no network uses: noise schedules, optimizer states, unknown keys.
   public let leftovers: [Leftover]
+  /// What the file says of itself: metadata of safetensors, key-value pairs of GGUF; of an ONNX
+  /// model its inputs, outputs and nodes by operator.
+  public let metadata: [(key: String, value: String)]
   /// Other formats and variants of the same weights that a repository holds.
   public let unreadWeights: [UnreadWeights]
   public let warnings: [String]
@@ -58,6 +63,8 @@ public struct Summary: Sendable {
     recognition = Recognition(checkpoint)
     components = checkpoint.components.map(ComponentSummary.init)
     leftovers = Leftover.of(checkpoint)
+    let isFile = if case .file = checkpoint.layout { true } else { false }
+    metadata = isFile ? checkpoint.components.first?.metadata ?? [] : []
     unreadWeights = checkpoint.unreadWeights
     warnings = checkpoint.warnings
   }
@@ -83,6 +90,8 @@ public struct Summary: Sendable {
         "bytes_as": ["F32": .integer(bytesAsF32), "F16": .integer(bytesAsF16)],
       ],
       "leftovers": .array(leftovers.map(\.json)),
+      "metadata": .array(
+        metadata.map { ["key": .string($0.key), "value": .string($0.value)] }),
       "unread_weights": .array(
         unreadWeights.map {
           [
@@ -102,9 +111,15 @@ extension Summary.ComponentSummary {
     tensors = component.tensors.count
     (parameters, buffers) = Summary.elements(
       of: component.tensors, buffers: Set((component.manifest?.buffers ?? []).map(\.name)))
-    bytes = component.tensors.reduce(0) { $0 + $1.byteCount }
+    bytes = component.tensors.reduce(0) { $0 + $1.storedByteCount }
     var counts: [DType: Int] = [:]
-    for tensor in component.tensors { counts[tensor.dtype, default: 0] += 1 }
+    var stored: [String: Int] = [:]
+    for tensor in component.tensors {
+      counts[tensor.dtype, default: 0] += 1
+      stored[tensor.encoding, default: 0] += 1
+    }
+    storedTypes = stored.map { (name: $0.key, count: $0.value) }
+      .sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     dtypes = counts.map { (dtype: $0.key, count: $0.value) }
       .sorted { ($1.count, $0.dtype.rawValue) < ($0.count, $1.dtype.rawValue) }
     bytesAsF32 = Summary.bytes(of: component.tensors, as: .float32)
@@ -122,6 +137,8 @@ extension Summary.ComponentSummary {
   var json: JSON {
     var types = JSONObject()
     for (dtype, count) in dtypes { types[dtype.rawValue] = .integer(count) }
+    var stored = JSONObject()
+    for (name, count) in storedTypes { stored[name] = .integer(count) }
     return [
       "name": .string(name.rawValue),
       "architecture": architecture.map { .string($0) } ?? .null,
@@ -130,7 +147,7 @@ extension Summary.ComponentSummary {
       "tensors": .integer(tensors),
       "bytes": .integer(bytes),
       "bytes_as": ["F32": .integer(bytesAsF32), "F16": .integer(bytesAsF16)],
-      "dtypes": .object(types),
+      "dtypes": .object(types), "stored_types": .object(stored),
       "naming": naming.map {
         ["family": .string($0.family.rawValue), "prefix": .string($0.prefix)]
       } ?? .null,

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Writes a new file so that its path holds either the whole of it or what was there before.
@@ -72,6 +73,41 @@ public final class FileWriter {
   public func write(_ bytes: [UInt8]) throws(FormatError) {
     try unsafe bytes.withUnsafeBytesTyped { (bytes: UnsafeRawBufferPointer) throws(FormatError) in
       try unsafe write(bytes)
+    }
+  }
+
+  /// Appends bytes of another file inside the system, where it can do that, which saves a copy.
+  ///
+  /// - Throws: ``FormatError`` with code `inputOutput`, or `truncated` where the file became shorter.
+  public func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= file.count, "range outside the file")
+    // Small pieces are gathered in the buffer, which is cheaper than a call for each.
+    guard range.count >= FileWriter.pieceSize else {
+      return try unsafe file.withBytes(in: range) { (bytes) throws(FormatError) in
+        try unsafe write(bytes)
+      }
+    }
+    try flush()
+    var source = Int64(range.lowerBound)
+    while source < range.upperBound {
+      let count = unsafe sdk_copy_file_range(
+        file.descriptor, &source, descriptor, range.upperBound - Int(source))
+      if count > 0 {
+        position += count
+      } else if count == 0 {
+        throw FormatError(
+          .truncated, "the file became shorter while it was copied", file: file.path,
+          offset: Int(source))
+      } else if errno != EINTR {
+        // Other file systems, old kernels: what is left goes through memory.
+        guard [EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM].contains(errno) else {
+          throw failure("writing")
+        }
+        let rest = Int(source)..<range.upperBound
+        return try unsafe file.withBytes(in: rest) { (bytes) throws(FormatError) in
+          try unsafe write(bytes)
+        }
+      }
     }
   }
 

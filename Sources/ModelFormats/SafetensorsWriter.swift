@@ -43,6 +43,13 @@ public final class SafetensorsWriter: TensorWriter {
     try unsafe file.write(bytes)
   }
 
+  /// Appends values that lie in another file as they are to be here.
+  public func copy(_ range: Range<Int>, of source: MappedFile) throws(FormatError) {
+    precondition(
+      range.count <= byteCount - (file.position - valuesStart), "more values than were announced")
+    try file.copy(range, of: source)
+  }
+
   public func commit() throws(FormatError) {
     let written = file.position - valuesStart
     guard written == byteCount else {

@@ -50,7 +50,7 @@ struct SummaryCommand: ParsableCommand {
         [
           component.name.rawValue, component.architecture ?? "?", Format.count(component.tensors),
           Format.count(component.parameters), Format.count(component.buffers),
-          component.dtypes.map { "\($0.count) \($0.dtype.rawValue)" }.joined(separator: ", "),
+          component.storedTypes.map { "\($0.count) \($0.name)" }.joined(separator: ", "),
           Format.bytes(component.bytes), Format.bytes(component.bytesAsF32),
           Format.bytes(component.bytesAsF16),
         ])
@@ -94,6 +94,7 @@ struct SummaryCommand: ParsableCommand {
           + "\(leftover.names.count == 1 ? "tensor" : "tensors"), "
           + "\(Format.bytes(leftover.bytes)): \(leftover.shownNames)")
     }
+    lines += metadataLines(summary)
     if !summary.unreadWeights.isEmpty {
       lines.append(
         "weights beside these, not read: "
@@ -101,6 +102,25 @@ struct SummaryCommand: ParsableCommand {
     }
     if !lines.isEmpty { Console.print("") }
     for line in lines { Console.printSentence(Console.sanitized(line)) }
+  }
+
+  /// The file's metadata, long texts cut; an ONNX model's operators on one line.
+  private func metadataLines(_ summary: Summary) -> [String] {
+    let prefix = "operator "
+    let operators = summary.metadata.filter { $0.key.hasPrefix(prefix) }
+    let pairs = summary.metadata.filter { !$0.key.hasPrefix(prefix) }
+    var lines = pairs.prefix(24).map { pair in
+      let text = pair.value.count > 72 ? pair.value.prefix(72) + "…" : pair.value[...]
+      return "\(pair.key): \(text)"
+    }
+    if pairs.count > 24 { lines.append("and \(pairs.count - 24) pairs of metadata more") }
+    if !operators.isEmpty {
+      lines.append(
+        "operators: "
+          + operators.map { "\($0.value) \($0.key.dropFirst(prefix.count))" }
+          .joined(separator: ", "))
+    }
+    return lines
   }
 
   private func printTerms(_ summary: Summary) {

@@ -53,14 +53,14 @@ import Testing
     #expect(
       json.object?.keys == [
         "version", "path", "format", "model", "components", "totals", "leftovers",
-        "unread_weights", "warnings",
+        "metadata", "unread_weights", "warnings",
       ])
     #expect(json["format"] == "diffusers")
     let component = try #require(json["components"]?.array?.first)
     #expect(
       component.object?.keys == [
         "name", "architecture", "parameters", "buffers", "tensors", "bytes", "bytes_as", "dtypes",
-        "naming", "configuration", "missing", "unexpected", "misfits", "terms",
+        "stored_types", "naming", "configuration", "missing", "unexpected", "misfits", "terms",
       ])
     #expect(component["name"] == "text_encoder")
     #expect(component["dtypes"] == ["F16": .integer(68), "I64": 1])
@@ -107,6 +107,21 @@ import Testing
     let text = try #require(summary.components.first { $0.name == .textEncoder })
     #expect(text.bytesAsF32 == 4 * 123_060_480 + 8 * 77)
     #expect(text.bytesAsF16 == 2 * 123_060_480 + 8 * 77)
+  }
+
+  /// An ONNX model is described by its graph; its nodes are counted by operator.
+  @Test func describesAnONNXModel() throws {
+    let summary = Summary(try ModelCheckpoint.open(Fixtures.path("formats/types.onnx")))
+    #expect(summary.format == "onnx")
+    #expect(summary.recognition.kind == .onnxModel)
+    let keys = summary.metadata.map(\.key)
+    #expect(keys.contains("nodes"))
+    #expect(keys.contains { $0.hasPrefix("operator ") })
+    let nodes = summary.metadata.first { $0.key == "nodes" }.flatMap { Int($0.value) }
+    let operators = summary.metadata.filter { $0.key.hasPrefix("operator ") }
+      .compactMap { Int($0.value) }
+    #expect(operators.reduce(0, +) == nodes)
+    #expect(summary.recognition.reasons[0].contains("\(nodes ?? 0) nodes"))
   }
 
   /// A thousand problems are one line.
