@@ -30,7 +30,8 @@ uninstall:
 # The inspector beside Python's tools, on a repository and a single file of any size:
 # make bench-inspect MODEL=PATH
 bench-inspect: build
-	@scripts/bench-inspect $(BIN) $(MODEL) >docs/benchmarks-inspect.md
+	@scripts/bench-inspect $(BIN) $(MODEL) >$(BUILD)/benchmarks-inspect.md
+	@mv $(BUILD)/benchmarks-inspect.md docs/
 	@cat docs/benchmarks-inspect.md
 
 setup:

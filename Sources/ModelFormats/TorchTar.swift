@@ -11,11 +11,6 @@
 ///
 /// Source: `legacy_load` in PyTorch's `torch/serialization.py`.
 public enum TorchTar {
-  /// Whether the archive is such a file, as far as its members tell.
-  static func isCheckpoint(_ archive: TarArchive) -> Bool {
-    archive["storages"] != nil && archive["pickle"] != nil
-  }
-
   /// Reads the object's tensors; values are not touched.
   ///
   /// - Throws: ``FormatError``; `unrecognized` where the archive is no checkpoint.
