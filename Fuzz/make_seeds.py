@@ -97,6 +97,12 @@ for path in sorted(FORMATS.iterdir()):
                 name = next(name for name in file.namelist() if name.endswith("data.pkl"))
                 seed("torch-zip", path.stem + ".pkl", b"\0" + file.read(name))
                 seed("pickle", path.stem + ".pkl", file.read(name))
+        elif data[257:262] == b"ustar":
+            seed("torch-tar", path.name, data)
+            with tarfile.open(path) as file:
+                parts = [file.extractfile(name).read() for name in ("storages", "tensors", "pickle")]
+            lengths = struct.pack("<HH", len(parts[0]), len(parts[1]))
+            seed("torch-tar", path.stem + ".parts", lengths + b"".join(parts))
         else:
             seed("torch-legacy", path.name, data)
     seed("any", path.name, data)

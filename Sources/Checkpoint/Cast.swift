@@ -109,21 +109,16 @@ extension Tensor {
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     if dtype == self.dtype {
-      return try withContiguousBytes { (bytes) throws(FormatError) in
-        let piece = 1 << 20
-        for start in stride(from: 0, to: bytes.count, by: piece) {
-          try body(
-            UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + piece, bytes.count)]))
-        }
-      }
+      return try withContiguousPieces(body)
     }
     guard let cast = Cast(from: self.dtype, to: dtype, saturating: saturating) else {
       throw FormatError(
         .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",
         file: file?.path, context: name)
     }
-    let overflows = try withContiguousBytes { (bytes) throws(FormatError) in
-      try cast.apply(to: bytes, body)
+    var overflows = 0
+    try withContiguousPieces { (bytes) throws(FormatError) in
+      overflows += try cast.apply(to: bytes, body)
     }
     guard overflows == 0 || saturating else {
       throw FormatError(

@@ -11,6 +11,9 @@
 ///
 /// Source: `legacy_load` in PyTorch's `torch/serialization.py`.
 public enum TorchTar {
+  /// The most storages and the most tensors.
+  static let limit = 65_536
+
   /// Reads the object's tensors; values are not touched.
   ///
   /// - Throws: ``FormatError``; `unrecognized` where the archive is no checkpoint.
@@ -74,6 +77,11 @@ private struct TarStorages: TorchStorageSource {
       let start = position
       guard case .integer(let count) = try pickle().root, count >= 0 else {
         throw FormatError(.malformed, "the number of \(what) is none", offset: start)
+      }
+      guard count <= TorchTar.limit else {
+        throw FormatError(
+          .unsupported, "the file holds \(count) \(what); \(TorchTar.limit) is the limit",
+          offset: start)
       }
       return count
     }

@@ -1,4 +1,5 @@
 import ModelFormats
+import TestSupport
 import Testing
 
 /// Files of the form before PyTorch 1.6; sound ones are in Fixtures/formats and the corpus.
