@@ -90,20 +90,37 @@ extension Tensor {
         }
       }
     }
-    guard let cast = Cast(from: self.dtype, to: dtype, saturating: saturating) else {
-      throw FormatError(
-        .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",
-        file: file?.path, context: name)
-    }
-    let overflows = try withContiguousBytes { (bytes) throws(FormatError) in
-      try cast.apply(to: bytes, body)
-    }
+    let overflows = try cast(to: dtype, saturating: saturating, body)
     guard overflows == 0 || saturating else {
       throw FormatError(
         .mismatch,
         "\(overflows) of \(elementCount) values are beyond 65504, the largest that F16 holds",
         file: file?.path, context: name,
         hint: "convert to bf16, or pass --saturate to make them 65504")
+    }
+  }
+
+  /// As ``withPieces(as:saturating:_:)``, but values beyond the largest F16 become that value.
+  ///
+  /// - Returns: how many those were.
+  package func withSaturatedPieces(
+    as dtype: DType, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) -> Int {
+    guard dtype == self.dtype else { return try cast(to: dtype, saturating: true, body) }
+    try withPieces(as: dtype, body)
+    return 0
+  }
+
+  private func cast(
+    to dtype: DType, saturating: Bool, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) -> Int {
+    guard let cast = Cast(from: self.dtype, to: dtype, saturating: saturating) else {
+      throw FormatError(
+        .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",
+        file: file?.path, context: name)
+    }
+    return try withContiguousBytes { (bytes) throws(FormatError) in
+      try cast.apply(to: bytes, body)
     }
   }
 }

@@ -23,8 +23,23 @@ public struct ExportOptions: Sendable, Hashable {
   public enum Weights: String, Sendable, Hashable, CaseIterable {
     /// In the checkpoint's own file, which the model points into; nothing is copied.
     case link
-    /// In `model.onnx_data` beside the model, as F32.
+    /// In `model.onnx_data` beside the model, in the type that the network computes in.
     case copy
+  }
+
+  /// The type of inputs, weights and results. Models are strongly typed: TensorRT computes each
+  /// node in the type that it is given.
+  public enum Precision: String, Sendable, Hashable, CaseIterable {
+    case f32
+    /// F16 but for the timestep and its sines and cosines.
+    case f16
+
+    var element: ONNXModel.Element {
+      switch self {
+      case .f32: .float32
+      case .f16: .float16
+      }
+    }
   }
 
   /// The shape of the UNet's input `timestep`, which is F32 so that fractional timesteps work.
@@ -38,10 +53,21 @@ public struct ExportOptions: Sendable, Hashable {
   public var opset = Opset.v21
   public var weights = Weights.copy
   public var timestep = TimestepShape.scalar
+  public var precision = Precision.f32
+  /// Whether both halves of the VAE stay F32 in a pipeline of F16.
+  public var vaeInSinglePrecision = false
+  /// Whether values of weights beyond the largest F16 become that value instead of an error, where
+  /// they are copied.
+  public var saturate = false
   /// Whether files that exist may be replaced.
   public var overwrite = false
   /// The version of the program that exports, for the model's `producer_version`.
   public var producerVersion = ""
 
   public init() {}
+
+  /// The precision of the network of that name.
+  func precision(of network: String) -> Precision {
+    vaeInSinglePrecision && network.hasPrefix("vae") ? .f32 : precision
+  }
 }

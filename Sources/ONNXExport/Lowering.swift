@@ -11,6 +11,8 @@ struct Lowering {
 
   let graph: Graph
   let options: ExportOptions
+  /// The type that the network computes in.
+  let real: ONNXModel.Element
   var build: ONNXGraphBuilder
   /// What ONNX value each value of the graph is.
   private var values: [Value?]
@@ -34,6 +36,7 @@ struct Lowering {
     precondition(weights.count == graph.parameters.count, "one initializer for each parameter")
     self.graph = graph
     self.options = options
+    real = options.precision(of: graph.name).element
     build = ONNXGraphBuilder(
       graphName: graph.name, opset: options.opset, dimensionNames: DimensionNames(graph))
     values = Array(repeating: nil, count: graph.values.count)
@@ -46,9 +49,10 @@ struct Lowering {
     }
     for input in graph.inputs {
       let value = graph[input]
-      let isScalar = value.name == "timestep" && options.timestep == .scalar
+      let isTimestep = value.name == "timestep"
       values[input.index] = build.input(
-        value.name, isScalar ? [] : value.shape, element: value.isInteger ? .int64 : .float32)
+        value.name, isTimestep && options.timestep == .scalar ? [] : value.shape,
+        element: value.isInteger ? .int64 : isTimestep ? .float32 : real)
       remember(input)
     }
   }
@@ -85,7 +89,7 @@ struct Lowering {
     return value
   }
 
-  /// A parameter as the operators want it: F32, of the graph's shape.
+  /// A parameter as the operators want it: of the network's type and the graph's shape.
   mutating func parameter(
     _ id: Graph.ParameterID?, at module: String
   ) throws(FormatError) -> Value {
@@ -94,11 +98,7 @@ struct Lowering {
     }
     if let value = prepared[id.index] { return value }
     var value = parameters[id.index]
-    if value.element != .float32 {
-      value = build.node(
-        "Cast", at: module, [value], value.shape, element: .float32,
-        ["to": .integer(Int(ONNXModel.Element.float32.rawValue))])
-    }
+    value = cast(value, to: real, at: module)
     let shape = graph[id].shape
     if value.shape.map(\.fixed) != shape {
       value = build.node(
@@ -106,6 +106,15 @@ struct Lowering {
     }
     prepared[id.index] = value
     return value
+  }
+
+  mutating func cast(
+    _ input: Value, to element: ONNXModel.Element, at module: String
+  ) -> Value {
+    guard input.element != element else { return input }
+    return build.node(
+      "Cast", at: module, [input], input.shape, element: element,
+      ["to": .integer(Int(element.rawValue))])
   }
 
   private mutating func lower(_ node: Graph.Node, at module: String) throws(FormatError) -> Value {
@@ -146,7 +155,7 @@ struct Lowering {
     case .embedding:
       let table = try parameter(node.weight, at: module)
       return build.node(
-        "Gather", at: module, [table, input], shape, element: .float32, ["axis": .integer(0)])
+        "Gather", at: module, [table, input], shape, ["axis": .integer(0)])
     case .addPositions:
       return try addPositions(input, node, shape, at: module)
     case .timestepEmbedding(let form):

@@ -76,9 +76,18 @@ public enum ONNXExporter {
     let tensors = try network.graph.parameters.map { parameter throws(FormatError) in
       try tensor(parameter, of: network)
     }
-    return switch options.weights {
-    case .copy: try WeightPlacement.copying(tensors, of: network.graph.name, to: directory)
-    case .link: try WeightPlacement.linking(tensors, of: network.graph.name, to: directory)
+    let name = network.graph.name
+    switch options.weights {
+    case .copy:
+      let dtype: DType = options.precision(of: name) == .f16 ? .float16 : .float32
+      return try WeightPlacement.copying(tensors, of: name, as: dtype, to: directory)
+    case .link:
+      guard !options.saturate else {
+        throw FormatError(
+          .unsupported, "linked weights are not read, so that none can be saturated",
+          context: name, hint: "copy the weights: --weights copy")
+      }
+      return try WeightPlacement.linking(tensors, of: name, to: directory)
     }
   }
 
@@ -98,13 +107,19 @@ public enum ONNXExporter {
     if let configuration = network.configuration, placement.modelPath.hasSuffix("/model.onnx") {
       try output.file("\(folder)/config.json", configuration)
     }
+    var saturated: [ExportReport.Saturation] = []
     if let dataWriter {
-      try copy(placement, to: dataWriter, network: graph.name, progress: progress)
+      saturated = try placement.copy(to: dataWriter, saturating: options.saturate) { done in
+        progress(
+          ExportProgress(network: graph.name, bytesDone: done, bytesTotal: placement.copySize))
+      }
     }
     return ExportReport.Network(
-      name: graph.name, modelPath: placement.modelPath, weightPaths: placement.weightPaths,
+      name: graph.name, precision: options.precision(of: graph.name),
+      modelPath: placement.modelPath, weightPaths: placement.weightPaths,
       nodes: model.nodes.count, operatorCounts: model.operatorCounts,
-      weights: Set(placement.initializers.map(\.name)).count, bytesCopied: placement.copySize)
+      weights: Set(placement.initializers.map(\.name)).count, bytesCopied: placement.copySize,
+      saturated: saturated)
   }
 
   private static func tensor(
@@ -124,19 +139,6 @@ public enum ONNXExporter {
         hint: "check that the weights and config.json are of the same model")
     }
     return tensor
-  }
-
-  private static func copy(
-    _ placement: WeightPlacement, to writer: FileWriter, network: String,
-    progress: (ExportProgress) -> Void
-  ) throws(FormatError) {
-    for (tensor, offset) in placement.copies {
-      try writer.write([UInt8](repeating: 0, count: offset - writer.position))
-      try tensor.withPieces(as: .float32) { piece throws(FormatError) in try writer.write(piece) }
-      progress(
-        ExportProgress(
-          network: network, bytesDone: writer.position, bytesTotal: placement.copySize))
-    }
   }
 
   private static func parent(of path: String) -> String {

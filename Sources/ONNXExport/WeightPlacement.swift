@@ -12,6 +12,8 @@ struct WeightPlacement {
   var weightPaths: [String] = []
   /// The tensors that are to be written to ``weightPaths``, each at its offset.
   var copies: [(tensor: Tensor, offset: Int)] = []
+  /// The type that they are written in.
+  var dtype = DType.float32
   /// The size of the file that is to be written.
   var copySize = 0
 }
@@ -20,14 +22,18 @@ extension WeightPlacement {
   /// Offsets in a file of their own. Large tensors start where a file can be mapped on every
   /// system (64 KiB), others on a page.
   static func copying(
-    _ tensors: [Tensor], of name: String, to directory: String
+    _ tensors: [Tensor], of name: String, as dtype: DType, to directory: String
   ) throws(FormatError) -> WeightPlacement {
     var placement = WeightPlacement(modelPath: "\(directory)/\(name)/model.onnx")
+    guard let element = ONNXModel.Element(dtype) else {
+      throw FormatError(.unsupported, "ONNX has no type for \(dtype.rawValue)", context: name)
+    }
     let file = "model.onnx_data"
+    placement.dtype = dtype
     placement.weightPaths = ["\(directory)/\(name)/\(file)"]
     var offsets: [String: Int] = [:]
     for tensor in tensors {
-      guard let length = tensor.shape.byteCount(of: .float32) else {
+      guard let length = tensor.shape.byteCount(of: dtype) else {
         throw FormatError(
           .unsupported, "the tensor is too large", file: tensor.file?.path, context: tensor.name)
       }
@@ -43,7 +49,7 @@ extension WeightPlacement {
       }
       placement.initializers.append(
         ONNXModel.Initializer(
-          name: tensor.name, element: .float32, shape: tensor.shape.dimensions,
+          name: tensor.name, element: element, shape: tensor.shape.dimensions,
           contents: .external(
             ONNXModel.ExternalData(location: file, offset: offset, length: length))))
     }

@@ -40,8 +40,15 @@ struct ONNXCommand: ParsableCommand {
   @Option(help: "The operator set: 17, 21 or 23.")
   var opset = 21
 
-  @Option(help: ArgumentHelp("The type that the networks compute in: f32.", valueName: "type"))
-  var dtype = ModelType.f32
+  @Option(
+    help: ArgumentHelp("The type that the networks compute in: f32 or f16.", valueName: "type"))
+  var dtype = ExportOptions.Precision.f32
+
+  @Flag(name: .customLong("vae-f32"), help: "With --dtype f16: the VAE stays F32.")
+  var vaeInSinglePrecision = false
+
+  @Flag(help: "With --dtype f16: weights too large become 65504 instead of an error.")
+  var saturate = false
 
   @Option(help: ArgumentHelp("Where weights lie: link or copy.", valueName: "how"))
   var weights = ExportOptions.Weights.copy
@@ -58,6 +65,9 @@ struct ONNXCommand: ParsableCommand {
     }
     options.opset = opset
     options.weights = weights
+    options.precision = dtype
+    options.vaeInSinglePrecision = vaeInSinglePrecision
+    options.saturate = saturate
     options.overwrite = force
     options.producerVersion = toolVersion
     let sources = try selection(checkpoint).map { try source($0, checkpoint) }
@@ -154,13 +164,12 @@ struct ONNXCommand: ParsableCommand {
       "weight_files": .array(network.weightPaths.map { .string($0) }),
       "nodes": .integer(network.nodes), "operators": .object(operators),
       "weights": .integer(network.weights), "bytes_copied": .integer(network.bytesCopied),
+      "dtype": .string(network.precision.rawValue),
+      "saturated": .array(
+        network.saturated.map { ["name": .string($0.name), "values": .integer($0.count)] }),
     ]
   }
 }
 
 extension ExportOptions.Weights: ExpressibleByArgument {}
-
-/// The types that exported networks compute in.
-enum ModelType: String, ExpressibleByArgument, CaseIterable {
-  case f32
-}
+extension ExportOptions.Precision: ExpressibleByArgument {}
