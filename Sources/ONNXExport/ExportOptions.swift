@@ -1,3 +1,6 @@
+import ModelFormats
+import ModelGraph
+
 /// A version of ONNX's operator set that is written.
 public enum Opset: Int, Sendable, Hashable, CaseIterable {
   /// The last that TensorRT 8.6 takes. Group norms and GELUs are spelled out in older operators.
@@ -48,11 +51,17 @@ public struct ExportOptions: Sendable, Hashable {
     case scalar
     /// One element, as TensorRT's demonstration has it.
     case vector
+    /// An element for each picture of the batch, as ComfyUI has it.
+    case batch
   }
 
   public var opset = Opset.v21
   public var weights = Weights.copy
-  public var timestep = TimestepShape.scalar
+  public var names = NameConvention.optimum
+  /// nil takes what goes with ``names``.
+  public var timestep: TimestepShape?
+  /// Sizes that the models are made for; nil leaves them to be chosen at run time.
+  public var sizes: Sizes?
   public var precision = Precision.f32
   /// Whether both halves of the VAE stay F32 in a pipeline of F16.
   public var vaeInSinglePrecision = false
@@ -65,6 +74,23 @@ public struct ExportOptions: Sendable, Hashable {
   public var producerVersion = ""
 
   public init() {}
+
+  /// The network's inputs and outputs by the convention and the choices here.
+  func interface(of network: String) throws(FormatError) -> Interface {
+    var interface = try names.interface(of: network)
+    if let timestep { interface.timestep = timestep }
+    return interface
+  }
+
+  /// The graph for the sizes that are known before the model is run.
+  func fixed(_ graph: Graph, _ interface: Interface) -> Graph {
+    var known: [Symbol: Int] = [:]
+    if let sizes {
+      for symbol in Symbol.allCases { known[symbol] = sizes[symbol] }
+    }
+    if let sequence = interface.sequence { known[.sequence] = sequence }
+    return known.isEmpty ? graph : graph.fixing(known)
+  }
 
   /// The precision of the network of that name.
   func precision(of network: String) -> Precision {

@@ -95,8 +95,13 @@ extension Lowering {
     let length = tokens.shape[1]
     if let mask = causalMasks[length] { return mask }
     let module = "/causal_mask"
-    let count = tokenCount(of: tokens, at: module)
-    let size = build.node("Concat", at: module, [count, count], [2], ["axis": .integer(0)])
+    let size: Value
+    if let length = length.fixed {
+      size = build.constant([length, length])
+    } else {
+      let count = tokenCount(of: tokens, at: module)
+      size = build.node("Concat", at: module, [count, count], [2], ["axis": .integer(0)])
+    }
     let lowest = build.constant(
       real == .float16
         ? -Float(Float16.greatestFiniteMagnitude) : -Float.greatestFiniteMagnitude, as: real)
@@ -110,6 +115,7 @@ extension Lowering {
 
   /// The second size of `tokens`, as `[1]`.
   private mutating func tokenCount(of tokens: Value, at module: String) -> Value {
+    if let count = tokens.shape[1].fixed { return build.constant([count]) }
     if let count = tokenCounts[tokens.shape[1]] { return count }
     let count = build.node(
       "Shape", at: module, [tokens], [1], element: .int64,

@@ -148,12 +148,18 @@ extension Lowering {
       expf(range * Float(index) / (Float(half) - Float(form.frequencyShift)))
     }
     let table = build.constant("\(module)/frequencies", [1, half], frequencies)
-    let angles = build.node(
-      "Mul", at: module, [timestep, table], [1, Dimension(half)], element: .float32)
+    var rows = timestep
+    if interface.timestep == .batch {
+      rows = build.node(
+        "Unsqueeze", at: module, [timestep, build.constant([1])], timestep.shape + [1])
+    }
+    let count = interface.timestep == .batch ? timestep.shape[0] : 1
+    let angles = build.node("Mul", at: module, [rows, table], [count, Dimension(half)])
     let sines = build.node("Sin", at: module, [angles], angles.shape)
     let cosines = build.node("Cos", at: module, [angles], angles.shape)
     let embedding = build.node(
-      "Concat", at: module, form.flipSinToCos ? [cosines, sines] : [sines, cosines], shape,
+      "Concat", at: module, form.flipSinToCos ? [cosines, sines] : [sines, cosines],
+      [count] + shape.suffix(1),
       ["axis": .integer(-1)])
     return cast(embedding, to: real, at: module)
   }

@@ -37,7 +37,7 @@ extension Lowering {
       "ArgMax", at: module, [scores], [ids.shape[0], 1], element: .int64,
       ["axis": .integer(-1), "keepdims": .integer(1)])
     let named = Value(
-      name: graph[output].name, element: hidden.element, shape: hidden.shape)
+      name: interface.name(graph[output].name), element: hidden.element, shape: hidden.shape)
     let pooled = build.node(
       "GatherND", at: module, [named, places], [hidden.shape[0], hidden.shape[2]],
       ["batch_dims": .integer(1)])

@@ -77,10 +77,12 @@ public enum ONNXExporter {
       try tensor(parameter, of: network)
     }
     let name = network.graph.name
+    let interface = try options.interface(of: name)
     switch options.weights {
     case .copy:
       let dtype: DType = options.precision(of: name) == .f16 ? .float16 : .float32
-      return try WeightPlacement.copying(tensors, of: name, as: dtype, to: directory)
+      return try WeightPlacement.copying(
+        tensors, as: dtype, to: "\(directory)/\(interface.directory)")
     case .link:
       guard !options.saturate else {
         throw FormatError(

@@ -22,15 +22,15 @@ extension WeightPlacement {
   /// Offsets in a file of their own. Large tensors start where a file can be mapped on every
   /// system (64 KiB), others on a page.
   static func copying(
-    _ tensors: [Tensor], of name: String, as dtype: DType, to directory: String
+    _ tensors: [Tensor], as dtype: DType, to directory: String
   ) throws(FormatError) -> WeightPlacement {
-    var placement = WeightPlacement(modelPath: "\(directory)/\(name)/model.onnx")
+    var placement = WeightPlacement(modelPath: "\(directory)/model.onnx")
     guard let element = ONNXModel.Element(dtype) else {
-      throw FormatError(.unsupported, "ONNX has no type for \(dtype.rawValue)", context: name)
+      throw FormatError(.unsupported, "ONNX has no type for \(dtype.rawValue)")
     }
     let file = "model.onnx_data"
     placement.dtype = dtype
-    placement.weightPaths = ["\(directory)/\(name)/\(file)"]
+    placement.weightPaths = ["\(directory)/\(file)"]
     var offsets: [String: Int] = [:]
     for tensor in tensors {
       guard let length = tensor.shape.byteCount(of: dtype) else {

@@ -41,6 +41,25 @@ struct ONNXCommand: ParsableCommand {
   var opset = 21
 
   @Option(
+    help: ArgumentHelp(
+      "Whose names and layout: optimum, nvidia (TensorRT's demonstration) or comfy (the UNet alone).",
+      valueName: "tool"))
+  var names = NameConvention.optimum
+
+  @Option(
+    help: ArgumentHelp(
+      "The UNet's timestep: scalar, vector (one element) or batch (default: as --names has it).",
+      valueName: "shape"))
+  var timestep: ExportOptions.TimestepShape?
+
+  @Option(
+    name: .customLong("static"),
+    help: ArgumentHelp(
+      "Models for pictures of one size and batches of one size, as 512x768:2 (default: any).",
+      valueName: "WxH:batch"))
+  var staticSize: StaticSize?
+
+  @Option(
     help: ArgumentHelp("The type that the networks compute in: f32 or f16.", valueName: "type"))
   var dtype = ExportOptions.Precision.f32
 
@@ -68,6 +87,13 @@ struct ONNXCommand: ParsableCommand {
     options.precision = dtype
     options.vaeInSinglePrecision = vaeInSinglePrecision
     options.saturate = saturate
+    options.names = names
+    options.timestep = timestep
+    options.sizes = staticSize.map { size in
+      Sizes(
+        batch: size.batch, height: size.picture.height / 8, width: size.picture.width / 8,
+        sequence: longestPrompt(checkpoint))
+    }
     options.overwrite = force
     options.producerVersion = toolVersion
     let sources = try selection(checkpoint).map { try source($0, checkpoint) }
@@ -91,7 +117,9 @@ struct ONNXCommand: ParsableCommand {
   private func selection(_ checkpoint: ModelCheckpoint) throws -> [String] {
     guard let component else {
       let present = Set(checkpoint.components.flatMap(\.graphs).map(\.name))
-      let networks = ONNXCommand.networks.filter(present.contains)
+      let networks = ONNXCommand.networks.filter { name in
+        present.contains(name) && (names != .comfy || name == "unet")
+      }
       guard !networks.isEmpty else {
         throw checkpoint.components.compactMap(\.graphFailure).first
           ?? FormatError(.unsupported, "no network is known here", file: checkpoint.path)
@@ -107,6 +135,13 @@ struct ONNXCommand: ParsableCommand {
       }
       return [name]
     }
+  }
+
+  /// How many tokens the text encoder has places for; 77 where there is none.
+  private func longestPrompt(_ checkpoint: ModelCheckpoint) -> Int {
+    let graph = checkpoint[.textEncoder]?.graphs.first
+    let positions = graph?.nodes.first { $0.operation == .addPositions }?.weight
+    return positions.flatMap { graph?[$0].shape.first } ?? 77
   }
 
   private func source(_ name: String, _ checkpoint: ModelCheckpoint) throws -> NetworkSource {
@@ -172,4 +207,21 @@ struct ONNXCommand: ParsableCommand {
 }
 
 extension ExportOptions.Weights: ExpressibleByArgument {}
+extension ExportOptions.TimestepShape: ExpressibleByArgument {}
+extension NameConvention: ExpressibleByArgument {}
 extension ExportOptions.Precision: ExpressibleByArgument {}
+
+/// The size of pictures and of batches, as in `512x768:2`; one picture where no batch is given.
+struct StaticSize: ExpressibleByArgument {
+  let picture: PictureSize
+  let batch: Int
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count <= 2, let picture = PictureSize(argument: parts[0]),
+      let batch = parts.count == 2 ? Int(parts[1]) : 1, (1...1024).contains(batch)
+    else { return nil }
+    self.picture = picture
+    self.batch = batch
+  }
+}
