@@ -16,6 +16,8 @@ public struct ExportReport: Sendable, Hashable {
     public let bytesCopied: Int
     /// Tensors of which values were moved to the largest F16.
     public let saturated: [Saturation]
+    /// The script that builds a TensorRT engine of the model.
+    public let scriptPath: String
   }
 
   public struct Saturation: Sendable, Hashable {

@@ -12,13 +12,15 @@ extension Lowering {
       : plainAttention(query: query, key: key, value: value, form, at: module)
   }
 
-  /// Whether TensorRT builds ONNX's Attention of this form: in F16, with several heads of up to 256
-  /// channels, a multiple of 8 (measured with TensorRT-RTX 1.7.1; F32 and the VAE's single head
-  /// of 512 channels fail).
+  /// Whether TensorRT builds ONNX's Attention of this form: in F16, with heads of 16 to 256 channels,
+  /// a multiple of 8.
+  ///
+  /// Measured with TensorRT-RTX 1.7.1: it builds 12 to 256 channels, causal or not, and fails for 4, 8,
+  /// 264, the VAE's single head of 512, and any F32.
   private func hasKernel(_ form: Attention, _ query: Value) -> Bool {
     let width = (query.shape[2].fixed ?? 0) / form.heads
     return options.opset.rawValue >= 23 && query.element == .float16 && form.heads > 1
-      && width % 8 == 0 && width <= 256
+      && width % 8 == 0 && (16...256).contains(width)
   }
 
   /// Heads and scale are spelled out: without them TensorRT's parser makes 22 layers instead of 8.

@@ -16,10 +16,12 @@ extension WeightPlacement {
     to writer: FileWriter, saturating: Bool, progress: (Int) -> Void
   ) throws(FormatError) -> [ExportReport.Saturation] {
     var overflows: [ExportReport.Saturation] = []
-    for (tensor, offset) in copies {
+    for copy in copies {
+      let (tensor, offset) = (copy.tensor, copy.offset)
       let isWanted = saturating || overflows.isEmpty
       if isWanted { try writer.write([UInt8](repeating: 0, count: offset - writer.position)) }
-      let count = try tensor.withSaturatedPieces(as: dtype) { piece throws(FormatError) in
+      let count = try tensor.withSaturatedPieces(as: dtype, adding: copy.updates) {
+        (piece) throws(FormatError) in
         if isWanted { try writer.write(piece) }
       }
       if count > 0 { overflows.append(ExportReport.Saturation(name: tensor.name, count: count)) }

@@ -1,3 +1,4 @@
+import Checkpoint
 import Glibc
 import ModelFormats
 import ModelGraph
@@ -10,8 +11,14 @@ struct WeightPlacement {
   var initializers: [ONNXModel.Initializer] = []
   /// The files that hold the values.
   var weightPaths: [String] = []
-  /// The tensors that are to be written to ``weightPaths``, each at its offset.
-  var copies: [(tensor: Tensor, offset: Int)] = []
+  /// A tensor that is to be written to ``weightPaths``.
+  struct Copy {
+    let tensor: Tensor
+    let updates: [LowRankUpdate]
+    let offset: Int
+  }
+
+  var copies: [Copy] = []
   /// The type that they are written in.
   var dtype = DType.float32
   /// The size of the file that is to be written.
@@ -22,7 +29,7 @@ extension WeightPlacement {
   /// Offsets in a file of their own. Large tensors start where a file can be mapped on every
   /// system (64 KiB), others on a page.
   static func copying(
-    _ tensors: [Tensor], as dtype: DType, to directory: String
+    _ tensors: [Tensor], updates: [[LowRankUpdate]], as dtype: DType, to directory: String
   ) throws(FormatError) -> WeightPlacement {
     var placement = WeightPlacement(modelPath: "\(directory)/model.onnx")
     guard let element = ONNXModel.Element(dtype) else {
@@ -32,7 +39,7 @@ extension WeightPlacement {
     placement.dtype = dtype
     placement.weightPaths = ["\(directory)/\(file)"]
     var offsets: [String: Int] = [:]
-    for tensor in tensors {
+    for (tensor, updates) in zip(tensors, updates) {
       guard let length = tensor.shape.byteCount(of: dtype) else {
         throw FormatError(
           .unsupported, "the tensor is too large", file: tensor.file?.path, context: tensor.name)
@@ -44,7 +51,7 @@ extension WeightPlacement {
         let alignment = length > 1 << 20 ? 1 << 16 : 1 << 12
         offset = (placement.copySize + alignment - 1) / alignment * alignment
         offsets[tensor.name] = offset
-        placement.copies.append((tensor, offset))
+        placement.copies.append(Copy(tensor: tensor, updates: updates, offset: offset))
         placement.copySize = offset + length
       }
       placement.initializers.append(

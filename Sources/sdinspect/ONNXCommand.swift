@@ -69,6 +69,17 @@ struct ONNXCommand: ParsableCommand {
   @Flag(help: "With --dtype f16: weights too large become 65504 instead of an error.")
   var saturate = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Add a LoRA's updates to the weights, times a scale; may be given several times.",
+      valueName: "FILE[:scale]"))
+  var lora: [LoRAOption] = []
+
+  @Flag(
+    name: .customLong("controlnet-inputs"),
+    help: "Give the UNet inputs for what a ControlNet adds to its blocks.")
+  var controlNetInputs = false
+
   @Option(help: ArgumentHelp("Where weights lie: link or copy.", valueName: "how"))
   var weights = ExportOptions.Weights.copy
 
@@ -96,7 +107,9 @@ struct ONNXCommand: ParsableCommand {
     }
     options.overwrite = force
     options.producerVersion = toolVersion
-    let sources = try selection(checkpoint).map { try source($0, checkpoint) }
+    let names = try selection(checkpoint)
+    let adapters = try adapters(for: names, checkpoint)
+    let sources = try names.map { try source($0, checkpoint, adapters) }
     if weights == .copy { try checkpoint.requireUndamaged() }
     let start = Console.seconds()
     let bar = ProgressBar("exporting")
@@ -110,7 +123,7 @@ struct ONNXCommand: ParsableCommand {
           + Format.bytes(progress.bytesTotal))
     }
     bar.finish()
-    printReport(report, checkpoint.warnings, seconds: Console.seconds() - start)
+    printReport(report, checkpoint.warnings, adapters, seconds: Console.seconds() - start)
   }
 
   /// The networks to export: those asked for, else all that the checkpoint has.
@@ -144,15 +157,26 @@ struct ONNXCommand: ParsableCommand {
     return positions.flatMap { graph?[$0].shape.first } ?? 77
   }
 
-  private func source(_ name: String, _ checkpoint: ModelCheckpoint) throws -> NetworkSource {
+  /// The LoRAs, each read for the networks that are exported.
+  private func adapters(
+    for networks: [String], _ checkpoint: ModelCheckpoint
+  ) throws -> [LoRA] {
+    let components = checkpoint.components.filter { networks.contains($0.name.rawValue) }
+    return try lora.map { try LoRA.open($0.path, scale: $0.scale, for: components) }
+  }
+
+  private func source(
+    _ name: String, _ checkpoint: ModelCheckpoint, _ adapters: [LoRA]
+  ) throws -> NetworkSource {
     let component = try checkpoint.require(
       name.hasPrefix("vae") ? .vae : ComponentName(rawValue: name))
+    let updates = adapters.compactMap { $0.updates[component.name] }
     return NetworkSource(
-      graph: try component.graph(name),
-      configuration: checkpoint.file(named: "\(component.name)/config.json")?.bytes
-    ) { parameter throws(FormatError) in
-      try component.tensor(for: parameter)
-    }
+      graph: name == "unet" && controlNetInputs
+        ? try component.graphWithResidualInputs() : try component.graph(name),
+      configuration: checkpoint.file(named: "\(component.name)/config.json")?.bytes,
+      updates: { parameter in updates.compactMap { $0[parameter.name] } },
+      tensor: { parameter throws(FormatError) in try component.tensor(for: parameter) })
   }
 
   /// What a pipeline needs beside its networks.
@@ -164,10 +188,13 @@ struct ONNXCommand: ParsableCommand {
     .map { CompanionFile(path: $0.path, contents: $0.bytes) }
   }
 
-  private func printReport(_ report: ExportReport, _ warnings: [String], seconds: Double) {
+  private func printReport(
+    _ report: ExportReport, _ warnings: [String], _ adapters: [LoRA], seconds: Double
+  ) {
     guard !input.json else {
       printJSON([
         "networks": .array(report.networks.map(row)),
+        "loras": .array(adapters.map(row)),
         "files": .array(report.paths.map { .string($0) }), "seconds": .number(seconds),
         "warnings": json(warnings),
       ])
@@ -186,7 +213,37 @@ struct ONNXCommand: ParsableCommand {
     Console.print(table.text())
     Console.print(
       "wrote \(report.paths.count) files to \(output) in \(Format.seconds(seconds))")
+    for network in report.networks {
+      for tensor in network.saturated {
+        Console.note("note: \(tensor.count) values of \(tensor.name) became 65504")
+      }
+    }
+    for adapter in adapters { note(adapter) }
     printWarnings(warnings)
+  }
+
+  /// What a LoRA changed, and each of its tensors that changed nothing.
+  private func note(_ adapter: LoRA) {
+    let counts = adapter.updates.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+      "\($0.value.count) layers of the \($0.key.title)"
+    }
+    Console.note(
+      "\(Console.sanitized(adapter.path)): changed " + counts.joined(separator: " and "))
+    for tensor in adapter.unused {
+      Console.note("note: \(Console.sanitized(tensor.name)) is unused: \(tensor.reason)")
+    }
+  }
+
+  private func row(_ adapter: LoRA) -> JSON {
+    var layers = JSONObject()
+    for (component, updates) in adapter.updates.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+      layers[component.rawValue] = .integer(updates.count)
+    }
+    return [
+      "file": .string(adapter.path), "scale": .number(adapter.scale), "layers": .object(layers),
+      "unused": .array(
+        adapter.unused.map { ["name": .string($0.name), "reason": .string($0.reason)] }),
+    ]
   }
 
   private func row(_ network: ExportReport.Network) -> JSON {
@@ -210,6 +267,24 @@ extension ExportOptions.Weights: ExpressibleByArgument {}
 extension ExportOptions.TimestepShape: ExpressibleByArgument {}
 extension NameConvention: ExpressibleByArgument {}
 extension ExportOptions.Precision: ExpressibleByArgument {}
+
+/// A LoRA file and its scale, as in `style.safetensors:0.8`.
+struct LoRAOption: ExpressibleByArgument {
+  let path: String
+  let scale: Double
+
+  /// What follows the last colon is a scale where it is a number.
+  init?(argument: String) {
+    guard !argument.isEmpty else { return nil }
+    guard let colon = argument.lastIndex(of: ":"),
+      let scale = Double(argument[argument.index(after: colon)...]), scale.isFinite
+    else {
+      (path, self.scale) = (argument, 1)
+      return
+    }
+    (path, self.scale) = (String(argument[..<colon]), scale)
+  }
+}
 
 /// The size of pictures and of batches, as in `512x768:2`; one picture where no batch is given.
 struct StaticSize: ExpressibleByArgument {

@@ -1,3 +1,4 @@
+import Checkpoint
 import Foundation
 import ModelFormats
 import ModelGraph
@@ -53,6 +54,19 @@ struct OracleTests {
   @Test(arguments: [(NameConvention.nvidia, Published.names), (.comfy, ["unet"])])
   func namesOfEveryConvention(names: NameConvention, networks: [String]) throws {
     try checkCopies(networks) { $0.names = names }
+  }
+
+  /// The residuals of a ControlNet reach the skip connections and the middle.
+  @Test func residualsGiveTheReferencesNumbers() throws {
+    try withTemporaryFolder { folder in
+      let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+      let unet = try checkpoint.require(.unet)
+      let source = NetworkSource(
+        graph: try unet.graphWithResidualInputs(), configuration: nil
+      ) { parameter throws(FormatError) in try unet.tensor(for: parameter) }
+      _ = try ONNXExporter.export([source], to: folder)
+      try check(folder, models: 1)
+    }
   }
 
   /// The sizes of the goldens, square and wide, and odd ones for the shapes alone.

@@ -24,7 +24,9 @@ import numpy as np
 import onnx
 from safetensors.numpy import load_file
 
+import layout
 import models
+from residuals import residual
 
 failures = 0
 
@@ -104,6 +106,15 @@ def compare_unet(run, golden):
             for value in run.inputs[3:]]
         compare(f"unet {key}", run, run(sample, t, hidden, *residuals)[0], expected)
         compared += 1
+    if len(run.inputs) > 3:
+        # A ControlNet's residuals, of the shapes that the model has for them.
+        expected = load_file(os.path.join(os.path.dirname(__file__), "residuals.safetensors"))
+        sample = g["sample"]
+        residuals = [
+            residual(index, [sample.shape[0], value.shape[1], *residual_size(value, sample)])
+            for index, value in enumerate(run.inputs[3:])]
+        found = run(sample, 500, g["encoder_hidden_states"], *residuals)[0]
+        compare("unet with residuals", run, found, expected["out_500"])
     check(compared > 0, f"unet: {compared} of {len(cases)} goldens have its sizes")
 
 
@@ -213,8 +224,8 @@ def main():
     arguments.add_argument("--readers", action="store_true")
     arguments = arguments.parse_args()
     found = 0
-    for name in models.NAMES:
-        path = models.find(arguments.directory, name)
+    for name in layout.NAMES:
+        path = layout.find(arguments.directory, name)
         if path is None:
             continue
         found += 1

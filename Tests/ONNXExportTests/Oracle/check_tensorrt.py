@@ -1,12 +1,11 @@
 """Parse and build exported models with NVIDIA's TensorRT-RTX, on any machine: no GPU is needed.
 
-    python3 check_tensorrt.py DIRECTORY... [--build NETWORK] [--plan FILE] [--sizes 256,512,1024]
+    python3 check_tensorrt.py DIRECTORY... [--build NETWORK] [--plan FILE]
 
 Every text_encoder, unet, vae_decoder and vae_encoder found as DIRECTORY/NAME/model.onnx or
 DIRECTORY/NAME.onnx is read by NVIDIA's ONNX parser, strongly typed. With --build, an engine of that
-network is built for dynamic shapes: batches of 1 to 8 and pictures of the smallest to the largest
-of --sizes, the middle one the optimum. Prints layers, seconds and the plan's size; exits 1 if
-anything fails.
+network is built for the shapes that the export's own build-engine.sh gives. Prints layers, seconds
+and the plan's size; exits 1 if anything fails.
 
 Needs the wheel onnxruntime-ep-nv-tensorrt-rtx-cu13 of version 0.5.0, of whose libraries it calls
 two, TensorRT-RTX 1.7.1 and its parser, without their headers: the numbers of virtual methods
@@ -24,7 +23,8 @@ import time
 from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32
 from ctypes import c_void_p
 
-NAMES = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
+import layout
+
 VERSION = "1.7.1"
 # Methods by their place in the virtual tables. Objects of the builder hold a pointer to their
 # implementation, whose first two entries are destructors.
@@ -152,24 +152,12 @@ class Network:
         self.output_count = method(self.network, NETWORK_OUTPUT_COUNT, c_int32)()
 
 
-def model_path(directory, name):
-    """optimum's, sdkit's and TensorRT's demonstration's places for a network."""
-    demo = {"text_encoder": "clip.opt", "unet": "unet.opt", "vae_decoder": "vae.opt",
-            "vae_encoder": "vae_encoder.opt"}[name]
-    candidates = [f"{name}/model.onnx", f"{name}.onnx", f"{demo}/model.onnx"]
-    paths = [os.path.join(directory, c) for c in candidates]
-    return next((path for path in paths if os.path.exists(path)), None)
-
-
-def profiles(directory, name):
-    """The profile in build-engine.sh, which the export wrote beside the models."""
+def profiles(path, name):
+    """The profile in the script that the export wrote beside the model."""
     profile = {}
-    with open(os.path.join(directory, "build-engine.sh")) as file:
-        text = file.read()
-    section = re.search(rf"^  {name}\)(.*?);;", text, re.S | re.M)
-    if not section:
-        sys.exit(f"build-engine.sh of {directory} has no {name}")
-    values = dict(re.findall(r"(\w+)=\"([^\"]*)\"", section[1]))
+    suffix = "" if os.path.basename(path) == "model.onnx" else f"-{name}"
+    with open(os.path.join(os.path.dirname(path), f"build-engine{suffix}.sh")) as file:
+        values = dict(re.findall(r"^(min|opt|max)=\"([^\"]*)\"$", file.read(), re.M))
     for index, kind in enumerate(["min", "opt", "max"]):
         for entry in filter(None, values.get(kind, "").split(",")):
             key, shape = entry.rsplit(":", 1)
@@ -181,14 +169,14 @@ def profiles(directory, name):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("directories", nargs="+")
-    arguments.add_argument("--build", metavar="NETWORK", choices=NAMES)
+    arguments.add_argument("--build", metavar="NETWORK", choices=layout.NAMES)
     arguments.add_argument("--plan", metavar="FILE")
     arguments = arguments.parse_args()
     tensorrt = TensorRT()
     failed = found = 0
     for directory in arguments.directories:
-        for name in NAMES:
-            path = model_path(directory, name)
+        for name in layout.NAMES:
+            path = layout.find(directory, name)
             if path is None or arguments.build not in (None, name):
                 continue
             found += 1
@@ -206,7 +194,7 @@ def main():
                 continue
             tensorrt.logger.messages.clear()
             start = time.time()
-            plan = tensorrt.build(network, profiles(directory, name))
+            plan = tensorrt.build(network, profiles(path, name))
             seconds = time.time() - start
             if plan is None:
                 failed += 1

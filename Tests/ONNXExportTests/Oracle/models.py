@@ -1,24 +1,10 @@
-"""Where an export's models lie and how they are run, whatever the convention of their names."""
-import os
-
+"""How an export's models are run, whatever the convention of their names."""
 import numpy as np
 import onnxruntime
 
-NAMES = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
-# What TensorRT's demonstration calls the directories.
-DEMONSTRATION = {
-    "text_encoder": "clip.opt", "unet": "unet.opt", "vae_decoder": "vae.opt",
-    "vae_encoder": "vae_encoder.opt"}
 TYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64,
     "tensor(int32)": np.int32}
-
-
-def find(directory, name):
-    """The path of a network's model, or None."""
-    candidates = [f"{name}/model.onnx", f"{name}.onnx", f"{DEMONSTRATION[name]}/model.onnx"]
-    paths = [os.path.join(directory, candidate) for candidate in candidates]
-    return next((path for path in paths if os.path.exists(path)), None)
 
 
 class Runner:
