@@ -5,7 +5,7 @@ SWIFT ?= swift
 BUILD := .build
 BIN := $(BUILD)/release
 
-.PHONY: demo test build setup lint format gallery generate clean
+.PHONY: demo test build setup lint format gallery generate check-onnx check-tensorrt clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -30,6 +30,17 @@ format:
 # The pictures of the README.
 gallery: build
 	@scripts/gallery $(BIN) docs/pictures
+
+# The model that the two checks below export.
+MODEL ?= Fixtures/shapes-v1
+
+# Every form of export through onnx's checker, ONNX Runtime, OpenVINO and netron.
+check-onnx: build
+	scripts/check-onnx $(BIN) $(MODEL) $(BUILD)/check-onnx
+
+# Every form of export through NVIDIA's parser, and engines built on the CPU. Fetches 146 MB once.
+check-tensorrt: build
+	scripts/check-tensorrt $(BIN) $(MODEL) $(BUILD)/check-tensorrt
 
 # The C code of the ONNX messages is committed; this makes it anew.
 generate:

@@ -24,11 +24,15 @@ public struct NetworkSource {
     self.tensor = tensor
   }
 
-  /// Rows and columns of the latents that a UNet was trained on, as its configuration says.
+  /// Rows and columns of the latents that the network was trained on, as its configuration says:
+  /// a UNet's in latents, a VAE's in pixels.
   var nativeSize: Int? {
-    guard graph.name == "unet" else { return nil }
     let json = configuration.flatMap { try? JSON(parsing: $0.span.bytes) }
-    return json?["sample_size"]?.int.flatMap { (1...1024).contains($0) ? $0 : nil }
+    guard let size = json?["sample_size"]?.int else { return nil }
+    let levels = json?["block_out_channels"]?.array?.count ?? 1
+    let latents =
+      graph.name.hasPrefix("vae") && (1...16).contains(levels) ? size >> (levels - 1) : size
+    return (1...1024).contains(latents) ? latents : nil
   }
 
   /// How a text encoder's configuration says where prompts end; nil for other networks.

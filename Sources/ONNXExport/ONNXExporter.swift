@@ -42,7 +42,9 @@ public enum ONNXExporter {
     try output.makeDirectory(directory)
     try FileWriter.checkSpace(for: isTooLarge ? .max : byteCount, beside: "\(directory)/")
     var reports: [ExportReport.Network] = []
-    let nativeSize = networks.lazy.compactMap(\.nativeSize).first ?? 64
+    // The UNet's word counts, since VAEs are trained on other sizes too.
+    let known = networks.sorted { $0.graph.name == "unet" && $1.graph.name != "unet" }
+    let nativeSize = known.lazy.compactMap(\.nativeSize).first ?? 64
     for (network, placement) in zip(networks, placements) {
       reports.append(
         try export(

@@ -98,9 +98,36 @@ extension WeightPlacement {
     throw FormatError(
       .cannotCreate,
       "a model here cannot point to the weights in "
-        + realPaths.values.sorted().joined(separator: ", ")
-        + ": they must lie in the same directory or below", file: "\(directory)/\(name)",
+        + realPaths.values.sorted().joined(separator: ", ") + ": "
+        + reason(realPaths, directory), file: "\(directory)/\(name)",
       hint: "export to the directory that holds the weights, or copy them: --weights copy")
+  }
+
+  /// Why weights are out of reach of a model in `directory`.
+  private static func reason(_ realPaths: [String: String], _ directory: String) -> String {
+    let rule = "readers of ONNX take them only from the same directory or below"
+    for (path, target) in realPaths.sorted(by: { $0.key < $1.key }) {
+      // What looks as if it lay there and does not is reached through a link.
+      if path.hasPrefix("\(directory)/") {
+        return "\(path) leads to \(target) through a symbolic link, and \(rule)"
+      }
+      if let from = device(of: directory), let to = device(of: target), from != to {
+        return "they lie on another file system, and \(rule)"
+      }
+    }
+    return rule
+  }
+
+  /// The file system of a path, or of the nearest directory above it that exists.
+  private static func device(of path: String) -> dev_t? {
+    var status = stat()
+    var path = path
+    while stat(path, &status) != 0 {
+      guard path != "/", path != "." else { return nil }
+      let slash = path.lastIndex(of: "/")
+      path = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    }
+    return status.st_dev
   }
 
   private static func linked(

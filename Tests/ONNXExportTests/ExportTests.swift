@@ -123,6 +123,25 @@ import Testing
     }
   }
 
+  @Test func linkingToAnotherFileSystemIsRefusedByName() throws {
+    let files = FileManager.default
+    let memory = "/dev/shm/sdkit-\(UUID().uuidString)"
+    guard (try? files.createDirectory(atPath: memory, withIntermediateDirectories: false)) != nil
+    else {
+      print("skipped: there is no second file system at /dev/shm")
+      return
+    }
+    defer { try? files.removeItem(atPath: memory) }
+    let networks = try sources(Self.embedded, ["unet"])
+    let error = try error {
+      _ = try ONNXExporter.export(networks, to: "\(memory)/a/b", options: linking())
+    }
+    #expect(error.code == .cannotCreate)
+    #expect(error.message.contains("another file system"))
+    #expect(error.hint?.contains("--weights copy") == true)
+    #expect(try files.contentsOfDirectory(atPath: memory).isEmpty)
+  }
+
   /// Files that onnx's checker refuses as external data.
   @Test(arguments: ["symbolic link", "hard link", "two dots"])
   func weightsThatReadersRefuseAreNotLinked(kind: String) throws {
@@ -150,6 +169,11 @@ import Testing
       }
       #expect(error.code == .cannotCreate)
       #expect(error.hint?.contains("--weights copy") == true)
+      let reasons = [
+        "symbolic link": "through a symbolic link", "hard link": "other hard links",
+        "two dots": "\"..\"",
+      ]
+      #expect(error.message.contains(try #require(reasons[kind])), "\(error.message)")
       #expect(!files.fileExists(atPath: "\(repository)/unet/model.onnx"))
     }
   }

@@ -16,7 +16,6 @@ per check; exits 1 if one fails.
 import argparse
 import math
 import os
-import re
 import sys
 import tempfile
 
@@ -121,7 +120,7 @@ def compare_unet(run, golden):
 def residual_size(value, sample):
     """Height and width of a ControlNet's residual, which an expression of the sample's gives."""
     sizes = {"height": sample.shape[2], "width": sample.shape[3]}
-    return [evaluate(size, sizes) for size in value.shape[2:]]
+    return [models.evaluate(size, sizes) for size in value.shape[2:]]
 
 
 def compare_text_encoder(run, golden):
@@ -162,15 +161,6 @@ def batch_like(run, *arrays):
     return [np.repeat(array, count, axis=0) for array in arrays]
 
 
-def evaluate(size, sizes):
-    """The size that a dimension's number or name stands for."""
-    if isinstance(size, int):
-        return size
-    # ceil(a / b) is said with Python's own operators; 8H is eight times H.
-    text = re.sub(r"(\d+)([A-Z])", r"\1 * \2", size)
-    return round(eval(text, {"ceil": math.ceil, "__builtins__": {}}, sizes))
-
-
 def extents(value):
     return [d.dim_value if d.WhichOneof("value") == "dim_value" else d.dim_param
             for d in value.type.tensor_type.shape.dim]
@@ -201,12 +191,12 @@ def check_shapes(name, path):
             sizes |= {prefix + "height": unit * height, prefix + "width": unit * width}
         feeds = {}
         for value in model.graph.input:
-            shape = [evaluate(size, sizes) for size in extents(value)]
+            shape = [models.evaluate(size, sizes) for size in extents(value)]
             dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
             feeds[value.name] = np.full(shape, 3 if dtype in (np.int64, np.int32) else 0.5, dtype)
         wrong = []
         for value, array in zip(names, session.run(names, feeds)):
-            expected = tuple(evaluate(size, sizes) for size in extents(stated[value]))
+            expected = tuple(models.evaluate(size, sizes) for size in extents(stated[value]))
             dtype = onnx.helper.tensor_dtype_to_np_dtype(stated[value].type.tensor_type.elem_type)
             if array.shape != expected or array.dtype != dtype:
                 wrong.append((value, array.shape, expected))

@@ -1,10 +1,22 @@
 """How an export's models are run, whatever the convention of their names."""
+import math
+import re
+
 import numpy as np
 import onnxruntime
 
 TYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64,
     "tensor(int32)": np.int32}
+
+
+def evaluate(size, sizes):
+    """The size that a dimension's number or name stands for."""
+    if isinstance(size, int):
+        return size
+    # ceil(a / b) is said with Python's own operators; 8H is eight times H.
+    text = re.sub(r"(\d+)([A-Z])", r"\1 * \2", size)
+    return round(eval(text, {"ceil": math.ceil, "__builtins__": {}}, sizes))
 
 
 class Runner:
