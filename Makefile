@@ -4,8 +4,9 @@
 SWIFT ?= swift
 BUILD := .build
 BIN := $(BUILD)/release
+PREFIX ?= /usr/local
 
-.PHONY: demo test build setup lint format gallery generate check-onnx check-tensorrt clean
+.PHONY: demo test build setup lint format gallery generate check-onnx check-tensorrt fuzz clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -18,14 +19,28 @@ build: setup
 	$(SWIFT) build -c release --product sdinspect
 	$(SWIFT) build -c release --product sdgen
 
+# The programs, man pages, completions of bash, zsh and fish, and the embedded model.
+install: build
+	$(SWIFT) build -c release --product sdmanual
+	@scripts/install $(BIN) $(PREFIX) $(DESTDIR)
+
+uninstall:
+	@scripts/install --remove $(PREFIX) $(DESTDIR)
+
+# The inspector beside Python's tools, on a repository and a single file of any size:
+# make bench-inspect MODEL=PATH
+bench-inspect: build
+	@scripts/bench-inspect $(BIN) $(MODEL) >docs/benchmarks-inspect.md
+	@cat docs/benchmarks-inspect.md
+
 setup:
 	@scripts/setup
 
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Fuzz
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz
 
 # The pictures of the README.
 gallery: build
@@ -47,6 +62,12 @@ generate:
 	@scripts/setup protobuf-c-compiler
 	protoc-c --proto_path=Sources/COnnx --c_out=Sources/COnnx Sources/COnnx/onnx.proto
 	mv Sources/COnnx/onnx.pb-c.h Sources/COnnx/include/
+
+# Every parser for FUZZ_SECONDS each, or one of them: make fuzz TARGET=zip
+fuzz: setup
+	Fuzz/build
+	python3 Fuzz/make_seeds.py $(BUILD)/fuzz/work/seeds
+	Fuzz/run $(TARGET)
 
 clean:
 	rm -rf $(BUILD) demo

@@ -10,36 +10,64 @@ public struct AuxiliaryFile: Sendable {
   public let path: String
   /// The file on disk, or the flat file that embeds it, for errors.
   public let location: String
-  let file: MappedFile
-  let range: Range<Int>
+  private let storage: Storage
+
+  private enum Storage: Sendable {
+    case mapped(MappedFile, Range<Int>)
+    case memory([UInt8])
+  }
 
   init(path: String, location: String, file: MappedFile, range: Range<Int>) {
     self.path = path
     self.location = location
-    self.file = file
-    self.range = range
+    storage = .mapped(file, range)
+  }
+
+  /// A file made here, or told in a field of another file.
+  package init(path: String, location: String, bytes: [UInt8]) {
+    self.path = path
+    self.location = location
+    storage = .memory(bytes)
   }
 
   /// A whole file on disk.
-  init(path: String, at location: String) throws(FormatError) {
+  package init(path: String, at location: String) throws(FormatError) {
     let file = try MappedFile(path: location)
     self.init(path: path, location: location, file: file, range: 0..<file.count)
   }
 
-  public var byteCount: Int { range.count }
+  public var byteCount: Int {
+    switch storage {
+    case .mapped(_, let range): range.count
+    case .memory(let bytes): bytes.count
+    }
+  }
 
   /// A copy of the contents.
   public var bytes: [UInt8] {
-    file.withBytes(in: range) { Array($0) }
+    switch storage {
+    case .mapped(let file, let range): file.withBytes(in: range) { Array($0) }
+    case .memory(let bytes): bytes
+    }
+  }
+
+  /// Where the contents begin in the file at ``location``.
+  private var offset: Int {
+    if case .mapped(_, let range) = storage { range.lowerBound } else { 0 }
   }
 
   /// The contents as a JSON object.
   ///
   /// - Throws: ``FormatError`` `malformed` with the byte where they are none.
   public func jsonObject() throws(FormatError) -> JSONObject {
-    guard range.count <= Configuration.sizeLimit else {
+    try jsonObject(limit: Configuration.sizeLimit)
+  }
+
+  /// The same of a file of at most `limit` bytes.
+  func jsonObject(limit: Int) throws(FormatError) -> JSONObject {
+    guard byteCount <= limit else {
       throw FormatError(
-        .malformed, "a configuration of \(range.count) bytes is larger than any real one",
+        .malformed, "a configuration of \(byteCount) bytes is larger than any real one",
         file: location, hint: "check that this is the JSON file of the repository")
     }
     let parsed: JSON
@@ -48,12 +76,12 @@ public struct AuxiliaryFile: Sendable {
     } catch {
       throw FormatError(
         .malformed, "this is not JSON: \(error.reason.rawValue)", file: location,
-        offset: range.lowerBound + error.offset, context: error.key,
+        offset: offset + error.offset, context: error.key,
         hint: "download the file again from the model's repository")
     }
     guard let object = parsed.object else {
       throw FormatError(
-        .malformed, "a JSON object was expected", file: location, offset: range.lowerBound,
+        .malformed, "a JSON object was expected", file: location, offset: offset,
         hint: "download the file again from the model's repository")
     }
     return object

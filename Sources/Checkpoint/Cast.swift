@@ -30,6 +30,49 @@ public struct Cast: Sendable {
   /// Elements cast at a time; small enough to stay in a core's cache.
   static let pieceSize = 256 << 10
 
+  /// Casts `count` elements, at most ``pieceSize``.
+  ///
+  /// - Parameter scratch: room for as many F32.
+  /// - Returns: how many finite values had no finite F16; zero for the other types.
+  func apply(
+    to input: UnsafeRawPointer, count: Int, into output: UnsafeMutableRawPointer,
+    scratch: UnsafeMutableRawPointer
+  ) -> Int {
+    // Everything goes through F32, which holds every F16 and BF16 exactly.
+    var single = input
+    switch source {
+    case .float16 where target == .float32:
+      sdk_cast_f16_f32(input, output, count)
+      return 0
+    case .bfloat16 where target == .float32:
+      sdk_cast_bf16_f32(input, output, count)
+      return 0
+    case .float16:
+      sdk_cast_f16_f32(input, scratch, count)
+      single = UnsafeRawPointer(scratch)
+    case .bfloat16:
+      sdk_cast_bf16_f32(input, scratch, count)
+      single = UnsafeRawPointer(scratch)
+    default: break
+    }
+    switch target {
+    case .float16:
+      let beyond = sdk_count_f16_overflow(single, count)
+      if saturating && beyond > 0 {
+        if single != UnsafeRawPointer(scratch) {
+          scratch.copyMemory(from: single, byteCount: count * 4)
+          single = UnsafeRawPointer(scratch)
+        }
+        sdk_saturate_f16(scratch, count)
+      }
+      sdk_cast_f32_f16(single, output, count)
+      return beyond
+    case .bfloat16: sdk_cast_f32_bf16(single, output, count)
+    default: output.copyMemory(from: single, byteCount: count * 4)
+    }
+    return 0
+  }
+
   /// Casts `bytes`, calling `body` with one piece of the result after the other.
   ///
   /// - Returns: how many finite values had no finite F16; zero for the other types.
@@ -40,31 +83,15 @@ public struct Cast: Sendable {
     let count = bytes.count / width
     guard count > 0, let base = bytes.baseAddress else { return 0 }
     let piece = min(count, Cast.pieceSize)
-    let single = UnsafeMutableRawBufferPointer.allocate(byteCount: piece * 4, alignment: 64)
-    defer { single.deallocate() }
-    let result = UnsafeMutableRawBufferPointer.allocate(byteCount: piece * 4, alignment: 64)
+    let scratch = UnsafeMutableRawPointer.allocate(byteCount: piece * 4, alignment: 64)
+    defer { scratch.deallocate() }
+    let result = UnsafeMutableRawPointer.allocate(byteCount: piece * 4, alignment: 64)
     defer { result.deallocate() }
-    guard let single = single.baseAddress, let result = result.baseAddress else { return 0 }
 
     var overflows = 0
     for start in stride(from: 0, to: count, by: piece) {
       let count = min(piece, count - start)
-      let input = base + start * width
-      // Everything goes through F32, which holds every F16 and BF16 exactly.
-      switch source {
-      case .float16: sdk_cast_f16_f32(input, single, count)
-      case .bfloat16: sdk_cast_bf16_f32(input, single, count)
-      default: single.copyMemory(from: input, byteCount: count * 4)
-      }
-      switch target {
-      case .float16:
-        let beyond = sdk_count_f16_overflow(single, count)
-        overflows += beyond
-        if saturating && beyond > 0 { sdk_saturate_f16(single, count) }
-        sdk_cast_f32_f16(single, result, count)
-      case .bfloat16: sdk_cast_f32_bf16(single, result, count)
-      default: result.copyMemory(from: single, byteCount: count * 4)
-      }
+      overflows += apply(to: base + start * width, count: count, into: result, scratch: scratch)
       try body(UnsafeRawBufferPointer(start: result, count: count * target.bitWidth / 8))
     }
     return overflows

@@ -4,12 +4,14 @@ import OrderedJSON
 
 /// One network of a checkpoint: its configuration, its tensors, and the graphs that they feed.
 public struct Component: Sendable {
-  public let name: ComponentName
+  public internal(set) var name: ComponentName
   /// The network's class in diffusers or transformers, as in `UNet2DConditionModel`.
   public let architecture: String?
   public let configuration: Configuration?
-  /// The file that holds the tensors.
+  /// The file that holds the tensors, or the index of the shards that do.
   public let path: String
+  /// All files that hold the tensors.
+  public let files: [String]
   public let format: TensorFile.Format
   /// The file's own metadata, in file order.
   public let metadata: [(key: String, value: String)]
@@ -20,25 +22,33 @@ public struct Component: Sendable {
   public let graphs: [Graph]
   /// The check of the tensors against the graphs, where there are any.
   public let manifest: Manifest?
+  /// How the file spells the network's parameters; nil where the network is not known.
+  public let naming: Naming?
+  /// What the names of the file have before the weights' own: `state_dict.` in training
+  /// checkpoints.
+  let wrapper: String
   /// Why there are no graphs.
   package let graphFailure: FormatError?
   /// Fields of the flat file's header that this program does not know.
   let extensions: FlatExtensions
   private let index: [String: Int]
 
-  init(
+  package init(
     name: ComponentName, architecture: String?, configuration: Configuration?, path: String,
-    format: TensorFile.Format, metadata: [(key: String, value: String)] = [], tensors: [Tensor],
-    extensions: FlatExtensions = FlatExtensions()
+    files: [String]? = nil, format: TensorFile.Format,
+    metadata: [(key: String, value: String)] = [], tensors: [Tensor],
+    wrapper: String = "", extensions: FlatExtensions = FlatExtensions()
   ) {
     self.name = name
     self.architecture = architecture ?? configuration?.architecture
     self.configuration = configuration
     self.path = path
+    self.files = files ?? [path]
     self.format = format
     self.metadata = metadata
     self.tensors = tensors
     self.extensions = extensions
+    self.wrapper = wrapper
     let index = Dictionary(
       tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     self.index = index
@@ -50,8 +60,16 @@ public struct Component: Sendable {
       graphs = []
       graphFailure = error
     }
+    let namings =
+      name == .unetEMA
+      ? [Architecture.average]
+      : self.architecture.flatMap(Architecture.init(rawValue:))?.namings ?? [.published]
     manifest =
-      graphs.isEmpty ? nil : Manifest(graphs: graphs, tensors: tensors, index: index)
+      graphs.isEmpty
+      ? nil
+      : Manifest(
+        graphs: graphs, tensors: tensors, index: index, namings: namings, wrapper: wrapper)
+    naming = manifest?.naming
   }
 
   private static func graphs(
@@ -59,7 +77,8 @@ public struct Component: Sendable {
   ) throws(FormatError) -> [Graph] {
     guard let configuration else {
       throw FormatError(
-        .unsupported, "the \(name.title) has no config.json, which says what network it is",
+        .unsupported,
+        "the \(name.title) has no config.json, and its tensors do not tell what network it is",
         file: path, context: name.rawValue,
         hint: "give the directory that holds the weights and their config.json")
     }
@@ -85,6 +104,12 @@ extension Component {
   /// The tensor of that name in the file.
   public subscript(name: String) -> Tensor? {
     index[name].map { tensors[$0] }
+  }
+
+  /// The name of a tensor in today's diffusers and transformers layout, whatever layout the file
+  /// uses; the tensor's own name where there is none.
+  public func publishedName(of tensor: Tensor) -> String {
+    manifest?.parameter(of: tensor.name)?.name ?? tensor.name
   }
 
   /// The graph of that name: `text_encoder`, `unet`, `vae_encoder` or `vae_decoder`.

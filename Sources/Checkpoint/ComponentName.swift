@@ -11,6 +11,10 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   public static let vae = ComponentName(rawValue: "vae")
   /// The averaged UNet weights that training checkpoints carry beside the last ones.
   public static let unetEMA = ComponentName(rawValue: "unet_ema")
+  /// The larger of the two text encoders of SDXL.
+  public static let secondTextEncoder = ComponentName(rawValue: "text_encoder_2")
+  /// The copy of half a UNet that lets a picture guide it.
+  public static let controlNet = ComponentName(rawValue: "controlnet")
   /// A file whose tensors are of no known network.
   public static let model = ComponentName(rawValue: "model")
   /// Tensors of a single-file checkpoint outside all networks: the noise schedule.
@@ -25,6 +29,7 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
     case .textEncoder: "text encoder"
     case .unet: "UNet"
     case .vae: "VAE"
+    case .unetEMA: "averaged UNet"
     default: rawValue
     }
   }

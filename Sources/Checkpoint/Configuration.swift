@@ -6,13 +6,24 @@ public struct Configuration: Sendable {
   /// The largest configuration that is read.
   package static let sizeLimit = 16 << 20
 
+  /// How it became known.
+  public enum Origin: String, Sendable, Hashable {
+    /// Read from a `config.json`.
+    case file
+    /// Read off the shapes of the tensors, for want of a `config.json`.
+    case inferred
+  }
+
   public let object: JSONObject
   /// Where it was read, for errors.
   public let path: String
 
-  package init(object: JSONObject, path: String) {
+  public let origin: Origin
+
+  package init(object: JSONObject, path: String, origin: Origin = .file) {
     self.object = object
     self.path = path
+    self.origin = origin
   }
 
   /// Parses a configuration.
@@ -21,6 +32,7 @@ public struct Configuration: Sendable {
   package init(_ file: AuxiliaryFile) throws(FormatError) {
     object = try file.jsonObject()
     path = file.location
+    origin = .file
   }
 
   /// The class that the network has in diffusers or transformers, as in `UNet2DConditionModel`.

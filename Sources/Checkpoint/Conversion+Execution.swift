@@ -2,6 +2,12 @@ import ModelFormats
 import OrderedJSON
 
 extension Conversion {
+  /// What an execution did, beyond the plan.
+  public struct Outcome: Sendable {
+    /// Tensors with values beyond the largest F16, which became that, with how many of them.
+    public let saturated: [(tensor: String, count: Int)]
+  }
+
   /// Carries the plan out.
   ///
   /// Output appears at the target's path when it is complete and flushed to the disk; until then,
@@ -9,37 +15,43 @@ extension Conversion {
   ///
   /// - Parameter progress: called before each tensor and after each piece of it.
   /// - Throws: ``FormatError`` `cannotCreate` where the output exists, `inputOutput`, or `mismatch`
-  ///   naming the tensor whose values F16 cannot hold.
+  ///   naming the tensors whose values F16 cannot hold.
+  @discardableResult
   public func execute(
     _ progress: @escaping (Progress) -> Void = { _ in }
-  ) throws(FormatError) {
+  ) throws(FormatError) -> Outcome {
     // New checksums would make damage in the source look sound.
     try source.requireUndamaged()
     let meter = ProgressMeter(total: byteCount, progress)
-    switch target {
-    case .sdflat: try writeFlat(meter)
-    case .safetensors where isDirectory: try writeRepository(meter)
-    case .safetensors:
-      for part in parts { try writeSafetensors(part, to: path, options.overwrite, meter) }
+    if container == .sdflat {
+      try writeFlat(meter)
+    } else if isDirectory {
+      try writeDirectory(meter)
+    } else {
+      for part in parts { try write(part, to: path, options.overwrite, meter) }
     }
+    return Outcome(saturated: meter.saturated)
   }
 
   // MARK: Flat
 
   private func writeFlat(_ meter: ProgressMeter) throws(FormatError) {
-    let digests = BackgroundDigests(of: try sourceFiles())
+    let digests = BackgroundDigests(of: options.hashSources ? try mappedSources() : [])
     defer { digests.cancel() }
-    let placeholder = sourceFileNames.map { _ in String(repeating: "0", count: 64) }
-    var writer = try FlatWriter(
+    let placeholder = sourceFiles.map { _ in String(repeating: "0", count: 64) }
+    let writer = try FlatWriter(
       path: path, header: flatHeader(provenance: provenance(placeholder)),
       overwrite: options.overwrite)
     for (index, file) in files.enumerated() { try writer.write(file: index, file.bytes) }
-    for (component, part) in parts.enumerated() {
-      for (index, step) in part.tensors.enumerated() {
-        try writer.write(component: component, tensor: index) { (write) throws(FormatError) in
-          try stream(step, of: part, meter, write)
-        }
-      }
+    let places = parts.indices.flatMap { part in
+      parts[part].tensors.indices.map { (part: part, tensor: $0) }
+    }
+    let pump = try move(parts, into: writer, meter) { (index) throws(FormatError) in
+      try writer.begin(component: places[index].part, tensor: places[index].tensor)
+    }
+    for (index, place) in places.enumerated() {
+      writer.setChecksum(
+        component: place.part, tensor: place.tensor, pump.checksum(index))
     }
     try writer.commit(provenance: provenance(digests.wait()))
   }
@@ -63,31 +75,28 @@ extension Conversion {
     return header
   }
 
-  /// The files that hold the tensors, each once.
-  private var sourceFileNames: [String] {
-    var names: [String] = []
-    for part in parts where !names.contains(part.component.path) {
-      names.append(part.component.path)
-    }
-    return names
-  }
-
-  private func sourceFiles() throws(FormatError) -> [MappedFile] {
+  private func mappedSources() throws(FormatError) -> [MappedFile] {
     var files: [MappedFile] = []
-    for name in sourceFileNames { files.append(try MappedFile(path: name)) }
+    for name in sourceFiles { files.append(try MappedFile(path: name)) }
     return files
   }
 
   /// Where the tensors came from, and how: the same input gives the same bytes.
   private func provenance(_ digests: [String]) -> JSON {
     var sources: [JSON] = []
-    for (name, digest) in zip(sourceFileNames, digests) {
-      sources.append(["path": .string(relative(name)), "sha256": .string(digest)])
+    for (index, name) in sourceFiles.enumerated() {
+      var source: JSONObject = ["path": .string(relative(name))]
+      if options.hashSources { source["sha256"] = .string(digests[index]) }
+      sources.append(.object(source))
     }
     var conversion = JSONObject()
-    conversion["component"] = options.component.map { .string($0.rawValue) }
+    conversion["components"] = options.components.map { names in
+      .array(names.map { .string($0.rawValue) })
+    }
     conversion["dtype"] = options.dtype.map { .string($0.rawValue) }
     if options.saturate { conversion["saturate"] = true }
+    if options.useAverages { conversion["ema"] = true }
+    if options.dropUnknown { conversion["drop_unknown"] = true }
     var object = JSONObject([
       "tool": .string("sdkit \(toolVersion)"), "options": .object(conversion),
       "sources": .array(sources),
@@ -102,52 +111,100 @@ extension Conversion {
     return path.split(separator: "/").last.map(String.init) ?? path
   }
 
-  // MARK: Safetensors
+  // MARK: Files of tensors
 
-  private func writeSafetensors(
+  private func write(
     _ part: Part, to path: String, _ overwrite: Bool, _ meter: ProgressMeter
   ) throws(FormatError) {
-    // diffusers and transformers refuse files whose metadata does not name the framework.
-    var metadata = part.component.metadata.filter { $0.key != "format" }
-    metadata.insert((key: "format", value: "pt"), at: 0)
-    let writer = try SafetensorsWriter(
-      path: path,
-      tensors: part.tensors.map { step in
-        TensorInfo(name: step.tensor.name, dtype: step.dtype, shape: step.tensor.shape)
-      }, metadata: metadata, overwrite: overwrite)
-    for step in part.tensors {
-      try stream(step, of: part, meter) { (bytes) throws(FormatError) in try writer.write(bytes) }
-    }
+    let writer = try self.writer(of: part, at: path, overwrite)
+    _ = try move([part], into: writer, meter) { _ in }
     try writer.commit()
   }
 
-  private func writeRepository(_ meter: ProgressMeter) throws(FormatError) {
+  private func writer(
+    of part: Part, at path: String, _ overwrite: Bool
+  ) throws(FormatError) -> any TensorWriter & TensorSink {
+    let tensors = part.tensors.map { step in
+      TensorInfo(name: step.tensor.name, dtype: step.dtype, shape: step.tensor.shape)
+    }
+    switch container {
+    case .pytorch:
+      // Single files hold the weights as training checkpoints do, repositories bare.
+      return try TorchWriter(
+        path: path, tensors: tensors, under: target == .ldm ? "state_dict" : nil,
+        overwrite: overwrite)
+    default:
+      return try SafetensorsWriter(
+        path: path, tensors: tensors, metadata: safetensorsMetadata(of: part),
+        overwrite: overwrite)
+    }
+  }
+
+  private func safetensorsMetadata(of part: Part) -> [(key: String, value: String)] {
+    // What other formats say of themselves is not about tensors.
+    var metadata = part.component.format == .safetensors ? part.component.metadata : []
+    metadata.removeAll { $0.key == "format" || EmbeddedFiles.isKey($0.key) }
+    // diffusers and transformers refuse files whose metadata does not name the framework.
+    metadata.insert((key: "format", value: "pt"), at: 0)
+    return metadata + (isDirectory ? [] : EmbeddedFiles.pairs(files))
+  }
+
+  private func writeDirectory(_ meter: ProgressMeter) throws(FormatError) {
     let space = byteCount + files.reduce(0) { $0 + $1.byteCount }
-    let places = files.map(\.path) + parts.map(\.output)
+    // One component's directory holds its files itself.
+    let own = parts.count == 1 ? "\(parts[0].component.name)/" : ""
+    let files = files.map { file in
+      (
+        place: file.path.hasPrefix(own) ? String(file.path.dropFirst(own.count)) : file.path,
+        bytes: file.bytes
+      )
+    }
+    let places = files.map(\.place) + parts.map(\.output)
     let directory = try DirectoryWriter(
       path: path, overwrite: options.overwrite,
       entries: Set(places.map { String($0.prefix { $0 != "/" }) }), byteCount: space)
     for file in files {
-      let writer = try FileWriter(path: try directory.place(for: file.path))
+      let writer = try FileWriter(path: try directory.place(for: file.place))
       try writer.write(file.bytes)
       try writer.commit()
     }
     for part in parts {
-      try writeSafetensors(part, to: try directory.place(for: part.output), false, meter)
+      try write(part, to: try directory.place(for: part.output), false, meter)
     }
     try directory.commit()
   }
 
-  private func stream(
-    _ step: Step, of part: Part, _ meter: ProgressMeter,
-    _ write: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
-    meter.start(part.component.name, step.tensor.name)
-    try step.tensor.withPieces(as: step.dtype, saturating: options.saturate) {
-      (bytes) throws(FormatError) in
-      try write(bytes)
-      meter.advance(bytes.count)
+  // MARK: Values
+
+  private func move(
+    _ parts: [Part], into sink: some TensorSink, _ meter: ProgressMeter,
+    begin: (Int) throws(FormatError) -> Void
+  ) throws(FormatError) -> TensorPump {
+    let steps = parts.flatMap(\.tensors)
+    let pump = TensorPump(
+      steps.map { .init(tensor: $0.tensor, dtype: $0.dtype) },
+      isSaturating: options.saturate, isHashing: container == .sdflat)
+    let overflows = try pump.run(into: sink) { (index) throws(FormatError) in
+      try begin(index)
+      meter.start(steps[index].component, steps[index].tensor.name)
+    } advance: { _, count in
+      meter.advance(count)
     }
+    let named = overflows.map { (tensor: steps[$0.index].tensor.name, count: $0.count) }
+    meter.saturated += named
+    guard options.saturate || named.isEmpty else { throw overflow(named) }
+    return pump
+  }
+
+  private func overflow(_ tensors: [(tensor: String, count: Int)]) -> FormatError {
+    let count = tensors.reduce(0) { $0 + $1.count }
+    let shown = tensors.prefix(20).map { "\($0.count) of \($0.tensor)" }.joined(separator: ", ")
+    let more = tensors.count > 20 ? " and \(tensors.count - 20) tensors more" : ""
+    return FormatError(
+      .mismatch,
+      "\(count) values are beyond 65504, the largest that F16 holds: \(shown)\(more)",
+      file: source.path, context: tensors.first?.tensor,
+      hint: "convert to bf16, or pass --saturate to make them 65504")
   }
 }
 
@@ -158,6 +215,7 @@ private final class ProgressMeter {
   private var done = 0
   private var component = ComponentName.model
   private var tensor = ""
+  var saturated: [(tensor: String, count: Int)] = []
 
   init(total: Int, _ report: @escaping (Conversion.Progress) -> Void) {
     self.total = total

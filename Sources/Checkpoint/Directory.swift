@@ -66,17 +66,6 @@ struct Directory {
       || ComponentName.required.contains { directories.contains($0.rawValue) }
   }
 
-  /// The file of weights to read; nil where there is none under a name that diffusers or
-  /// transformers give.
-  func weights(preferring format: WeightsFormat) -> String? {
-    let names: [WeightsFormat: [String]] = [
-      .safetensors: ["diffusion_pytorch_model.safetensors", "model.safetensors"],
-      .bin: ["diffusion_pytorch_model.bin", "pytorch_model.bin"],
-    ]
-    let order = [format] + WeightsFormat.allCases.filter { $0 != format }
-    return order.flatMap { names[$0] ?? [] }.first(where: contains)
-  }
-
   /// Files that look like weights, for saying what was found instead.
   var possibleWeights: [String] {
     files.filter { name in

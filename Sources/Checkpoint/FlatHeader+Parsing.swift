@@ -15,15 +15,15 @@ extension FlatHeader {
     extensions.members = FlatHeader.unknown(
       object, known: ["files", "components", "provenance"])
 
-    var paths: Set<String> = []
+    var paths: Set<ExactName> = []
     for (index, file) in files.enumerated() {
       let entry = try FlatHeader.file(file, at: "files[\(index)]")
-      guard paths.insert(entry.path).inserted else {
+      guard paths.insert(ExactName(entry.path)).inserted else {
         throw FlatHeader.failure("files[\(index)].path", "the path stands twice: \(entry.path)")
       }
       self.files.append(entry)
       let unknown = FlatHeader.unknown(file, known: ["path"] + FlatHeader.regionFields)
-      if !unknown.members.isEmpty { extensions.entries[entry.path] = unknown }
+      if !unknown.members.isEmpty { extensions.entries[ExactName(entry.path)] = unknown }
     }
     var names: Set<ComponentName> = []
     for (index, component) in components.enumerated() {
@@ -64,14 +64,14 @@ extension FlatHeader {
   private static let regionFields = ["offset", "bytes", "xxh3"]
 
   private static func component(
-    _ object: JSONObject, paths: Set<String>, at field: String
+    _ object: JSONObject, paths: Set<ExactName>, at field: String
   ) throws(FormatError) -> ComponentEntry {
     let name = ComponentName(rawValue: try string(object, "name", at: field))
     guard name.isValid else {
       throw failure("\(field).name", "this cannot be the name of a component: \(name)")
     }
     let configuration = try optionalString(object, "configuration", at: field)
-    if let configuration, !paths.contains(configuration) {
+    if let configuration, !paths.contains(ExactName(configuration)) {
       throw failure("\(field).configuration", "no embedded file has this path: \(configuration)")
     }
     var entry = ComponentEntry(
@@ -79,16 +79,16 @@ extension FlatHeader {
       configuration: configuration, tensors: [])
     entry.extensions.members = unknown(
       object, known: ["name", "architecture", "configuration", "tensors"])
-    var names: Set<String> = []
+    var names: Set<ExactName> = []
     for (index, element) in try list(object, "tensors", at: field).enumerated() {
       let tensor = try self.tensor(element, at: "\(field).tensors[\(index)]")
-      guard names.insert(tensor.name).inserted else {
+      guard names.insert(ExactName(tensor.name)).inserted else {
         throw failure(
           "\(field).tensors[\(index)].name", "the name stands twice: \(tensor.name)")
       }
       entry.tensors.append(tensor)
       let unknown = unknown(element, known: ["name", "dtype", "shape"] + regionFields)
-      if !unknown.members.isEmpty { entry.extensions.entries[tensor.name] = unknown }
+      if !unknown.members.isEmpty { entry.extensions.entries[ExactName(tensor.name)] = unknown }
     }
     return entry
   }

@@ -65,7 +65,7 @@ struct FlatHeader: Sendable {
     object["files"] = .array(
       files.map { entry in
         FlatHeader.json(
-          ["path": .string(entry.path)], entry.region, extensions.entries[entry.path])
+          ["path": .string(entry.path)], entry.region, extensions.entries[ExactName(entry.path)])
       })
     object["components"] = .array(components.map(FlatHeader.json))
     object["provenance"] = provenance
@@ -84,7 +84,7 @@ struct FlatHeader: Sendable {
           [
             "name": .string(tensor.name), "dtype": .string(tensor.dtype.rawValue),
             "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
-          ], tensor.region, component.extensions.entries[tensor.name])
+          ], tensor.region, component.extensions.entries[ExactName(tensor.name)])
       })
     component.extensions.append(to: &object)
     return .object(object)
@@ -103,11 +103,13 @@ struct FlatHeader: Sendable {
 }
 
 /// Optional fields of a header that this program does not know and keeps as they are.
-struct FlatExtensions: Sendable {
+package struct FlatExtensions: Sendable {
+  package init() {}
+
   /// Fields of the object itself.
   var members = JSONObject()
   /// Fields of the entries in its list, by name or path.
-  var entries: [String: JSONObject] = [:]
+  var entries: [ExactName: JSONObject] = [:]
 
   func append(to object: inout JSONObject) {
     for member in members.members { object[member.key] = member.value }

@@ -2,11 +2,11 @@ import ModelFormats
 import OrderedJSON
 
 /// Writes a flat file: streams files and tensors, then fills in the header with their checksums.
-struct FlatWriter {
+final class FlatWriter {
   private var header: FlatHeader
   private let dataLength: Int
   private let headerLength: Int
-  private let output: FileWriter
+  fileprivate let output: FileWriter
   private var dataStart: Int { FlatFormat.dataStart(headerLength: headerLength) }
 
   /// Creates the file and leaves room for the header.
@@ -40,39 +40,32 @@ struct FlatWriter {
   }
 
   /// Writes the embedded file at that position of the header.
-  mutating func write(file index: Int, _ bytes: [UInt8]) throws(FormatError) {
+  func write(file index: Int, _ bytes: [UInt8]) throws(FormatError) {
     try pad(to: header.files[index].region)
     try output.write(bytes)
     header.files[index].region.checksum = Checksum.of(bytes)
   }
 
-  /// Writes the tensor at that position of the header, whose values `source` gives in pieces.
-  mutating func write(
-    component: Int, tensor: Int,
-    from source: (_ write: (UnsafeRawBufferPointer) throws(FormatError) -> Void)
-      throws(FormatError) -> Void
-  ) throws(FormatError) {
-    let entry = header.components[component].tensors[tensor]
-    try pad(to: entry.region)
-    let checksum = Checksum()
-    let start = output.position
-    try source { (bytes) throws(FormatError) in
-      checksum.update(bytes)
-      try output.write(bytes)
-    }
-    guard output.position - start == entry.region.byteCount else {
-      throw FormatError(
-        .mismatch, "\(output.position - start) bytes came where \(entry.region.byteCount) belong",
-        file: output.path, context: entry.name)
-    }
-    header.components[component].tensors[tensor].region.checksum = checksum.value
+  /// Leaves the gap before the tensor at that position of the header, whose values come next.
+  func begin(component: Int, tensor: Int) throws(FormatError) {
+    try pad(to: header.components[component].tensors[tensor].region)
+  }
+
+  /// Sets the checksum of the tensor at that position.
+  func setChecksum(component: Int, tensor: Int, _ checksum: UInt64) {
+    header.components[component].tensors[tensor].region.checksum = checksum
   }
 
   /// Writes the header and moves the file to its path.
   ///
   /// - Parameter provenance: the final form of the header's, as long as the first.
-  mutating func commit(provenance: JSON?) throws(FormatError) {
+  func commit(provenance: JSON?) throws(FormatError) {
     header.provenance = provenance
+    guard output.position == dataStart + dataLength else {
+      throw FormatError(
+        .mismatch, "\(output.position) bytes came where \(dataStart + dataLength) belong",
+        file: output.path)
+    }
     let bytes = Array(header.json.text(.compact).utf8)
     guard bytes.count == headerLength else {
       throw FormatError(.mismatch, "the header changed its length", file: output.path)
@@ -85,5 +78,13 @@ struct FlatWriter {
   private func pad(to region: FlatHeader.Region) throws(FormatError) {
     let gap = dataStart + region.offset - output.position
     if gap > 0 { try output.write([UInt8](repeating: 0, count: gap)) }
+  }
+}
+
+extension FlatWriter: TensorSink {
+  func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) { try output.write(bytes) }
+
+  func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError) {
+    try output.copy(range, of: file)
   }
 }

@@ -18,18 +18,27 @@ public struct Manifest: Sendable {
   public let wrongShape: [Misfit]
   /// Parameters held as other numbers than F32, F16 or BF16.
   public let wrongType: [Misfit]
-  /// Tensors without effect on the result that the network is known to carry: `position_ids`.
+  /// Tensors without effect on the result that the network is known to carry: `position_ids`,
+  /// counters of averages.
   public let buffers: [Tensor]
   /// Positions of the component's tensors: parameters as the graphs execute them, then buffers,
   /// then what is unexpected in file order.
   package let executionOrder: [Int]
+  /// The naming that spells the most of the file's parameters.
+  let naming: Naming?
+  /// By the names of the file's tensors, the parameters and buffers that they are.
+  private let owners: [String: Parameter]
   private let positions: [String: Int]
   private let parameterPositions: [String: Int]
 
   /// Whether every parameter is there with its shape.
   public var isComplete: Bool { missing.isEmpty && wrongShape.isEmpty && wrongType.isEmpty }
 
-  init(graphs: [Graph], tensors: [Tensor], index: [String: Int]) {
+  /// Looks for every parameter under each of `namings`, behind `wrapper`.
+  init(
+    graphs: [Graph], tensors: [Tensor], index: [String: Int], namings: [Naming],
+    wrapper: String
+  ) {
     var parameters: [Parameter] = []
     var positions: [String: Int] = [:]
     var missing: [Parameter] = []
@@ -39,8 +48,19 @@ public struct Manifest: Sendable {
     var taken = [Bool](repeating: false, count: tensors.count)
     var parameterPositions: [String: Int] = [:]
 
+    var owners: [String: Parameter] = [:]
+    // Files keep to one naming: the one that the last parameter had is tried first.
+    var likely: Naming?
+
     func position(of parameter: Parameter) -> Int? {
-      ([parameter.name] + parameter.aliases).lazy.compactMap { index[$0] }.first
+      func found(_ naming: Naming) -> Int? { index[wrapper + naming.name(of: parameter)] }
+      if let likely, let position = found(likely) { return position }
+      for naming in namings {
+        guard let position = found(naming) else { continue }
+        likely = naming
+        return position
+      }
+      return nil
     }
 
     for parameter in graphs.flatMap(\.parameters) where parameterPositions[parameter.name] == nil {
@@ -51,6 +71,7 @@ public struct Manifest: Sendable {
         continue
       }
       if !taken[position] { order.append(position) }
+      owners[tensors[position].name] = parameter
       taken[position] = true
       let misfit = Misfit(parameter: parameter, tensor: tensors[position])
       if !Cast.types.contains(misfit.tensor.dtype) {
@@ -67,6 +88,13 @@ public struct Manifest: Sendable {
       taken[position] = true
       order.append(position)
       buffers.append(tensors[position])
+      owners[tensors[position].name] = buffer
+    }
+    for position in tensors.indices
+    where !taken[position] && SingleFileLayout.isBuffer(tensors[position].name) {
+      taken[position] = true
+      order.append(position)
+      buffers.append(tensors[position])
     }
     let rest = tensors.indices.filter { !taken[$0] }
 
@@ -75,16 +103,35 @@ public struct Manifest: Sendable {
     self.wrongShape = wrongShape
     self.wrongType = wrongType
     self.buffers = buffers
+    self.owners = owners
+    naming = Manifest.naming(of: owners, parameters, namings, wrapper: wrapper)
     self.positions = positions
     self.parameterPositions = parameterPositions
     unexpected = rest.map { tensors[$0] }
     executionOrder = order + rest
   }
 
+  /// The naming with the most hits, the first of several.
+  private static func naming(
+    of owners: [String: Parameter], _ parameters: [Parameter], _ namings: [Naming],
+    wrapper: String
+  ) -> Naming? {
+    var best: (naming: Naming, hits: Int)?
+    for naming in namings {
+      let hits = parameters.count { owners[wrapper + naming.name(of: $0)]?.name == $0.name }
+      if hits > best?.hits ?? 0 { best = (naming, hits) }
+      if hits == parameters.count { break }
+    }
+    return best?.naming
+  }
+
   /// The parameter of that name.
   public subscript(name: String) -> Parameter? {
     parameterPositions[name].map { parameters[$0] }
   }
+
+  /// The parameter or buffer that the file's tensor of that name is.
+  package func parameter(of tensor: String) -> Parameter? { owners[tensor] }
 
   /// The position among the component's tensors of the parameter of that name.
   func position(_ name: String) -> Int? { positions[name] }
@@ -99,6 +146,22 @@ public struct Manifest: Sendable {
 }
 
 extension Manifest {
+  /// The problems with many of a kind told as one: a count and the first names.
+  public var summedProblems: [String] {
+    func summed(_ names: [String], _ what: String) -> [String]? {
+      names.count > 4 ? ["\(names.count) tensors \(what): \(Leftover.shown(names))"] : nil
+    }
+    let problems = self.problems
+    let (missed, shapes) = (missing.count, missing.count + wrongShape.count)
+    let types = shapes + wrongType.count
+    return (summed(missing.map(\.name), "are missing") ?? Array(problems[..<missed]))
+      + (summed(wrongShape.map(\.tensor.name), "have another shape")
+        ?? Array(problems[missed..<shapes]))
+      + (summed(wrongType.map(\.tensor.name), "hold neither F32, F16 nor BF16")
+        ?? Array(problems[shapes..<types]))
+      + (summed(unexpected.map(\.name), "are not of this network") ?? Array(problems[types...]))
+  }
+
   /// One sentence for each tensor that is not as it should be.
   public var problems: [String] {
     missing.map { "\($0.name) \(Shape($0.shape)) is missing" }

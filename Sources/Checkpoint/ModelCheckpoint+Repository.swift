@@ -4,7 +4,7 @@ import OrderedJSON
 extension ModelCheckpoint {
   /// Opens a repository directory: every subdirectory that holds weights is a component.
   static func repository(
-    _ root: Directory, preferring format: WeightsFormat
+    _ root: Directory, _ choice: WeightsChoice
   ) throws(FormatError) -> ModelCheckpoint {
     var files: [AuxiliaryFile] = []
     var warnings: [String] = []
@@ -23,14 +23,16 @@ extension ModelCheckpoint {
     }
 
     var components: [Component] = []
+    var unread: [UnreadWeights] = []
+    try requireVariant(choice.variant, in: root)
     let others = root.directories.map(ComponentName.init(rawValue:))
       .filter { !ComponentName.required.contains($0) && $0.isValid }
     for name in ComponentName.required + others {
       guard let directory = try Directory(path: "\(root.path)/\(name)"),
-        listed[name.rawValue] != nil || isPart(directory, preferring: format)
+        listed[name.rawValue] != nil || isPart(directory)
       else { continue }
       files += try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
-      guard directory.weights(preferring: format) != nil else {
+      guard let weights = weights(of: directory, name, choice, &warnings) else {
         if ComponentName.required.contains(name) { throw withoutWeights(directory, name) }
         if !directory.possibleWeights.isEmpty {
           warnings.append("\(name): no weights were read; \(found(directory))")
@@ -39,42 +41,83 @@ extension ModelCheckpoint {
       }
       components.append(
         try component(
-          directory, name: name, listedClass: listed[name.rawValue], preferring: format,
+          directory, weights, name: name, listedClass: listed[name.rawValue],
           warnings: &warnings))
+      unread += directory.weights.filter { $0 != weights }.map {
+        UnreadWeights(path: "\(name)/\($0.file)", format: $0.format, variant: $0.variant)
+      }
     }
     return ModelCheckpoint(
       path: root.path, layout: .repository, components: components, files: files,
-      warnings: warnings)
+      warnings: warnings, unreadWeights: unread)
+  }
+
+  /// The weights of a component to read; those without a variant where it has not the one asked
+  /// for, which another component has.
+  private static func weights(
+    of directory: Directory, _ name: ComponentName, _ choice: WeightsChoice,
+    _ warnings: inout [String]
+  ) -> WeightsName? {
+    if let weights = directory.weights(choice) { return weights }
+    guard let variant = choice.variant,
+      let weights = directory.weights(WeightsChoice(format: choice.format))
+    else { return nil }
+    warnings.append("\(name): there is no variant \(variant); \(weights.file) was read")
+    return weights
+  }
+
+  /// Refuses a variant that no component has.
+  private static func requireVariant(
+    _ variant: String?, in root: Directory
+  ) throws(FormatError) {
+    guard let variant else { return }
+    var found: Set<String> = []
+    for name in root.directories {
+      found.formUnion(try Directory(path: "\(root.path)/\(name)")?.variants ?? [])
+    }
+    if !found.contains(variant) { throw noVariant(variant, found.sorted(), root.path) }
+  }
+
+  private static func noVariant(
+    _ variant: String, _ found: [String], _ path: String
+  ) -> FormatError {
+    FormatError(
+      .notFound, "no weights here are of the variant \(variant)", file: path,
+      hint: found.isEmpty
+        ? "there are no variants; leave --variant away"
+        : "the variants that are there: \(found.joined(separator: ", "))")
   }
 
   /// Opens one component's directory.
   static func componentDirectory(
-    _ directory: Directory, preferring format: WeightsFormat
+    _ directory: Directory, _ choice: WeightsChoice
   ) throws(FormatError) -> ModelCheckpoint {
     let configuration = try Configuration(
       AuxiliaryFile(path: "config.json", at: "\(directory.path)/config.json"))
     let name =
       configuration.architecture.flatMap(Architecture.init(rawValue:))?.component
       ?? ComponentName(rawValue: directory.name)
-    guard name.isValid, directory.weights(preferring: format) != nil else {
+    guard name.isValid, let weights = directory.weights(choice) else {
+      if let variant = choice.variant {
+        throw noVariant(variant, directory.variants, directory.path)
+      }
       throw withoutWeights(directory, name)
     }
     var warnings: [String] = []
     let files = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
-    let component = try component(
-      directory, name: name, preferring: format, warnings: &warnings)
+    let component = try component(directory, weights, name: name, warnings: &warnings)
+    let unread = directory.weights.filter { $0 != weights }.map {
+      UnreadWeights(path: $0.file, format: $0.format, variant: $0.variant)
+    }
     return ModelCheckpoint(
       path: directory.path, layout: .component, components: [component], files: files,
-      warnings: warnings)
+      warnings: warnings, unreadWeights: unread)
   }
 
   private static func component(
-    _ directory: Directory, name: ComponentName, listedClass: String? = nil,
-    preferring format: WeightsFormat, warnings: inout [String]
+    _ directory: Directory, _ weights: WeightsName, name: ComponentName,
+    listedClass: String? = nil, warnings: inout [String]
   ) throws(FormatError) -> Component {
-    guard let weights = directory.weights(preferring: format) else {
-      throw withoutWeights(directory, name)
-    }
     guard directory.contains("config.json") else {
       throw FormatError(
         .notFound, "the repository lacks the configuration of its \(name.title)",
@@ -83,11 +126,11 @@ extension ModelCheckpoint {
     }
     let configuration = try Configuration(
       AuxiliaryFile(path: "\(name)/config.json", at: "\(directory.path)/config.json"))
-    let file = try TensorFile.open("\(directory.path)/\(weights)")
+    let file = try TensorFile.open("\(directory.path)/\(weights.file)")
     warnings += file.warnings.map { "\(name): \($0)" }
     return Component(
       name: name, architecture: configuration.architecture ?? listedClass,
-      configuration: configuration, path: file.path,
+      configuration: configuration, path: file.path, files: file.files,
       format: file.format, metadata: file.metadata, tensors: file.tensors)
   }
 
@@ -104,9 +147,9 @@ extension ModelCheckpoint {
   }
 
   /// Whether a directory that no `model_index.json` lists belongs to the pipeline nevertheless.
-  private static func isPart(_ directory: Directory, preferring format: WeightsFormat) -> Bool {
+  private static func isPart(_ directory: Directory) -> Bool {
     let known = ["config.json", "scheduler_config.json", "tokenizer_config.json", "vocab.json"]
-    return directory.weights(preferring: format) != nil || known.contains(where: directory.contains)
+    return !directory.weights.isEmpty || known.contains(where: directory.contains)
   }
 
   /// What belongs to a component beside its weights: configurations and what the tokenizer reads.
@@ -139,11 +182,15 @@ extension ModelCheckpoint {
   }
 
   private static func withoutWeights(_ directory: Directory, _ name: ComponentName) -> FormatError {
-    FormatError(
+    let variants = directory.variants
+    return FormatError(
       .notFound, "the \(name.title) has no weights: \(found(directory))", file: directory.path,
       context: name.rawValue,
-      hint: "download diffusion_pytorch_model.safetensors (or for a text encoder "
-        + "model.safetensors) of the model's repository to this directory")
+      hint: variants.isEmpty
+        ? "download diffusion_pytorch_model.safetensors (or for a text encoder "
+          + "model.safetensors) of the model's repository to this directory"
+        : "pass --variant \(variants[0])"
+          + (variants.count > 1 ? " (there are \(variants.joined(separator: ", ")))" : ""))
   }
 
   private static func found(_ directory: Directory) -> String {

@@ -32,20 +32,24 @@ public struct ModelCheckpoint: Sendable {
   public let files: [AuxiliaryFile]
   /// What a person should know though the checkpoint is usable.
   public let warnings: [String]
+  /// Weights of a repository that lie beside those that were read, by their path in it.
+  public let unreadWeights: [UnreadWeights]
   /// Where the tensors of a flat file came from, as its header tells it.
   public let provenance: JSON?
   /// Fields of a flat file's header that this program does not know.
   let extensions: FlatExtensions
 
-  init(
+  package init(
     path: String, layout: Layout, components: [Component], files: [AuxiliaryFile] = [],
-    warnings: [String] = [], provenance: JSON? = nil, extensions: FlatExtensions = FlatExtensions()
+    warnings: [String] = [], unreadWeights: [UnreadWeights] = [], provenance: JSON? = nil,
+    extensions: FlatExtensions = FlatExtensions()
   ) {
     self.path = path
     self.layout = layout
     self.components = components
     self.files = files
     self.warnings = warnings + components.flatMap(ModelCheckpoint.warnings)
+    self.unreadWeights = unreadWeights
     self.provenance = provenance
     self.extensions = extensions
   }
@@ -54,17 +58,25 @@ public struct ModelCheckpoint: Sendable {
   ///
   /// A file's format is told by its content, never by its name.
   ///
-  /// - Parameter preferring: which weights to take where a directory holds the same in two formats.
-  /// - Throws: ``FormatError`` `notFound`, also where a repository lacks a network; `malformed`
+  /// - Parameters:
+  ///   - preferring: which weights to take where a directory holds the same in two formats.
+  ///   - variant: as in `fp16`: take `diffusion_pytorch_model.fp16.safetensors` where a directory
+  ///     has it.
+  /// - Throws: ``FormatError`` `notFound`, also where a repository lacks a network, or nothing in it
+  ///   has that variant; `malformed`
   ///   with file and byte where a configuration or a file of weights is broken; `unrecognized`.
   public static func open(
-    _ path: String, preferring: WeightsFormat = .safetensors
+    _ path: String, preferring: WeightsFormat = .safetensors, variant: String? = nil
   ) throws(FormatError) -> ModelCheckpoint {
-    guard let directory = try Directory(path: path) else { return try file(path) }
-    if directory.isRepository { return try repository(directory, preferring: preferring) }
-    if directory.contains("config.json") {
-      return try componentDirectory(directory, preferring: preferring)
+    guard let directory = try Directory(path: path) else {
+      guard let variant else { return try file(path) }
+      throw FormatError(
+        .mismatch, "a file has no variants, so none called \(variant)", file: path,
+        hint: "give the repository directory, or the file without --variant")
     }
+    let choice = WeightsChoice(format: preferring, variant: variant)
+    if directory.isRepository { return try repository(directory, choice) }
+    if directory.contains("config.json") { return try componentDirectory(directory, choice) }
     throw FormatError(
       .unrecognized, "this directory holds neither model_index.json nor config.json", file: path,
       hint: "give a repository directory, a component's directory, or a file of weights")
@@ -99,12 +111,14 @@ public struct ModelCheckpoint: Sendable {
     if let failure = component.graphFailure, component.configuration != nil {
       return ["\(name): " + (failure.context.map { "\($0): " } ?? "") + failure.message]
     }
-    return (component.manifest?.problems ?? []).map { "\(name): \($0)" }
+    return (component.manifest?.summedProblems ?? []).map { "\(name): \($0)" }
   }
 }
 
-/// The formats of weights that a repository may hold side by side.
-public enum WeightsFormat: String, Sendable, CaseIterable {
-  case safetensors
-  case bin
+/// Weights of a repository that were not read, since others of the same component were.
+public struct UnreadWeights: Sendable, Hashable {
+  /// As in `unet/diffusion_pytorch_model.fp16.safetensors`.
+  public let path: String
+  public let format: WeightsFormat
+  public let variant: String?
 }

@@ -13,10 +13,23 @@ public struct Summary: Sendable {
     /// Elements of the tensors that are not learned: position ids, noise schedules, counters.
     public let buffers: Int
     public let tensors: Int
-    /// Bytes of all tensors, contiguous.
+    /// Bytes of all tensors as they are stored.
     public let bytes: Int
     /// How many tensors there are of each type, most first.
     public let dtypes: [(dtype: DType, count: Int)]
+    /// The same by the types that the file stores, where it stores blocks of quantised values.
+    public let storedTypes: [(name: String, count: Int)]
+    /// Bytes if every tensor that is F32, F16 or BF16 were F32, and F16; the others as they are.
+    public let bytesAsF32: Int
+    public let bytesAsF16: Int
+    /// How the file names the network's parameters; nil where the network is not known.
+    public let naming: Naming?
+    /// Where the configuration came from; nil where there is none.
+    public let configurationOrigin: Configuration.Origin?
+    /// Names of parameters that are not there, and of tensors that are not as they should be.
+    public let missing: [String]
+    public let unexpected: [String]
+    public let misfits: [String]
     /// The parameters by part of the network, in execution order; empty where it is not known.
     public let terms: [Term]
   }
@@ -31,14 +44,28 @@ public struct Summary: Sendable {
   public let path: String
   /// The layout's name, ``ModelCheckpoint/Layout/name``.
   public let format: String
+  /// What the model is, and why.
+  public let recognition: Recognition
   public let components: [ComponentSummary]
+  /// What no network uses: noise schedules, optimizer states, unknown keys.
+  public let leftovers: [Leftover]
+  /// What the file says of itself: metadata of safetensors, key-value pairs of GGUF; of an ONNX
+  /// model its inputs, outputs and nodes by operator.
+  public let metadata: [(key: String, value: String)]
+  /// Other formats and variants of the same weights that a repository holds.
+  public let unreadWeights: [UnreadWeights]
   public let warnings: [String]
 
   /// Counts; no values are read.
   public init(_ checkpoint: ModelCheckpoint) {
     path = checkpoint.path
     format = checkpoint.layout.name
+    recognition = Recognition(checkpoint)
     components = checkpoint.components.map(ComponentSummary.init)
+    leftovers = Leftover.of(checkpoint)
+    let isFile = if case .file = checkpoint.layout { true } else { false }
+    metadata = isFile ? checkpoint.components.first?.metadata ?? [] : []
+    unreadWeights = checkpoint.unreadWeights
     warnings = checkpoint.warnings
   }
 
@@ -46,6 +73,8 @@ public struct Summary: Sendable {
   public var buffers: Int { components.reduce(0) { $0 + $1.buffers } }
   public var tensors: Int { components.reduce(0) { $0 + $1.tensors } }
   public var bytes: Int { components.reduce(0) { $0 + $1.bytes } }
+  public var bytesAsF32: Int { components.reduce(0) { $0 + $1.bytesAsF32 } }
+  public var bytesAsF16: Int { components.reduce(0) { $0 + $1.bytesAsF16 } }
 
   /// The form that `sdinspect summary --json` prints.
   public var json: JSON {
@@ -53,11 +82,23 @@ public struct Summary: Sendable {
       "version": 1,
       "path": .string(path),
       "format": .string(format),
+      "model": recognition.json,
       "components": .array(components.map(\.json)),
       "totals": [
         "parameters": .integer(parameters), "buffers": .integer(buffers),
         "tensors": .integer(tensors), "bytes": .integer(bytes),
+        "bytes_as": ["F32": .integer(bytesAsF32), "F16": .integer(bytesAsF16)],
       ],
+      "leftovers": .array(leftovers.map(\.json)),
+      "metadata": .array(
+        metadata.map { ["key": .string($0.key), "value": .string($0.value)] }),
+      "unread_weights": .array(
+        unreadWeights.map {
+          [
+            "path": .string($0.path), "format": .string($0.format.rawValue),
+            "variant": $0.variant.map { .string($0) } ?? .null,
+          ]
+        }),
       "warnings": .array(warnings.map { .string($0) }),
     ]
   }
@@ -70,17 +111,34 @@ extension Summary.ComponentSummary {
     tensors = component.tensors.count
     (parameters, buffers) = Summary.elements(
       of: component.tensors, buffers: Set((component.manifest?.buffers ?? []).map(\.name)))
-    bytes = component.tensors.reduce(0) { $0 + $1.byteCount }
+    bytes = component.tensors.reduce(0) { $0 + $1.storedByteCount }
     var counts: [DType: Int] = [:]
-    for tensor in component.tensors { counts[tensor.dtype, default: 0] += 1 }
+    var stored: [String: Int] = [:]
+    for tensor in component.tensors {
+      counts[tensor.dtype, default: 0] += 1
+      stored[tensor.encoding, default: 0] += 1
+    }
+    storedTypes = stored.map { (name: $0.key, count: $0.value) }
+      .sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     dtypes = counts.map { (dtype: $0.key, count: $0.value) }
       .sorted { ($1.count, $0.dtype.rawValue) < ($0.count, $1.dtype.rawValue) }
+    bytesAsF32 = Summary.bytes(of: component.tensors, as: .float32)
+    bytesAsF16 = Summary.bytes(of: component.tensors, as: .float16)
+    naming = component.naming
+    configurationOrigin = component.configuration?.origin
+    missing = component.manifest?.missing.map(\.name) ?? []
+    unexpected = component.manifest?.unexpected.map(\.name) ?? []
+    misfits =
+      (component.manifest?.wrongShape ?? []).map(\.tensor.name)
+      + (component.manifest?.wrongType ?? []).map(\.tensor.name)
     terms = Summary.terms(of: component)
   }
 
   var json: JSON {
     var types = JSONObject()
     for (dtype, count) in dtypes { types[dtype.rawValue] = .integer(count) }
+    var stored = JSONObject()
+    for (name, count) in storedTypes { stored[name] = .integer(count) }
     return [
       "name": .string(name.rawValue),
       "architecture": architecture.map { .string($0) } ?? .null,
@@ -88,14 +146,39 @@ extension Summary.ComponentSummary {
       "buffers": .integer(buffers),
       "tensors": .integer(tensors),
       "bytes": .integer(bytes),
-      "dtypes": .object(types),
+      "bytes_as": ["F32": .integer(bytesAsF32), "F16": .integer(bytesAsF16)],
+      "dtypes": .object(types), "stored_types": .object(stored),
+      "naming": naming.map {
+        ["family": .string($0.family.rawValue), "prefix": .string($0.prefix)]
+      } ?? .null,
+      "configuration": configurationOrigin.map { .string($0.rawValue) } ?? .null,
+      "missing": names(missing), "unexpected": names(unexpected), "misfits": names(misfits),
       "terms": .array(
         terms.map { ["name": .string($0.name), "parameters": .integer($0.parameters)] }),
     ]
   }
 }
 
+extension Summary.ComponentSummary {
+  /// How many, and the first of them.
+  private func names(_ names: [String]) -> JSON {
+    [
+      "count": .integer(names.count),
+      "names": .array(names.prefix(Leftover.nameLimit).map { .string($0) }),
+    ]
+  }
+}
+
 extension Summary {
+  /// Bytes of the tensors if those that are cast were of that type.
+  static func bytes(of tensors: [Tensor], as dtype: DType) -> Int {
+    tensors.reduce(0) { sum, tensor in
+      let type =
+        isBuffer(tensor) ? tensor.dtype : Cast.result(of: tensor.dtype, requested: dtype)
+      return sum + (tensor.shape.byteCount(of: type) ?? 0)
+    }
+  }
+
   /// Distinct elements of learned tensors, and elements of the others.
   ///
   /// - Parameter buffers: names of tensors that are known not to be learned.

@@ -7,31 +7,47 @@ import Synchronization
 public enum TensorDigest {
   /// The SHA-256 of a tensor's contiguous little-endian values, whatever its layout in the file.
   public static func sha256(of tensor: Tensor) -> String {
-    sha256(of: tensor) { _ in }
+    var hash = SHA256()
+    tensor.withContiguousPieces { hash.update(bufferPointer: $0) }
+    return Hexadecimal.text(hash.finalize())
   }
 
-  /// The SHA-256 of each tensor, in their order, computed on all cores.
+  /// The SHA-256 of each tensor, in their order, computed on all cores, a block at a time.
   ///
   /// - Parameter progress: called now and then, on the caller's thread, with the bytes hashed.
+  /// - Throws: ``FormatError`` where reading fails.
   public static func sha256(
     of tensors: [Tensor], _ progress: (_ bytesDone: Int) -> Void = { _ in }
-  ) -> [String] {
+  ) throws(FormatError) -> [String] {
     // The largest first, so that no core is left with one at the end.
     let order = tensors.indices.sorted { tensors[$0].byteCount > tensors[$1].byteCount }
     let work = Work(count: tensors.count)
-    let group = DispatchGroup()
-    DispatchQueue.global(qos: .userInitiated).async(group: group) {
-      DispatchQueue.concurrentPerform(iterations: order.count) { position in
-        let index = order[position]
-        let digest = sha256(of: tensors[index]) { work.bytesDone.add($0, ordering: .relaxed) }
-        work.digests.withLock { $0[index] = digest }
+    let report = { (_: Int) in progress(work.bytesDone.load(ordering: .relaxed)) }
+    try Cores.share(tensors.count, report) { (next) throws(FormatError) in
+      let buffer = BlockBuffer()
+      while let position = next() {
+        let tensor = tensors[order[position]]
+        var hash = SHA256()
+        // The bits of the widest type divide a block's.
+        let step = tensor.isReadInBlocks ? blockSize * 8 / tensor.dtype.bitWidth / 8 * 8 : .max
+        var start = 0
+        while start < tensor.elementCount {
+          let end = step < tensor.elementCount - start ? start + step : tensor.elementCount
+          try tensor.withElements(start..<end, buffer) { (bytes) throws(FormatError) in
+            hash.update(bufferPointer: bytes)
+            work.bytesDone.add(bytes.count, ordering: .relaxed)
+          }
+          start = end
+        }
+        let digest = Hexadecimal.text(hash.finalize())
+        work.digests.withLock { $0[order[position]] = digest }
       }
-    }
-    while group.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
-      progress(work.bytesDone.load(ordering: .relaxed))
     }
     return work.digests.withLock { $0 }
   }
+
+  /// Bytes hashed at a time: what stays in a core's cache between reading and hashing.
+  private static let blockSize = 256 << 10
 
   /// What the cores share.
   private final class Work: Sendable {
@@ -41,19 +57,6 @@ public enum TensorDigest {
     init(count: Int) {
       digests = Mutex([String](repeating: "", count: count))
     }
-  }
-
-  private static func sha256(of tensor: Tensor, _ advance: (Int) -> Void) -> String {
-    var hash = SHA256()
-    tensor.withContiguousBytes { bytes in
-      let piece = 16 << 20
-      for start in stride(from: 0, to: bytes.count, by: piece) {
-        let part = bytes[start..<min(start + piece, bytes.count)]
-        hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: part))
-        advance(part.count)
-      }
-    }
-    return Hexadecimal.text(hash.finalize())
   }
 
   /// The SHA-256 of a whole file.

@@ -44,6 +44,13 @@ public struct FormatError: Error, Sendable, Hashable {
     self.hint = hint
   }
 
+  /// How much of a file is there, as the end of a message: ` (37 % of the file is there)`.
+  static func share(_ present: Int, of whole: (partialValue: Int, overflow: Bool)) -> String {
+    guard !whole.overflow, whole.partialValue > 0 else { return "" }
+    let percent = Int(Double(present) / Double(whole.partialValue) * 100)
+    return " (\(min(percent, 99)) % of the file is there)"
+  }
+
   /// The same error with `file` said, where it was not yet.
   public func inFile(_ path: String) -> FormatError {
     var error = self

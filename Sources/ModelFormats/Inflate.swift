@@ -79,10 +79,13 @@ enum Inflate {
     }
   }
 
-  static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
-    guard let base = bytes.baseAddress else { return 0 }
+  /// The CRC-32 of `bytes` after others whose CRC-32 is `checksum`.
+  static func checksum(
+    _ bytes: UnsafeRawBufferPointer, continuing checksum: UInt32 = 0
+  ) -> UInt32 {
+    guard let base = bytes.baseAddress else { return checksum }
     return unsafe UInt32(
       truncatingIfNeeded: crc32_z(
-        0, base.assumingMemoryBound(to: UInt8.self), z_size_t(bytes.count)))
+        UInt(checksum), base.assumingMemoryBound(to: UInt8.self), z_size_t(bytes.count)))
   }
 }

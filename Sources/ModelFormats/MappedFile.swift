@@ -3,12 +3,14 @@ import Glibc
 /// A regular file mapped read-only, unmapped when the last user lets go of it.
 ///
 /// The mapping is private: bytes that another process changes later may or may not show.
+/// The contents may also lie in memory alone, for tests and fuzzing.
 @safe
 public final class MappedFile: Sendable {
   public let path: String
   public let count: Int
   private nonisolated(unsafe) let base: UnsafeRawPointer?
-  private let descriptor: Int32
+  /// The open file; -1 where the bytes are a block of memory of our own.
+  let descriptor: Int32
 
   /// Maps the whole file.
   ///
@@ -52,7 +54,26 @@ public final class MappedFile: Sendable {
     isOpened = true
   }
 
+  /// A copy of `contents` in memory, exactly as large, so that a reader that goes beyond it is
+  /// seen by the tools that watch memory.
+  package init(contents: [UInt8], path: String) {
+    self.path = path
+    descriptor = -1
+    count = contents.count
+    guard count > 0 else {
+      unsafe base = nil
+      return
+    }
+    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 1)
+    unsafe copy.copyBytes(from: contents)
+    unsafe base = UnsafeRawPointer(copy.baseAddress)
+  }
+
   deinit {
+    guard descriptor >= 0 else {
+      unsafe base?.deallocate()
+      return
+    }
     close(descriptor)
     if let base = unsafe base {
       unsafe munmap(UnsafeMutableRawPointer(mutating: base), count)
@@ -80,6 +101,7 @@ public final class MappedFile: Sendable {
   /// Lets the system take back the memory of pages that lie wholly in `range`; they are read
   /// again where they are used again.
   public func releasePages(in range: Range<Int>) {
+    guard descriptor >= 0 else { return }
     let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
     let start = (max(0, range.lowerBound) + pageSize - 1) / pageSize * pageSize
     let end = min(count, range.upperBound) / pageSize * pageSize
@@ -91,6 +113,11 @@ public final class MappedFile: Sendable {
   ///
   /// - Throws: ``FormatError`` with code `inputOutput`.
   func read(_ count: Int, at offset: Int) throws(FormatError) -> [UInt8] {
+    guard descriptor >= 0 else {
+      let start = min(max(0, offset), self.count)
+      let end = start + max(0, min(count, self.count - start))
+      return unsafe withBytes(in: start..<end) { unsafe [UInt8]($0) }
+    }
     var bytes = [UInt8](repeating: 0, count: max(0, min(count, self.count - offset)))
     var done = 0
     while done < bytes.count {
@@ -123,6 +150,7 @@ public final class MappedFile: Sendable {
   func withScatteredReads<R, E: Error>(
     at offsets: some Sequence<Int>, _ body: () throws(E) -> R
   ) throws(E) -> R {
+    guard descriptor >= 0 else { return try body() }
     posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
     for offset in offsets where offset >= 0 && offset < count {
       posix_fadvise(descriptor, off_t(offset), 4096, POSIX_FADV_WILLNEED)

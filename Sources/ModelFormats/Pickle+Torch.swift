@@ -1,3 +1,5 @@
+import OrderedJSON
+
 extension Pickle {
   /// The storage that a persistent identifier names; nil where its type is not read.
   ///
@@ -51,7 +53,7 @@ extension Pickle {
   /// value at the first's place, as Python keeps them.
   func members(of pairs: [PickleValue]) -> [(name: String, value: PickleValue)] {
     var members: [(name: String, value: PickleValue)] = []
-    var index: [String: Int] = [:]
+    var index: [ExactName: Int] = [:]
     for position in stride(from: 0, to: pairs.count - 1, by: 2) {
       let (key, value) = (pairs[position], pairs[position + 1])
       let name = spelling(of: key)
@@ -63,8 +65,9 @@ extension Pickle {
         case .node(let index): "n\(index)"
         default: "v"
         }
-      if let known = index.updateValue(members.count, forKey: tag + name) {
-        index[tag + name] = known
+      let exact = ExactName(tag + name)
+      if let known = index.updateValue(members.count, forKey: exact) {
+        index[exact] = known
         members[known].value = value
       } else {
         members.append((name, value))

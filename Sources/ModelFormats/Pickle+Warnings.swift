@@ -1,16 +1,25 @@
 extension Pickle {
+  /// How many dangerous names are told one by one.
+  private static let dangerLimit = 16
+
   /// What a person should know of the classes and functions that the pickle names.
   var globalWarnings: [String] {
     var warnings: [String] = []
     var unknown: [String] = []
+    var dangerCount = 0
     for (global, offset) in globals {
       if let danger = global.danger {
+        dangerCount += 1
+        guard dangerCount <= Pickle.dangerLimit else { continue }
         warnings.append(
           "at byte \(offset) the pickle names \(global.spoken), which \(danger) where Python "
             + "unpickles it; nothing was run here")
       } else if !global.isKnown {
         unknown.append(global.spoken)
       }
+    }
+    if dangerCount > Pickle.dangerLimit {
+      warnings.append("it names \(dangerCount - Pickle.dangerLimit) more of the kind")
     }
     if !unknown.isEmpty {
       let named = unknown.prefix(8).joined(separator: ", ")
@@ -42,6 +51,7 @@ extension Pickle.Global {
     case "torch._tensor", "torch.tensor": name.hasPrefix("_rebuild_from_type")
     case "torch.nn.parameter": name == "Parameter"
     case "torch.serialization": name == "_get_layout"
+    case "torch.jit._pickle": name.hasPrefix("build_") || name == "restore_type_tag"
     case "numpy": ["dtype", "ndarray"].contains(name)
     case "numpy.core.multiarray", "numpy._core.multiarray":
       ["scalar", "_reconstruct"].contains(name)

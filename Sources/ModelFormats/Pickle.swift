@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// A value of a pickle; containers and objects are nodes of its graph.
 package enum PickleValue: Sendable {
   case none
@@ -49,13 +51,16 @@ package struct PickleNode: Sendable {
 package struct Pickle: Sendable {
   /// A class or function that the pickle names.
   package struct Global: Sendable, Hashable {
-    package let module: String
-    package let name: String
+    private let exactModule: ExactName
+    private let exactName: ExactName
 
     package init(module: String, name: String) {
-      self.module = module
-      self.name = name
+      exactModule = ExactName(module)
+      exactName = ExactName(name)
     }
+
+    package var module: String { exactModule.text }
+    package var name: String { exactName.text }
 
     package var spoken: String { "\(module).\(name)" }
   }
@@ -82,55 +87,5 @@ package struct Pickle: Sendable {
       return nil
     }
     return Global(module: module, name: name)
-  }
-}
-
-extension Pickle.Global {
-  /// What unpickling would have done with this, where that is known to be harmful; nil otherwise.
-  ///
-  /// A list can only name what is known; nothing is executed here whether listed or not.
-  package var danger: String? {
-    let topModule = String(module.split(separator: ".").first ?? "")
-    switch (topModule, name) {
-    case ("os", _), ("posix", _), ("nt", _), ("subprocess", _), ("_posixsubprocess", _),
-      ("commands", _), ("popen2", _), ("pty", _):
-      return "runs commands or changes files"
-    case ("builtins", _), ("__builtin__", _):
-      let harmful: Set = [
-        "eval", "exec", "execfile", "compile", "__import__", "open", "file", "getattr", "setattr",
-        "delattr", "globals", "locals", "vars", "breakpoint", "input", "apply",
-      ]
-      return harmful.contains(name) ? "runs code or reaches into other objects" : nil
-    case ("sys", _), ("importlib", _), ("imp", _), ("pkgutil", _), ("runpy", _), ("code", _),
-      ("codeop", _), ("timeit", _), ("pdb", _), ("bdb", _), ("profile", _), ("cProfile", _),
-      ("trace", _), ("doctest", _), ("marshal", _), ("types", "CodeType"),
-      ("types", "FunctionType"), ("ctypes", _), ("_ctypes", _), ("pip", _), ("pydoc", _),
-      ("idlelib", _), ("lib2to3", _), ("venv", _), ("asyncio", _):
-      return "runs code"
-    case ("pickle", _), ("_pickle", _), ("cPickle", _), ("shelve", _), ("dill", _),
-      ("cloudpickle", _), ("joblib", _):
-      return "unpickles further data"
-    case ("socket", _), ("_socket", _), ("ssl", _), ("http", _), ("httplib", _), ("urllib", _),
-      ("urllib2", _), ("requests", _), ("aiohttp", _), ("httpx", _), ("ftplib", _),
-      ("smtplib", _), ("telnetlib", _), ("xmlrpc", _), ("webbrowser", _):
-      return "uses the network"
-    case ("shutil", _), ("tempfile", _), ("io", "open"), ("_io", "open"), ("_io", "FileIO"),
-      ("zipfile", _), ("tarfile", _), ("fileinput", _), ("linecache", _), ("sqlite3", _):
-      return "reads or changes files"
-    case ("operator", _), ("_operator", _):
-      return "reaches into other objects"
-    case ("torch", _):
-      let harmful: Set = ["load", "jit.load", "hub.load", "compile", "save"]
-      let unpickles = module == "torch.storage" && name == "_load_from_bytes"
-      let runs = ["torch.hub", "torch.utils.cpp_extension", "torch._dynamo", "torch._inductor"]
-      if unpickles || module == "torch.serialization" && name != "_get_layout" {
-        return "unpickles further data"
-      }
-      return harmful.contains(name) || runs.contains { module.hasPrefix($0) } ? "runs code" : nil
-    case ("numpy", "runstring"), ("numpy", "exec_command"), ("numpy", "load"):
-      return "runs code"
-    default:
-      return nil
-    }
   }
 }

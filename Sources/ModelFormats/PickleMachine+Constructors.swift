@@ -61,10 +61,10 @@ extension PickleMachine {
       guard case .node(let index) = source else { return nil }
       switch nodes[index].kind {
       case .dictionary:
-        try spend(nodes[index].pairs.count)
+        try spend(Cost.member * nodes[index].pairs.count)
         pairs = nodes[index].pairs
       case .list, .tuple:
-        try spend(2 * nodes[index].items.count)
+        try spend(2 * Cost.member * nodes[index].items.count)
         for item in nodes[index].items {
           guard case .node(let pair) = item, nodes[pair].items.count == 2 else { return nil }
           pairs += nodes[pair].items
@@ -82,7 +82,7 @@ extension PickleMachine {
     guard case .node(let index) = source else { return nil }
     switch nodes[index].kind {
     case .list, .tuple, .set:
-      try spend(nodes[index].items.count)
+      try spend(Cost.item * nodes[index].items.count)
       return try makeNode(PickleNode(kind: kind, items: nodes[index].items))
     default: return nil
     }
@@ -114,13 +114,6 @@ extension PickleMachine {
     case .integer(let value): Double(value)
     case .real(let value): value
     default: nil
-    }
-  }
-
-  private mutating func spend(_ count: Int) throws(FormatError) {
-    copiedCount += count
-    guard copiedCount <= copyLimit else {
-      throw malformed("the pickle unfolds into far more than it holds")
     }
   }
 }

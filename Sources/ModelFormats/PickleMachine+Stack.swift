@@ -32,7 +32,14 @@ extension PickleMachine {
     return items
   }
 
+  /// The values since the last mark, to be kept in a container.
+  mutating func popItems() throws(FormatError) -> [PickleValue] {
+    try spend(Cost.item * (stack.count - fence))
+    return try popToMark()
+  }
+
   mutating func popPairs() throws(FormatError) -> [PickleValue] {
+    try spend(Cost.member * (stack.count - fence))
     let items = try popToMark()
     guard items.count.isMultiple(of: 2) else {
       throw malformed("a dictionary is given a key without a value")
@@ -49,9 +56,7 @@ extension PickleMachine {
   }
 
   mutating func makeNode(_ node: PickleNode) throws(FormatError) -> PickleValue {
-    guard nodes.count < limits.nodes else {
-      throw malformed("the pickle holds more than \(limits.nodes) objects")
-    }
+    try spend(Cost.node)
     nodes.append(node)
     nodes[nodes.count - 1].offset = offset
     return .node(nodes.count - 1)
@@ -62,6 +67,7 @@ extension PickleMachine {
   }
 
   mutating func pushTuple(_ count: Int) throws(FormatError) {
+    try spend(Cost.item * count)
     var items: [PickleValue] = []
     for _ in 0..<count { items.append(try pop()) }
     try push(node: PickleNode(kind: .tuple, items: items.reversed()))
@@ -103,10 +109,17 @@ extension PickleMachine {
     }
     switch nodes[index].kind {
     case .dictionary, .list, .set, .call, .instance, .persistent:
+      try spend(Cost.item)
       nodes[index].states.append(state)
     case .tuple, .bigInteger, .complex, .global:
       throw malformed("a state is given to something that is no object")
     }
+  }
+
+  mutating func put(at index: Int) throws(FormatError) {
+    let value = try top()
+    if memo[index] == nil { try spend(Cost.memo) }
+    memo[index] = value
   }
 
   mutating func get(_ index: Int) throws(FormatError) {
@@ -132,17 +145,31 @@ extension PickleMachine {
 
   /// Pushes a Python 2 string: text where it is UTF-8, bytes where it is not.
   mutating func pushString(_ bytes: [UInt8]) throws(FormatError) {
+    try spendText(bytes.count)
     try push(String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes))
   }
 
   mutating func pushText(_ count: Int, _ reader: inout ByteReader) throws(FormatError) {
     guard let text = try reader.text(count) else { throw malformed("a string is not UTF-8") }
+    try spendText(count)
     try push(.string(text))
+  }
+
+  mutating func pushBytes(_ count: Int, _ reader: inout ByteReader) throws(FormatError) {
+    let bytes = try reader.array(count)
+    try spendText(count)
+    try push(.bytes(bytes))
+  }
+
+  /// Counts what a string or bytes take beside their contents; the shortest lie in their value.
+  private mutating func spendText(_ count: Int) throws(FormatError) {
+    if count > 15 { try spend(Cost.text) }
   }
 
   mutating func pushGlobal(module: String, name: String) throws(FormatError) {
     let global = Pickle.Global(module: module, name: name)
     if let index = knownGlobals[global] { return try push(.node(index)) }
+    try spend(Cost.global + module.utf8.count + name.utf8.count)
     knownGlobals[global] = nodes.count
     globals.append((global, offset))
     try push(node: PickleNode(kind: .global(module: module, name: name)))

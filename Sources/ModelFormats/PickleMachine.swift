@@ -6,33 +6,46 @@
 ///
 /// Source: CPython's `pickle` module and PEP 307, 3154 and 574.
 package struct PickleMachine {
-  /// What a pickle may take; beyond, it is refused.
+  /// What a pickle may take; beyond, it is refused. An honest tensor takes some 60 instructions
+  /// and 2,300 bytes of memory.
   package struct Limits {
     package init() {}
 
     package var bytes = 256 << 20
-    package var stack = 4 << 20
-    package var nodes = 4 << 20
+    package var instructions = 4 << 20
+    package var stack = 256 << 10
+    /// Bytes of memory by what ``Cost`` counts; those of strings that stand in the pickle come
+    /// on top, which are no more than it has.
+    package var memory = 40 << 20
+  }
+
+  /// Bytes of memory that parts of the graph are counted with, room to grow included.
+  enum Cost {
+    static let node = 120
+    static let item = 28
+    /// A key or value; the walk of a dictionary makes an index of it.
+    static let member = 64
+    static let memo = 40
+    static let global = 140
+    static let text = 32
   }
 
   let limits: Limits
   var stack: [PickleValue] = []
   var marks: [Int] = []
-  var memo: [Int: PickleValue] = [:]
+  var memo = Memo()
   var nodes: [PickleNode] = []
   var globals: [(global: Pickle.Global, offset: Int)] = []
   var knownGlobals: [Pickle.Global: Int] = [:]
-  /// How much was copied out of containers, which repeated calls on one could multiply.
-  var copiedCount = 0
-  /// Where the pickle begins in the file.
-  private let start: Int
+  private var instructionCount = 0
+  /// Bytes of memory taken so far.
+  private var memory = 0
   /// Where the instruction at work stands in the file.
   private(set) var offset: Int
 
-  private init(limits: Limits, start: Int) {
+  private init(limits: Limits, offset: Int) {
     self.limits = limits
-    self.start = start
-    offset = start
+    self.offset = offset
   }
 
   /// Runs the pickle that `bytes` begin with, whose first byte is at `base` in the file.
@@ -41,26 +54,65 @@ package struct PickleMachine {
   package static func run(
     _ bytes: RawSpan, base: Int, limits: Limits = Limits()
   ) throws(FormatError) -> Pickle {
-    var machine = PickleMachine(limits: limits, start: base)
+    var machine = PickleMachine(limits: limits, offset: base)
     var reader = ByteReader(
       bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: base, what: "the pickle")
+    return try machine.run(&reader)
+  }
+
+  /// Runs the pickles that follow one another in `bytes`, as far as they go: Python runs what comes
+  /// before an error, and a program that reads on runs those after a STOP.
+  ///
+  /// - Returns: the classes and functions that they name, and how many ran to their STOP.
+  static func survey(
+    _ bytes: RawSpan
+  ) -> (globals: [(global: Pickle.Global, offset: Int)], count: Int) {
+    var limits = Limits()
+    var globals: [(global: Pickle.Global, offset: Int)] = []
+    var start = 0
+    var count = 0
+    while start < bytes.byteCount, count < 16 {
+      var machine = PickleMachine(limits: limits, offset: start)
+      var reader = ByteReader(
+        bytes.extracting(start..<min(bytes.byteCount, start + limits.bytes)), base: start,
+        what: "the pickle")
+      let pickle = try? machine.run(&reader)
+      globals += machine.globals
+      guard pickle != nil else { break }
+      limits.instructions -= machine.instructionCount
+      start = reader.offset
+      count += 1
+    }
+    return (globals, count)
+  }
+
+  private mutating func run(_ reader: inout ByteReader) throws(FormatError) -> Pickle {
     while true {
-      machine.offset = reader.offset
+      offset = reader.offset
+      instructionCount += 1
+      guard instructionCount <= limits.instructions else {
+        throw malformed("the pickle has more than \(limits.instructions) instructions")
+      }
       let code = try reader.integer(UInt8.self)
       guard let opcode = PickleOpcode(rawValue: code) else {
-        throw machine.malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
+        throw malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
       }
       if opcode == .stop {
-        let root = try machine.pop()
-        return Pickle(
-          root: root, nodes: machine.nodes, globals: machine.globals, byteCount: reader.position)
+        let root = try pop()
+        return Pickle(root: root, nodes: nodes, globals: globals, byteCount: reader.position)
       }
-      try machine.execute(opcode, &reader)
+      try execute(opcode, &reader)
     }
   }
 
-  /// The most that may have been copied, by what was read so far.
-  var copyLimit: Int { 65536 + 4 * (offset - start) }
+  /// Counts memory that is about to be taken.
+  mutating func spend(_ bytes: Int) throws(FormatError) {
+    memory += bytes
+    guard memory <= limits.memory else {
+      throw malformed(
+        "what the pickle unfolds into takes more than \(limits.memory) bytes of memory")
+    }
+  }
 
   func malformed(_ message: String) -> FormatError {
     FormatError(.malformed, message, offset: offset)
@@ -119,28 +171,31 @@ package struct PickleMachine {
     case .binaryUnicode: try pushText(Int(try reader.integer(UInt32.self)), &reader)
     case .binaryUnicode8: try pushText(Int(clamping: try reader.integer(UInt64.self)), &reader)
     case .shortBinaryBytes:
-      try push(.bytes(try reader.array(Int(try reader.integer(UInt8.self)))))
-    case .binaryBytes: try push(.bytes(try reader.array(Int(try reader.integer(UInt32.self)))))
+      try pushBytes(Int(try reader.integer(UInt8.self)), &reader)
+    case .binaryBytes: try pushBytes(Int(try reader.integer(UInt32.self)), &reader)
     case .binaryBytes8, .byteArray8:
-      try push(.bytes(try reader.array(Int(clamping: try reader.integer(UInt64.self)))))
+      try pushBytes(Int(clamping: try reader.integer(UInt64.self)), &reader)
 
     // Containers.
     case .emptyTuple: try push(node: PickleNode(kind: .tuple))
-    case .tuple: try push(node: PickleNode(kind: .tuple, items: try popToMark()))
+    case .tuple: try push(node: PickleNode(kind: .tuple, items: try popItems()))
     case .tuple1: try pushTuple(1)
     case .tuple2: try pushTuple(2)
     case .tuple3: try pushTuple(3)
     case .emptyList: try push(node: PickleNode(kind: .list))
-    case .list: try push(node: PickleNode(kind: .list, items: try popToMark()))
+    case .list: try push(node: PickleNode(kind: .list, items: try popItems()))
     case .emptyDictionary: try push(node: PickleNode(kind: .dictionary))
     case .dictionary:
       try push(node: PickleNode(kind: .dictionary, pairs: try popPairs()))
     case .emptySet: try push(node: PickleNode(kind: .set))
-    case .frozenSet: try push(node: PickleNode(kind: .set, items: try popToMark()))
-    case .append: try append([try pop()])
-    case .appends: try append(try popToMark())
-    case .addItems: try addItems(try popToMark())
+    case .frozenSet: try push(node: PickleNode(kind: .set, items: try popItems()))
+    case .append:
+      try spend(Cost.item)
+      try append([try pop()])
+    case .appends: try append(try popItems())
+    case .addItems: try addItems(try popItems())
     case .setItem:
+      try spend(2 * Cost.member)
       let value = try pop()
       try setPairs([try pop(), value])
     case .setItems: try setPairs(try popPairs())
@@ -159,10 +214,10 @@ package struct PickleMachine {
     case .get: try get(try memoIndex(try reader.line()))
     case .binaryGet: try get(Int(try reader.integer(UInt8.self)))
     case .longBinaryGet: try get(Int(try reader.integer(UInt32.self)))
-    case .put: memo[try memoIndex(try reader.line())] = try top()
-    case .binaryPut: memo[Int(try reader.integer(UInt8.self))] = try top()
-    case .longBinaryPut: memo[Int(try reader.integer(UInt32.self))] = try top()
-    case .memoize: memo[memo.count] = try top()
+    case .put: try put(at: try memoIndex(try reader.line()))
+    case .binaryPut: try put(at: Int(try reader.integer(UInt8.self)))
+    case .longBinaryPut: try put(at: Int(try reader.integer(UInt32.self)))
+    case .memoize: try put(at: memo.count)
 
     // Classes, calls and objects.
     case .global: try pushGlobal(module: try line(&reader), name: try line(&reader))
@@ -186,11 +241,11 @@ package struct PickleMachine {
       try push(try instance(of: try pop(), arguments))
     case .instance:
       let (module, name) = (try line(&reader), try line(&reader))
-      let arguments = try makeNode(PickleNode(kind: .tuple, items: try popToMark()))
+      let arguments = try makeNode(PickleNode(kind: .tuple, items: try popItems()))
       try pushGlobal(module: module, name: name)
       try push(try call(try pop(), arguments))
     case .object:
-      var items = try popToMark()
+      var items = try popItems()
       guard !items.isEmpty else { throw malformed("an object has no class") }
       let type = items.removeFirst()
       try push(try call(type, try makeNode(PickleNode(kind: .tuple, items: items))))

@@ -30,7 +30,7 @@ public enum Safetensors {
   private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
     let dataStart = 8 + (try headerLength(of: file))
     let header = try SafetensorsHeader(parsing: file.bytes.extracting(8..<dataStart), base: 8)
-    try header.checkRanges(dataStart: dataStart, fileSize: file.count)
+    try header.checkRanges(dataStart: dataStart, in: file)
     let tensors = header.entries.map { entry in
       Tensor(
         name: entry.name, dtype: entry.dtype, shape: entry.shape,

@@ -17,13 +17,16 @@ struct SafetensorsHeader {
   private(set) var metadata: [(key: String, value: String)] = []
   private(set) var warnings: [String] = []
 
+  /// What is read at most; the largest published models have some thousand tensors in a file.
+  static let tensorLimit = 65536
+  fileprivate static let metadataLimit = 65536
+  fileprivate static let fieldLimit = 64
+
   /// Parses the JSON of a header whose first byte is at `base` in the file.
   init(parsing bytes: RawSpan, base: Int) throws(FormatError) {
-    if let offset = JSON.firstInvalidUTF8(in: bytes) {
-      throw FormatError(.malformed, "the header is not UTF-8", offset: base + offset)
-    }
-    var parser = Parser(bytes, base: base)
+    var parser = try LocatedJSON(bytes, base: base, what: "the header")
     var names: Set<ExactName> = []
+    var unknown = UnknownFields()
     try parser.enterObject()
     var isFirst = true
     while let (name, offset) = try parser.nextKey(&isFirst) {
@@ -33,18 +36,30 @@ struct SafetensorsHeader {
       }
       parser.context = name
       if name == "__metadata__" {
-        metadata = try parser.metadata()
+        metadata = try parser.safetensorsMetadata()
       } else {
-        entries.append(try parser.entry(name: name, offset: offset, warnings: &warnings))
+        guard entries.count < SafetensorsHeader.tensorLimit else {
+          throw FormatError(
+            .unsupported, "the header describes more than \(SafetensorsHeader.tensorLimit) tensors",
+            offset: offset)
+        }
+        entries.append(
+          try parser.safetensorsEntry(name: name, offset: offset, unknown: &unknown))
       }
       parser.context = nil
     }
     try parser.end()
+    if let first = unknown.first {
+      let rest = unknown.count > 1 ? ", as were \(unknown.count - 1) more" : ""
+      warnings.append(
+        "\(first.name): the header's field \"\(first.field)\" is not known and was ignored\(rest)")
+    }
   }
 
   /// Checks that the tensors' ranges fit their types and shapes, and fill the rest of the file
   /// without gap or overlap.
-  func checkRanges(dataStart: Int, fileSize: Int) throws(FormatError) {
+  func checkRanges(dataStart: Int, in file: MappedFile) throws(FormatError) {
+    let fileSize = file.count
     for entry in entries { try entry.checkSize() }
     let sorted = entries.sorted { ($0.begin, $0.end) < ($1.begin, $1.end) }
     var position = 0
@@ -64,11 +79,22 @@ struct SafetensorsHeader {
     if position > present {
       let missing = position - present
       let cut = sorted.first { $0.end > present }
+      if let reason = NewlineDamage.explanation(of: file, missing: missing) {
+        throw FormatError(
+          .malformed, reason, offset: fileSize, context: cut?.name, hint: NewlineDamage.hint)
+      }
       throw FormatError(
         .truncated,
         "the file is truncated: its header describes \(position) bytes of values, \(present) are "
-          + "there, so \(missing) are missing",
+          + "there, so \(missing) are missing"
+          + FormatError.share(fileSize, of: position.addingReportingOverflow(dataStart)),
         offset: fileSize, context: cut?.name, hint: Safetensors.downloadAgain)
+    }
+    if position < present,
+      let reason = NewlineDamage.explanation(of: file, missing: position - present)
+    {
+      throw FormatError(
+        .malformed, reason, offset: dataStart + position, hint: NewlineDamage.hint)
     }
     guard position == present else {
       throw FormatError(
@@ -103,157 +129,115 @@ extension SafetensorsHeader.Entry {
   }
 }
 
-extension SafetensorsHeader {
-  /// Walks the header; its errors carry offsets in the file.
-  private struct Parser: ~Escapable {
-    private var scanner: JSONScanner
-    private let base: Int
-    /// The tensor being read.
-    var context: String?
+/// Fields that the format does not have, of which one is named.
+private struct UnknownFields {
+  private(set) var first: (field: String, name: String)?
+  private(set) var count = 0
 
-    @_lifetime(copy bytes)
-    init(_ bytes: RawSpan, base: Int) {
-      scanner = JSONScanner(bytes)
-      self.base = base
+  mutating func add(_ field: String, of name: String) {
+    if first == nil { first = (field, name) }
+    count += 1
+  }
+}
+
+extension LocatedJSON {
+  @_lifetime(self: copy self)
+  fileprivate mutating func safetensorsMetadata() throws(FormatError) -> [(
+    key: String, value: String
+  )] {
+    guard try value(begins: UInt8(ascii: "{")) else {
+      throw malformed("__metadata__ is not an object", at: offset)
     }
-
-    private var offset: Int { base + scanner.position }
-
-    private func malformed(_ message: String, at offset: Int) -> FormatError {
-      FormatError(.malformed, message, offset: offset, context: context)
-    }
-
-    private func formatError(_ error: JSONError) -> FormatError {
-      malformed("the header's JSON is wrong: \(error.reason.rawValue)", at: base + error.offset)
-    }
-
-    @_lifetime(self: copy self)
-    mutating func enterObject() throws(FormatError) {
-      do throws(JSONError) { try scanner.enterObject() } catch { throw formatError(error) }
-    }
-
-    @_lifetime(self: copy self)
-    mutating func nextKey(
-      _ isFirst: inout Bool
-    ) throws(FormatError) -> (key: String, offset: Int)? {
-      do throws(JSONError) {
-        return try scanner.nextKey(&isFirst).map { ($0.key, base + $0.offset) }
-      } catch {
-        throw formatError(error)
+    try enterObject()
+    var pairs: [(key: String, value: String)] = []
+    var keys: Set<ExactName> = []
+    var isFirst = true
+    while let (key, keyOffset) = try nextKey(&isFirst) {
+      guard keys.insert(ExactName(key)).inserted else {
+        throw malformed("the key \"\(key)\" stands twice", at: keyOffset)
       }
-    }
-
-    @_lifetime(self: copy self)
-    mutating func end() throws(FormatError) {
-      do throws(JSONError) { try scanner.end() } catch { throw formatError(error) }
-    }
-
-    /// Reads one value of any kind and where it stands.
-    @_lifetime(self: copy self)
-    private mutating func value() throws(FormatError) -> (JSON, offset: Int) {
-      let start = offset
-      do throws(JSONError) { return (try scanner.value(), start) } catch {
-        throw formatError(error)
+      guard keys.count <= SafetensorsHeader.metadataLimit else {
+        throw malformed(
+          "__metadata__ holds more than \(SafetensorsHeader.metadataLimit) pairs", at: keyOffset)
       }
-    }
-
-    @_lifetime(self: copy self)
-    mutating func metadata() throws(FormatError) -> [(key: String, value: String)] {
       let (value, start) = try value()
-      guard case .object(let object) = value else {
-        throw malformed("__metadata__ is not an object", at: start)
+      guard case .string(let text) = value else {
+        throw malformed("the value of \"\(key)\" is not a string", at: start)
       }
-      var pairs: [(key: String, value: String)] = []
-      for member in object.members {
-        guard case .string(let text) = member.value else {
-          throw malformed(
-            "the value of \"\(member.key)\" in __metadata__ is not a string", at: start)
-        }
-        pairs.append((member.key, text))
-      }
-      return pairs
+      pairs.append((key, text))
     }
+    return pairs
+  }
 
-    @_lifetime(self: copy self)
-    mutating func entry(
-      name: String, offset: Int, warnings: inout [String]
-    ) throws(FormatError) -> Entry {
-      var dtype: DType?
-      var shape: [Int]?
-      var range: [Int]?
-      var fields: Set<String> = []
-      guard try value(begins: UInt8(ascii: "{")) else {
-        throw malformed("the tensor's entry is not an object", at: self.offset)
-      }
-      try enterObject()
-      var isFirst = true
-      while let (field, fieldOffset) = try nextKey(&isFirst) {
-        guard fields.insert(field).inserted else {
-          throw malformed("the field \"\(field)\" stands twice", at: fieldOffset)
-        }
-        switch field {
-        case "dtype": dtype = try self.dtype()
-        case "shape": shape = try integers(field)
-        case "data_offsets": range = try integers(field)
-        default:
-          _ = try value()
-          warnings.append("\(name): the header's field \"\(field)\" is not known and was ignored")
-        }
-      }
-      guard let dtype else { throw malformed("the field \"dtype\" is missing", at: offset) }
-      guard let shape else { throw malformed("the field \"shape\" is missing", at: offset) }
-      guard let range else { throw malformed("the field \"data_offsets\" is missing", at: offset) }
-      guard range.count == 2 else {
-        throw malformed("data_offsets holds \(range.count) numbers instead of 2", at: offset)
-      }
-      return Entry(
-        name: name, dtype: dtype, shape: Shape(shape), begin: range[0], end: range[1],
-        offset: offset)
+  @_lifetime(self: copy self)
+  fileprivate mutating func safetensorsEntry(
+    name: String, offset: Int, unknown: inout UnknownFields
+  ) throws(FormatError) -> SafetensorsHeader.Entry {
+    var dtype: DType?
+    var shape: [Int]?
+    var range: [Int]?
+    var fields: Set<ExactName> = []
+    guard try value(begins: UInt8(ascii: "{")) else {
+      throw malformed("the tensor's entry is not an object", at: self.offset)
     }
-
-    @_lifetime(self: copy self)
-    private mutating func value(begins byte: UInt8) throws(FormatError) -> Bool {
-      do throws(JSONError) { return try scanner.nextByte() == byte } catch {
-        throw formatError(error)
+    try enterObject()
+    var isFirst = true
+    while let (field, fieldOffset) = try nextKey(&isFirst) {
+      guard fields.insert(ExactName(field)).inserted else {
+        throw malformed("the field \"\(field)\" stands twice", at: fieldOffset)
+      }
+      guard fields.count <= SafetensorsHeader.fieldLimit else {
+        throw malformed(
+          "the entry has more than \(SafetensorsHeader.fieldLimit) fields", at: fieldOffset)
+      }
+      switch field {
+      case "dtype": dtype = try self.dtype()
+      case "shape": shape = try integers(field)
+      case "data_offsets": range = try integers(field)
+      default:
+        _ = try value()
+        unknown.add(field, of: name)
       }
     }
+    guard let dtype else { throw malformed("the field \"dtype\" is missing", at: offset) }
+    guard let shape else { throw malformed("the field \"shape\" is missing", at: offset) }
+    guard let range else { throw malformed("the field \"data_offsets\" is missing", at: offset) }
+    guard range.count == 2 else {
+      throw malformed("data_offsets holds \(range.count) numbers instead of 2", at: offset)
+    }
+    return SafetensorsHeader.Entry(
+      name: name, dtype: dtype, shape: Shape(shape), begin: range[0], end: range[1],
+      offset: offset)
+  }
 
-    @_lifetime(self: copy self)
-    private mutating func dtype() throws(FormatError) -> DType {
+  @_lifetime(self: copy self)
+  private mutating func dtype() throws(FormatError) -> DType {
+    let (value, start) = try value()
+    guard case .string(let spelling) = value else {
+      throw malformed("dtype is not a string", at: start)
+    }
+    guard let dtype = DType(rawValue: spelling), dtype.isSafetensors else {
+      throw malformed("the dtype \"\(spelling)\" is none of the format's", at: start)
+    }
+    return dtype
+  }
+
+  /// An array of integers that are neither negative nor written with a fraction or exponent.
+  @_lifetime(self: copy self)
+  private mutating func integers(_ field: String) throws(FormatError) -> [Int] {
+    guard try value(begins: UInt8(ascii: "[")) else {
+      throw malformed("\(field) is not an array", at: offset)
+    }
+    try enterArray()
+    var numbers: [Int] = []
+    var isFirst = true
+    while try nextElement(&isFirst) {
       let (value, start) = try value()
-      guard case .string(let spelling) = value else {
-        throw malformed("dtype is not a string", at: start)
+      guard case .integer(let number) = value, number >= 0 else {
+        throw malformed("\(field) holds something that is no size", at: start)
       }
-      guard let dtype = DType(rawValue: spelling), dtype.isSafetensors else {
-        throw malformed("the dtype \"\(spelling)\" is none of the format's", at: start)
-      }
-      return dtype
+      numbers.append(number)
     }
-
-    /// An array of integers that are neither negative nor written with a fraction or exponent.
-    @_lifetime(self: copy self)
-    private mutating func integers(_ field: String) throws(FormatError) -> [Int] {
-      guard try value(begins: UInt8(ascii: "[")) else {
-        throw malformed("\(field) is not an array", at: offset)
-      }
-      do throws(JSONError) { try scanner.enterArray() } catch { throw formatError(error) }
-      var numbers: [Int] = []
-      var isFirst = true
-      while try nextElement(&isFirst) {
-        let (value, start) = try value()
-        guard case .integer(let number) = value, number >= 0 else {
-          throw malformed("\(field) holds something that is no size", at: start)
-        }
-        numbers.append(number)
-      }
-      return numbers
-    }
-
-    @_lifetime(self: copy self)
-    private mutating func nextElement(_ isFirst: inout Bool) throws(FormatError) -> Bool {
-      do throws(JSONError) { return try scanner.nextElement(&isFirst) } catch {
-        throw formatError(error)
-      }
-    }
+    return numbers
   }
 }

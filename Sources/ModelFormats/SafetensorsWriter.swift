@@ -3,7 +3,7 @@ import OrderedJSON
 /// Writes a safetensors file whose tensors are known first and whose values are then streamed.
 ///
 /// The header is padded with spaces so that the values begin at a multiple of 8 bytes.
-public final class SafetensorsWriter {
+public final class SafetensorsWriter: TensorWriter {
   /// The order of tensors in the file.
   public enum Order: Sendable {
     /// As they were given.
@@ -13,7 +13,6 @@ public final class SafetensorsWriter {
     case reference
   }
 
-  /// The tensors in the order in which their values must be written.
   public let tensors: [TensorInfo]
   private let file: FileWriter
   private let byteCount: Int
@@ -38,17 +37,19 @@ public final class SafetensorsWriter {
     valuesStart = file.position
   }
 
-  /// Appends values: those of the first tensor, then those of the next, in pieces of any size.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     precondition(
       bytes.count <= byteCount - (file.position - valuesStart), "more values than were announced")
     try unsafe file.write(bytes)
   }
 
-  /// Completes the file and moves it to its path.
-  ///
-  /// - Throws: ``FormatError`` with code `mismatch` where values are missing, or as
-  ///   ``FileWriter/commit()``.
+  /// Appends values that lie in another file as they are to be here.
+  public func copy(_ range: Range<Int>, of source: MappedFile) throws(FormatError) {
+    precondition(
+      range.count <= byteCount - (file.position - valuesStart), "more values than were announced")
+    try file.copy(range, of: source)
+  }
+
   public func commit() throws(FormatError) {
     let written = file.position - valuesStart
     guard written == byteCount else {
@@ -131,27 +132,6 @@ extension Safetensors {
     let writer = try SafetensorsWriter(
       path: path, tensors: tensors.map(\.info), metadata: metadata, order: order,
       overwrite: overwrite)
-    let byName = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    let total = tensors.reduce(0) { $0 + $1.byteCount }
-    var written = 0
-    for info in writer.tensors {
-      guard let tensor = byName[info.name] else { continue }
-      try unsafe tensor.withContiguousBytes { (bytes) throws(FormatError) in
-        // In pieces, so that progress moves within a large tensor.
-        let pieceSize = 64 << 20
-        for start in stride(from: 0, to: bytes.count, by: pieceSize) {
-          let piece = unsafe bytes[start..<min(start + pieceSize, bytes.count)]
-          try unsafe writer.write(UnsafeRawBufferPointer(rebasing: piece))
-          written += unsafe piece.count
-          if case .mapped(let file, let offset) = tensor.storage {
-            // What was written is not needed again; a large copy stays small in memory.
-            let begin = offset + start
-            file.releasePages(in: begin..<min(begin + pieceSize, offset + bytes.count))
-          }
-          progress(written, total)
-        }
-      }
-    }
-    try writer.commit()
+    try writer.write(tensors, progress: progress)
   }
 }

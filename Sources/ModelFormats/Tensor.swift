@@ -13,6 +13,8 @@ public struct Tensor: Sendable {
     case memory([UInt8])
     /// As `strided`, in a block of memory that several tensors may share.
     case stridedMemory([UInt8], offset: Int, strides: [Int])
+    /// Quantised blocks at a byte offset of a file, in row-major order; read as F32.
+    case blocks(MappedFile, offset: Int, BlockEncoding)
   }
 
   public let name: String
@@ -33,10 +35,23 @@ public struct Tensor: Sendable {
   /// The bytes of the contiguous values.
   public var byteCount: Int { shape.byteCount(of: dtype) ?? 0 }
 
+  /// What the file holds: the type's spelling, or that of quantised blocks, whose values are read
+  /// as F32.
+  public var encoding: String {
+    if case .blocks(_, _, let encoding) = storage { encoding.rawValue } else { dtype.rawValue }
+  }
+
+  /// The bytes that the values take as the file holds them; other than ``byteCount`` for
+  /// quantised blocks alone.
+  public var storedByteCount: Int {
+    guard case .blocks(_, _, let encoding) = storage else { return byteCount }
+    return encoding.byteCount(of: shape) ?? 0
+  }
+
   /// The file that holds the values, if one does.
   public var file: MappedFile? {
     switch storage {
-    case .mapped(let file, _), .strided(let file, _, _): file
+    case .mapped(let file, _), .strided(let file, _, _), .blocks(let file, _, _): file
     case .memory, .stridedMemory: nil
     }
   }
@@ -44,7 +59,7 @@ public struct Tensor: Sendable {
   /// The byte offset in the file of the first element, if a file holds the values.
   public var offset: Int? {
     switch storage {
-    case .mapped(_, let offset), .strided(_, let offset, _): offset
+    case .mapped(_, let offset), .strided(_, let offset, _), .blocks(_, let offset, _): offset
     case .memory, .stridedMemory: nil
     }
   }
@@ -54,7 +69,8 @@ public struct Tensor: Sendable {
     Tensor(name: name, dtype: dtype, shape: shape, storage: storage)
   }
 
-  /// The same contiguous values under another shape of as many elements.
+  /// The same contiguous values under another shape of as many elements; quantised blocks are
+  /// read as F32 where the shape's innermost dimension would cut them.
   public func reshaped(_ shape: Shape) -> Tensor {
     precondition(shape.elementCount == self.shape.elementCount, "element counts differ")
     switch storage {
@@ -62,6 +78,11 @@ public struct Tensor: Sendable {
       return Tensor(name: name, dtype: dtype, shape: shape, storage: storage)
     case .strided, .stridedMemory:
       return Tensor(name: name, dtype: dtype, shape: shape, storage: .memory(contiguousBytes()))
+    case .blocks(_, _, let encoding):
+      let fits = encoding.byteCount(of: shape) != nil
+      return Tensor(
+        name: name, dtype: dtype, shape: shape,
+        storage: fits ? storage : .memory(contiguousBytes()))
     }
   }
 
@@ -75,7 +96,7 @@ public struct Tensor: Sendable {
       return try unsafe file.withBytes(in: offset..<(offset + byteCount), body)
     case .memory(let bytes):
       return try unsafe bytes.withUnsafeBytesTyped(body)
-    case .strided, .stridedMemory:
+    case .strided, .stridedMemory, .blocks:
       let copy = contiguousBytes()
       return try unsafe copy.withUnsafeBytesTyped(body)
     }
@@ -96,7 +117,62 @@ public struct Tensor: Sendable {
       return unsafe bytes.withUnsafeBytes {
         unsafe gather($0, offset: offset, strides: strides)
       }
+    case .blocks:
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(byteCount)
+      unsafe withContiguousPieces { unsafe bytes.append(contentsOf: $0) }
+      return bytes
     }
+  }
+
+  /// Calls `body` with the contiguous little-endian values in pieces of whole elements, one after
+  /// the other: in place where a file or memory holds them so, decoded a piece at a time from
+  /// quantised blocks.
+  ///
+  /// - Parameter limit: the most bytes of a piece; at least 1024.
+  public func withContiguousPieces<E: Error>(
+    limit: Int = 1 << 20, _ body: (UnsafeRawBufferPointer) throws(E) -> Void
+  ) throws(E) {
+    guard case .blocks(let file, let offset, let encoding) = storage else {
+      let width = max(1, dtype.bitWidth / 8)
+      let piece = max(1024, limit) / width * width
+      return try unsafe withContiguousBytes { (bytes) throws(E) in
+        for start in stride(from: 0, to: bytes.count, by: piece) {
+          try unsafe body(
+            UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + piece, bytes.count)]))
+        }
+      }
+    }
+    let blockCount = storedByteCount / encoding.blockByteCount
+    guard blockCount > 0 else { return }
+    let step = min(blockCount, max(1024, limit) / 4 / encoding.blockSize)
+    var values = [Float](repeating: 0, count: step * encoding.blockSize)
+    for first in stride(from: 0, to: blockCount, by: step) {
+      let count = min(step, blockCount - first)
+      let begin = offset + first * encoding.blockByteCount
+      unsafe file.withBytes(in: begin..<(begin + count * encoding.blockByteCount)) { blocks in
+        unsafe values.withUnsafeMutableBufferPointer {
+          unsafe encoding.decode(blocks, into: $0)
+        }
+      }
+      let result = unsafe values.withUnsafeBytes { (bytes) -> Result<Void, E> in
+        let used = unsafe UnsafeRawBufferPointer(
+          rebasing: bytes[..<(count * encoding.blockSize * 4)])
+        do throws(E) { return .success(try unsafe body(used)) } catch { return .failure(error) }
+      }
+      try result.get()
+    }
+  }
+
+  /// Calls `body` with the bytes that the values take as the file holds them: those of quantised
+  /// blocks, or the contiguous values.
+  public func withStoredBytes<R, E: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(E) -> R
+  ) throws(E) -> R {
+    guard case .blocks(let file, let offset, _) = storage else {
+      return try unsafe withContiguousBytes(body)
+    }
+    return try unsafe file.withBytes(in: offset..<(offset + storedByteCount), body)
   }
 
   /// Copies the elements into their contiguous order, a run of adjacent ones at a time.

@@ -11,6 +11,8 @@ extension TensorFile {
     case sdflat
     case pickle
     case gguf
+    /// A model of ONNX, which has no magic number.
+    case onnx
     case hdf5
     case numpy
     case tar
@@ -19,12 +21,26 @@ extension TensorFile {
     case xz
     case zstandard
     case sevenZip
+    case png
+    case jpeg
+    case gif
+    case webp
+    case pdf
+    /// A program for Linux.
+    case elf
+    /// A program for Windows.
+    case windowsProgram
     case rar
     /// The text that Git LFS leaves in place of a file that it did not fetch.
     case lfsPointer
     case html
+    case xml
     case json
+    /// An index of shards: JSON with a `weight_map`.
+    case shardIndex
     case text
+    /// A file from before PyTorch 1.6 of which every LF became CR LF.
+    case mangledPyTorchLegacy
     /// Nothing but zeros, as a download that reserved its room and stopped leaves it.
     case zeros
     case empty
@@ -53,8 +69,14 @@ extension TensorFile {
     if head.count >= 262, head[257..<262].elementsEqual("ustar".utf8) { return .tar }
     if isSafetensors(head) { return .safetensors }
     if isLegacyPyTorch(head) { return .pytorchLegacy }
-    if let kind = textKind(head) { return kind }
+    if isMangledLegacyPyTorch(head) { return .mangledPyTorchLegacy }
+    if isWindowsProgram(head) { return .windowsProgram }
+    if head.starts(with: "RIFF".utf8), head.dropFirst(8).starts(with: "WEBP".utf8) { return .webp }
+    if let kind = textKind(head) {
+      return kind == .json && ShardIndex.isIndex(file) ? .shardIndex : kind
+    }
     if isPickle(head) { return .pickle }
+    if ONNX.isModel(file) { return .onnx }
     if head.allSatisfy({ $0 == 0 }) { return .zeros }
     return .unknown
   }
@@ -72,6 +94,11 @@ extension TensorFile {
     ([0x28, 0xB5, 0x2F, 0xFD], .zstandard),
     ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], .sevenZip),
     (Array("Rar!".utf8), .rar),
+    ([0x89] + Array("PNG".utf8), .png),
+    ([0xFF, 0xD8, 0xFF], .jpeg),
+    (Array("GIF8".utf8), .gif),
+    (Array("%PDF-".utf8), .pdf),
+    ([0x7F] + Array("ELF".utf8), .elf),
     (Array("version https://git-lfs.github.com/spec/".utf8), .lfsPointer),
   ]
 
@@ -92,6 +119,18 @@ extension TensorFile {
     return isBinary || head.starts(with: "L119547037146038801333356L\n.".utf8)
   }
 
+  /// The same number after its length, 10, which is an LF, became two bytes.
+  private static func isMangledLegacyPyTorch(_ head: [UInt8]) -> Bool {
+    let binary: [UInt8] = [0x8A, 0x0D, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50]
+    return [0, 2, 11].contains { head.dropFirst($0).starts(with: binary) }
+  }
+
+  private static func isWindowsProgram(_ head: [UInt8]) -> Bool {
+    guard head.count >= 64, head.starts(with: "MZ".utf8) else { return false }
+    let start = Int(head[0x3C]) | Int(head[0x3D]) << 8
+    return head.dropFirst(start).starts(with: "PE\0\0".utf8)
+  }
+
   private static func isPickle(_ head: [UInt8]) -> Bool {
     head.count >= 2 && head[0] == 0x80 && (2...5).contains(head[1])
   }
@@ -108,7 +147,7 @@ extension TensorFile {
     let start = text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }
     switch start.first {
     case UInt8(ascii: "<"):
-      return .html
+      return start.starts(with: "<?xml".utf8) ? .xml : .html
     case UInt8(ascii: "{"), UInt8(ascii: "["):
       return .json
     default:

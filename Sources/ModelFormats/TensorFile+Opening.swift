@@ -10,28 +10,68 @@ extension TensorFile {
         hint: "name a file inside it")
     }
     let file = try MappedFile(path: path)
-    switch kind(of: file) {
+    let kind = kind(of: file)
+    return kind == .shardIndex ? try ShardIndex.read(file) : try read(file, kind)
+  }
+
+  /// Reads one file of tensors, as ``open(_:)`` does; an index is none.
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    try read(file, kind(of: file))
+  }
+
+  /// Reads one file of tensors; an index is none.
+  static func read(_ file: MappedFile, _ kind: Kind) throws(FormatError) -> TensorFile {
+    switch kind {
     case .safetensors: return try Safetensors.read(file)
     case .zip: return try TorchCheckpoint.read(file)
     case .pytorchLegacy: return try TorchLegacy.read(file)
-    case let kind: throw refusal(of: file, kind).inFile(path)
+    case .gguf: return try GGUF.read(file)
+    case .onnx: return try ONNX.read(file)
+    case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }
 
   /// Why a file of a kind that is not read is refused.
   private static func refusal(of file: MappedFile, _ kind: Kind) -> FormatError {
-    switch kind {
+    // Pickles of protocols 0 and 1 have no magic bytes of their own.
+    if [.pickle, .text, .unknown].contains(kind),
+      let error = pickle(file, isCertain: kind == .pickle)
+    {
+      return error
+    }
+    return switch kind {
     case .sdflat:
       FormatError(
         .unsupported, "this is an sdflat package of a whole pipeline, not a file of tensors",
         hint: "open it as a checkpoint")
-    case .pickle: plainPickle(file)
     case .lfsPointer: lfsPointer(file)
     case .html:
       FormatError(
         .unrecognized,
-        "this is an HTML page (\(beginning(of: file))), saved in place of the file",
+        "this is an HTML page (\(title(of: file) ?? beginning(of: file))), saved in place of the "
+          + "file",
         hint: "the download needs another address or a login; download the file again")
+    case .xml:
+      FormatError(
+        .unrecognized, "this is XML text (\(beginning(of: file))), not a file of tensors",
+        hint: "a server may have sent it to say why there is no file; download the file again")
+    case .mangledPyTorchLegacy:
+      FormatError(
+        .malformed,
+        "this is a PyTorch file in which every LF became CR LF, as in a transfer as text",
+        offset: 0, hint: NewlineDamage.hint)
+    case .png, .jpeg, .gif, .webp:
+      FormatError(
+        .unrecognized, "this is a \(kind.spoken) picture, not a file of tensors",
+        hint: "give the file that holds the weights")
+    case .pdf:
+      FormatError(
+        .unrecognized, "this is a PDF document, not a file of tensors",
+        hint: "give the file that holds the weights")
+    case .elf, .windowsProgram:
+      FormatError(
+        .unrecognized, "this is a \(kind.spoken), not a file of tensors",
+        hint: "do not run it: no checkpoint is a program; download the file from its publisher")
     case .empty:
       FormatError(
         .unrecognized, "the file is empty", hint: "the download failed; download the file again")
@@ -39,6 +79,10 @@ extension TensorFile {
       FormatError(
         .truncated, "the file begins with nothing but zeros",
         hint: "the download stopped early; download the file again")
+    case .shardIndex:
+      FormatError(
+        .malformed, "this is an index of shards where a shard must be",
+        hint: "download the shard again")
     case .json:
       FormatError(
         .unrecognized, "this is JSON text (\(beginning(of: file))), not a file of tensors",
@@ -51,7 +95,7 @@ extension TensorFile {
       FormatError(
         .unrecognized, "this is a \(kind.spoken) archive, not a file of tensors",
         hint: "unpack it and give the checkpoint inside")
-    case .gguf, .hdf5, .numpy:
+    case .hdf5, .numpy:
       FormatError(
         .unsupported, "this is a \(kind.spoken) file, which is not read here",
         hint: "give the checkpoint as .safetensors, .bin, .ckpt or .pt")
@@ -63,20 +107,21 @@ extension TensorFile {
     }
   }
 
-  /// Runs the pickle as data, to say whether it was made to do harm.
-  private static func plainPickle(_ file: MappedFile) -> FormatError {
-    let pickle = try? PickleMachine.run(file.bytes, base: 0)
-    let dangers = pickle?.globals.compactMap { mention in
-      mention.global.danger.map { "\(mention.global.spoken), which \($0)" }
-    }
-    guard let danger = dangers?.first else {
+  /// Runs the pickle as data, to say whether it was made to do harm; nil where the file is neither
+  /// told to be a pickle by its first bytes nor one that runs to its end.
+  private static func pickle(_ file: MappedFile, isCertain: Bool) -> FormatError? {
+    let (globals, count) = PickleMachine.survey(file.bytes)
+    for (global, offset) in globals {
+      guard let danger = global.danger else { continue }
       return FormatError(
-        .unrecognized, "this is a pickle, but not one that torch.save wrote",
-        hint: "save its tensors with torch.save or as safetensors")
+        .unrecognized,
+        "this is a pickle that names \(global.spoken), which \(danger); nothing was run here",
+        offset: offset, hint: "do not unpickle it: it looks like an attack")
     }
+    guard isCertain || count > 0 else { return nil }
     return FormatError(
-      .unrecognized, "this is a pickle that names \(danger); nothing was run here",
-      hint: "do not unpickle it: it looks like an attack")
+      .unrecognized, "this is a pickle, but not one that torch.save wrote",
+      hint: "save its tensors with torch.save or as safetensors")
   }
 
   /// Reads the size and hash that a pointer names.
@@ -99,12 +144,29 @@ extension TensorFile {
       hint: "run `git lfs pull` in the repository, or download the file")
   }
 
-  /// The first line of a text, quoted and shortened.
+  /// The beginning of a text, quoted and shortened.
   private static func beginning(of file: MappedFile) -> String {
     let head = unsafe file.withBytes(in: 0..<min(file.count, 256)) { unsafe [UInt8]($0) }
-    let text = String(decoding: head, as: UTF8.self)
-      .drop { $0 == "\u{FEFF}" || $0.isWhitespace }
-    let line = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+    let text = String(decoding: head, as: UTF8.self).drop { $0 == "\u{FEFF}" }
+    return quoted(String(text)) ?? "nothing but white space"
+  }
+
+  /// The title of an HTML page, quoted and shortened.
+  private static func title(of file: MappedFile) -> String? {
+    let head = unsafe file.withBytes(in: 0..<min(file.count, 4096)) { unsafe [UInt8]($0) }
+    let lowered = head.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+    guard let open = lowered.firstRange(of: "<title".utf8),
+      let start = lowered[open.upperBound...].firstIndex(of: UInt8(ascii: ">")),
+      let end = lowered[start...].firstRange(of: "</title".utf8)
+    else { return nil }
+    let title = String(decoding: head[(start + 1)..<end.lowerBound], as: UTF8.self)
+    return quoted(title)
+  }
+
+  /// A text on one line, quoted and shortened; nil where there is none.
+  private static func quoted(_ text: String) -> String? {
+    let line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    guard !line.isEmpty else { return nil }
     return "\"\(line.prefix(40))\(line.count > 40 ? "…" : "")\""
   }
 
@@ -118,11 +180,14 @@ extension TensorFile.Kind {
   /// The kind's name in a message.
   var spoken: String {
     switch self {
-    case .gguf: "GGUF"
     case .hdf5: "HDF5"
     case .numpy: "NumPy"
     case .sevenZip: "7z"
     case .zstandard: "Zstandard"
+    case .png, .jpeg, .gif: rawValue.uppercased()
+    case .webp: "WebP"
+    case .elf: "program for Linux"
+    case .windowsProgram: "program for Windows"
     default: rawValue
     }
   }

@@ -6,12 +6,18 @@ public struct TensorFile: Sendable {
   public enum Format: String, Sendable, CaseIterable {
     case safetensors
     case pytorch
+    case gguf
+    case onnx
     case sdflat
   }
 
   public let path: String
+  /// The files that hold the tensors: `path` alone, or an index's shards, or an ONNX model and its
+  /// external data.
+  public let files: [String]
   public let format: Format
-  /// Pairs in file order: safetensors `__metadata__`; empty where a format has none.
+  /// Pairs in file order: safetensors `__metadata__`, GGUF's key-value pairs, what an ONNX model
+  /// says of itself; empty where a format has none.
   public let metadata: [(key: String, value: String)]
   public let tensors: [Tensor]
   /// What a person should know though the file is usable: dangerous globals, opaque objects.
@@ -20,9 +26,10 @@ public struct TensorFile: Sendable {
 
   public init(
     path: String, format: Format, metadata: [(key: String, value: String)] = [],
-    tensors: [Tensor], warnings: [String] = []
+    tensors: [Tensor], warnings: [String] = [], files: [String]? = nil
   ) {
     self.path = path
+    self.files = files ?? [path]
     self.format = format
     self.metadata = metadata
     self.tensors = tensors

@@ -15,6 +15,10 @@ public enum TorchCheckpoint {
   /// The newest version of the archive that is known.
   private static let versionLimit = 10
   private static let pickleLimit = 256 << 20
+  /// The most that a deflated pickle may grow to: real ones shrink to a fifth.
+  private static func inflatedLimit(of entry: ZipArchive.Entry) -> Int {
+    min(pickleLimit, (8 << 20) + 16 * entry.compressedSize)
+  }
 
   /// Reads the object's tensors; values are not touched where they can be used in place.
   ///
@@ -34,7 +38,9 @@ public enum TorchCheckpoint {
     try checkVersion(in: archive, root: root)
     let source = ZipStorages(
       archive: archive, root: root, isBigEndian: try isBigEndian(archive, root: root))
-    let bytes = try archive.contents(of: entry, limit: pickleLimit)
+    let limit =
+      entry.method == .stored ? pickleLimit : TorchCheckpoint.inflatedLimit(of: entry)
+    let bytes = try archive.contents(of: entry, limit: limit)
     do throws(FormatError) {
       let pickle = try unsafe PickleMachine.run(bytes.span.bytes, base: entry.dataOffset)
       let object = try TorchObject(pickle, source: source)
@@ -57,7 +63,9 @@ public enum TorchCheckpoint {
     }
     guard let entry = candidates.first else {
       throw FormatError(
-        .unrecognized, "this is a zip archive without data.pkl, so no PyTorch checkpoint",
+        .unrecognized,
+        "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds "
+          + listing(of: archive),
         hint: "unpack it and give the checkpoint or the repository directory inside")
     }
     guard candidates.count == 1 else {
@@ -66,6 +74,16 @@ public enum TorchCheckpoint {
         context: candidates[1].name)
     }
     return entry
+  }
+
+  /// The first names in an archive of something else.
+  private static func listing(of archive: ZipArchive) -> String {
+    let names = archive.entries.prefix(3).map { entry in
+      entry.name.count > 60 ? entry.name.prefix(60) + "…" : entry.name[...]
+    }
+    guard !names.isEmpty else { return "nothing" }
+    let rest = archive.entries.count - names.count
+    return names.joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
   }
 
   private static func text(
@@ -110,25 +128,29 @@ public enum TorchCheckpoint {
 /// The storages of a zip archive.
 struct ZipStorages: TorchStorageSource {
   private struct SwappedKey: Hashable {
-    let name: String
+    let offset: Int
     let width: Int
   }
 
-  /// The most that deflated storages may take in memory together.
-  private static let inflationLimit = 2 << 30
+  /// The most that deflated and swapped storages may take in memory together. Weights hardly
+  /// shrink; what shrinks to a thousandth was made to fill the memory of its reader.
+  private var memoryLimit: Int { (16 << 20) + 4 * byteCount }
 
   private let archive: ZipArchive
   private let root: String
   private let isBigEndian: Bool
-  private var inflated: [String: [UInt8]] = [:]
+  /// By where the records lie.
+  private var inflated: [Int: [UInt8]] = [:]
   private var swapped: [SwappedKey: [UInt8]] = [:]
-  private var inflatedCount = 0
+  private var memoryCount = 0
 
   init(archive: ZipArchive, root: String, isBigEndian: Bool) {
     self.archive = archive
     self.root = root
     self.isBigEndian = isBigEndian
   }
+
+  var byteCount: Int { archive.file.count }
 
   mutating func storage(
     _ reference: TorchStorageReference, swapWidth: Int
@@ -156,24 +178,29 @@ struct ZipStorages: TorchStorageSource {
     if entry.method == .stored {
       return .mapped(archive.file, offset: entry.dataOffset, byteCount: entry.size)
     }
-    if let bytes = inflated[entry.name] { return .memory(bytes) }
-    guard entry.size <= ZipStorages.inflationLimit - inflatedCount else {
+    if let bytes = inflated[entry.headerOffset] { return .memory(bytes) }
+    try takeMemory(entry)
+    let bytes = try archive.contents(of: entry, limit: memoryLimit)
+    inflated[entry.headerOffset] = bytes
+    return .memory(bytes)
+  }
+
+  private mutating func takeMemory(_ entry: ZipArchive.Entry) throws(FormatError) {
+    guard entry.size <= memoryLimit - memoryCount else {
       throw FormatError(
         .unsupported,
-        "the archive's compressed storages take more than \(ZipStorages.inflationLimit) bytes",
-        offset: entry.headerOffset, hint: "unpack the archive and zip it again without compression")
+        "the storages that are compressed or big-endian take more than \(memoryLimit) bytes",
+        offset: entry.headerOffset, hint: "save the file again with torch.save")
     }
-    inflatedCount += entry.size
-    let bytes = try archive.contents(of: entry, limit: ZipStorages.inflationLimit)
-    inflated[entry.name] = bytes
-    return .memory(bytes)
+    memoryCount += entry.size
   }
 
   private mutating func swap(
     _ storage: TorchStorage, entry: ZipArchive.Entry, width: Int
   ) throws(FormatError) -> [UInt8] {
-    let key = SwappedKey(name: entry.name, width: width)
+    let key = SwappedKey(offset: entry.headerOffset, width: width)
     if let bytes = swapped[key] { return bytes }
+    try takeMemory(entry)
     var bytes: [UInt8]
     switch storage {
     case .memory(let contents): bytes = contents

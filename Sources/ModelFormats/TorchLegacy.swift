@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// PyTorch's files before version 1.6: five pickles one after the other, then the storages.
 ///
 ///     pickle    the number 0x1950A86A20F9469CFC6C
@@ -47,7 +49,7 @@ public enum TorchLegacy {
     var places = LegacyStorages(file: file)
     let sizes = try LegacyStorages.sizes(in: object)
     for key in list.items {
-      guard case .string(let key) = key, let size = sizes[key] else {
+      guard case .string(let key) = key, let size = sizes[ExactName(key)] else {
         throw FormatError(
           .malformed, "the list of storages names one that the object does not", offset: keysStart)
       }
@@ -80,30 +82,32 @@ private struct LegacyStorages: TorchStorageSource {
   }
 
   private let file: MappedFile
-  private var places: [String: (offset: Int, byteCount: Int)] = [:]
+  private var places: [ExactName: (offset: Int, byteCount: Int)] = [:]
 
   init(file: MappedFile) {
     self.file = file
   }
 
+  var byteCount: Int { file.count }
+
   /// The sizes of all storages that the object names, whether a tensor uses them or not.
-  static func sizes(in pickle: Pickle) throws(FormatError) -> [String: Size] {
-    var sizes: [String: Size] = [:]
+  static func sizes(in pickle: Pickle) throws(FormatError) -> [ExactName: Size] {
+    var sizes: [ExactName: Size] = [:]
     for (index, node) in pickle.nodes.enumerated() {
       guard case .persistent(let identifier) = node.kind,
         let parts = pickle.tuple(identifier), parts.count == 6,
         case .string("storage") = parts[0], case .string(let key) = parts[2],
-        sizes[key] == nil
+        sizes[ExactName(key)] == nil
       else { continue }
       do throws(FormatError) {
         if let reference = try pickle.storageReference(.node(index)) {
-          sizes[key] = Size(
+          sizes[ExactName(key)] = Size(
             byteCount: reference.byteCount, width: (reference.dtype ?? .uint8).bitWidth / 8)
         } else if let width = quantizedWidth(pickle.global(parts[1])?.name),
           case .integer(let count) = parts[4],
           case (let byteCount, false) = count.multipliedReportingOverflow(by: width)
         {
-          sizes[key] = Size(byteCount: byteCount, width: width)
+          sizes[ExactName(key)] = Size(byteCount: byteCount, width: width)
         }
       } catch {
         var error = error
@@ -143,17 +147,17 @@ private struct LegacyStorages: TorchStorageSource {
         "the file is truncated: storage \(key) has \(byteCount) bytes, \(reader.remaining) are left",
         offset: reader.offset, hint: Safetensors.downloadAgain)
     }
-    guard places[key] == nil else {
+    guard places[ExactName(key)] == nil else {
       throw FormatError(.malformed, "storage \(key) stands twice", offset: position)
     }
-    places[key] = (reader.offset, byteCount)
+    places[ExactName(key)] = (reader.offset, byteCount)
     position = reader.offset + byteCount
   }
 
   func storage(
     _ reference: TorchStorageReference, swapWidth: Int
   ) throws(FormatError) -> TorchStorage {
-    guard let place = places[reference.key] else {
+    guard let place = places[ExactName(reference.key)] else {
       throw FormatError(.malformed, "its storage \(reference.key) is missing")
     }
     guard place.byteCount == reference.byteCount else {

@@ -17,7 +17,7 @@ extension TorchObject {
           return true
         }
         let bytes = try source.storage(tensor.storage, swapWidth: tensor.dtype.swapWidth)
-        tensors.append(try tensor.tensor(named: name, in: bytes))
+        try add(try tensor.tensor(named: name, in: bytes))
       }
       return true
     } catch {

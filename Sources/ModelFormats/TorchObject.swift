@@ -15,16 +15,21 @@ struct TorchObject<Source: TorchStorageSource> {
   /// What the walk may still cost. Shared nodes are met once on every path to them, which can be
   /// exponentially many; an honest object costs little more than its bytes.
   private var budget: Int
+  /// What all tensors together may still hold: a pickle can have a hundred thousand tensors repeat
+  /// one storage, which whoever reads or converts them would pay for.
+  private var valueBudget: Int
 
   private static var depthLimit: Int { 200 }
   static var rankLimit: Int { 64 }
-  static var tensorCost: Int { 64 }
+  static var tensorLimit: Int { 65536 }
+  static var tensorCost: Int { 512 }
 
   init(_ pickle: Pickle, source: Source) throws(FormatError) {
     self.pickle = pickle
     self.source = source
     isActive = [Bool](repeating: false, count: pickle.nodes.count)
     budget = 1_000_000 + 16 * pickle.byteCount
+    valueBudget = (64 << 20) + 16 * source.byteCount
     try walk(pickle.root, path: nil, depth: 0)
     warnings = pickle.globalWarnings + warnings
   }
@@ -99,6 +104,22 @@ struct TorchObject<Source: TorchStorageSource> {
     let name = path.map { "\($0).\(component)" } ?? component
     try spend(name.utf8.count)
     return name
+  }
+
+  /// Takes a tensor in.
+  mutating func add(_ tensor: Tensor) throws(FormatError) {
+    guard tensors.count < TorchObject.tensorLimit else {
+      throw FormatError(
+        .unsupported, "the file holds more than \(TorchObject.tensorLimit) tensors")
+    }
+    valueBudget -= tensor.byteCount
+    guard valueBudget >= 0 else {
+      throw FormatError(
+        .malformed,
+        "the tensors repeat their storages until they hold more than 16 times the file's "
+          + "\(source.byteCount) bytes", hint: "the file was made to exhaust its reader")
+    }
+    tensors.append(tensor)
   }
 
   mutating func spend(_ cost: Int) throws(FormatError) {

@@ -26,6 +26,9 @@ enum TorchStorage {
 
 /// Where storages of a checkpoint come from.
 protocol TorchStorageSource {
+  /// The size of the file, which bounds what its tensors may hold together.
+  var byteCount: Int { get }
+
   /// The bytes of a whole storage, little-endian where its numbers take `swapWidth` bytes.
   ///
   /// - Throws: ``FormatError`` without a file.
@@ -80,6 +83,43 @@ extension DType {
     case "float8_e5m2fnuz": self = .float8E5M2FNUZ
     case "float8_e8m0fnu": self = .float8E8M0
     default: return nil
+    }
+  }
+}
+
+extension DType {
+  /// The class of `torch` that holds such elements; nil for types younger than these classes.
+  var torchStorage: String? {
+    switch self {
+    case .float64: "DoubleStorage"
+    case .float32: "FloatStorage"
+    case .float16: "HalfStorage"
+    case .bfloat16: "BFloat16Storage"
+    case .int64: "LongStorage"
+    case .int32: "IntStorage"
+    case .int16: "ShortStorage"
+    case .int8: "CharStorage"
+    case .uint8: "ByteStorage"
+    case .bool: "BoolStorage"
+    case .complex64: "ComplexFloatStorage"
+    case .complex128: "ComplexDoubleStorage"
+    default: nil
+    }
+  }
+
+  /// The name in `torch` of a type younger than typed storages.
+  var torchName: String? {
+    switch self {
+    case .uint16: "uint16"
+    case .uint32: "uint32"
+    case .uint64: "uint64"
+    case .complex32: "complex32"
+    case .float8E4M3: "float8_e4m3fn"
+    case .float8E5M2: "float8_e5m2"
+    case .float8E4M3FNUZ: "float8_e4m3fnuz"
+    case .float8E5M2FNUZ: "float8_e5m2fnuz"
+    case .float8E8M0: "float8_e8m0fnu"
+    default: nil
     }
   }
 }

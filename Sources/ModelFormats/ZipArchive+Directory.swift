@@ -40,11 +40,12 @@ extension ZipArchive {
       }
       let (sum, overflow) = self.offset.addingReportingOverflow(self.size)
       guard !overflow, sum == directoryEnd else {
+        throw Directory.displaced(self.offset, self.size, end: directoryEnd, at: end, in: file)
+      }
+      guard count <= Directory.entryLimit else {
         throw FormatError(
-          .malformed,
-          "the central directory is announced at \(self.offset) with \(self.size) bytes, "
-            + "but must end at \(directoryEnd)", offset: end,
-          hint: "bytes were lost or added (by a transfer as text, perhaps); download it again")
+          .unsupported,
+          "the archive holds \(count) records; \(Directory.entryLimit) is the limit", offset: end)
       }
       // An entry takes at least 46 bytes.
       guard count <= self.size / 46 else {
@@ -52,6 +53,28 @@ extension ZipArchive {
           .malformed, "\(count) entries do not fit a central directory of \(self.size) bytes",
           offset: end)
       }
+    }
+
+    /// An archive of a checkpoint holds a record for each tensor and a few more.
+    private static let entryLimit = 131_072
+
+    /// The directory does not end where its end record stands.
+    private static func displaced(
+      _ offset: Int, _ size: Int, end: Int, at record: Int, in file: MappedFile
+    ) -> FormatError {
+      let announced =
+        "the central directory is announced at \(offset) with \(size) bytes, but must end at \(end)"
+      let (sum, overflow) = offset.addingReportingOverflow(size)
+      if !overflow, let reason = NewlineDamage.explanation(of: file, missing: sum - end) {
+        return FormatError(
+          .malformed, "\(announced): \(reason)", offset: record, hint: NewlineDamage.hint)
+      }
+      let isShort = overflow || sum > end
+      return FormatError(
+        .malformed, announced, offset: record,
+        hint: isShort
+          ? "bytes were lost (by a transfer as text, perhaps); download the file again"
+          : "bytes were put before the archive; download the file again, and do not trust this one")
     }
 
     /// The last place in the file that reads as an end record whose comment ends the file.
@@ -66,9 +89,50 @@ extension ZipArchive {
         }
         position -= 1
       }
-      throw FormatError(
-        .truncated, "the file is truncated: it has \(file.count) bytes and lacks the archive's end",
+      throw noEnd(tail, at: tailStart, in: file)
+    }
+
+    private static func noEnd(
+      _ tail: [UInt8], at tailStart: Int, in file: MappedFile
+    ) -> FormatError {
+      // An end record that something follows.
+      var position = tail.count - 23
+      while position >= 0 {
+        if tail[position...].starts(with: [0x50, 0x4B, 0x05, 0x06]) {
+          let length = 22 + (Int(tail[position + 20]) | Int(tail[position + 21]) << 8)
+          let end = tailStart + position + length
+          if end < file.count {
+            return FormatError(
+              .malformed, "\(file.count - end) bytes follow the archive's end", offset: end,
+              hint: "the file was added to; download it again, and do not trust this one")
+          }
+        }
+        position -= 1
+      }
+      return FormatError(
+        .truncated,
+        "the file is truncated: it has \(file.count) bytes and lacks the archive's end, the list of "
+          + "its records",
         offset: file.count, hint: Safetensors.downloadAgain)
+    }
+
+    /// Where the record stands right before its locator after all, it shows what happened.
+    private static func noWideRecord(
+      at start: Int, before locator: Int, in file: MappedFile
+    ) -> FormatError {
+      let message = "there is no zip64 end record where the locator says"
+      let own = locator - 56
+      if own >= 0, own != start,
+        unsafe file.withBytes(
+          in: own..<(own + 4), { unsafe $0.elementsEqual([0x50, 0x4B, 0x06, 0x06]) }),
+        let reason = NewlineDamage.explanation(of: file, missing: start - own)
+      {
+        return FormatError(
+          .malformed, "\(message): \(reason)", offset: own, hint: NewlineDamage.hint)
+      }
+      return FormatError(
+        .malformed, message, offset: start,
+        hint: "bytes were lost or added; download the file again")
     }
 
     /// The zip64 end record, where a locator stands before the end record.
@@ -96,8 +160,7 @@ extension ZipArchive {
       var reader = ByteReader(
         file.bytes.extracting(start..<(end - 20)), base: start, what: "the zip64 end record")
       guard try reader.integer(UInt32.self) == 0x0606_4B50 else {
-        throw FormatError(
-          .malformed, "there is no zip64 end record where the locator says", offset: start)
+        throw noWideRecord(at: start, before: end - 20, in: file)
       }
       let length = try reader.integer(UInt64.self)
       guard length == UInt64(reader.remaining) else {
@@ -170,7 +233,8 @@ extension ZipArchive {
       let entry = Entry(
         name: name, method: Method(method),
         compressedSize: wide.compressedSize ?? Int(compressedSize), size: wide.size ?? Int(size),
-        checksum: checksum, headerOffset: wide.headerOffset ?? Int(headerOffset))
+        checksum: checksum, headerOffset: wide.headerOffset ?? Int(headerOffset), entryOffset: start
+      )
       guard entry.method != .stored || entry.size == entry.compressedSize else {
         throw FormatError(
           .malformed,

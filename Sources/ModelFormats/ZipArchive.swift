@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// A zip archive: records, and at the end a central directory that says where they lie.
 ///
 ///     record             local header, name, extra field, data, perhaps a data descriptor
@@ -29,6 +31,8 @@ struct ZipArchive {
     let checksum: UInt32
     /// Where the local header begins in the file.
     let headerOffset: Int
+    /// Where the entry stands in the central directory.
+    let entryOffset: Int
     /// Where the data begins in the file.
     fileprivate(set) var dataOffset = 0
 
@@ -38,9 +42,9 @@ struct ZipArchive {
   let file: MappedFile
   /// In the central directory's order.
   let entries: [Entry]
-  private let index: [String: Int]
+  private let index: [ExactName: Int]
 
-  subscript(name: String) -> Entry? { index[name].map { entries[$0] } }
+  subscript(name: String) -> Entry? { index[ExactName(name)].map { entries[$0] } }
 
   /// Reads the central directory and every local header.
   ///
@@ -58,10 +62,10 @@ struct ZipArchive {
         }
       }
     }
-    var index: [String: Int] = [:]
+    var index: [ExactName: Int] = [:]
     index.reserveCapacity(entries.count)
     for (position, entry) in entries.enumerated() {
-      guard index.updateValue(position, forKey: entry.name) == nil else {
+      guard index.updateValue(position, forKey: ExactName(entry.name)) == nil else {
         throw FormatError(
           .malformed, "the archive holds two records of this name", offset: entry.headerOffset,
           context: entry.name)
@@ -128,7 +132,7 @@ extension ZipArchive {
     guard entry.headerOffset <= limit else {
       throw FormatError(
         .malformed, "the record is announced at \(entry.headerOffset), outside the archive",
-        offset: entry.headerOffset)
+        offset: entry.entryOffset)
     }
     let name = Array(entry.name.utf8)
     let header = try file.read(
@@ -170,7 +174,7 @@ extension ZipArchive {
     guard dataOffset <= limit, entry.compressedSize <= limit - dataOffset else {
       throw FormatError(
         .malformed, "the record's \(entry.compressedSize) bytes do not fit before the directory",
-        offset: dataOffset)
+        offset: entry.entryOffset)
     }
     return dataOffset
   }

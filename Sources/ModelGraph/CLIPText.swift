@@ -9,8 +9,8 @@ public enum CLIPText {
   public static func graph(_ configuration: CLIPTextConfiguration) throws(GraphError) -> Graph {
     var build = GraphBuilder(name: "text_encoder", component: "text_encoder")
     let root = Path(
-      name: "text_model", aliases: [""],
-      singleFile: "cond_stage_model.transformer.text_model")
+      name: "text_model", aliases: [""], prefix: "cond_stage_model.transformer.",
+      singleFile: "text_model", singleFileAliases: [""])
     let width = configuration.hiddenSize
     let embeddings = root.child("embeddings")
 

@@ -55,13 +55,30 @@ public struct Parameter: Sendable, Hashable {
   public let name: String
   /// Other names in that layout: the VAE's attention of 2022, text encoders without `text_model.`.
   public let aliases: [String]
-  /// The name in a single-file (LDM) checkpoint, prefix included.
-  public let singleFileName: String
+  /// What a single-file (LDM) checkpoint puts before the network's names, full stop included.
+  public let singleFilePrefix: String
+  /// The name in a single-file checkpoint behind the prefix.
+  public let singleFileTail: String
+  /// Other names in that layout: text encoders without `text_model.`.
+  public let singleFileTailAliases: [String]
   public let shape: [Int]
   /// The shape in a single-file checkpoint, where the VAE's attention is a 1x1 convolution.
   public let singleFileShape: [Int]
 
+  /// The name in a single-file checkpoint, prefix included.
+  public var singleFileName: String { singleFilePrefix + singleFileTail }
+
   public var elementCount: Int { shape.reduce(1, *) }
+
+  init(_ path: Path, shape: [Int], singleFileShape: [Int]) {
+    name = path.name
+    aliases = path.aliases
+    singleFilePrefix = path.prefix
+    singleFileTail = path.singleFile
+    singleFileTailAliases = path.singleFileAliases
+    self.shape = shape
+    self.singleFileShape = singleFileShape
+  }
 }
 
 /// Why a configuration does not give a network that is supported.

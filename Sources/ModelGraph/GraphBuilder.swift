@@ -44,10 +44,7 @@ package struct GraphBuilder {
 
   /// A tensor that checkpoints carry beside the parameters.
   mutating func buffer(_ path: Path, _ shape: [Int]) {
-    graph.buffers.append(
-      Parameter(
-        name: path.name, aliases: path.aliases, singleFileName: path.singleFile, shape: shape,
-        singleFileShape: shape))
+    graph.buffers.append(Parameter(path, shape: shape, singleFileShape: shape))
   }
 
   // MARK: Layers with parameters
@@ -219,9 +216,7 @@ package struct GraphBuilder {
     _ path: Path, _ shape: [Int], singleFileShape: [Int]? = nil
   ) -> Graph.ParameterID {
     graph.parameters.append(
-      Parameter(
-        name: path.name, aliases: path.aliases, singleFileName: path.singleFile, shape: shape,
-        singleFileShape: singleFileShape ?? shape))
+      Parameter(path, shape: shape, singleFileShape: singleFileShape ?? shape))
     return Graph.ParameterID(index: graph.parameters.count - 1)
   }
 

@@ -31,7 +31,7 @@ public enum LayerTree {
   }
 
   /// A name's parts, each list index joined to what it indexes.
-  static func parts(_ name: String) -> [String] {
+  public static func parts(_ name: String) -> [String] {
     var parts: [String] = []
     for part in name.split(separator: ".") {
       if let last = parts.last, part.allSatisfy(\.isNumber) {

@@ -7,14 +7,24 @@ package struct Path {
   let name: String
   /// Other spellings of the same.
   let aliases: [String]
-  /// In the single-file layout, as in `model.diffusion_model.input_blocks.2.0`.
+  /// What single-file checkpoints put before the network's own names, as in
+  /// `model.diffusion_model.`.
+  let prefix: String
+  /// In the single-file layout, behind the prefix, as in `input_blocks.2.0`.
   let singleFile: String
+  /// Other spellings of the same.
+  let singleFileAliases: [String]
 
   /// The root of a network.
-  package init(name: String = "", aliases: [String] = [], singleFile: String) {
+  package init(
+    name: String = "", aliases: [String] = [], prefix: String = "", singleFile: String = "",
+    singleFileAliases: [String] = []
+  ) {
     self.name = name
     self.aliases = aliases
+    self.prefix = prefix
     self.singleFile = singleFile
+    self.singleFileAliases = singleFileAliases
   }
 
   /// A child called `name` in diffusers, `singleFile` in single files (the same if not said), and
@@ -25,8 +35,9 @@ package struct Path {
       aliases += ([self.name] + self.aliases).map { Path.join($0, alias) }
     }
     return Path(
-      name: Path.join(self.name, name), aliases: aliases,
-      singleFile: Path.join(self.singleFile, singleFile ?? name))
+      name: Path.join(self.name, name), aliases: aliases, prefix: prefix,
+      singleFile: Path.join(self.singleFile, singleFile ?? name),
+      singleFileAliases: singleFileAliases.map { Path.join($0, singleFile ?? name) })
   }
 
   private static func join(_ left: String, _ right: String) -> String {

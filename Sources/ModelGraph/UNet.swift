@@ -27,7 +27,7 @@ private struct UNetBuilder {
   let configuration: UNetConfiguration
   let residualInputs: Bool
   private var build = GraphBuilder(name: "unet", component: "unet")
-  private let root = Path(singleFile: "model.diffusion_model")
+  private let root = Path(prefix: "model.diffusion_model.")
   /// SiLU of the time embedding `[1, width]`, which every residual block projects.
   private var time: Value?
   private var context: Value?
@@ -173,8 +173,7 @@ private struct UNetBuilder {
   private func named(_ parent: Path, _ name: String, _ singleFile: String) -> Path {
     let module = parent.child(name)
     return Path(
-      name: module.name, aliases: module.aliases,
-      singleFile: root.child("", singleFile: singleFile).singleFile)
+      name: module.name, aliases: module.aliases, prefix: root.prefix, singleFile: singleFile)
   }
 
   /// A residual block: norm, SiLU, convolution, the timestep added, and the same again.

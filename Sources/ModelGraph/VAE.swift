@@ -32,7 +32,7 @@ private struct VAEBuilder {
 
   let configuration: VAEConfiguration
   var build: GraphBuilder
-  private let root = Path(singleFile: "first_stage_model")
+  private let root = Path(prefix: "first_stage_model.")
 
   init(name: String, _ configuration: VAEConfiguration) {
     self.configuration = configuration

@@ -20,6 +20,13 @@ extension WeightPlacement {
       let (tensor, offset) = (copy.tensor, copy.offset)
       let isWanted = saturating || overflows.isEmpty
       if isWanted { try writer.write([UInt8](repeating: 0, count: offset - writer.position)) }
+      if isWanted, copy.updates.isEmpty, dtype == tensor.dtype,
+        case .mapped(let file, let start) = tensor.storage
+      {
+        try writer.copy(start..<(start + tensor.byteCount), of: file)
+        progress(writer.position)
+        continue
+      }
       let count = try tensor.withSaturatedPieces(as: dtype, adding: copy.updates) {
         (piece) throws(FormatError) in
         if isWanted { try writer.write(piece) }

@@ -8,6 +8,8 @@ public struct JSONError: Error, Sendable, Hashable {
     case invalidNumber = "a number is not written as JSON writes numbers"
     case duplicateKey = "a key stands twice in one object"
     case tooDeep = "values are nested too deeply"
+    case tooMany = "it holds more values than any real one"
+    case tooLong = "a text is longer than any real one"
     case trailingBytes = "something follows the value"
   }
 
@@ -41,18 +43,11 @@ extension JSON {
 
   /// The offset of the first byte that belongs to no UTF-8 sequence; nil where all do.
   package static func firstInvalidUTF8(in bytes: RawSpan) -> Int? {
-    unsafe bytes.withUnsafeBytes { (buffer: UnsafeRawBufferPointer) -> Int? in
-      if unsafe String(validating: buffer, as: UTF8.self) != nil { return nil }
-      var parser = Unicode.UTF8.ForwardParser()
-      var source = unsafe buffer.makeIterator()
-      var offset = 0
-      while true {
-        switch unsafe parser.parseScalar(from: &source) {
-        case .valid(let scalar): offset += scalar.count
-        case .error: return offset
-        case .emptyInput: return nil
-        }
-      }
+    do throws(UTF8.ValidationError) {
+      _ = unsafe try UTF8Span(validating: bytes._unsafeView(as: UInt8.self))
+      return nil
+    } catch {
+      return error.byteOffsets.lowerBound
     }
   }
 }

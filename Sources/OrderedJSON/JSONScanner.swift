@@ -4,7 +4,14 @@
 /// of each part; ``JSON/init(parsing:depthLimit:)`` builds the whole value with it. The text is
 /// UTF-8, which whoever makes the cursor has checked.
 package struct JSONScanner: ~Escapable {
+  /// The most values that are read through ``value(depth:limit:)``, each of which takes up to a
+  /// hundred bytes of memory; a vocabulary has 50,000.
+  package static let valueLimit = 512 << 10
+  /// The longest text in bytes.
+  package static let textLimit = 16 << 20
+
   let bytes: RawSpan
+  private var valueCount = 0
   /// Bytes from the start of the text.
   package private(set) var position = 0
 
@@ -119,6 +126,7 @@ extension JSONScanner {
     }
     // Most strings have no escapes and are taken over as they stand.
     if try next() == UInt8(ascii: "\"") {
+      guard position - start <= JSONScanner.textLimit else { throw failure(.tooLong) }
       defer { position += 1 }
       return text(start..<position)
     }
@@ -128,6 +136,7 @@ extension JSONScanner {
     }
     while true {
       let byte = try next()
+      guard position - start <= JSONScanner.textLimit else { throw failure(.tooLong) }
       switch byte {
       case UInt8(ascii: "\""):
         position += 1
@@ -210,6 +219,8 @@ extension JSONScanner {
   @_lifetime(self: copy self)
   package mutating func value(depth: Int = 0, limit: Int = 64) throws(JSONError) -> JSON {
     guard depth <= limit else { throw failure(.tooDeep) }
+    valueCount += 1
+    guard valueCount <= JSONScanner.valueLimit else { throw failure(.tooMany) }
     switch try next() {
     case UInt8(ascii: "{"): return .object(try object(depth: depth, limit: limit))
     case UInt8(ascii: "["): return .array(try array(depth: depth, limit: limit))
@@ -286,7 +297,8 @@ extension JSONScanner {
       try digits()
     }
     let text = text(start..<position)
-    if isInteger, let value = Int(text) { return .integer(value) }
+    // Minus zero is a number that integers do not have.
+    if isInteger, text != "-0", let value = Int(text) { return .integer(value) }
     guard let value = Double(text) else { throw failure(.invalidNumber) }
     return .number(value)
   }

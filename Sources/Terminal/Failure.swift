@@ -56,12 +56,16 @@ public struct Failure: Error {
   }
 
   /// The error as a paragraph with a hint line.
-  public var text: String {
-    var text = "error: "
+  public var text: String { text(colours: false) }
+
+  func text(colours: Bool) -> String {
+    var text = Style.error.apply(to: "error:", colours: colours) + " "
     if let file { text += Console.sanitized(file) + ": " }
     if let offset { text += "at byte \(offset): " }
     text += Console.sanitized(message)
-    if let hint { text += "\nhint: " + Console.sanitized(hint) }
+    if let hint {
+      text += "\n" + Style.good.apply(to: "hint:", colours: colours) + " " + Console.sanitized(hint)
+    }
     return text
   }
 }

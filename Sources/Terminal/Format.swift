@@ -1,3 +1,5 @@
+import Glibc
+
 /// Numbers as people read them.
 public enum Format {
   /// `859,520,964`
@@ -48,6 +50,25 @@ public enum Format {
   /// `12.3 %` of a whole.
   public static func share(_ part: Int, of whole: Int) -> String {
     whole == 0 ? "-" : decimals(100 * Double(part) / Double(whole), 1) + " %"
+  }
+
+  /// A number with that many significant digits, as C's `%g` writes it: `0.01235`, `-1.5e-07`.
+  public static func significant(_ value: Double, _ digits: Int = 4) -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+      let length = withVaList([Int32(digits), value]) {
+        vsnprintf(buffer.baseAddress, buffer.count, "%.*g", $0)
+      }
+      let bytes = buffer.prefix(max(0, min(Int(length), buffer.count - 1)))
+      return String(decoding: bytes.lazy.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+  }
+
+  /// A share from 0 to 1 as a bar of so many columns, to the eighth of one.
+  public static func bar(_ share: Double, width: Int) -> String {
+    let eighths = Int((max(0, min(1, share)) * Double(8 * width)).rounded())
+    let parts = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
+    let bar = String(repeating: "█", count: eighths / 8) + parts[eighths % 8]
+    return bar + String(repeating: " ", count: width - bar.count)
   }
 
   /// A number with a fixed count of decimals.

@@ -61,7 +61,8 @@ extension Program {
   }
 
   private static func end(_ failure: Failure, isJSON: Bool) -> Never {
-    Console.note(isJSON ? failure.json.text(.compact) : failure.text)
+    Console.note(
+      isJSON ? failure.json.text(.compact) : failure.text(colours: Console.isErrorColoured))
     Glibc.exit(failure.status.rawValue)
   }
 }

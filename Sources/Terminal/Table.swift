@@ -1,57 +1,198 @@
-/// A table of text, columns as wide as they need to be, numbers to the right.
+/// A table of text: columns as wide as they need to be, numbers to the right; on a terminal no
+/// wider than it.
 public struct Table {
   public enum Alignment: Sendable {
     case left
     case right
   }
 
-  private let headers: [String]
-  private let alignments: [Alignment]
-  private var rows: [[String]] = []
+  /// A column: its header, and what becomes of it where there is no room.
+  public struct Column: Sendable {
+    let header: String
+    let alignment: Alignment
+    let isName: Bool
+    let rank: Int
 
-  /// - Parameter columns: headers with their alignment, from left to right.
+    /// - Parameters:
+    ///   - isName: whether its texts may be cut in their middle.
+    ///   - rank: columns of the highest rank are left out first; those of rank 0 stay.
+    public init(_ header: String, _ alignment: Alignment, isName: Bool = false, rank: Int = 0) {
+      self.header = header
+      self.alignment = alignment
+      self.isName = isName
+      self.rank = rank
+    }
+  }
+
+  /// A text in a table with its style.
+  public struct Cell: Sendable, ExpressibleByStringLiteral {
+    /// Pieces that are coloured each in its way.
+    let pieces: [(text: String, style: Style)]
+    let columns: Int
+
+    public init(_ text: String, _ style: Style = .plain) {
+      self.init([(text, style)])
+    }
+
+    public init(_ pieces: [(text: String, style: Style)]) {
+      self.pieces = pieces.map { (Console.sanitized($0.text), $0.style) }
+      columns = self.pieces.reduce(0) { $0 + TextWidth.columns($1.text) }
+    }
+
+    public init(stringLiteral text: String) { self.init(text) }
+
+    fileprivate func text(_ width: Int, colours: Bool) -> String {
+      var pieces = pieces
+      if columns > width,
+        let longest = pieces.indices.max(by: { first, second in
+          TextWidth.columns(pieces[first].text) < TextWidth.columns(pieces[second].text)
+        })
+      {
+        // The longest piece gives way; the lines of a tree before it stay.
+        let others = columns - TextWidth.columns(pieces[longest].text)
+        if width - others >= 4 {
+          pieces[longest].text = TextWidth.shortened(pieces[longest].text, to: width - others)
+        } else {
+          let whole = pieces.map(\.text).joined()
+          pieces = [(TextWidth.shortened(whole, to: width), pieces[longest].style)]
+        }
+      }
+      return pieces.map { $0.style.apply(to: $0.text, colours: colours) }.joined()
+    }
+  }
+
+  private let columns: [Column]
+  private var rows: [[Cell]] = []
+  private var totals: Set<Int> = []
+
+  public init(_ columns: [Column]) {
+    self.columns = columns
+  }
+
+  /// - Parameter columns: headers with their alignment, from left to right; the first is the name,
+  ///   and the others go from the right where there is no room.
   public init(_ columns: [(String, Alignment)]) {
-    headers = columns.map(\.0)
-    alignments = columns.map(\.1)
+    self.init(
+      columns.enumerated().map { Column($1.0, $1.1, isName: $0 == 0, rank: $0) })
+  }
+
+  public mutating func add(_ cells: [Cell]) {
+    precondition(cells.count == columns.count, "a row has a cell for each column")
+    rows.append(cells)
   }
 
   public mutating func add(_ cells: [String]) {
-    rows.append(cells.map(Console.sanitized))
+    add(cells.map { Cell($0) })
   }
 
-  /// The lines of the table. Where `width` is given and too small, the first column is cut in its
-  /// middle, so that both ends of a long name still show.
-  public func text(width: Int? = Console.width) -> String {
-    var widths = headers.map(\.count)
+  /// Adds a row that sums the others up.
+  public mutating func addTotal(_ cells: [Cell]) {
+    totals.insert(rows.count)
+    add(cells)
+  }
+
+  /// The lines of the table, no longer than `width` where it is given and that is possible.
+  ///
+  /// Long names are cut to some 30 columns first; then columns go, the highest rank first; what
+  /// went is named below the table.
+  public func text(width: Int? = Console.width, colours: Bool = Console.isColoured) -> String {
+    var widths = columns.map { TextWidth.columns($0.header) }
     for row in rows {
-      for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.count) }
+      for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.columns) }
     }
-    if let width {
-      let total = widths.reduce(0, +) + 2 * (widths.count - 1)
-      widths[0] = max(12, widths[0] - max(0, total - width))
+    var shown = Array(columns.indices)
+    if let width { fit(width, &widths, &shown) }
+    var lines = [
+      Style.heading.apply(
+        to: line(columns.map { Cell($0.header) }, widths, shown, colours: false), colours: colours)
+    ]
+    for (position, row) in rows.enumerated() {
+      let isTotal = totals.contains(position)
+      let text = line(row, widths, shown, colours: colours && !isTotal)
+      lines.append(isTotal ? Style.heading.apply(to: text, colours: colours) : text)
     }
-    let header = line(headers, widths)
-    let lines =
-      [Console.isColoured ? "\u{1B}[1m\(header)\u{1B}[0m" : header]
-      + rows.map { line($0, widths) }
+    let hidden = columns.indices.filter { !shown.contains($0) }.map { columns[$0].header }
+    if !hidden.isEmpty, let width {
+      lines += Table.wrapped("(no room for: \(hidden.joined(separator: ", ")))", width)
+        .map { Style.faint.apply(to: $0, colours: colours) }
+    }
     return lines.joined(separator: "\n")
   }
 
-  private func line(_ cells: [String], _ widths: [Int]) -> String {
+  /// Leaves columns out and narrows names until the table fits, as far as that is possible.
+  private func fit(_ width: Int, _ widths: inout [Int], _ shown: inout [Int]) {
+    func excess(_ cap: Int) -> Int {
+      shown.reduce(2 * (shown.count - 1) - width) { sum, column in
+        sum + (columns[column].isName ? min(cap, widths[column]) : widths[column])
+      }
+    }
+    while excess(30) > 0,
+      let worst = shown.filter({ columns[$0].rank > 0 })
+        .max(by: { (columns[$0].rank, $0) < (columns[$1].rank, $1) })
+    {
+      shown.removeAll { $0 == worst }
+    }
+    var missing = excess(.max)
+    for column in shown where columns[column].isName && missing > 0 {
+      let narrowed = max(min(12, widths[column]), widths[column] - missing)
+      missing -= widths[column] - narrowed
+      widths[column] = narrowed
+    }
+    // What else is text, as digests, gives way last.
+    for column in shown where columns[column].alignment == .left && missing > 0 {
+      let narrowed = max(min(8, widths[column]), widths[column] - missing)
+      missing -= widths[column] - narrowed
+      widths[column] = narrowed
+    }
+  }
+
+  private func line(_ cells: [Cell], _ widths: [Int], _ shown: [Int], colours: Bool) -> String {
     var parts: [String] = []
-    for (column, cell) in cells.enumerated() {
-      let cell = Table.shortened(cell, to: widths[column])
-      let space = String(repeating: " ", count: widths[column] - cell.count)
-      parts.append(alignments[column] == .left ? cell + space : space + cell)
+    for column in shown {
+      let cell = cells[column]
+      let space = String(repeating: " ", count: max(0, widths[column] - cell.columns))
+      let text = cell.text(widths[column], colours: colours)
+      parts.append(columns[column].alignment == .left ? text + space : space + text)
     }
     var line = parts.joined(separator: "  ")
     while line.last == " " { line.removeLast() }
     return line
   }
 
-  private static func shortened(_ text: String, to width: Int) -> String {
-    guard text.count > width, width > 3 else { return text }
-    let head = (width - 1) / 2
-    return text.prefix(head) + "…" + text.suffix(width - 1 - head)
+  /// Text broken at spaces into lines of at most so many columns.
+  fileprivate static func wrapped(_ text: String, _ width: Int) -> [String] {
+    var lines = [""]
+    for word in text.split(separator: " ") {
+      let last = lines[lines.count - 1]
+      if last.isEmpty {
+        lines[lines.count - 1] = String(word)
+      } else if TextWidth.columns(last) + 1 + TextWidth.columns(word) <= width {
+        lines[lines.count - 1] = last + " " + word
+      } else {
+        lines.append(String(word))
+      }
+    }
+    return lines
+  }
+}
+
+extension Table.Cell {
+  /// A share of a whole in per cent, and on a terminal a small bar before it.
+  public static func share(
+    _ part: Int, of whole: Int, colours: Bool = Console.isColoured
+  ) -> Table.Cell {
+    let text = Format.share(part, of: whole)
+    guard colours, whole > 0 else { return .init(text) }
+    let bar = Format.bar(Double(part) / Double(whole), width: 6)
+    // Numbers below one another have their decimals so too.
+    let space = String(repeating: " ", count: max(1, 8 - text.count))
+    return .init([(bar, .bar), (space + text, .plain)])
+  }
+}
+
+extension Console {
+  /// Writes a sentence to stdout, broken into lines where a terminal is too narrow for it.
+  public static func printSentence(_ text: String) {
+    print(width.map { Table.wrapped(text, $0).joined(separator: "\n") } ?? text)
   }
 }

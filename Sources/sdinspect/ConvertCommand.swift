@@ -4,30 +4,48 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Converts a checkpoint to another layout.
+/// Converts checkpoints to another layout.
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Convert a checkpoint to another layout.",
+    abstract: "Convert checkpoints to another layout.",
     discussion: """
-      sdflat is one file with everything: every network, tokenizer, scheduler and configuration. \
-      safetensors is one file for one component, and a repository directory for a whole pipeline. \
-      Values stay exactly as they are unless --dtype is given. OUT appears only when it is whole.
+      Layouts: diffusers is a repository directory, or one component's; ldm one file under the \
+      names of the original checkpoints; gguf the same for stable-diffusion.cpp; sdflat one file \
+      with everything, tokenizer and configurations included; safetensors keeps the layout and \
+      the names. Values stay exactly as they are unless --dtype is given. Of a training \
+      checkpoint the UNet is the last one, or with --ema the averaged one.
+
+      With several inputs, OUT is a directory; what it holds already is skipped unless --force is \
+      given, so that an interrupted run is finished by running it again. Each output appears only \
+      when it is whole.
 
       EXAMPLES
+        sdinspect convert v1-5-pruned.ckpt stable-diffusion-v1-5 --to diffusers --ema
+        sdinspect convert stable-diffusion-v1-5 sd15.safetensors --to ldm --dtype f16
         sdinspect convert stable-diffusion-v1-5 sd15.sdflat --to sdflat
-        sdinspect convert unet/diffusion_pytorch_model.bin unet.safetensors --to safetensors
+        sdinspect convert *.ckpt converted --to ldm --drop-unknown
       """)
 
-  @OptionGroup var input: InputOptions
-
-  @Argument(help: "The file or directory to write.", completion: .file())
-  var output: String
+  @Argument(
+    help: ArgumentHelp(
+      "The checkpoints to convert, then the file or directory to write.",
+      valueName: "in ... out"), completion: .file())
+  var paths: [String]
 
   @Option(
     name: .customLong("to"),
-    help: ArgumentHelp("The layout to write: sdflat or safetensors.", valueName: "layout"))
+    help: ArgumentHelp(
+      "The layout to write: diffusers, ldm, gguf, sdflat or safetensors.", valueName: "layout"))
   var target: Conversion.Target
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      For diffusers and ldm, the files to write: safetensors or bin, which is PyTorch's (default: \
+      safetensors, and bin where OUT ends in .ckpt, .pt, .pth or .bin).
+      """, valueName: "format"))
+  var format: WeightsFormat?
 
   @Option(
     help: ArgumentHelp(
@@ -36,8 +54,28 @@ struct ConvertCommand: ParsableCommand {
 
   @OptionGroup var component: ComponentOption
 
+  @Flag(help: "Take the averaged UNet (EMA) of a training checkpoint.")
+  var ema = false
+
+  @Flag(help: "Leave out tensors that belong to no network.")
+  var dropUnknown = false
+
   @Flag(help: "With --dtype f16: values too large become 65504 instead of an error.")
   var saturate = false
+
+  @Option(
+    help: ArgumentHelp(
+      "The repository to take a tokenizer from where a checkpoint has none (default: CLIP's).",
+      valueName: "path"))
+  var tokenizer: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Of a repository, read the weights of this variant: fp16, non_ema, ….", valueName: "name"))
+  var variant: String?
+
+  @Flag(help: "With --to sdflat: record the SHA-256 of the files that it is made from.")
+  var hashSources = false
 
   @Flag(help: "Print what would be done, and do nothing.")
   var dryRun = false
@@ -45,33 +83,78 @@ struct ConvertCommand: ParsableCommand {
   @Flag(help: "Replace OUT if it exists.")
   var force = false
 
-  func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
-    var options = Conversion.Options(
-      dtype: dtype?.dtype, overwrite: force, saturate: saturate)
-    if let names = component.list {
-      guard names.count == 1, let name = names.first else {
-        throw Failure.usage(
-          "--component takes one component here", hint: "convert each into a file of its own")
-      }
-      options.component = ComponentName(rawValue: name)
-      _ = try component.select(from: checkpoint)
+  @Flag(help: "Print JSON instead of text.")
+  var json = false
+
+  func validate() throws {
+    guard paths.count >= 2 else {
+      throw ValidationError("name what to convert and what to write")
     }
-    let conversion = try Conversion(
-      of: checkpoint, to: target, at: output, options: options)
-    if !input.json { printWarnings(checkpoint.warnings) }
+    if format != nil, target != .diffusers, target != .ldm {
+      throw ValidationError("--format is for --to diffusers and --to ldm")
+    }
+  }
+
+  func run() throws {
+    let options = try options()
+    if paths.count > 2 {
+      try convertAll(Array(paths.dropLast()), into: paths[paths.count - 1], options)
+      return
+    }
+    let conversion = try plan(paths[0], paths[1], options)
+    if !json { printWarnings(conversion.source.warnings) }
     if dryRun {
-      if input.json {
+      if json {
         Console.print(JSON.object(object(conversion)).text())
       } else {
         Console.print(conversion.lines.map(Console.sanitized).joined(separator: "\n"))
       }
       return
     }
+    let (outcome, seconds) = try execute(conversion, "converting")
+    if json {
+      Console.print(JSON.object(object(conversion, outcome, seconds: seconds)).text())
+    } else {
+      report(conversion, outcome, seconds: seconds)
+    }
+  }
+
+  // MARK: One conversion
+
+  private func options() throws -> Conversion.Options {
+    var options = Conversion.Options(
+      dtype: dtype?.dtype, components: component.list.map { $0.map(ComponentName.init) },
+      overwrite: force, saturate: saturate)
+    options.useAverages = ema
+    options.dropUnknown = dropUnknown
+    options.format = format
+    options.hashSources = hashSources
+    options.companions = try companions()
+    return options
+  }
+
+  /// A tokenizer's files: of the repository that was named, else of the embedded model.
+  private func companions() throws -> [AuxiliaryFile] {
+    if let tokenizer { return try ModelCheckpoint.open(tokenizer).files }
+    guard let path = try? EmbeddedModel.path() else { return [] }
+    return (try? ModelCheckpoint.open(path).files) ?? []
+  }
+
+  func plan(
+    _ input: String, _ output: String, _ options: Conversion.Options
+  ) throws -> Conversion {
+    let checkpoint = try ModelCheckpoint.open(input, variant: variant)
+    _ = try component.select(from: checkpoint)
+    return try Conversion(of: checkpoint, to: target, at: output, options: options)
+  }
+
+  func execute(
+    _ conversion: Conversion, _ title: String
+  ) throws -> (outcome: Conversion.Outcome, seconds: Double) {
     let start = Console.seconds()
-    let bar = ProgressBar("converting")
+    let bar = ProgressBar(title)
     defer { bar.finish() }
-    try conversion.execute { progress in
+    let outcome = try conversion.execute { progress in
       let rate = Double(progress.bytesDone) / max(bar.elapsed, 1e-3)
       let left = Double(progress.bytesTotal - progress.bytesDone) / max(rate, 1)
       bar.update(
@@ -79,44 +162,42 @@ struct ConvertCommand: ParsableCommand {
         "\(Format.bytes(progress.bytesDone)) of \(Format.bytes(progress.bytesTotal)), "
           + "\(Format.bytes(Int(rate)))/s, \(Format.seconds(left)) left")
     }
-    bar.finish()
-    report(conversion, seconds: Console.seconds() - start)
+    return (outcome, Console.seconds() - start)
   }
 
-  private func object(_ conversion: Conversion) -> JSONObject {
+  func object(
+    _ conversion: Conversion, _ outcome: Conversion.Outcome? = nil, seconds: Double? = nil,
+    status: String? = nil
+  ) -> JSONObject {
     var object = conversion.json.object ?? JSONObject()
-    object["warnings"] = json(conversion.source.warnings)
+    object["status"] = status.map { .string($0) }
+    object["warnings"] = .array(conversion.source.warnings.map { .string($0) })
+    if let outcome {
+      object["saturated"] = .array(
+        outcome.saturated.map { ["name": .string($0.tensor), "values": .integer($0.count)] })
+    }
+    object["seconds"] = seconds.map { .number($0) }
     return object
   }
 
-  private func report(_ conversion: Conversion, seconds: Double) {
-    if input.json {
-      var object = self.object(conversion)
-      object["seconds"] = .number(seconds)
-      Console.print(JSON.object(object).text())
-      return
-    }
-    let tensors = conversion.parts.reduce(0) { $0 + $1.tensors.count }
-    Console.print(
-      "wrote \(output): \(tensors) tensors and \(conversion.files.count) files, "
-        + "\(Format.bytes(conversion.byteCount)) in \(Format.seconds(seconds))")
+  func report(
+    _ conversion: Conversion, _ outcome: Conversion.Outcome, seconds: Double
+  ) {
+    Console.print(summary(conversion, outcome, seconds: seconds))
     for note in conversion.notes { Console.note("note: " + Console.sanitized(note)) }
-  }
-}
-
-extension Conversion.Target: ExpressibleByArgument {}
-
-/// A type to cast to, as the command line spells it.
-enum CastType: String, ExpressibleByArgument, CaseIterable {
-  case f32
-  case f16
-  case bf16
-
-  var dtype: DType {
-    switch self {
-    case .f32: .float32
-    case .f16: .float16
-    case .bf16: .bfloat16
+    for (tensor, count) in outcome.saturated {
+      Console.note("note: \(Console.sanitized(tensor)): \(count) values became 65504")
     }
+  }
+
+  private func summary(
+    _ conversion: Conversion, _ outcome: Conversion.Outcome, seconds: Double
+  ) -> String {
+    let tensors = conversion.parts.reduce(0) { $0 + $1.tensors.count }
+    let dropped = conversion.drops.isEmpty ? "" : ", \(conversion.drops.count) tensors left out"
+    let bytes = conversion.byteCount
+    return "wrote \(Console.sanitized(conversion.path)): \(tensors) tensors and "
+      + "\(conversion.files.count) files, \(Format.bytes(bytes)) in \(Format.seconds(seconds)) ("
+      + "\(Format.bytes(Int(Double(bytes) / max(seconds, 1e-3))))/s)\(dropped)"
   }
 }

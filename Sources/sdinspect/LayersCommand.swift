@@ -9,12 +9,14 @@ import Terminal
 struct LayersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "layers",
-    abstract: "Show every layer: output shape, parameters, multiply-accumulates, memory.",
+    abstract: "Show the layers as a tree: output shape, parameters, multiply-accumulates, memory.",
     discussion: """
-      Layers are in execution order, as the component's config.json makes them, for one picture \
+      Layers are in execution order, as the component's configuration makes them, for one picture \
       of the given size and a prompt of 77 tokens. Multiply-accumulates (MACs) count \
-      convolutions, linear layers and the two products of each attention; bytes are the output \
-      as float32. With --depth N, layers are summed below the Nth part of their name.
+      convolutions, linear layers and the two products of each attention; memory is the output \
+      as float32. A branch shows the sums of its leaves; siblings that are alike are shown as \
+      one, with the figures of all together. Of a network that is not known the tensors are \
+      shown.
 
       EXAMPLE
         sdinspect layers stable-diffusion-v1-5 --component unet --depth 2 --size 512x512
@@ -23,8 +25,11 @@ struct LayersCommand: ParsableCommand {
   @OptionGroup var input: InputOptions
   @OptionGroup var component: ComponentOption
 
-  @Option(help: ArgumentHelp("Sum layers below this depth of the tree.", valueName: "n"))
+  @Option(help: ArgumentHelp("Show no more than this depth of the tree.", valueName: "n"))
   var depth: Int?
+
+  @Flag(help: "Show each of several alike layers.")
+  var all = false
 
   @Option(
     help: ArgumentHelp(
@@ -39,30 +44,39 @@ struct LayersCommand: ParsableCommand {
   }
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     let components = try component.select(from: checkpoint)
     let sizes = try self.sizes(checkpoint)
-    // Networks that were named must have layers to show; else one is enough.
-    let unknown = components.filter(\.graphs.isEmpty)
-    if let first = unknown.first, self.component.list != nil || unknown.count == components.count {
-      throw first.graphFailure
-        ?? FormatError(.unsupported, "the network is not known", file: first.path)
-    }
     var rows: [JSON] = []
+    var totals: [JSON] = []
     for component in components {
-      for graph in component.graphs {
-        let costs = LayerTree.summed(graph.costs(sizes), depth: depth)
+      if component.graphs.isEmpty {
         if input.json {
-          rows += costs.map { row($0, graph) }
+          rows += tensorRows(component)
         } else {
-          printTable(graph, costs)
+          printTensors(component)
+        }
+      }
+      for graph in component.graphs {
+        let costs = graph.costs(sizes)
+        let total = LayerCost.total(costs)
+        let peak = graph.peakActivationBytes(sizes)
+        if input.json {
+          rows += LayerTree.summed(costs, depth: depth).map { row($0, graph) }
+          totals.append([
+            "graph": .string(graph.name), "parameters": .integer(total.parameters),
+            "macs": .integer(total.macs), "activation_bytes": .integer(total.activationBytes),
+            "peak_activation_bytes": .integer(peak),
+          ])
+        } else {
+          printTree(graph, costs, total, peak: peak, sizes)
         }
       }
     }
     if input.json {
       printJSON([
         "size": ["width": .integer(8 * sizes.width), "height": .integer(8 * sizes.height)],
-        "layers": .array(rows), "warnings": json(checkpoint.warnings),
+        "layers": .array(rows), "totals": .array(totals), "warnings": json(checkpoint.warnings),
       ])
     } else {
       printWarnings(checkpoint.warnings)
@@ -87,23 +101,81 @@ struct LayersCommand: ParsableCommand {
     ]
   }
 
-  private func printTable(_ graph: Graph, _ costs: [LayerCost]) {
-    let total = LayerCost.total(costs)
-    var table = Table([
-      ("layer", .left), ("kind", .left), ("output", .left), ("parameters", .right),
-      ("share", .right), ("MACs", .right), ("share", .right), ("memory", .right),
+  /// Tensors of a network that is not known, with the same fields; what only a graph tells is
+  /// null.
+  private func tensorRows(_ component: Component) -> [JSON] {
+    component.tensors.map { tensor in
+      [
+        "name": .string(tensor.name), "graph": .null, "kind": "tensor",
+        "parameters": .integer(tensor.elementCount), "output_shape": .null, "macs": .null,
+        "activation_bytes": .null, "component": .string(component.name.rawValue),
+        "dtype": .string(tensor.dtype.rawValue),
+        "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
+      ]
+    }
+  }
+
+  private func lines(_ outline: Outline) -> [(lead: String, node: Outline)] {
+    (all ? outline : outline.folded()).lines(depth: depth ?? .max)
+  }
+
+  private func name(_ lead: String, _ node: Outline) -> Table.Cell {
+    .init([
+      (lead, .faint), (node.label, node.children.isEmpty ? .plain : .heading),
+      (node.copies > 1 ? " ×\(node.copies)" : "", .faint),
     ])
-    for cost in costs {
+  }
+
+  private func printTree(
+    _ graph: Graph, _ costs: [LayerCost], _ total: LayerCost, peak: Int, _ sizes: Sizes
+  ) {
+    var table = Table([
+      .init("layer", .left, isName: true), .init("kind", .left, rank: 4),
+      .init("output", .left, rank: 2), .init("parameters", .right), .init("share", .right, rank: 1),
+      .init("MACs", .right), .init("of MACs", .right, rank: 5), .init("memory", .right, rank: 3),
+    ])
+    for (lead, node) in lines(Outline(costs)) {
       table.add([
-        cost.name, cost.kind, Shape(cost.outputShape).description, Format.count(cost.parameters),
-        Format.share(cost.parameters, of: total.parameters), Format.magnitude(cost.macs),
-        Format.share(cost.macs, of: total.macs), Format.bytes(cost.activationBytes),
+        name(lead, node), .init(node.kind), .init(node.shape), .init(Format.count(node.parameters)),
+        .share(node.parameters, of: total.parameters), .init(Format.magnitude(node.macs)),
+        .share(node.macs, of: total.macs), .init(Format.bytes(node.bytes)),
       ])
     }
-    table.add([
-      total.name, "", "", Format.count(total.parameters), "", Format.magnitude(total.macs), "",
-      Format.bytes(total.activationBytes),
+    table.addTotal([
+      "total", "", "", .init(Format.count(total.parameters)), "",
+      .init(Format.magnitude(total.macs)), "", .init(Format.bytes(total.activationBytes)),
     ])
-    Console.print("\(graph.name)\n\(table.text())\n")
+    let size =
+      graph.name == "text_encoder"
+      ? "\(sizes.sequence) tokens" : "\(8 * sizes.width)x\(8 * sizes.height)"
+    Console.print("\(Console.heading(graph.name)), \(size)\n\(table.text())")
+    Console.printSentence(
+      "activations: \(Format.bytes(total.activationBytes)) in all, "
+        + "\(Format.bytes(peak)) at most at once")
+    Console.print("")
+  }
+
+  private func printTensors(_ component: Component) {
+    let outline = Outline(component.tensors)
+    var table = Table([
+      .init("tensor", .left, isName: true), .init("dtype", .left, rank: 3),
+      .init("shape", .left, rank: 2), .init("parameters", .right), .init("share", .right, rank: 1),
+      .init("bytes", .right, rank: 4),
+    ])
+    for (lead, node) in lines(outline) {
+      table.add([
+        name(lead, node), .init(node.kind), .init(node.children.isEmpty ? node.shape : ""),
+        .init(Format.count(node.parameters)), .share(node.parameters, of: outline.parameters),
+        .init(Format.bytes(node.bytes)),
+      ])
+    }
+    table.addTotal([
+      "total", "", "", .init(Format.count(outline.parameters)), "",
+      .init(Format.bytes(outline.bytes)),
+    ])
+    let reason = component.graphFailure.map { ": " + $0.message } ?? ""
+    Console.printSentence(
+      "\(Console.heading(component.name.rawValue)), tensors only\(Console.sanitized(reason))")
+    Console.print(table.text() + "\n")
   }
 }

@@ -87,7 +87,7 @@ struct ONNXCommand: ParsableCommand {
   var force = false
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     var options = ExportOptions()
     guard let opset = Opset(rawValue: opset) else {
       let known = Opset.allCases.map { String($0.rawValue) }.joined(separator: ", ")

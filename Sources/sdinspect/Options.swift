@@ -11,6 +11,16 @@ struct InputOptions: ParsableArguments {
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Of a repository, read the weights of this variant: fp16, non_ema, ….", valueName: "name"))
+  var variant: String?
+
+  /// Opens the checkpoint.
+  func open() throws -> ModelCheckpoint {
+    try ModelCheckpoint.open(path, variant: variant)
+  }
 }
 
 /// Which component a command is about.
@@ -24,9 +34,11 @@ struct ComponentOption: ParsableArguments {
 
   /// The components of `checkpoint` that were asked for: all where nothing was.
   ///
+  /// - Parameter partly: whether those that it does not have are left out instead.
   /// - Throws: ``Failure`` naming a component that the checkpoint does not have.
-  func select(from checkpoint: ModelCheckpoint) throws -> [Component] {
+  func select(from checkpoint: ModelCheckpoint, partly: Bool = false) throws -> [Component] {
     guard let names = list else { return checkpoint.components }
+    if partly { return checkpoint.components.filter { names.contains($0.name.rawValue) } }
     return try names.map { name in
       guard let component = checkpoint[ComponentName(rawValue: name)] else {
         throw Failure.usage(
@@ -79,5 +91,15 @@ func json(_ warnings: [String]) -> JSON { .array(warnings.map { .string($0) }) }
 
 /// Warnings go to stderr where a person reads the text.
 func printWarnings(_ warnings: [String]) {
-  for warning in warnings { Console.note("warning: " + Console.sanitized(warning)) }
+  for warning in warnings { Console.warn(warning) }
+}
+
+extension Tensor {
+  /// The name as a table shows it.
+  var displayName: String { name.isEmpty ? "(a lone tensor)" : name }
+}
+
+extension Shape {
+  /// The dimensions as a JSON array.
+  var json: JSON { .array(dimensions.map { .integer($0) }) }
 }

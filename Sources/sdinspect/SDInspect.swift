@@ -16,15 +16,20 @@ struct SDInspect: Program {
         sdinspect stable-diffusion-v1-5
         sdinspect tensors unet/diffusion_pytorch_model.safetensors --sha256
         sdinspect layers stable-diffusion-v1-5 --component unet --size 512x512
+        sdinspect stats v1-5-pruned-emaonly.ckpt --sort std
+        sdinspect diff v1-5-pruned.ckpt stable-diffusion-v1-5 --component unet
+        sdinspect hash v1-5-pruned-emaonly.safetensors
         sdinspect convert stable-diffusion-v1-5 sd15.sdflat --to sdflat --dtype f16
         sdinspect onnx stable-diffusion-v1-5 onnx --component unet
 
-      Exit status: 0 ok; 1 does not verify; 64 usage; 65 malformed data; 66 no input; \
+      Exit status: 0 ok; 1 differs or does not verify; 64 usage; 65 malformed data; 66 no input; \
       70 internal; 73 cannot create output; 74 input or output failed.
       """,
     version: "sdinspect \(toolVersion)",
     subcommands: [
-      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, VerifyCommand.self,
+      SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
+      DiffCommand.self, HashCommand.self,
+      VerifyCommand.self,
       ConvertCommand.self, ONNXCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)

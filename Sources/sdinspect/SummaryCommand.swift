@@ -8,8 +8,9 @@ import Terminal
 struct SummaryCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "summary",
-    abstract: "Count parameters, tensors and bytes of each component.",
+    abstract: "Say what a checkpoint is, and count parameters, tensors and bytes.",
     discussion: """
+      What the model is comes with the tensors that decided it. \
       Parameters are the distinct elements of learned tensors; buffers (position ids, noise \
       schedules) are counted apart. Only headers are read, so that a file of any size answers at \
       once.
@@ -24,13 +25,14 @@ struct SummaryCommand: ParsableCommand {
   var terms = false
 
   func run() throws {
-    let summary = Summary(try ModelCheckpoint.open(input.path))
+    let summary = Summary(try input.open())
     guard !input.json else {
       Console.print(summary.json.text())
       return
     }
-    Console.print("\(Console.sanitized(summary.path)) (\(summary.format))\n")
+    printRecognition(summary)
     Console.print(table(summary).text())
+    printNotes(summary)
     if terms { printTerms(summary) }
     printWarnings(summary.warnings)
   }
@@ -46,23 +48,77 @@ struct SummaryCommand: ParsableCommand {
         [
           component.name.rawValue, component.architecture ?? "?", Format.count(component.tensors),
           Format.count(component.parameters), Format.count(component.buffers),
-          component.dtypes.map { "\($0.count) \($0.dtype.rawValue)" }.joined(separator: ", "),
-          Format.bytes(component.bytes),
-        ] + sizes(component.parameters))
+          component.storedTypes.map { "\($0.count) \($0.name)" }.joined(separator: ", "),
+          Format.bytes(component.bytes), Format.bytes(component.bytesAsF32),
+          Format.bytes(component.bytesAsF16),
+        ])
     }
     table.add(
       [
         "total", "", Format.count(summary.tensors), Format.count(summary.parameters),
         Format.count(summary.buffers), "", Format.bytes(summary.bytes),
-      ] + sizes(summary.parameters))
+        Format.bytes(summary.bytesAsF32), Format.bytes(summary.bytesAsF16),
+      ])
     return table
   }
 
-  private func sizes(_ parameters: Int) -> [String] {
-    [4, 2].map { width in
-      let (bytes, overflow) = parameters.multipliedReportingOverflow(by: width)
-      return overflow ? "?" : Format.bytes(bytes)
+  /// What the model is, and why.
+  private func printRecognition(_ summary: Summary) {
+    Console.print("\(Console.sanitized(summary.path)) (\(summary.format))")
+    Console.print(Console.sanitized(summary.recognition.title))
+    for reason in summary.recognition.reasons {
+      Console.print("  - " + Console.sanitized(reason))
     }
+    Console.print("")
+  }
+
+  /// What stands beside the networks, and what is not as it should be.
+  private func printNotes(_ summary: Summary) {
+    var lines: [String] = []
+    if let average = summary.components.first(where: { $0.name == .unetEMA }) {
+      lines.append(
+        "averaged weights (EMA): \(Format.count(average.parameters)) parameters in model_ema.*, "
+          + Format.bytes(average.bytes))
+    }
+    let inferred = summary.components.filter { $0.configurationOrigin == .inferred }
+    if !inferred.isEmpty {
+      lines.append(
+        "configuration read off the tensors' shapes (heads, norm groups and activation are those "
+          + "usual at this width): " + inferred.map(\.name.rawValue).joined(separator: ", "))
+    }
+    for leftover in summary.leftovers {
+      lines.append(
+        "\(leftover.kind.rawValue): \(Format.count(leftover.names.count)) "
+          + "\(leftover.names.count == 1 ? "tensor" : "tensors"), "
+          + "\(Format.bytes(leftover.bytes)): \(leftover.shownNames)")
+    }
+    lines += metadataLines(summary)
+    if !summary.unreadWeights.isEmpty {
+      lines.append(
+        "weights beside these, not read: "
+          + summary.unreadWeights.map(\.path).joined(separator: ", "))
+    }
+    if !lines.isEmpty { Console.print("") }
+    for line in lines { Console.print(Console.sanitized(line)) }
+  }
+
+  /// The file's metadata, long texts cut; an ONNX model's operators on one line.
+  private func metadataLines(_ summary: Summary) -> [String] {
+    let prefix = "operator "
+    let operators = summary.metadata.filter { $0.key.hasPrefix(prefix) }
+    let pairs = summary.metadata.filter { !$0.key.hasPrefix(prefix) }
+    var lines = pairs.prefix(24).map { pair in
+      let text = pair.value.count > 72 ? pair.value.prefix(72) + "…" : pair.value[...]
+      return "\(pair.key): \(text)"
+    }
+    if pairs.count > 24 { lines.append("and \(pairs.count - 24) pairs of metadata more") }
+    if !operators.isEmpty {
+      lines.append(
+        "operators: "
+          + operators.map { "\($0.value) \($0.key.dropFirst(prefix.count))" }
+          .joined(separator: ", "))
+    }
+    return lines
   }
 
   private func printTerms(_ summary: Summary) {

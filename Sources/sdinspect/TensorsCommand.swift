@@ -24,10 +24,10 @@ struct TensorsCommand: ParsableCommand {
   var sha256 = false
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     let components = try component.select(from: checkpoint)
     let tensors = components.flatMap(\.tensors)
-    let digests = sha256 ? digests(of: tensors) : nil
+    let digests = sha256 ? try digests(of: tensors) : nil
     if input.json {
       printJSON([
         "tensors": .array(rows(components, digests)), "warnings": json(checkpoint.warnings),
@@ -38,11 +38,11 @@ struct TensorsCommand: ParsableCommand {
     }
   }
 
-  private func digests(of tensors: [Tensor]) -> [String] {
+  private func digests(of tensors: [Tensor]) throws -> [String] {
     let total = max(1, tensors.reduce(0) { $0 + $1.byteCount })
-    let bar = ProgressBar("hashing")
+    let bar = ProgressBar("hashing", isQuiet: input.json)
     defer { bar.finish() }
-    return TensorDigest.sha256(of: tensors) { done in
+    return try TensorDigest.sha256(of: tensors) { done in
       bar.update(
         Double(done) / Double(total),
         "\(Format.bytes(done)) of \(Format.bytes(total)), "
@@ -72,17 +72,18 @@ struct TensorsCommand: ParsableCommand {
   }
 
   private func printTable(_ components: [Component], _ digests: [String]?) {
-    var columns: [(String, Table.Alignment)] = [
-      ("tensor", .left), ("dtype", .left), ("shape", .left), ("parameters", .right),
-      ("bytes", .right),
+    var columns: [Table.Column] = [
+      .init("tensor", .left, isName: true), .init("dtype", .left, rank: 1),
+      .init("shape", .left, rank: 2), .init("parameters", .right, rank: 3),
+      .init("bytes", .right, rank: 4),
     ]
-    if digests != nil { columns.append(("sha256", .left)) }
+    if digests != nil { columns.append(.init("sha256", .left)) }
     var position = 0
     for component in components {
       var table = Table(columns)
       for tensor in component.tensors {
         var cells = [
-          tensor.name.isEmpty ? "(a lone tensor)" : tensor.name, tensor.dtype.rawValue,
+          tensor.displayName, tensor.dtype.rawValue,
           tensor.shape.description, Format.count(tensor.elementCount),
           Format.count(tensor.byteCount),
         ]
@@ -90,7 +91,9 @@ struct TensorsCommand: ParsableCommand {
         table.add(cells)
         position += 1
       }
-      Console.print("\(component.name) (\(component.path))\n\(table.text())\n")
+      Console.print(
+        "\(Console.heading(component.name.rawValue)) (\(Console.sanitized(component.path)))\n"
+          + "\(table.text())\n")
     }
   }
 }

@@ -10,9 +10,10 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify",
     abstract: "Check that a checkpoint is whole.",
     discussion: """
-      A flat file's checksums are all computed again; what does not match is named, and the exit \
-      status is 1. Other formats have no checksums: they are opened, and every network's tensors \
-      are checked against its configuration.
+      Every network's tensors are checked against its configuration, a tokenizer's and a \
+      scheduler's files for what they must say. A flat file's checksums and the CRC-32 of every \
+      record of a PyTorch zip file are computed again, on all cores; safetensors, GGUF and older \
+      PyTorch files have no checksums. What is wrong is named, and the exit status is 1.
 
       EXAMPLE
         sdinspect verify sd15.sdflat
@@ -21,59 +22,39 @@ struct VerifyCommand: ParsableCommand {
   @OptionGroup var input: InputOptions
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
-    guard case .file(.sdflat) = checkpoint.layout else {
-      try verifyManifests(checkpoint)
-      return
-    }
+    let checkpoint = try input.open()
     let bar = ProgressBar("verifying")
-    let result = try FlatFile.verify(input.path)
+    defer { bar.finish() }
+    let result = try Verification(of: checkpoint) { done, total in
+      bar.update(
+        Double(done) / Double(max(1, total)),
+        "\(Format.bytes(done)) of \(Format.bytes(total))")
+    }
     bar.finish()
-    report(
-      isSound: result.isSound, problems: result.damages.map(\.description),
-      checked: "\(result.checkedCount) parts, \(Format.bytes(result.byteCount))")
+    report(result)
+    // What the check tells itself is not told twice.
+    let told = Set(result.problems + result.notes + result.unchecked)
+    if !input.json { printWarnings(checkpoint.warnings.filter { !told.contains($0) }) }
     if !result.isSound { throw Ended(.differs) }
   }
 
-  /// Files without checksums: what the networks need is there, as far as they are known.
-  private func verifyManifests(_ checkpoint: ModelCheckpoint) throws {
-    let problems = checkpoint.components.flatMap { component in
-      (component.manifest?.problems ?? []).map { "\(component.name): \($0)" }
-    }
-    let unknown = checkpoint.components.filter { $0.manifest == nil }
-    let unchecked = unknown.map { component in
-      "\(component.name): " + (component.graphFailure?.message ?? "the network is not known")
-    }
-    let isSound = checkpoint.components.allSatisfy { $0.manifest?.isComplete ?? true }
-    let tensors = checkpoint.components.reduce(0) { $0 + $1.tensors.count }
-    report(
-      isSound: isSound, problems: problems, unchecked: unchecked, checked: "\(tensors) tensors")
-    printWarnings(
-      checkpoint.warnings.filter { warning in
-        !problems.contains(warning) && !unchecked.contains(warning)
-      })
-    if !isSound { throw Ended(.differs) }
-  }
-
-  private func report(
-    isSound: Bool, problems: [String], unchecked: [String] = [], checked: String
-  ) {
+  private func report(_ result: Verification) {
     if input.json {
       printJSON([
         "path": .string(input.path),
         // Neither yes nor no where a network could not be checked.
-        "sound": isSound && !unchecked.isEmpty ? .null : .bool(isSound),
-        "problems": .array(problems.map { .string($0) }),
-        "unchecked": .array(unchecked.map { .string($0) }),
+        "sound": result.isSound && !result.unchecked.isEmpty ? .null : .bool(result.isSound),
+        "problems": json(result.problems), "unchecked": json(result.unchecked),
+        "notes": json(result.notes), "checked": json(result.checked),
       ])
       return
     }
-    for problem in problems { Console.print(Console.sanitized(problem)) }
-    for reason in unchecked { Console.print("not checked: " + Console.sanitized(reason)) }
-    if !isSound {
-      Console.print("not sound: \(checked)")
-    } else {
-      Console.print((unchecked.isEmpty ? "sound: " : "readable: ") + checked)
-    }
+    for problem in result.problems { Console.print(Console.sanitized(problem)) }
+    for reason in result.unchecked { Console.print("not checked: " + Console.sanitized(reason)) }
+    for note in result.notes { Console.print("note: " + Console.sanitized(note)) }
+    let verdict =
+      !result.isSound ? "not sound" : result.unchecked.isEmpty ? "sound" : "readable"
+    let checked = result.checked.isEmpty ? "nothing could be checked" : ""
+    Console.print("\(verdict): \(checked)\(result.checked.joined(separator: ", "))")
   }
 }

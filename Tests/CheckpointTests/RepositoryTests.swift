@@ -88,8 +88,18 @@ import Testing
       withDestinationPath: "\(RepositoryTests.model)/unet/diffusion_pytorch_model.safetensors")
     let unet = try ModelCheckpoint.open(path).components
     #expect(unet.map(\.name) == [.unet])
-    #expect(unet[0].manifest == nil)
-    let error = try failure { _ = try unet[0].graph("unet") }
+    // Its shapes say what it is.
+    #expect(unet[0].configuration?.origin == .inferred)
+    #expect(unet[0].manifest?.problems == [])
+
+    try Safetensors.write(
+      ["conv_in.weight", "conv_out.weight", "time_embedding.linear_1.weight"].map {
+        .floats($0, [1])
+      }, to: scratch.path("fragment"))
+    let fragment = try ModelCheckpoint.open(scratch.path("fragment")).components
+    #expect(fragment.map(\.name) == [.unet])
+    #expect(fragment[0].manifest == nil)
+    let error = try failure { _ = try fragment[0].graph("unet") }
     #expect(error?.code == .unsupported)
     #expect(error?.message.contains("config.json") == true)
 

@@ -63,12 +63,15 @@ final class Scratch {
   }
 
   /// A linked repository whose VAE holds other tensors.
-  func repository(vae change: ([Tensor]) -> [Tensor]) throws -> String {
-    let model = try linkedRepository()
+  ///
+  /// - Parameter replacing: whether the repository is there already.
+  func repository(vae change: ([Tensor]) -> [Tensor], replacing: Bool = false) throws -> String {
+    let model = replacing ? path("model") : try linkedRepository()
     let weights = "model/vae/diffusion_pytorch_model.safetensors"
     let file = try TensorFile.open(path(weights))
+    let tensors = change(file.tensors)
     try remove(weights)
-    try Safetensors.write(change(file.tensors), to: path(weights))
+    try Safetensors.write(tensors, to: path(weights))
     return model
   }
 }

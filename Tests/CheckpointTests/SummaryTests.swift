@@ -1,5 +1,6 @@
 import Checkpoint
 import ModelFormats
+import ModelGraph
 import OrderedJSON
 import TestSupport
 import Testing
@@ -50,16 +51,92 @@ import Testing
   @Test func printsTheFieldsOfTheContract() throws {
     let json = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1"))).json
     #expect(
-      json.object?.keys == ["version", "path", "format", "components", "totals", "warnings"])
+      json.object?.keys == [
+        "version", "path", "format", "model", "components", "totals", "leftovers",
+        "metadata", "unread_weights", "warnings",
+      ])
     #expect(json["format"] == "diffusers")
     let component = try #require(json["components"]?.array?.first)
     #expect(
       component.object?.keys == [
-        "name", "architecture", "parameters", "buffers", "tensors", "bytes", "dtypes", "terms",
+        "name", "architecture", "parameters", "buffers", "tensors", "bytes", "bytes_as", "dtypes",
+        "stored_types", "naming", "configuration", "missing", "unexpected", "misfits", "terms",
       ])
     #expect(component["name"] == "text_encoder")
     #expect(component["dtypes"] == ["F16": .integer(68), "I64": 1])
     #expect(json["totals"]?["parameters"] == 10_197_579)
+  }
+
+  /// Whatever is no parameter of a network is told by its kind, counted, and named.
+  @Test func countsWhatIsLeftOver() throws {
+    let networks = SpelledNetwork.all.filter { $0.size == "v1.5" }
+    let single = ["cond_stage_model.transformer.", "first_stage_model.", "model.diffusion_model."]
+    var tensors = try zip(networks, single).flatMap {
+      try $0.tensors(Naming(.singleFile, prefix: $1), wrapper: "state_dict.")
+    }
+    tensors += try networks[2].tensors(Architecture.average, wrapper: "state_dict.")
+    let junk: [(String, Leftover.Kind)] = [
+      ("state_dict.betas", .noiseSchedule), ("state_dict.model_ema.decay", .averageCounters),
+      ("optimizer_states.0.state.0.exp_avg", .optimizerState),
+      ("state_dict.loss.discriminator.main.0.weight", .trainingLoss),
+      ("state_dict.model.diffusion_model.extra", .unknown), ("state_dict.odd", .unknown),
+    ]
+    tensors += junk.map { .floats($0.0, [1, 2]) }
+    let dropped = try #require(
+      tensors.firstIndex { $0.name.hasSuffix("diffusion_model.out.2.bias") })
+    tensors.remove(at: dropped)
+    let summary = Summary(
+      ModelCheckpoint.of(TensorFile(path: "weights", format: .pytorch, tensors: tensors)))
+    #expect(
+      summary.leftovers.map(\.kind) == [
+        .noiseSchedule, .averageCounters, .positionIDs, .optimizerState, .trainingLoss, .unknown,
+      ])
+    for (name, kind) in junk {
+      #expect(summary.leftovers.first { $0.kind == kind }?.names.contains(name) == true, "\(name)")
+    }
+    #expect(summary.leftovers.first?.bytes == 8)
+    let unet = try #require(summary.components.first { $0.name == .unet })
+    #expect(unet.missing == ["conv_out.bias"])
+    #expect(unet.unexpected == ["state_dict.model.diffusion_model.extra"])
+    #expect(unet.naming == Naming(.singleFile, prefix: "model.diffusion_model."))
+    #expect(unet.configurationOrigin == .inferred)
+    let average = try #require(summary.components.first { $0.name == .unetEMA })
+    #expect(average.parameters == 859_520_964)
+    #expect(average.naming == Architecture.average)
+    // 196 tensors and position ids of F32 and I64: four bytes each, and as F16 two.
+    let text = try #require(summary.components.first { $0.name == .textEncoder })
+    #expect(text.bytesAsF32 == 4 * 123_060_480 + 8 * 77)
+    #expect(text.bytesAsF16 == 2 * 123_060_480 + 8 * 77)
+  }
+
+  /// An ONNX model is described by its graph; its nodes are counted by operator.
+  @Test func describesAnONNXModel() throws {
+    let summary = Summary(try ModelCheckpoint.open(Fixtures.path("formats/types.onnx")))
+    #expect(summary.format == "onnx")
+    #expect(summary.recognition.kind == .onnxModel)
+    let keys = summary.metadata.map(\.key)
+    #expect(keys.contains("nodes"))
+    #expect(keys.contains { $0.hasPrefix("operator ") })
+    let nodes = summary.metadata.first { $0.key == "nodes" }.flatMap { Int($0.value) }
+    let operators = summary.metadata.filter { $0.key.hasPrefix("operator ") }
+      .compactMap { Int($0.value) }
+    #expect(operators.reduce(0, +) == nodes)
+    #expect(summary.recognition.reasons[0].contains("\(nodes ?? 0) nodes"))
+  }
+
+  /// A thousand problems are one line.
+  @Test func sumsManyProblemsUp() throws {
+    let unet = try #require(
+      SpelledNetwork.all.first { $0.size == "v1.5" && $0.architecture == .unet })
+    let tensors = try unet.tensors(.published).prefix(400)
+    let component = Component(
+      name: .unet, architecture: unet.architecture.rawValue,
+      configuration: Configuration(object: unet.configuration, path: "config.json"),
+      path: "weights", format: .safetensors, tensors: Array(tensors))
+    let problems = try #require(component.manifest).summedProblems
+    #expect(problems.count == 1)
+    #expect(problems[0].hasPrefix("286 tensors are missing: "))
+    #expect(problems[0].hasSuffix(" and 283 more"))
   }
 
   /// Two names for one storage are one set of parameters.

@@ -47,13 +47,12 @@ import Testing
 
   @Test func whatIsNotCheckedIsNotCalledSound() throws {
     try withTemporaryFolder { folder in
-      let path = folder + "/unet.safetensors"
-      try FileManager.default.copyItem(
-        atPath: Self.model + "/unet/diffusion_pytorch_model.safetensors", toPath: path)
+      let path = folder + "/lone.pt"
+      try FileManager.default.copyItem(atPath: Fixtures.path("formats/lone.pt"), toPath: path)
       let result = try Tool.run("sdinspect", ["verify", path])
       #expect(result.status == 0)
       #expect(!result.output.contains("sound"))
-      #expect(result.output.contains("not checked: unet: "))
+      #expect(result.output.contains("not checked: model: "))
     }
   }
 

@@ -7,7 +7,8 @@ import Testing
   @Test(
     arguments: [
       ("sdinspect", []), ("sdinspect", ["summary"]), ("sdinspect", ["tensors"]),
-      ("sdinspect", ["layers"]), ("sdinspect", ["verify"]), ("sdinspect", ["convert"]),
+      ("sdinspect", ["layers"]), ("sdinspect", ["stats"]), ("sdinspect", ["diff"]),
+      ("sdinspect", ["hash"]), ("sdinspect", ["verify"]), ("sdinspect", ["convert"]),
       ("sdinspect", ["onnx"]), ("sdgen", []), ("sdgen", ["generate"]),
     ] as [(String, [String])])
   func helpHasAnExample(program: String, command: [String]) throws {

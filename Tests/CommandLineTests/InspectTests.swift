@@ -1,4 +1,5 @@
 import Foundation
+import ModelFormats
 import OrderedJSON
 import TestSupport
 import Testing
@@ -119,15 +120,55 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
     #expect(sums[0] > 0)
   }
 
-  /// Away from its config.json nothing says which network a file holds.
-  @Test func aFileAloneHasNoLayers() throws {
+  /// A network that is not known is shown as the tree of its tensors.
+  @Test func tensorsAloneAreATree() throws {
     try withTemporaryFolder { folder in
-      let path = folder + "/unet.safetensors"
-      try FileManager.default.copyItem(
-        atPath: Fixtures.path("shapes-v1/unet/diffusion_pytorch_model.safetensors"), toPath: path)
+      let path = folder + "/a.safetensors"
+      try Safetensors.write(
+        ["block.0.weight", "block.1.weight", "block.2.weight", "head.bias"].map { name in
+          Tensor(
+            name: name, dtype: .float16, shape: [2, 3],
+            storage: .memory([UInt8](repeating: 0, count: 12)))
+        }, to: path)
       let result = try Tool.run("sdinspect", ["layers", path])
-      #expect(result.status == 65)
-      #expect(result.errors.contains("config.json"))
+      #expect(result.status == 0, "\(result.errors)")
+      let lines = result.output.split(separator: "\n").map(String.init)
+      #expect(lines[0].hasPrefix("model, tensors only"))
+      #expect(lines[2].contains("├─ block.0–2.weight ×3"))
+      #expect(lines[2].contains("18") && lines[2].contains("75.0 %"))
+      #expect(lines[3].contains("└─ head.bias"))
+      let all = try Tool.run("sdinspect", ["layers", path, "--all"])
+      #expect(all.output.contains("├─ block.1.weight"))
+      let rows = try #require(try json("sdinspect", ["layers", path, "--json"])["layers"]?.array)
+      #expect(rows.map { $0["kind"] } == Array(repeating: "tensor", count: 4))
+      #expect(rows[0]["macs"] == .null && rows[0]["shape"] == [2, 3])
+    }
+  }
+
+  /// The encoder's layers are alike: one branch stands for the four, and its figures are theirs.
+  @Test func alikeLayersAreOneBranch() throws {
+    let model = Fixtures.path("shapes-v1")
+    let tree = try Tool.run("sdinspect", ["layers", model, "--component", "text_encoder"])
+    #expect(tree.output.contains("layers.0–3 ×4"))
+    let line = try #require(tree.output.split(separator: "\n").first { $0.contains("×4") })
+    // Four times 49,984: 4 * 64 * 64 + 4 * 64 of attention, 2 * 64 * 256 + 256 + 64 of the MLP,
+    // 4 * 64 of two norms.
+    #expect(line.contains("199,936"))
+    let short = try Tool.run(
+      "sdinspect", ["layers", model, "--component", "unet", "--depth", "1"])
+    #expect(!short.output.contains("attentions") && short.output.contains("down_blocks.0"))
+  }
+
+  /// All values of a chain of two are alive while it runs: input, first and second output.
+  @Test func memoryAtOnceIsLessThanInAll() throws {
+    let layers = try json(
+      "sdinspect", ["layers", Fixtures.path("shapes-v1"), "--size", "512x512", "--json"])
+    let totals = try #require(layers["totals"]?.array)
+    #expect(totals.map { $0["graph"] } == ["text_encoder", "unet", "vae_encoder", "vae_decoder"])
+    for total in totals {
+      let peak = try #require(total["peak_activation_bytes"]?.int)
+      let sum = try #require(total["activation_bytes"]?.int)
+      #expect(peak > 0 && peak < sum)
     }
   }
 }

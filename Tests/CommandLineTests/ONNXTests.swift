@@ -30,14 +30,15 @@ import Testing
   @Test(
     arguments: [
       (["--names", "comfy", "--component", "vae"], 65, "UNet alone", "--component unet"),
-      (["--weights", "link"], 73, "in the same directory or below", "--weights copy"),
+      (["--weights", "link"], 73, "from the same directory or below", "--weights copy"),
       (["--lora", "absent.safetensors:0.5"], 66, "absent.safetensors", ""),
     ])
   func refusals(arguments: [String], status: Int32, message: String, hint: String) throws {
     try withTemporaryFolder { folder in
       let result = try export(arguments, to: folder + "/onnx")
       #expect(result.status == status, "\(result.errors)")
-      #expect(result.errors.contains(message) && result.errors.contains(hint), "\(result.errors)")
+      #expect(result.errors.contains(message), "\(result.errors)")
+      #expect(hint.isEmpty || result.errors.contains(hint), "\(result.errors)")
       #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
     }
   }

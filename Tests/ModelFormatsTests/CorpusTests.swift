@@ -25,21 +25,33 @@ struct ExpectedFile: CustomTestStringConvertible, Sendable {
     }
   }
 
-  /// Compares an opened file with the expectation, names, types, shapes and values.
-  func check(_ file: TensorFile) {
-    guard let tensors else { return }
-    #expect(Set(file.tensors.map(\.name)) == Set(tensors.keys))
-    #expect(file.tensors.count == tensors.members.count)
+  /// What an opened file holds otherwise than expected: names, types, shapes or values.
+  func differences(from file: TensorFile) -> [String] {
+    guard let tensors else { return [] }
+    var differences: [String] = []
+    if Set(file.tensors.map(\.name)) != Set(tensors.keys)
+      || file.tensors.count != tensors.keys.count
+    {
+      differences.append("names: \(file.tensors.map(\.name)) instead of \(tensors.keys)")
+    }
     for member in tensors.members {
       guard let tensor = file[member.key] else { continue }
-      #expect(tensor.dtype.torchSpelling == member.value["dtype"]?.string, "\(member.key)")
-      #expect(
-        tensor.shape.dimensions == member.value["shape"]?.array?.compactMap(\.int),
-        "\(member.key)")
+      if tensor.dtype.torchSpelling != member.value["dtype"]?.string {
+        differences.append("\(member.key): \(tensor.dtype.rawValue)")
+      }
+      if tensor.shape.dimensions != member.value["shape"]?.array?.compactMap(\.int) {
+        differences.append("\(member.key): \(tensor.shape)")
+      }
       let digest = tensor.withContiguousBytes { SHA256.hash(data: $0) }
       let hash = digest.map { String(format: "%02x", $0) }.joined()
-      #expect(hash == member.value["sha256"]?.string, "\(member.key)")
+      if hash != member.value["sha256"]?.string { differences.append("\(member.key): \(hash)") }
     }
+    return differences
+  }
+
+  /// Compares an opened file with the expectation, names, types, shapes and values.
+  func check(_ file: TensorFile) {
+    #expect(differences(from: file) == [])
   }
 }
 
@@ -97,5 +109,103 @@ struct CorpusTests {
       #expect(error.file == path)
       #expect(!error.message.isEmpty)
     }
+  }
+
+  /// What lies in the place of a model, and what must be said of it.
+  @Test(arguments: [
+    (
+      "stable-diffusion-web-ui-custom__models__VAE-approx__model.pt",
+      "this is a Git LFS pointer to a file of 213777 bytes, SHA-256 4f88c907"
+    ),
+    (
+      "runwayml-stable-diffusion-v1-5__v1-5-pruned.ckpt",
+      "this is a Git LFS pointer to a file of 7703807346 bytes, SHA-256 e1441589"
+    ),
+    ("sd-webui-forge-docker__models__VAE-approx__model.pt", "this is an HTML page (\"<!DOCTYPE"),
+    ("safetensors_util__test__duplicate_keys_in_header.safetensors", "the name stands twice"),
+    ("picklescan__tests__data__benign0_v0.pkl", "this is a pickle, but not one that torch.save"),
+    ("picklescan__tests__data__malicious0.pkl", "names __builtin__.globals, which reaches into"),
+    (
+      "picklescan__tests__data__malicious3.pkl", "names httplib.HTTPSConnection, which uses the net"
+    ),
+    (
+      "picklescan__tests__data__malicious4.pickle", "names requests.api.get, which uses the network"
+    ),
+    (
+      "picklescan__tests__data__malicious5.pickle", "names aiohttp.client.ClientSession, which uses"
+    ),
+    ("picklescan__tests__data__malicious6.pkl", "names requests.api.get, which uses the network"),
+    ("picklescan__tests__data__malicious11.pkl", "names os.system, which runs commands"),
+    ("picklescan__tests__data__malicious14.pkl", "names runpy._run_code, which runs code"),
+    ("picklescan__tests__data__malicious15b.pkl", "names bdb.Bdb.run, which runs code"),
+    ("picklescan__tests__data__malicious16.pkl", "names pip.main, which runs commands"),
+    ("picklescan__tests__data__malicious19.pkl", "names functools.partial, which calls whatever"),
+    ("picklescan__tests__data__malicious20.pkl", "names venv.create, which runs commands"),
+    (
+      "modelaudit__tests__assets__pickles__multiple_stream_attack.pkl",
+      "names builtins.eval, which runs code"
+    ),
+    (
+      "modelaudit__tests__assets__pickles__stack_global_attack.pkl",
+      "names posix.system, which runs commands"
+    ),
+    (
+      "modelaudit__tests__assets__samples__archives__safe_model.zip",
+      "it holds model/weights.txt, README.txt"
+    ),
+    (
+      "burn__crates__burn-store__src__pytorch__tests__reader__test_data__broken.pt",
+      "this is text (\"abc\")"
+    ),
+  ])
+  func refusalNamesWhatTheFileIs(file: String, says: String) throws {
+    let path = try #require(Fixtures.shared("corpus/\(file)"))
+    let error = try #require(throws: FormatError.self) { try TensorFile.open(path) }
+    #expect(error.message.contains(says))
+    #expect(error.hint != nil || error.code == .malformed)
+  }
+
+  /// One byte of a real file's line ends at a time, as a transfer as text takes them.
+  @Test func mangledFileIsTold() throws {
+    let path = try #require(
+      Fixtures.shared("corpus/stable-diffusion-webui-forge__models__VAE-approx__model.pt"))
+    var mangled: [UInt8] = []
+    for byte in try Data(contentsOf: URL(filePath: path)) {
+      if byte == 0x0A, mangled.last == 0x0D { mangled.removeLast() }
+      mangled.append(byte)
+    }
+    let error = try #require(try openingError(mangled))
+    #expect(error.code == .malformed)
+    #expect(error.message.contains("4 bytes are missing and no CR LF is left"))
+  }
+
+  /// No sane file raises the alarm over what it names.
+  @Test(arguments: files.filter { $0.tensors != nil })
+  func saneFileRaisesNoAlarm(_ expected: ExpectedFile) throws {
+    let path = try #require(Fixtures.shared("corpus/\(expected.file)"))
+    let alarms = try TensorFile.open(path).warnings.filter { $0.contains("nothing was run here") }
+    #expect(alarms == [])
+  }
+
+  /// The counts that the corpus comes to; printed, since they are what it is there for.
+  @Test func countsAreAsTheyWere() throws {
+    var equal = 0
+    var beyond: [String] = []
+    var refused: [String] = []
+    for expected in CorpusTests.files {
+      let path = try #require(Fixtures.shared("corpus/\(expected.file)"))
+      switch (expected.tensors, try? TensorFile.open(path)) {
+      case (_?, let file?) where expected.differences(from: file) == []: equal += 1
+      case (nil, let file?): beyond.append("\(expected.file) (\(file.tensors.count) tensors)")
+      case (nil, nil): refused.append(expected.file)
+      default: break
+      }
+    }
+    print(
+      "corpus: \(CorpusTests.files.count) files; \(equal) read as the reference reads them, "
+        + "\(beyond.count) read beyond it, \(refused.count) refused by both")
+    print("read beyond the reference: \(beyond.joined(separator: ", "))")
+    #expect(equal == CorpusTests.files.filter { $0.tensors != nil }.count)
+    #expect(equal + beyond.count + refused.count == CorpusTests.files.count)
   }
 }

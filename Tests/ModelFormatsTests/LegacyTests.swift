@@ -19,6 +19,15 @@ import Testing
       TorchBuilder.text("1"), TorchBuilder.integer(offset), TorchBuilder.integer(count), 0x87)
   }
 
+  /// Where the list of storages begins in `file()`, and where the storages do.
+  static let keysStart =
+    magic.count + version.count + machine.count
+    + TorchBuilder.dictionary(TorchBuilder.tensor(storage: storage())).count
+  static let storagesStart = keysStart + pickle(0x80, 2, "](", TorchBuilder.text("0"), "e.").count
+  /// The call that makes a tensor of a view, two bytes before the list of storages.
+  static let viewStart =
+    keysStart - 3 + view(offset: 1, count: 3).count - pickle("N").count
+
   static func file(
     version: [UInt8] = version,
     object: [UInt8] = TorchBuilder.dictionary(TorchBuilder.tensor(storage: storage())),
@@ -53,67 +62,78 @@ import Testing
       (
         "another version", file(version: pickle(0x80, 2, "K", 1, ".")),
         FormatError.Code.unsupported,
-        "the file is not of protocol 1001"
+        "the file is not of protocol 1001",
+        magic.count
       ),
       (
         "no list of storages", file(keys: pickle(0x80, 2, "N.")), .malformed,
-        "the list of storages is none"
+        "the list of storages is none",
+        keysStart
       ),
       (
         "a storage that the object lacks",
         file(keys: pickle(0x80, 2, "](", TorchBuilder.text("5"), "e.")), .malformed,
-        "the list of storages names one that the object does not"
+        "the list of storages names one that the object does not",
+        keysStart
       ),
       (
         "a storage that the list lacks", file(keys: pickle(0x80, 2, "]."), storages: []),
         .malformed,
-        "its storage 0 is missing"
+        "its storage 0 is missing",
+        keysStart - 3
       ),
       (
         "a storage that stands twice",
         file(
           keys: pickle(0x80, 2, "](", TorchBuilder.text("0"), TorchBuilder.text("0"), "e."),
           storages: littleEndian(Int64(6)) + TorchBuilder.values + littleEndian(Int64(6))
-            + TorchBuilder.values), .malformed, "storage 0 stands twice"
+            + TorchBuilder.values), .malformed, "storage 0 stands twice",
+        storagesStart + TorchBuilder.text("0").count + 32
       ),
       (
         "another count", file(storages: littleEndian(Int64(5)) + TorchBuilder.values), .malformed,
-        "storage 0 has 5 elements, not the 6 announced"
+        "storage 0 has 5 elements, not the 6 announced",
+        storagesStart
       ),
       (
         "a count beyond 64 bits", file(storages: littleEndian(Int64.max) + TorchBuilder.values),
-        .malformed, "storage 0 has \(Int64.max) elements, not the 6 announced"
+        .malformed, "storage 0 has \(Int64.max) elements, not the 6 announced",
+        storagesStart
       ),
       (
         "values that end early",
         file(storages: littleEndian(Int64(6)) + TorchBuilder.values.dropLast(4)), .truncated,
-        "the file is truncated: storage 0 has 24 bytes, 20 are left"
+        "the file is truncated: storage 0 has 24 bytes, 20 are left",
+        storagesStart + 8
       ),
       (
         "a count that ends early", file(storages: [6, 0]), .truncated,
-        "the file ends early: 8 bytes are needed, 2 are left"
+        "the file ends early: 8 bytes are needed, 2 are left",
+        storagesStart
       ),
       (
         "a view beyond its storage",
         file(
           object: TorchBuilder.dictionary(
             TorchBuilder.tensor(storage: storage(view: view(offset: 4, count: 6))))), .malformed,
-        "its view of storage 0 leaves the storage"
+        "its view of storage 0 leaves the storage",
+        viewStart
       ),
       (
         "a tensor beyond its view",
         file(
           object: TorchBuilder.dictionary(
             TorchBuilder.tensor(storage: storage(view: view(offset: 1, count: 3))))), .malformed,
-        "it reaches beyond its storage 0 of 3 elements: offset 0, sizes [2, 3], strides [3, 1]"
+        "it reaches beyond its storage 0 of 3 elements: offset 0, sizes [2, 3], strides [3, 1]",
+        viewStart
       ),
-    ] as [(String, [UInt8], FormatError.Code, String)])
+    ] as [(String, [UInt8], FormatError.Code, String, Int)])
   func malformedFileIsRefused(
-    name: String, bytes: [UInt8], code: FormatError.Code, message: String
+    name: String, bytes: [UInt8], code: FormatError.Code, message: String, offset: Int
   ) throws {
     let error = try #require(try openingError(bytes))
     #expect(error.code == code)
     #expect(error.message == message)
-    #expect(error.offset != nil)
+    #expect(error.offset == offset)
   }
 }

@@ -34,6 +34,13 @@ import Testing
     """
   static let again = "the download stopped early; download the file again"
   static let unpack = "unpack it and give the checkpoint inside"
+  static let weights = "give the file that holds the weights"
+  static let program =
+    "do not run it: no checkpoint is a program; download the file from its publisher"
+  static let other = "give the checkpoint as .safetensors, .bin, .ckpt or .pt"
+  static let mangled =
+    "download the file again as it is; in a Git repository, mark such files as `binary` in "
+    + ".gitattributes, or set `git config core.autocrlf false`"
   static let give = "give a .safetensors, .bin, .ckpt, .pt or .sdflat file"
 
   static let refusals: [Refusal] = [
@@ -53,11 +60,11 @@ import Testing
       "run `git lfs pull` in the repository, or download the file"),
     Refusal(
       "web page", Array("\n\n<!DOCTYPE html>\n<html lang=en>".utf8), .html, .unrecognized,
-      "this is an HTML page (\"<!DOCTYPE html>\"), saved in place of the file",
+      "this is an HTML page (\"<!DOCTYPE html> <html lang=en>\"), saved in place of the file",
       "the download needs another address or a login; download the file again"),
     Refusal(
       "configuration", Array("{\n \"a\": 1\n}".utf8), .json, .unrecognized,
-      "this is JSON text (\"{\"), not a file of tensors",
+      "this is JSON text (\"{ \"a\": 1 }\"), not a file of tensors",
       "give the file that holds the weights, or the directory of the whole repository"),
     Refusal(
       "text", Array("Entry not found".utf8), .text, .unrecognized,
@@ -81,8 +88,8 @@ import Testing
       Array("pickle".utf8) + [UInt8](repeating: 0, count: 251) + Array("ustar\u{0}00".utf8), .tar,
       .unrecognized, "this is a tar archive, not a file of tensors", unpack),
     Refusal(
-      "GGUF", Array("GGUF\u{3}\0\0\0".utf8), .gguf, .unsupported,
-      "this is a GGUF file, which is not read here",
+      "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
+      "this is a HDF5 file, which is not read here",
       "give the checkpoint as .safetensors, .bin, .ckpt or .pt"),
     Refusal(
       "sdflat", Array("SDFLAT\0\u{1}".utf8), .sdflat, .unsupported,
@@ -103,11 +110,114 @@ import Testing
       "truncated safetensors",
       safetensors(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: [0]),
       .safetensors, .truncated,
-      "the file is truncated: its header describes 8 bytes of values, 1 are there, so 7 are missing",
+      "the file is truncated: its header describes 8 bytes of values, 1 are there, so 7 are missing "
+        + "(90 % of the file is there)",
       again),
     Refusal(
       "truncated archive", Array(TorchBuilder.archive().bytes.prefix(200)), .zip, .truncated,
-      "the file is truncated: it has 200 bytes and lacks the archive's end", again),
+      "the file is truncated: it has 200 bytes and lacks the archive's end, the list of its records",
+      again),
+    Refusal(
+      "web page with a title",
+      Array("<html>\n<head><TITLE lang='en'>Sign in\n to Hub</title></head>".utf8), .html,
+      .unrecognized, "this is an HTML page (\"Sign in to Hub\"), saved in place of the file",
+      "the download needs another address or a login; download the file again"),
+    Refusal(
+      "XML",
+      Array("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code>".utf8), .xml, .unrecognized,
+      "this is XML text (\"<?xml version=\"1.0\"?><Error><Code>Access…\"), not a file of tensors",
+      "a server may have sent it to say why there is no file; download the file again"),
+    Refusal(
+      "white space", Array(" \n\t\n".utf8), .text, .unrecognized,
+      "this is text (nothing but white space), not a file of tensors", give),
+    Refusal(
+      "LFS pointer that says nothing",
+      Array("version https://git-lfs.github.com/spec/v1\nsize many\n".utf8), .lfsPointer,
+      .unrecognized, "this is a Git LFS pointer to a file, not the file itself",
+      "run `git lfs pull` in the repository, or download the file"),
+    Refusal(
+      "PNG", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13], .png, .unrecognized,
+      "this is a PNG picture, not a file of tensors", weights),
+    Refusal(
+      "JPEG", [0xFF, 0xD8, 0xFF, 0xE0, 0, 16], .jpeg, .unrecognized,
+      "this is a JPEG picture, not a file of tensors", weights),
+    Refusal(
+      "GIF", Array("GIF89a".utf8), .gif, .unrecognized,
+      "this is a GIF picture, not a file of tensors", weights),
+    Refusal(
+      "WebP", Array("RIFF\u{10}\0\0\0WEBPVP8 ".utf8), .webp, .unrecognized,
+      "this is a WebP picture, not a file of tensors", weights),
+    Refusal(
+      "PDF", Array("%PDF-1.7\n".utf8), .pdf, .unrecognized,
+      "this is a PDF document, not a file of tensors", weights),
+    Refusal(
+      "ELF", [0x7F, 0x45, 0x4C, 0x46, 2, 1, 1, 0], .elf, .unrecognized,
+      "this is a program for Linux, not a file of tensors", program),
+    Refusal(
+      "Windows program",
+      Array("MZ".utf8) + [UInt8](repeating: 0, count: 58) + [0x40, 0, 0, 0] + Array("PE\0\0".utf8),
+      .windowsProgram, .unrecognized, "this is a program for Windows, not a file of tensors",
+      program),
+    Refusal(
+      "bzip2", Array("BZh91AY".utf8), .bzip2, .unrecognized,
+      "this is a bzip2 archive, not a file of tensors", unpack),
+    Refusal(
+      "xz", [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], .xz, .unrecognized,
+      "this is a xz archive, not a file of tensors", unpack),
+    Refusal(
+      "Zstandard", [0x28, 0xB5, 0x2F, 0xFD, 0], .zstandard, .unrecognized,
+      "this is a Zstandard archive, not a file of tensors", unpack),
+    Refusal(
+      "RAR", Array("Rar!\u{1A}\u{7}\u{1}\0".utf8), .rar, .unrecognized,
+      "this is a rar archive, not a file of tensors", unpack),
+    Refusal(
+      "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
+      "this is a HDF5 file, which is not read here", other),
+    Refusal(
+      "NumPy", [0x93] + Array("NUMPY\u{1}\0".utf8), .numpy, .unsupported,
+      "this is a NumPy file, which is not read here", other),
+    Refusal(
+      "archive of something else",
+      ZipBuilder(
+        ["a.npy", "b.npy", String(repeating: "c", count: 70), "d.npy"].map {
+          ZipBuilder.Record($0, [1])
+        }
+      ).bytes, .zip, .unrecognized,
+      "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds a.npy, b.npy, "
+        + "\(String(repeating: "c", count: 60))… and 1 more",
+      "unpack it and give the checkpoint or the repository directory inside"),
+    Refusal(
+      // The number after its length, 10, which is an LF.
+      "PyTorch before 1.6 with CR LF",
+      pickle(
+        0x80, 2, 0x8A, 0x0D, 0x0A, [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19])
+        + Array(".".utf8), .mangledPyTorchLegacy, .malformed,
+      "this is a PyTorch file in which every LF became CR LF, as in a transfer as text", mangled),
+    Refusal(
+      "harmful pickle that breaks off",
+      [0x80, 2] + Array("cposix\nsystem\n(S'id'\ntR".utf8) + [0xFF],
+      .pickle, .unrecognized,
+      "this is a pickle that names posix.system, which runs commands or changes files; nothing was "
+        + "run here", "do not unpickle it: it looks like an attack"),
+    Refusal(
+      "harmful pickle behind another",
+      [0x80, 2] + Array("N.".utf8) + [0x80, 2] + Array("cos\nsystem\n(S'id'\ntR.".utf8), .pickle,
+      .unrecognized,
+      "this is a pickle that names os.system, which runs commands or changes files; nothing was "
+        + "run here", "do not unpickle it: it looks like an attack"),
+    Refusal(
+      "harmful pickle without magic", pickle("V\u{6F}s\nVsystem\n", 0x93, "(tR."), .unknown,
+      .unrecognized,
+      "this is a pickle that names os.system, which runs commands or changes files; nothing was "
+        + "run here", "do not unpickle it: it looks like an attack"),
+    Refusal(
+      "pickle as text", Array("(lp0\nVa\np1\na.".utf8), .text, .unrecognized,
+      "this is a pickle, but not one that torch.save wrote",
+      "save its tensors with torch.save or as safetensors"),
+    Refusal(
+      "harmful pickle as text", Array("cbuiltins\neval\n(S'1'\ntR.".utf8), .text, .unrecognized,
+      "this is a pickle that names builtins.eval, which runs code; nothing was run here",
+      "do not unpickle it: it looks like an attack"),
   ]
 
   @Test(arguments: refusals)
@@ -118,6 +228,66 @@ import Testing
     #expect(error.hint == refusal.hint)
     let directory = try ScratchDirectory()
     #expect(try TensorFile.sniff(try directory.write(refusal.bytes)) == refusal.kind)
+  }
+
+  /// A file of 256 KiB in which a CR LF stands every 32 KiB, and LFs in between.
+  static let values: [UInt8] = (0..<(256 << 10)).map { position in
+    switch position % (32 << 10) {
+    case 1000: 0x0D
+    case 1001: 0x0A
+    case 20000: 0x0A
+    default: UInt8(truncatingIfNeeded: position &* 7) | 0x80
+    }
+  }
+  static let sound: [[UInt8]] = [
+    safetensors(
+      #"{"a":{"dtype":"U8","shape":[262144],"data_offsets":[0,262144]}}"#, data: values),
+    TorchBuilder.archive(
+      TorchBuilder.dictionary(
+        TorchBuilder.tensor(
+          storage: TorchBuilder.storage("ByteStorage", count: values.count), sizes: [values.count],
+          strides: [1])), values: values
+    ).bytes,
+  ]
+
+  @Test(arguments: sound) func fileWithLineEndsOpens(_ bytes: [UInt8]) throws {
+    #expect(try openingError(bytes) == nil)
+  }
+
+  @Test(arguments: sound) func lostCarriageReturnsAreTold(_ bytes: [UInt8]) throws {
+    var mangled: [UInt8] = []
+    for byte in bytes {
+      if byte == 0x0A, mangled.last == 0x0D { mangled.removeLast() }
+      mangled.append(byte)
+    }
+    let error = try #require(try openingError(mangled))
+    #expect(error.code == .malformed)
+    #expect(
+      error.message.hasSuffix(
+        "8 bytes are missing and no CR LF is left: each became LF, as in a transfer as text"))
+    #expect(error.hint == OpeningTests.mangled)
+    #expect(error.offset != nil)
+  }
+
+  @Test(arguments: sound) func addedCarriageReturnsAreTold(_ bytes: [UInt8]) throws {
+    var mangled: [UInt8] = []
+    for byte in bytes {
+      if byte == 0x0A, mangled.last != 0x0D { mangled.append(0x0D) }
+      mangled.append(byte)
+    }
+    let count = mangled.count - bytes.count
+    let error = try #require(try openingError(mangled))
+    #expect(error.code == .malformed)
+    #expect(
+      error.message.hasSuffix(
+        "\(count) bytes are too many and every LF follows a CR: a transfer as text put it there"))
+    #expect(error.hint == OpeningTests.mangled)
+  }
+
+  @Test func shortFileIsNotTakenForAMangledOne() throws {
+    let error = try #require(try openingError(Array(OpeningTests.sound[0].dropLast(100_000))))
+    #expect(error.code == .truncated)
+    #expect(error.message.hasSuffix("so 100000 are missing (61 % of the file is there)"))
   }
 
   @Test func missingFileIsNotFound() throws {

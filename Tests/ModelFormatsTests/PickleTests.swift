@@ -252,6 +252,38 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
         "the pickle ends early: 9 bytes are needed, 1 are left", 9
       ),
       ("endless line", pickle("cos\nsystem"), "the pickle ends inside a line", 4),
+      (
+        "recall beyond the memo", pickle("Nq", 0, "j", 0xFF, 0xFF, 0xFF, 0xFF, "."),
+        "the pickle recalls value 4294967295, which was not memorised", 3
+      ),
+      (
+        "recall by a giant number", pickle("Ng99999999999999999999\n."),
+        "a memo index is not written as a number", 1
+      ),
+      (
+        "no STOP", pickle(0x80, 4, "N"), "the pickle ends early: 1 bytes are needed, 0 are left", 3
+      ),
+      (
+        "no STOP after a frame", pickle(0x80, 4, 0x95, 1, 0, 0, 0, 0, 0, 0, 0, "N"),
+        "the pickle ends early: 1 bytes are needed, 0 are left", 12
+      ),
+      (
+        "taking what a call was to have", pickle("cm\nC\n(R."),
+        "the pickle takes a value that is not there", 6
+      ),
+      (
+        "bytes of 4 GiB", pickle("B", 0xFF, 0xFF, 0xFF, 0xFF, "x."),
+        "the pickle ends early: 4294967295 bytes are needed, 2 are left", 5
+      ),
+      (
+        "number of 2 GiB", pickle(0x8B, 0xFF, 0xFF, 0xFF, 0x7F, "."),
+        "the pickle ends early: 2147483647 bytes are needed, 1 are left", 5
+      ),
+      (
+        "list of pairs with one without a value", pickle("cm\nC\n)", 0x81, "(N", 0x90, "K."),
+        "the pickle ends early: 1 bytes are needed, 0 are left", 12
+      ),
+      ("name that is no text", pickle("c", [0xFF], "\nx\n."), "a name is not UTF-8", 0),
     ] as [(String, [UInt8], String, Int)])
   func malformedPickleIsRefused(
     name: String, bytes: [UInt8], message: String, offset: Int
@@ -261,16 +293,93 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
     #expect(error.offset == offset)
   }
 
+  /// Integers longer than 64 bits are kept as their bytes, whatever they are used for.
+  @Test(arguments: [
+    (pickle(0x8A, 0, "."), "0"), (pickle(0x8A, 1, 0x80, "."), "-128"),
+    (
+      pickle(0x8A, 9, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0], "."),
+      "18446744073709551615"
+    ),
+    (pickle(0x8A, 9, [UInt8](repeating: 0xFF, count: 9), "."), "-1"),
+    (pickle(0x8A, 255, [UInt8](repeating: 0, count: 255), "."), "0"),
+  ])
+  func longIntegersDoNotOverflow(bytes: [UInt8], text: String) throws {
+    #expect(try runPickle(bytes).text == text)
+  }
+
+  /// A protocol may be announced anywhere and twice: Python reads it so, and nothing depends on it.
+  @Test func protocolTwiceIsRead() throws {
+    #expect(try runPickle(pickle(0x80, 2, "N", 0x80, 4, "0", 0x88, ".")).text == "True")
+  }
+
+  /// The memo of an index that nothing led up to takes one place, not four thousand million.
+  @Test func giantMemoIndexCostsNothing() throws {
+    let bytes = pickle("K", 7, "r", 0xFF, 0xFF, 0xFF, 0xFF, "0j", 0xFF, 0xFF, 0xFF, 0xFF, ".")
+    #expect(try runPickle(bytes).text == "7")
+  }
+
+  @Test func memoKeepsItsOrder() throws {
+    // Index 1 before 0, as no writer does; MEMOIZE takes the number of those there are.
+    let bytes = pickle("K", 5, "q", 1, "K", 6, 0x94, "K", 7, "q", 0, "h", 0, "h", 1, "\u{87}.")
+    let error = #expect(throws: FormatError.self) { try runPickle(bytes) }
+    #expect(error?.message == "0xc2 is no instruction of a pickle")
+    let sound = pickle("K", 5, "q", 1, "K", 6, 0x94, "K", 7, "q", 0, "h", 0, "h", 1, 0x86, ".")
+    #expect(try runPickle(sound).text == "(7, 6)")
+  }
+
+  /// What is doubled over and over by reference stays as small as it was written.
+  @Test func doublingByReferenceCostsNothing() throws {
+    var bytes = pickle("(K", 1, "t", 0x94)
+    for index in 0..<200 { bytes += pickle("h", index, "2", 0x86, 0x94) }
+    let pickle = try runPickle(bytes + pickle("."))
+    #expect(pickle.nodes.count == 201)
+  }
+
+  /// At the limit, and one beyond.
+  @Test(arguments: [
+    ("instructions", 1000, pickle([UInt8](repeating: 0x4E, count: 999), "."), 999),
+    ("stack", 999, pickle([UInt8](repeating: 0x4E, count: 999), "."), 998),
+    // 10 nodes of 120 bytes in a list of 28 bytes each, and the list.
+    ("memory", 10 * 148 + 120, pickle("](", String(repeating: "]", count: 10), "e."), 1599),
+    ("memory", 3 * 40, pickle("N", [0x94, 0x94, 0x94], "."), 119),
+    ("memory", 120 + 2 * 64, pickle("}NNs."), 247),
+    ("bytes", 6, pickle("N0N0N."), 5),
+  ])
+  func budgetsHold(name: String, enough: Int, bytes: [UInt8], tooLittle: Int) throws {
+    func limits(_ value: Int) -> PickleMachine.Limits {
+      var limits = PickleMachine.Limits()
+      switch name {
+      case "instructions": limits.instructions = value
+      case "stack": limits.stack = value
+      case "bytes": limits.bytes = value
+      default: limits.memory = value
+      }
+      return limits
+    }
+    #expect(throws: Never.self) { try runPickle(bytes, limits: limits(enough)) }
+    #expect(throws: FormatError.self) { try runPickle(bytes, limits: limits(tooLittle)) }
+  }
+
   @Test func limitsHold() throws {
     var limits = PickleMachine.Limits()
     limits.stack = 100
-    limits.nodes = 100
+    limits.memory = 12000
     limits.bytes = 1000
+    limits.instructions = 500
     let many = { (text: String, count: Int) in Array(String(repeating: text, count: count).utf8) }
-    for bytes in [
-      many("N", 101) + Array(".".utf8), many("(", 101), many("]0", 101), many("NN00", 300),
+    for (bytes, message) in [
+      (many("N", 101), "the pickle's stack grows beyond 100 values"),
+      (many("(", 101), "the pickle has too many marks"),
+      (many("]0", 101), "what the pickle unfolds into takes more than 12000 bytes of memory"),
+      (many("N", 1) + [UInt8](repeating: 0x94, count: 301), "takes more"),
+      (many("N0", 251), "the pickle has more than 500 instructions"),
+      (
+        pickle("X", 0xE8, 3, 0, 0) + many("x", 1000),
+        "the pickle ends early: 1000 bytes are needed, 995 are left"
+      ),
     ] {
-      #expect(throws: FormatError.self) { try runPickle(bytes, limits: limits) }
+      let error = try #require(throws: FormatError.self) { try runPickle(bytes, limits: limits) }
+      #expect(error.message.contains(message))
     }
   }
 
@@ -279,9 +388,12 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
     // A list of 1000 items, then a set of it again and again.
     var bytes = pickle("](", [UInt8](repeating: UInt8(ascii: "N"), count: 1000), "e", 0x94)
     bytes += pickle("c__builtin__\nset\n", 0x94)
-    for _ in 0..<1000 { bytes += pickle("h", 1, "h", 0, 0x85, "R0") }
+    for _ in 0..<2000 { bytes += pickle("h", 1, "h", 0, 0x85, "R0") }
     let error = try #require(throws: FormatError.self) { try runPickle(bytes + pickle(".")) }
-    #expect(error.message == "the pickle unfolds into far more than it holds")
+    #expect(
+      error.message == "what the pickle unfolds into takes more than \(40 << 20) bytes of memory")
+    // A copy of 7 bytes is counted with 28,268: the 1,484th goes too far.
+    #expect(error.offset.map { ($0 - 1020) / 7 } == 1483)
   }
 
   @Test(arguments: [
@@ -291,6 +403,22 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
     ("urllib.request", "urlopen"), ("webbrowser", "open"), ("shutil", "rmtree"), ("sys", "exit"),
     ("pickle", "loads"), ("torch", "load"), ("torch.hub", "load"), ("marshal", "loads"),
     ("operator", "attrgetter"), ("importlib", "import_module"), ("pty", "spawn"),
+    ("functools", "partial"), ("_functools", "partial"), ("asyncio.unix_events", "x"),
+    ("code", "InteractiveInterpreter"), ("ctypes", "CDLL"), ("ctypes.util", "find_library"),
+    ("numpy.testing._private.utils", "runstring"), ("numpy.f2py.crackfortran", "x"),
+    ("torch.serialization", "load"), ("torch.storage", "_load_from_bytes"),
+    ("torch.jit", "load"), ("torch._dynamo.guards", "x"), ("logging.config", "listen"),
+    ("cProfile", "run"), ("doctest", "debug_script"), ("pdb", "run"), ("timeit", "timeit"),
+    ("trace", "Trace"), ("bdb", "Bdb"), ("pip._internal", "main"), ("ensurepip", "bootstrap"),
+    ("venv", "create"), ("idlelib.run", "x"), ("lib2to3.pgen2", "x"), ("pydoc", "pipepager"),
+    ("distutils.file_util", "write_file"), ("types", "CodeType"), ("io", "FileIO"),
+    ("requests.api", "get"), ("httplib", "HTTPSConnection"), ("aiohttp.client", "x"),
+    ("commands", "getoutput"), ("dill", "loads"), ("joblib", "load"), ("sqlite3", "connect"),
+    ("uuid", "_get_command_stdout"), ("_pyrepl.pager", "pipe_pager"), ("multiprocessing", "x"),
+    // Names that reach through other modules and objects.
+    ("logging", "os.system"), ("numpy", "sys.modules"), ("collections", "abc.sys.exit"),
+    ("collections", "OrderedDict.__class__.__subclasses__"), ("torch", "hub.load"),
+    ("builtins", "getattr.__globals__"),
   ])
   func dangerousNamesAreKnown(module: String, name: String) {
     #expect(Pickle.Global(module: module, name: name).danger != nil)
@@ -300,7 +428,11 @@ struct PickleCase: CustomTestStringConvertible, Sendable {
     ("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"),
     ("torch", "FloatStorage"), ("builtins", "set"), ("numpy.core.multiarray", "scalar"),
     ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"), ("_codecs", "encode"),
-    ("torch.nn.modules.linear", "Linear"), ("functools", "partial"),
+    ("torch.nn.modules.linear", "Linear"), ("torch.serialization", "_get_layout"),
+    ("torch.jit._pickle", "build_intlist"), ("pathlib", "PosixPath"), ("operator", "add"),
+    ("builtins", "type"), ("types", "SimpleNamespace"), ("my.os", "system"), ("osmosis", "x"),
+    ("omegaconf.dictconfig", "DictConfig"), ("argparse", "Namespace"), ("datetime", "datetime"),
+    ("numpy.random._pickle", "__randomstate_ctor"), ("uuid", "UUID"), ("", ""), ("a.", ".b"),
   ])
   func harmlessNamesRaiseNoAlarm(module: String, name: String) {
     #expect(Pickle.Global(module: module, name: name).danger == nil)

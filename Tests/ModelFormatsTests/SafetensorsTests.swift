@@ -141,7 +141,7 @@ func safetensors(_ header: String, data: [UInt8] = []) -> [UInt8] {
       safetensors(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: [0, 0, 0]),
       .truncated,
       "the file is truncated: its header describes 8 bytes of values, 3 are there, so 5 are "
-        + "missing", at: 65, in: "a"),
+        + "missing (92 % of the file is there)", at: 65, in: "a"),
     Refusal(
       "trailing bytes",
       safetensors(#"{"a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}"#, data: [0, 0, 0]),
@@ -150,11 +150,36 @@ func safetensors(_ header: String, data: [UInt8] = []) -> [UInt8] {
       "data without tensors", safetensors("{}", data: [0]), .malformed,
       "1 bytes follow the last tensor's values", at: 10),
     Refusal(
+      "metadata key twice", safetensors(#"{"__metadata__":{"a":"1","\u0061":"2"}}"#), .malformed,
+      "the key \"a\" stands twice", at: 33, in: "__metadata__"),
+    Refusal(
+      "metadata twice", safetensors(#"{"__metadata__":{},"__metadata__":{}}"#), .malformed,
+      "the name stands twice in the header", at: 27, in: "__metadata__"),
+    Refusal(
+      "negative offset",
+      safetensors(#"{"a":{"dtype":"U8","shape":[],"data_offsets":[-1,0]}}"#), .malformed,
+      "data_offsets holds something that is no size", at: 54, in: "a"),
+    Refusal(
+      "negative zero", safetensors(#"{"a":{"dtype":"U8","shape":[-0],"data_offsets":[0,0]}}"#),
+      .malformed, "shape holds something that is no size", at: 36, in: "a"),
+    Refusal(
+      "text after the header", safetensors("{}x"), .malformed,
+      "the header's JSON is wrong: something follows the value", at: 10),
+    Refusal(
+      "a line break in a name", safetensors("{\"a\n\":1}"), .malformed,
+      "the header's JSON is wrong: a byte stands where JSON does not allow it", at: 11),
+    Refusal(
+      "ten tensors on one range",
+      safetensors(
+        many(10) { #""t\#($0)":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"# },
+        data: [0, 0, 0, 0]), .malformed,
+      "its values begin at 0, inside those of another tensor, which end at 4", at: 63, in: "t1"),
+    Refusal(
       "metadata is no object", safetensors(#"{"__metadata__":1}"#), .malformed,
       "__metadata__ is not an object", at: 24, in: "__metadata__"),
     Refusal(
       "metadata value is no string", safetensors(#"{"__metadata__":{"a":1}}"#), .malformed,
-      "the value of \"a\" in __metadata__ is not a string", at: 24, in: "__metadata__"),
+      "the value of \"a\" is not a string", at: 29, in: "__metadata__"),
     Refusal(
       // 64 levels may lie inside a field, whose value begins at byte 18.
       "nested deeply", safetensors(#"{"a":"# + String(repeating: "{\"b\":", count: 100)),
@@ -168,6 +193,90 @@ func safetensors(_ header: String, data: [UInt8] = []) -> [UInt8] {
     #expect(error.message == refusal.message)
     #expect(error.offset == refusal.offset)
     #expect(error.context == refusal.context)
+  }
+
+  static func many(_ count: Int, _ member: (Int) -> String) -> String {
+    "{" + (0..<count).map(member).joined(separator: ",") + "}"
+  }
+
+  enum Budget: CaseIterable {
+    case tensors, pairs, fields, values, text, textWithEscapes
+
+    var limit: Int {
+      switch self {
+      case .tensors, .pairs: 65536
+      case .fields: 64
+      // The list is a value itself, as are dtype, shape's number and the two offsets.
+      case .values: (512 << 10) - 5
+      case .text, .textWithEscapes: 16 << 20
+      }
+    }
+
+    var message: String {
+      switch self {
+      case .tensors: "the header describes more than 65536 tensors"
+      case .pairs: "__metadata__ holds more than 65536 pairs"
+      case .fields: "the entry has more than 64 fields"
+      case .values: "the header's JSON is wrong: it holds more values than any real one"
+      case .text, .textWithEscapes:
+        "the header's JSON is wrong: a text is longer than any real one"
+      }
+    }
+
+    /// A header that takes `count` of what is limited.
+    func header(_ count: Int) -> String {
+      let entry = #""dtype":"U8","shape":[0],"data_offsets":[0,0]"#
+      switch self {
+      case .tensors: return SafetensorsTests.many(count) { #""\#($0)":{\#(entry)}"# }
+      case .pairs:
+        return #"{"__metadata__":"# + SafetensorsTests.many(count) { #""\#($0)":"""# } + "}"
+      case .fields:
+        let more = (3..<count).map { #","\#($0)":0"# }.joined()
+        return #"{"a":{"# + entry + more + "}}"
+      case .values:
+        let zeros = [String](repeating: "0", count: count).joined(separator: ",")
+        return #"{"a":{"# + entry + #","b":["# + zeros + "]}}"
+      case .text:
+        return #"{"__metadata__":{"a":""# + String(repeating: "x", count: count) + "\"}}"
+      case .textWithEscapes:
+        return #"{"__metadata__":{"a":"\n"# + String(repeating: "x", count: count - 2) + "\"}}"
+      }
+    }
+  }
+
+  /// At the limit, and one beyond.
+  @Test(arguments: Budget.allCases)
+  func budgetsHold(_ budget: Budget) throws {
+    let sound = try openingError(safetensors(budget.header(budget.limit)))
+    #expect(sound == nil)
+    let error = try #require(try openingError(safetensors(budget.header(budget.limit + 1))))
+    #expect(error.message == budget.message)
+    #expect(error.offset != nil)
+  }
+
+  /// Names that look alike but are of other bytes are two tensors, when written and when read.
+  @Test func namesThatLookAlikeAreTold() throws {
+    let tensors = [
+      Tensor(name: "\u{E9}", dtype: .uint8, shape: [1], storage: .memory([1])),
+      Tensor(name: "e\u{301}", dtype: .uint8, shape: [2], storage: .memory([2, 3])),
+    ]
+    let directory = try ScratchDirectory()
+    try Safetensors.write(tensors, to: directory.path("out"))
+    let file = try TensorFile.open(directory.path("out"))
+    #expect(file.tensors.map { $0.contiguousBytes() } == [[1], [2, 3]])
+    #expect(file["e\u{301}"]?.elementCount == 2)
+  }
+
+  @Test func unknownFieldsAreToldOnce() throws {
+    let header = SafetensorsTests.many(3) {
+      #""t\#($0)":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"note":[{"a":"b"}]}"#
+    }
+    let directory = try ScratchDirectory()
+    let file = try TensorFile.open(try directory.write(safetensors(header)))
+    #expect(
+      file.warnings == [
+        #"t0: the header's field "note" is not known and was ignored, as were 2 more"#
+      ])
   }
 
   @Test func fileOfFewerThanEightBytesIsRefused() throws {

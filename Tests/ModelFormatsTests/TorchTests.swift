@@ -9,18 +9,26 @@ import Testing
     let code: FormatError.Code
     let message: String
     let context: String
+    let offset: Int
 
+    /// - Parameter offset: where the file is wrong; the call that makes the tensor where not given.
     init(
-      _ name: String, tensor: [UInt8], _ message: String, code: FormatError.Code = .malformed
+      _ name: String, tensor: [UInt8], _ message: String, code: FormatError.Code = .malformed,
+      at offset: ((Int) -> Int)? = nil
     ) {
+      // Before the tensor, the pickle holds its protocol, a dictionary and the key.
+      let call = ZipTests.pickleData + 3 + TorchBuilder.text("w").count + tensor.count - 1
+      let pickle = TorchBuilder.dictionary(tensor)
       self.init(
-        name, TorchBuilder.archive(TorchBuilder.dictionary(tensor)), code, message, in: "w")
+        name, TorchBuilder.archive(pickle), code, message,
+        at: offset?(pickle.count - ZipTests.pickleSize) ?? call, in: "w")
     }
 
     init(
       _ name: String, _ archive: ZipBuilder, _ code: FormatError.Code,
-      _ message: String, in context: String
+      _ message: String, at offset: Int, in context: String
     ) {
+      self.offset = offset
       testDescription = name
       bytes = archive.bytes
       self.code = code
@@ -40,6 +48,16 @@ import Testing
     }
   }
 
+  /// The storage's data, which lies as much further as the pickle is longer.
+  static func storageData(_ longer: Int) -> Int { ZipTests.storageData + longer }
+
+  /// Where the data of a record lies that `record` put last.
+  static let lastData =
+    ZipTests.storageData + TorchBuilder.values.count + 30 + "archive/byteorder".utf8.count
+  static let lastVersion =
+    ZipTests.versionRecord + 30 + "archive/data/0".utf8.count + TorchBuilder.values.count + 30
+    + "archive/version".utf8.count
+
   static let refusals: [Refusal] = [
     Refusal(
       "no record", tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(key: "7")),
@@ -52,11 +70,11 @@ import Testing
       "fewer elements than the record",
       tensor: TorchBuilder.tensor(
         storage: TorchBuilder.storage(count: 5), sizes: [5], strides: [1]),
-      "its storage archive/data/0 has 24 bytes, not the 20 announced"),
+      "its storage archive/data/0 has 24 bytes, not the 20 announced", at: storageData),
     Refusal(
       "more elements than the record",
       tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(count: 1 << 40)),
-      "its storage archive/data/0 has 24 bytes, not the \(4 << 40) announced"),
+      "its storage archive/data/0 has 24 bytes, not the \(4 << 40) announced", at: storageData),
     Refusal(
       "elements beyond 64 bits",
       tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(count: .max)),
@@ -131,26 +149,30 @@ import Testing
       "_rebuild_parameter: its argument is no tensor"),
     Refusal(
       "version that is none", record("archive/version", "x"), .malformed,
-      "the archive's version is no number", in: "archive/version"),
+      "the archive's version is no number", at: lastVersion, in: "archive/version"),
     Refusal(
       "version of the future", record("archive/version", "11\n"), .unsupported,
-      "the archive is of version 11; 10 is the last known", in: "archive/version"),
+      "the archive is of version 11; 10 is the last known", at: lastVersion, in: "archive/version"),
     Refusal(
       "byte order that is none", record("archive/byteorder", "middle"), .malformed,
-      "the byte order is neither little nor big", in: "archive/byteorder"),
+      "the byte order is neither little nor big", at: lastData, in: "archive/byteorder"),
     Refusal(
       "byte order of many bytes",
       record("archive/byteorder", String(repeating: "x", count: 100)), .unsupported,
-      "the record has 100 bytes; 64 is the limit", in: "archive/byteorder"),
+      "the record has 100 bytes; 64 is the limit",
+      at: lastData - 30 - "archive/byteorder".utf8.count, in: "archive/byteorder"),
     Refusal(
       "not a pickle", TorchBuilder.archive(pickle("N")), .truncated,
-      "the pickle ends early: 1 bytes are needed, 0 are left", in: "archive/data.pkl"),
+      "the pickle ends early: 1 bytes are needed, 0 are left", at: ZipTests.pickleData + 1,
+      in: "archive/data.pkl"),
     Refusal(
       "nested too deeply",
       TorchBuilder.archive(
         pickle(
           String(repeating: "(", count: 300), "N", String(repeating: "l", count: 300), ".")),
       .unsupported, "objects are nested more than 200 deep",
+      // The outermost list is made last; the 201st is 200 before.
+      at: ZipTests.pickleData + 300 + 1 + 299 - 200,
       in: [String](repeating: "0", count: 200).joined(separator: ".")),
   ]
 
@@ -160,7 +182,40 @@ import Testing
     #expect(error.code == refusal.code)
     #expect(error.message == refusal.message)
     #expect(error.context == refusal.context)
-    #expect(error.offset != nil)
+    #expect(error.offset == refusal.offset)
+  }
+
+  /// A thousand tensors of 64 MiB each, all of the same four bytes.
+  @Test func sumOfRepeatedValuesIsBounded() throws {
+    var bytes = pickle(0x80, 2, "}(")
+    let tensor = TorchBuilder.tensor(sizes: [16 << 20], strides: [0])
+    bytes += TorchBuilder.text("first") + tensor + pickle("q", 1)
+    for index in 0..<3 { bytes += TorchBuilder.text("w\(index)") + pickle("h", 1) }
+    let archive = TorchBuilder.archive(bytes + pickle("u."))
+    let error = try #require(try openingError(archive.bytes))
+    #expect(error.code == .malformed)
+    #expect(
+      error.message
+        == "the tensors repeat their storages until they hold more than 16 times the file's "
+        + "\(archive.bytes.count) bytes")
+    // The first of 64 MiB is allowed, the second not.
+    #expect(error.context == "w0")
+    let one = TorchBuilder.archive(TorchBuilder.dictionary(tensor)).bytes
+    #expect(try openingError(one) == nil)
+  }
+
+  @Test(arguments: [(65536, nil), (65537, "the file holds more than 65536 tensors")])
+  func numberOfTensorsIsBounded(count: Int, message: String?) throws {
+    // One tensor under many names; each name takes enough bytes to pay for its walk.
+    var bytes = pickle(0x80, 2, TorchBuilder.tensor(sizes: [0], strides: [1]), "q", 1, "0](")
+    let padding = TorchBuilder.text(String(repeating: "x", count: 30)) + pickle("0")
+    for _ in 0..<count { bytes += padding + pickle("h", 1) }
+    let error = try openingError(TorchBuilder.archive(bytes + pickle("e.")).bytes)
+    #expect(error?.message == message)
+    if message != nil {
+      #expect(error?.code == .unsupported)
+      #expect(error?.context == "65536")
+    }
   }
 
   /// Each list holds the one before it twice: 2^100 paths in a thousand bytes.

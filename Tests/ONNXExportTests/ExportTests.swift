@@ -253,7 +253,7 @@ import Testing
       let networks = try ["one", "two", "three"].map { name in
         var builder = GraphBuilder(name: name, component: name)
         let x = builder.input("x", [1, 1024])
-        let y = try builder.linear(x, Path(name: "wide", singleFile: "wide"), to: rows, bias: false)
+        let y = try builder.linear(x, Path(name: "wide"), to: rows, bias: false)
         builder.output("y", y)
         // Values that are not there: reading them would trap.
         return NetworkSource(graph: builder.graph, configuration: nil) { parameter in

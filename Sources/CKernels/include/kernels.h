@@ -1,4 +1,5 @@
-// Kernels that oneDNN lacks, casts, and the thread pool they share with it.
+// Kernels that oneDNN lacks, casts, and the thread pool they share with it. What counts and compares
+// stored values is in statistics.h.
 //
 // Pictures are channels-last: `rows` positions of `channels` values each, the samples of a batch
 // one after the other. Pointers need no alignment. Every function that says "threaded" splits its

@@ -1,16 +1,16 @@
 import Glibc
-import Terminal
 
-/// The small model that comes with sdkit, drawn with where no --model is given.
-enum EmbeddedModel {
+/// The small model that comes with sdkit: drawn with where no --model is given, and where a
+/// tokenizer is taken from for checkpoints that have none.
+public enum EmbeddedModel {
   /// What this model is drawn with: the guidance that suits SD v1.5 overshoots on one so small.
-  static let guidance = 4.0
+  public static let guidance = 4.0
 
   /// Where it lies: SDKIT_MODEL, else `Fixtures/shapes-v1` of the source tree or
   /// `share/sdkit/shapes-v1` of the installation that the running program belongs to.
   ///
   /// - Throws: ``Failure`` where there is none.
-  static func path() throws -> String {
+  public static func path() throws -> String {
     if let path = Console.variable("SDKIT_MODEL") { return path }
     var folder = executable ?? "/"
     while let slash = folder.lastIndex(of: "/"), folder != "/" {
@@ -26,7 +26,7 @@ enum EmbeddedModel {
   }
 
   /// Whether `path` is the embedded model, however it is spelled.
-  static func isEmbedded(_ path: String) -> Bool {
+  public static func isEmbedded(_ path: String) -> Bool {
     guard let embedded = try? self.path() else { return false }
     return canonical(path) == canonical(embedded)
   }

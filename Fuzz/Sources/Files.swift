@@ -1,0 +1,54 @@
+@testable import ModelFormats
+
+/// Any file: the format is told by its first bytes, and everything else is refused with reason.
+func fuzzAnyFile(_ bytes: [UInt8]) {
+  run(bytes, TensorFile.read)
+}
+
+func fuzzSafetensors(_ bytes: [UInt8]) {
+  run(bytes, Safetensors.read)
+}
+
+func fuzzGGUF(_ bytes: [UInt8]) {
+  run(bytes, GGUF.read)
+}
+
+/// A model; its external data would have to lie on disk, beside the path `input`.
+func fuzzONNX(_ bytes: [UInt8]) {
+  run(bytes, ONNX.read)
+}
+
+/// The index of shards alone: its shards would have to lie on disk.
+func fuzzShardIndex(_ bytes: [UInt8]) {
+  let file = MappedFile(contents: bytes, path: "model.safetensors.index.json")
+  do throws(FormatError) {
+    let map = try ShardMap(parsing: file)
+    require(!map.entries.isEmpty && !map.shards.isEmpty, "an index of nothing")
+    for (name, _) in map.shards {
+      require(
+        !name.contains("/") && !name.utf8.contains(0) && name != ".."
+          && name.hasSuffix(".safetensors"),
+        "a shard that leads away: \(name)")
+    }
+    for (_, entry) in map.entries {
+      require(map.shards.contains { $0.name == entry.shard }, "\(entry.shard) is not listed")
+    }
+    require((map.totalSize ?? 0) >= 0, "a total of \(map.totalSize ?? 0)")
+  } catch {
+    check(error, in: bytes.count)
+  }
+}
+
+func fuzzTorchLegacy(_ bytes: [UInt8]) {
+  run(bytes, TorchLegacy.read)
+}
+
+/// An archive as it is; or, since checksums keep changed ones out, an archive made around a
+/// pickle: what the input holds is the pickle, and its first bytes say what else stands there.
+func fuzzTorchZip(_ bytes: [UInt8]) {
+  if bytes.starts(with: [0x50, 0x4B]) || bytes.isEmpty {
+    run(bytes, TorchCheckpoint.read)
+  } else {
+    run(StoredArchive.checkpoint(pickle: bytes.dropFirst(), form: bytes[0]), TorchCheckpoint.read)
+  }
+}

@@ -1,0 +1,34 @@
+import ModelGraph
+
+extension Architecture {
+  /// Every naming under which files hold this network, the likeliest first.
+  ///
+  /// No two parameters of a network share a name under any two of them, so that a tensor's name
+  /// alone says which parameter it is.
+  package var namings: [Naming] {
+    switch self {
+    case .textEncoder:
+      let single = [
+        "cond_stage_model.transformer.", "text_encoders.clip_l.transformer.",
+        "conditioner.embedders.0.transformer.",
+      ]
+      return ["", "text_encoder."].flatMap(Architecture.both(.published))
+        + single.flatMap(Architecture.both(.singleFile))
+    case .unet:
+      return ["", "unet."].map { Naming(.published, prefix: $0) }
+        + ["model.diffusion_model.", "diffusion_model.", "unet.", ""].map {
+          Naming(.singleFile, prefix: $0)
+        }
+    case .vae:
+      return ["", "vae."].flatMap(Architecture.both(.published))
+        + ["first_stage_model.", "vae.", ""].map { Naming(.singleFile, prefix: $0) }
+    }
+  }
+
+  /// The naming of the averaged weights in training checkpoints.
+  package static let average = Naming(.average, prefix: "model_ema.")
+
+  private static func both(_ family: Naming.Family) -> (String) -> [Naming] {
+    { [Naming(family, prefix: $0), Naming(family, prefix: $0, isOlder: true)] }
+  }
+}

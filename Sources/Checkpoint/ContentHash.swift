@@ -1,0 +1,82 @@
+import Crypto
+import ModelFormats
+import ModelGraph
+
+/// The identity of a checkpoint's weights, whatever file they lie in.
+///
+/// SHA-256 of one line for each parameter of the known networks, in the order of the bytes of the
+/// lines:
+///
+///     unet conv_in.weight F32 [320, 4, 3, 3] <SHA-256 of the contiguous little-endian values>
+///
+/// Names and shapes are the published ones of today's diffusers, so that a single-file checkpoint
+/// and a repository with the same weights agree. Buffers, averaged weights and tensors of no known
+/// network do not count; of a component whose network is not known every tensor does, under its
+/// own name.
+public struct ContentHash: Sendable, Hashable {
+  /// Of everything.
+  public let sha256: String
+  /// Of each component's lines alone.
+  public let components: [(name: ComponentName, sha256: String)]
+
+  /// Hashes every value, on all cores.
+  ///
+  /// - Returns: nil where there is no tensor to speak of.
+  /// - Throws: ``FormatError`` where reading fails.
+  public init?(
+    _ checkpoint: ModelCheckpoint, _ progress: (Int, Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    var tensors: [Tensor] = []
+    var heads: [[String]] = []
+    var names: [ComponentName] = []
+    for component in checkpoint.components
+    where component.name != .other && component.name != .unetEMA {
+      var lines: [String] = []
+      for (name, tensor, shape) in ContentHash.parameters(of: component) {
+        tensors.append(tensor)
+        lines.append("\(component.name) \(name) \(tensor.dtype.rawValue) \(shape) ")
+      }
+      guard !lines.isEmpty else { continue }
+      heads.append(lines)
+      names.append(component.name)
+    }
+    guard !tensors.isEmpty else { return nil }
+    let total = tensors.reduce(0) { $0 + $1.byteCount }
+    var digests = try TensorDigest.sha256(of: tensors) { progress($0, total) }[...]
+    var all: [String] = []
+    var components: [(name: ComponentName, sha256: String)] = []
+    for (name, heads) in zip(names, heads) {
+      let lines = zip(heads, digests).map { $0 + $1 + "\n" }
+      digests = digests.dropFirst(heads.count)
+      components.append((name, ContentHash.digest(lines)))
+      all += lines
+    }
+    self.components = components
+    sha256 = ContentHash.digest(all)
+  }
+
+  private static func parameters(
+    of component: Component
+  ) -> [(name: String, tensor: Tensor, shape: Shape)] {
+    guard let manifest = component.manifest else {
+      return component.tensors.map { ($0.name, $0, $0.shape) }
+    }
+    return manifest.parameters.compactMap { parameter in
+      guard let position = manifest.position(parameter.name) else { return nil }
+      return (parameter.name, component.tensors[position], Shape(parameter.shape))
+    }
+  }
+
+  private static func digest(_ lines: [String]) -> String {
+    var hash = SHA256()
+    let sorted = lines.map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }
+    for line in sorted { hash.update(data: line) }
+    return Hexadecimal.text(hash.finalize())
+  }
+
+  public static func == (left: ContentHash, right: ContentHash) -> Bool {
+    left.sha256 == right.sha256
+  }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(sha256) }
+}

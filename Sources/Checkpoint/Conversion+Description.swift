@@ -1,0 +1,75 @@
+import ModelFormats
+import OrderedJSON
+
+extension Conversion {
+  /// The plan as lines of text.
+  public var lines: [String] {
+    var lines = ["\(source.path) (\(source.layout.name)) -> \(path) (\(target.rawValue))"]
+    for part in parts {
+      var counts: [String: Int] = [:]
+      for step in part.tensors {
+        let key =
+          step.tensor.dtype.rawValue + (step.isCast ? " -> \(step.dtype.rawValue)" : "")
+        counts[key, default: 0] += 1
+      }
+      let types = counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+      let place = part.output.isEmpty ? "" : " to \(part.output)"
+      let renamed = part.tensors.count(where: \.isRenamed)
+      lines.append(
+        "\(part.component.name)\(place): \(part.tensors.count) tensors, \(part.byteCount) bytes ("
+          + types.joined(separator: ", ") + ")" + (renamed > 0 ? ", \(renamed) renamed" : ""))
+    }
+    lines += files.map { "\($0.path): \($0.byteCount) bytes" }
+    var reasons: [String] = []
+    for drop in drops where !reasons.contains(drop.reason) { reasons.append(drop.reason) }
+    for reason in reasons {
+      let names = drops.filter { $0.reason == reason }.map(\.name)
+      lines.append("left out: \(names.count) (\(reason)): \(Leftover.shown(names))")
+    }
+    lines += notes.map { "note: \($0)" }
+    return lines
+  }
+
+  /// The plan as data.
+  public var json: JSON {
+    [
+      "version": 1,
+      "source": .string(source.path),
+      "target": .string(path),
+      "layout": .string(target.rawValue),
+      "format": .string(container.rawValue),
+      "bytes": .integer(byteCount),
+      "components": .array(parts.map(\.json)),
+      "files": .array(
+        files.map { ["path": .string($0.path), "bytes": .integer($0.byteCount)] }),
+      "dropped": .array(
+        drops.map {
+          [
+            "name": .string($0.name), "component": .string($0.component.rawValue),
+            "reason": .string($0.reason),
+          ]
+        }),
+      "notes": .array(notes.map { .string($0) }),
+    ]
+  }
+}
+
+extension Conversion.Part {
+  fileprivate var json: JSON {
+    [
+      "name": .string(component.name.rawValue),
+      "file": output.isEmpty ? .null : .string(output),
+      "bytes": .integer(byteCount),
+      "tensors": .array(
+        tensors.map { step in
+          [
+            "name": .string(step.tensor.name), "component": .string(step.component.rawValue),
+            "source": step.source.map { .string($0) } ?? .null,
+            "from": .string(step.tensor.dtype.rawValue),
+            "to": .string(step.dtype.rawValue), "bytes": .integer(step.byteCount),
+            "change": step.change.map { .string($0.rawValue) } ?? .null,
+          ]
+        }),
+    ]
+  }
+}

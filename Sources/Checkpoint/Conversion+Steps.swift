@@ -1,0 +1,152 @@
+import ModelFormats
+import ModelGraph
+
+extension Conversion {
+  /// One tensor on its way.
+  public struct Step: Sendable {
+    /// How it differs from the source, other than by name, shape and type.
+    public enum Change: String, Sendable {
+      /// It is not in the source.
+      case created
+      /// The source has other values, which cannot be right.
+      case repaired
+    }
+
+    /// The component of the source that it belongs to.
+    public let component: ComponentName
+    /// The tensor under the name and in the shape of the target.
+    public let tensor: Tensor
+    /// Its name in the source; nil where it is created.
+    public let source: String?
+    public let dtype: DType
+    public let change: Change?
+
+    public var isCast: Bool { dtype != tensor.dtype }
+    public var isRenamed: Bool { source != nil && source != tensor.name }
+    /// Bytes in the target.
+    public var byteCount: Int { tensor.shape.byteCount(of: dtype) ?? 0 }
+  }
+
+  /// A tensor of the source that is not written.
+  public struct Drop: Sendable, Hashable {
+    public let component: ComponentName
+    public let name: String
+    public let reason: String
+  }
+}
+
+/// Turns the tensors of components into steps, and collects what there is to say of it.
+struct StepMaker {
+  let options: Conversion.Options
+  private(set) var drops: [Conversion.Drop] = []
+  private(set) var notes: [String] = []
+
+  init(_ options: Conversion.Options) {
+    self.options = options
+  }
+
+  mutating func drop(_ tensors: [Tensor], of component: ComponentName, _ reason: String) {
+    drops += tensors.map {
+      Conversion.Drop(component: component, name: $0.name, reason: reason)
+    }
+  }
+
+  mutating func note(_ text: String) { notes.append(text) }
+
+  /// The steps of one component.
+  ///
+  /// - Parameter naming: the names to write; nil keeps those of the source.
+  mutating func steps(
+    of component: Component, _ tensors: [Tensor], naming: Naming?
+  ) -> [Conversion.Step] {
+    var steps: [Conversion.Step] = []
+    var unknown: [String] = []
+    var uncast: [(name: String, type: String)] = []
+    for tensor in tensors {
+      let parameter = component.manifest?.parameter(of: tensor.name)
+      let kind = Leftover.kind(of: tensor.name)
+      if parameter == nil, component.manifest != nil || component.name == .other {
+        if kind == .optimizerState || kind == .averageCounters {
+          drop([tensor], of: component.name, kind.rawValue)
+          continue
+        }
+        if kind == .unknown || kind == .trainingLoss {
+          if options.dropUnknown {
+            drop([tensor], of: component.name, "it belongs to no network")
+            continue
+          }
+          unknown.append(tensor.name)
+        }
+      }
+      let step = step(tensor, of: component, parameter, naming)
+      steps.append(step)
+      if step.change == .repaired {
+        note(
+          "\(component.name): \(tensor.name) holds \(tensor.dtype.rawValue); it is written as I64, "
+            + "0 to \(tensor.elementCount - 1)")
+      }
+      if options.dtype != nil, tensor.dtype.isFloatingPoint, !Cast.types.contains(tensor.dtype) {
+        uncast.append((tensor.name, tensor.dtype.rawValue))
+      }
+    }
+    say(uncast, unknown, of: component)
+    return steps
+  }
+
+  private func step(
+    _ tensor: Tensor, of component: Component, _ parameter: Parameter?, _ naming: Naming?
+  ) -> Conversion.Step {
+    let name = name(of: tensor, in: component, parameter, naming)
+    if PositionIDs.isName(tensor.name), tensor.dtype.isFloatingPoint {
+      let ids = PositionIDs.tensor(named: name, count: tensor.elementCount)
+      return Conversion.Step(
+        component: component.name, tensor: ids, source: tensor.name, dtype: ids.dtype,
+        change: .repaired)
+    }
+    var target = tensor.renamed(name)
+    if let naming, let parameter, !parameter.shape.isEmpty {
+      let shape = Shape(naming.shape(of: parameter))
+      if shape != target.shape, shape.elementCount == target.elementCount {
+        target = target.reshaped(shape)
+      }
+    }
+    return Conversion.Step(
+      component: component.name, tensor: target, source: tensor.name,
+      dtype: options.type(of: tensor), change: nil)
+  }
+
+  private func name(
+    of tensor: Tensor, in component: Component, _ parameter: Parameter?, _ naming: Naming?
+  ) -> String {
+    if let naming, let parameter { return naming.name(of: parameter) }
+    var name = tensor.name[...]
+    if name.hasPrefix(component.wrapper) { name = name.dropFirst(component.wrapper.count) }
+    guard let naming, let own = component.naming else { return String(name) }
+    // A name that is not known keeps its place below the network's prefix.
+    if name.hasPrefix(own.prefix) { name = name.dropFirst(own.prefix.count) }
+    return naming.prefix + name
+  }
+
+  private mutating func say(
+    _ uncast: [(name: String, type: String)], _ unknown: [String], of component: Component
+  ) {
+    if uncast.count > 4 {
+      note(
+        "\(component.name): \(uncast.count) tensors stay as they are, of types that are not cast: "
+          + Leftover.shown(uncast.map(\.name)))
+    } else {
+      for (name, type) in uncast {
+        note("\(component.name): \(name) stays \(type), a type that is not cast")
+      }
+    }
+    if unknown.count > 4 {
+      note(
+        "\(component.name): \(unknown.count) tensors are kept though they are of no network: "
+          + Leftover.shown(unknown))
+    } else {
+      for name in unknown {
+        note("\(component.name): \(name) is kept though it is no tensor of this network")
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import ModelFormats
+import ModelGraph
+
+extension Conversion {
+  /// What is written.
+  public enum Target: String, Sendable, CaseIterable {
+    /// One flat file with everything.
+    case sdflat
+    /// The same layout in safetensors: one file, or of a repository a repository.
+    case safetensors
+    /// A repository directory, or of one component its directory, under diffusers' names.
+    case diffusers
+    /// One file under the names of the original single files (LDM).
+    case ldm
+    /// One GGUF file under the same names, as stable-diffusion.cpp reads it.
+    case gguf
+  }
+
+  public struct Options: Sendable {
+    /// The type that F32, F16 and BF16 tensors get, unless they are buffers such as the noise
+    /// schedule; nil keeps each tensor's own.
+    public var dtype: DType?
+    /// The components that are converted; nil converts all.
+    public var components: [ComponentName]?
+    /// Whether an output that exists may be replaced.
+    public var overwrite = false
+    /// Whether values beyond the largest F16 become that value instead of an error.
+    public var saturate = false
+    /// Whether the UNet is the averaged one of a training checkpoint.
+    public var useAverages = false
+    /// Whether tensors that belong to no network and are of no known kind are left out.
+    public var dropUnknown = false
+    /// Whether `diffusers` and `ldm` are written as safetensors or as PyTorch files; nil decides by
+    /// the ending of the output's name: `.ckpt`, `.pt`, `.pth` and `.bin` are PyTorch's.
+    public var format: WeightsFormat?
+    /// Whether a flat file tells the SHA-256 of the files that it was made from.
+    public var hashSources = false
+    /// Small files to take where the source has none: a tokenizer's.
+    public var companions: [AuxiliaryFile] = []
+
+    public init(
+      dtype: DType? = nil, components: [ComponentName]? = nil, overwrite: Bool = false,
+      saturate: Bool = false
+    ) {
+      self.dtype = dtype
+      self.components = components
+      self.overwrite = overwrite
+      self.saturate = saturate
+    }
+
+    func type(of tensor: Tensor) -> DType {
+      Summary.isBuffer(tensor) ? tensor.dtype : Cast.result(of: tensor.dtype, requested: dtype)
+    }
+  }
+
+  /// The format of the files that are written.
+  enum Container: String, Sendable {
+    case sdflat
+    case safetensors
+    case pytorch
+    case gguf
+  }
+}
+
+extension Conversion.Target {
+  func container(_ format: WeightsFormat?, path: String) -> Conversion.Container {
+    switch self {
+    case .sdflat: return .sdflat
+    case .gguf: return .gguf
+    case .safetensors: return .safetensors
+    case .diffusers: return format == .bin ? .pytorch : .safetensors
+    case .ldm:
+      let isPyTorch = [".ckpt", ".pt", ".pth", ".bin"].contains { path.hasSuffix($0) }
+      return (format ?? (isPyTorch ? .bin : .safetensors)) == .bin ? .pytorch : .safetensors
+    }
+  }
+}

@@ -1,0 +1,258 @@
+import ModelFormats
+import ModelGraph
+
+/// Decides what of a checkpoint goes where, under which names.
+struct ConversionPlanner {
+  let source: ModelCheckpoint
+  let target: Conversion.Target
+  let options: Conversion.Options
+  let container: Conversion.Container
+  /// What is converted, the averaged UNet in the UNet's place where it was asked for.
+  private(set) var components: [Component]
+  let isDirectory: Bool
+  let files: [AuxiliaryFile]
+  var maker: StepMaker
+  private let fileNotes: [String]
+
+  var notes: [String] { maker.notes + fileNotes }
+
+  init(
+    _ source: ModelCheckpoint, _ target: Conversion.Target, _ options: Conversion.Options,
+    path: String
+  ) throws(FormatError) {
+    self.source = source
+    self.target = target
+    self.options = options
+    container = target.container(options.format, path: path)
+    maker = StepMaker(options)
+    components = try ConversionPlanner.selected(of: source, target, options, &maker)
+    try ConversionPlanner.check(components, target, of: source)
+    let isWhole = options.components == nil && source.isPipeline
+    switch target {
+    case .diffusers: isDirectory = true
+    case .safetensors: isDirectory = isWhole && source.isInParts
+    case .sdflat, .ldm, .gguf: isDirectory = false
+    }
+    let isComplete =
+      isWhole && (target == .diffusers || target == .sdflat || isDirectory)
+    let pipeline = PipelineFiles(
+      of: source, components: components, isWhole: isWhole && (isComplete || source.isInParts),
+      companions: isComplete ? options.companions : [])
+    if target == .ldm || target == .gguf || (target == .safetensors && !isDirectory) {
+      // What a file's metadata can hold; guesses are no better there than where it is read.
+      files =
+        container == .pytorch
+        ? []
+        : EmbeddedFiles.held(
+          source.files.filter { file in
+            options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
+          })
+      fileNotes = []
+    } else {
+      files = pipeline.files
+      fileNotes = pipeline.notes
+    }
+  }
+
+  // MARK: Selection
+
+  private static func selected(
+    of source: ModelCheckpoint, _ target: Conversion.Target, _ options: Conversion.Options,
+    _ maker: inout StepMaker
+  ) throws(FormatError) -> [Component] {
+    var components = source.components
+    if options.useAverages {
+      guard let average = source[.unetEMA], average.manifest != nil else {
+        throw FormatError(
+          .mismatch, "the checkpoint has no averaged weights", file: source.path,
+          context: ComponentName.unetEMA.rawValue,
+          hint: "leave --ema away; `sdinspect summary` says what there is")
+      }
+      for component in components where component.name == .unet {
+        maker.drop(component.tensors, of: .unet, "weights of the last step, which --ema replaces")
+      }
+      components = components.map { $0.name == .unet ? average.renamed(.unet) : $0 }
+    }
+    if let names = options.components {
+      components = try names.map { (name) throws(FormatError) in
+        guard let component = components.first(where: { $0.name == name }) else {
+          throw FormatError(
+            .mismatch, "the checkpoint has no component \(name)", file: source.path,
+            context: name.rawValue,
+            hint: "its components: "
+              + source.components.map(\.name.rawValue).joined(separator: ", "))
+        }
+        return component
+      }
+    } else if let average = source[.unetEMA] {
+      if !options.useAverages {
+        maker.drop(average.tensors, of: average.name, "averaged weights, which --ema takes")
+      }
+      components.removeAll { $0.name == .unetEMA }
+    }
+    return components
+  }
+
+  /// Networks that are known are complete, and those that a target renames are known.
+  private static func check(
+    _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint
+  ) throws(FormatError) {
+    let renames = target == .ldm || target == .diffusers
+    for component in components {
+      let isNetwork = Architecture(rawValue: component.architecture ?? "") != nil
+      if component.manifest != nil {
+        // A part of a network may still change its container.
+        if renames || target == .sdflat || component.configuration?.origin == .file {
+          try component.requireComplete()
+        }
+      } else if renames, isNetwork || component.name == .model {
+        throw component.graphFailure
+          ?? FormatError(.unsupported, "the network is not known", file: component.path)
+      }
+    }
+    guard target != .ldm || components.contains(where: { $0.manifest != nil }) else {
+      throw FormatError(
+        .unsupported, "there is no network here that a single file holds", file: source.path,
+        hint: "convert to safetensors instead")
+    }
+  }
+
+  // MARK: Parts
+
+  mutating func parts() throws(FormatError) -> [Conversion.Part] {
+    switch target {
+    case .sdflat: return components.map { part($0, naming: published($0), output: "") }
+    case .diffusers: return directoryParts(naming: published)
+    case .safetensors where isDirectory: return directoryParts { _ in nil }
+    case .safetensors: return [joined { _ in nil }]
+    case .ldm, .gguf:
+      let isAlone = components.count == 1
+      return [joined { ConversionPlanner.single($0, isAlone: isAlone) }]
+    }
+  }
+
+  /// Published names, where the source has others.
+  private func published(_ component: Component) -> Naming? {
+    guard let naming = component.naming else { return nil }
+    return naming.family == .published && naming.prefix.isEmpty && component.wrapper.isEmpty
+      ? nil : .published
+  }
+
+  /// The names of single files. A VAE alone goes without prefix, as programs that take one expect.
+  private static func single(_ component: Component, isAlone: Bool) -> Naming? {
+    guard component.manifest != nil else { return nil }
+    switch component.name {
+    case .textEncoder: return Naming(.singleFile, prefix: "cond_stage_model.transformer.")
+    case .unet: return Naming(.singleFile, prefix: "model.diffusion_model.")
+    case .vae: return Naming(.singleFile, prefix: isAlone ? "" : "first_stage_model.")
+    default: return nil
+    }
+  }
+
+  private mutating func directoryParts(
+    naming: (Component) -> Naming?
+  ) -> [Conversion.Part] {
+    var parts: [Conversion.Part] = []
+    let networks = components.filter { $0.name != .other }
+    for component in components {
+      guard component.name != .other else {
+        maker.drop(component.tensors, of: component.name, "a repository has no place for it")
+        continue
+      }
+      let directory = networks.count == 1 ? "" : "\(component.name)/"
+      let isTransformers = component.configuration?.isTransformers ?? false
+      let name =
+        switch (container, isTransformers) {
+        case (.pytorch, true): "pytorch_model.bin"
+        case (.pytorch, false): "diffusion_pytorch_model.bin"
+        case (_, true): "model.safetensors"
+        case (_, false): "diffusion_pytorch_model.safetensors"
+        }
+      parts.append(part(component, naming: naming(component), output: directory + name))
+    }
+    return parts
+  }
+
+  private mutating func part(
+    _ component: Component, naming: Naming?, output: String
+  ) -> Conversion.Part {
+    let tensors = target == .sdflat ? component.executionOrder : component.tensors
+    return Conversion.Part(
+      component: component, output: output,
+      tensors: maker.steps(of: component, tensors, naming: naming))
+  }
+
+  /// All components in one file, as one part.
+  private mutating func joined(_ naming: (Component) -> Naming?) -> Conversion.Part {
+    var steps: [Conversion.Step] = []
+    // Single files of 2022 begin with the UNet.
+    let order: [ComponentName] = target == .ldm ? [.unet, .vae, .textEncoder] : []
+    let sorted =
+      order.compactMap { name in components.first { $0.name == name } }
+      + components.filter { !order.contains($0.name) }
+    for component in sorted {
+      if target == .ldm || target == .gguf, component.manifest == nil, component.name != .other,
+        components.count > 1
+      {
+        maker.drop(component.tensors, of: component.name, "a single file has no place for it")
+        continue
+      }
+      let naming = naming(component)
+      steps += maker.steps(of: component, component.tensors, naming: naming)
+      if target == .ldm, let naming { steps += missingBuffers(of: component, steps, naming) }
+    }
+    return Conversion.Part(
+      component: components.count == 1 ? components[0] : .joined(components, source),
+      output: "", tensors: steps)
+  }
+
+  /// Programs that read single files strictly want position ids.
+  private mutating func missingBuffers(
+    of component: Component, _ steps: [Conversion.Step], _ naming: Naming
+  ) -> [Conversion.Step] {
+    var created: [Conversion.Step] = []
+    let names = Set(steps.map(\.tensor.name))
+    for buffer in component.graphs.flatMap(\.buffers) where PositionIDs.isName(buffer.name) {
+      let name = naming.name(of: buffer)
+      guard !names.contains(name), let count = buffer.shape.last else { continue }
+      let ids = PositionIDs.tensor(named: name, count: count)
+      created.append(
+        Conversion.Step(
+          component: component.name, tensor: ids, source: nil, dtype: ids.dtype, change: .created))
+      maker.note("\(component.name): \(name) is created, as single files have it")
+    }
+    return created
+  }
+}
+
+extension ModelCheckpoint {
+  /// Whether it holds the three networks of a pipeline, each known.
+  fileprivate var isPipeline: Bool {
+    ComponentName.required.allSatisfy { self[$0]?.configuration != nil }
+  }
+
+  /// Whether its components lie apart, with names of their own.
+  fileprivate var isInParts: Bool {
+    layout == .repository || layout == .file(.sdflat)
+  }
+}
+
+extension Component {
+  /// The same under another name.
+  fileprivate func renamed(_ name: ComponentName) -> Component {
+    var component = self
+    component.name = name
+    return component
+  }
+
+  /// What is said of several components that go into one file.
+  fileprivate static func joined(
+    _ components: [Component], _ source: ModelCheckpoint
+  ) -> Component {
+    var metadata: [(key: String, value: String)] = []
+    if case .file = source.layout { metadata = components.first?.metadata ?? [] }
+    return Component(
+      name: .model, architecture: nil, configuration: nil, path: source.path,
+      format: components.first?.format ?? .safetensors, metadata: metadata, tensors: [])
+  }
+}

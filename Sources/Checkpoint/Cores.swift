@@ -1,0 +1,45 @@
+import CKernels
+import Dispatch
+import ModelFormats
+import Synchronization
+
+/// Work shared out among all cores, an item at a time.
+enum Cores {
+  /// Runs `body` once on each core; it takes items with `next` until there are none.
+  ///
+  /// - Parameters:
+  ///   - progress: called now and then, on the caller's thread.
+  ///   - body: its `next` gives the numbers from 0 to `count` - 1, each to one core, in order.
+  /// - Throws: the first error of any core; the others stop at their next item.
+  static func share(
+    _ count: Int, _ progress: (_ taken: Int) -> Void = { _ in },
+    _ body: @escaping @Sendable (_ next: () -> Int?) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard count > 0 else { return }
+    let work = Work()
+    let group = DispatchGroup()
+    DispatchQueue.global(qos: .userInitiated).async(group: group) {
+      DispatchQueue.concurrentPerform(iterations: min(count, Int(sdk_core_count()))) { _ in
+        do throws(FormatError) {
+          try body {
+            let position = work.taken.add(1, ordering: .relaxed).oldValue
+            return position < count ? position : nil
+          }
+        } catch {
+          work.failure.withLock { $0 = $0 ?? error }
+          work.taken.store(count, ordering: .relaxed)
+        }
+      }
+    }
+    while group.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
+      progress(min(count, work.taken.load(ordering: .relaxed)))
+    }
+    if let failure = work.failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// What the cores share.
+  private final class Work: Sendable {
+    let taken = Atomic(0)
+    let failure = Mutex<FormatError?>(nil)
+  }
+}

@@ -1,0 +1,47 @@
+import ModelFormats
+
+/// Tensors cut into blocks that fit a core's cache, shared out among all cores.
+struct ElementBlocks: Sendable {
+  /// Some elements of one of the tensors.
+  struct Block: Sendable {
+    /// The position of the tensor.
+    let tensor: Int
+    let elements: Range<Int>
+  }
+
+  /// Bytes of a block; a multiple of every element's width.
+  static let size = 1 << 20
+
+  let blocks: [Block]
+
+  /// - Parameter tensors: each tensor's count of elements, the bits that one of them takes, and
+  ///   whether it may be read in blocks; those that may not are one block each.
+  init(_ tensors: [(elements: Int, bitWidth: Int, isReadInBlocks: Bool)]) {
+    var blocks: [Block] = []
+    for (position, tensor) in tensors.enumerated() {
+      // A multiple of 8 elements, so that packed types are cut between bytes.
+      let length =
+        tensor.isReadInBlocks
+        ? max(8, ElementBlocks.size * 8 / tensor.bitWidth / 8 * 8) : max(1, tensor.elements)
+      for start in stride(from: 0, to: tensor.elements, by: length) {
+        blocks.append(
+          Block(tensor: position, elements: start..<min(start + length, tensor.elements)))
+      }
+    }
+    self.blocks = blocks
+  }
+
+  /// Runs `body` once on each core; it takes blocks with `next` until there are none.
+  ///
+  /// - Parameters:
+  ///   - progress: called now and then, on the caller's thread, with the share of blocks taken.
+  ///   - body: its `next` gives the block's position in ``blocks``, in order.
+  /// - Throws: the first error of any core; the others stop at their next block.
+  func share(
+    _ progress: (Double) -> Void = { _ in },
+    _ body: @escaping @Sendable (_ next: () -> Int?) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let count = blocks.count
+    try Cores.share(count, { progress(Double($0) / Double(count)) }, body)
+  }
+}

@@ -1,0 +1,45 @@
+import ModelFormats
+import OrderedJSON
+
+/// The small files of a pipeline inside the metadata of a single file, under `sdkit:` and their
+/// path, as in `sdkit:unet/config.json`.
+///
+/// A single file has no place for configurations, so that a reader has to guess the number of
+/// heads; with these it need not. Other programs leave them unread.
+enum EmbeddedFiles {
+  private static let prefix = "sdkit:"
+  /// Vocabulary and merges are left out.
+  private static let sizeLimit = 64 << 10
+
+  static func isKey(_ key: String) -> Bool { key.hasPrefix(prefix) }
+
+  /// Those of `files` that metadata can hold.
+  static func held(_ files: [AuxiliaryFile]) -> [AuxiliaryFile] {
+    files.filter { file in
+      file.path.hasSuffix(".json") && file.byteCount <= sizeLimit
+        && String(validating: file.bytes, as: UTF8.self) != nil
+    }
+  }
+
+  /// The pairs of metadata that hold `files`.
+  static func pairs(_ files: [AuxiliaryFile]) -> [(key: String, value: String)] {
+    files.map { (key: prefix + $0.path, value: String(decoding: $0.bytes, as: UTF8.self)) }
+  }
+
+  /// The files that the metadata of a file hold; those that are no JSON objects are left out.
+  static func files(
+    in metadata: [(key: String, value: String)], of path: String, _ warnings: inout [String]
+  ) -> [AuxiliaryFile] {
+    var files: [AuxiliaryFile] = []
+    for (key, value) in metadata where isKey(key) {
+      let file = AuxiliaryFile(
+        path: String(key.dropFirst(prefix.count)), location: path, bytes: Array(value.utf8))
+      guard FlatHeader.isSafe(file.path), (try? file.jsonObject()) != nil else {
+        warnings.append("the metadata \(key) is not used: it is no JSON file of a repository")
+        continue
+      }
+      files.append(file)
+    }
+    return files
+  }
+}

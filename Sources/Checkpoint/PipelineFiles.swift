@@ -1,0 +1,105 @@
+import ModelFormats
+import ModelGraph
+import OrderedJSON
+
+/// The small files that a pipeline needs beside its weights, and how those that a source lacks are
+/// made or taken from elsewhere.
+struct PipelineFiles {
+  /// The files, by their path in a repository.
+  private(set) var files: [AuxiliaryFile]
+  /// What was made or is lacking, in words.
+  private(set) var notes: [String] = []
+
+  /// The files of `source` for some of its components; of a whole pipeline all.
+  ///
+  /// - Parameter companions: files to take where the source has none: a tokenizer's.
+  init(
+    of source: ModelCheckpoint, components: [Component], isWhole: Bool,
+    companions: [AuxiliaryFile]
+  ) {
+    let names = Set(components.map(\.name.rawValue))
+    files = source.files.filter { file in
+      isWhole || names.contains(String(file.path.prefix { $0 != "/" }))
+    }
+    for component in components { addConfiguration(of: component) }
+    guard isWhole else { return }
+    addTokenizer(companions, of: components)
+    addScheduler(of: components)
+    addIndex(of: components)
+  }
+
+  private func contains(_ path: String) -> Bool { files.contains { $0.path == path } }
+
+  private mutating func add(_ path: String, _ object: JSONObject) {
+    files.append(
+      AuxiliaryFile(
+        path: path, location: path, bytes: Array((JSON.object(object).text() + "\n").utf8)))
+  }
+
+  private mutating func addConfiguration(of component: Component) {
+    let path = "\(component.name)/config.json"
+    guard !contains(path), let configuration = component.configuration else { return }
+    add(path, configuration.object)
+    if configuration.origin == .inferred {
+      notes.append(
+        "\(path) is made from the shapes of the tensors; heads, norm groups and activation are "
+          + "those usual at this width")
+    }
+  }
+
+  private mutating func addTokenizer(_ companions: [AuxiliaryFile], of components: [Component]) {
+    guard !contains("tokenizer/vocab.json") else { return }
+    let tokens = components.first { $0.name == .textEncoder }?
+      .configuration?.object["vocab_size"]?.int
+    let tokenizer = companions.filter { $0.path.hasPrefix("tokenizer/") && !contains($0.path) }
+    // CLIP's vocabulary is the same in all of Stable Diffusion up to 2.x.
+    guard tokens == 49_408, tokenizer.contains(where: { $0.path == "tokenizer/vocab.json" }) else {
+      notes.append("there is no tokenizer: the source has none")
+      return
+    }
+    files += tokenizer
+    notes.append("the tokenizer is CLIP's: the source has none")
+  }
+
+  /// Stable Diffusion 1.x's own scheduler, where the source has none.
+  private mutating func addScheduler(of components: [Component]) {
+    let path = "scheduler/scheduler_config.json"
+    guard !contains(path) else { return }
+    add(
+      path,
+      [
+        "_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "beta_end": 0.012,
+        "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
+        "num_train_timesteps": 1000, "prediction_type": "epsilon", "set_alpha_to_one": false,
+        "skip_prk_steps": true, "steps_offset": 1, "trained_betas": .null,
+      ])
+    notes.append("\(path) is that of Stable Diffusion 1.x: the source has none")
+    let unet = components.first { $0.name == .unet }?.configuration?.object
+    if unet?["cross_attention_dim"]?.int == 1024 {
+      notes.append(
+        "\(path): whether this model predicts noise or velocity is not known; noise is written")
+    }
+  }
+
+  private mutating func addIndex(of components: [Component]) {
+    let path = "model_index.json"
+    guard !contains(path) else { return }
+    let unet = components.first { $0.name == .unet }?.configuration?.object
+    let isInpainting = unet?["in_channels"]?.int == 9
+    let name = isInpainting ? "StableDiffusionInpaintPipeline" : "StableDiffusionPipeline"
+    var index: JSONObject = ["_class_name": .string(name), "_diffusers_version": "0.6.0"]
+    index["feature_extractor"] = [.null, .null]
+    index["requires_safety_checker"] = false
+    index["safety_checker"] = [.null, .null]
+    let scheduler = files.first { $0.path == "scheduler/scheduler_config.json" }
+    let className = (try? scheduler?.jsonObject())?["_class_name"]?.string ?? "PNDMScheduler"
+    index["scheduler"] = ["diffusers", .string(className)]
+    if contains("tokenizer/vocab.json") { index["tokenizer"] = ["transformers", "CLIPTokenizer"] }
+    for component in components {
+      guard let architecture = component.architecture else { continue }
+      let library = component.configuration?.isTransformers == true ? "transformers" : "diffusers"
+      index[component.name.rawValue] = [.string(library), .string(architecture)]
+    }
+    add(path, index)
+  }
+}

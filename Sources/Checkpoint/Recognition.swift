@@ -1,0 +1,113 @@
+import ModelFormats
+import OrderedJSON
+
+/// What model a checkpoint is, and which of its tensors say so.
+public struct Recognition: Sendable, Hashable {
+  public enum Kind: String, Sendable, CaseIterable {
+    case stableDiffusion1 = "sd1"
+    case stableDiffusion1Inpainting = "sd1-inpainting"
+    case stableDiffusion2 = "sd2"
+    case stableDiffusion2Inpainting = "sd2-inpainting"
+    case stableDiffusionXL = "sdxl"
+    /// Built as Stable Diffusion is, of other widths or other inputs.
+    case stableDiffusionVariant = "sd-variant"
+    case controlNet = "controlnet"
+    case vae
+    case textEncoder = "text-encoder"
+    case tinyAutoencoder = "tiny-autoencoder"
+    case latentPreview = "latent-preview"
+    case textualInversion = "textual-inversion"
+    case lora
+    case hypernetwork
+    case onnxModel = "onnx-model"
+    case unknown
+  }
+
+  public let kind: Kind
+  /// As a person would say it: "Stable Diffusion 1.x inpainting".
+  public let title: String
+  /// Which tensors and shapes decided, one sentence each.
+  public let reasons: [String]
+
+  init(_ kind: Kind, _ title: String, _ reasons: [String]) {
+    self.kind = kind
+    self.title = title
+    self.reasons = reasons
+  }
+
+  /// Tells what a checkpoint is from the names and shapes of its tensors; no values are read.
+  public init(_ checkpoint: ModelCheckpoint) {
+    let tensors = checkpoint.components.flatMap(\.tensors)
+    let names = RecognizedNames(tensors)
+    // What is put on top of a model is told by its own words, even where it names a model's parts.
+    self =
+      Recognition.adapter(names) ?? Recognition.network(checkpoint)
+      ?? Recognition.small(names) ?? Recognition.onnx(checkpoint)
+      ?? Recognition.unknown(tensors)
+  }
+
+  /// A graph of its own, whatever it computes.
+  private static func onnx(_ checkpoint: ModelCheckpoint) -> Recognition? {
+    guard case .file(.onnx) = checkpoint.layout else { return nil }
+    let pairs = checkpoint.components.first?.metadata ?? []
+    func values(_ prefix: String) -> [String] {
+      pairs.filter { $0.key.hasPrefix(prefix) }.map {
+        "\($0.key.dropFirst(prefix.count)) \($0.value)"
+      }
+    }
+    let nodes = pairs.first { $0.key == "nodes" }?.value ?? "no"
+    return Recognition(
+      .onnxModel, "ONNX model",
+      [
+        "a graph of \(nodes) nodes from \(Leftover.shown(values("input "))) to "
+          + Leftover.shown(values("output "))
+      ])
+  }
+
+  private static func unknown(_ tensors: [Tensor]) -> Recognition {
+    guard !tensors.isEmpty else {
+      return Recognition(.unknown, "something else", ["the file holds no tensors"])
+    }
+    let first = tensors.prefix(3).map(\.name).joined(separator: ", ")
+    return Recognition(
+      .unknown, "something else",
+      ["no tensor has a name that a part of Stable Diffusion has; the first are \(first)"])
+  }
+
+  /// The form that `summary --json` prints.
+  public var json: JSON {
+    [
+      "kind": .string(kind.rawValue), "title": .string(title),
+      "reasons": .array(reasons.map { .string($0) }),
+    ]
+  }
+}
+
+/// Tensors by name, with the questions that recognition asks.
+struct RecognizedNames {
+  let tensors: [Tensor]
+
+  init(_ tensors: [Tensor]) {
+    let wrapper = SingleFileLayout.wrapper(of: tensors)
+    self.tensors =
+      wrapper.isEmpty
+      ? tensors
+      : tensors.map { tensor in
+        tensor.name.hasPrefix(wrapper)
+          ? tensor.renamed(String(tensor.name.dropFirst(wrapper.count))) : tensor
+      }
+  }
+
+  func first(where isMatch: (String) -> Bool) -> Tensor? {
+    tensors.first { isMatch($0.name) }
+  }
+
+  func first(endingWith suffixes: [String]) -> Tensor? {
+    first(where: { name in suffixes.contains { name.hasSuffix($0) } })
+  }
+}
+
+extension Tensor {
+  /// Name and shape, as a reason gives them.
+  var shown: String { "\(name) \(shape)" }
+}

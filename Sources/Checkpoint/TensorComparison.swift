@@ -1,0 +1,179 @@
+import CKernels
+import ModelFormats
+import Synchronization
+
+/// How the values of two tensors of as many elements differ.
+public struct TensorComparison: Sendable, Hashable {
+  /// Values that differ as numbers; NaN equals NaN, and zero its negative.
+  public internal(set) var differing = 0
+  /// Of them those where one is NaN, or infinite and the other not the same.
+  public internal(set) var unlike = 0
+  /// The largest `|a - b|` of the others.
+  public internal(set) var maximumAbsolute = 0.0
+  /// The largest `|a - b| / max(|a|, |b|)` of the others.
+  public internal(set) var maximumRelative = 0.0
+  /// Whether the stored bytes are the same, which they can only be for one type.
+  public internal(set) var isIdentical = true
+  /// Whether one is the other rounded to its type: values of F16 or BF16 that differ from those
+  /// of a wider type by no more than the cast.
+  public internal(set) var isRounded = false
+  /// Whether the values could be compared; not for the packed 6-bit types of different kinds.
+  public internal(set) var isCompared = true
+  var square = 0.0
+  var count = 0
+
+  /// The root of the mean squared difference.
+  public var rootMeanSquare: Double {
+    count == 0 ? 0 : (square / Double(count)).squareRoot()
+  }
+
+  mutating func add(_ other: TensorComparison) {
+    differing += other.differing
+    unlike += other.unlike
+    maximumAbsolute = max(maximumAbsolute, other.maximumAbsolute)
+    maximumRelative = max(maximumRelative, other.maximumRelative)
+    isIdentical = isIdentical && other.isIdentical
+    isRounded = isRounded && other.isRounded
+    isCompared = isCompared && other.isCompared
+    square += other.square
+    count += other.count
+  }
+}
+
+extension TensorComparison {
+  /// Compares pairs of tensors on all cores, a block at a time, by value where their types differ.
+  ///
+  /// - Parameter progress: called now and then, on the caller's thread, with the share done.
+  /// - Precondition: the tensors of a pair have as many elements.
+  /// - Throws: ``FormatError`` where reading fails.
+  public static func of(
+    _ pairs: [(Tensor, Tensor)], _ progress: (Double) -> Void = { _ in }
+  ) throws(FormatError) -> [TensorComparison] {
+    let work = ElementBlocks(
+      pairs.map { left, right in
+        precondition(left.elementCount == right.elementCount, "the tensors differ in size")
+        return (
+          left.elementCount, max(left.dtype.bitWidth, right.dtype.bitWidth),
+          left.isReadInBlocks && right.isReadInBlocks
+        )
+      })
+    let results = Mutex([TensorComparison](repeating: .init(), count: work.blocks.count))
+    try work.share(progress) { (next) throws(FormatError) in
+      let buffers = (BlockBuffer(), BlockBuffer(), BlockBuffer())
+      while let position = next() {
+        let block = work.blocks[position]
+        let (left, right) = pairs[block.tensor]
+        let result = try left.withElements(block.elements, buffers.0) {
+          (a) throws(FormatError) in
+          try right.withElements(block.elements, buffers.1) { (b) throws(FormatError) in
+            compare(a, left.dtype, b, right.dtype, buffers.2)
+          }
+        }
+        results.withLock { $0[position] = result }
+      }
+    }
+    var sums = pairs.map { left, right in
+      var none = TensorComparison()
+      none.isRounded = Rounding(left.dtype, right.dtype) != nil
+      return none
+    }
+    results.withLock { results in
+      for (block, result) in zip(work.blocks, results) { sums[block.tensor].add(result) }
+    }
+    return sums
+  }
+
+  private static func compare(
+    _ a: UnsafeRawBufferPointer, _ aType: DType, _ b: UnsafeRawBufferPointer, _ bType: DType,
+    _ buffer: BlockBuffer
+  ) -> TensorComparison {
+    var result = TensorComparison()
+    if aType == bType {
+      result.isIdentical = memcmp(a, b) == 0
+      result.count = a.count * 8 / aType.bitWidth
+      if result.isIdentical { return result }
+    } else {
+      result.isIdentical = false
+    }
+    if let rounding = Rounding(aType, bType) {
+      result.isRounded = rounding.holds(a, b, buffer)
+    }
+    guard let left = NumberKind(aType), let right = NumberKind(bType) else {
+      result.isCompared = false
+      return result
+    }
+    var sums = sdk_comparison()
+    switch (left, right) {
+    case (.number(let leftType), .number(let rightType)):
+      result.count = a.count / sdk_number_size(leftType)
+      sdk_compare(
+        a.baseAddress, leftType, b.baseAddress, rightType,
+        min(result.count, b.count / sdk_number_size(rightType)), &sums)
+    default:
+      // Through F64, a few at a time; small types and what is compared with them are rare.
+      let values = (left.doubles(a), right.doubles(b))
+      result.count = values.0.count
+      sdk_compare(
+        values.0, SDK_NUMBER_F64, values.1, SDK_NUMBER_F64,
+        min(values.0.count, values.1.count), &sums)
+    }
+    result.differing = sums.differing
+    result.unlike = sums.unlike
+    result.maximumAbsolute = sums.absolute
+    result.maximumRelative = sums.relative
+    result.square = sums.square
+    return result
+  }
+
+  private static func memcmp(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int32 {
+    guard let left = a.baseAddress, let right = b.baseAddress else { return 0 }
+    return sdk_bytes_differ(left, right, min(a.count, b.count))
+  }
+}
+
+/// Whether one of two arrays is the other rounded to its type.
+private struct Rounding {
+  private let wide: sdk_type
+  private let narrow: sdk_type
+  private let isLeftWide: Bool
+
+  /// - Returns: nil unless one type is wider than the other: F32 than F16 and BF16. Neither of
+  ///   these is rounded to the other in practice.
+  init?(_ left: DType, _ right: DType) {
+    let narrows: [DType: sdk_type] = [.float16: SDK_F16, .bfloat16: SDK_BF16]
+    if left == .float32, let narrow = narrows[right] {
+      (wide, self.narrow, isLeftWide) = (SDK_F32, narrow, true)
+    } else if right == .float32, let narrow = narrows[left] {
+      (wide, self.narrow, isLeftWide) = (SDK_F32, narrow, false)
+    } else {
+      return nil
+    }
+  }
+
+  func holds(
+    _ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer, _ buffer: BlockBuffer
+  ) -> Bool {
+    let (from, to) = isLeftWide ? (a, b) : (b, a)
+    let count = to.count / 2
+    let rounded = buffer.bytes(2 * count)
+    guard let source = from.baseAddress, let target = rounded.baseAddress,
+      let stored = to.baseAddress
+    else { return true }
+    sdk_convert_serial(source, wide, target, narrow, count)
+    return sdk_bytes_differ(target, stored, 2 * count) == 0
+  }
+}
+
+extension NumberKind {
+  /// The numbers as F64.
+  fileprivate func doubles(_ bytes: UnsafeRawBufferPointer) -> [Double] {
+    switch self {
+    case .table(let table):
+      return bytes.flatMap { table.numbers(of: $0) }
+    case .number(let type):
+      var result = [Double](repeating: 0, count: bytes.count / sdk_number_size(type))
+      sdk_to_f64(bytes.baseAddress, type, &result, result.count)
+      return result
+    }
+  }
+}

@@ -1,0 +1,257 @@
+import Dispatch
+import ModelFormats
+
+/// Brings the values of many tensors to a file in their order, on all cores: while one piece is
+/// written, the next ones are cast, and what was written is hashed.
+///
+/// Values that stay as they are go from file to file inside the system. Memory does not depend on
+/// the size of the tensors, but for those that are not contiguous in their file.
+final class TensorPump {
+  /// What is left to do with one tensor.
+  struct Item {
+    let tensor: Tensor
+    let dtype: DType
+  }
+
+  /// A tensor whose values F16 does not hold, with how many of them.
+  struct Overflow {
+    let index: Int
+    let count: Int
+  }
+
+  /// A stretch of a tensor's bytes, in the type that it has in the source.
+  private struct Piece {
+    let item: Int
+    let source: Source
+    let isFirst: Bool
+    let isCast: Bool
+  }
+
+  private enum Source {
+    case mapped(MappedFile, Range<Int>)
+    case memory([UInt8], Range<Int>)
+
+    func withBytes<E: Error>(
+      _ body: (UnsafeRawBufferPointer) throws(E) -> Void
+    ) throws(E) {
+      switch self {
+      case .mapped(let file, let range): try file.withBytes(in: range, body)
+      case .memory(let bytes, let range):
+        let result = bytes.withUnsafeBytes { bytes -> Result<Void, E> in
+          do throws(E) {
+            return .success(try body(UnsafeRawBufferPointer(rebasing: bytes[range])))
+          } catch {
+            return .failure(error)
+          }
+        }
+        try result.get()
+      }
+    }
+  }
+
+  /// Pieces that are cast together, with room for the results.
+  private final class Batch: @unchecked Sendable {
+    var pieces: [Piece] = []
+    /// The pieces that are cast, by their position.
+    var casts: [(piece: Int, cast: Cast)] = []
+    var overflows: [Int] = []
+    private var rooms: [UnsafeMutableRawBufferPointer] = []
+
+    deinit {
+      for room in rooms { room.deallocate() }
+    }
+
+    func clear() {
+      pieces = []
+      casts = []
+      overflows = []
+    }
+
+    /// The room of the cast at that position: for its result, and behind it for F32 in between.
+    func room(_ cast: Int) -> UnsafeMutableRawBufferPointer {
+      while rooms.count <= cast {
+        rooms.append(.allocate(byteCount: 8 * Cast.pieceSize, alignment: 64))
+      }
+      return rooms[cast]
+    }
+  }
+
+  /// Casts in one batch, and bytes that are copied in one.
+  private static let castsPerBatch = 12
+  private static let copiesPerBatch = 64 << 20
+  private static let copyPiece = 16 << 20
+
+  private let items: [Item]
+  private let isSaturating: Bool
+  /// XXH3-64 of each tensor's bytes in the target, where they are asked for.
+  private let checksums: [Checksum]
+  private let hashing = DispatchQueue(label: "hashing", qos: .userInitiated)
+  private var position = 0
+  private var offset = 0
+  private var contiguous: [UInt8]?
+
+  init(_ items: [Item], isSaturating: Bool, isHashing: Bool) {
+    self.items = items
+    self.isSaturating = isSaturating
+    checksums = isHashing ? items.map { _ in Checksum() } : []
+  }
+
+  /// The checksum of the tensor at that position, after ``run(into:begin:advance:)``.
+  func checksum(_ index: Int) -> UInt64 { checksums[index].value }
+
+  /// Moves everything.
+  ///
+  /// - Parameters:
+  ///   - begin: called before the first bytes of the tensor at that position.
+  ///   - advance: called with the bytes of that tensor that were written since.
+  /// - Returns: tensors with values that F16 does not hold. Unless it saturates, nothing is written
+  ///   from the first of them on.
+  func run(
+    into sink: some TensorSink, begin: (_ index: Int) throws(FormatError) -> Void,
+    advance: (_ index: Int, _ bytes: Int) -> Void
+  ) throws(FormatError) -> [Overflow] {
+    let group = DispatchGroup()
+    // No memory goes away while another core may still use it.
+    defer {
+      group.wait()
+      hashing.sync {}
+    }
+    var counts: [Int: Int] = [:]
+    var current = Batch()
+    var next = Batch()
+    fill(current)
+    TensorPump.cast(current)
+    while !current.pieces.isEmpty {
+      fill(next)
+      let ahead = next
+      DispatchQueue.global(qos: .userInitiated).async(group: group) { TensorPump.cast(ahead) }
+      for (cast, count) in zip(current.casts, current.overflows) where count > 0 {
+        counts[current.pieces[cast.piece].item, default: 0] += count
+      }
+      if isSaturating || counts.isEmpty {
+        try write(current, into: sink, begin: begin, advance: advance)
+      }
+      hashing.sync {}
+      group.wait()
+      swap(&current, &next)
+    }
+    return counts.sorted { $0.key < $1.key }.map { Overflow(index: $0.key, count: $0.value) }
+  }
+
+  // MARK: Batches
+
+  /// Takes the next pieces.
+  private func fill(_ batch: Batch) {
+    batch.clear()
+    var copied = 0
+    while position < items.count, batch.casts.count < TensorPump.castsPerBatch,
+      copied < TensorPump.copiesPerBatch, batch.pieces.count < 4096
+    {
+      let item = items[position]
+      let cast =
+        item.dtype == item.tensor.dtype
+        ? nil : Cast(from: item.tensor.dtype, to: item.dtype, saturating: isSaturating)
+      let width = item.tensor.dtype.bitWidth / 8
+      let limit = cast == nil ? TensorPump.copyPiece : Cast.pieceSize * width
+      let range = offset..<min(offset + limit, item.tensor.byteCount)
+      let source: Source
+      if case .mapped(let file, let start) = item.tensor.storage {
+        source = .mapped(file, (start + range.lowerBound)..<(start + range.upperBound))
+      } else {
+        let bytes = contiguous ?? item.tensor.contiguousBytes()
+        contiguous = bytes
+        source = .memory(bytes, range)
+      }
+      if let cast { batch.casts.append((batch.pieces.count, cast)) } else { copied += range.count }
+      batch.pieces.append(
+        Piece(item: position, source: source, isFirst: offset == 0, isCast: cast != nil))
+      offset = range.upperBound
+      if offset == item.tensor.byteCount {
+        offset = 0
+        position += 1
+        contiguous = nil
+      }
+    }
+    // Made here: the casts must not.
+    for index in batch.casts.indices { _ = batch.room(index) }
+    batch.overflows = [Int](repeating: 0, count: batch.casts.count)
+  }
+
+  private static func cast(_ batch: Batch) {
+    guard !batch.casts.isEmpty else { return }
+    batch.overflows.withUnsafeMutableBufferPointer { overflows in
+      let counts = SharedBuffer(overflows)
+      DispatchQueue.concurrentPerform(iterations: batch.casts.count) { index in
+        let (piece, cast) = batch.casts[index]
+        guard let room = batch.room(index).baseAddress else { return }
+        batch.pieces[piece].source.withBytes { bytes in
+          guard let base = bytes.baseAddress else { return }
+          counts.buffer[index] = cast.apply(
+            to: base, count: bytes.count / (cast.source.bitWidth / 8), into: room,
+            scratch: room + 4 * Cast.pieceSize)
+        }
+      }
+    }
+  }
+
+  private func write(
+    _ batch: Batch, into sink: some TensorSink, begin: (Int) throws(FormatError) -> Void,
+    advance: (Int, Int) -> Void
+  ) throws(FormatError) {
+    var casts = 0
+    for piece in batch.pieces {
+      if piece.isFirst { try begin(piece.item) }
+      if piece.isCast {
+        var count = 0
+        piece.source.withBytes { count = $0.count }
+        let item = items[piece.item]
+        count = count / (item.tensor.dtype.bitWidth / 8) * (item.dtype.bitWidth / 8)
+        let bytes = UnsafeRawBufferPointer(rebasing: batch.room(casts)[..<count])
+        casts += 1
+        hash(bytes, of: piece.item)
+        try sink.write(bytes)
+        advance(piece.item, count)
+      } else if case .mapped(let file, let range) = piece.source {
+        hash(file, range, of: piece.item)
+        try sink.copy(range, of: file)
+        advance(piece.item, range.count)
+      } else {
+        try piece.source.withBytes { (bytes) throws(FormatError) in
+          if !checksums.isEmpty { hashing.sync { checksums[piece.item].update(bytes) } }
+          try sink.write(bytes)
+          advance(piece.item, bytes.count)
+        }
+      }
+    }
+  }
+
+  // MARK: Hashing
+
+  private func hash(_ bytes: UnsafeRawBufferPointer, of item: Int) {
+    guard !checksums.isEmpty else { return }
+    let work = SharedWork(checksum: checksums[item], bytes: bytes)
+    hashing.async { work.checksum.update(work.bytes) }
+  }
+
+  private func hash(_ file: MappedFile, _ range: Range<Int>, of item: Int) {
+    guard !checksums.isEmpty else { return }
+    let work = SharedWork(
+      checksum: checksums[item], bytes: UnsafeRawBufferPointer(start: nil, count: 0))
+    hashing.async { file.withBytes(in: range) { work.checksum.update($0) } }
+  }
+
+  /// A checksum is only touched on the one queue; bytes stay until that has come to them.
+  private struct SharedWork: @unchecked Sendable {
+    let checksum: Checksum
+    let bytes: UnsafeRawBufferPointer
+  }
+
+  /// Each core writes to an element of its own.
+  private struct SharedBuffer: @unchecked Sendable {
+    let buffer: UnsafeMutableBufferPointer<Int>
+
+    init(_ buffer: UnsafeMutableBufferPointer<Int>) {
+      self.buffer = buffer
+    }
+  }
+}

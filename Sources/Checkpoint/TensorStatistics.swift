@@ -1,0 +1,195 @@
+import CKernels
+import ModelFormats
+import Synchronization
+
+/// What the values of a tensor are like.
+///
+/// Extremes, mean and standard deviation are of the finite values. A complex element counts as two
+/// numbers, its parts.
+public struct TensorStatistics: Sendable, Hashable {
+  /// How many numbers there are.
+  public internal(set) var count = 0
+  public internal(set) var finite = 0
+  /// Of either sign.
+  public internal(set) var zeros = 0
+  public internal(set) var nans = 0
+  public internal(set) var infinities = 0
+  /// Finite values that F16 cannot hold: a cast makes magnitudes from 65520 up infinite.
+  public internal(set) var f16Overflows = 0
+  /// Values other than zero that a cast to F16 makes zero: magnitudes up to 2^-25.
+  public internal(set) var f16Underflows = 0
+  /// The least and greatest finite value; nil where there is none.
+  public internal(set) var extremes: ClosedRange<Double>?
+  /// How the finite values are spread; nil where it was not asked for.
+  public internal(set) var histogram: ValueHistogram?
+  var centre = 0.0
+  /// The sum of squared distances from the mean.
+  var square = 0.0
+
+  /// Of no values.
+  public init() {}
+
+  public var minimum: Double? { extremes?.lowerBound }
+  public var maximum: Double? { extremes?.upperBound }
+  public var mean: Double? { finite == 0 ? nil : centre }
+  /// Of the values as the whole population: the root of the mean squared distance from the mean.
+  /// Infinite where squares leave F64.
+  public var standardDeviation: Double? {
+    finite == 0 ? nil : (square / Double(finite)).squareRoot()
+  }
+
+  /// The statistics of both sets of values together.
+  ///
+  /// Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+  /// sample variances", 1979.
+  public mutating func add(_ other: TensorStatistics) {
+    count += other.count
+    zeros += other.zeros
+    nans += other.nans
+    infinities += other.infinities
+    f16Overflows += other.f16Overflows
+    f16Underflows += other.f16Underflows
+    if let theirs = other.histogram {
+      if histogram == nil { histogram = theirs } else { histogram?.add(theirs) }
+    }
+    guard other.finite > 0 else { return }
+    guard finite > 0 else {
+      (finite, extremes, centre, square) = (
+        other.finite, other.extremes, other.centre, other.square
+      )
+      return
+    }
+    let (mine, theirs) = (Double(finite), Double(other.finite))
+    let distance = other.centre - centre
+    centre += distance * theirs / (mine + theirs)
+    square += other.square + distance * distance * mine * theirs / (mine + theirs)
+    finite += other.finite
+    if let range = extremes, let others = other.extremes {
+      extremes =
+        min(range.lowerBound, others.lowerBound)...max(range.upperBound, others.upperBound)
+    }
+  }
+}
+
+extension TensorStatistics {
+  /// The statistics of each tensor in one pass over its values, on all cores, a block at a time;
+  /// the same whatever the number of cores.
+  ///
+  /// - Parameters:
+  ///   - histograms: whether to make ``histogram`` too, which takes about half as long again.
+  ///   - progress: called now and then, on the caller's thread, with the share that is done.
+  /// - Returns: in the order of the tensors; nil for the packed 6-bit types, for which no order of
+  ///   bits is laid down.
+  /// - Throws: ``FormatError`` where reading fails.
+  public static func of(
+    _ tensors: [Tensor], histograms: Bool = false, _ progress: (Double) -> Void = { _ in }
+  ) throws(FormatError) -> [TensorStatistics?] {
+    let work = ElementBlocks(
+      tensors.map { tensor in
+        let isKnown = NumberKind(tensor.dtype) != nil
+        return (isKnown ? tensor.elementCount : 0, tensor.dtype.bitWidth, tensor.isReadInBlocks)
+      })
+    let results = Mutex([TensorStatistics](repeating: .init(), count: work.blocks.count))
+    try work.share(progress) { (next) throws(FormatError) in
+      let buffer = BlockBuffer()
+      var summer = BlockSummer(histograms: histograms)
+      while let position = next() {
+        let block = work.blocks[position]
+        let tensor = tensors[block.tensor]
+        guard let kind = NumberKind(tensor.dtype) else { continue }
+        let result = try tensor.withElements(block.elements, buffer) {
+          (bytes) throws(FormatError) in
+          summer.statistics(of: bytes, kind)
+        }
+        results.withLock { $0[position] = result }
+      }
+    }
+    var sums: [TensorStatistics?] = tensors.map { tensor in
+      guard NumberKind(tensor.dtype) != nil else { return nil }
+      var none = TensorStatistics()
+      if histograms { none.histogram = ValueHistogram() }
+      return none
+    }
+    // In the order of the blocks, so that rounding does not depend on who was first.
+    results.withLock { results in
+      for (block, result) in zip(work.blocks, results) { sums[block.tensor]?.add(result) }
+    }
+    return sums
+  }
+}
+
+/// Sums up blocks on one core.
+private struct BlockSummer {
+  private var bins: [UInt32]?
+
+  init(histograms: Bool) {
+    bins = histograms ? [UInt32](repeating: 0, count: Int(SDK_HISTOGRAM_BINS)) : nil
+  }
+
+  mutating func statistics(
+    of bytes: UnsafeRawBufferPointer, _ kind: NumberKind
+  ) -> TensorStatistics {
+    switch kind {
+    case .number(let type):
+      var result = sdk_statistics()
+      let count = bytes.count / sdk_number_size(type)
+      guard bins != nil else {
+        sdk_statistics_of(bytes.baseAddress, type, count, &result, nil)
+        return TensorStatistics(result)
+      }
+      var bins = self.bins.take() ?? []
+      for index in bins.indices { bins[index] = 0 }
+      sdk_statistics_of(bytes.baseAddress, type, count, &result, &bins)
+      var statistics = TensorStatistics(result)
+      statistics.histogram = ValueHistogram(counts: bins)
+      self.bins = bins
+      return statistics
+    case .table(let table):
+      var counts = [Int](repeating: 0, count: 256)
+      sdk_count_bytes(bytes.baseAddress, bytes.count, &counts)
+      return TensorStatistics(table.counts(of: counts), hasHistogram: bins != nil)
+    }
+  }
+}
+
+extension TensorStatistics {
+  fileprivate init(_ result: sdk_statistics) {
+    count = result.count
+    finite = result.finite
+    zeros = result.zeros
+    nans = result.nans
+    infinities = result.infinities
+    f16Overflows = result.f16_overflows
+    f16Underflows = result.f16_underflows
+    centre = result.mean
+    square = result.square
+    extremes = finite > 0 ? result.minimum...result.maximum : nil
+  }
+
+  /// The statistics of values of which each occurs so many times.
+  fileprivate init(_ values: [(value: ByteTable.Value, count: Int)], hasHistogram: Bool) {
+    var bins = [UInt32](repeating: 0, count: Int(SDK_HISTOGRAM_BINS))
+    for (value, count) in values where count > 0 {
+      var same = TensorStatistics()
+      same.count = count
+      let number = value.number
+      if number.isNaN {
+        same.nans = count
+      } else if number.isInfinite {
+        same.infinities = count
+      } else {
+        same.finite = count
+        same.centre = number
+        same.extremes = number...number
+        if number == 0 { same.zeros = count }
+        if value.isFloatingPoint {
+          if number.magnitude >= 65520 { same.f16Overflows = count }
+          if number != 0, number.magnitude <= 0x1p-25 { same.f16Underflows = count }
+        }
+        bins[Int(Float(number).bitPattern >> 19)] += UInt32(clamping: count)
+      }
+      add(same)
+    }
+    if hasHistogram { histogram = ValueHistogram(counts: bins) }
+  }
+}

@@ -1,0 +1,134 @@
+import Dispatch
+import ModelFormats
+import OrderedJSON
+import Synchronization
+
+/// What a check of a whole checkpoint found: checksums where the format has them, networks against
+/// their graphs, and the small files of a pipeline.
+public struct Verification: Sendable {
+  /// What makes the checkpoint unfit, one sentence each.
+  public internal(set) var problems: [String] = []
+  /// What is odd but does no harm: tensors that no network knows.
+  public internal(set) var notes: [String] = []
+  /// What could not be checked, and why.
+  public internal(set) var unchecked: [String] = []
+  /// What was checked, in words: "1,130 tensors against their networks".
+  public internal(set) var checked: [String] = []
+
+  /// Whether nothing that was checked is wrong.
+  public var isSound: Bool { problems.isEmpty }
+
+  /// Checks all that can be checked of an opened checkpoint.
+  ///
+  /// - Parameter progress: called now and then, on the caller's thread, with the bytes whose
+  ///   checksums are done and their total.
+  /// - Throws: ``FormatError`` where a file cannot be read any more.
+  public init(
+    of checkpoint: ModelCheckpoint,
+    _ progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    try checkBytes(of: checkpoint, progress)
+    checkNetworks(of: checkpoint)
+    checkTokenizer(of: checkpoint)
+    checkScheduler(of: checkpoint)
+  }
+
+  // MARK: Networks
+
+  private mutating func checkNetworks(of checkpoint: ModelCheckpoint) {
+    var count = 0
+    for component in checkpoint.components {
+      guard let manifest = component.manifest else {
+        // Noise schedules and optimizer states are no network.
+        guard component.name != .other else {
+          notes.append("\(component.tensors.count) tensors are of no network")
+          continue
+        }
+        unchecked.append(
+          "\(component.name): " + (component.graphFailure?.message ?? "the network is not known"))
+        continue
+      }
+      count += manifest.parameters.count
+      let sums = manifest.summedProblems
+      let faults = sums.count - manifest.unexpected.summedCount
+      problems += sums.prefix(faults).map { "\(component.name): \($0)" }
+      notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }
+      if component.configuration?.origin == .inferred {
+        notes.append(
+          "\(component.name): there is no config.json; the network was read off the shapes")
+      }
+    }
+    if count > 0 { checked.append("\(count) parameters against their networks") }
+  }
+
+  // MARK: Bytes
+
+  private mutating func checkBytes(
+    of checkpoint: ModelCheckpoint, _ progress: (Int, Int) -> Void
+  ) throws(FormatError) {
+    if case .file(.sdflat) = checkpoint.layout {
+      let result = try FlatFile.verify(checkpoint.path)
+      problems += result.damages.map(\.description)
+      checked.append("\(result.checkedCount) parts by their checksums")
+      return
+    }
+    var archives: [ArchiveCheck] = []
+    var seen: Set<String> = []
+    var bare: Set<String> = []
+    for component in checkpoint.components {
+      for file in component.files where seen.insert(file).inserted {
+        if component.format == .pytorch, let archive = try ArchiveCheck(file) {
+          archives.append(archive)
+        } else {
+          bare.insert(component.format.rawValue)
+        }
+      }
+    }
+    if !bare.isEmpty {
+      notes.append(
+        "files without checksums: \(bare.sorted().joined(separator: ", ")); their headers and "
+          + "sizes are sound, their values cannot be checked")
+    }
+    let records = archives.flatMap { archive in
+      (0..<archive.recordCount).map { (archive: archive, index: $0) }
+    }
+    guard !records.isEmpty else { return }
+    problems += Verification.problems(of: records, progress).map(\.description)
+    checked.append("\(records.count) zip records by their CRC-32")
+  }
+
+  /// Checks records on all cores, the largest first.
+  private static func problems(
+    of records: [(archive: ArchiveCheck, index: Int)], _ progress: (Int, Int) -> Void
+  ) -> [FormatError] {
+    let sizes = records.map { $0.archive.byteCount($0.index) }
+    let order = records.indices.sorted { sizes[$0] > sizes[$1] }
+    let total = sizes.reduce(0, +)
+    let state = State()
+    let group = DispatchGroup()
+    DispatchQueue.global(qos: .userInitiated).async(group: group) {
+      DispatchQueue.concurrentPerform(iterations: order.count) { position in
+        let record = records[order[position]]
+        if let problem = record.archive.problem(record.index) {
+          state.problems.withLock { $0.append((order[position], problem)) }
+        }
+        state.done.add(sizes[order[position]], ordering: .relaxed)
+      }
+    }
+    while group.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
+      progress(state.done.load(ordering: .relaxed), total)
+    }
+    return state.problems.withLock { $0.sorted { $0.position < $1.position }.map(\.error) }
+  }
+
+  /// What the cores share.
+  private final class State: Sendable {
+    let done = Atomic(0)
+    let problems = Mutex<[(position: Int, error: FormatError)]>([])
+  }
+}
+
+extension [Tensor] {
+  /// How many lines ``Manifest/summedProblems`` makes of them.
+  fileprivate var summedCount: Int { count > 4 ? 1 : count }
+}

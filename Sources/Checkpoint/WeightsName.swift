@@ -1,0 +1,87 @@
+/// The name of a file of weights in a component's directory, taken apart.
+///
+///     diffusion_pytorch_model.safetensors                  the weights
+///     diffusion_pytorch_model.fp16.safetensors             a variant of them
+///     diffusion_pytorch_model.safetensors.index.json       the index of weights in shards
+///     diffusion_pytorch_model.safetensors.index.fp16.json  the same of a variant
+///
+/// Source: `_add_variant` and the weights names of diffusers and transformers.
+struct WeightsName: Hashable {
+  let file: String
+  let format: WeightsFormat
+  /// As in `fp16` or `non_ema`; nil for the weights that are read where none is asked for.
+  let variant: String?
+  let isIndex: Bool
+
+  private static let stems: [WeightsFormat: [String]] = [
+    .safetensors: ["diffusion_pytorch_model", "model"],
+    .bin: ["diffusion_pytorch_model", "pytorch_model"],
+  ]
+
+  /// - Returns: nil for other files, shards among them, which only an index leads to.
+  init?(_ file: String) {
+    for format in WeightsFormat.allCases {
+      for stem in WeightsName.stems[format] ?? [] {
+        let index = "\(stem).\(format.rawValue).index"
+        for (start, end, isIndex) in [(stem, ".\(format.rawValue)", false), (index, ".json", true)]
+        where file.hasPrefix(start) && file.hasSuffix(end)
+          && file.utf8.count >= start.utf8.count + end.utf8.count
+        {
+          let middle = file.dropFirst(start.count).dropLast(end.count)
+          let variant = middle.dropFirst()
+          let isVariant =
+            middle.first == "." && !variant.isEmpty
+            && variant.utf8.allSatisfy {
+              (0x61...0x7A).contains($0) || (0x41...0x5A).contains($0)
+                || (0x30...0x39).contains($0) || $0 == 0x5F
+            }
+          guard middle.isEmpty || isVariant else { continue }
+          self.file = file
+          self.format = format
+          self.variant = middle.isEmpty ? nil : String(variant)
+          self.isIndex = isIndex
+          return
+        }
+      }
+    }
+    return nil
+  }
+}
+
+extension Directory {
+  /// All weights under names that diffusers or transformers give.
+  var weights: [WeightsName] { files.compactMap(WeightsName.init) }
+
+  /// The variants of the weights, sorted.
+  var variants: [String] { Set(weights.compactMap(\.variant)).sorted() }
+
+  /// The weights to read: of the variant that is asked for, in the preferred format where both
+  /// are there, whole rather than in shards; nil where the directory has none.
+  func weights(_ choice: WeightsChoice) -> WeightsName? {
+    let candidates = weights.filter { $0.variant == choice.variant }
+    let order = [choice.format] + WeightsFormat.allCases.filter { $0 != choice.format }
+    for format in order {
+      let found = candidates.filter { $0.format == format }
+      if let name = found.first(where: { !$0.isIndex }) ?? found.first { return name }
+    }
+    return nil
+  }
+}
+
+/// The formats of weights that a repository may hold side by side.
+public enum WeightsFormat: String, Sendable, CaseIterable {
+  case safetensors
+  case bin
+}
+
+/// Which of the weights that a repository holds side by side are read.
+public struct WeightsChoice: Sendable, Hashable {
+  public var format: WeightsFormat
+  /// As in `fp16`; nil for the weights without such a word in their name.
+  public var variant: String?
+
+  public init(format: WeightsFormat = .safetensors, variant: String? = nil) {
+    self.format = format
+    self.variant = variant
+  }
+}

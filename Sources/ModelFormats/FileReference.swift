@@ -1,0 +1,72 @@
+import Glibc
+
+/// A file that another file names: a shard in an index, the external data of an ONNX model.
+///
+/// The name may come from anyone, so it must not lead away from the directory of the file that
+/// holds it, neither as it is spelled nor through a symbolic link. A link is allowed where the
+/// naming file is itself one into the same directory, as in the cache of the Hugging Face hub.
+struct FileReference {
+  /// How a name may be spelled.
+  enum Spelling {
+    /// The plain name of a file in the same directory.
+    case name
+    /// A relative path that stays below the directory.
+    case relativePath
+  }
+
+  let path: String
+
+  /// Why a name is refused, as the end of a sentence about it; nil where it is not.
+  static func refusal(of name: String, as spelling: Spelling) -> String? {
+    let bytes = name.utf8
+    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+    let isDrive =
+      bytes.dropFirst().first == UInt8(ascii: ":")
+      && bytes.first.map { 0x41...0x5A ~= $0 & 0xDF } ?? false
+    if name.isEmpty { return "is empty" }
+    if bytes.contains(0) { return "holds a NUL byte" }
+    if bytes.contains(where: { $0 < 0x20 || $0 == 0x7F }) { return "holds a control character" }
+    if bytes.count >= Int(PATH_MAX) { return "is longer than a path can be" }
+    if name.contains("://") { return "is a URL" }
+    if name.hasPrefix(#"\\"#) { return "is a network path" }
+    if isDrive { return "names a drive" }
+    if bytes.contains(UInt8(ascii: "\\")) { return "holds a backslash" }
+    if name.hasPrefix("/") { return "is an absolute path" }
+    if parts.contains("..") { return "leads out of the directory by \"..\"" }
+    if parts.contains("") { return "holds an empty part" }
+    guard spelling == .name else { return nil }
+    if bytes.contains(UInt8(ascii: ":")) { return "holds a colon" }
+    if parts.contains(".") { return "holds the part \".\"" }
+    if parts.count > 1 { return "names a file in another directory" }
+    return nil
+  }
+
+  /// The file of that name beside `owner`; the name has passed ``refusal(of:as:)``.
+  init(_ name: String, beside owner: String) {
+    path = FileReference.directory(of: owner) + name
+  }
+
+  var exists: Bool { unsafe access(path, F_OK) == 0 }
+
+  /// Whether the file, every link followed, lies below the directory of `owner`, or below that of
+  /// the file that `owner` is a link to.
+  func isContained(beside owner: String) -> Bool {
+    guard let target = FileReference.resolved(path) else { return false }
+    let directory = FileReference.resolved(FileReference.directory(of: owner) + ".")
+    let linked = FileReference.resolved(owner).map(FileReference.directory(of:))
+    return [directory.map { $0.hasSuffix("/") ? $0 : $0 + "/" }, linked].contains {
+      $0.map(target.hasPrefix) ?? false
+    }
+  }
+
+  /// The directory with the final slash; empty for a plain name.
+  private static func directory(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+  }
+
+  private static func resolved(_ path: String) -> String? {
+    guard let result = unsafe realpath(path, nil) else { return nil }
+    defer { unsafe free(result) }
+    return unsafe String(cString: result)
+  }
+}

@@ -1,0 +1,65 @@
+/// The GGUF format of ggml: key-value pairs, a list of tensors, then their values.
+///
+///     "GGUF", version u32 (2 or 3), tensor count i64, pair count i64
+///     pairs      key, value type u32, value; an array is its element type u32, count u64, elements
+///     tensors    name, dimension count u32, dimensions u64 each, type u32, offset u64
+///     padding    up to a multiple of the alignment
+///     values     each tensor's at its offset from here, a multiple of the alignment
+///
+/// Everything is little-endian; a string is its length u64 and its bytes. The alignment is 32, or
+/// what the pair `general.alignment` says. Dimensions stand innermost first, the other way round
+/// from ``Shape``, and trailing ones of size 1 (our leading ones) may have been dropped.
+///
+/// Tensors' values must follow one another in the list's order, each padded to the alignment, as
+/// ggml demands. Names may be of any length: ggml's own limit of 63 bytes is too short for Stable
+/// Diffusion, whose programs raise it.
+///
+/// Source: ggml's `docs/gguf.md` and `src/gguf.cpp`.
+public enum GGUF {
+  static let defaultAlignment = 32
+
+  /// Reads the pairs and the list of tensors, and checks them; values are not touched.
+  ///
+  /// - Throws: ``FormatError`` with the offset in the file and the tensor's or pair's name.
+  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    do throws(FormatError) {
+      return try readChecked(file)
+    } catch {
+      throw error.inFile(file.path)
+    }
+  }
+
+  private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    let header = try GGUFHeader(parsing: file)
+    var warnings: [String] = []
+    var tensors: [Tensor] = []
+    for entry in header.entries {
+      let offset = header.dataStart + entry.offset
+      switch entry.type.values {
+      case .plain(let dtype):
+        tensors.append(
+          Tensor(
+            name: entry.name, dtype: dtype, shape: entry.shape,
+            storage: .mapped(file, offset: offset)))
+      case .blocks(let encoding):
+        tensors.append(
+          Tensor(
+            name: entry.name, dtype: .float32, shape: entry.shape,
+            storage: .blocks(file, offset: offset, encoding)))
+      case .opaque(let type, _, _):
+        warnings.append("\(entry.name): its type \(type) is not read; it is left out")
+      }
+    }
+    let parts = header.metadata.first { $0.key == "split.count" }.flatMap { Int($0.value) } ?? 1
+    if parts > 1 {
+      warnings.append("this is one of \(parts) files; the other files' tensors are not in it")
+    }
+    let end = header.dataStart + header.byteCount
+    if end < file.count, file.count - end >= header.alignment {
+      warnings.append("\(file.count - end) bytes follow the last tensor and were ignored")
+    }
+    return TensorFile(
+      path: file.path, format: .gguf, metadata: header.metadata, tensors: tensors,
+      warnings: warnings)
+  }
+}

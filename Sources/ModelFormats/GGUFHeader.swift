@@ -1,0 +1,237 @@
+import OrderedJSON
+
+/// What stands in a GGUF file before the values.
+struct GGUFHeader {
+  struct Entry {
+    let name: String
+    let type: GGUFType
+    let shape: Shape
+    /// Bytes from the start of the values.
+    let offset: Int
+    let byteCount: Int
+  }
+
+  private(set) var metadata: [(key: String, value: String)] = []
+  private(set) var entries: [Entry] = []
+  private(set) var alignment = GGUF.defaultAlignment
+  /// Where the values start in the file.
+  private(set) var dataStart = 0
+  /// Bytes of all values, the padding of the last tensor left out.
+  private(set) var byteCount = 0
+
+  /// What is read at most, of tensors and of pairs.
+  private static let countLimit = 65536
+
+  init(parsing file: MappedFile) throws(FormatError) {
+    var reader = ByteReader(file.bytes, base: 0, what: "the header")
+    try reader.skip(4)
+    try GGUFHeader.checkVersion(try reader.integer())
+    let counts: [Int64] = [try reader.integer(), try reader.integer()]
+    let room = reader.remaining
+    let tensorCount = try GGUFHeader.count(counts[0], of: "tensors", each: 24, in: room, at: 8)
+    let pairCount = try GGUFHeader.count(
+      counts[1], of: "key-value pairs", each: 13, in: room, at: 16)
+    try readPairs(pairCount, from: &reader)
+    try readEntries(tensorCount, from: &reader)
+    dataStart = (reader.offset + alignment - 1) / alignment * alignment
+    guard let last = entries.last, dataStart + byteCount > file.count else { return }
+    let present = max(0, file.count - dataStart)
+    let cut = entries.first { $0.offset + $0.byteCount > present } ?? last
+    throw FormatError(
+      .truncated,
+      "the file is truncated: its header describes \(byteCount) bytes of values, \(present) are "
+        + "there, so \(byteCount - present) are missing"
+        + FormatError.share(file.count, of: byteCount.addingReportingOverflow(dataStart)),
+      offset: file.count, context: cut.name, hint: Safetensors.downloadAgain)
+  }
+
+  private static func checkVersion(_ version: UInt32) throws(FormatError) {
+    switch version {
+    case 2, 3: return
+    case let version where version != 0 && version & 0xFFFF == 0:
+      throw FormatError(
+        .unsupported,
+        "the file is big-endian (version \(version.byteSwapped)); only little-endian GGUF is read",
+        offset: 4, hint: "convert it with gguf_convert_endian.py of the gguf package")
+    case 1:
+      throw FormatError(
+        .unsupported, "the file is of version 1 of GGUF; versions 2 and 3 are read", offset: 4,
+        hint: "make the file anew with a program of today")
+    default:
+      throw FormatError(
+        .unsupported, "the file is of version \(version) of GGUF; versions 2 and 3 are read",
+        offset: 4)
+    }
+  }
+
+  /// A count of things that take at least so many bytes each.
+  private static func count(
+    _ count: Int64, of what: String, each size: Int, in room: Int, at offset: Int
+  ) throws(FormatError) -> Int {
+    guard count >= 0, count <= room / size else {
+      throw FormatError(
+        .malformed, "\(count) \(what) do not fit the \(room) bytes that follow", offset: offset,
+        hint: "the file is damaged, or its download stopped early; download it again")
+    }
+    guard count <= countLimit else {
+      throw FormatError(
+        .unsupported, "the file has \(count) \(what); \(countLimit) is the limit", offset: offset)
+    }
+    return Int(count)
+  }
+
+  /// A string's bytes; `limit` is the most that it may have.
+  static func text(
+    from reader: inout ByteReader, limit: Int, what: String
+  ) throws(FormatError) -> String {
+    let start = reader.offset
+    let length = try reader.integer(UInt64.self)
+    guard length <= UInt64(reader.remaining) else {
+      throw FormatError(
+        .malformed, "\(what) is \(length) bytes long where \(reader.remaining) are left",
+        offset: start)
+    }
+    guard length <= UInt64(limit) else {
+      throw FormatError(
+        .malformed, "\(what) is \(length) bytes long; \(limit) is the limit", offset: start)
+    }
+    guard let text = try reader.text(Int(length)) else {
+      throw FormatError(.malformed, "\(what) is not UTF-8", offset: start)
+    }
+    return text
+  }
+}
+
+extension GGUFHeader {
+  private mutating func readPairs(
+    _ count: Int, from reader: inout ByteReader
+  ) throws(FormatError) {
+    var keys: Set<ExactName> = []
+    for _ in 0..<count {
+      let start = reader.offset
+      let key = try GGUFHeader.text(from: &reader, limit: 65_535, what: "a key")
+      do throws(FormatError) {
+        guard !key.isEmpty else {
+          throw FormatError(.malformed, "a key is empty", offset: start)
+        }
+        guard keys.insert(ExactName(key)).inserted else {
+          throw FormatError(.malformed, "the key stands twice", offset: start)
+        }
+        let valueStart = reader.offset
+        let value = try GGUFValue(from: &reader)
+        metadata.append((key, value.description))
+        if key == "general.alignment" {
+          guard case .number(.uint32, let text) = value, let number = Int(text), number > 0,
+            number & (number - 1) == 0
+          else {
+            throw FormatError(
+              .malformed, "the alignment is no power of 2 in 32 bits: \(value)", offset: valueStart)
+          }
+          alignment = number
+        }
+      } catch {
+        var error = error
+        error.context = error.context ?? key
+        throw error
+      }
+    }
+  }
+
+  private mutating func readEntries(
+    _ count: Int, from reader: inout ByteReader
+  ) throws(FormatError) {
+    var names: Set<ExactName> = []
+    var expected = 0
+    entries.reserveCapacity(count)
+    for _ in 0..<count {
+      let start = reader.offset
+      let name = try GGUFHeader.text(from: &reader, limit: 65_535, what: "a tensor's name")
+      do throws(FormatError) {
+        guard names.insert(ExactName(name)).inserted else {
+          throw FormatError(.malformed, "two tensors have this name", offset: start)
+        }
+        let entry = try GGUFHeader.entry(name, from: &reader, at: expected, alignment: alignment)
+        byteCount = entry.offset + entry.byteCount
+        let (padded, overflow) = byteCount.addingReportingOverflow(alignment - 1)
+        guard !overflow else {
+          throw FormatError(.malformed, "the tensors' sizes leave 64 bits", offset: start)
+        }
+        expected = padded / alignment * alignment
+        entries.append(entry)
+      } catch {
+        var error = error
+        error.context = error.context ?? name
+        throw error
+      }
+    }
+  }
+
+  /// The rest of a tensor's entry; its values must lie at `expected`.
+  private static func entry(
+    _ name: String, from reader: inout ByteReader, at expected: Int, alignment: Int
+  ) throws(FormatError) -> Entry {
+    let start = reader.offset
+    let rank = try reader.integer(UInt32.self)
+    guard rank <= 4 else {
+      throw FormatError(
+        .malformed, "the tensor has \(rank) dimensions; 4 is the limit", offset: start)
+    }
+    var dimensions: [Int] = []
+    for _ in 0..<rank {
+      let dimension = try reader.integer(Int64.self)
+      guard dimension >= 0 else {
+        throw FormatError(
+          .malformed, "a dimension is negative: \(dimension)", offset: reader.offset - 8)
+      }
+      dimensions.append(Int(dimension))
+    }
+    let shape = Shape(dimensions.reversed())
+    let typeStart = reader.offset
+    let number = try reader.integer(UInt32.self)
+    guard let type = GGUFType(number: number) else {
+      throw FormatError(
+        .unsupported, "the tensor's type has the number \(number), which is none's",
+        offset: typeStart)
+    }
+    let block = type.block
+    guard let count = shape.elementCount else {
+      throw FormatError(
+        .malformed, "the shape \(shape) has more elements than can be counted", offset: start)
+    }
+    guard (dimensions.first ?? 1) % block.size == 0 else {
+      throw FormatError(
+        .malformed,
+        "rows of \(dimensions.first ?? 1) elements are no whole blocks of \(block.size) of "
+          + type.name, offset: start)
+    }
+    let (byteCount, overflow) = (count / block.size)
+      .multipliedReportingOverflow(by: block.byteCount)
+    guard !overflow else {
+      throw FormatError(
+        .malformed, "the shape \(shape) has more bytes than can be counted", offset: start)
+    }
+    let offsetStart = reader.offset
+    let offset = try reader.integer(UInt64.self)
+    guard offset == UInt64(expected) else {
+      throw FormatError(
+        .malformed, offsetRefusal(offset, expected: expected, alignment: alignment),
+        offset: offsetStart)
+    }
+    let (_, beyond) = expected.addingReportingOverflow(byteCount)
+    guard !beyond else {
+      throw FormatError(.malformed, "the tensors' sizes leave 64 bits", offset: start)
+    }
+    return Entry(name: name, type: type, shape: shape, offset: expected, byteCount: byteCount)
+  }
+
+  private static func offsetRefusal(_ offset: UInt64, expected: Int, alignment: Int) -> String {
+    if offset % UInt64(alignment) != 0 {
+      return "its values begin at \(offset), no multiple of the alignment \(alignment)"
+    }
+    if offset < UInt64(expected) {
+      return "its values begin at \(offset), inside those of another tensor, which end at "
+        + "\(expected)"
+    }
+    return "its values begin at \(offset), which leaves a gap after \(expected)"
+  }
+}

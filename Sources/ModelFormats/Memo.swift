@@ -1,0 +1,22 @@
+/// What a pickle memorised, by index. Writers count up from zero, so that nearly all of it is an
+/// array; the indices that they leave out, which hostile ones choose, are looked up.
+struct Memo {
+  private var values: [PickleValue] = []
+  private var others: [Int: PickleValue] = [:]
+
+  var count: Int { values.count + others.count }
+
+  subscript(index: Int) -> PickleValue? {
+    get { values.indices.contains(index) ? values[index] : others[index] }
+    set {
+      guard let newValue else { return }
+      if values.indices.contains(index) {
+        values[index] = newValue
+      } else if index == values.count, others[index] == nil {
+        values.append(newValue)
+      } else {
+        others[index] = newValue
+      }
+    }
+  }
+}

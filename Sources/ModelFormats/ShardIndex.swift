@@ -1,0 +1,136 @@
+import OrderedJSON
+
+/// The index of weights that are spread over several files.
+///
+///     {"metadata": {"total_size": 3438167536},
+///      "weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00002.safetensors", …}}
+///
+/// `weight_map` names for each tensor the file, a shard, in the index's own directory; shards are
+/// safetensors or PyTorch files. `total_size` counts the bytes of all tensors and may be absent.
+///
+/// What the index and the shards say must agree: a tensor that only one of them knows, that two
+/// shards hold, or that lies in another shard than announced is refused. A `total_size` that does
+/// not add up is only a warning, since writers count tied tensors differently.
+///
+/// Source: `split_torch_state_dict_into_shards` of huggingface_hub, and how diffusers and
+/// transformers read its result.
+public enum ShardIndex {
+  /// The longest index that is read.
+  public static let sizeLimit = 64 << 20
+  /// The most shards: each takes a file descriptor.
+  public static let shardLimit = 512
+
+  /// Reads the index and every shard that it names, and checks that they agree.
+  ///
+  /// The result is as if one file held all tensors: ``TensorFile/path`` is the index, its format
+  /// that of the first shard, ``TensorFile/files`` the shards; each tensor keeps its own shard's
+  /// file and offset. Tensors stand in the order of the shards' names, then of each shard.
+  /// ``TensorFile/open(_:)`` calls this for an index, told by its content.
+  ///
+  /// - Throws: ``FormatError`` of the index with the offset of what is wrong; `notFound` naming the
+  ///   shards that are missing; the shard's own error where it cannot be read.
+  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+    do throws(FormatError) {
+      let index = try ShardMap(parsing: file)
+      return try gather(index, of: file)
+    } catch {
+      throw error.inFile(file.path)
+    }
+  }
+
+  /// Whether a JSON text is an index, as far as its beginning tells.
+  static func isIndex(_ file: MappedFile) -> Bool {
+    let head = unsafe file.withBytes(in: 0..<min(file.count, 1 << 16)) { unsafe [UInt8]($0) }
+    return head.firstRange(of: Array("\"weight_map\"".utf8)) != nil
+  }
+
+  private static func gather(
+    _ index: ShardMap, of file: MappedFile
+  ) throws(FormatError) -> TensorFile {
+    let shards = try open(index, of: file)
+    var seen: [ExactName: String] = [:]
+    for (name, shard) in shards {
+      for tensor in shard.tensors {
+        let entry = index.entries[ExactName(tensor.name)]
+        if let other = seen.updateValue(name, forKey: ExactName(tensor.name)) {
+          throw FormatError(
+            .malformed, "the tensor lies in two shards, \(other) and \(name)",
+            offset: entry?.offset, context: tensor.name)
+        }
+        guard let entry else {
+          throw FormatError(
+            .malformed, "\(name) holds the tensor, but the index does not list it",
+            offset: index.mapOffset, context: tensor.name,
+            hint: "take the index and the shards from the same version of the repository")
+        }
+        // Where its own shard holds it too, it is a duplicate, which is said when that is read.
+        let own = shards.first { $0.name == entry.shard }
+        guard entry.shard == name || own?.file[tensor.name] != nil else {
+          throw FormatError(
+            .malformed, "the index places the tensor in \(entry.shard), but it lies in \(name)",
+            offset: entry.offset, context: tensor.name)
+        }
+      }
+    }
+    for (name, entry) in index.entries.sorted(by: { $0.value.offset < $1.value.offset })
+    where seen[name] == nil {
+      throw FormatError(
+        .malformed, "the index places the tensor in \(entry.shard), but no shard holds it",
+        offset: entry.offset, context: name.text,
+        hint: "take the index and the shards from the same version of the repository")
+    }
+    return merge(shards, index: index, file: file)
+  }
+
+  private static func merge(
+    _ shards: [(name: String, file: TensorFile)], index: ShardMap, file: MappedFile
+  ) -> TensorFile {
+    let tensors = shards.flatMap(\.file.tensors)
+    var warnings = shards.flatMap { shard in shard.file.warnings.map { "\(shard.name): \($0)" } }
+    let total = tensors.reduce(0) { $0 &+ $1.byteCount }
+    if let announced = index.totalSize, announced != total {
+      warnings.append("the index announces \(announced) bytes of tensors; the shards hold \(total)")
+    }
+    // What all shards say alike is said of the whole.
+    let others = shards.dropFirst().map { shard in
+      Dictionary(
+        shard.file.metadata.map { (ExactName($0.key), $0.value) },
+        uniquingKeysWith: { first, _ in first })
+    }
+    let metadata = (shards.first?.file.metadata ?? []).filter { pair in
+      others.allSatisfy { $0[ExactName(pair.key)] == pair.value }
+    }
+    return TensorFile(
+      path: file.path, format: shards.first?.file.format ?? .safetensors, metadata: metadata,
+      tensors: tensors, warnings: warnings, files: shards.map(\.file.path))
+  }
+
+  private static func open(
+    _ index: ShardMap, of file: MappedFile
+  ) throws(FormatError) -> [(name: String, file: TensorFile)] {
+    let references = index.shards.map {
+      (name: $0.name, offset: $0.offset, file: FileReference($0.name, beside: file.path))
+    }
+    let missing = references.filter { !$0.file.exists }
+    if let first = missing.first {
+      let others = missing.count > 1 ? " and \(missing.count - 1) more" : ""
+      throw FormatError(
+        .notFound, "the shard \(first.name)\(others) of \(references.count) is missing",
+        offset: first.offset, context: first.name,
+        hint: "download \(missing.prefix(3).map(\.name).joined(separator: ", "))"
+          + "\(missing.count > 3 ? "…" : "") of the model's repository to the index's directory")
+    }
+    var shards: [(name: String, file: TensorFile)] = []
+    for reference in references {
+      guard reference.file.isContained(beside: file.path) else {
+        throw FormatError(
+          .malformed, "the shard is a symbolic link that leads out of the index's directory",
+          offset: reference.offset, context: reference.name,
+          hint: "copy the file that it leads to in its place")
+      }
+      let shard = try MappedFile(path: reference.file.path)
+      shards.append((reference.name, try TensorFile.read(shard, TensorFile.kind(of: shard))))
+    }
+    return shards
+  }
+}

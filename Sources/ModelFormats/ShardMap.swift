@@ -1,0 +1,130 @@
+import OrderedJSON
+
+/// What an index says: which tensor lies in which shard.
+struct ShardMap {
+  struct Entry {
+    let shard: String
+    /// Where the tensor's name stands in the index.
+    let offset: Int
+  }
+
+  private(set) var entries: [ExactName: Entry] = [:]
+  /// The shards by name, and where each is named first.
+  private(set) var shards: [(name: String, offset: Int)] = []
+  private(set) var totalSize: Int?
+  /// Where the map stands in the index.
+  private(set) var mapOffset = 0
+
+  init(parsing file: MappedFile) throws(FormatError) {
+    guard file.count <= ShardIndex.sizeLimit else {
+      throw FormatError(
+        .unsupported, "the index has \(file.count) bytes; \(ShardIndex.sizeLimit) is the limit")
+    }
+    var parser = try LocatedJSON(file.bytes, base: 0, what: "the index")
+    var keys: Set<ExactName> = []
+    var isFirst = true
+    try parser.enterObject()
+    while let (key, offset) = try parser.nextKey(&isFirst) {
+      guard keys.insert(ExactName(key)).inserted else {
+        throw parser.malformed("\"\(key)\" stands twice in the index", at: offset)
+      }
+      switch key {
+      case "metadata": try readMetadata(&parser)
+      case "weight_map":
+        mapOffset = offset
+        try readMap(&parser)
+      default: _ = try parser.value()
+      }
+    }
+    try parser.end()
+    guard keys.contains(ExactName("weight_map")) else {
+      throw FormatError(.malformed, "the index has no weight_map", offset: 0)
+    }
+    guard !entries.isEmpty else {
+      throw FormatError(.malformed, "the index lists no tensor", offset: mapOffset)
+    }
+    shards.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    guard shards.count <= ShardIndex.shardLimit else {
+      throw FormatError(
+        .unsupported,
+        "the index names \(shards.count) shards; \(ShardIndex.shardLimit) is the limit",
+        offset: mapOffset)
+    }
+    try checkSuffixes(of: file.path)
+  }
+
+  private mutating func readMetadata(_ parser: inout LocatedJSON) throws(FormatError) {
+    guard try parser.value(begins: UInt8(ascii: "{")) else {
+      throw parser.malformed("metadata is not an object", at: parser.offset)
+    }
+    try parser.enterObject()
+    var keys: Set<ExactName> = []
+    var isFirst = true
+    while let (key, offset) = try parser.nextKey(&isFirst) {
+      guard keys.insert(ExactName(key)).inserted else {
+        throw parser.malformed("\"\(key)\" stands twice in the metadata", at: offset)
+      }
+      let (value, start) = try parser.value()
+      guard key == "total_size" else { continue }
+      let text = parser.text(from: start)
+      func refusal(_ reason: String) -> FormatError {
+        parser.malformed("total_size \(reason)", at: start)
+      }
+      switch value {
+      case .integer(let size) where size >= 0: totalSize = size
+      case .null: throw refusal("is null")
+      case .bool: throw refusal("is \(text)")
+      case .string: throw refusal("is a string")
+      case .array, .object: throw refusal("is no number")
+      case .integer: throw refusal("is negative: \(text)")
+      case .number:
+        if text.hasPrefix("-") { throw refusal("is negative: \(text)") }
+        if text.contains(where: { $0 == "e" || $0 == "E" }) {
+          throw refusal("is written with an exponent: \(text)")
+        }
+        if text.contains(".") { throw refusal("has a fraction: \(text)") }
+        throw refusal("is larger than any size")
+      }
+    }
+  }
+
+  private mutating func readMap(_ parser: inout LocatedJSON) throws(FormatError) {
+    guard try parser.value(begins: UInt8(ascii: "{")) else {
+      throw parser.malformed("weight_map is not an object", at: parser.offset)
+    }
+    try parser.enterObject()
+    var known: Set<ExactName> = []
+    var isFirst = true
+    while let (tensor, offset) = try parser.nextKey(&isFirst) {
+      parser.context = tensor
+      let (value, start) = try parser.value()
+      guard case .string(let shard) = value else {
+        throw parser.malformed("the name of its shard is not a string", at: start)
+      }
+      let entry = Entry(shard: shard, offset: offset)
+      guard entries.updateValue(entry, forKey: ExactName(tensor)) == nil else {
+        throw parser.malformed("the tensor stands twice in weight_map", at: offset)
+      }
+      if known.insert(ExactName(shard)).inserted {
+        if let reason = FileReference.refusal(of: shard, as: .name) {
+          throw parser.malformed("the name of its shard \(reason)", at: start)
+        }
+        shards.append((shard, start))
+      }
+      parser.context = nil
+    }
+  }
+
+  /// Checks that shards have the suffix that the index's own name gives, or one of weights.
+  private func checkSuffixes(of path: String) throws(FormatError) {
+    let name = path.split(separator: "/").last ?? ""
+    let known = [".safetensors", ".bin"]
+    let named = known.filter { name.contains($0 + ".") }
+    let allowed = named.isEmpty ? known : named
+    for shard in shards where !allowed.contains(where: shard.name.hasSuffix) {
+      throw FormatError(
+        .malformed, "the shard's name does not end in \(allowed.joined(separator: " or "))",
+        offset: shard.offset, context: shard.name)
+    }
+  }
+}

@@ -1,0 +1,103 @@
+extension Tensor {
+  /// Calls `body` with the contiguous little-endian values of some elements, counted in row-major
+  /// order: read into `buffer`, or in place where they are in memory already.
+  ///
+  /// - Parameter range: elements inside the tensor; whole bytes of them where a type is packed.
+  /// - Throws: ``FormatError`` where reading fails.
+  package func withElements<R>(
+    _ range: Range<Int>, _ buffer: BlockBuffer,
+    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> R
+  ) throws(FormatError) -> R {
+    precondition(range.lowerBound >= 0 && range.upperBound <= elementCount, "no such elements")
+    let start = range.lowerBound * dtype.bitWidth / 8
+    let end = range.upperBound * dtype.bitWidth / 8
+    switch storage {
+    case .mapped(let file, let offset):
+      let target = unsafe buffer.bytes(end - start)
+      try unsafe file.read(into: target, at: offset + start)
+      return try unsafe body(UnsafeRawBufferPointer(target))
+    case .strided(let file, let offset, let strides):
+      let target = unsafe buffer.bytes(end - start)
+      unsafe file.withBytes(in: 0..<file.count) {
+        unsafe gather(range, from: $0, offset: offset, strides: strides, into: target)
+      }
+      return try unsafe body(UnsafeRawBufferPointer(target))
+    case .stridedMemory(let bytes, let offset, let strides):
+      let target = unsafe buffer.bytes(end - start)
+      unsafe bytes.withUnsafeBytes {
+        unsafe gather(range, from: $0, offset: offset, strides: strides, into: target)
+      }
+      return try unsafe body(UnsafeRawBufferPointer(target))
+    case .blocks(let file, let offset, let encoding):
+      // Blocks that hold the range, decoded whole.
+      let first = range.lowerBound / encoding.blockSize
+      let last = (range.upperBound + encoding.blockSize - 1) / encoding.blockSize
+      let from = (range.lowerBound - first * encoding.blockSize) * 4
+      let target = unsafe buffer.bytes((last - first) * encoding.blockSize * 4)
+      let stored =
+        (offset + first * encoding.blockByteCount)..<(offset + last * encoding.blockByteCount)
+      unsafe file.withBytes(in: stored) { blocks in
+        unsafe encoding.decode(blocks, into: target.assumingMemoryBound(to: Float.self))
+      }
+      return try unsafe body(
+        UnsafeRawBufferPointer(rebasing: target[from..<(from + end - start)]))
+    default:
+      return try unsafe withContiguousBytes { (bytes) throws(FormatError) in
+        try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+      }
+    }
+  }
+
+  /// Whether ``withElements(_:_:_:)`` costs no more than the elements it is asked for.
+  package var isReadInBlocks: Bool {
+    // Asked case by case: what other storages there may be gives its values only as a whole.
+    if case .mapped = storage { return true }
+    if case .strided = storage { return true }
+    if case .stridedMemory = storage { return true }
+    if case .blocks = storage { return true }
+    if case .memory = storage { return true }
+    return false
+  }
+
+  /// Copies elements into their contiguous order, a run of adjacent ones at a time.
+  private func gather(
+    _ range: Range<Int>, from source: UnsafeRawBufferPointer, offset: Int, strides: [Int],
+    into target: UnsafeMutableRawBufferPointer
+  ) {
+    guard !range.isEmpty else { return }
+    let width = dtype.bitWidth / 8
+    // The innermost axes that lie contiguously are one run.
+    var axis = shape.rank
+    var run = 1
+    while axis > 0, strides[axis - 1] == run || shape[axis - 1] == 1 {
+      axis -= 1
+      run *= shape[axis]
+    }
+    // Where the first element is: its place in its run, and the index of the run on each axis.
+    var inRun = range.lowerBound % run
+    var rest = range.lowerBound / run
+    var index = [Int](repeating: 0, count: axis)
+    var position = offset
+    for outer in stride(from: axis - 1, through: 0, by: -1) {
+      index[outer] = rest % shape[outer]
+      rest /= shape[outer]
+      position += index[outer] * strides[outer] * width
+    }
+    var written = 0
+    while written < target.count {
+      let count = min((run - inRun) * width, target.count - written)
+      let from = position + inRun * width
+      unsafe UnsafeMutableRawBufferPointer(rebasing: target[written..<(written + count)])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<(from + count)]))
+      written += count
+      inRun = 0
+      for outer in stride(from: axis - 1, through: 0, by: -1) {
+        index[outer] += 1
+        position += strides[outer] * width
+        if index[outer] < shape[outer] { break }
+        position -= strides[outer] * width * shape[outer]
+        index[outer] = 0
+      }
+    }
+  }
+}

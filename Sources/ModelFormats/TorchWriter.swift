@@ -1,0 +1,161 @@
+import OrderedJSON
+
+/// Writes a PyTorch checkpoint as `torch.save` of today does: a zip archive of a pickle and a
+/// storage for each tensor. `torch.load` reads it with `weights_only=True`.
+///
+/// The object is an `OrderedDict` of the tensors by name, or a dictionary that holds it under one
+/// key, as training checkpoints do under `state_dict`. See ``TorchCheckpoint`` for the layout.
+public final class TorchWriter: TensorWriter {
+  public let tensors: [TensorInfo]
+  private static let root = "archive"
+  private var archive: ZipWriter
+  /// The tensor whose record comes next.
+  private var next = 0
+  private var isOpen = false
+
+  /// Creates the file and writes its pickle.
+  ///
+  /// - Parameter key: what the state dictionary stands under in a dictionary of its own; nil where
+  ///   it is the object itself.
+  /// - Throws: ``FormatError`` with code `mismatch` (a name that stands twice), `unsupported` (a
+  ///   type that torch has no storage of), `cannotCreate`, `inputOutput`.
+  public convenience init(
+    path: String, tensors: [TensorInfo], under key: String? = nil, overwrite: Bool = false
+  ) throws(FormatError) {
+    try self.init(
+      path: path, tensors: tensors, under: key, overwrite: overwrite,
+      narrowLimit: ZipWriter.narrowLimit)
+  }
+
+  /// - Parameter narrowLimit: as in ``ZipWriter``; smaller only for tests of what large files need.
+  package init(
+    path: String, tensors: [TensorInfo], under key: String?, overwrite: Bool, narrowLimit: Int
+  ) throws(FormatError) {
+    self.tensors = tensors
+    let (pickle, byteCount) = try TorchWriter.pickle(tensors, under: key)
+    let file = try FileWriter(path: path, overwrite: overwrite)
+    // A record takes at most some 300 bytes around its values and its name.
+    try file.checkSpace(for: byteCount + pickle.count + 300 * (tensors.count + 4))
+    archive = ZipWriter(file, narrowLimit: narrowLimit)
+    try archive.write("\(TorchWriter.root)/data.pkl", pickle)
+    try archive.write("\(TorchWriter.root)/byteorder", Array("little".utf8))
+    try openRecords()
+  }
+
+  public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    var start = 0
+    while start < bytes.count {
+      precondition(isOpen, "more values than were announced")
+      let count = min(archive.remaining, bytes.count - start)
+      try unsafe archive.write(UnsafeRawBufferPointer(rebasing: bytes[start..<(start + count)]))
+      start += count
+      if archive.remaining == 0 {
+        try archive.end()
+        try openRecords()
+      }
+    }
+  }
+
+  public func commit() throws(FormatError) {
+    guard !isOpen else {
+      throw FormatError(
+        .mismatch,
+        "the values of \(tensors.count - next + 1) of \(tensors.count) tensors are missing",
+        file: archive.file.path)
+    }
+    try archive.write("\(TorchWriter.root)/version", Array("3\n".utf8))
+    try archive.finish()
+    try archive.file.commit()
+  }
+
+  /// Opens the record of the next tensor that has values; those without have empty records.
+  private func openRecords() throws(FormatError) {
+    isOpen = false
+    while next < tensors.count, !isOpen {
+      let size = tensors[next].shape.byteCount(of: tensors[next].dtype) ?? 0
+      try archive.begin("\(TorchWriter.root)/data/\(next)", size: size)
+      next += 1
+      if size == 0 { try archive.end() } else { isOpen = true }
+    }
+  }
+}
+
+extension TorchWriter {
+  /// The pickle, and the bytes of all values.
+  private static func pickle(
+    _ tensors: [TensorInfo], under key: String?
+  ) throws(FormatError) -> (bytes: [UInt8], byteCount: Int) {
+    var names: Set<ExactName> = []
+    var total = 0
+    for tensor in tensors {
+      guard names.insert(ExactName(tensor.name)).inserted else {
+        throw FormatError(.mismatch, "two tensors have this name", context: tensor.name)
+      }
+      guard tensor.dtype.torchStorage != nil || tensor.dtype.torchName != nil else {
+        throw FormatError(
+          .unsupported, "torch has no type for \(tensor.dtype.rawValue)", context: tensor.name)
+      }
+      guard let count = tensor.shape.byteCount(of: tensor.dtype),
+        case (let sum, false) = total.addingReportingOverflow(count)
+      else {
+        throw FormatError(
+          .unsupported, "\(tensor.shape) elements of \(tensor.dtype.rawValue) have no size",
+          context: tensor.name)
+      }
+      total = sum
+    }
+    var writer = PickleWriter()
+    if let key {
+      writer.emit(.emptyDictionary)
+      writer.text(key)
+    }
+    writer.emptyOrderedDictionary()
+    for start in stride(from: 0, to: tensors.count, by: PickleWriter.batchSize) {
+      writer.emit(.mark)
+      for index in start..<min(start + PickleWriter.batchSize, tensors.count) {
+        writer.text(tensors[index].name)
+        writer.tensor(tensors[index], key: String(index))
+      }
+      writer.emit(.setItems)
+    }
+    if key != nil { writer.emit(.setItem) }
+    return (writer.finish(), total)
+  }
+}
+
+extension PickleWriter {
+  fileprivate mutating func emptyOrderedDictionary() {
+    global("collections", "OrderedDict")
+    emit(.emptyTuple)
+    emit(.reduce)
+  }
+
+  /// A call of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`, or of
+  /// `_rebuild_tensor_v3` with the type behind them, for types younger than typed storages.
+  fileprivate mutating func tensor(_ tensor: TensorInfo, key: String) {
+    let isTyped = tensor.dtype.torchStorage != nil
+    global("torch._utils", isTyped ? "_rebuild_tensor_v2" : "_rebuild_tensor_v3")
+    emit(.mark)
+    emit(.mark)
+    sharedText("storage")
+    if let storage = tensor.dtype.torchStorage {
+      global("torch", storage)
+    } else {
+      global("torch.storage", "UntypedStorage")
+    }
+    text(key)
+    sharedText("cpu")
+    let count = tensor.shape.elementCount ?? 0
+    integer(isTyped ? count : tensor.shape.byteCount(of: tensor.dtype) ?? 0)
+    emit(.tuple)
+    emit(.binaryPersistentID)
+    integer(0)
+    tuple(tensor.shape.dimensions)
+    tuple(tensor.shape.contiguousStrides)
+    emit(.newFalse)
+    emptyOrderedDictionary()
+    if !isTyped, let name = tensor.dtype.torchName { global("torch", name) }
+    emit(.tuple)
+    emit(.reduce)
+  }
+}

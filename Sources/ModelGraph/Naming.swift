@@ -1,0 +1,55 @@
+/// A way in which checkpoints spell the names of a network's parameters.
+///
+/// Every name is made from the parameter's own path in the graph, so that no table can drift from
+/// the network, and a name read back gives the one parameter that it was made of.
+public struct Naming: Sendable, Hashable {
+  public enum Family: String, Sendable, Hashable {
+    /// The names of diffusers and transformers.
+    case published = "diffusers"
+    /// The names of the original single files (LDM).
+    case singleFile = "ldm"
+    /// The averaged weights of a training checkpoint: single-file names without their dots.
+    case average = "ema"
+  }
+
+  public let family: Family
+  /// What stands before each name, full stop included.
+  public let prefix: String
+  /// Whether it is the family's older spelling: VAE attention as of 2022, text encoders without
+  /// `text_model.`.
+  public let isOlder: Bool
+
+  public init(_ family: Family, prefix: String = "", isOlder: Bool = false) {
+    self.family = family
+    self.prefix = prefix
+    self.isOlder = isOlder
+  }
+
+  /// The name of a parameter in this naming.
+  ///
+  /// Averages: `model.diffusion_model.out.0.weight` is `model_ema.diffusion_modelout0weight`.
+  /// Source: `LitEma` of the latent diffusion code, which cannot register names with dots.
+  public func name(of parameter: Parameter) -> String {
+    switch family {
+    case .published:
+      return prefix + (isOlder ? parameter.aliases.first ?? parameter.name : parameter.name)
+    case .singleFile:
+      let tail = isOlder ? parameter.singleFileTailAliases.first : nil
+      return prefix + (tail ?? parameter.singleFileTail)
+    case .average:
+      let name = parameter.singleFileName
+      let module = name.hasPrefix("model.") ? name.dropFirst("model.".count) : name[...]
+      return prefix + module.filter { $0 != "." }
+    }
+  }
+
+  /// The shape that the parameter has in this naming's files.
+  public func shape(of parameter: Parameter) -> [Int] {
+    family == .singleFile ? parameter.singleFileShape : parameter.shape
+  }
+}
+
+extension Naming {
+  /// The naming that today's diffusers and transformers write.
+  public static let published = Naming(.published)
+}

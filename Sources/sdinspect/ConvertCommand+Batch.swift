@@ -1,0 +1,134 @@
+import ArgumentParser
+import Checkpoint
+import Glibc
+import ModelFormats
+import OrderedJSON
+import Terminal
+
+/// Several checkpoints into one directory: each on its own, and all reported at the end.
+extension ConvertCommand {
+  /// How one of several went.
+  private enum Result {
+    case planned(Conversion)
+    case written(Conversion, Conversion.Outcome, seconds: Double)
+    case skipped(path: String)
+    case failed(Failure)
+  }
+
+  func convertAll(
+    _ inputs: [String], into directory: String, _ options: Conversion.Options
+  ) throws {
+    let names = inputs.map(name)
+    let repeated = Dictionary(grouping: names) { $0 }.first { $0.value.count > 1 }
+    if let repeated {
+      throw Failure.usage(
+        "two of the inputs would be written as \(repeated.key)",
+        hint: "convert them one by one, to names of their own")
+    }
+    if !dryRun { try createDirectory(directory) }
+    var results: [Result] = []
+    for (index, input) in inputs.enumerated() {
+      let path = "\(directory)/\(names[index])"
+      results.append(convert(input, path, options, "\(index + 1) of \(inputs.count)"))
+    }
+    if json {
+      printJSON(["conversions": .array(zip(inputs, results).map(row))])
+    } else {
+      for (input, result) in zip(inputs, results) { printLine(input, result) }
+    }
+    for case .failed(let failure) in results { throw Ended(failure.status) }
+  }
+
+  private func convert(
+    _ input: String, _ path: String, _ options: Conversion.Options, _ title: String
+  ) -> Result {
+    // What is there is whole: it was written by an earlier run.
+    if !force, !dryRun, access(path, F_OK) == 0 { return .skipped(path: path) }
+    do {
+      let conversion = try plan(input, path, options)
+      if dryRun { return .planned(conversion) }
+      let (outcome, seconds) = try execute(conversion, title)
+      return .written(conversion, outcome, seconds: seconds)
+    } catch {
+      return .failed(Failure(wrapping: error))
+    }
+  }
+
+  /// The input's name with the ending of the layout.
+  private func name(_ input: String) -> String {
+    var name = input.split(separator: "/").last.map(String.init) ?? input
+    let endings = [".safetensors", ".sdflat", ".ckpt", ".bin", ".pth", ".pt", ".gguf"]
+    for ending in endings where name.hasSuffix(ending) && name.count > ending.count {
+      name.removeLast(ending.count)
+      break
+    }
+    switch target {
+    case .sdflat: return name + ".sdflat"
+    case .gguf: return name + ".gguf"
+    case .ldm: return name + (format == .bin ? ".ckpt" : ".safetensors")
+    case .diffusers: return name
+    case .safetensors: return isDirectory(input) ? name : name + ".safetensors"
+    }
+  }
+
+  private func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  private func createDirectory(_ path: String) throws {
+    guard !isDirectory(path), mkdir(path, 0o777) != 0 else { return }
+    throw FormatError(
+      .cannotCreate, "the directory cannot be created: \(String(cString: strerror(errno)))",
+      file: path, hint: "with several inputs, the last path is the directory to write to")
+  }
+
+  // MARK: Report
+
+  private func row(_ input: String, _ result: Result) -> JSON {
+    switch result {
+    case .planned(let conversion): .object(object(conversion))
+    case .written(let conversion, let outcome, let seconds):
+      .object(object(conversion, outcome, seconds: seconds, status: "written"))
+    case .skipped(let path):
+      ["source": .string(input), "target": .string(path), "status": "skipped"]
+    case .failed(let failure):
+      [
+        "source": .string(input), "status": "failed",
+        "error": failure.json.object?["error"] ?? .null,
+      ]
+    }
+  }
+
+  private func printLine(_ input: String, _ result: Result) {
+    switch result {
+    case .planned(let conversion):
+      Console.print(conversion.lines.map(Console.sanitized).joined(separator: "\n") + "\n")
+    case .written(let conversion, let outcome, let seconds):
+      report(conversion, outcome, seconds: seconds)
+    case .skipped(let path):
+      Console.print("skipped \(Console.sanitized(input)): \(Console.sanitized(path)) is there")
+    case .failed(let failure):
+      Console.print("failed \(Console.sanitized(input))")
+      Console.note(failure.text)
+    }
+  }
+}
+
+extension Conversion.Target: ExpressibleByArgument {}
+extension WeightsFormat: ExpressibleByArgument {}
+
+/// A type to cast to, as the command line spells it.
+enum CastType: String, ExpressibleByArgument, CaseIterable {
+  case f32
+  case f16
+  case bf16
+
+  var dtype: DType {
+    switch self {
+    case .f32: .float32
+    case .f16: .float16
+    case .bf16: .bfloat16
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import ArgumentParser
+import Checkpoint
+import ModelFormats
+import OrderedJSON
+import Terminal
+
+/// Prints the hashes that model sites know files by.
+struct HashCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hash",
+    abstract: "Print the hashes that model sites know files by.",
+    discussion: """
+      SHA-256 of the file, and the short forms: AutoV1 (64 KiB from byte 1,048,576 on), AutoV2 \
+      (the beginning of the SHA-256), AutoV3 (what follows a safetensors header). A file that ends \
+      before AutoV1 begins has none; the web UI prints e3b0c442 of it, the hash of nothing. Any \
+      file is hashed, also one that cannot be read as a checkpoint; of a repository every file of \
+      weights.
+
+      --content adds the identity of the weights: the same for a .ckpt, a repository and an \
+      .sdflat that hold the same values of the same types.
+
+      EXAMPLE
+        sdinspect hash v1-5-pruned-emaonly.safetensors
+      """)
+
+  @OptionGroup var input: InputOptions
+
+  @Flag(help: "Add the CRC-32 of each file.")
+  var crc32 = false
+
+  @Flag(help: "Add the identity of the weights, whatever file they lie in.")
+  var content = false
+
+  func run() throws {
+    let checkpoint = try checkpoint()
+    let paths = checkpoint.map(files) ?? [input.path]
+    let bar = ProgressBar("hashing", isQuiet: input.json)
+    let hashes: [FileHashes]
+    let identity: ContentHash?
+    do {
+      defer { bar.finish() }
+      hashes = try FileHashes.of(paths, crc32: crc32) { update(bar, $0, $1) }
+      identity =
+        content ? try checkpoint.flatMap { try ContentHash($0) { update(bar, $0, $1) } } : nil
+    }
+    guard !input.json else {
+      printJSON(json(hashes, identity))
+      return
+    }
+    for hash in hashes { printText(hash) }
+    if let identity {
+      Console.print(Console.heading("content"))
+      Console.print(line("all", identity.sha256))
+      for component in identity.components {
+        Console.print(line(component.name.rawValue, component.sha256))
+      }
+    }
+  }
+
+  /// What lies at the path; nil where it is a file that only its bytes matter of.
+  private func checkpoint() throws -> ModelCheckpoint? {
+    let isRead = try content || ModelCheckpoint.isDirectory(input.path)
+    return isRead ? try ModelCheckpoint.open(input.path) : nil
+  }
+
+  /// The files that hold a checkpoint's tensors, each once.
+  private func files(_ checkpoint: ModelCheckpoint) -> [String] {
+    var seen: Set<String> = []
+    return checkpoint.components.flatMap { component in
+      let files = component.tensors.compactMap { $0.file?.path }.filter { !$0.isEmpty }
+      return (files.isEmpty ? [component.path] : files).filter { seen.insert($0).inserted }
+    }
+  }
+
+  private func update(_ bar: ProgressBar, _ done: Int, _ total: Int) {
+    bar.update(
+      Double(done) / Double(max(1, total)), "\(Format.bytes(done)) of \(Format.bytes(total))")
+  }
+
+  private func line(_ name: String, _ value: String) -> String {
+    let space = String(repeating: " ", count: max(1, 14 - TextWidth.columns(name)))
+    return "  " + Style.faint.apply(to: Console.sanitized(name)) + space + value
+  }
+
+  private func printText(_ hash: FileHashes) {
+    Console.print(
+      "\(Console.heading(hash.path)) (\(Format.count(hash.byteCount)) bytes)")
+    Console.print(line("SHA-256", hash.sha256))
+    Console.print(
+      line("AutoV1", hash.autoV1 ?? "none: the file ends before byte 1,048,576, where it begins"))
+    Console.print(line("AutoV2", hash.autoV2))
+    if let autoV3 = hash.autoV3 { Console.print(line("AutoV3", autoV3)) }
+    if let crc32 = hash.crc32 { Console.print(line("CRC-32", crc32)) }
+    Console.print("")
+  }
+
+  private func json(_ hashes: [FileHashes], _ identity: ContentHash?) -> JSONObject {
+    var object: JSONObject = [
+      "files": .array(
+        hashes.map { hash in
+          [
+            "file": .string(hash.path), "bytes": .integer(hash.byteCount),
+            "sha256": .string(hash.sha256),
+            "autov1": hash.autoV1.map { .string($0) } ?? .null,
+            "autov2": .string(hash.autoV2),
+            "autov3": hash.autoV3.map { .string($0) } ?? .null,
+            "crc32": hash.crc32.map { .string($0) } ?? .null,
+          ]
+        })
+    ]
+    if content {
+      object["content"] = identity.map { .string($0.sha256) } ?? .null
+      object["components"] = .array(
+        (identity?.components ?? []).map {
+          ["name": .string($0.name.rawValue), "content": .string($0.sha256)]
+        })
+    }
+    return object
+  }
+}

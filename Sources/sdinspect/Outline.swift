@@ -1,0 +1,197 @@
+import ModelFormats
+import ModelGraph
+import Terminal
+
+/// Layers or tensors as the tree that their names spell, each branch with the sums of its leaves.
+struct Outline {
+  /// The part of the name below the parent's.
+  var label: String
+  /// What a leaf is: an operation, or a tensor's type.
+  var kind: String
+  /// The output's shape, or a tensor's; of a branch the last leaf's.
+  var shape: String
+  var parameters: Int
+  var macs = 0
+  var bytes: Int
+  /// How many alike siblings this one stands for; its figures are those of all together.
+  var copies = 1
+  var children: [Outline] = []
+
+  /// The tree of a network's layers.
+  init(_ costs: [LayerCost]) {
+    self.init(
+      leaves: costs.map { cost in
+        Outline(
+          label: cost.name, kind: cost.kind, shape: Shape(cost.outputShape).description,
+          parameters: cost.parameters, macs: cost.macs, bytes: cost.activationBytes)
+      })
+  }
+
+  /// The tree of tensors of which nothing is known but their names.
+  init(_ tensors: [Tensor]) {
+    self.init(
+      leaves: tensors.map { tensor in
+        Outline(
+          label: tensor.displayName, kind: tensor.dtype.rawValue,
+          shape: tensor.shape.description, parameters: tensor.elementCount,
+          bytes: tensor.byteCount)
+      })
+  }
+
+  private init(
+    label: String, kind: String, shape: String, parameters: Int, macs: Int = 0, bytes: Int
+  ) {
+    self.label = label
+    self.kind = kind
+    self.shape = shape
+    self.parameters = parameters
+    self.macs = macs
+    self.bytes = bytes
+  }
+
+  /// - Parameter leaves: with their full names as labels.
+  private init(leaves: [Outline]) {
+    let builder = Builder()
+    for leaf in leaves {
+      var place = builder
+      for part in LayerTree.parts(leaf.label) { place = place.child(part) }
+      place.leaves.append(leaf)
+    }
+    self = builder.outline(label: "")
+  }
+
+  /// A branch while the tree grows; children in the order in which they first appear.
+  private final class Builder {
+    var leaves: [Outline] = []
+    private var children: [(label: String, builder: Builder)] = []
+    private var index: [String: Int] = [:]
+
+    func child(_ label: String) -> Builder {
+      if let position = index[label] { return children[position].builder }
+      index[label] = children.count
+      children.append((label, Builder()))
+      return children[children.count - 1].builder
+    }
+
+    func outline(label: String) -> Outline {
+      if children.isEmpty, leaves.count == 1 {
+        var leaf = leaves[0]
+        leaf.label = label
+        return leaf
+      }
+      var branch = Outline(label: label, kind: "", shape: "", parameters: 0, bytes: 0)
+      branch.children = children.map { $0.builder.outline(label: $0.label) }
+      // A layer that has layers below it, as an attention its projections.
+      for leaf in leaves {
+        var own = leaf
+        own.label = "(\(leaf.kind))"
+        branch.children.append(own)
+      }
+      // A branch of one is its child.
+      if branch.children.count == 1, !label.isEmpty {
+        var only = branch.children[0]
+        only.label = label + "." + only.label
+        return only
+      }
+      for child in branch.children {
+        branch.parameters = branch.parameters &+ child.parameters
+        branch.macs = sum(branch.macs, child.macs)
+        branch.bytes = sum(branch.bytes, child.bytes)
+      }
+      branch.shape = branch.children.last?.shape ?? ""
+      return branch
+    }
+
+    private func sum(_ left: Int, _ right: Int) -> Int {
+      let (sum, overflow) = left.addingReportingOverflow(right)
+      return overflow ? .max : sum
+    }
+  }
+}
+
+extension Outline {
+  /// The tree with siblings that are alike and numbered one after the other made one.
+  func folded() -> Outline {
+    var result = self
+    result.children = []
+    var isTaken = [Bool](repeating: false, count: children.count)
+    let folded = children.map { $0.folded() }
+    for position in folded.indices where !isTaken[position] {
+      var child = folded[position]
+      guard let numbered = Numbered(child.label) else {
+        result.children.append(child)
+        continue
+      }
+      var next = numbered.number + 1
+      while let twin = folded.indices.first(where: { other in
+        !isTaken[other] && folded[other].label == numbered.label("\(next)")
+          && folded[other].isLike(folded[position])
+      }) {
+        isTaken[twin] = true
+        next += 1
+      }
+      let copies = next - numbered.number
+      if copies > 1 {
+        child = child.times(copies)
+        child.label = numbered.label("\(numbered.number)–\(next - 1)")
+        child.copies = copies
+      }
+      result.children.append(child)
+    }
+    return result
+  }
+
+  /// Whether all but the label is the same.
+  private func isLike(_ other: Outline) -> Bool {
+    kind == other.kind && shape == other.shape && parameters == other.parameters
+      && macs == other.macs && bytes == other.bytes && children.count == other.children.count
+      && zip(children, other.children).allSatisfy { $0.label == $1.label && $0.isLike($1) }
+  }
+
+  private func times(_ count: Int) -> Outline {
+    func product(_ value: Int) -> Int {
+      let (product, overflow) = value.multipliedReportingOverflow(by: count)
+      return overflow ? .max : product
+    }
+    var result = self
+    result.parameters = product(parameters)
+    result.macs = product(macs)
+    result.bytes = product(bytes)
+    result.children = children.map { $0.times(count) }
+    return result
+  }
+
+  /// A label with its last number apart: `block.2.weight`.
+  private struct Numbered {
+    let number: Int
+    private let before: String
+    private let after: String
+
+    init?(_ label: String) {
+      let parts = label.split(separator: ".", omittingEmptySubsequences: false)
+      guard let position = parts.lastIndex(where: { !$0.isEmpty && $0.allSatisfy(\.isNumber) }),
+        let number = Int(parts[position]), number < 1_000_000
+      else { return nil }
+      self.number = number
+      before = parts[..<position].map { $0 + "." }.joined()
+      after = parts[(position + 1)...].map { "." + $0 }.joined()
+    }
+
+    func label(_ number: String) -> String { before + number + after }
+  }
+
+  /// The branches and leaves down to a depth, each with the lines that lead to it.
+  func lines(depth: Int) -> [(lead: String, node: Outline)] {
+    var result: [(String, Outline)] = []
+    func visit(_ node: Outline, _ lead: String, _ depth: Int) {
+      guard depth > 0 else { return }
+      for (position, child) in node.children.enumerated() {
+        let isLast = position == node.children.count - 1
+        result.append((lead + (isLast ? "└─ " : "├─ "), child))
+        visit(child, lead + (isLast ? "   " : "│  "), depth - 1)
+      }
+    }
+    visit(self, "", depth)
+    return result
+  }
+}

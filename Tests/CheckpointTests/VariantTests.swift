@@ -1,0 +1,109 @@
+import Checkpoint
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// Repositories that hold the same weights several times, or in several files.
+@Suite struct VariantTests {
+  static let unet = "model/unet/diffusion_pytorch_model"
+
+  /// The embedded model's UNet with every value zero, written as `name`.
+  static func writeZeros(_ name: String, in scratch: Scratch) throws {
+    let tensors = try TensorFile.open(scratch.path(unet + ".safetensors")).tensors
+    try Safetensors.write(
+      tensors.map { .zeros($0.name, $0.dtype, $0.shape) }, to: scratch.path(name))
+  }
+
+  @Test func readsTheVariantAskedFor() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    try VariantTests.writeZeros(VariantTests.unet + ".fp16.safetensors", in: scratch)
+    let plain = try ModelCheckpoint.open(model)
+    #expect(plain[.unet]?.path.hasSuffix("diffusion_pytorch_model.safetensors") == true)
+    #expect(
+      plain.unreadWeights.map(\.path)
+        == [
+          "unet/diffusion_pytorch_model.fp16.safetensors", "vae/diffusion_pytorch_model.bin",
+        ])
+    #expect(plain.unreadWeights.map(\.variant) == ["fp16", nil])
+
+    let variant = try ModelCheckpoint.open(model, variant: "fp16")
+    let unet = try variant.require(.unet)
+    #expect(unet.path.hasSuffix("diffusion_pytorch_model.fp16.safetensors"))
+    #expect(unet.tensors.allSatisfy { $0.contiguousBytes().allSatisfy { $0 == 0 } })
+    // The other networks have no such variant, which is said.
+    #expect(variant.warnings.count == 2)
+    #expect(variant.warnings.allSatisfy { $0.contains("no variant fp16") })
+    #expect(variant[.vae]?.path.hasSuffix("diffusion_pytorch_model.safetensors") == true)
+  }
+
+  @Test func namesTheVariantsThatThereAre() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    let none = try #require(
+      try failure { _ = try ModelCheckpoint.open(model, variant: "fp16") })
+    #expect(none.code == .notFound)
+    #expect(none.hint?.contains("no variants") == true)
+    for variant in ["fp16", "non_ema"] {
+      try scratch.write([1], as: VariantTests.unet + ".\(variant).bin")
+    }
+    let other = try #require(
+      try failure { _ = try ModelCheckpoint.open(model, variant: "bf16") })
+    #expect(other.hint?.contains("fp16, non_ema") == true)
+    #expect(other.file == model)
+
+    try scratch.remove(VariantTests.unet + ".safetensors")
+    let missing = try #require(try failure { _ = try ModelCheckpoint.open(model) })
+    #expect(missing.code == .notFound)
+    #expect(missing.hint?.contains("--variant fp16") == true)
+
+    let component = try #require(
+      try failure { _ = try ModelCheckpoint.open(model + "/unet", variant: "bf16") })
+    #expect(component.hint?.contains("fp16, non_ema") == true)
+    let file = try #require(
+      try failure {
+        _ = try ModelCheckpoint.open(
+          model + "/vae/diffusion_pytorch_model.safetensors", variant: "fp16")
+      })
+    #expect(file.code == .mismatch)
+  }
+
+  /// Shards, of the weights or of a variant, are read as one.
+  @Test(arguments: [nil, "fp16"])
+  func readsShards(variant: String?) throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    let whole = try TensorFile.open(scratch.path(VariantTests.unet + ".safetensors"))
+    let middle = variant.map { ".\($0)" } ?? ""
+    var map = JSONObject()
+    for number in 1...3 {
+      let tensors = whole.tensors.enumerated().filter { $0.offset % 3 == number - 1 }.map(\.element)
+      let shard = "diffusion_pytorch_model\(middle)-0000\(number)-of-00003.safetensors"
+      try Safetensors.write(tensors, to: scratch.path("model/unet/\(shard)"))
+      for tensor in tensors { map[tensor.name] = .string(shard) }
+    }
+    let index: JSON = ["metadata": [:], "weight_map": .object(map)]
+    try scratch.write(
+      index.text(), as: VariantTests.unet + ".safetensors.index\(middle).json")
+    if variant == nil {
+      // A whole file is taken before shards, which are then not read.
+      #expect(try ModelCheckpoint.open(model)[.unet]?.files.count == 1)
+      try scratch.remove(VariantTests.unet + ".safetensors")
+    }
+    let unet = try ModelCheckpoint.open(model, variant: variant).require(.unet)
+    #expect(unet.files.count == 3)
+    for tensor in whole.tensors {
+      #expect(unet[tensor.name]?.contiguousBytes() == tensor.contiguousBytes())
+    }
+    // A conversion takes them all.
+    let flat = scratch.path("model.sdflat")
+    try Conversion(
+      of: ModelCheckpoint.open(model, variant: variant), to: .sdflat, at: flat
+    ).execute()
+    let sources = try ModelCheckpoint.open(flat).provenance?["sources"]?.array
+    #expect(sources?.count == 5)
+    #expect(try ModelCheckpoint.open(flat)[.unet]?.tensors.count == whole.tensors.count)
+  }
+}
