@@ -109,13 +109,14 @@ struct ONNXCommand: ParsableCommand {
     options.producerVersion = toolVersion
     let names = try selection(checkpoint)
     let adapters = try adapters(for: names, checkpoint)
-    let sources = try names.map { try source($0, checkpoint, adapters) }
+    let files = checkpoint.pipelineFiles(tokenizer: embeddedFiles())
+    let sources = try names.map { try source($0, checkpoint, files.files, adapters) }
     if weights == .copy { try checkpoint.requireUndamaged() }
     let start = Console.seconds()
     let bar = ProgressBar("exporting")
     defer { bar.finish() }
     let report = try ONNXExporter.export(
-      sources, companions: companions(checkpoint), to: output, options: options
+      sources, companions: companions(files.files), to: output, options: options
     ) { progress in
       bar.update(
         Double(progress.bytesDone) / Double(max(1, progress.bytesTotal)),
@@ -123,7 +124,9 @@ struct ONNXCommand: ParsableCommand {
           + Format.bytes(progress.bytesTotal))
     }
     bar.finish()
-    printReport(report, checkpoint.warnings, adapters, seconds: Console.seconds() - start)
+    printReport(
+      report, adapters, notes: files.notes, warnings: checkpoint.warnings,
+      seconds: Console.seconds() - start)
   }
 
   /// The networks to export: those asked for, else all that the checkpoint has.
@@ -166,7 +169,7 @@ struct ONNXCommand: ParsableCommand {
   }
 
   private func source(
-    _ name: String, _ checkpoint: ModelCheckpoint, _ adapters: [LoRA]
+    _ name: String, _ checkpoint: ModelCheckpoint, _ files: [AuxiliaryFile], _ adapters: [LoRA]
   ) throws -> NetworkSource {
     let component = try checkpoint.require(
       name.hasPrefix("vae") ? .vae : ComponentName(rawValue: name))
@@ -174,92 +177,24 @@ struct ONNXCommand: ParsableCommand {
     return NetworkSource(
       graph: name == "unet" && controlNetInputs
         ? try component.graphWithResidualInputs() : try component.graph(name),
-      configuration: checkpoint.file(named: "\(component.name)/config.json")?.bytes,
+      configuration: files.first { $0.path == "\(component.name)/config.json" }?.bytes,
       updates: { parameter in updates.compactMap { $0[parameter.name] } },
       tensor: { parameter throws(FormatError) in try component.tensor(for: parameter) })
   }
 
+  /// CLIP's tokenizer, for files that hold weights alone.
+  private func embeddedFiles() -> [AuxiliaryFile] {
+    guard let path = try? EmbeddedModel.path() else { return [] }
+    return (try? ModelCheckpoint.open(path).files) ?? []
+  }
+
   /// What a pipeline needs beside its networks.
-  private func companions(_ checkpoint: ModelCheckpoint) -> [CompanionFile] {
-    checkpoint.files.filter { file in
+  private func companions(_ files: [AuxiliaryFile]) -> [CompanionFile] {
+    files.filter { file in
       file.path == "model_index.json" || file.path.hasPrefix("tokenizer/")
         || file.path.hasPrefix("scheduler/") || file.path.hasPrefix("feature_extractor/")
     }
     .map { CompanionFile(path: $0.path, contents: $0.bytes) }
-  }
-
-  private func printReport(
-    _ report: ExportReport, _ warnings: [String], _ adapters: [LoRA], seconds: Double
-  ) {
-    guard !input.json else {
-      printJSON([
-        "networks": .array(report.networks.map(row)),
-        "loras": .array(adapters.map(row)),
-        "files": .array(report.paths.map { .string($0) }), "seconds": .number(seconds),
-        "warnings": json(warnings),
-      ])
-      return
-    }
-    var table = Table([
-      ("network", .left), ("nodes", .right), ("weights", .right), ("copied", .right),
-      ("model", .left),
-    ])
-    for network in report.networks {
-      table.add([
-        network.name, Format.count(network.nodes), Format.count(network.weights),
-        Format.bytes(network.bytesCopied), network.modelPath,
-      ])
-    }
-    Console.print(table.text())
-    Console.print(
-      "wrote \(report.paths.count) files to \(output) in \(Format.seconds(seconds))")
-    for network in report.networks {
-      for tensor in network.saturated {
-        Console.note("note: \(tensor.count) values of \(tensor.name) became 65504")
-      }
-    }
-    for adapter in adapters { note(adapter) }
-    printWarnings(warnings)
-  }
-
-  /// What a LoRA changed, and each of its tensors that changed nothing.
-  private func note(_ adapter: LoRA) {
-    let counts = adapter.updates.sorted { $0.key.rawValue < $1.key.rawValue }.map {
-      "\($0.value.count) layers of the \($0.key.title)"
-    }
-    Console.note(
-      "\(Console.sanitized(adapter.path)): changed " + counts.joined(separator: " and "))
-    for tensor in adapter.unused {
-      Console.note("note: \(Console.sanitized(tensor.name)) is unused: \(tensor.reason)")
-    }
-  }
-
-  private func row(_ adapter: LoRA) -> JSON {
-    var layers = JSONObject()
-    for (component, updates) in adapter.updates.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-      layers[component.rawValue] = .integer(updates.count)
-    }
-    return [
-      "file": .string(adapter.path), "scale": .number(adapter.scale), "layers": .object(layers),
-      "unused": .array(
-        adapter.unused.map { ["name": .string($0.name), "reason": .string($0.reason)] }),
-    ]
-  }
-
-  private func row(_ network: ExportReport.Network) -> JSON {
-    var operators = JSONObject()
-    for (name, count) in network.operatorCounts.sorted(by: { $0.key < $1.key }) {
-      operators[name] = .integer(count)
-    }
-    return [
-      "name": .string(network.name), "model": .string(network.modelPath),
-      "weight_files": .array(network.weightPaths.map { .string($0) }),
-      "nodes": .integer(network.nodes), "operators": .object(operators),
-      "weights": .integer(network.weights), "bytes_copied": .integer(network.bytesCopied),
-      "dtype": .string(network.precision.rawValue),
-      "saturated": .array(
-        network.saturated.map { ["name": .string($0.name), "values": .integer($0.count)] }),
-    ]
   }
 }
 
