@@ -73,6 +73,16 @@ let package = Package(
         "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "COnnx",
       ],
       swiftSettings: strict),
+    // Style, body and script of the report's page, embedded in the program.
+    .target(
+      name: "CReportPage", exclude: ["page"], cSettings: [.treatAllWarnings(as: .error)]),
+    .target(
+      name: "Report",
+      dependencies: [
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "CReportPage",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: strict),
     .target(
       name: "Engine", dependencies: ["ModelFormats", "ModelGraph", "CKernels", "COneDNN"],
       swiftSettings: strict),
@@ -93,6 +103,7 @@ let package = Package(
       name: "sdinspect",
       dependencies: [
         "Terminal", "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "ONNXExport",
+        "Report",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -130,6 +141,13 @@ let package = Package(
         "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
       ],
       exclude: ["Oracle"], swiftSettings: strict),
+    .testTarget(
+      name: "ReportTests",
+      dependencies: [
+        "Report", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON", "TestSupport",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      exclude: ["Browser"], swiftSettings: strict),
     .testTarget(
       name: "ONNXExportTests",
       dependencies: [

@@ -27,6 +27,7 @@ extension TensorFile {
     case .pytorchLegacy: return try TorchLegacy.read(file)
     case .gguf: return try GGUF.read(file)
     case .onnx: return try ONNX.read(file)
+    case .tar: return try TorchTar.read(file)
     case let kind: throw refusal(of: file, kind).inFile(file.path)
     }
   }
@@ -91,7 +92,7 @@ extension TensorFile {
       FormatError(
         .unrecognized, "this is text (\(beginning(of: file))), not a file of tensors",
         hint: "give a .safetensors, .bin, .ckpt, .pt or .sdflat file")
-    case .tar, .gzip, .bzip2, .xz, .zstandard, .sevenZip, .rar:
+    case .gzip, .bzip2, .xz, .zstandard, .sevenZip, .rar:
       FormatError(
         .unrecognized, "this is a \(kind.spoken) archive, not a file of tensors",
         hint: "unpack it and give the checkpoint inside")

@@ -1,13 +1,9 @@
 extension TorchObject {
-  /// Takes the tensor that a call rebuilds, or notes why it is not read; false where the call
-  /// rebuilds no tensor.
-  mutating func takeTensor(
-    _ callable: PickleValue, _ arguments: PickleValue, node: PickleNode, name: String
-  ) throws(FormatError) -> Bool {
-    let result: Rebuilt?
+  /// Takes the tensor that a node stands for or rebuilds, or notes why it is not read; false where
+  /// the node is no tensor.
+  mutating func takeTensor(_ node: PickleNode, name: String) throws(FormatError) -> Bool {
     do throws(FormatError) {
-      result = try rebuild(callable, arguments, depth: 0)
-      guard let result else { return false }
+      guard let result = try rebuild(node, depth: 0) else { return false }
       try spend(TorchObject.tensorCost)
       switch result {
       case .skipped(let reason): warnings.append("\(name): \(reason)")
@@ -31,6 +27,25 @@ extension TorchObject {
   private enum Rebuilt {
     case tensor(TorchTensor)
     case skipped(String)
+  }
+
+  private func rebuild(_ node: PickleNode, depth: Int) throws(FormatError) -> Rebuilt? {
+    switch node.kind {
+    case .persistent(let identifier): return try source.tensor(identifier).map { .tensor($0) }
+    case .call(let callable, let arguments):
+      return try rebuild(callable, arguments, depth: depth)
+    case .instance(let type, let arguments):
+      // As parameters were pickled before `_rebuild_parameter`.
+      let wrappers = [
+        "torch.nn.parameter.Parameter", "torch.autograd.variable.Variable",
+        "torch.autograd.Variable",
+      ]
+      guard let type = pickle.global(type), wrappers.contains(type.spoken), depth < 8,
+        let inner = pickle.tuple(arguments)?.first.flatMap(pickle.node)
+      else { return nil }
+      return try rebuild(inner, depth: depth + 1)
+    default: return nil
+    }
   }
 
   private func rebuild(
@@ -66,8 +81,7 @@ extension TorchObject {
       return try view(of: storage, dtype: dtype, arguments, metadata: 7, global)
     case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
       guard let node = pickle.node(try argument(0)),
-        case .call(let callable, let inner) = node.kind,
-        let result = try rebuild(callable, inner, depth: depth + 1)
+        let result = try rebuild(node, depth: depth + 1)
       else { throw malformed("its argument is no tensor") }
       return result
     case "torch._tensor._rebuild_from_type_v2", "torch.tensor._rebuild_from_type_v2",

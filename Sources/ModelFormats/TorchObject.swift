@@ -41,10 +41,13 @@ struct TorchObject<Source: TorchStorageSource> {
     guard case .node(let index) = value, !isActive[index] else { return }
     let node = pickle.nodes[index]
     switch node.kind {
-    case .bigInteger, .complex, .global, .persistent: return
-    case .call(let callable, let arguments):
-      if try takeTensor(callable, arguments, node: node, name: path ?? "") { return }
-    case .tuple, .list, .dictionary, .set, .instance: break
+    case .bigInteger, .complex, .global: return
+    case .persistent:
+      _ = try takeTensor(node, name: path ?? "")
+      return
+    case .call, .instance:
+      if try takeTensor(node, name: path ?? "") { return }
+    case .tuple, .list, .dictionary, .set: break
     }
     guard depth < TorchObject.depthLimit else {
       throw FormatError(

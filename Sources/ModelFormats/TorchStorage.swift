@@ -29,12 +29,19 @@ protocol TorchStorageSource {
   /// The size of the file, which bounds what its tensors may hold together.
   var byteCount: Int { get }
 
+  /// The tensor that a persistent identifier stands for; nil where it stands for a storage.
+  func tensor(_ identifier: PickleValue) throws(FormatError) -> TorchTensor?
+
   /// The bytes of a whole storage, little-endian where its numbers take `swapWidth` bytes.
   ///
   /// - Throws: ``FormatError`` without a file.
   mutating func storage(
     _ reference: TorchStorageReference, swapWidth: Int
   ) throws(FormatError) -> TorchStorage
+}
+
+extension TorchStorageSource {
+  func tensor(_ identifier: PickleValue) throws(FormatError) -> TorchTensor? { nil }
 }
 
 extension DType {

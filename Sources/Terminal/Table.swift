@@ -159,20 +159,23 @@ public struct Table {
     return line
   }
 
-  /// Text broken at spaces into lines of at most so many columns.
+  /// Text broken at spaces into lines of at most so many columns, indented as the first.
   fileprivate static func wrapped(_ text: String, _ width: Int) -> [String] {
-    var lines = [""]
-    for word in text.split(separator: " ") {
-      let last = lines[lines.count - 1]
-      if last.isEmpty {
-        lines[lines.count - 1] = String(word)
-      } else if TextWidth.columns(last) + 1 + TextWidth.columns(word) <= width {
-        lines[lines.count - 1] = last + " " + word
+    let indent = String(text.prefix { $0 == " " || $0 == "-" })
+    let space = String(repeating: " ", count: indent.count)
+    var lines: [String] = []
+    var line = indent
+    var isFirstWord = true
+    for word in text.dropFirst(indent.count).split(separator: " ") {
+      if isFirstWord || TextWidth.columns(line) + 1 + TextWidth.columns(word) <= width {
+        line += (isFirstWord ? "" : " ") + word
       } else {
-        lines.append(String(word))
+        lines.append(line)
+        line = space + word
       }
+      isFirstWord = false
     }
-    return lines
+    return lines + [line]
   }
 }
 

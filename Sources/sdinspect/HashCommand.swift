@@ -60,7 +60,7 @@ struct HashCommand: ParsableCommand {
   /// What lies at the path; nil where it is a file that only its bytes matter of.
   private func checkpoint() throws -> ModelCheckpoint? {
     let isRead = try content || ModelCheckpoint.isDirectory(input.path)
-    return isRead ? try ModelCheckpoint.open(input.path) : nil
+    return isRead ? try input.open() : nil
   }
 
   /// The files that hold a checkpoint's tensors, each once.

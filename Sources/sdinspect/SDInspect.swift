@@ -21,6 +21,7 @@ struct SDInspect: Program {
         sdinspect hash v1-5-pruned-emaonly.safetensors
         sdinspect convert stable-diffusion-v1-5 sd15.sdflat --to sdflat --dtype f16
         sdinspect onnx stable-diffusion-v1-5 onnx --component unet
+        sdinspect report stable-diffusion-v1-5 -o report.html
 
       Exit status: 0 ok; 1 differs or does not verify; 64 usage; 65 malformed data; 66 no input; \
       70 internal; 73 cannot create output; 74 input or output failed.
@@ -30,7 +31,7 @@ struct SDInspect: Program {
       SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
       DiffCommand.self, HashCommand.self,
       VerifyCommand.self,
-      ConvertCommand.self, ONNXCommand.self,
+      ConvertCommand.self, ONNXCommand.self, ReportCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)
 

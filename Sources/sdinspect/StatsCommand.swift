@@ -31,7 +31,7 @@ struct StatsCommand: ParsableCommand {
   var sort = Order.file
 
   func run() throws {
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     let components = try component.select(from: checkpoint)
     let tensors = components.flatMap(\.tensors)
     let bytes = tensors.reduce(0) { $0 + $1.byteCount }
@@ -158,7 +158,7 @@ private struct Listing {
     ])
     for (tensor, statistics) in rows {
       table.add(
-        [tensor.displayName, tensor.dtype.rawValue, tensor.shape.description].map { .init($0) }
+        [tensor.displayName, tensor.encoding, tensor.shape.description].map { .init($0) }
           + cells(statistics))
     }
     table.addTotal(["total", "", ""] + cells(total))

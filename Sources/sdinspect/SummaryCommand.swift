@@ -39,9 +39,11 @@ struct SummaryCommand: ParsableCommand {
 
   private func table(_ summary: Summary) -> Table {
     var table = Table([
-      ("component", .left), ("architecture", .left), ("tensors", .right), ("parameters", .right),
-      ("buffers", .right), ("types", .left), ("bytes", .right), ("as F32", .right),
-      ("as F16", .right),
+      .init("component", .left, isName: true), .init("architecture", .left, rank: 6),
+      .init("tensors", .right, rank: 3), .init("parameters", .right),
+      .init("buffers", .right, rank: 7), .init("types", .left, rank: 4),
+      .init("bytes", .right, rank: 1), .init("as F32", .right, rank: 5),
+      .init("as F16", .right, rank: 2),
     ])
     for component in summary.components {
       table.add(
@@ -53,21 +55,21 @@ struct SummaryCommand: ParsableCommand {
           Format.bytes(component.bytesAsF16),
         ])
     }
-    table.add(
+    table.addTotal(
       [
         "total", "", Format.count(summary.tensors), Format.count(summary.parameters),
         Format.count(summary.buffers), "", Format.bytes(summary.bytes),
         Format.bytes(summary.bytesAsF32), Format.bytes(summary.bytesAsF16),
-      ])
+      ].map { .init($0) })
     return table
   }
 
   /// What the model is, and why.
   private func printRecognition(_ summary: Summary) {
     Console.print("\(Console.sanitized(summary.path)) (\(summary.format))")
-    Console.print(Console.sanitized(summary.recognition.title))
+    Console.printSentence(Console.heading(summary.recognition.title))
     for reason in summary.recognition.reasons {
-      Console.print("  - " + Console.sanitized(reason))
+      Console.printSentence("  - " + Console.sanitized(reason))
     }
     Console.print("")
   }
@@ -99,7 +101,7 @@ struct SummaryCommand: ParsableCommand {
           + summary.unreadWeights.map(\.path).joined(separator: ", "))
     }
     if !lines.isEmpty { Console.print("") }
-    for line in lines { Console.print(Console.sanitized(line)) }
+    for line in lines { Console.printSentence(Console.sanitized(line)) }
   }
 
   /// The file's metadata, long texts cut; an ONNX model's operators on one line.

@@ -58,6 +58,7 @@ struct TensorsCommand: ParsableCommand {
           "name": .string(tensor.name),
           "component": .string(component.name.rawValue),
           "dtype": .string(tensor.dtype.rawValue),
+          "encoding": .string(tensor.encoding),
           "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
           "parameters": .integer(tensor.elementCount),
           "bytes": .integer(tensor.byteCount),
@@ -83,7 +84,7 @@ struct TensorsCommand: ParsableCommand {
       var table = Table(columns)
       for tensor in component.tensors {
         var cells = [
-          tensor.displayName, tensor.dtype.rawValue,
+          tensor.displayName, tensor.encoding,
           tensor.shape.description, Format.count(tensor.elementCount),
           Format.count(tensor.byteCount),
         ]

@@ -17,9 +17,8 @@ import Testing
       let component = try checkpoint.require(name)
       let parameters = try #require(component.manifest).parameters
       let tensors = try parameters.map { try component.tensor(for: $0) }
-      for (parameter, (tensor, digest)) in zip(
-        parameters, zip(tensors, TensorDigest.sha256(of: tensors)))
-      {
+      let digests = try TensorDigest.sha256(of: tensors)
+      for (parameter, (tensor, digest)) in zip(parameters, zip(tensors, digests)) {
         result["\(name) \(parameter.name)"] =
           "\(tensor.dtype.rawValue) \(Shape(parameter.shape)) \(digest)"
       }

@@ -33,7 +33,8 @@ struct OracleTests {
     #expect(tensors.count == checkpoint.components.reduce(0) { $0 + $1.tensors.count })
     for row in tensors {
       let name = ComponentName(rawValue: try #require(row["component"]?.string))
-      let tensor = try #require(checkpoint[name]?[try #require(row["name"]?.string)])
+      let tensorName = try #require(row["name"]?.string)
+      let tensor = try #require(checkpoint[name]?[tensorName])
       #expect(row["dtype"]?.string == tensor.dtype.rawValue)
       #expect(row["shape"]?.array?.compactMap(\.int) == tensor.shape.dimensions)
       #expect(row["sha256"]?.string == TensorDigest.sha256(of: tensor), "\(tensor.name)")

@@ -60,3 +60,11 @@ public func withTemporaryFolder<R>(_ body: (String) throws -> R) throws -> R {
   defer { try? FileManager.default.removeItem(at: url) }
   return try body(url.path)
 }
+
+extension Tool {
+  /// The system's Python 3, with its standard library only.
+  public static var systemPython: String? {
+    ["/usr/bin/python3", "/usr/local/bin/python3"].first(
+      where: FileManager.default.isExecutableFile)
+  }
+}
