@@ -6,7 +6,7 @@ BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
 
-.PHONY: demo test build setup lint format gallery generate fuzz clean
+.PHONY: demo test build setup lint format gallery generate fuzz coverage clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -42,6 +42,10 @@ lint:
 
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz
+
+# Lines of the readers of files that their tests cover; fails below 95 %.
+coverage: setup
+	@scripts/coverage
 
 # The pictures of the README.
 gallery: build
