@@ -38,9 +38,8 @@ let package = Package(
     .systemLibrary(name: "CSPNG", providers: [.apt(["libspng-dev"])]),
     .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
-    // Calls of Linux that Glibc's module leaves out: a shim header of our own.
-    .systemLibrary(name: "CLinux"),
-
+    // Calls of Linux that Glibc's module leaves out.
+    .target(name: "CLinux", cSettings: [.treatAllWarnings(as: .error)]),
     // Our own C: kernels that oneDNN lacks, casts, and the thread pool they share with it.
     .target(
       name: "CKernels",
