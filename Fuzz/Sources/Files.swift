@@ -43,6 +43,10 @@ func fuzzTorchLegacy(_ bytes: [UInt8]) {
   run(bytes, TorchLegacy.read)
 }
 
+func fuzzTorchTar(_ bytes: [UInt8]) {
+  run(bytes, TorchTar.read)
+}
+
 /// An archive as it is; or, since checksums keep changed ones out, an archive made around a
 /// pickle: what the input holds is the pickle, and its first bytes say what else stands there.
 func fuzzTorchZip(_ bytes: [UInt8]) {
@@ -51,4 +55,20 @@ func fuzzTorchZip(_ bytes: [UInt8]) {
   } else {
     run(StoredArchive.checkpoint(pickle: bytes.dropFirst(), form: bytes[0]), TorchCheckpoint.read)
   }
+}
+
+/// An archive as it is; or, since checksums keep changed headers out, an archive made around its
+/// members: two lengths of two bytes, then the storages, the tensors and the object.
+func fuzzTorchTar(_ bytes: [UInt8]) {
+  guard bytes.count >= 4, !bytes.dropFirst(257).starts(with: "ustar".utf8) else {
+    return run(bytes, TorchTar.read)
+  }
+  let storages = Int(bytes[0]) | Int(bytes[1]) << 8
+  let tensors = Int(bytes[2]) | Int(bytes[3]) << 8
+  let rest = bytes.dropFirst(4)
+  let members = [
+    ("storages", rest.prefix(storages)), ("tensors", rest.dropFirst(storages).prefix(tensors)),
+    ("pickle", rest.dropFirst(storages + tensors)),
+  ]
+  run(members.flatMap { StoredArchive.tarMember($0, $1) }, TorchTar.read)
 }

@@ -11,6 +11,7 @@ private let targets: [String: @Sendable (_ bytes: [UInt8]) -> Void] = [
   "safetensors": fuzzSafetensors,
   "shard-index": fuzzShardIndex,
   "torch-legacy": fuzzTorchLegacy,
+  "torch-tar": fuzzTorchTar,
   "torch-zip": fuzzTorchZip,
   "zip": fuzzZip,
 ]

@@ -51,6 +51,22 @@ struct StoredArchive {
     return archive.bytes
   }
 
+  /// A member of a tar archive with its header.
+  static func tarMember(_ name: String, _ contents: some Collection<UInt8>) -> [UInt8] {
+    var header = [UInt8](repeating: 0, count: 512)
+    func put(_ text: String, at offset: Int) {
+      header.replaceSubrange(offset..<(offset + text.utf8.count), with: text.utf8)
+    }
+    put(name, at: 0)
+    put(String(contents.count, radix: 8), at: 124)
+    put("        ", at: 148)
+    put("0", at: 156)
+    put("ustar", at: 257)
+    let sum = header.reduce(0) { $0 + Int($1) }
+    put(String(sum, radix: 8) + "\0", at: 148)
+    return header + contents + [UInt8](repeating: 0, count: (512 - contents.count % 512) % 512)
+  }
+
   /// Raw deflate blocks that keep their bytes as they are.
   private static func deflate(_ bytes: [UInt8]) -> [UInt8] {
     var output: [UInt8] = []

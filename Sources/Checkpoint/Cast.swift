@@ -109,13 +109,7 @@ extension Tensor {
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     if dtype == self.dtype {
-      return try withContiguousBytes { (bytes) throws(FormatError) in
-        let piece = 1 << 20
-        for start in stride(from: 0, to: bytes.count, by: piece) {
-          try body(
-            UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + piece, bytes.count)]))
-        }
-      }
+      return try withContiguousPieces(body)
     }
     let overflows = try cast(to: dtype, saturating: saturating, body)
     guard overflows == 0 || saturating else {
@@ -146,8 +140,10 @@ extension Tensor {
         .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",
         file: file?.path, context: name)
     }
-    return try withContiguousBytes { (bytes) throws(FormatError) in
-      try cast.apply(to: bytes, body)
+    var overflows = 0
+    try withContiguousPieces { (bytes) throws(FormatError) in
+      overflows += try cast.apply(to: bytes, body)
     }
+    return overflows
   }
 }

@@ -9,7 +9,8 @@ extension Conversion {
       var counts: [String: Int] = [:]
       for step in part.tensors {
         let key =
-          step.tensor.dtype.rawValue + (step.isCast ? " -> \(step.dtype.rawValue)" : "")
+          step.tensor.encoding
+          + (step.isQuantized ? " -> Q8_0" : step.isCast ? " -> \(step.dtype.rawValue)" : "")
         counts[key, default: 0] += 1
       }
       let types = counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
@@ -65,8 +66,9 @@ extension Conversion.Part {
           [
             "name": .string(step.tensor.name), "component": .string(step.component.rawValue),
             "source": step.source.map { .string($0) } ?? .null,
-            "from": .string(step.tensor.dtype.rawValue),
-            "to": .string(step.dtype.rawValue), "bytes": .integer(step.byteCount),
+            "from": .string(step.tensor.encoding),
+            "to": .string(step.isQuantized ? "Q8_0" : step.dtype.rawValue),
+            "bytes": .integer(step.byteCount),
             "change": step.change.map { .string($0.rawValue) } ?? .null,
           ]
         }),

@@ -133,7 +133,12 @@ extension Conversion {
       return try TorchWriter(
         path: path, tensors: tensors, under: target == .ldm ? "state_dict" : nil,
         overwrite: overwrite)
-    default:
+    case .gguf:
+      let quantized = Set(part.tensors.filter(\.isQuantized).map(\.tensor.name))
+      return try GGUFWriter(
+        path: path, tensors: tensors, metadata: ggufMetadata, overwrite: overwrite
+      ) { quantized.contains($0.name) ? .q80 : nil }
+    case .safetensors, .sdflat:
       return try SafetensorsWriter(
         path: path, tensors: tensors, metadata: safetensorsMetadata(of: part),
         overwrite: overwrite)
@@ -147,6 +152,18 @@ extension Conversion {
     // diffusers and transformers refuse files whose metadata does not name the framework.
     metadata.insert((key: "format", value: "pt"), at: 0)
     return metadata + (isDirectory ? [] : EmbeddedFiles.pairs(files))
+  }
+
+  private var ggufMetadata: [(key: String, value: GGUFWriter.Value)] {
+    let kind = Recognition(source).kind
+    // What programs that read GGUF tell image models by.
+    let architecture =
+      switch kind {
+      case .stableDiffusion2, .stableDiffusion2Inpainting: "sd2"
+      default: "sd1"
+      }
+    return [(key: "general.architecture", value: .text(architecture))]
+      + EmbeddedFiles.pairs(files).map { (key: $0.key, value: .text($0.value)) }
   }
 
   private func writeDirectory(_ meter: ProgressMeter) throws(FormatError) {

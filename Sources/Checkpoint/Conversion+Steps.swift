@@ -20,10 +20,12 @@ extension Conversion {
     public let source: String?
     public let dtype: DType
     public let change: Change?
+    /// Whether the target holds it as blocks of Q8_0, made from F32.
+    public var isQuantized = false
 
     public var isCast: Bool { dtype != tensor.dtype }
     public var isRenamed: Bool { source != nil && source != tensor.name }
-    /// Bytes in the target.
+    /// Bytes that are given to the target; a quantised tensor takes 34 of every 128.
     public var byteCount: Int { tensor.shape.byteCount(of: dtype) ?? 0 }
   }
 
@@ -110,9 +112,19 @@ struct StepMaker {
         target = target.reshaped(shape)
       }
     }
+    var dtype = options.type(of: tensor)
+    let isQuantized = options.quantize && StepMaker.isQuantizable(target)
+    if isQuantized { dtype = .float32 }
     return Conversion.Step(
-      component: component.name, tensor: target, source: tensor.name,
-      dtype: options.type(of: tensor), change: nil)
+      component: component.name, tensor: target, source: tensor.name, dtype: dtype, change: nil,
+      isQuantized: isQuantized)
+  }
+
+  /// Matrices in whole blocks of 32, as stable-diffusion.cpp quantises; what is small or a
+  /// convolution stays.
+  private static func isQuantizable(_ tensor: Tensor) -> Bool {
+    tensor.shape.rank == 2 && tensor.shape.last.isMultiple(of: 32) && tensor.shape[0] > 1
+      && Cast.types.contains(tensor.dtype) && !Summary.isBuffer(tensor)
   }
 
   private func name(

@@ -54,6 +54,10 @@ public struct Conversion: Sendable {
         .unsupported, "tensors are not cast to \(dtype.rawValue)",
         hint: "choose one of f32, f16 and bf16")
     }
+    guard !options.quantize || target == .gguf else {
+      throw FormatError(
+        .unsupported, "only GGUF files hold Q8_0", hint: "pass --to gguf, or another --dtype")
+    }
     var planner = try ConversionPlanner(source, target, options, path: path)
     parts = try planner.parts()
     isDirectory = planner.isDirectory

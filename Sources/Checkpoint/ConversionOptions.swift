@@ -20,6 +20,8 @@ extension Conversion {
     /// The type that F32, F16 and BF16 tensors get, unless they are buffers such as the noise
     /// schedule; nil keeps each tensor's own.
     public var dtype: DType?
+    /// Whether matrices of a GGUF file become blocks of Q8_0; what is left has ``dtype``.
+    public var quantize = false
     /// The components that are converted; nil converts all.
     public var components: [ComponentName]?
     /// Whether an output that exists may be replaced.

@@ -29,6 +29,7 @@ final class DirectoryWriter {
     try DirectoryWriter.check(path, overwrite: overwrite, entries: entries)
     self.path = path
     self.overwrite = overwrite
+    DirectoryWriter.removeStale(beside: path)
     temporaryPath = try DirectoryWriter.createTemporary(beside: path)
     slots.append(UnfinishedFiles.shared.add(temporaryPath))
     try checkSpace(for: byteCount)
@@ -112,19 +113,37 @@ final class DirectoryWriter {
     }
   }
 
-  private static func createTemporary(beside path: String) throws(FormatError) -> String {
-    let parent: String
-    let name: Substring
-    if let slash = path.lastIndex(of: "/") {
-      parent = String(path[..<slash]) + "/"
-      name = path[path.index(after: slash)...]
-    } else {
-      parent = ""
-      name = path[...]
+  /// The directory that `path` lies in, slash included, and how the hidden ones beside it begin.
+  private static func hidden(beside path: String) -> (parent: String, prefix: String) {
+    let slash = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+    let name = String(decoding: path[slash...].utf8.prefix(200), as: UTF8.self)
+    return (String(path[..<slash]), ".\(name).")
+  }
+
+  /// Removes what a killed process left of an earlier try at the same path.
+  private static func removeStale(beside path: String) {
+    let (parent, prefix) = hidden(beside: path)
+    guard let entries = try? Directory(path: parent.isEmpty ? "." : parent)?.entries else { return }
+    for entry in entries where entry.hasPrefix(prefix) {
+      let rest = entry.dropFirst(prefix.count)
+      let isOld = rest.hasSuffix(".partial.old")
+      guard rest.hasSuffix(".partial") || isOld,
+        let process = Int32(rest.prefix { $0 != "-" }), process > 0,
+        kill(process, 0) != 0, errno == ESRCH
+      else { continue }
+      // What stepped aside for a new directory comes back where that never came.
+      if isOld, access(path, F_OK) != 0 {
+        rename(parent + entry, path)
+      } else {
+        remove(parent + entry)
+      }
     }
+  }
+
+  private static func createTemporary(beside path: String) throws(FormatError) -> String {
+    let (parent, prefix) = hidden(beside: path)
     for attempt in 0..<100 {
-      let temporary =
-        "\(parent).\(String(decoding: name.utf8.prefix(200), as: UTF8.self)).\(getpid())-\(attempt).partial"
+      let temporary = "\(parent)\(prefix)\(getpid())-\(attempt).partial"
       if mkdir(temporary, 0o777) == 0 { return temporary }
       guard errno == EEXIST else { break }
     }

@@ -29,9 +29,9 @@ public struct ModelCheckpoint: Sendable {
   public let layout: Layout
   public let components: [Component]
   /// Configurations, vocabulary and merges, by their path in a repository.
-  public let files: [AuxiliaryFile]
+  public internal(set) var files: [AuxiliaryFile]
   /// What a person should know though the checkpoint is usable.
-  public let warnings: [String]
+  public internal(set) var warnings: [String]
   /// Weights of a repository that lie beside those that were read, by their path in it.
   public let unreadWeights: [UnreadWeights]
   /// Where the tensors of a flat file came from, as its header tells it.
@@ -111,7 +111,10 @@ public struct ModelCheckpoint: Sendable {
     if let failure = component.graphFailure, component.configuration != nil {
       return ["\(name): " + (failure.context.map { "\($0): " } ?? "") + failure.message]
     }
-    return (component.manifest?.summedProblems ?? []).map { "\(name): \($0)" }
+    let problems =
+      component.format == .onnx
+      ? onnxWarnings(of: component) : component.manifest?.summedProblems ?? []
+    return problems.map { "\(name): \($0)" }
   }
 }
 

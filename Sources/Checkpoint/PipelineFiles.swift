@@ -103,3 +103,21 @@ struct PipelineFiles {
     add(path, index)
   }
 }
+
+extension ModelCheckpoint {
+  /// The same with the small files that a pipeline needs and a single file lacks.
+  ///
+  /// - Parameter companions: files to take a tokenizer from.
+  public func completed(with companions: [AuxiliaryFile]) -> ModelCheckpoint {
+    let networks = ComponentName.required.compactMap { self[$0] }
+    guard networks.count == ComponentName.required.count,
+      networks.allSatisfy({ $0.configuration != nil })
+    else { return self }
+    let pipeline = PipelineFiles(
+      of: self, components: networks, isWhole: true, companions: companions)
+    var checkpoint = self
+    checkpoint.files = pipeline.files
+    checkpoint.warnings += pipeline.notes
+    return checkpoint
+  }
+}

@@ -5,7 +5,7 @@ import ModelFormats
 /// written, the next ones are cast, and what was written is hashed.
 ///
 /// Values that stay as they are go from file to file inside the system. Memory does not depend on
-/// the size of the tensors, but for those that are not contiguous in their file.
+/// the size of the tensors.
 final class TensorPump {
   /// What is left to do with one tensor.
   struct Item {
@@ -29,20 +29,24 @@ final class TensorPump {
 
   private enum Source {
     case mapped(MappedFile, Range<Int>)
-    case memory([UInt8], Range<Int>)
+    /// Values that lie in their file in another order, or encoded.
+    case memory([UInt8])
+
+    var byteCount: Int {
+      switch self {
+      case .mapped(_, let range): range.count
+      case .memory(let bytes): bytes.count
+      }
+    }
 
     func withBytes<E: Error>(
       _ body: (UnsafeRawBufferPointer) throws(E) -> Void
     ) throws(E) {
       switch self {
       case .mapped(let file, let range): try file.withBytes(in: range, body)
-      case .memory(let bytes, let range):
+      case .memory(let bytes):
         let result = bytes.withUnsafeBytes { bytes -> Result<Void, E> in
-          do throws(E) {
-            return .success(try body(UnsafeRawBufferPointer(rebasing: bytes[range])))
-          } catch {
-            return .failure(error)
-          }
+          do throws(E) { return .success(try body(bytes)) } catch { return .failure(error) }
         }
         try result.get()
       }
@@ -88,7 +92,7 @@ final class TensorPump {
   private let hashing = DispatchQueue(label: "hashing", qos: .userInitiated)
   private var position = 0
   private var offset = 0
-  private var contiguous: [UInt8]?
+  private let buffer = BlockBuffer()
 
   init(_ items: [Item], isSaturating: Bool, isHashing: Bool) {
     self.items = items
@@ -119,10 +123,10 @@ final class TensorPump {
     var counts: [Int: Int] = [:]
     var current = Batch()
     var next = Batch()
-    fill(current)
+    try fill(current)
     TensorPump.cast(current)
     while !current.pieces.isEmpty {
-      fill(next)
+      try fill(next)
       let ahead = next
       DispatchQueue.global(qos: .userInitiated).async(group: group) { TensorPump.cast(ahead) }
       for (cast, count) in zip(current.casts, current.overflows) where count > 0 {
@@ -141,7 +145,7 @@ final class TensorPump {
   // MARK: Batches
 
   /// Takes the next pieces.
-  private func fill(_ batch: Batch) {
+  private func fill(_ batch: Batch) throws(FormatError) {
     batch.clear()
     var copied = 0
     while position < items.count, batch.casts.count < TensorPump.castsPerBatch,
@@ -152,29 +156,41 @@ final class TensorPump {
         item.dtype == item.tensor.dtype
         ? nil : Cast(from: item.tensor.dtype, to: item.dtype, saturating: isSaturating)
       let width = item.tensor.dtype.bitWidth / 8
-      let limit = cast == nil ? TensorPump.copyPiece : Cast.pieceSize * width
-      let range = offset..<min(offset + limit, item.tensor.byteCount)
       let source: Source
+      let end: Int
       if case .mapped(let file, let start) = item.tensor.storage {
-        source = .mapped(file, (start + range.lowerBound)..<(start + range.upperBound))
+        let limit = cast == nil ? TensorPump.copyPiece : Cast.pieceSize * width
+        end = min(offset + limit, item.tensor.byteCount)
+        source = .mapped(file, (start + offset)..<(start + end))
       } else {
-        let bytes = contiguous ?? item.tensor.contiguousBytes()
-        contiguous = bytes
-        source = .memory(bytes, range)
+        (source, end) = try read(item.tensor)
+        // These are held until they are written.
+        copied += 3 * source.byteCount
       }
-      if let cast { batch.casts.append((batch.pieces.count, cast)) } else { copied += range.count }
+      if let cast {
+        batch.casts.append((batch.pieces.count, cast))
+      } else {
+        copied += source.byteCount
+      }
       batch.pieces.append(
         Piece(item: position, source: source, isFirst: offset == 0, isCast: cast != nil))
-      offset = range.upperBound
+      offset = end
       if offset == item.tensor.byteCount {
         offset = 0
         position += 1
-        contiguous = nil
       }
     }
     // Made here: the casts must not.
     for index in batch.casts.indices { _ = batch.room(index) }
     batch.overflows = [Int](repeating: 0, count: batch.casts.count)
+  }
+
+  /// The next values of a tensor that do not lie as they are in a file, and the byte where they end.
+  private func read(_ tensor: Tensor) throws(FormatError) -> (source: Source, end: Int) {
+    let start = offset * 8 / tensor.dtype.bitWidth
+    let elements = start..<min(start + Cast.pieceSize, tensor.elementCount)
+    let bytes = try tensor.withElements(elements, buffer) { Array($0) }
+    return (.memory(bytes), offset + bytes.count)
   }
 
   private static func cast(_ batch: Batch) {
@@ -202,10 +218,9 @@ final class TensorPump {
     for piece in batch.pieces {
       if piece.isFirst { try begin(piece.item) }
       if piece.isCast {
-        var count = 0
-        piece.source.withBytes { count = $0.count }
         let item = items[piece.item]
-        count = count / (item.tensor.dtype.bitWidth / 8) * (item.dtype.bitWidth / 8)
+        let count =
+          piece.source.byteCount / (item.tensor.dtype.bitWidth / 8) * (item.dtype.bitWidth / 8)
         let bytes = UnsafeRawBufferPointer(rebasing: batch.room(casts)[..<count])
         casts += 1
         hash(bytes, of: piece.item)

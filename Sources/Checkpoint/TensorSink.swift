@@ -16,3 +16,4 @@ extension TensorSink {
 
 extension SafetensorsWriter: TensorSink {}
 extension TorchWriter: TensorSink {}
+extension GGUFWriter: TensorSink {}

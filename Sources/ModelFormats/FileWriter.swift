@@ -1,11 +1,14 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// Writes a new file so that its path holds either the whole of it or what was there before.
 ///
-/// Bytes go to a hidden file in the same directory, which ``commit()`` flushes to the disk and
-/// renames; a writer that is let go of without that removes it. A source that is mapped from
-/// the same path stays readable throughout: the rename leaves the old file to its readers.
+/// Bytes go to a file without a name, which ``commit()`` flushes to the disk and links to its path,
+/// so that not even a killed process leaves anything; on file systems that know no such files, to a
+/// hidden file in the same directory, which is renamed, and removed by a writer that is let go of.
+/// A source that is mapped from the same path stays readable throughout: a rename leaves the old
+/// file to its readers.
 public final class FileWriter {
   public let path: String
   /// Bytes written so far.
@@ -15,6 +18,8 @@ public final class FileWriter {
   /// which a copy of many megabytes at once does not and takes twice as long for.
   package static let pieceSize = 512 << 10
   private let temporaryPath: String
+  /// Whether the file has no name yet; then there is nothing at `temporaryPath`.
+  private let isUnnamed: Bool
   private let overwrite: Bool
   private var descriptor: Int32
   private var slot: Int?
@@ -39,8 +44,8 @@ public final class FileWriter {
     try FileWriter.checkTarget(path, overwrite: overwrite)
     self.path = path
     self.overwrite = overwrite
-    (temporaryPath, descriptor) = try FileWriter.createTemporary(beside: path)
-    slot = UnfinishedFiles.shared.add(temporaryPath)
+    (temporaryPath, descriptor, isUnnamed) = try FileWriter.createTemporary(beside: path)
+    if !isUnnamed { slot = UnfinishedFiles.shared.add(temporaryPath) }
     buffer.reserveCapacity(FileWriter.pieceSize)
   }
 
@@ -91,7 +96,7 @@ public final class FileWriter {
     var source = Int64(range.lowerBound)
     while source < range.upperBound {
       let count = unsafe sdk_copy_file_range(
-        file.descriptor, &source, descriptor, range.upperBound - Int(source))
+        file.descriptor, &source, descriptor, UInt(range.upperBound - Int(source)))
       if count > 0 {
         position += count
       } else if count == 0 {
@@ -196,6 +201,11 @@ public final class FileWriter {
   package func prepare() throws(FormatError) {
     try flush()
     guard fsync(descriptor) == 0 else { throw failure("flushing to the disk") }
+    // Closed, a file without a name would be gone.
+    if isUnnamed {
+      state = .prepared
+      return
+    }
     let status = close(descriptor)
     descriptor = -1
     guard status == 0 else { throw failure("closing") }
@@ -239,6 +249,7 @@ public final class FileWriter {
   /// Renames, without replacing a file that came to exist meanwhile unless told to. Gives whether
   /// the path was free, and then puts it in the table; nil where the rename failed.
   private func renameIntoPlace() -> Bool? {
+    if isUnnamed { return linkIntoPlace() }
     if unsafe link(temporaryPath, path) == 0 {
       // Only now: a path in the table is removed on an interruption, whoever made the file.
       slot = UnfinishedFiles.shared.add(path)
@@ -252,6 +263,32 @@ public final class FileWriter {
     guard unsafe rename(temporaryPath, path) == 0 else { return nil }
     if isNew { slot = UnfinishedFiles.shared.add(path) }
     return isNew
+  }
+
+  /// The same for a file without a name.
+  private func linkIntoPlace() -> Bool? {
+    if unsafe sdk_link_unnamed(descriptor, path) == 0 {
+      slot = UnfinishedFiles.shared.add(path)
+      close(descriptor)
+      descriptor = -1
+      return true
+    }
+    guard overwrite, errno == EEXIST else { return nil }
+    // Linking replaces nothing: the file gets the hidden name first.
+    slot = UnfinishedFiles.shared.add(temporaryPath)
+    unsafe unlink(temporaryPath)
+    guard unsafe sdk_link_unnamed(descriptor, temporaryPath) == 0 else { return nil }
+    guard unsafe rename(temporaryPath, path) == 0 else {
+      let reason = errno
+      unsafe unlink(temporaryPath)
+      errno = reason
+      return nil
+    }
+    UnfinishedFiles.shared.remove(slot)
+    slot = nil
+    close(descriptor)
+    descriptor = -1
+    return false
   }
 
   /// Makes the rename itself durable; a directory that cannot be synchronised is no failure.
@@ -302,13 +339,16 @@ public final class FileWriter {
     if descriptor >= 0 { close(descriptor) }
     descriptor = -1
     state = .done
-    unsafe unlink(temporaryPath)
+    if !isUnnamed { unsafe unlink(temporaryPath) }
     UnfinishedFiles.shared.remove(slot)
     slot = nil
   }
 }
 
 extension FileWriter {
+  /// Files without a name so far, which tells their hidden names apart.
+  private static let unnamedCount = Atomic(0)
+
   private static func checkTarget(_ path: String, overwrite: Bool) throws(FormatError) {
     var status = stat()
     // A rename would replace a link itself, which may be a device's or another program's.
@@ -333,15 +373,24 @@ extension FileWriter {
 
   private static func createTemporary(
     beside path: String
-  ) throws(FormatError) -> (path: String, descriptor: Int32) {
+  ) throws(FormatError) -> (path: String, descriptor: Int32, isUnnamed: Bool) {
     // A name of at most 255 bytes must hold the target's and the suffix.
     let name = path.split(separator: "/").last.map {
       String(decoding: $0.utf8.prefix(200), as: UTF8.self)
     }
+    // A link is made through /proc, which not every process sees.
+    if unsafe access("/proc/self/fd", F_OK) == 0 {
+      let descriptor = unsafe sdk_open_unnamed(directory(of: path), 0o666)
+      if descriptor >= 0 {
+        let number = FileWriter.unnamedCount.add(1, ordering: .relaxed).oldValue
+        let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(100 + number).partial"
+        return (temporary, descriptor, true)
+      }
+    }
     for attempt in 0..<100 {
       let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(attempt).partial"
       let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      if descriptor >= 0 { return (temporary, descriptor) }
+      if descriptor >= 0 { return (temporary, descriptor, false) }
       guard errno == EEXIST else { throw cannotCreate(path, reason: errno) }
     }
     throw cannotCreate(path, reason: EEXIST)

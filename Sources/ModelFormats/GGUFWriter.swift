@@ -89,6 +89,24 @@ public final class GGUFWriter: TensorWriter {
     try skipFinished()
   }
 
+  /// Appends values of another file, inside the system where they stay as they are.
+  public func copy(_ range: Range<Int>, of source: MappedFile) throws(FormatError) {
+    var range = range
+    while !range.isEmpty {
+      precondition(current < entries.count, "more values than were announced")
+      guard entries[current].blocks == nil else {
+        return try unsafe source.withBytes(in: range) { (bytes) throws(FormatError) in
+          try unsafe write(bytes)
+        }
+      }
+      let count = min(range.count, entries[current].byteCount - written)
+      try file.copy(range.prefix(count), of: source)
+      written += count
+      range = range.dropFirst(count)
+      try skipFinished()
+    }
+  }
+
   public func commit() throws(FormatError) {
     guard current == entries.count else {
       throw FormatError(

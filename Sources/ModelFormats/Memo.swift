@@ -4,6 +4,9 @@ struct Memo {
   private var values: [PickleValue] = []
   private var others: [Int: PickleValue] = [:]
 
+  /// Whether the index follows those that were taken in turn.
+  func isNext(_ index: Int) -> Bool { index == values.count && others[index] == nil }
+
   var count: Int { values.count + others.count }
 
   subscript(index: Int) -> PickleValue? {
@@ -12,7 +15,7 @@ struct Memo {
       guard let newValue else { return }
       if values.indices.contains(index) {
         values[index] = newValue
-      } else if index == values.count, others[index] == nil {
+      } else if isNext(index) {
         values.append(newValue)
       } else {
         others[index] = newValue

@@ -18,7 +18,9 @@ public enum ONNX {
   /// How deep graphs may lie inside the nodes of others.
   static let depthLimit = 16
   /// The most initializers.
-  static let tensorLimit = 250_000
+  static let tensorLimit = 65_536
+  /// The most inputs and outputs, and the most kinds of operators.
+  static let valueLimit = 65_536
 
   /// Reads the graph's initializers and counts its nodes; values are not touched where they can be
   /// used in place.

@@ -12,6 +12,9 @@ struct ONNXData {
   private var opened: [String: MappedFile] = [:]
   private(set) var files: [String]
   private var memory = 0
+  /// The bytes of all values in external files, which may share their places there, and of the
+  /// files.
+  private var shared = (values: 0, files: 0)
 
   init(model: MappedFile) {
     self.model = model
@@ -202,6 +205,14 @@ extension ONNXData {
         "its \(byteCount) bytes at \(offset) of \(location) reach beyond the file's \(file.count)",
         hint: Safetensors.downloadAgain)
     }
+    let (sum, overflow) = shared.values.addingReportingOverflow(byteCount)
+    guard !overflow, sum / 16 <= shared.files + (4 << 20) else {
+      throw FormatError(
+        .malformed,
+        "the tensors repeat the external data until they hold more than 16 times its "
+          + "\(shared.files) bytes", hint: "the file was made to exhaust its reader")
+    }
+    shared.values = sum
     return .mapped(file, offset: offset)
   }
 
@@ -237,6 +248,7 @@ extension ONNXData {
     }
     let file = try MappedFile(path: reference.path)
     opened[location] = file
+    shared.files += file.count
     files.append(file.path)
     return file
   }

@@ -105,9 +105,18 @@ struct ONNXTensor {
           continue
         }
         typedField = kind
+        // Writers of today pack the values of a field into one piece.
+        guard typed.count < ONNX.valueLimit else {
+          throw FormatError(
+            .unsupported, "its values stand one by one, and are more than \(ONNX.valueLimit)",
+            offset: field.offset, context: name.isEmpty ? nil : name,
+            hint: "save the model anew with onnx.save")
+        }
         typed.append(field)
       case 8: name = try reader.text(field)
       case 9: raw = try reader.range(field)
+      case 13 where external.count >= 16:
+        problem = problem ?? reader.malformed("describes external data at length", at: field.offset)
       case 13: external.append(try ONNX.pair(file, try reader.range(field)))
       case 14: isExternal = try reader.integer(field) == 1
       default: break

@@ -14,9 +14,13 @@ struct ONNXWalk {
   private var nodeCount = 0
   private var constants = (count: 0, byteCount: 0)
   private var sparseCount = 0
+  /// What the names of initializers may still take: those inside nodes carry the names of all that
+  /// they lie in, which a hostile model makes long and many.
+  private var nameBudget: Int
 
   init(_ file: MappedFile) {
     self.file = file
+    nameBudget = (8 << 20) + file.count
     data = ONNXData(model: file)
   }
 
@@ -60,9 +64,14 @@ struct ONNXWalk {
       case 1: try readNode(try reader.range(field), prefix: prefix, depth: depth)
       case 2 where depth == 0: graphName = try reader.text(field)
       case 5: try readInitializer(try reader.range(field), at: field.offset, prefix: prefix)
-      case 11 where depth == 0: inputs.append(try ONNXValueType.read(file, try reader.range(field)))
-      case 12 where depth == 0:
-        outputs.append(try ONNXValueType.read(file, try reader.range(field)))
+      case 11 where depth == 0, 12 where depth == 0:
+        let value = try ONNXValueType.read(file, try reader.range(field))
+        if field.number == 11 { inputs.append(value) } else { outputs.append(value) }
+        guard inputs.count + outputs.count <= ONNX.valueLimit else {
+          throw FormatError(
+            .unsupported, "the graph has more than \(ONNX.valueLimit) inputs and outputs",
+            offset: field.offset)
+        }
       case 15: sparseCount += 1
       default: break
       }
@@ -76,6 +85,7 @@ struct ONNXWalk {
     guard !message.name.isEmpty else {
       throw FormatError(.malformed, "an initializer has no name", offset: offset)
     }
+    try spend(prefix.utf8.count + message.name.utf8.count, at: offset)
     let name = prefix + message.name
     do throws(FormatError) {
       guard names.insert(ExactName(name)).inserted else {
@@ -120,16 +130,21 @@ struct ONNXWalk {
     nodeCount += 1
     let isStandard = domain.isEmpty || domain == "ai.onnx"
     operators[isStandard ? type : "\(domain).\(type)", default: 0] += 1
+    guard operators.count <= ONNX.valueLimit else {
+      throw FormatError(
+        .unsupported, "the graph has more than \(ONNX.valueLimit) kinds of operators",
+        offset: range.lowerBound)
+    }
     let label = [name, output, type].first { !$0.isEmpty } ?? "node"
     for attribute in attributes {
       try readAttribute(
-        attribute, prefix: "\(prefix)\(label).", isConstant: isStandard && type == "Constant",
+        attribute, of: label, prefix: prefix, isConstant: isStandard && type == "Constant",
         depth: depth)
     }
   }
 
   private mutating func readAttribute(
-    _ range: Range<Int>, prefix: String, isConstant: Bool, depth: Int
+    _ range: Range<Int>, of node: String, prefix: String, isConstant: Bool, depth: Int
   ) throws(FormatError) {
     var reader = ProtobufReader(file, range, what: "an attribute")
     var name = ""
@@ -140,13 +155,26 @@ struct ONNXWalk {
       case 5 where isConstant:
         let tensor = try ONNXTensor(file, try reader.range(field))
         constants.count += 1
-        constants.byteCount += tensor.dtype.flatMap { tensor.shape.byteCount(of: $0) } ?? 0
+        let byteCount = tensor.dtype.flatMap { tensor.shape.byteCount(of: $0) } ?? 0
+        // Sizes here are only announced; their sum may leave 64 bits.
+        let (sum, overflow) = constants.byteCount.addingReportingOverflow(byteCount)
+        constants.byteCount = overflow ? .max : sum
       case 6, 11: graphs.append(try reader.range(field))
       default: break
       }
     }
-    for graph in graphs {
-      try readGraph(graph, prefix: "\(prefix)\(name).", depth: depth + 1)
+    guard !graphs.isEmpty else { return }
+    try spend(prefix.utf8.count + node.utf8.count + name.utf8.count, at: range.lowerBound)
+    let inner = "\(prefix)\(node).\(name)."
+    for graph in graphs { try readGraph(graph, prefix: inner, depth: depth + 1) }
+  }
+
+  private mutating func spend(_ count: Int, at offset: Int) throws(FormatError) {
+    nameBudget -= count
+    guard nameBudget >= 0 else {
+      throw FormatError(
+        .malformed, "the names of initializers inside nodes unfold into far more than the file",
+        offset: offset, hint: "the file was made to exhaust its reader")
     }
   }
 }

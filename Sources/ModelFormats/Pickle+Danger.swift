@@ -22,12 +22,13 @@ extension Pickle.Global {
   private static func reason(for path: ArraySlice<Substring>, isWhole: Bool) -> String? {
     // What torch.save and TorchScript write themselves.
     if isWhole,
-      path.joined(separator: ".") == "torch.serialization._get_layout"
+      path.elementsEqual(["torch", "serialization", "_get_layout"])
         || path.starts(with: ["torch", "jit", "_pickle"])
     {
       return nil
     }
-    for count in stride(from: path.count, to: 0, by: -1) {
+    // No listed path is longer; a name may have thousands of parts.
+    for count in stride(from: min(path.count, 5), to: 0, by: -1) {
       let beginning = path.prefix(count).joined(separator: ".")
       if let reason = reasons[beginning] { return reason }
     }

@@ -33,8 +33,8 @@ extension PickleMachine {
   }
 
   /// The values since the last mark, to be kept in a container.
-  mutating func popItems() throws(FormatError) -> [PickleValue] {
-    try spend(Cost.item * (stack.count - fence))
+  mutating func popItems(each cost: Int = Cost.item) throws(FormatError) -> [PickleValue] {
+    try spend(cost * (stack.count - fence))
     return try popToMark()
   }
 
@@ -118,7 +118,7 @@ extension PickleMachine {
 
   mutating func put(at index: Int) throws(FormatError) {
     let value = try top()
-    if memo[index] == nil { try spend(Cost.memo) }
+    if memo[index] == nil { try spend(memo.isNext(index) ? Cost.memo : Cost.sparseMemo) }
     memo[index] = value
   }
 

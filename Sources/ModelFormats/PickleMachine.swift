@@ -17,17 +17,28 @@ package struct PickleMachine {
     /// Bytes of memory by what ``Cost`` counts; those of strings that stand in the pickle come
     /// on top, which are no more than it has.
     package var memory = 40 << 20
+
+    /// For the small pickles that stand beside the object: a number, a list of keys.
+    static let small: Limits = {
+      var limits = Limits()
+      limits.memory = 8 << 20
+      return limits
+    }()
   }
 
   /// Bytes of memory that parts of the graph are counted with, room to grow included.
   enum Cost {
-    static let node = 120
+    static let node = 100
+    /// A value in a tuple or list that is made at once, and one that is appended.
     static let item = 28
+    static let appended = 72
     /// A key or value; the walk of a dictionary makes an index of it.
-    static let member = 64
-    static let memo = 40
-    static let global = 140
-    static let text = 32
+    static let member = 160
+    /// A value that was memorised in turn, and one under a number out of turn.
+    static let memo = 48
+    static let sparseMemo = 200
+    static let global = 240
+    static let text = 48
   }
 
   let limits: Limits
@@ -55,6 +66,8 @@ package struct PickleMachine {
     _ bytes: RawSpan, base: Int, limits: Limits = Limits()
   ) throws(FormatError) -> Pickle {
     var machine = PickleMachine(limits: limits, offset: base)
+    // Growing step by step would take twice the room while it copies.
+    machine.nodes.reserveCapacity(min(bytes.byteCount / 2, limits.memory / Cost.node))
     var reader = ByteReader(
       bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: base, what: "the pickle")
     return try machine.run(&reader)
@@ -190,10 +203,10 @@ package struct PickleMachine {
     case .emptySet: try push(node: PickleNode(kind: .set))
     case .frozenSet: try push(node: PickleNode(kind: .set, items: try popItems()))
     case .append:
-      try spend(Cost.item)
+      try spend(Cost.appended)
       try append([try pop()])
-    case .appends: try append(try popItems())
-    case .addItems: try addItems(try popItems())
+    case .appends: try append(try popItems(each: Cost.appended))
+    case .addItems: try addItems(try popItems(each: Cost.appended))
     case .setItem:
       try spend(2 * Cost.member)
       let value = try pop()

@@ -6,8 +6,7 @@
 /// Source: Python's `pickletools`, and `torch/_weights_only_unpickler.py`.
 struct PickleWriter {
   private(set) var bytes: [UInt8] = [0x80, 2]
-  private var memo: [String: UInt32] = [:]
-  private var memoCount: UInt32 = 0
+  private var memo: [String: UInt8] = [:]
 
   /// Pairs that one SETITEMS takes, as Python's own pickler has it.
   static let batchSize = 1000
@@ -75,22 +74,15 @@ struct PickleWriter {
   /// What has been written under this key is fetched; else `write` does it, and it is memorised.
   private mutating func shared(_ key: String, _ write: (inout PickleWriter) -> Void) {
     if let index = memo[key] {
-      reference(index, short: .binaryGet, long: .longBinaryGet)
+      emit(.binaryGet)
+      bytes.append(index)
       return
     }
     write(&self)
-    reference(memoCount, short: .binaryPut, long: .longBinaryPut)
-    memo[key] = memoCount
-    memoCount += 1
-  }
-
-  private mutating func reference(_ index: UInt32, short: PickleOpcode, long: PickleOpcode) {
-    if let index = UInt8(exactly: index) {
-      emit(short)
-      bytes.append(index)
-    } else {
-      emit(long)
-      bytes.append(little: index)
-    }
+    // Types and functions come to a few dozen.
+    let index = UInt8(memo.count)
+    emit(.binaryPut)
+    bytes.append(index)
+    memo[key] = index
   }
 }

@@ -11,10 +11,8 @@
 ///
 /// Source: `legacy_load` in PyTorch's `torch/serialization.py`.
 public enum TorchTar {
-  /// Whether the archive is such a file, as far as its members tell.
-  static func isCheckpoint(_ archive: TarArchive) -> Bool {
-    archive["storages"] != nil && archive["pickle"] != nil
-  }
+  /// The most storages and the most tensors.
+  static let limit = 65_536
 
   /// Reads the object's tensors; values are not touched.
   ///
@@ -70,7 +68,7 @@ private struct TarStorages: TorchStorageSource {
 
     mutating func pickle() throws(FormatError) -> Pickle {
       let pickle = try PickleMachine.run(
-        file.bytes.extracting(position..<end), base: position)
+        file.bytes.extracting(position..<end), base: position, limits: .small)
       position += pickle.byteCount
       return pickle
     }
@@ -79,6 +77,11 @@ private struct TarStorages: TorchStorageSource {
       let start = position
       guard case .integer(let count) = try pickle().root, count >= 0 else {
         throw FormatError(.malformed, "the number of \(what) is none", offset: start)
+      }
+      guard count <= TorchTar.limit else {
+        throw FormatError(
+          .unsupported, "the file holds \(count) \(what); \(TorchTar.limit) is the limit",
+          offset: start)
       }
       return count
     }

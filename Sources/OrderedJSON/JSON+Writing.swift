@@ -15,6 +15,13 @@ extension JSON {
     return output
   }
 
+  /// The value as it stands inside others, so many levels deep; the first line is not indented.
+  package func text(depth: Int) -> String {
+    var output = ""
+    write(to: &output, style: .indented, depth: depth)
+    return output
+  }
+
   private func write(to output: inout String, style: Style, depth: Int) {
     switch self {
     case .null: output += "null"

@@ -297,8 +297,7 @@ extension JSONScanner {
       try digits()
     }
     let text = text(start..<position)
-    // Minus zero is a number that integers do not have.
-    if isInteger, text != "-0", let value = Int(text) { return .integer(value) }
+    if isInteger, let value = Int(text) { return .integer(value) }
     guard let value = Double(text) else { throw failure(.invalidNumber) }
     return .number(value)
   }

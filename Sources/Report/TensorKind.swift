@@ -40,7 +40,7 @@ public enum TensorKind: String, Sendable, CaseIterable {
       || name.hasPrefix("string_to_param")
     {
       self = .embedding
-    } else if shape.rank == 4 || has({ $0.hasPrefix("conv") }) {
+    } else if shape.rank == 4 || has({ $0.hasPrefix("conv") || $0.hasSuffix("_conv") }) {
       self = .convolution
     } else if shape.rank == 2
       || has({ $0.hasPrefix("linear") || $0.hasSuffix("_proj") || $0.hasPrefix("proj") })

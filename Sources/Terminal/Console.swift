@@ -22,6 +22,11 @@ public enum Console {
     write(text + "\n", to: STDOUT_FILENO)
   }
 
+  /// Writes a part of what stdout gets, without the end of a line.
+  public static func write(_ text: String) {
+    write(text, to: STDOUT_FILENO)
+  }
+
   /// Writes to stderr.
   public static func note(_ text: String) {
     write(text + "\n", to: STDERR_FILENO)

@@ -84,7 +84,11 @@ struct GenerateCommand: ParsableCommand {
       throw Failure.usage(
         "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
     }
-    let checkpoint = try ModelCheckpoint.open(path)
+    // A single file has neither tokenizer nor scheduler.
+    let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
+    let opened = try ModelCheckpoint.open(path)
+    let checkpoint =
+      opened.layout == .repository ? opened : opened.completed(with: companions)
     for warning in checkpoint.warnings { warn(warning, &warnings) }
     if let noise, let object = checkpoint[.vae]?.configuration?.object,
       let vae = try? VAEConfiguration(object), noise.channels != vae.latentChannels

@@ -123,11 +123,13 @@ enum CastType: String, ExpressibleByArgument, CaseIterable {
   case f32
   case f16
   case bf16
+  /// GGUF's blocks of 32 bytes with a scale; what they do not suit becomes F16.
+  case q8 = "q8_0"
 
   var dtype: DType {
     switch self {
     case .f32: .float32
-    case .f16: .float16
+    case .f16, .q8: .float16
     case .bf16: .bfloat16
     }
   }

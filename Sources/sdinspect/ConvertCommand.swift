@@ -49,7 +49,9 @@ struct ConvertCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Cast floating-point tensors: f32, f16 or bf16 (default: as they are).", valueName: "type"))
+      """
+      Cast floating-point tensors: f32, f16 or bf16, and with --to gguf q8_0 (default: as they are).
+      """, valueName: "type"))
   var dtype: CastType?
 
   @OptionGroup var component: ComponentOption
@@ -125,6 +127,7 @@ struct ConvertCommand: ParsableCommand {
     var options = Conversion.Options(
       dtype: dtype?.dtype, components: component.list.map { $0.map(ComponentName.init) },
       overwrite: force, saturate: saturate)
+    options.quantize = dtype == .q8
     options.useAverages = ema
     options.dropUnknown = dropUnknown
     options.format = format

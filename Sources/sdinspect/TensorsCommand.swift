@@ -29,9 +29,7 @@ struct TensorsCommand: ParsableCommand {
     let tensors = components.flatMap(\.tensors)
     let digests = sha256 ? try digests(of: tensors) : nil
     if input.json {
-      printJSON([
-        "tensors": .array(rows(components, digests)), "warnings": json(checkpoint.warnings),
-      ])
+      printRows(components, digests, warnings: checkpoint.warnings)
     } else {
       printTable(components, digests)
       printWarnings(checkpoint.warnings)
@@ -50,8 +48,11 @@ struct TensorsCommand: ParsableCommand {
     }
   }
 
-  private func rows(_ components: [Component], _ digests: [String]?) -> [JSON] {
-    var rows: [JSON] = []
+  /// Prints the object that ``printJSON(_:)`` would, a row at a time: a file may list tens of
+  /// thousands, which together would take a hundred times the file's header.
+  private func printRows(_ components: [Component], _ digests: [String]?, warnings: [String]) {
+    var text = "{\n  \"version\": 1,\n  \"tensors\": ["
+    var position = 0
     for component in components {
       for tensor in component.tensors {
         var row: JSONObject = [
@@ -65,11 +66,17 @@ struct TensorsCommand: ParsableCommand {
           "file": .string(tensor.file?.path ?? component.path),
           "offset": tensor.offset.map { .integer($0) } ?? .null,
         ]
-        if let digests { row["sha256"] = .string(digests[rows.count]) }
-        rows.append(.object(row))
+        if let digests { row["sha256"] = .string(digests[position]) }
+        text += (position == 0 ? "\n    " : ",\n    ") + JSON.object(row).text(depth: 2)
+        position += 1
+        if text.utf8.count > 1 << 16 {
+          Console.write(text)
+          text = ""
+        }
       }
     }
-    return rows
+    text += position == 0 ? "],\n" : "\n  ],\n"
+    Console.print(text + "  \"warnings\": \(json(warnings).text(depth: 1))\n}")
   }
 
   private func printTable(_ components: [Component], _ digests: [String]?) {

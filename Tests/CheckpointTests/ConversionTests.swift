@@ -257,11 +257,24 @@ import Testing
         guard progress.component == .vae else { return }
         let names = try? FileManager.default.contentsOfDirectory(atPath: folder)
         FileWriter.removeUnfinished()
-        // 1 where there was nothing to remove.
-        exit(names?.count == 1 ? 7 : 1)
+        // A directory has a hidden name by now; a file has none, or a hidden one.
+        exit(names?.count == 1 || target != .diffusers && names?.count == 0 ? 7 : 1)
       }
     }
     #expect(try scratch.names == [])
+  }
+
+  /// What a killed process left beside the output goes with the next try.
+  @Test func removesWhatAKilledProcessLeft() throws {
+    let scratch = try Scratch()
+    try scratch.write("half", as: ".out.999999999-0.partial/unet/config.json")
+    try scratch.write("other", as: ".other.999999999-0.partial/a")
+    try scratch.write("mine", as: ".out.\(getpid())-77.partial/a")
+    try ConversionTests.convert(
+      ConversionTests.model, to: .diffusers, at: scratch.path("out"))
+    #expect(
+      try scratch.names
+        == [".other.999999999-0.partial", ".out.\(getpid())-77.partial", "out"])
   }
 
   @Test func refusesIncompleteNetworks() throws {

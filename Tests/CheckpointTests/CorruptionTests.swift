@@ -82,7 +82,9 @@ import Testing
     var random = Random(state: 2026)
     var changed = 0
     let path = scratch.path("corrupt")
-    for number in 0..<CorruptionTests.count {
+    var number = 0
+    while changed < CorruptionTests.count {
+      defer { number += 1 }
       let kind = Kind.allCases[number % Kind.allCases.count]
       let bytes = CorruptionTests.corrupt(sound, other, kind, &random)
       // A corruption that changes nothing, or makes the other sound file, is none.
@@ -92,7 +94,6 @@ import Testing
       let error = try failure { try FlatTools.requireSound(path) }
       #expect(error != nil, "corruption \(number), \(kind), went unnoticed")
     }
-    #expect(changed > CorruptionTests.count * 9 / 10)
     print("CorruptionTests: \(changed) corruptions, all noticed")
   }
 }

@@ -43,7 +43,7 @@ import Testing
     let chain: [(Conversion.Target, String, WeightsFormat?)] = [
       (.ldm, "a.safetensors", nil), (.sdflat, "b.sdflat", nil), (.ldm, "c.safetensors", nil),
       (.diffusers, "d", nil), (.sdflat, "e.sdflat", nil), (.diffusers, "f", .bin),
-      (.ldm, "g.ckpt", nil),
+      (.ldm, "j.ckpt", nil),
     ]
     var source = LayoutTests.model
     for (target, name, format) in chain {
@@ -66,6 +66,58 @@ import Testing
         checkpoint[.textEncoder]?.tensors.first { $0.name.hasSuffix("position_ids") })
       #expect(ids.contiguousBytes() == bytes((0..<77).map { Int64($0) }))
     }
+  }
+
+  /// Q8_0 holds each of 32 values to half a step of 127 of the largest, as ggml defines it.
+  @Test func quantisedValuesAreClose() throws {
+    let scratch = try Scratch()
+    try LayoutTests.convert(LayoutTests.model, to: .gguf, at: scratch.path("q8.gguf")) {
+      $0.quantize = true
+      $0.dtype = .float16
+    }
+    let file = try ModelCheckpoint.open(scratch.path("q8.gguf"))
+    let source = try ModelCheckpoint.open(LayoutTests.model)
+    var quantised = 0
+    for name in ComponentName.required {
+      let component = try file.require(name)
+      let original = try source.require(name)
+      for parameter in try #require(component.manifest).parameters {
+        let tensor = try component.tensor(for: parameter)
+        let expected = try original.tensor(for: parameter)
+        guard tensor.encoding == "Q8_0" else {
+          #expect(tensor.contiguousBytes() == expected.contiguousBytes())
+          continue
+        }
+        quantised += 1
+        let values = try LayoutTests.floats(tensor)
+        let wanted = try LayoutTests.floats(expected)
+        for start in stride(from: 0, to: wanted.count, by: 32) {
+          let block = wanted[start..<(start + 32)]
+          let largest = block.map(abs).max() ?? 0
+          // Half a step, and the rounding of the scale to F16.
+          let limit = largest / 127 * 0.51 + largest / 1024
+          let isClose = (start..<(start + 32)).allSatisfy {
+            abs(values[$0] - wanted[$0]) <= limit
+          }
+          if !isClose { Issue.record("\(parameter.name) at \(start)") }
+        }
+      }
+    }
+    #expect(quantised > 100)
+    let error = try failure {
+      try LayoutTests.convert(LayoutTests.model, to: .ldm, at: scratch.path("no")) {
+        $0.quantize = true
+      }
+    }
+    #expect(error?.code == .unsupported)
+  }
+
+  private static func floats(_ tensor: Tensor) throws -> [Float] {
+    var bytes: [UInt8] = []
+    try tensor.withPieces(as: .float32) { (piece) throws(FormatError) in
+      bytes += Array(piece)
+    }
+    return bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
   }
 
   @Test func singleFilesHaveTheirNamesAndShapes() throws {

@@ -176,7 +176,7 @@ import Testing
           """
           "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 & pid=$!
           for _ in $(seq 2000); do
-            [ -n "$(ls -A "$2" | grep partial)" ] && break
+            ls -l /proc/$pid/fd 2>/dev/null | grep -q "$2/" && break
             kill -0 $pid 2>/dev/null || break
           done
           kill -TERM $pid 2>/dev/null; wait $pid

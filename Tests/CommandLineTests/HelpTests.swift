@@ -8,7 +8,8 @@ import Testing
     arguments: [
       ("sdinspect", []), ("sdinspect", ["summary"]), ("sdinspect", ["tensors"]),
       ("sdinspect", ["layers"]), ("sdinspect", ["stats"]), ("sdinspect", ["diff"]),
-      ("sdinspect", ["hash"]), ("sdinspect", ["verify"]), ("sdinspect", ["convert"]),
+      ("sdinspect", ["hash"]), ("sdinspect", ["report"]), ("sdinspect", ["verify"]),
+      ("sdinspect", ["convert"]),
       ("sdinspect", ["onnx"]), ("sdgen", []), ("sdgen", ["generate"]),
     ] as [(String, [String])])
   func helpHasAnExample(program: String, command: [String]) throws {

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Builds GGUF files, right ones and wrong ones: every field may be set to something false.
 struct GGUFBuilder {
   struct Entry {

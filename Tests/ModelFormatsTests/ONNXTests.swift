@@ -116,6 +116,27 @@ import Testing
     #expect(error.context == "w")
   }
 
+  /// Tensors may share external data, but not so often that reading them all has no end.
+  @Test func repeatedExternalDataIsRefused() throws {
+    let size = 1 << 20
+    let tensors = (0..<100).map { index in
+      PB.tensor(
+        "t\(index)", dims: [size], PB.pair(13, "location", "w.bin") + PB.integer(14, 1))
+    }
+    let data = [UInt8](repeating: 0, count: size)
+    func model(_ count: Int) -> [UInt8] { PB.model(tensors.prefix(count).flatMap { $0 }) }
+    #expect(try open(model(80), beside: ["w.bin": data]).tensors.count == 80)
+    let error = try #require(throws: FormatError.self) {
+      try open(model(81), beside: ["w.bin": data])
+    }
+    #expect(error.code == .malformed)
+    #expect(
+      error.message
+        == "the tensors repeat the external data until they hold more than 16 times its "
+        + "1048576 bytes")
+    #expect(error.context == "t80")
+  }
+
   @Test func sparseInitializersAreWarnedOf() throws {
     let file = try open(PB.model(PB.tensor(), PB.bytes(15), PB.bytes(15)))
     #expect(file.warnings == ["2 sparse initializers are not read and are left out"])

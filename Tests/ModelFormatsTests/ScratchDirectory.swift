@@ -50,8 +50,3 @@ func openingError(_ bytes: [UInt8]) throws -> FormatError? {
     return error
   }
 }
-
-/// Little-endian bytes of an integer.
-func littleEndian<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
-  withUnsafeBytes(of: value.littleEndian) { [UInt8]($0) }
-}

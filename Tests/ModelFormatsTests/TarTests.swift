@@ -146,6 +146,12 @@ import Testing
       "count that is text", archive(tensors: pickle(0x80, 2, TorchBuilder.text("1"), ".")),
       "the number of tensors is none"),
     Refusal(
+      "too many storages", archive(storages: number(65_537)),
+      "the file holds 65537 storages; 65536 is the limit", .unsupported),
+    Refusal(
+      "too many tensors", archive(tensors: number(.max)),
+      "the file holds 9223372036854775807 tensors; 65536 is the limit", .unsupported),
+    Refusal(
       "storage that is none", archive(storages: number(1) + number(3)),
       "a storage is not described"),
     Refusal(

@@ -1,4 +1,5 @@
 import ModelFormats
+import TestSupport
 import Testing
 
 @Suite struct ZipTests {
@@ -289,7 +290,7 @@ import Testing
   @Test func bombIsNotInflated() throws {
     // 40,000 zeros deflate to a block of 60 bytes; 500 such records would be 20 MB.
     let zeros = [UInt8](repeating: 0, count: 40_000)
-    let deflated = try #require(ZipTests.compressed(zeros))
+    let deflated = ZipBuilder.deflatedRun(of: 0, count: zeros.count)
     var pickle = pickle(0x80, 2, "}(")
     var records: [ZipBuilder.Record] = []
     for index in 0..<500 {
@@ -310,32 +311,6 @@ import Testing
         == "the storages that are compressed or big-endian take more than "
         + "\((16 << 20) + 4 * bytes.count) bytes")
     #expect(error.context == "w\(((16 << 20) + 4 * bytes.count) / zeros.count)")
-  }
-
-  /// Raw deflate of one repeated byte: a literal, then matches of 258 bytes at distance 1, in fixed
-  /// Huffman codes (RFC 1951, 3.2.6).
-  static func compressed(_ bytes: [UInt8]) -> [UInt8]? {
-    guard let first = bytes.first, first < 144, bytes.allSatisfy({ $0 == first }) else {
-      return nil
-    }
-    var bits: [Bool] = [true, true, false]
-    func append(_ value: Int, _ count: Int) {
-      for bit in stride(from: count - 1, through: 0, by: -1) { bits.append(value >> bit & 1 == 1) }
-    }
-    append(0x30 + Int(first), 8)
-    var rest = bytes.count - 1
-    while rest >= 258 {
-      append(0b1100_0101, 8)  // length 258
-      append(0, 5)  // distance 1
-      rest -= 258
-    }
-    for _ in 0..<rest { append(0x30 + Int(first), 8) }
-    append(0, 7)
-    return stride(from: 0, to: bits.count, by: 8).map { start in
-      bits[start..<min(start + 8, bits.count)].enumerated().reduce(0) {
-        $0 | ($1.element ? 1 << $1.offset : 0)
-      }
-    }
   }
 
   @Test func deflatedPickleIsBounded() throws {

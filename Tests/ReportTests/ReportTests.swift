@@ -147,6 +147,7 @@ import Testing
   @Test(arguments: [
     ("conv_in.weight", [320, 4, 3, 3], "convolution"),
     ("conv_in.bias", [320], "convolution"),
+    ("quant_conv.bias", [8], "convolution"),
     ("down_blocks.0.resnets.0.norm1.weight", [320], "normalization"),
     ("down_blocks.0.resnets.0.time_emb_proj.weight", [320, 1280], "linear"),
     ("mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", [1280, 768], "attention"),

@@ -98,14 +98,14 @@ if not skip("single files", "torch", "safetensors", "diffusers"):
     bare = {key[len(PREFIXES["vae"]):]: value for key, value in load(path("ldm.safetensors")).items() if key.startswith(PREFIXES["vae"])}
     compare("safetensors: vae.safetensors", load(path("vae.safetensors")), bare)
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    dtype = next(iter(wanted["unet"].values())).dtype
     for kind in ("repository", "repository-bin"):
-        pipeline = StableDiffusionPipeline.from_pretrained(path(kind), local_files_only=True, torch_dtype="auto")
+        pipeline = StableDiffusionPipeline.from_pretrained(path(kind), local_files_only=True, torch_dtype=dtype)
         for name, network in (("unet", pipeline.unet), ("vae", pipeline.vae)):
             compare(f"diffusers from_pretrained: {kind}/{name}", network.state_dict(), wanted[name])
         own = pipeline.text_encoder.state_dict()
         text = {key.removeprefix("text_model."): value for key, value in wanted["text_encoder"].items() if not key.endswith("position_ids")}
         compare(f"transformers from_pretrained: {kind}/text_encoder", {key.removeprefix("text_model."): value for key, value in own.items() if not key.endswith("position_ids")}, text)
-    dtype = next(iter(wanted["unet"].values())).dtype
     for file in ("ldm.safetensors", "ldm.ckpt"):
         unet = UNet2DConditionModel.from_single_file(path(file), config=f"{reference}/unet", torch_dtype=dtype, local_files_only=True)
         compare(f"diffusers from_single_file: unet of {file}", unet.state_dict(), wanted["unet"])

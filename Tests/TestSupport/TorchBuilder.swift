@@ -1,29 +1,29 @@
 /// Builds the pickles of PyTorch checkpoints, right ones and wrong ones.
-enum TorchBuilder {
-  typealias Record = ZipBuilder.Record
+package enum TorchBuilder {
+  package typealias Record = ZipBuilder.Record
 
   /// The persistent identifier of a storage.
-  static func storage(
+  package static func storage(
     _ type: String = "FloatStorage", key: String = "0", count: Int = 6, location: String = "cpu"
   ) -> [UInt8] {
     pickle(
       "(", text("storage"), "ctorch\n\(type)\n", text(key), text(location), integer(count), "tQ")
   }
 
-  static func text(_ text: String) -> [UInt8] {
+  package static func text(_ text: String) -> [UInt8] {
     [UInt8(ascii: "X")] + littleEndian(UInt32(text.utf8.count)) + Array(text.utf8)
   }
 
-  static func integer(_ value: Int) -> [UInt8] {
+  package static func integer(_ value: Int) -> [UInt8] {
     [0x8A, 8] + littleEndian(Int64(value))
   }
 
-  static func tuple(_ values: [Int]) -> [UInt8] {
+  package static func tuple(_ values: [Int]) -> [UInt8] {
     pickle("(", values.flatMap(integer), "t")
   }
 
   /// A call of `_rebuild_tensor_v2`.
-  static func tensor(
+  package static func tensor(
     storage: [UInt8] = storage(), offset: Int = 0, sizes: [Int] = [2, 3], strides: [Int] = [3, 1]
   ) -> [UInt8] {
     pickle(
@@ -32,15 +32,15 @@ enum TorchBuilder {
   }
 
   /// A pickle of a dictionary with one tensor, `w`.
-  static func dictionary(_ tensor: [UInt8]) -> [UInt8] {
+  package static func dictionary(_ tensor: [UInt8]) -> [UInt8] {
     pickle(0x80, 2, "}", text("w"), tensor, "s.")
   }
 
   /// The values 0 to 5 in 24 bytes.
-  static let values: [UInt8] = (0..<6).flatMap { littleEndian(Float($0).bitPattern) }
+  package static let values: [UInt8] = (0..<6).flatMap { littleEndian(Float($0).bitPattern) }
 
   /// An archive of a pickle and the storage `0`.
-  static func archive(
+  package static func archive(
     _ pickle: [UInt8] = dictionary(tensor()), values: [UInt8] = values, more: [Record] = []
   ) -> ZipBuilder {
     ZipBuilder(

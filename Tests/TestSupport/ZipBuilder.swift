@@ -1,31 +1,31 @@
 /// Builds zip archives, right ones and wrong ones: every field may be set to something false.
-struct ZipBuilder {
-  struct Record {
-    var name: String
-    var data: [UInt8]
+package struct ZipBuilder {
+  package struct Record {
+    package var name: String
+    package var data: [UInt8]
     /// The uncompressed size where the data is deflated.
-    var size: Int?
-    var method: UInt16 = 0
-    var flags: UInt16 = 0
-    var checksum: UInt32?
-    var localName: String?
-    var localMethod: UInt16?
-    var localSize: Int?
-    var centralCompressedSize: Int?
-    var headerOffset: Int?
-    var disk: UInt16 = 0
+    package var size: Int?
+    package var method: UInt16 = 0
+    package var flags: UInt16 = 0
+    package var checksum: UInt32?
+    package var localName: String?
+    package var localMethod: UInt16?
+    package var localSize: Int?
+    package var centralCompressedSize: Int?
+    package var headerOffset: Int?
+    package var disk: UInt16 = 0
     /// Bytes of the local extra field, as PyTorch pads with.
-    var padding = 0
-    var writesWideSizes = false
-    var signature: [UInt8] = Array("PK\u{3}\u{4}".utf8)
+    package var padding = 0
+    package var writesWideSizes = false
+    package var signature: [UInt8] = Array("PK\u{3}\u{4}".utf8)
 
-    init(_ name: String, _ data: [UInt8]) {
+    package init(_ name: String, _ data: [UInt8]) {
       self.name = name
       self.data = data
     }
 
     /// A record deflated as one block that is kept as it is.
-    static func deflated(_ name: String, _ data: [UInt8]) -> Record {
+    package static func deflated(_ name: String, _ data: [UInt8]) -> Record {
       var record = Record(name, ZipBuilder.deflate(data))
       record.method = 8
       record.size = data.count
@@ -33,35 +33,35 @@ struct ZipBuilder {
       return record
     }
 
-    func with(_ change: (inout Record) -> Void) -> Record {
+    package func with(_ change: (inout Record) -> Void) -> Record {
       var record = self
       change(&record)
       return record
     }
   }
 
-  var records: [Record]
-  var hasWideEnd = false
-  var endDisk: UInt16 = 0
-  var count: Int?
-  var directoryOffset: Int?
-  var directorySize: Int?
-  var wideCount: Int?
-  var wideRecordOffset: Int?
-  var comment: [UInt8] = []
-  var afterDirectory: [UInt8] = []
+  package var records: [Record]
+  package var hasWideEnd = false
+  package var endDisk: UInt16 = 0
+  package var count: Int?
+  package var directoryOffset: Int?
+  package var directorySize: Int?
+  package var wideCount: Int?
+  package var wideRecordOffset: Int?
+  package var comment: [UInt8] = []
+  package var afterDirectory: [UInt8] = []
 
-  init(_ records: [Record]) {
+  package init(_ records: [Record]) {
     self.records = records
   }
 
-  func with(_ change: (inout ZipBuilder) -> Void) -> ZipBuilder {
+  package func with(_ change: (inout ZipBuilder) -> Void) -> ZipBuilder {
     var builder = self
     change(&builder)
     return builder
   }
 
-  var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     var output: [UInt8] = []
     var central: [UInt8] = []
     for record in records {
@@ -119,7 +119,7 @@ struct ZipBuilder {
   }
 
   /// CRC-32 as zip defines it, bit by bit.
-  static func checksum(_ bytes: [UInt8]) -> UInt32 {
+  package static func checksum(_ bytes: [UInt8]) -> UInt32 {
     var value = UInt32.max
     for byte in bytes {
       value ^= UInt32(byte)
@@ -129,8 +129,39 @@ struct ZipBuilder {
   }
 
   /// A deflate stream of one block that is kept as it is (RFC 1951, 3.2.4).
-  static func deflate(_ bytes: [UInt8]) -> [UInt8] {
+  package static func deflate(_ bytes: [UInt8]) -> [UInt8] {
     let count = UInt16(bytes.count)
     return [1] + littleEndian(count) + littleEndian(~count) + bytes
+  }
+
+  /// A deflate stream of `count` bytes that are all the same: a literal, then matches of 258 bytes
+  /// at distance 1, in fixed Huffman codes (RFC 1951, 3.2.6).
+  package static func deflatedRun(of byte: UInt8, count: Int) -> [UInt8] {
+    precondition(byte < 144 && count > 0, "the byte's code has 9 bits")
+    var output: [UInt8] = []
+    var bits = 0
+    var bitCount = 0
+    func append(_ value: Int, _ width: Int) {
+      // Huffman codes stand with their first bit lowest.
+      for bit in stride(from: width - 1, through: 0, by: -1) {
+        bits |= (value >> bit & 1) << bitCount
+        bitCount += 1
+        if bitCount == 8 {
+          output.append(UInt8(bits))
+          (bits, bitCount) = (0, 0)
+        }
+      }
+    }
+    append(0b110, 3)  // the last block, in fixed codes
+    append(0x30 + Int(byte), 8)
+    let (matches, rest) = (count - 1).quotientAndRemainder(dividingBy: 258)
+    for _ in 0..<matches {
+      append(0b1100_0101, 8)  // length 258
+      append(0, 5)  // distance 1
+    }
+    for _ in 0..<rest { append(0x30 + Int(byte), 8) }
+    append(0, 7)
+    append(0, (8 - bitCount) % 8)
+    return output
   }
 }
