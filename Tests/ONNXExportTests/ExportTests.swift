@@ -328,6 +328,35 @@ import Testing
     }
   }
 
+  /// The reader finds the nodes and the weights again, and data that ends early.
+  @Test func exportsAreReadBack() throws {
+    try withTemporaryFolder { folder in
+      let networks = try sources(Self.embedded, ["vae_encoder"])
+      let report = try ONNXExporter.export(networks, to: folder)
+      let path = "\(folder)/vae_encoder/model.onnx"
+      let file = try TensorFile.open(path)
+      #expect(file.format == .onnx)
+      let metadata = Dictionary(file.metadata.map { ($0.key, $0.value) }) { first, _ in first }
+      #expect(metadata["nodes"] == String(report.networks[0].nodes))
+      #expect(metadata["operator Conv"] == String(report.networks[0].operatorCounts["Conv"] ?? 0))
+      #expect(try ModelCheckpoint.open(path).warnings == [])
+      for parameter in networks[0].graph.parameters {
+        let tensor = try networks[0].tensor(parameter)
+        let read = try #require(file[tensor.name])
+        let expected = tensor.contiguousBytes().withUnsafeBytes { bytes in
+          bytes.bindMemory(to: Float16.self).map { Float($0) }
+        }
+        let found = read.contiguousBytes().withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+        #expect(found == expected, "\(tensor.name)")
+      }
+      let data = try FileHandle(forUpdating: URL(filePath: path + "_data"))
+      try data.truncate(atOffset: UInt64(report.networks[0].bytesCopied - 1))
+      let last = try #require(model(path).initializers.last { $0.name.hasPrefix("quant_conv") })
+      let error = try error { _ = try TensorFile.open(path) }
+      #expect(error.context == last.name, "\(error)")
+    }
+  }
+
   @Test func theProducersVersionIsTheCallers() throws {
     var options = ExportOptions()
     options.producerVersion = "9.8.7"

@@ -14,8 +14,14 @@ def drawn_nodes(path, seconds=240):
     """How many nodes netron draws of the model at `path`; None without a browser."""
     if devtools.find() is None:
         return None
-    with contextlib.redirect_stdout(io.StringIO()):
-        address = netron.start(path, None, browse=False)
+    # What netron's server says, also about a browser that leaves before it has all the weights.
+    silence = io.StringIO()
+    with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+        return drawn_quietly(path, seconds)
+
+
+def drawn_quietly(path, seconds):
+    address = netron.start(path, None, browse=False)
     browser = devtools.Browser(devtools.find())
     try:
         url = f"http://{address[0]}:{address[1]}/"
@@ -29,5 +35,4 @@ def drawn_nodes(path, seconds=240):
         return browser.evaluate("document.querySelectorAll('g.node').length")
     finally:
         browser.close()
-        with contextlib.redirect_stdout(io.StringIO()):
-            netron.stop(address)
+        netron.stop(address)
