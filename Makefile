@@ -6,7 +6,8 @@ BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
 
-.PHONY: demo test build setup lint format gallery generate check-onnx check-tensorrt fuzz coverage clean
+.PHONY: demo test build install uninstall bench-inspect setup lint format gallery generate check-onnx \
+  check-tensorrt fuzz coverage clean
 
 demo: build
 	@scripts/demo $(BIN) demo

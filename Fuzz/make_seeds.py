@@ -87,8 +87,6 @@ for path in sorted(FORMATS.iterdir()):
     data = path.read_bytes()
     if path.suffix == ".safetensors":
         seed("safetensors", path.name, data)
-    elif path.suffix == ".tar" or data[257:262] == b"ustar":
-        seed("torch-tar", path.name, data)
     elif path.suffix == ".gguf":
         seed("gguf", path.name, data)
     elif path.suffix == ".pt":

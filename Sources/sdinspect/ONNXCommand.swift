@@ -113,7 +113,7 @@ struct ONNXCommand: ParsableCommand {
     let sources = try names.map { try source($0, checkpoint, files.files, adapters) }
     if weights == .copy { try checkpoint.requireUndamaged() }
     let start = Console.seconds()
-    let bar = ProgressBar("exporting")
+    let bar = ProgressBar("exporting", isQuiet: input.json)
     defer { bar.finish() }
     let report = try ONNXExporter.export(
       sources, companions: companions(files.files), to: output, options: options
