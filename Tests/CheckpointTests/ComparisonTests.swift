@@ -195,6 +195,23 @@ import Testing
     #expect(difference.bytesCompared == 2 * 16 * 3 + 16 + 8)
   }
 
+  /// Names that look alike but are of other bytes are other names.
+  @Test func namesAreTheirBytes() throws {
+    let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
+    let both = [Tensor.floats(composed, [1]), .floats(decomposed, [2])]
+    let same = try Self.difference(both, both)
+    #expect(same.isSame)
+    #expect(same.parts.map(\.pairs.count) == [2])
+    let apart = try Self.difference([both[0]], [both[1]])
+    #expect(apart.parts.map(\.added.count) == [1] && apart.parts.map(\.removed.count) == [1])
+    #expect(apart.parts.map(\.pairs.count) == [0])
+    let component = try #require(
+      ModelCheckpoint.of(TensorFile(path: "a", format: .safetensors, tensors: both))
+        .components.first)
+    #expect(component[composed]?.contiguousBytes() == both[0].contiguousBytes())
+    #expect(component[decomposed]?.contiguousBytes() == both[1].contiguousBytes())
+  }
+
   /// Two files of the same adapters, trained twice: torch counts 256 keys, all of other values.
   @Test(.enabled(if: Fixtures.shared("corpus") != nil, "no shared corpus"))
   func adaptersOfTheCorpus() throws {
