@@ -152,6 +152,45 @@ import Testing
       Self.tensor(.float6E2M3, [1, 2, 3]), Self.tensor(.float6E2M3, [1, 2, 4]))
     #expect(!six.isCompared && !six.isIdentical)
   }
+
+  /// A complex element is one value; against a real one it is none.
+  @Test func complexTypes() throws {
+    func complex(_ parts: [Float]) -> Tensor {
+      Self.tensor(.complex64, bytes(parts.map(\.bitPattern)))
+    }
+    let left = complex([1, 0, 2, 0, .nan, 0, 5, -0.0])
+    let result = try Self.one(left, complex([1, 0, 5, 4, .nan, 1, 5, 0]))
+    #expect(result.isCompared && !result.isIdentical)
+    #expect(result.differing == 2 && result.unlike == 1)
+    #expect(result.maximumAbsolute == 5)
+    #expect(result.maximumRelative == 5 / 41.0.squareRoot())
+    #expect(result.rootMeanSquare == (25 / 4.0).squareRoot())
+    let halves: [Float16] = [1, 0, 2, 0, .nan, 0, 5, 0]
+    let narrow = try Self.one(left, Self.tensor(.complex32, bytes(halves.map(\.bitPattern))))
+    #expect(narrow.isCompared && narrow.differing == 0)
+    for (a, b) in [(left, Tensor.floats("r", [1, 2, 3, 4])), (.floats("r", [1, 2, 3, 4]), left)] {
+      let mixed = try Self.one(a, b)
+      #expect(!mixed.isCompared && !mixed.isIdentical)
+    }
+    // Of two blocks the one that is the same counts like the other.
+    let many = [Float](repeating: 1, count: 400_000)
+    var changed = many
+    changed[0] = 3
+    #expect(
+      try Self.one(complex(many), complex(changed)).rootMeanSquare == (4 / 200_000.0).squareRoot())
+  }
+
+  /// Differences that leave F64, of real and of complex values.
+  @Test(arguments: [DType.float64, .complex128])
+  func theEndsOfF64(dtype: DType) throws {
+    let values = [1.5e308, -1.5e308]
+    let result = try Self.one(
+      Self.tensor(dtype, bytes(values.map(\.bitPattern))),
+      Self.tensor(dtype, bytes(values.map { (-$0).bitPattern })))
+    #expect(result.differing == (dtype == .float64 ? 2 : 1) && result.unlike == 0)
+    #expect(result.maximumAbsolute == .infinity)
+    #expect(result.maximumRelative == 2)
+  }
 }
 
 @Suite struct CheckpointDifferenceTests {

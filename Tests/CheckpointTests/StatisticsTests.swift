@@ -150,6 +150,20 @@ import Testing
         expected.square = .infinity
         return expected
       }(), "F64")
+    // Sums of distances leave F64, the mean does not.
+    for (doubles, mean) in [
+      ([1.7e308, -1.7e308, .nan], 0), ([1.7e308, 1.7e308, -1.7e308, -1.7e308], 0),
+      ([-1.5e308, 1.5e308, 0, -1.5e308], -0.375e308),
+      (
+        Array(repeating: Double.greatestFiniteMagnitude, count: 3) + [-1],
+        0.75 * .greatestFiniteMagnitude
+      ),
+    ] as [([Double], Double)] {
+      let found = Self.statistics(
+        bytes(doubles.map(\.bitPattern)), SDK_NUMBER_F64, doubles.count, SDK_PLAIN)
+      #expect((found.mean - mean).magnitude <= 1e-15 * 1.7e308, "\(doubles)")
+      #expect(found.square == .infinity, "\(doubles)")
+    }
     func check<T: FixedWidthInteger>(_ type: sdk_number, _ values: [T]) {
       Self.expectEqual(
         Self.statistics(bytes(values), type, values.count, SDK_PLAIN),
@@ -199,6 +213,20 @@ import Testing
     both.add(b)
     #expect(both.finite == a.finite + 2)
     #expect(both.histogram?.count == a.finite + 2)
+  }
+
+  /// Blocks at both ends of F64, the first of them longer.
+  @Test func meansOfBlocksStayInF64() throws {
+    let block = (1 << 20) / 8
+    let values =
+      [Double](repeating: 1.6e308, count: block) + [Double](repeating: -1.6e308, count: block / 2)
+    let statistics = try Self.one(
+      Tensor(
+        name: "t", dtype: .float64, shape: [values.count],
+        storage: .memory(bytes(values.map(\.bitPattern)))))
+    let mean = try #require(statistics.mean)
+    #expect((mean / 1.6e308 - 1 / 3.0).magnitude < 1e-14)
+    #expect(statistics.standardDeviation == .infinity)
   }
 
   /// Views are read element by element, in whatever order they lie.
