@@ -342,6 +342,24 @@ import Testing
     #expect(try ContentHash(pickled) == expected)
   }
 
+  /// Two tensors do not have the identity of one whose name holds the line of the other.
+  @Test func namesAreNotLines() throws {
+    func content(_ tensors: [Tensor]) throws -> String? {
+      try ContentHash(
+        ModelCheckpoint.of(TensorFile(path: "a", format: .safetensors, tensors: tensors))
+      )?.sha256
+    }
+    let (one, two) = (Tensor.floats("a", [1]), Tensor.floats("b", [2]))
+    let value = hexadecimal(SHA256.hash(data: one.contiguousBytes()))
+    let forged = Tensor.floats("a F32 [1] \(value)\nmodel b", [2])
+    #expect(try content([one, two]) != content([forged]))
+    let last = hexadecimal(SHA256.hash(data: two.contiguousBytes()))
+    let line = #"model "a F32 [1] \#(value)\nmodel b" F32 [1] \#(last)"# + "\n"
+    #expect(try content([forged]) == hexadecimal(SHA256.hash(data: Array(line.utf8))))
+    let plain = "model a F32 [1] \(value)\nmodel b F32 [1] \(last)\n"
+    #expect(try content([two, one]) == hexadecimal(SHA256.hash(data: Array(plain.utf8))))
+  }
+
   @Test func oneValueChangesIt() throws {
     let scratch = try Scratch()
     let path = try scratch.repository { tensors in
