@@ -323,6 +323,20 @@ import Testing
     #expect(histogram.octaves.map(\.positive) == [0, 3, 0])
   }
 
+  /// Several blocks, each with bins that the others lack, give the bins of one count over all.
+  @Test func blocksAreMergedInOrder() throws {
+    let values = (0..<900_000).map { index in
+      let size = Float(1 + index % 7919) * (index < 300_000 ? 1e-6 : index < 600_000 ? 1 : 1e4)
+      return index % 3 == 0 ? -size : size
+    }
+    var counts: [UInt32: Int] = [:]
+    for value in values { counts[value.bitPattern >> 19, default: 0] += 1 }
+    let bins = try Self.histogram(values).bins
+    #expect(bins.count == counts.count)
+    #expect(zip(bins, bins.dropFirst()).allSatisfy { $0.inner < $1.inner })
+    #expect(bins.allSatisfy { counts[Float($0.inner).bitPattern >> 19] == $0.count })
+  }
+
   @Test func linearBinsAddUp() throws {
     let values = (0..<64_000).map { Float($0) / 32_000 - 1 }
     let histogram = try Self.histogram(values)
