@@ -1,4 +1,5 @@
 import ModelFormats
+import ModelGraph
 
 extension ModelCheckpoint {
   /// What is odd about a network that an ONNX model holds: constants of its graph are no surprise,
@@ -12,10 +13,13 @@ extension ModelCheckpoint {
     let misfits = manifest.wrongShape.count + manifest.wrongType.count
     let problems = manifest.problems.dropLast(manifest.unexpected.count)
     return hasWholeGraph
-      ? Array(problems.suffix(misfits)) : manifest.missing.isEmpty ? Array(problems) : [
-        "\(manifest.missing.count) tensors of the \(component.name.title) are missing: "
-          + manifest.missing.prefix(3).map(\.name).joined(separator: ", ")
-          + (manifest.missing.count > 3 ? ", …" : "")
-      ]
+      ? Array(problems.suffix(misfits))
+      : manifest.missing.isEmpty
+        ? Array(problems)
+        : [
+          "\(manifest.missing.count) tensors of the \(component.name.title) are missing: "
+            + manifest.missing.prefix(3).map(\.name).joined(separator: ", ")
+            + (manifest.missing.count > 3 ? ", …" : "")
+        ]
   }
 }
