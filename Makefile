@@ -6,7 +6,8 @@ BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
 
-.PHONY: demo test build setup lint format gallery generate fuzz clean
+.PHONY: demo test build install uninstall bench-inspect setup lint format gallery generate check-onnx \
+  check-tensorrt fuzz coverage clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -43,9 +44,24 @@ lint:
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz
 
+# Lines of the readers of files that their tests cover; fails below 95 %.
+coverage: setup
+	@scripts/coverage
+
 # The pictures of the README.
 gallery: build
 	@scripts/gallery $(BIN) docs/pictures
+
+# The model that the two checks below export.
+MODEL ?= Fixtures/shapes-v1
+
+# Every form of export through onnx's checker, ONNX Runtime, OpenVINO and netron.
+check-onnx: build
+	scripts/check-onnx $(BIN) $(MODEL) $(BUILD)/check-onnx
+
+# Every form of export through NVIDIA's parser, and engines built on the CPU. Fetches 146 MB once.
+check-tensorrt: build
+	scripts/check-tensorrt $(BIN) $(MODEL) $(BUILD)/check-tensorrt
 
 # The C code of the ONNX messages is committed; this makes it anew.
 generate:

@@ -128,6 +128,23 @@ for name, view in {"plain": b"N", "view": b"(X\x01\0\0\0vK\x02K\x03t"}.items():
     seed("torch-legacy", name, HEAD + dictionary(tensor(reference, 0, sizes, strides))
          + b"\x80\x02]X\x01\0\0\x000a." + struct.pack("<q", 6) + bytes(24))
 
+# PyTorch before 0.1.10: one storage of 6 floats, a view of it, and a tensor.
+members = {
+    "sys_info": pickle.dumps({"little_endian": True}, 2),
+    "storages": pickle.dumps(1, 2) + b"\x80\x02(K\5X\3\0\0\0cpuctorch\nFloatStorage\nt."
+                + struct.pack("<q", 6) + bytes(24) + pickle.dumps([(6, 5, 2, 3)], 2),
+    "tensors": pickle.dumps(1, 2) + b"\x80\x02(K\7K\5ctorch\nFloatTensor\nt."
+               + struct.pack("<iiqqqqq", 2, 0, 2, 3, 3, 1, 0),
+    "pickle": b"\x80\x02}X\1\0\0\0wX\1\0\0\x007Qs.",
+}
+buffer = io.BytesIO()
+with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as file:
+    for name, data in members.items():
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        file.addfile(member, io.BytesIO(data))
+seed("torch-tar", "whole", buffer.getvalue())
+
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 seed("safetensors", "one", safetensors({"a": ENTRY}, bytes(8)))
 seed("safetensors", "none", safetensors({}))
@@ -251,6 +268,8 @@ if corpus:
         if data[:2] == b"PK":
             seed("torch-zip", path.name, data)
             seed("zip", path.name, data)
+        elif data[257:262] == b"ustar":
+            seed("torch-tar", path.name, data)
         elif path.suffix == ".onnx":
             seed("onnx", path.name, data)
         elif data[5:9] == b"\0\0\0{":

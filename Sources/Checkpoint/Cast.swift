@@ -111,6 +111,30 @@ extension Tensor {
     if dtype == self.dtype {
       return try withContiguousPieces(body)
     }
+    let overflows = try cast(to: dtype, saturating: saturating, body)
+    guard overflows == 0 || saturating else {
+      throw FormatError(
+        .mismatch,
+        "\(overflows) of \(elementCount) values are beyond 65504, the largest that F16 holds",
+        file: file?.path, context: name,
+        hint: "convert to bf16, or pass --saturate to make them 65504")
+    }
+  }
+
+  /// As ``withPieces(as:saturating:_:)``, but values beyond the largest F16 become that value.
+  ///
+  /// - Returns: how many those were.
+  package func withSaturatedPieces(
+    as dtype: DType, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) -> Int {
+    guard dtype == self.dtype else { return try cast(to: dtype, saturating: true, body) }
+    try withPieces(as: dtype, body)
+    return 0
+  }
+
+  private func cast(
+    to dtype: DType, saturating: Bool, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) -> Int {
     guard let cast = Cast(from: self.dtype, to: dtype, saturating: saturating) else {
       throw FormatError(
         .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",
@@ -120,12 +144,6 @@ extension Tensor {
     try withContiguousPieces { (bytes) throws(FormatError) in
       overflows += try cast.apply(to: bytes, body)
     }
-    guard overflows == 0 || saturating else {
-      throw FormatError(
-        .mismatch,
-        "\(overflows) of \(elementCount) values are beyond 65504, the largest that F16 holds",
-        file: file?.path, context: name,
-        hint: "convert to bf16, or pass --saturate to make them 65504")
-    }
+    return overflows
   }
 }

@@ -111,7 +111,10 @@ public struct ModelCheckpoint: Sendable {
     if let failure = component.graphFailure, component.configuration != nil {
       return ["\(name): " + (failure.context.map { "\($0): " } ?? "") + failure.message]
     }
-    return (component.manifest?.summedProblems ?? []).map { "\(name): \($0)" }
+    let problems =
+      component.format == .onnx
+      ? onnxWarnings(of: component) : component.manifest?.summedProblems ?? []
+    return problems.map { "\(name): \($0)" }
   }
 }
 

@@ -41,7 +41,11 @@ package enum SingleFileLayout {
   static func wrapper(of tensors: [Tensor]) -> String {
     let word = "state_dict."
     var wrapper = ""
-    while tensors.contains(where: { $0.name.hasPrefix(wrapper + word) }) { wrapper += word }
+    // Real files have two at most; a hostile name may be nothing but this word.
+    for _ in 0..<8 {
+      guard tensors.contains(where: { $0.name.hasPrefix(wrapper + word) }) else { break }
+      wrapper += word
+    }
     return wrapper
   }
 

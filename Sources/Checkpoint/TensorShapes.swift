@@ -23,9 +23,15 @@ struct TensorShapes {
     TensorShapes(shapes: shapes, prefix: prefix)
   }
 
-  /// The shape of the tensor of that name, where it is there with `rank` dimensions.
+  /// The sizes that a configuration may have; an empty tensor may claim any in its other dimensions.
+  private static let sizes = 1...65_536
+
+  /// The shape of the tensor of that name, where it is there with `rank` dimensions of sizes that
+  /// networks have.
   func callAsFunction(_ name: String, rank: Int) -> [Int]? {
-    shapes[prefix + name].flatMap { $0.count == rank ? $0 : nil }
+    shapes[prefix + name].flatMap { shape in
+      shape.count == rank && shape.allSatisfy(TensorShapes.sizes.contains) ? shape : nil
+    }
   }
 
   func contains(_ name: String) -> Bool { shapes[prefix + name] != nil }

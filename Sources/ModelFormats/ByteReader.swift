@@ -39,12 +39,6 @@ struct ByteReader: ~Escapable {
       littleEndian: bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: position, as: T.self))
   }
 
-  /// The next byte, without moving past it; nil at the end.
-  var peek: UInt8? {
-    guard remaining > 0 else { return nil }
-    return unsafe bytes.unsafeLoad(fromUncheckedByteOffset: position, as: UInt8.self)
-  }
-
   @_lifetime(self: copy self)
   mutating func skip(_ count: Int) throws(FormatError) {
     guard count >= 0, count <= remaining else { throw endsEarly(needing: count) }

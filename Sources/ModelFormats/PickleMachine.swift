@@ -17,6 +17,13 @@ package struct PickleMachine {
     /// Bytes of memory by what ``Cost`` counts; those of strings that stand in the pickle come
     /// on top, which are no more than it has.
     package var memory = 40 << 20
+
+    /// For the small pickles that stand beside the object: a number, a list of keys.
+    static let small: Limits = {
+      var limits = Limits()
+      limits.memory = 8 << 20
+      return limits
+    }()
   }
 
   /// Bytes of memory that parts of the graph are counted with, room to grow included.

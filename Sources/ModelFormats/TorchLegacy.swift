@@ -40,7 +40,7 @@ public enum TorchLegacy {
         .unsupported, "the file is not of protocol \(protocolVersion)", offset: versionStart)
     }
     _ = try nextPickle(in: file, &position)
-    let object = try nextPickle(in: file, &position)
+    let object = try nextPickle(in: file, &position, PickleMachine.Limits())
     let keysStart = position
     let keys = try nextPickle(in: file, &position)
     guard let list = keys.node(keys.root), case .list = list.kind else {
@@ -65,10 +65,10 @@ public enum TorchLegacy {
   }
 
   private static func nextPickle(
-    in file: MappedFile, _ position: inout Int
+    in file: MappedFile, _ position: inout Int, _ limits: PickleMachine.Limits = .small
   ) throws(FormatError) -> Pickle {
     let pickle = try PickleMachine.run(
-      file.bytes.extracting(position..<file.count), base: position)
+      file.bytes.extracting(position..<file.count), base: position, limits: limits)
     position += pickle.byteCount
     return pickle
   }

@@ -68,7 +68,7 @@ private struct TarStorages: TorchStorageSource {
 
     mutating func pickle() throws(FormatError) -> Pickle {
       let pickle = try PickleMachine.run(
-        file.bytes.extracting(position..<end), base: position)
+        file.bytes.extracting(position..<end), base: position, limits: .small)
       position += pickle.byteCount
       return pickle
     }

@@ -30,10 +30,14 @@ public enum LayerTree {
     return result
   }
 
+  /// The most parts that a name is taken apart into; what is beyond is one part. A hostile name
+  /// may be nothing but dots.
+  static let partLimit = 64
+
   /// A name's parts, each list index joined to what it indexes.
   public static func parts(_ name: String) -> [String] {
     var parts: [String] = []
-    for part in name.split(separator: ".") {
+    for part in name.split(separator: ".", maxSplits: partLimit - 1) {
       if let last = parts.last, part.allSatisfy(\.isNumber) {
         parts[parts.count - 1] = last + "." + part
       } else {

@@ -6,9 +6,15 @@ public enum UNet {
   /// `encoder_hidden_states [batch, sequence, cross-attention width]`;
   /// output `out_sample [batch, out, height, width]`.
   ///
+  /// - Parameter residualInputs: whether there are inputs for what a ControlNet adds:
+  ///   `down_block_additional_residuals_0` and so on, of the shapes of the skip connections in their
+  ///   order, and `mid_block_additional_residual`. Source: Zhang et al. 2023; the names are of
+  ///   diffusers' arguments.
   /// - Throws: ``GraphError`` where the configuration does not fit together.
-  public static func graph(_ configuration: UNetConfiguration) throws(GraphError) -> Graph {
-    var network = UNetBuilder(configuration)
+  public static func graph(
+    _ configuration: UNetConfiguration, residualInputs: Bool = false
+  ) throws(GraphError) -> Graph {
+    var network = UNetBuilder(configuration, residualInputs: residualInputs)
     try network.network()
     return network.graph
   }
@@ -19,6 +25,7 @@ private struct UNetBuilder {
   typealias Value = Graph.ValueID
 
   let configuration: UNetConfiguration
+  let residualInputs: Bool
   private var build = GraphBuilder(name: "unet", component: "unet")
   private let root = Path(prefix: "model.diffusion_model.")
   /// SiLU of the time embedding `[1, width]`, which every residual block projects.
@@ -28,8 +35,9 @@ private struct UNetBuilder {
 
   var graph: Graph { build.graph }
 
-  init(_ configuration: UNetConfiguration) {
+  init(_ configuration: UNetConfiguration, residualInputs: Bool) {
     self.configuration = configuration
+    self.residualInputs = residualInputs
   }
 
   mutating func network() throws(GraphError) {
@@ -50,7 +58,9 @@ private struct UNetBuilder {
       kernel: configuration.inputKernel, padding: .all(configuration.inputKernel / 2))
     skips = [hidden]
     hidden = try down(hidden)
+    if residualInputs { try addResiduals() }
     hidden = try middle(hidden)
+    if residualInputs { hidden = try adding("mid_block_additional_residual", to: hidden) }
     hidden = try up(hidden)
 
     hidden = try build.groupNorm(
@@ -101,6 +111,18 @@ private struct UNetBuilder {
       block += 1
     }
     return hidden
+  }
+
+  /// The skip connections alone change: what goes on to the middle does not.
+  private mutating func addResiduals() throws(GraphError) {
+    for index in skips.indices {
+      skips[index] = try adding("down_block_additional_residuals_\(index)", to: skips[index])
+    }
+  }
+
+  private mutating func adding(_ name: String, to image: Value) throws(GraphError) -> Value {
+    let residual = build.input(name, build.shape(image))
+    return try build.add(name + ".add", image, residual)
   }
 
   private mutating func middle(_ input: Value) throws(GraphError) -> Value {

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Names for the sizes of a network that are known at run time, as optimum's exporter has them.
+/// Names for the sizes of a network that are known at run time.
 ///
 /// Sizes derived from an input's are expressions of its name, so that equal names mean equal
 /// sizes throughout a model.
@@ -12,36 +12,26 @@ struct DimensionNames {
   }
 
   private let bases: [Symbol: Base]
+  private let multiplies: Bool
 
-  init(_ graph: Graph) {
+  init(_ graph: Graph, _ interface: Interface) {
     var bases: [Symbol: Base] = [:]
     for dimension in graph.inputs.flatMap({ graph[$0].shape }) {
       guard dimension.factors.count == 1, let factor = dimension.factors.first,
         factor.divisor == 1, bases[factor.symbol] == nil
       else { continue }
       bases[factor.symbol] = Base(
-        name: DimensionNames.name(of: factor.symbol, in: graph.name), unit: dimension.constant)
+        name: interface.symbols[factor.symbol] ?? factor.symbol.rawValue,
+        unit: interface.multiplies ? 1 : dimension.constant)
     }
     self.bases = bases
+    multiplies = interface.multiplies
   }
 
   /// The dimension as ONNX says it.
   func extent(_ dimension: Dimension) -> ONNXModel.Extent {
     if let size = dimension.fixed { return .fixed(size) }
     return name(dimension).map(ONNXModel.Extent.named) ?? .unknown
-  }
-
-  private static func name(of symbol: Symbol, in graphName: String) -> String {
-    switch (symbol, graphName) {
-    case (.batch, _): "batch_size"
-    case (.sequence, _): "sequence_length"
-    case (.height, "vae_decoder"): "latent_height"
-    case (.width, "vae_decoder"): "latent_width"
-    case (.height, "vae_encoder"): "sample_height"
-    case (.width, "vae_encoder"): "sample_width"
-    case (.height, _): "height"
-    case (.width, _): "width"
-    }
   }
 
   private func name(_ dimension: Dimension) -> String? {
@@ -63,6 +53,7 @@ struct DimensionNames {
       return constant == 1 ? quotient : "\(quotient) * \(constant)"
     }
     if constant == base.unit { return base.name }
+    if multiplies { return "\(constant)\(base.name)" }
     if constant % base.unit == 0 { return "\(base.name) * \(constant / base.unit)" }
     return base.unit % constant == 0 ? "\(base.name) / \(base.unit / constant)" : nil
   }

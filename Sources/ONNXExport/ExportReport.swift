@@ -3,6 +3,7 @@ public struct ExportReport: Sendable, Hashable {
   public struct Network: Sendable, Hashable {
     /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
     public let name: String
+    public let precision: ExportOptions.Precision
     public let modelPath: String
     /// The files that hold the weights' values.
     public let weightPaths: [String]
@@ -13,6 +14,17 @@ public struct ExportReport: Sendable, Hashable {
     public let weights: Int
     /// Bytes of weights that were written; none where they are linked.
     public let bytesCopied: Int
+    /// Tensors of which values were moved to the largest F16.
+    public let saturated: [Saturation]
+    /// The script that builds a TensorRT engine of the model.
+    public let scriptPath: String
+  }
+
+  public struct Saturation: Sendable, Hashable {
+    /// The tensor's name in the checkpoint.
+    public let name: String
+    /// How many of its values were beyond the largest F16.
+    public let count: Int
   }
 
   public let networks: [Network]

@@ -2,17 +2,49 @@ import ModelFormats
 import ModelGraph
 
 extension Lowering {
-  /// `softmax(q * k^T) * v` in plain operators, the queries scaled first, which keeps the products
-  /// in range for half precision. One head needs no cutting.
-  ///
-  /// TensorRT has no kernel for ONNX's own Attention in F32, so that no opset uses it here.
+  /// `softmax(q * k^T) * v`: ONNX's own Attention where TensorRT has a kernel for it, else plain
+  /// operators.
   mutating func attention(
+    query: Value, key: Value, value: Value, _ form: Attention, at module: String
+  ) -> Value {
+    hasKernel(form, query)
+      ? fusedAttention(query: query, key: key, value: value, form, at: module)
+      : plainAttention(query: query, key: key, value: value, form, at: module)
+  }
+
+  /// Whether TensorRT builds ONNX's Attention of this form: in F16, with heads of 16 to 256 channels,
+  /// a multiple of 8.
+  ///
+  /// Measured with TensorRT-RTX 1.7.1: it builds 12 to 256 channels, causal or not, and fails for 4, 8,
+  /// 264, the VAE's single head of 512, and any F32.
+  private func hasKernel(_ form: Attention, _ query: Value) -> Bool {
+    let width = (query.shape[2].fixed ?? 0) / form.heads
+    return options.opset.rawValue >= 23 && query.element == .float16 && form.heads > 1
+      && width % 8 == 0 && (16...256).contains(width)
+  }
+
+  /// Heads and scale are spelled out: without them TensorRT's parser makes 22 layers instead of 8.
+  private mutating func fusedAttention(
+    query: Value, key: Value, value: Value, _ form: Attention, at module: String
+  ) -> Value {
+    let inputs = [query, key, value].map { heads($0, form, transposed: false, at: module) }
+    let sums = build.node(
+      "Attention", at: module, inputs, inputs[0].shape,
+      [
+        "is_causal": .integer(form.causal ? 1 : 0), "scale": .float(Float(form.scale)),
+      ])
+    return joined(sums, like: query, at: module)
+  }
+
+  /// The queries are scaled first, which keeps the products in range for half precision. One head
+  /// needs no cutting.
+  private mutating func plainAttention(
     query: Value, key: Value, value: Value, _ form: Attention, at module: String
   ) -> Value {
     let tokens = query.shape[1]
     let sources = key.shape[1]
     let scaled = build.node(
-      "Mul", at: module, [query, build.constant(Float(form.scale))], query.shape)
+      "Mul", at: module, [query, build.constant(Float(form.scale), as: query.element)], query.shape)
     let leading = Array(query.shape[..<1]) + (form.heads == 1 ? [] : [Dimension(form.heads)])
     let queries = heads(scaled, form, transposed: false, at: module)
     let keys = heads(key, form, transposed: true, at: module)
@@ -24,7 +56,11 @@ extension Lowering {
     }
     let weights = build.node("Softmax", at: module, [scores], scores.shape, ["axis": .integer(-1)])
     let sums = build.node("MatMul", at: module, [weights, values], queries.shape)
-    guard form.heads > 1 else { return sums }
+    return form.heads > 1 ? joined(sums, like: query, at: module) : sums
+  }
+
+  /// The heads side by side again.
+  private mutating func joined(_ sums: Value, like query: Value, at module: String) -> Value {
     let joined = build.node(
       "Transpose", at: module, [sums],
       [sums.shape[0], sums.shape[2], sums.shape[1], sums.shape[3]],
@@ -61,9 +97,16 @@ extension Lowering {
     let length = tokens.shape[1]
     if let mask = causalMasks[length] { return mask }
     let module = "/causal_mask"
-    let count = tokenCount(of: tokens, at: module)
-    let size = build.node("Concat", at: module, [count, count], [2], ["axis": .integer(0)])
-    let lowest = build.constant(-Float.greatestFiniteMagnitude)
+    let size: Value
+    if let length = length.fixed {
+      size = build.constant([length, length])
+    } else {
+      let count = tokenCount(of: tokens, at: module)
+      size = build.node("Concat", at: module, [count, count], [2], ["axis": .integer(0)])
+    }
+    let lowest = build.constant(
+      real == .float16
+        ? -Float(Float16.greatestFiniteMagnitude) : -Float.greatestFiniteMagnitude, as: real)
     let full = build.node("Expand", at: module, [lowest, size], [length, length])
     let mask = build.node(
       "Trilu", at: module, [full, build.constant(scalar: 1)], full.shape,
@@ -74,6 +117,7 @@ extension Lowering {
 
   /// The second size of `tokens`, as `[1]`.
   private mutating func tokenCount(of tokens: Value, at module: String) -> Value {
+    if let count = tokens.shape[1].fixed { return build.constant([count]) }
     if let count = tokenCounts[tokens.shape[1]] { return count }
     let count = build.node(
       "Shape", at: module, [tokens], [1], element: .int64,

@@ -39,6 +39,9 @@ extension Lowering {
     return build.node("Add", at: module, [product, bias], shape)
   }
 
+  /// Means and variances are in F32 in every precision: that is `stash_type` 1, the default of
+  /// GroupNormalization and LayerNormalization, and what TensorRT and ONNX Runtime do for
+  /// InstanceNormalization, which has no such attribute.
   mutating func groupNorm(
     _ input: Value, _ form: GroupNorm, _ node: Graph.Node, at module: String
   ) throws(FormatError) -> Value {
@@ -68,9 +71,11 @@ extension Lowering {
       "Reshape", at: module, [input, build.constant([0, form.groups, -1, 0])],
       [input.shape[0], Dimension(form.groups), rows, input.shape[3]])
     let ones = build.constant(
-      "/constants/ones_\(form.groups)", [form.groups], Array(repeating: 1, count: form.groups))
+      "/constants/ones_\(form.groups)", [form.groups], Array(repeating: 1, count: form.groups),
+      as: input.element)
     let zeros = build.constant(
-      "/constants/zeros_\(form.groups)", [form.groups], Array(repeating: 0, count: form.groups))
+      "/constants/zeros_\(form.groups)", [form.groups], Array(repeating: 0, count: form.groups),
+      as: input.element)
     let normalized = build.node(
       "InstanceNormalization", at: module, [grouped, ones, zeros], grouped.shape,
       ["epsilon": .float(Float(form.epsilon))])
@@ -90,7 +95,8 @@ extension Lowering {
       let gate = build.node("Sigmoid", at: module, [input], input.shape)
       return build.node("Mul", at: module, [input, gate], input.shape)
     case .quickGELU:
-      let scaled = build.node("Mul", at: module, [input, build.constant(1.702)], input.shape)
+      let scaled = build.node(
+        "Mul", at: module, [input, build.constant(1.702, as: input.element)], input.shape)
       let gate = build.node("Sigmoid", at: module, [scaled], input.shape)
       return build.node("Mul", at: module, [input, gate], input.shape)
     case .gelu:
@@ -103,11 +109,14 @@ extension Lowering {
       return build.node("Gelu", at: module, [input], input.shape)
     }
     let scaled = build.node(
-      "Div", at: module, [input, build.constant(Float(2).squareRoot())], input.shape)
+      "Div", at: module, [input, build.constant(Float(2).squareRoot(), as: input.element)],
+      input.shape)
     let error = build.node("Erf", at: module, [scaled], input.shape)
-    let sum = build.node("Add", at: module, [error, build.constant(1)], input.shape)
+    let sum = build.node(
+      "Add", at: module, [error, build.constant(1, as: input.element)], input.shape)
     let product = build.node("Mul", at: module, [input, sum], input.shape)
-    return build.node("Mul", at: module, [product, build.constant(0.5)], input.shape)
+    return build.node(
+      "Mul", at: module, [product, build.constant(0.5, as: input.element)], input.shape)
   }
 
   mutating func geglu(_ input: Value, _ shape: [Dimension], at module: String) -> Value {
@@ -139,12 +148,19 @@ extension Lowering {
       expf(range * Float(index) / (Float(half) - Float(form.frequencyShift)))
     }
     let table = build.constant("\(module)/frequencies", [1, half], frequencies)
-    let angles = build.node(
-      "Mul", at: module, [timestep, table], [1, Dimension(half)], element: .float32)
+    var rows = timestep
+    if interface.timestep == .batch {
+      rows = build.node(
+        "Unsqueeze", at: module, [timestep, build.constant([1])], timestep.shape + [1])
+    }
+    let count = interface.timestep == .batch ? timestep.shape[0] : 1
+    let angles = build.node("Mul", at: module, [rows, table], [count, Dimension(half)])
     let sines = build.node("Sin", at: module, [angles], angles.shape)
     let cosines = build.node("Cos", at: module, [angles], angles.shape)
-    return build.node(
-      "Concat", at: module, form.flipSinToCos ? [cosines, sines] : [sines, cosines], shape,
+    let embedding = build.node(
+      "Concat", at: module, form.flipSinToCos ? [cosines, sines] : [sines, cosines],
+      [count] + shape.suffix(1),
       ["axis": .integer(-1)])
+    return cast(embedding, to: real, at: module)
   }
 }

@@ -26,27 +26,21 @@ extension Lowering {
     let scores: Value
     switch endOfText {
     case .greatestID:
-      scores = cast(ids, at: module)
+      // Integers that every runtime can take the greatest of.
+      scores = cast(ids, to: .int32, at: module)
     case .id(let id):
       let matches = build.node(
         "Equal", at: module, [ids, build.constant(scalar: id)], ids.shape, element: .bool)
-      scores = cast(matches, at: module)
+      scores = cast(matches, to: .int32, at: module)
     }
     let places = build.node(
       "ArgMax", at: module, [scores], [ids.shape[0], 1], element: .int64,
       ["axis": .integer(-1), "keepdims": .integer(1)])
     let named = Value(
-      name: graph[output].name, element: hidden.element, shape: hidden.shape)
+      name: interface.name(graph[output].name), element: hidden.element, shape: hidden.shape)
     let pooled = build.node(
       "GatherND", at: module, [named, places], [hidden.shape[0], hidden.shape[2]],
       ["batch_dims": .integer(1)])
     build.output("pooler_output", pooled)
-  }
-
-  /// As integers that every runtime can take the greatest of.
-  private mutating func cast(_ input: Value, at module: String) -> Value {
-    build.node(
-      "Cast", at: module, [input], input.shape, element: .int32,
-      ["to": .integer(Int(ONNXModel.Element.int32.rawValue))])
   }
 }

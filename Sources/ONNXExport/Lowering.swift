@@ -11,6 +11,9 @@ struct Lowering {
 
   let graph: Graph
   let options: ExportOptions
+  let interface: Interface
+  /// The type that the network computes in.
+  let real: ONNXModel.Element
   var build: ONNXGraphBuilder
   /// What ONNX value each value of the graph is.
   private var values: [Value?]
@@ -32,10 +35,15 @@ struct Lowering {
     _ graph: Graph, weights: [ONNXModel.Initializer], options: ExportOptions
   ) throws(FormatError) {
     precondition(weights.count == graph.parameters.count, "one initializer for each parameter")
+    let interface = try options.interface(of: graph.name)
+    let graph = options.fixed(graph, interface)
     self.graph = graph
     self.options = options
+    self.interface = interface
+    real = options.precision(of: graph.name).element
     build = ONNXGraphBuilder(
-      graphName: graph.name, opset: options.opset, dimensionNames: DimensionNames(graph))
+      graphName: graph.name, opset: options.opset,
+      dimensionNames: DimensionNames(graph, interface))
     values = Array(repeating: nil, count: graph.values.count)
     parameters = []
     var seen: [String: Value] = [:]
@@ -45,12 +53,23 @@ struct Lowering {
       parameters.append(value)
     }
     for input in graph.inputs {
-      let value = graph[input]
-      let isScalar = value.name == "timestep" && options.timestep == .scalar
-      values[input.index] = build.input(
-        value.name, isScalar ? [] : value.shape, element: value.isInteger ? .int64 : .float32)
+      values[input.index] = self.input(graph[input])
       remember(input)
     }
+  }
+
+  private mutating func input(_ value: Graph.Value) -> Value {
+    let name = interface.name(value.name)
+    guard value.name == "timestep" else {
+      return build.input(name, value.shape, element: value.isInteger ? interface.ids : real)
+    }
+    let shape: [Dimension] =
+      switch interface.timestep {
+      case .scalar: []
+      case .vector: [1]
+      case .batch: Array(graph[graph.inputs[0]].shape[..<1])
+      }
+    return build.input(name, shape, element: .float32)
   }
 
   /// Lowers all nodes and names the outputs.
@@ -62,12 +81,23 @@ struct Lowering {
       remember(node.output)
     }
     for output in graph.outputs {
-      build.output(graph[output].name, try value(output))
+      let value = try value(output)
+      build.output(
+        interface.name(graph[output].name), interface.givesMeans ? means(of: value) : value)
     }
-    if let endOfText {
+    if let endOfText, interface.hasPooledOutput {
       try pool(endOfText)
     }
     return build.model
+  }
+
+  /// The first half of the channels of `moments`.
+  private mutating func means(of moments: Value) -> Value {
+    let channels = (moments.shape[1].fixed ?? 0) / 2
+    let shape = [moments.shape[0], Dimension(channels)] + moments.shape[2...]
+    return build.node(
+      "Slice", at: "/latent_distribution",
+      [moments, build.constant([0]), build.constant([channels]), build.constant([1])], shape)
   }
 
   private mutating func remember(_ id: Graph.ValueID) {
@@ -85,7 +115,7 @@ struct Lowering {
     return value
   }
 
-  /// A parameter as the operators want it: F32, of the graph's shape.
+  /// A parameter as the operators want it: of the network's type and the graph's shape.
   mutating func parameter(
     _ id: Graph.ParameterID?, at module: String
   ) throws(FormatError) -> Value {
@@ -94,11 +124,7 @@ struct Lowering {
     }
     if let value = prepared[id.index] { return value }
     var value = parameters[id.index]
-    if value.element != .float32 {
-      value = build.node(
-        "Cast", at: module, [value], value.shape, element: .float32,
-        ["to": .integer(Int(ONNXModel.Element.float32.rawValue))])
-    }
+    value = cast(value, to: real, at: module)
     let shape = graph[id].shape
     if value.shape.map(\.fixed) != shape {
       value = build.node(
@@ -106,6 +132,15 @@ struct Lowering {
     }
     prepared[id.index] = value
     return value
+  }
+
+  mutating func cast(
+    _ input: Value, to element: ONNXModel.Element, at module: String
+  ) -> Value {
+    guard input.element != element else { return input }
+    return build.node(
+      "Cast", at: module, [input], input.shape, element: element,
+      ["to": .integer(Int(element.rawValue))])
   }
 
   private mutating func lower(_ node: Graph.Node, at module: String) throws(FormatError) -> Value {
@@ -117,7 +152,8 @@ struct Lowering {
     case .convolution(let form):
       return try convolution(input, form, node, shape, at: module)
     case .linear:
-      return try linear(input, node, shape, at: module)
+      // The batch of its input, which the graph does not know for timesteps of a batch.
+      return try linear(input, node, input.shape.dropLast() + shape.suffix(1), at: module)
     case .groupNorm(let form):
       return try groupNorm(input, form, node, at: module)
     case .layerNorm(let epsilon):
@@ -146,7 +182,7 @@ struct Lowering {
     case .embedding:
       let table = try parameter(node.weight, at: module)
       return build.node(
-        "Gather", at: module, [table, input], shape, element: .float32, ["axis": .integer(0)])
+        "Gather", at: module, [table, input], shape, ["axis": .integer(0)])
     case .addPositions:
       return try addPositions(input, node, shape, at: module)
     case .timestepEmbedding(let form):

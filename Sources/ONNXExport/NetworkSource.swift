@@ -1,3 +1,4 @@
+import Checkpoint
 import ModelFormats
 import ModelGraph
 import OrderedJSON
@@ -9,14 +10,29 @@ public struct NetworkSource {
   public let configuration: [UInt8]?
   /// The tensor that is a parameter of the graph, under the checkpoint's own name.
   public let tensor: (Parameter) throws(FormatError) -> Tensor
+  /// What is added to a parameter's values where they are copied.
+  public let updates: (Parameter) -> [LowRankUpdate]
 
   public init(
     graph: Graph, configuration: [UInt8]?,
+    updates: @escaping (Parameter) -> [LowRankUpdate] = { _ in [] },
     tensor: @escaping (Parameter) throws(FormatError) -> Tensor
   ) {
     self.graph = graph
     self.configuration = configuration
+    self.updates = updates
     self.tensor = tensor
+  }
+
+  /// Rows and columns of the latents that the network was trained on, as its configuration says:
+  /// a UNet's in latents, a VAE's in pixels.
+  var nativeSize: Int? {
+    let json = configuration.flatMap { try? JSON(parsing: $0.span.bytes) }
+    guard let size = json?["sample_size"]?.int else { return nil }
+    let levels = json?["block_out_channels"]?.array?.count ?? 1
+    let latents =
+      graph.name.hasPrefix("vae") && (1...16).contains(levels) ? size >> (levels - 1) : size
+    return (1...1024).contains(latents) ? latents : nil
   }
 
   /// How a text encoder's configuration says where prompts end; nil for other networks.

@@ -1,4 +1,5 @@
 import Checkpoint
+import Glibc
 import ModelFormats
 import ModelGraph
 
@@ -9,6 +10,7 @@ import ModelGraph
 /// OUTDIR/unet/model.onnx                            the graph
 /// OUTDIR/unet/model.onnx_data                       its weights, where they are copied
 /// OUTDIR/unet/config.json
+/// OUTDIR/unet/build-engine.sh, README-tensorrt.md   how it becomes a TensorRT engine
 /// OUTDIR/text_encoder/, vae_decoder/, vae_encoder/  likewise
 /// ```
 ///
@@ -40,16 +42,23 @@ public enum ONNXExporter {
     try output.makeDirectory(directory)
     try FileWriter.checkSpace(for: isTooLarge ? .max : byteCount, beside: "\(directory)/")
     var reports: [ExportReport.Network] = []
+    // The UNet's word counts, since VAEs are trained on other sizes too.
+    let known = networks.sorted { $0.graph.name == "unet" && $1.graph.name != "unet" }
+    let nativeSize = known.lazy.compactMap(\.nativeSize).first ?? 64
     for (network, placement) in zip(networks, placements) {
       reports.append(
-        try export(network, placement, into: output, options: options, progress: progress))
+        try export(
+          network, placement, into: output, options: options, nativeSize: nativeSize,
+          progress: progress))
     }
     for companion in companions {
       let path = "\(directory)/\(companion.path)"
       try output.makeDirectory(parent(of: path))
       try output.file(path, companion.contents)
     }
-    return ExportReport(networks: reports, paths: try output.commit())
+    let paths = try output.commit()
+    for report in reports { makeExecutable(report.scriptPath) }
+    return ExportReport(networks: reports, paths: paths)
   }
 
   /// The model of a network whose weights are at `weights`, one for each parameter in order.
@@ -76,15 +85,32 @@ public enum ONNXExporter {
     let tensors = try network.graph.parameters.map { parameter throws(FormatError) in
       try tensor(parameter, of: network)
     }
-    return switch options.weights {
-    case .copy: try WeightPlacement.copying(tensors, of: network.graph.name, to: directory)
-    case .link: try WeightPlacement.linking(tensors, of: network.graph.name, to: directory)
+    let updates = network.graph.parameters.map(network.updates)
+    let name = network.graph.name
+    let interface = try options.interface(of: name)
+    switch options.weights {
+    case .copy:
+      let dtype: DType = options.precision(of: name) == .f16 ? .float16 : .float32
+      return try WeightPlacement.copying(
+        tensors, updates: updates, as: dtype, to: "\(directory)/\(interface.directory)")
+    case .link:
+      guard !options.saturate else {
+        throw FormatError(
+          .unsupported, "linked weights are not read, so that none can be saturated",
+          context: name, hint: "copy the weights: --weights copy")
+      }
+      guard updates.allSatisfy(\.isEmpty) else {
+        throw FormatError(
+          .unsupported, "a LoRA cannot be added to weights that are linked", context: name,
+          hint: "copy the weights: --weights copy")
+      }
+      return try WeightPlacement.linking(tensors, of: name, to: directory)
     }
   }
 
   private static func export(
     _ network: NetworkSource, _ placement: WeightPlacement, into output: OutputFiles,
-    options: ExportOptions, progress: (ExportProgress) -> Void
+    options: ExportOptions, nativeSize: Int, progress: (ExportProgress) -> Void
   ) throws(FormatError) -> ExportReport.Network {
     let graph = network.graph
     let model = try model(
@@ -98,13 +124,25 @@ public enum ONNXExporter {
     if let configuration = network.configuration, placement.modelPath.hasSuffix("/model.onnx") {
       try output.file("\(folder)/config.json", configuration)
     }
+    let handOff = HandOff(
+      model, of: graph, at: placement.modelPath, options: options,
+      interface: try options.interface(of: graph.name), nativeSize: nativeSize)
+    let scriptPath = "\(folder)/\(handOff.scriptFile)"
+    try output.file(scriptPath, Array(handOff.script.utf8))
+    try output.file("\(folder)/\(handOff.textFile)", Array(handOff.text.utf8))
+    var saturated: [ExportReport.Saturation] = []
     if let dataWriter {
-      try copy(placement, to: dataWriter, network: graph.name, progress: progress)
+      saturated = try placement.copy(to: dataWriter, saturating: options.saturate) { done in
+        progress(
+          ExportProgress(network: graph.name, bytesDone: done, bytesTotal: placement.copySize))
+      }
     }
     return ExportReport.Network(
-      name: graph.name, modelPath: placement.modelPath, weightPaths: placement.weightPaths,
+      name: graph.name, precision: options.precision(of: graph.name),
+      modelPath: placement.modelPath, weightPaths: placement.weightPaths,
       nodes: model.nodes.count, operatorCounts: model.operatorCounts,
-      weights: Set(placement.initializers.map(\.name)).count, bytesCopied: placement.copySize)
+      weights: Set(placement.initializers.map(\.name)).count, bytesCopied: placement.copySize,
+      saturated: saturated, scriptPath: scriptPath)
   }
 
   private static func tensor(
@@ -126,17 +164,11 @@ public enum ONNXExporter {
     return tensor
   }
 
-  private static func copy(
-    _ placement: WeightPlacement, to writer: FileWriter, network: String,
-    progress: (ExportProgress) -> Void
-  ) throws(FormatError) {
-    for (tensor, offset) in placement.copies {
-      try writer.write([UInt8](repeating: 0, count: offset - writer.position))
-      try tensor.withPieces(as: .float32) { piece throws(FormatError) in try writer.write(piece) }
-      progress(
-        ExportProgress(
-          network: network, bytesDone: writer.position, bytesTotal: placement.copySize))
-    }
+  /// Lets those run it who may read it. One that stays as it was is still run by its shell's name.
+  private static func makeExecutable(_ path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return }
+    chmod(path, status.st_mode & 0o777 | (status.st_mode & 0o444) >> 2)
   }
 
   private static func parent(of path: String) -> String {

@@ -70,16 +70,24 @@ struct ONNXGraphBuilder {
     return constant("/constants/int64_scalar_\(value)", .int64, [], bytes)
   }
 
-  /// A real number.
-  mutating func constant(_ value: Float) -> Value {
-    constant("/constants/float_\(value)", [], [value])
+  /// A real number as `element`, which is F32 or F16.
+  mutating func constant(_ value: Float, as element: ONNXModel.Element) -> Value {
+    constant("/constants/float_\(value)", [], [value], as: element)
   }
 
-  mutating func constant(_ name: String, _ shape: [Int], _ values: [Float]) -> Value {
-    let bytes = values.flatMap { value in
-      withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+  mutating func constant(
+    _ name: String, _ shape: [Int], _ values: [Float], as element: ONNXModel.Element = .float32
+  ) -> Value {
+    guard element == .float16 else {
+      let bytes = values.flatMap { value in
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+      }
+      return constant(name, .float32, shape, bytes)
     }
-    return constant(name, .float32, shape, bytes)
+    let bytes = values.flatMap { value in
+      withUnsafeBytes(of: Float16(value).bitPattern.littleEndian) { Array($0) }
+    }
+    return constant(name + "_f16", .float16, shape, bytes)
   }
 
   private mutating func constant(

@@ -1,3 +1,4 @@
+import Checkpoint
 import Glibc
 import ModelFormats
 import ModelGraph
@@ -10,8 +11,16 @@ struct WeightPlacement {
   var initializers: [ONNXModel.Initializer] = []
   /// The files that hold the values.
   var weightPaths: [String] = []
-  /// The tensors that are to be written to ``weightPaths``, each at its offset.
-  var copies: [(tensor: Tensor, offset: Int)] = []
+  /// A tensor that is to be written to ``weightPaths``.
+  struct Copy {
+    let tensor: Tensor
+    let updates: [LowRankUpdate]
+    let offset: Int
+  }
+
+  var copies: [Copy] = []
+  /// The type that they are written in.
+  var dtype = DType.float32
   /// The size of the file that is to be written.
   var copySize = 0
 }
@@ -20,14 +29,18 @@ extension WeightPlacement {
   /// Offsets in a file of their own. Large tensors start where a file can be mapped on every
   /// system (64 KiB), others on a page.
   static func copying(
-    _ tensors: [Tensor], of name: String, to directory: String
+    _ tensors: [Tensor], updates: [[LowRankUpdate]], as dtype: DType, to directory: String
   ) throws(FormatError) -> WeightPlacement {
-    var placement = WeightPlacement(modelPath: "\(directory)/\(name)/model.onnx")
+    var placement = WeightPlacement(modelPath: "\(directory)/model.onnx")
+    guard let element = ONNXModel.Element(dtype) else {
+      throw FormatError(.unsupported, "ONNX has no type for \(dtype.rawValue)")
+    }
     let file = "model.onnx_data"
-    placement.weightPaths = ["\(directory)/\(name)/\(file)"]
+    placement.dtype = dtype
+    placement.weightPaths = ["\(directory)/\(file)"]
     var offsets: [String: Int] = [:]
-    for tensor in tensors {
-      guard let length = tensor.shape.byteCount(of: .float32) else {
+    for (tensor, updates) in zip(tensors, updates) {
+      guard let length = tensor.shape.byteCount(of: dtype) else {
         throw FormatError(
           .unsupported, "the tensor is too large", file: tensor.file?.path, context: tensor.name)
       }
@@ -38,12 +51,12 @@ extension WeightPlacement {
         let alignment = length > 1 << 20 ? 1 << 16 : 1 << 12
         offset = (placement.copySize + alignment - 1) / alignment * alignment
         offsets[tensor.name] = offset
-        placement.copies.append((tensor, offset))
+        placement.copies.append(Copy(tensor: tensor, updates: updates, offset: offset))
         placement.copySize = offset + length
       }
       placement.initializers.append(
         ONNXModel.Initializer(
-          name: tensor.name, element: .float32, shape: tensor.shape.dimensions,
+          name: tensor.name, element: element, shape: tensor.shape.dimensions,
           contents: .external(
             ONNXModel.ExternalData(location: file, offset: offset, length: length))))
     }
@@ -85,9 +98,36 @@ extension WeightPlacement {
     throw FormatError(
       .cannotCreate,
       "a model here cannot point to the weights in "
-        + realPaths.values.sorted().joined(separator: ", ")
-        + ": they must lie in the same directory or below", file: "\(directory)/\(name)",
+        + realPaths.values.sorted().joined(separator: ", ") + ": "
+        + reason(realPaths, directory), file: "\(directory)/\(name)",
       hint: "export to the directory that holds the weights, or copy them: --weights copy")
+  }
+
+  /// Why weights are out of reach of a model in `directory`.
+  private static func reason(_ realPaths: [String: String], _ directory: String) -> String {
+    let rule = "readers of ONNX take them only from the same directory or below"
+    for (path, target) in realPaths.sorted(by: { $0.key < $1.key }) {
+      // What looks as if it lay there and does not is reached through a link.
+      if path.hasPrefix("\(directory)/") {
+        return "\(path) leads to \(target) through a symbolic link, and \(rule)"
+      }
+      if let from = device(of: directory), let to = device(of: target), from != to {
+        return "they lie on another file system, and \(rule)"
+      }
+    }
+    return rule
+  }
+
+  /// The file system of a path, or of the nearest directory above it that exists.
+  private static func device(of path: String) -> dev_t? {
+    var status = stat()
+    var path = path
+    while stat(path, &status) != 0 {
+      guard path != "/", path != "." else { return nil }
+      let slash = path.lastIndex(of: "/")
+      path = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    }
+    return status.st_dev
   }
 
   private static func linked(

@@ -50,8 +50,8 @@ public enum Console {
     }
   }
 
-  /// Text from a file with its control characters made visible, so that a hostile name cannot
-  /// drive the terminal.
+  /// Text from a file with its control characters made visible, so that a hostile name can neither
+  /// drive the terminal nor forge a line.
   public static func sanitized(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: isControl) else { return text }
     var result = ""
@@ -66,7 +66,7 @@ public enum Console {
   }
 
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-    (scalar.value < 0x20 && scalar != "\n") || (0x7F..<0xA0).contains(scalar.value)
+    scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value)
       || (0x202A...0x202E).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
   }
 

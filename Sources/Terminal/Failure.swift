@@ -62,7 +62,12 @@ public struct Failure: Error {
     var text = Style.error.apply(to: "error:", colours: colours) + " "
     if let file { text += Console.sanitized(file) + ": " }
     if let offset { text += "at byte \(offset): " }
-    text += Console.sanitized(message)
+    // The parser's messages about options have lines of their own.
+    text +=
+      code == "usage"
+      ? message.split(separator: "\n", omittingEmptySubsequences: false)
+        .map { Console.sanitized(String($0)) }.joined(separator: "\n")
+      : Console.sanitized(message)
     if let hint {
       text += "\n" + Style.good.apply(to: "hint:", colours: colours) + " " + Console.sanitized(hint)
     }

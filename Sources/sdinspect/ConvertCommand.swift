@@ -95,6 +95,9 @@ struct ConvertCommand: ParsableCommand {
     if format != nil, target != .diffusers, target != .ldm {
       throw ValidationError("--format is for --to diffusers and --to ldm")
     }
+    if dtype == .q8, target != .gguf {
+      throw ValidationError("--dtype q8_0 is for --to gguf")
+    }
   }
 
   func run() throws {
@@ -155,7 +158,7 @@ struct ConvertCommand: ParsableCommand {
     _ conversion: Conversion, _ title: String
   ) throws -> (outcome: Conversion.Outcome, seconds: Double) {
     let start = Console.seconds()
-    let bar = ProgressBar(title)
+    let bar = ProgressBar(title, isQuiet: json)
     defer { bar.finish() }
     let outcome = try conversion.execute { progress in
       let rate = Double(progress.bytesDone) / max(bar.elapsed, 1e-3)

@@ -14,11 +14,13 @@ struct ONNXCommand: ParsableCommand {
     discussion: """
       Each network gets a folder in OUTDIR with model.onnx and config.json, beside the tokenizer \
       and the scheduler, as optimum's pipelines expect them. With --weights copy the values go to \
-      model.onnx_data as F32; with --weights link nothing is copied and the model points into the \
-      checkpoint, which must lie in OUTDIR or below.
+      model.onnx_data, cast to --dtype; with --weights link nothing is copied and the model points \
+      into the checkpoint, which must lie in OUTDIR or below. build-engine.sh beside a model makes \
+      a TensorRT engine of it.
 
       EXAMPLES
         sdinspect onnx stable-diffusion-v1-5 onnx
+        sdinspect onnx stable-diffusion-v1-5 onnx16 --dtype f16 --opset 23 --lora style.safetensors:0.8
         sdinspect onnx stable-diffusion-v1-5 stable-diffusion-v1-5 --component unet --weights link
       """)
 
@@ -40,8 +42,45 @@ struct ONNXCommand: ParsableCommand {
   @Option(help: "The operator set: 17, 21 or 23.")
   var opset = 21
 
-  @Option(help: ArgumentHelp("The type that the networks compute in: f32.", valueName: "type"))
-  var dtype = ModelType.f32
+  @Option(
+    help: ArgumentHelp(
+      "Whose names and layout: optimum, nvidia (TensorRT's demonstration) or comfy (the UNet alone).",
+      valueName: "tool"))
+  var names = NameConvention.optimum
+
+  @Option(
+    help: ArgumentHelp(
+      "The UNet's timestep: scalar, vector (one element) or batch (default: as --names has it).",
+      valueName: "shape"))
+  var timestep: ExportOptions.TimestepShape?
+
+  @Option(
+    name: .customLong("static"),
+    help: ArgumentHelp(
+      "Models for pictures of one size and batches of one size, as 512x768:2 (default: any).",
+      valueName: "WxH:batch"))
+  var staticSize: StaticSize?
+
+  @Option(
+    help: ArgumentHelp("The type that the networks compute in: f32 or f16.", valueName: "type"))
+  var dtype = ExportOptions.Precision.f32
+
+  @Flag(name: .customLong("vae-f32"), help: "With --dtype f16: the VAE stays F32.")
+  var vaeInSinglePrecision = false
+
+  @Flag(help: "With --dtype f16: weights too large become 65504 instead of an error.")
+  var saturate = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Add a LoRA's updates to the weights, times a scale; may be given several times.",
+      valueName: "FILE[:scale]"))
+  var lora: [LoRAOption] = []
+
+  @Flag(
+    name: .customLong("controlnet-inputs"),
+    help: "Give the UNet inputs for what a ControlNet adds to its blocks.")
+  var controlNetInputs = false
 
   @Option(help: ArgumentHelp("Where weights lie: link or copy.", valueName: "how"))
   var weights = ExportOptions.Weights.copy
@@ -58,15 +97,28 @@ struct ONNXCommand: ParsableCommand {
     }
     options.opset = opset
     options.weights = weights
+    options.precision = dtype
+    options.vaeInSinglePrecision = vaeInSinglePrecision
+    options.saturate = saturate
+    options.names = names
+    options.timestep = timestep
+    options.sizes = staticSize.map { size in
+      Sizes(
+        batch: size.batch, height: size.picture.height / 8, width: size.picture.width / 8,
+        sequence: longestPrompt(checkpoint))
+    }
     options.overwrite = force
     options.producerVersion = toolVersion
-    let sources = try selection(checkpoint).map { try source($0, checkpoint) }
+    let names = try selection(checkpoint)
+    let adapters = try adapters(for: names, checkpoint)
+    let files = checkpoint.pipelineFiles(tokenizer: embeddedFiles())
+    let sources = try names.map { try source($0, checkpoint, files.files, adapters) }
     if weights == .copy { try checkpoint.requireUndamaged() }
     let start = Console.seconds()
-    let bar = ProgressBar("exporting")
+    let bar = ProgressBar("exporting", isQuiet: input.json)
     defer { bar.finish() }
     let report = try ONNXExporter.export(
-      sources, companions: companions(checkpoint), to: output, options: options
+      sources, companions: companions(files.files), to: output, options: options
     ) { progress in
       bar.update(
         Double(progress.bytesDone) / Double(max(1, progress.bytesTotal)),
@@ -74,14 +126,18 @@ struct ONNXCommand: ParsableCommand {
           + Format.bytes(progress.bytesTotal))
     }
     bar.finish()
-    printReport(report, checkpoint.warnings, seconds: Console.seconds() - start)
+    printReport(
+      report, adapters, notes: files.notes, warnings: checkpoint.warnings,
+      seconds: Console.seconds() - start)
   }
 
   /// The networks to export: those asked for, else all that the checkpoint has.
   private func selection(_ checkpoint: ModelCheckpoint) throws -> [String] {
     guard let component else {
       let present = Set(checkpoint.components.flatMap(\.graphs).map(\.name))
-      let networks = ONNXCommand.networks.filter(present.contains)
+      let networks = ONNXCommand.networks.filter { name in
+        present.contains(name) && (names != .comfy || name == "unet")
+      }
       guard !networks.isEmpty else {
         throw checkpoint.components.compactMap(\.graphFailure).first
           ?? FormatError(.unsupported, "no network is known here", file: checkpoint.path)
@@ -99,68 +155,85 @@ struct ONNXCommand: ParsableCommand {
     }
   }
 
-  private func source(_ name: String, _ checkpoint: ModelCheckpoint) throws -> NetworkSource {
+  /// How many tokens the text encoder has places for; 77 where there is none.
+  private func longestPrompt(_ checkpoint: ModelCheckpoint) -> Int {
+    let graph = checkpoint[.textEncoder]?.graphs.first
+    let positions = graph?.nodes.first { $0.operation == .addPositions }?.weight
+    return positions.flatMap { graph?[$0].shape.first } ?? 77
+  }
+
+  /// The LoRAs, each read for the networks that are exported.
+  private func adapters(
+    for networks: [String], _ checkpoint: ModelCheckpoint
+  ) throws -> [LoRA] {
+    let components = checkpoint.components.filter { networks.contains($0.name.rawValue) }
+    return try lora.map { try LoRA.open($0.path, scale: $0.scale, for: components) }
+  }
+
+  private func source(
+    _ name: String, _ checkpoint: ModelCheckpoint, _ files: [AuxiliaryFile], _ adapters: [LoRA]
+  ) throws -> NetworkSource {
     let component = try checkpoint.require(
       name.hasPrefix("vae") ? .vae : ComponentName(rawValue: name))
+    let updates = adapters.compactMap { $0.updates[component.name] }
     return NetworkSource(
-      graph: try component.graph(name),
-      configuration: checkpoint.file(named: "\(component.name)/config.json")?.bytes
-    ) { parameter throws(FormatError) in
-      try component.tensor(for: parameter)
-    }
+      graph: name == "unet" && controlNetInputs
+        ? try component.graphWithResidualInputs() : try component.graph(name),
+      configuration: files.first { $0.path == "\(component.name)/config.json" }?.bytes,
+      updates: { parameter in updates.compactMap { $0[parameter.name] } },
+      tensor: { parameter throws(FormatError) in try component.tensor(for: parameter) })
+  }
+
+  /// CLIP's tokenizer, for files that hold weights alone.
+  private func embeddedFiles() -> [AuxiliaryFile] {
+    guard let path = try? EmbeddedModel.path() else { return [] }
+    return (try? ModelCheckpoint.open(path).files) ?? []
   }
 
   /// What a pipeline needs beside its networks.
-  private func companions(_ checkpoint: ModelCheckpoint) -> [CompanionFile] {
-    checkpoint.files.filter { file in
+  private func companions(_ files: [AuxiliaryFile]) -> [CompanionFile] {
+    files.filter { file in
       file.path == "model_index.json" || file.path.hasPrefix("tokenizer/")
         || file.path.hasPrefix("scheduler/") || file.path.hasPrefix("feature_extractor/")
     }
     .map { CompanionFile(path: $0.path, contents: $0.bytes) }
   }
-
-  private func printReport(_ report: ExportReport, _ warnings: [String], seconds: Double) {
-    guard !input.json else {
-      printJSON([
-        "networks": .array(report.networks.map(row)),
-        "files": .array(report.paths.map { .string($0) }), "seconds": .number(seconds),
-        "warnings": json(warnings),
-      ])
-      return
-    }
-    var table = Table([
-      ("network", .left), ("nodes", .right), ("weights", .right), ("copied", .right),
-      ("model", .left),
-    ])
-    for network in report.networks {
-      table.add([
-        network.name, Format.count(network.nodes), Format.count(network.weights),
-        Format.bytes(network.bytesCopied), network.modelPath,
-      ])
-    }
-    Console.print(table.text())
-    Console.print(
-      "wrote \(report.paths.count) files to \(output) in \(Format.seconds(seconds))")
-    printWarnings(warnings)
-  }
-
-  private func row(_ network: ExportReport.Network) -> JSON {
-    var operators = JSONObject()
-    for (name, count) in network.operatorCounts.sorted(by: { $0.key < $1.key }) {
-      operators[name] = .integer(count)
-    }
-    return [
-      "name": .string(network.name), "model": .string(network.modelPath),
-      "weight_files": .array(network.weightPaths.map { .string($0) }),
-      "nodes": .integer(network.nodes), "operators": .object(operators),
-      "weights": .integer(network.weights), "bytes_copied": .integer(network.bytesCopied),
-    ]
-  }
 }
 
 extension ExportOptions.Weights: ExpressibleByArgument {}
+extension ExportOptions.TimestepShape: ExpressibleByArgument {}
+extension NameConvention: ExpressibleByArgument {}
+extension ExportOptions.Precision: ExpressibleByArgument {}
 
-/// The types that exported networks compute in.
-enum ModelType: String, ExpressibleByArgument, CaseIterable {
-  case f32
+/// A LoRA file and its scale, as in `style.safetensors:0.8`.
+struct LoRAOption: ExpressibleByArgument {
+  let path: String
+  let scale: Double
+
+  /// What follows the last colon is a scale where it is a number.
+  init?(argument: String) {
+    guard !argument.isEmpty else { return nil }
+    guard let colon = argument.lastIndex(of: ":"),
+      let scale = Double(argument[argument.index(after: colon)...]), scale.isFinite
+    else {
+      (path, self.scale) = (argument, 1)
+      return
+    }
+    (path, self.scale) = (String(argument[..<colon]), scale)
+  }
+}
+
+/// The size of pictures and of batches, as in `512x768:2`; one picture where no batch is given.
+struct StaticSize: ExpressibleByArgument {
+  let picture: PictureSize
+  let batch: Int
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count <= 2, let picture = PictureSize(argument: parts[0]),
+      let batch = parts.count == 2 ? Int(parts[1]) : 1, (1...1024).contains(batch)
+    else { return nil }
+    self.picture = picture
+    self.batch = batch
+  }
 }

@@ -42,7 +42,7 @@ struct ReportCommand: ParsableCommand {
 
   func run() throws {
     let start = Console.seconds()
-    let checkpoint = try ModelCheckpoint.open(input.path)
+    let checkpoint = try input.open()
     // Begun first, so that a page that cannot be written costs no reading of values.
     let file = try FileWriter(path: output, overwrite: force)
     let sizes =
@@ -61,7 +61,7 @@ struct ReportCommand: ParsableCommand {
       ])
     } else {
       Console.print(
-        "wrote \(output): \(Format.count(tensors)) tensors, \(networks.count) graphs, "
+        "wrote \(Console.sanitized(output)): \(Format.count(tensors)) tensors, \(networks.count) graphs, "
           + "\(Format.bytes(bytes)) in \(Format.seconds(seconds))")
       printWarnings(checkpoint.warnings)
     }
@@ -71,7 +71,7 @@ struct ReportCommand: ParsableCommand {
   private func statistics(of checkpoint: ModelCheckpoint) throws -> [[TensorStatistics?]] {
     let tensors = checkpoint.components.flatMap(\.tensors)
     let total = tensors.reduce(0) { $0 + $1.byteCount }
-    let bar = ProgressBar("reading values")
+    let bar = ProgressBar("reading values", isQuiet: input.json)
     defer { bar.finish() }
     var rest = try TensorStatistics.of(tensors, histograms: true) { done in
       let bytes = Int(done * Double(total))

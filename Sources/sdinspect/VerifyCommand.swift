@@ -23,7 +23,7 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     let checkpoint = try input.open()
-    let bar = ProgressBar("verifying")
+    let bar = ProgressBar("verifying", isQuiet: input.json)
     defer { bar.finish() }
     let result = try Verification(of: checkpoint) { done, total in
       bar.update(
@@ -55,6 +55,7 @@ struct VerifyCommand: ParsableCommand {
     let verdict =
       !result.isSound ? "not sound" : result.unchecked.isEmpty ? "sound" : "readable"
     let checked = result.checked.isEmpty ? "nothing could be checked" : ""
-    Console.print("\(verdict): \(checked)\(result.checked.joined(separator: ", "))")
+    Console.print(
+      Console.sanitized("\(verdict): \(checked)\(result.checked.joined(separator: ", "))"))
   }
 }

@@ -58,6 +58,43 @@ import Testing
     #expect(file["w"]?.contiguousBytes() == values)
   }
 
+  /// A storage of a quantized tensor is passed over by its size.
+  @Test func quantizedStorageIsPassedOver() throws {
+    let quantized = pickle(
+      "(", TorchBuilder.text("storage"), "ctorch\nQInt32Storage\n", TorchBuilder.text("q"),
+      TorchBuilder.text("cpu"), TorchBuilder.integer(2), "NtQ")
+    let object = pickle(
+      0x80, 2, "}(", TorchBuilder.text("x"), TorchBuilder.tensor(storage: quantized),
+      TorchBuilder.text("w"), TorchBuilder.tensor(storage: LegacyTests.storage()), "u.")
+    let keys = pickle(0x80, 2, "](", TorchBuilder.text("q"), TorchBuilder.text("0"), "e.")
+    let storages =
+      littleEndian(Int64(2)) + [1, 2, 3, 4, 5, 6, 7, 8] + littleEndian(Int64(6))
+      + TorchBuilder.values
+    let directory = try ScratchDirectory()
+    let file = try TensorFile.open(
+      try directory.write(LegacyTests.file(object: object, keys: keys, storages: storages)))
+    #expect(file["w"]?.contiguousBytes() == TorchBuilder.values)
+    #expect(file.warnings == ["x: its type torch.QInt32Storage is not read; it is left out"])
+  }
+
+  /// Two references to one storage that say different sizes: the first counts.
+  @Test func storageOfTwoSizesIsRefused() throws {
+    let object = pickle(
+      0x80, 2, "}(", TorchBuilder.text("w"), TorchBuilder.tensor(storage: LegacyTests.storage()),
+      TorchBuilder.text("x"),
+      TorchBuilder.tensor(storage: LegacyTests.storage(count: 5), sizes: [5], strides: [1]), "u.")
+    let error = try #require(try openingError(LegacyTests.file(object: object)))
+    #expect(error.code == .malformed)
+    #expect(error.message == "its storage 0 has 24 bytes, not the 20 announced")
+    #expect(error.context == "x")
+    let wrong = pickle(0x80, 2, LegacyTests.storage(count: -1), ".")
+    let negative = try #require(try openingError(LegacyTests.file(object: wrong)))
+    #expect(negative.message == "the storage 0 has -1 elements")
+    #expect(
+      negative.offset == LegacyTests.magic.count + LegacyTests.version.count
+        + LegacyTests.machine.count + wrong.count - 2)
+  }
+
   @Test(
     arguments: [
       (

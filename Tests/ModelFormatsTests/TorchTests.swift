@@ -277,6 +277,83 @@ import Testing
     #expect(file["w"]?.contiguousBytes() == TorchBuilder.values)
   }
 
+  static func typed(_ dtype: String, module: String = "torch") -> [UInt8] {
+    rebuilding(
+      "_rebuild_tensor_v3",
+      pickle(
+        TorchBuilder.storage("UntypedStorage", count: 24), "K", 0, TorchBuilder.tuple([24]),
+        TorchBuilder.tuple([1]), 0x89, "Nc\(module)\n\(dtype)\n"))
+  }
+
+  static func flagged(_ flag: String) -> [UInt8] {
+    rebuilding(
+      "_rebuild_tensor_v2",
+      pickle(
+        TorchBuilder.storage(), "K", 0, TorchBuilder.tuple([2, 3]), TorchBuilder.tuple([3, 1]),
+        0x89, "N}", TorchBuilder.text(flag), 0x88, "s"))
+  }
+
+  /// What is known but not read is left out with a warning, and harms nothing beside it.
+  @Test(
+    arguments: [
+      (
+        TorchBuilder.tensor(storage: TorchBuilder.storage("QInt8Storage", count: 24)),
+        "its type torch.QInt8Storage is not read; it is left out"
+      ),
+      (
+        rebuilding(
+          "_rebuild_tensor_v3",
+          pickle(TorchBuilder.storage("QUInt8Storage", count: 24), "NNNNNN")),
+        "its type torch.QUInt8Storage is not read; it is left out"
+      ),
+      (typed("bits4x2"), "its type torch.bits4x2 is not read; it is left out"),
+      (flagged("conj"), "it is a view with the conj flag, which is not read; it is left out"),
+      (flagged("neg"), "it is a view with the neg flag, which is not read; it is left out"),
+      (
+        rebuilding("_rebuild_sparse_tensor", pickle("NN")),
+        "it is rebuilt by _rebuild_sparse_tensor, which is not read; it is left out"
+      ),
+    ] as [([UInt8], String)])
+  func whatIsNotReadIsLeftOut(tensor: [UInt8], warning: String) throws {
+    let bytes = pickle(
+      0x80, 2, "}(", TorchBuilder.text("x"), tensor, TorchBuilder.text("w"), TorchBuilder.tensor(),
+      "u.")
+    let directory = try ScratchDirectory()
+    let file = try TensorFile.open(try directory.write(TorchBuilder.archive(bytes).bytes))
+    #expect(file.tensors.map(\.name) == ["w"])
+    #expect(file.warnings.contains("x: \(warning)"))
+  }
+
+  /// Other ways to write a tensor: its size as `torch.Size`, a subclass that wraps the call.
+  @Test(
+    arguments: [
+      rebuilding(
+        "_rebuild_tensor_v2",
+        pickle(
+          TorchBuilder.storage(), "K", 0, "ctorch\nSize\n", TorchBuilder.tuple([2, 3]), 0x85, "R",
+          TorchBuilder.tuple([3, 1]), 0x89, "}")),
+      pickle(
+        "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\n",
+        "cmy\nParameter\n(", TorchBuilder.storage(), "K", 0, TorchBuilder.tuple([2, 3]),
+        TorchBuilder.tuple([3, 1]), 0x89, "Nt}tR"),
+      typed("uint8"),
+    ] as [[UInt8]])
+  func tensorIsReadHoweverWritten(_ tensor: [UInt8]) throws {
+    let directory = try ScratchDirectory()
+    let path = try directory.write(TorchBuilder.archive(TorchBuilder.dictionary(tensor)).bytes)
+    #expect(try TensorFile.open(path)["w"]?.contiguousBytes() == TorchBuilder.values)
+  }
+
+  @Test func harmfulNamesWithoutEndAreCounted() throws {
+    var bytes = pickle("]")
+    for index in 0..<20 { bytes += pickle("cos\nf\(index)\na") }
+    let directory = try ScratchDirectory()
+    let file = try TensorFile.open(
+      try directory.write(TorchBuilder.archive(bytes + pickle(".")).bytes))
+    #expect(file.warnings.count == 17)
+    #expect(file.warnings.last == "it names 4 more of the kind")
+  }
+
   @Test func tensorWithoutValuesIsLeftOut() throws {
     let storage = TorchBuilder.storage(location: "meta")
     let bytes = TorchBuilder.dictionary(TorchBuilder.tensor(storage: storage))

@@ -1,3 +1,4 @@
+import Checkpoint
 import Foundation
 import ModelFormats
 import ModelGraph
@@ -122,6 +123,25 @@ import Testing
     }
   }
 
+  @Test func linkingToAnotherFileSystemIsRefusedByName() throws {
+    let files = FileManager.default
+    let memory = "/dev/shm/sdkit-\(UUID().uuidString)"
+    guard (try? files.createDirectory(atPath: memory, withIntermediateDirectories: false)) != nil
+    else {
+      print("skipped: there is no second file system at /dev/shm")
+      return
+    }
+    defer { try? files.removeItem(atPath: memory) }
+    let networks = try sources(Self.embedded, ["unet"])
+    let error = try error {
+      _ = try ONNXExporter.export(networks, to: "\(memory)/a/b", options: linking())
+    }
+    #expect(error.code == .cannotCreate)
+    #expect(error.message.contains("another file system"))
+    #expect(error.hint?.contains("--weights copy") == true)
+    #expect(try files.contentsOfDirectory(atPath: memory).isEmpty)
+  }
+
   /// Files that onnx's checker refuses as external data.
   @Test(arguments: ["symbolic link", "hard link", "two dots"])
   func weightsThatReadersRefuseAreNotLinked(kind: String) throws {
@@ -149,6 +169,11 @@ import Testing
       }
       #expect(error.code == .cannotCreate)
       #expect(error.hint?.contains("--weights copy") == true)
+      let reasons = [
+        "symbolic link": "through a symbolic link", "hard link": "other hard links",
+        "two dots": "\"..\"",
+      ]
+      #expect(error.message.contains(try #require(reasons[kind])), "\(error.message)")
       #expect(!files.fileExists(atPath: "\(repository)/unet/model.onnx"))
     }
   }
@@ -248,6 +273,90 @@ import Testing
     }
   }
 
+  /// A LoRA changes the weight that it names, and no other.
+  @Test(arguments: ExportOptions.Precision.allCases)
+  func updatesAreAddedToCopies(precision: ExportOptions.Precision) throws {
+    try withTemporaryFolder { folder in
+      let name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_v"
+      let checkpoint = try ModelCheckpoint.open(Self.embedded)
+      let unet = try checkpoint.require(.unet)
+      let weight = try unet.tensor(named: name + ".weight")
+      let (outputs, inputs) = (weight.shape[0], weight.shape[1])
+      // Adds 3 * 2 * 0.5 to each value of the weight.
+      func constant(_ value: Float, _ suffix: String, _ shape: Shape) -> Tensor {
+        let bytes = (0..<(shape.elementCount ?? 0)).flatMap { _ in
+          withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+        }
+        return Tensor(
+          name: "unet.\(name).\(suffix).weight", dtype: .float32, shape: shape,
+          storage: .memory(bytes))
+      }
+      let path = "\(folder)/lora.safetensors"
+      try Safetensors.write(
+        [constant(2, "lora_A", [1, inputs]), constant(0.5, "lora_B", [outputs, 1])], to: path)
+      let lora = try LoRA.open(path, scale: 3, for: checkpoint.components)
+      let source = NetworkSource(
+        graph: try unet.graph("unet"), configuration: nil,
+        updates: { parameter in lora.updates[.unet]?[parameter.name].map { [$0] } ?? [] },
+        tensor: { parameter throws(FormatError) in try unet.tensor(for: parameter) })
+      var options = ExportOptions()
+      options.precision = precision
+      let out = "\(folder)/out"
+      _ = try ONNXExporter.export([source], to: out, options: options)
+      let data = [UInt8](try Data(contentsOf: URL(filePath: "\(out)/unet/model.onnx_data")))
+      for initializer in try model("\(out)/unet/model.onnx").initializers {
+        guard case .external(let place) = initializer.contents else { continue }
+        let tensor = try #require(unet[initializer.name])
+        let values: [Float] = data[place.offset..<(place.offset + place.length)].withUnsafeBytes {
+          precision == .f16
+            ? $0.bindMemory(to: Float16.self).map(Float.init) : Array($0.bindMemory(to: Float.self))
+        }
+        let expected = tensor.contiguousBytes().withUnsafeBytes { bytes in
+          bytes.bindMemory(to: Float16.self).map { value in
+            let sum = Float(value) + (initializer.name == name + ".weight" ? 3 : 0)
+            return precision == .f16 ? Float(Float16(sum)) : sum
+          }
+        }
+        #expect(values == expected, "\(initializer.name)")
+      }
+
+      options.weights = .link
+      let error = try error {
+        _ = try ONNXExporter.export([source], to: Self.embedded, options: options)
+      }
+      #expect(error.code == .unsupported && error.hint?.contains("--weights copy") == true)
+    }
+  }
+
+  /// The reader finds the nodes and the weights again, and data that ends early.
+  @Test func exportsAreReadBack() throws {
+    try withTemporaryFolder { folder in
+      let networks = try sources(Self.embedded, ["vae_encoder"])
+      let report = try ONNXExporter.export(networks, to: folder)
+      let path = "\(folder)/vae_encoder/model.onnx"
+      let file = try TensorFile.open(path)
+      #expect(file.format == .onnx)
+      let metadata = Dictionary(file.metadata.map { ($0.key, $0.value) }) { first, _ in first }
+      #expect(metadata["nodes"] == String(report.networks[0].nodes))
+      #expect(metadata["operator Conv"] == String(report.networks[0].operatorCounts["Conv"] ?? 0))
+      #expect(try ModelCheckpoint.open(path).warnings == [])
+      for parameter in networks[0].graph.parameters {
+        let tensor = try networks[0].tensor(parameter)
+        let read = try #require(file[tensor.name])
+        let expected = tensor.contiguousBytes().withUnsafeBytes { bytes in
+          bytes.bindMemory(to: Float16.self).map { Float($0) }
+        }
+        let found = read.contiguousBytes().withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+        #expect(found == expected, "\(tensor.name)")
+      }
+      let data = try FileHandle(forUpdating: URL(filePath: path + "_data"))
+      try data.truncate(atOffset: UInt64(report.networks[0].bytesCopied - 1))
+      let last = try #require(model(path).initializers.last { $0.name.hasPrefix("quant_conv") })
+      let error = try error { _ = try TensorFile.open(path) }
+      #expect(error.context == last.name, "\(error)")
+    }
+  }
+
   @Test func theProducersVersionIsTheCallers() throws {
     var options = ExportOptions()
     options.producerVersion = "9.8.7"
@@ -259,7 +368,7 @@ import Testing
       let networks = try sources(Self.embedded, ["vae_encoder"])
       let companion = CompanionFile(path: "tokenizer/merges.txt", contents: Array("a b".utf8))
       let first = try ONNXExporter.export(networks, companions: [companion], to: folder)
-      #expect(first.paths.count == 4)
+      #expect(first.paths.count == 6)
       let error = try error { _ = try ONNXExporter.export(networks, to: folder) }
       #expect(error.code == .cannotCreate)
       var options = ExportOptions()

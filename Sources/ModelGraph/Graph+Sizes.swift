@@ -1,0 +1,23 @@
+extension Graph {
+  /// The graph for sizes that are known beforehand; symbols without a size stay.
+  public func fixing(_ sizes: [Symbol: Int]) -> Graph {
+    var graph = self
+    graph.values = values.map { value in
+      Value(
+        name: value.name, shape: value.shape.map { $0.fixing(sizes) }, isInteger: value.isInteger)
+    }
+    return graph
+  }
+}
+
+extension Dimension {
+  /// The dimension with the symbols of `sizes` replaced by their sizes.
+  func fixing(_ sizes: [Symbol: Int]) -> Dimension {
+    factors.reduce(Dimension(constant)) { product, factor in
+      guard let size = sizes[factor.symbol] else {
+        return product * Dimension(1, [factor])
+      }
+      return product * Dimension((size + factor.divisor - 1) / factor.divisor)
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import ModelGraph
+
+/// The shapes that a TensorRT engine is built for: the smallest, the best and the largest of each
+/// input whose shape is not fixed.
+struct EngineProfile: Sendable, Hashable {
+  struct Input: Sendable, Hashable {
+    let name: String
+    /// For ``EngineProfile/sizes``, in their order.
+    let shapes: [[Int]]
+  }
+
+  /// Smallest, best, largest.
+  let sizes: [Sizes]
+  let inputs: [Input]
+
+  /// - Parameters:
+  ///   - graph: with what is fixed already fixed.
+  ///   - nativeSize: rows and columns of the latents that the UNet was trained on. Pictures may have
+  ///     half to twice as many.
+  init(_ graph: Graph, _ interface: Interface, nativeSize: Int) {
+    // Guidance evaluates the UNet for two prompts a picture, and two prompts are encoded.
+    let perPicture = graph.name.hasPrefix("vae") ? 1 : 2
+    let positions = graph.nodes.first { $0.operation == .addPositions }?.weight
+    let longest = positions.flatMap { graph[$0].shape.first }
+    let sides = [max(1, nativeSize / 2), nativeSize, 2 * nativeSize]
+    let batches = [1, perPicture, 4 * perPicture]
+    // Prompts longer than one text encoder's window are encoded in pieces of its length.
+    let tokens = longest.map { [$0, $0, $0] } ?? [77, 77, 231]
+    sizes = (0..<3).map { index in
+      Sizes(
+        batch: batches[index], height: sides[index], width: sides[index],
+        sequence: tokens[index])
+    }
+    let sizes = sizes
+    inputs = graph.inputs.compactMap { id in
+      var shape = graph[id].shape
+      if graph[id].name == "timestep" {
+        guard interface.timestep == .batch else { return nil }
+        shape = Array(graph[graph.inputs[0]].shape[..<1])
+      }
+      guard shape.contains(where: { $0.fixed == nil }) else { return nil }
+      return Input(
+        name: interface.name(graph[id].name),
+        shapes: sizes.map { size in shape.map { $0.value(size) } })
+    }
+  }
+
+  /// The shapes for one of ``sizes``, as trtexec takes them: `sample:2x4x64x64,…`.
+  func trtexec(_ index: Int) -> String {
+    inputs.map { input in
+      "\(input.name):" + input.shapes[index].map(String.init).joined(separator: "x")
+    }
+    .joined(separator: ",")
+  }
+
+  /// The shapes for one of ``sizes``, as polygraphy takes them, quoted for the shell:
+  /// `'sample:[2,4,64,64]' …`.
+  func polygraphy(_ index: Int) -> String {
+    inputs.map { input in
+      "'\(input.name):[" + input.shapes[index].map(String.init).joined(separator: ",") + "]'"
+    }
+    .joined(separator: " ")
+  }
+}

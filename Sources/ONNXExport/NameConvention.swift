@@ -1,0 +1,96 @@
+import ModelFormats
+import ModelGraph
+
+/// Whose names and shapes a model's inputs and outputs have, and which directory it lies in.
+public enum NameConvention: String, Sendable, Hashable, CaseIterable {
+  /// optimum's exporter: what ORTStableDiffusionPipeline loads.
+  case optimum
+  /// TensorRT's demonstration (`demo/Diffusion`), which finds the models under its `--onnx-dir`.
+  case nvidia
+  /// ComfyUI's TensorRT nodes, which run the UNet alone.
+  case comfy
+
+  /// How the network of that name is laid out.
+  ///
+  /// - Throws: ``FormatError`` `unsupported` where the convention has no such network.
+  func interface(of network: String) throws(FormatError) -> Interface {
+    switch (self, network) {
+    case (.optimum, "vae_decoder"):
+      return Interface(directory: network, height: "latent_height", width: "latent_width")
+    case (.optimum, "vae_encoder"):
+      return Interface(directory: network, height: "sample_height", width: "sample_width")
+    case (.optimum, _):
+      return Interface(directory: network)
+    case (.nvidia, _):
+      return NameConvention.demonstration(network)
+    case (.comfy, "unet"):
+      var interface = Interface(directory: network)
+      interface.names = [
+        "sample": "x", "timestep": "timesteps", "encoder_hidden_states": "context",
+        "out_sample": "h",
+      ]
+      interface.symbols[.batch] = "batch"
+      interface.symbols[.sequence] = "num_embeds"
+      interface.timestep = .batch
+      return interface
+    case (.comfy, _):
+      throw FormatError(
+        .unsupported, "ComfyUI's convention has names for the UNet alone", context: network,
+        hint: "export it with --names optimum, or choose --component unet")
+    }
+  }
+
+  private static func demonstration(_ network: String) -> Interface {
+    var interface = Interface(directory: "\(network).opt", height: "H", width: "W")
+    interface.multiplies = true
+    interface.symbols[.batch] = network == "unet" ? "2B" : "B"
+    interface.timestep = .vector
+    interface.ids = .int32
+    interface.hasPooledOutput = false
+    interface.sequence = 77
+    switch network {
+    case "text_encoder":
+      interface.directory = "clip.opt"
+      interface.names = ["last_hidden_state": "text_embeddings"]
+    case "vae_decoder":
+      interface.directory = "vae.opt"
+      interface.names = ["latent_sample": "latent", "sample": "images"]
+    case "vae_encoder":
+      interface.names = ["sample": "images", "latent_parameters": "latent"]
+      interface.givesMeans = true
+    default:
+      interface.names = ["out_sample": "latent"]
+    }
+    return interface
+  }
+}
+
+/// One network's inputs, outputs and place by a convention.
+struct Interface: Sendable, Hashable {
+  /// The directory of the model below the output directory.
+  var directory: String
+  /// Names of inputs and outputs, by those that the graph has, where they differ.
+  var names: [String: String] = [:]
+  /// Names of sizes that are known at run time.
+  var symbols: [Symbol: String]
+  /// Whether eight times `H` is called `8H`, not `H * 8`.
+  var multiplies = false
+  var timestep = ExportOptions.TimestepShape.scalar
+  /// The type of token ids.
+  var ids = ONNXModel.Element.int64
+  var hasPooledOutput = true
+  /// Whether the VAE encoder gives the means alone, the likeliest latents, instead of means and
+  /// variances.
+  var givesMeans = false
+  /// The number of tokens where it never varies.
+  var sequence: Int?
+
+  init(directory: String, height: String = "height", width: String = "width") {
+    self.directory = directory
+    symbols = [
+      .batch: "batch_size", .sequence: "sequence_length", .height: height, .width: width,
+    ]
+  }
+
+  func name(_ name: String) -> String { names[name] ?? name }
+}

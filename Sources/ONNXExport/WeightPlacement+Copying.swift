@@ -1,0 +1,46 @@
+import Checkpoint
+import ModelFormats
+
+extension WeightPlacement {
+  /// Writes the values of ``copies``, each at its offset, cast to ``dtype``.
+  ///
+  /// Once values have no F16, nothing more is written, but all tensors are looked at, so that the
+  /// error counts and names what a person must decide about.
+  ///
+  /// - Parameters:
+  ///   - saturating: whether values beyond the largest F16 become that value.
+  ///   - progress: called after each tensor with the bytes that are done.
+  /// - Returns: the tensors of which values were saturated.
+  /// - Throws: ``FormatError`` `mismatch` where values have no F16, `inputOutput`.
+  func copy(
+    to writer: FileWriter, saturating: Bool, progress: (Int) -> Void
+  ) throws(FormatError) -> [ExportReport.Saturation] {
+    var overflows: [ExportReport.Saturation] = []
+    for copy in copies {
+      let (tensor, offset) = (copy.tensor, copy.offset)
+      let isWanted = saturating || overflows.isEmpty
+      if isWanted { try writer.write([UInt8](repeating: 0, count: offset - writer.position)) }
+      if isWanted, copy.updates.isEmpty, dtype == tensor.dtype,
+        case .mapped(let file, let start) = tensor.storage
+      {
+        try writer.copy(start..<(start + tensor.byteCount), of: file)
+        progress(writer.position)
+        continue
+      }
+      let count = try tensor.withSaturatedPieces(as: dtype, adding: copy.updates) {
+        (piece) throws(FormatError) in
+        if isWanted { try writer.write(piece) }
+      }
+      if count > 0 { overflows.append(ExportReport.Saturation(name: tensor.name, count: count)) }
+      progress(offset + (tensor.shape.byteCount(of: dtype) ?? 0))
+    }
+    guard !saturating, let first = overflows.first else { return overflows }
+    let shown = overflows.prefix(20).map { "\($0.name) (\($0.count))" }.joined(separator: ", ")
+    throw FormatError(
+      .mismatch,
+      "\(overflows.reduce(0) { $0 + $1.count }) values of \(overflows.count) tensors are beyond "
+        + "65504, the largest that F16 holds: \(shown)" + (overflows.count > 20 ? ", …" : ""),
+      file: copies.first { $0.tensor.name == first.name }?.tensor.file?.path, context: first.name,
+      hint: "export as f32, or pass --saturate to make them 65504")
+  }
+}

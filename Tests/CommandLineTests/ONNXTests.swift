@@ -1,0 +1,145 @@
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// `sdinspect onnx` as a user runs it.
+@Suite struct ONNXTests {
+  private static let model = Fixtures.path("shapes-v1")
+
+  private func export(_ arguments: [String], to folder: String) throws -> Tool.Result {
+    try Tool.run("sdinspect", ["onnx", Self.model, folder] + arguments)
+  }
+
+  @Test(
+    arguments: [
+      ["--opset", "18"], ["--dtype", "bf16"], ["--names", "keras"], ["--timestep", "two"],
+      ["--static", "512"], ["--static", "100x100:1"], ["--static", "512x512:0"],
+      ["--static", "512x512:1:1"], ["--lora", ""],
+    ])
+  func badValuesAreUsage(arguments: [String]) throws {
+    try withTemporaryFolder { folder in
+      let result = try export(arguments, to: folder + "/onnx")
+      #expect(result.status == 64, "\(result.errors)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
+    }
+  }
+
+  /// Each is refused by name, with the way out.
+  @Test(
+    arguments: [
+      (["--names", "comfy", "--component", "vae"], 65, "UNet alone", "--component unet"),
+      (["--weights", "link"], 73, "from the same directory or below", "--weights copy"),
+      (["--lora", "absent.safetensors:0.5"], 66, "absent.safetensors", ""),
+    ])
+  func refusals(arguments: [String], status: Int32, message: String, hint: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try export(arguments, to: folder + "/onnx")
+      #expect(result.status == status, "\(result.errors)")
+      #expect(result.errors.contains(message), "\(result.errors)")
+      #expect(hint.isEmpty || result.errors.contains(hint), "\(result.errors)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
+    }
+  }
+
+  @Test func aFieldThatIsNotSupportedIsNamed() throws {
+    try withTemporaryFolder { folder in
+      let copy = folder + "/model"
+      try FileManager.default.copyItem(atPath: Self.model, toPath: copy)
+      let path = copy + "/unet/config.json"
+      let text = try String(contentsOfFile: path, encoding: .utf8)
+      try text.replacingOccurrences(
+        of: "\"resnet_time_scale_shift\": \"default\"",
+        with: "\"resnet_time_scale_shift\": \"scale_shift\""
+      ).write(toFile: path, atomically: true, encoding: .utf8)
+      for arguments in [["--component", "unet"], ["--component", "unet", "--controlnet-inputs"]] {
+        let result = try Tool.run("sdinspect", ["onnx", copy, folder + "/onnx"] + arguments)
+        #expect(result.status == 65)
+        #expect(result.errors.contains("resnet_time_scale_shift"), "\(result.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
+      }
+    }
+  }
+
+  @Test func everyChoiceReachesTheModels() throws {
+    try withTemporaryFolder { folder in
+      let result = try export(
+        [
+          "--dtype", "f16", "--vae-f32", "--opset", "23", "--names", "nvidia", "--static",
+          "128x64:2", "--controlnet-inputs", "--json",
+        ], to: folder + "/onnx")
+      #expect(result.status == 0, "\(result.errors)")
+      let networks = try #require(try JSON(parsing: result.output)["networks"]?.array)
+      #expect(networks.map { $0["dtype"]?.string } == ["f16", "f16", "f32", "f32"])
+      #expect(networks.map { $0["saturated"]?.array?.count } == [0, 0, 0, 0])
+      #expect((networks[1]["operators"]?["Attention"]?.int ?? 0) > 0)
+      let text = try String(
+        contentsOfFile: folder + "/onnx/unet.opt/README-tensorrt.md", encoding: .utf8)
+      #expect(text.contains("| `sample` | F16 [2, 4, 8, 16] |"))
+      #expect(text.contains("| `timestep` | F32 [1] |"))
+      #expect(text.contains("| `mid_block_additional_residual` | F16 [2, 128, 1, 2] |"))
+    }
+  }
+
+  /// What a LoRA changed, and each of its tensors that changed nothing.
+  @Test func theUsesOfALoRAAreReported() throws {
+    try withTemporaryFolder { folder in
+      let layer = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+      func tensor(_ name: String, _ shape: Shape) -> Tensor {
+        Tensor(
+          name: name, dtype: .float32, shape: shape,
+          storage: .memory([UInt8](repeating: 0, count: 4 * (shape.elementCount ?? 0))))
+      }
+      let path = folder + "/style:2.safetensors"
+      try Safetensors.write(
+        [
+          tensor("unet.\(layer).lora_A.weight", [2, 128]),
+          tensor("unet.\(layer).lora_B.weight", [128, 2]),
+          tensor("unet.nowhere.lora_A.weight", [2, 128]),
+        ], to: path)
+      let arguments = ["--component", "unet", "--lora", path + ":0.25", "--lora", path]
+      let json = try export(arguments + ["--json"], to: folder + "/a")
+      #expect(json.status == 0, "\(json.errors)")
+      let loras = try #require(try JSON(parsing: json.output)["loras"]?.array)
+      #expect(loras.map { $0["scale"]?.double } == [0.25, 1])
+      #expect(loras[0]["layers"]?["unet"]?.int == 1)
+      #expect(loras[0]["unused"]?.array?.first?["name"]?.string == "unet.nowhere.lora_A.weight")
+      let text = try export(arguments, to: folder + "/b")
+      #expect(text.errors.contains("changed 1 layers of the UNet"))
+      #expect(text.errors.contains("unet.nowhere.lora_A.weight is unused"))
+      let linked = try export(
+        arguments + ["--weights", "link"], to: Self.model)
+      #expect(linked.status == 65)
+      #expect(linked.errors.contains("--weights copy"))
+    }
+  }
+
+  /// ONNX Runtime's picture from the exports is the picture of `sdgen`.
+  @Test(
+    .enabled(if: Tool.python != nil, "no Python with onnxruntime: set SDKIT_PYTHON or make .venv"),
+    arguments: ["ddim", "pndm"], ["f32", "f16"])
+  func picturesFromTheExportsAreOurs(scheduler: String, dtype: String) throws {
+    try withTemporaryFolder { folder in
+      let python = try #require(Tool.python)
+      let picture = folder + "/picture.png"
+      let drawn = try Tool.run(
+        "sdgen",
+        [
+          "a red circle on a blue background", "--scheduler", scheduler, "--steps", "20",
+          "--guidance", "5", "--seed", "42", "-o", picture,
+        ])
+      #expect(drawn.status == 0, "\(drawn.errors)")
+      let exported = try export(["--dtype", dtype], to: folder + "/onnx")
+      #expect(exported.status == 0, "\(exported.errors)")
+      let result = try Tool.launch(
+        python,
+        [
+          "\(Fixtures.root)/Tests/ONNXExportTests/Oracle/draw_onnx.py", folder + "/onnx",
+          "--repository", Self.model, "--scheduler", scheduler, "--compare", picture,
+          "--minimum", dtype == "f32" ? "45" : "35",
+        ])
+      #expect(result.status == 0, "\(result.output)\(result.errors)")
+    }
+  }
+}

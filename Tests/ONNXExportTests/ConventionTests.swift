@@ -1,0 +1,119 @@
+import Foundation
+import ModelFormats
+import ModelGraph
+import ONNXExport
+import TestSupport
+import Testing
+
+/// Names, shapes and places by the conventions of other tools, and sizes that are fixed.
+@Suite struct ConventionTests {
+  private func options(
+    _ names: NameConvention, _ change: (inout ExportOptions) -> Void = { _ in }
+  ) -> ExportOptions {
+    var options = ExportOptions()
+    options.names = names
+    change(&options)
+    return options
+  }
+
+  private func described(_ values: [ONNXModel.Value]) -> [String] {
+    values.map { value in
+      let sizes = value.shape.map { extent in
+        switch extent {
+        case .fixed(let size): String(size)
+        case .named(let name): name
+        case .unknown: "?"
+        }
+      }
+      return "\(value.name) \(value.element) [\(sizes.joined(separator: ", "))]"
+    }
+  }
+
+  /// NVIDIA's demo/Diffusion at release 10.13: the classes of `demo_diffusion/model/`.
+  @Test(
+    arguments: [
+      (
+        "unet",
+        [
+          "sample float32 [2B, 4, H, W]", "timestep float32 [1]",
+          "encoder_hidden_states float32 [2B, 77, 768]",
+        ], ["latent float32 [2B, 4, H, W]"]
+      ),
+      ("text_encoder", ["input_ids int32 [B, 77]"], ["text_embeddings float32 [B, 77, 768]"]),
+      ("vae_decoder", ["latent float32 [B, 4, H, W]"], ["images float32 [B, 3, 8H, 8W]"]),
+      ("vae_encoder", ["images float32 [B, 3, 8H, 8W]"], ["latent float32 [B, 4, H, W]"]),
+    ])
+  func theDemonstrationsNames(name: String, inputs: [String], outputs: [String]) throws {
+    let model = try Published.model(name, options(.nvidia))
+    #expect(described(model.inputs) == inputs)
+    #expect(described(model.outputs) == outputs)
+    #expect(!model.values.contains { $0.shape.contains(.unknown) })
+  }
+
+  /// ComfyUI_TensorRT's `tensorrt_convert.py`.
+  @Test func comfysNames() throws {
+    let model = try Published.model("unet", options(.comfy))
+    #expect(
+      described(model.inputs) == [
+        "x float32 [batch, 4, height, width]", "timesteps float32 [batch]",
+        "context float32 [batch, num_embeds, 768]",
+      ])
+    #expect(described(model.outputs) == ["h float32 [batch, 4, height, width]"])
+    for name in ["text_encoder", "vae_decoder", "vae_encoder"] {
+      #expect(throws: FormatError.self) { try Published.model(name, options(.comfy)) }
+    }
+  }
+
+  @Test(
+    arguments: [
+      (ExportOptions.TimestepShape.scalar, [ONNXModel.Extent]()), (.vector, [.fixed(1)]),
+      (.batch, [.named("batch_size")]),
+    ])
+  func theTimestepsShapeMayBeChosen(
+    shape: ExportOptions.TimestepShape, extents: [ONNXModel.Extent]
+  ) throws {
+    let model = try Published.model("unet", options(.optimum) { $0.timestep = shape })
+    #expect(model.inputs[1].shape == extents)
+    let embedded = try #require(
+      model.values.first { $0.name == "/time_embedding/linear_2/Gemm_output_0" })
+    #expect(embedded.shape == [shape == .batch ? .named("batch_size") : .fixed(1), .fixed(1280)])
+  }
+
+  @Test(arguments: Published.names, Opset.allCases)
+  func fixedSizesLeaveNothingToMeasure(name: String, opset: Opset) throws {
+    for (height, width) in [(64, 64), (65, 33), (5, 11)] {
+      let model = try Published.model(
+        name,
+        options(.optimum) {
+          $0.opset = opset
+          $0.sizes = Sizes(batch: 2, height: height, width: width)
+        })
+      let values = model.inputs + model.values + model.outputs
+      #expect(
+        values.allSatisfy { $0.shape.allSatisfy { if case .fixed = $0 { true } else { false } } })
+      #expect(model.operatorCounts["Shape"] == nil)
+      guard name == "unet" else { continue }
+      #expect(model.inputs[0].shape == [.fixed(2), .fixed(4), .fixed(height), .fixed(width)])
+      // Where a level has an odd height or width, the picture doubled on the way up is cut.
+      let cuts = (0..<3).filter { level in
+        [height, width].contains { (($0 + (1 << level) - 1) >> level) % 2 == 1 }
+      }
+      #expect(model.operatorCounts["Slice", default: 0] == cuts.count)
+    }
+  }
+
+  @Test func everyNetworkLiesWhereItsToolLooks() throws {
+    try withTemporaryFolder { folder in
+      let report = try ONNXExporter.export(
+        sources(Fixtures.path("shapes-v1")), to: folder, options: options(.nvidia))
+      #expect(
+        report.networks.map { $0.modelPath.dropFirst(folder.count + 1) } == [
+          "clip.opt/model.onnx", "unet.opt/model.onnx", "vae.opt/model.onnx",
+          "vae_encoder.opt/model.onnx",
+        ])
+      for network in report.networks {
+        #expect(FileManager.default.fileExists(atPath: network.modelPath + "_data"))
+      }
+    }
+  }
+}
