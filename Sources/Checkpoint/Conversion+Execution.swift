@@ -176,13 +176,17 @@ extension Conversion {
     let directory = try DirectoryWriter(
       path: path, overwrite: options.overwrite,
       entries: Set(places.map { String($0.prefix { $0 != "/" }) }), byteCount: space)
-    for file in files {
-      let writer = try FileWriter(path: try directory.place(for: file.place))
-      try writer.write(file.bytes)
-      try writer.commit()
-    }
-    for part in parts {
-      try write(part, to: try directory.place(for: part.output), false, meter)
+    do throws(FormatError) {
+      for file in files {
+        let writer = try FileWriter(path: try directory.place(for: file.place))
+        try writer.write(file.bytes)
+        try writer.commit()
+      }
+      for part in parts {
+        try write(part, to: try directory.place(for: part.output), false, meter)
+      }
+    } catch {
+      throw directory.atItsPlace(error)
     }
     try directory.commit()
   }

@@ -1,5 +1,6 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// Decides what of a checkpoint goes where, under which names.
 struct ConversionPlanner {
@@ -198,6 +199,13 @@ struct ConversionPlanner {
         continue
       }
       let naming = naming(component)
+      if component.name == .textEncoder,
+        component.configuration?.object["hidden_size"]?.int == 1024
+      {
+        maker.note(
+          "text_encoder: the original files of SD 2.x hold it in OpenCLIP's layout, with other "
+            + "names and joined projections; it is written under the names of SD 1.x")
+      }
       steps += maker.steps(of: component, component.tensors, naming: naming)
       if target == .ldm, let naming { steps += missingBuffers(of: component, steps, naming) }
     }

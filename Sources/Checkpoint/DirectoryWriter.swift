@@ -59,6 +59,15 @@ final class DirectoryWriter {
     return place
   }
 
+  /// An error of writing a file, told of the place where it would have come to be.
+  func atItsPlace(_ error: FormatError) -> FormatError {
+    var error = error
+    if let file = error.file, file.hasPrefix(temporaryPath) {
+      error.file = path + file.dropFirst(temporaryPath.count)
+    }
+    return error
+  }
+
   /// Moves the directory to its path.
   ///
   /// - Throws: ``FormatError`` `cannotCreate`; the temporary directory is removed then.

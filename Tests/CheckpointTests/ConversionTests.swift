@@ -302,6 +302,25 @@ import Testing
     }
   }
 
+  /// An error while a directory is written names the place, not the hidden one.
+  @Test func errorsNameThePlaceOfTheOutput() throws {
+    let scratch = try Scratch()
+    let model = try scratch.repository { tensors in
+      tensors.map {
+        $0.name == "decoder.conv_in.bias"
+          ? .floats($0.name, [Float](repeating: 1e6, count: 64)) : $0
+      }
+    }
+    let error = try #require(
+      try failure {
+        try ConversionTests.convert(
+          model, to: .diffusers, at: scratch.path("out"), .init(dtype: .float16))
+      })
+    #expect(error.message.hasPrefix("64 values are beyond 65504"))
+    #expect(error.file?.contains("partial") == false)
+    #expect(try scratch.names == ["model"])
+  }
+
   // MARK: Plans
 
   @Test func printsThePlan() throws {
