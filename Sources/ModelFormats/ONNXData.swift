@@ -135,10 +135,14 @@ extension ONNXData {
       for shift in stride(from: 0, to: 64, by: 8) {
         bytes.append(UInt8(truncatingIfNeeded: value >> shift))
       }
-    case .bytes(let range) where dtype.isFloatingPoint && dtype.bitWidth >= 32 || dtype.isComplex:
+    case .bytes(let range) where dtype.isFixedWidth:
       guard range.count <= limit - bytes.count else { throw tooMany }
+      guard range.count % dtype.swapWidth == 0 else {
+        throw FormatError(
+          .malformed, "a piece of the values ends inside a number", offset: piece.offset)
+      }
       unsafe model.withBytes(in: range) { unsafe bytes.append(contentsOf: $0) }
-    case .varint, .bytes:
+    case .varint where !dtype.isFixedWidth, .bytes where !dtype.isFixedWidth:
       let reader = ProtobufReader(model, 0..<0, what: "a tensor")
       let width = dtype.bitWidth / 8
       try reader.integers(piece) { (value) throws(FormatError) in
@@ -172,7 +176,11 @@ extension ONNXData {
 }
 
 extension DType {
-  fileprivate var isComplex: Bool { self == .complex64 || self == .complex128 }
+  /// Whether numbers of the type stand in `float_data` or `double_data`, 4 or 8 bytes each, and
+  /// never as varints.
+  fileprivate var isFixedWidth: Bool {
+    [.float32, .complex64, .float64, .complex128].contains(self)
+  }
 }
 
 // MARK: External data

@@ -347,6 +347,30 @@ import Testing
     #expect(wrong.offset == PB.model(PB.tensor(PB.bytes(9, [1, 2, 3]))).count - 3)
   }
 
+  /// Floating-point numbers of 4 and 8 bytes have a width of their own: no varint is one, and no
+  /// piece ends inside one.
+  @Test(arguments: [
+    (1, PB.integer(4, 0x3F80_0000), "a value of F32 is of another kind"),
+    (11, PB.integer(10, 1), "a value of F64 is of another kind"),
+    (14, PB.integer(4, 1), "a value of C64 is of another kind"),
+    (15, PB.integer(10, 1), "a value of C128 is of another kind"),
+    (
+      1, PB.bytes(4, [0, 0, 128]) + PB.bytes(4, [63]), "a piece of the values ends inside a number"
+    ),
+    (
+      11, PB.bytes(10, [0, 0, 0, 0]) + PB.bytes(10, [0, 0, 0, 0]),
+      "a piece of the values ends inside a number"
+    ),
+  ])
+  func numberOfAnotherWidthIsRefused(type: Int, values: [UInt8], message: String) throws {
+    let model = PB.model(PB.tensor("w", type: type, dims: [1], values))
+    let error = try #require(throws: FormatError.self) { try open(model) }
+    #expect(error.code == .malformed)
+    #expect(error.message == message)
+    #expect(error.offset == model.count - values.count)
+    #expect(error.context == "w")
+  }
+
   /// Bytes that begin like a model, or not quite.
   @Test(arguments: beginnings)
   func modelIsTold(name: String, bytes: [UInt8], isModel: Bool) throws {
