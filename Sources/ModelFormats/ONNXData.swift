@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// Where the values of ONNX tensors lie: in the model, in memory where they must be decoded, or in
 /// files beside the model.
 ///
@@ -9,7 +11,7 @@ struct ONNXData {
   private static let memoryLimit = 64 << 20
 
   private let model: MappedFile
-  private var opened: [String: MappedFile] = [:]
+  private var opened: [ExactName: MappedFile] = [:]
   private(set) var files: [String]
   private var memory = 0
   /// The bytes of all values in external files, which may share their places there, and of the
@@ -233,7 +235,7 @@ extension ONNXData {
   }
 
   private mutating func open(_ location: String) throws(FormatError) -> MappedFile {
-    if let file = opened[location] { return file }
+    if let file = opened[ExactName(location)] { return file }
     if let reason = FileReference.refusal(of: location, as: .relativePath) {
       throw FormatError(.malformed, "the location of its external data \(reason)")
     }
@@ -255,7 +257,7 @@ extension ONNXData {
         hint: "save the model anew with all external data in one file")
     }
     let file = try MappedFile(path: reference.path)
-    opened[location] = file
+    opened[ExactName(location)] = file
     shared.files += file.count
     files.append(file.path)
     return file

@@ -100,22 +100,6 @@ import Testing
     #expect(file["w"]?.contiguousBytes() == [8, 7])
   }
 
-  @Test func linkOutOfTheDirectoryIsRefused() throws {
-    let elsewhere = try ScratchDirectory()
-    try elsewhere.write([1, 2], as: "secret")
-    let directory = try ScratchDirectory()
-    try FileManager.default.createSymbolicLink(
-      atPath: directory.path("w.bin"), withDestinationPath: elsewhere.path("secret"))
-    let message = PB.tensor(PB.pair(13, "location", "w.bin"), PB.integer(14, 1))
-    let path = try directory.write(PB.model(message), as: "model.onnx")
-    let error = try #require(throws: FormatError.self) { try TensorFile.open(path) }
-    #expect(error.code == .malformed)
-    #expect(
-      error.message
-        == "its external data w.bin is a symbolic link that leads out of the model's directory")
-    #expect(error.context == "w")
-  }
-
   /// Tensors may share external data, but not so often that reading them all has no end.
   @Test func repeatedExternalDataIsRefused() throws {
     let size = 1 << 20
