@@ -58,10 +58,7 @@ extension TensorComparison {
     let work = ElementBlocks(
       pairs.map { left, right in
         precondition(left.elementCount == right.elementCount, "the tensors differ in size")
-        return (
-          left.elementCount, max(left.dtype.bitWidth, right.dtype.bitWidth),
-          left.isReadInBlocks && right.isReadInBlocks
-        )
+        return (left.elementCount, max(left.dtype.bitWidth, right.dtype.bitWidth))
       })
     let results = Mutex([TensorComparison](repeating: .init(), count: work.blocks.count))
     try work.share(progress) { (next) throws(FormatError) in

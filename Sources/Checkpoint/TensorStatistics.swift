@@ -92,7 +92,7 @@ extension TensorStatistics {
     let work = ElementBlocks(
       tensors.map { tensor in
         let isKnown = NumberKind(tensor.dtype) != nil
-        return (isKnown ? tensor.elementCount : 0, tensor.dtype.bitWidth, tensor.isReadInBlocks)
+        return (isKnown ? tensor.elementCount : 0, tensor.dtype.bitWidth)
       })
     let results = Mutex([TensorStatistics](repeating: .init(), count: work.blocks.count))
     try work.share(progress) { (next) throws(FormatError) in

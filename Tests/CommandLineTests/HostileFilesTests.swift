@@ -246,7 +246,8 @@ import Testing
       return TorchBuilder.archive().with { $0.records[0] = record }.bytes
     },
     Case("100,000 records", says: "without data.pkl") {
-      ZipBuilder((0..<100_000).map { ZipBuilder.Record("r/\($0)", []) }).bytes
+      ZipBuilder((0..<100_000).map { ZipBuilder.Record("r/\($0)", []) })
+        .with { $0.hasWideEnd = true }.bytes
     },
     Case("records that announce 2^63 bytes", says: "do not fit") {
       TorchBuilder.archive().with {

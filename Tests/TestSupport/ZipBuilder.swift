@@ -81,7 +81,8 @@ package struct ZipBuilder {
       output += record.data
       if isStreamed {
         output += Array("PK\u{7}\u{8}".utf8) + littleEndian(checksum)
-        output += littleEndian(UInt32(record.data.count)) + littleEndian(UInt32(size))
+        output += littleEndian(UInt32(record.data.count))
+        output += littleEndian(UInt32(truncatingIfNeeded: size))
       }
       let compressedSize = record.centralCompressedSize ?? record.data.count
       let extra =
@@ -113,7 +114,7 @@ package struct ZipBuilder {
       output += littleEndian(UInt64(recordOffset)) + littleEndian(UInt32(1))
     }
     output += Array("PK\u{5}\u{6}".utf8) + littleEndian(endDisk) + littleEndian(endDisk)
-    output += littleEndian(UInt16(count)) + littleEndian(UInt16(count))
+    output += littleEndian(UInt16(clamping: count)) + littleEndian(UInt16(clamping: count))
     output += littleEndian(UInt32(size)) + littleEndian(UInt32(offset))
     return output + littleEndian(UInt16(comment.count)) + comment
   }
