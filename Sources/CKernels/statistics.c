@@ -132,6 +132,19 @@ static double value_at(const void *values, sdk_number type, size_t i) {
 #undef RETURN
 }
 
+/// The mean of F64 values whose distances do not add up within F64: a second pass over values made
+/// 2^64 times smaller, of which no array holds enough to leave it.
+static double scaled_mean(const void *values, size_t count, const sdk_sums *sums) {
+  double sum = 0;
+  for (size_t i = 0; i < count; i++) {
+    const double value = value_at(values, SDK_NUMBER_F64, i);
+    if (isfinite(value)) sum += value * 0x1p-64;
+  }
+  // Rounding must not carry a mean of the largest values out of F64.
+  const double mean = sum / (double)sums->finite * 0x1p64;
+  return fmin(fmax(mean, sums->minimum), sums->maximum);
+}
+
 static sdk_summing summing(void) {
   switch (sdk_isa_current()) {
 #if defined(__x86_64__)
@@ -190,7 +203,8 @@ void sdk_statistics_of(
   // Adding zero makes a negative zero positive.
   result->minimum = sums.minimum + 0.0;
   result->maximum = sums.maximum + 0.0;
-  result->mean = sums.pivot + shift;
+  result->mean =
+      isfinite(sums.sum) ? sums.pivot + shift : scaled_mean(values, count, &sums);
   const double square = sums.square - sums.sum * shift;
   result->square = isfinite(sums.square) ? fmax(square, 0) : INFINITY;
 }

@@ -1,4 +1,5 @@
 import ModelFormats
+import OrderedJSON
 
 /// How two checkpoints differ, tensor by tensor, whatever their formats and namings.
 ///
@@ -72,17 +73,17 @@ public struct CheckpointDifference: Sendable {
       let olds = CheckpointDifference.named(component)
       let news = CheckpointDifference.named(other)
       let index = Dictionary(
-        news.map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
-      var found: Set<String> = []
+        news.map { (ExactName($0.name), $0.tensor) }, uniquingKeysWith: { first, _ in first })
+      var found: Set<ExactName> = []
       for (key, tensor) in olds {
-        if let partner = index[key] {
-          found.insert(key)
+        if let partner = index[ExactName(key)] {
+          found.insert(ExactName(key))
           pairs.append((parts.count, key, tensor, partner))
         } else {
           part.removed.append(Entry(component: name, name: key, tensor: tensor))
         }
       }
-      for (key, tensor) in news where !found.contains(key) {
+      for (key, tensor) in news where !found.contains(ExactName(key)) {
         part.added.append(Entry(component: name, name: key, tensor: tensor))
       }
       parts.append(part)
@@ -124,10 +125,10 @@ public struct CheckpointDifference: Sendable {
   /// keeps its own.
   private static func named(_ component: Component?) -> [(name: String, tensor: Tensor)] {
     guard let component else { return [] }
-    var taken: Set<String> = []
+    var taken: Set<ExactName> = []
     return component.tensors.map { tensor in
       let name = component.publishedName(of: tensor)
-      return (taken.insert(name).inserted ? name : tensor.name, tensor)
+      return (taken.insert(ExactName(name)).inserted ? name : tensor.name, tensor)
     }
   }
 }

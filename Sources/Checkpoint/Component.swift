@@ -31,7 +31,7 @@ public struct Component: Sendable {
   package let graphFailure: FormatError?
   /// Fields of the flat file's header that this program does not know.
   let extensions: FlatExtensions
-  private let index: [String: Int]
+  private let index: [ExactName: Int]
 
   package init(
     name: ComponentName, architecture: String?, configuration: Configuration?, path: String,
@@ -50,7 +50,8 @@ public struct Component: Sendable {
     self.extensions = extensions
     self.wrapper = wrapper
     let index = Dictionary(
-      tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+      tensors.enumerated().map { (ExactName($1.name), $0) }, uniquingKeysWith: { first, _ in first }
+    )
     self.index = index
     do throws(FormatError) {
       graphs = try Component.graphs(
@@ -103,7 +104,7 @@ public struct Component: Sendable {
 extension Component {
   /// The tensor of that name in the file.
   public subscript(name: String) -> Tensor? {
-    index[name].map { tensors[$0] }
+    index[ExactName(name)].map { tensors[$0] }
   }
 
   /// The name of a tensor in today's diffusers and transformers layout, whatever layout the file

@@ -1,6 +1,7 @@
 import Crypto
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// The identity of a checkpoint's weights, whatever file they lie in.
 ///
@@ -12,7 +13,8 @@ import ModelGraph
 /// Names and shapes are the published ones of today's diffusers, so that a single-file checkpoint
 /// and a repository with the same weights agree. Buffers, averaged weights and tensors of no known
 /// network do not count; of a component whose network is not known every tensor does, under its
-/// own name.
+/// own name. A name that is empty or has a space, a quotation mark, a backslash or an ASCII control
+/// character is quoted as JSON, so that different tensors have different lines.
 public struct ContentHash: Sendable, Hashable {
   /// Of everything.
   public let sha256: String
@@ -34,7 +36,8 @@ public struct ContentHash: Sendable, Hashable {
       var lines: [String] = []
       for (name, tensor, shape) in ContentHash.parameters(of: component) {
         tensors.append(tensor)
-        lines.append("\(component.name) \(name) \(tensor.dtype.rawValue) \(shape) ")
+        let words = [component.name.rawValue, name].map(ContentHash.word)
+        lines.append("\(words[0]) \(words[1]) \(tensor.dtype.rawValue) \(shape) ")
       }
       guard !lines.isEmpty else { continue }
       heads.append(lines)
@@ -65,6 +68,17 @@ public struct ContentHash: Sendable, Hashable {
       guard let position = manifest.position(parameter.name) else { return nil }
       return (parameter.name, component.tensors[position], Shape(parameter.shape))
     }
+  }
+
+  /// A name as one word of a line.
+  private static func word(_ name: String) -> String {
+    let isPlain =
+      !name.isEmpty
+      && name.utf8.allSatisfy {
+        $0 > UInt8(ascii: " ") && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+          && $0 != 0x7F
+      }
+    return isPlain ? name : JSON.string(name).text(.compact)
   }
 
   private static func digest(_ lines: [String]) -> String {

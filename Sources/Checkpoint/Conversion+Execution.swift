@@ -155,15 +155,11 @@ extension Conversion {
   }
 
   private var ggufMetadata: [(key: String, value: GGUFWriter.Value)] {
-    let kind = Recognition(source).kind
-    // What programs that read GGUF tell image models by.
-    let architecture =
-      switch kind {
-      case .stableDiffusion2, .stableDiffusion2Inpainting: "sd2"
-      default: "sd1"
-      }
-    return [(key: "general.architecture", value: .text(architecture))]
-      + EmbeddedFiles.pairs(files).map { (key: $0.key, value: .text($0.value)) }
+    var pairs = EmbeddedFiles.pairs(files)
+    if let architecture = Recognition(source).kind.ggufArchitecture {
+      pairs.insert((key: "general.architecture", value: architecture), at: 0)
+    }
+    return pairs.map { (key: $0.key, value: .text($0.value)) }
   }
 
   private func writeDirectory(_ meter: ProgressMeter) throws(FormatError) {

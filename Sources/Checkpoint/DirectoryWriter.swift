@@ -32,7 +32,7 @@ final class DirectoryWriter {
     DirectoryWriter.removeStale(beside: path)
     temporaryPath = try DirectoryWriter.createTemporary(beside: path)
     slots.append(UnfinishedFiles.shared.add(temporaryPath))
-    try checkSpace(for: byteCount)
+    try FileWriter.checkSpace(for: byteCount, beside: path)
   }
 
   deinit {
@@ -44,8 +44,8 @@ final class DirectoryWriter {
   /// to it are created.
   func place(for relativePath: String) throws(FormatError) -> String {
     var directory = temporaryPath
-    for name in relativePath.split(separator: "/").dropLast() {
-      directory += "/\(name)"
+    for name in relativePath.utf8.split(separator: UInt8(ascii: "/")).dropLast() {
+      directory += "/\(Substring(name))"
       if mkdir(directory, 0o777) == 0 {
         slots.append(UnfinishedFiles.shared.add(directory))
         continue
@@ -148,17 +148,6 @@ final class DirectoryWriter {
       guard errno == EEXIST else { break }
     }
     throw failure(.cannotCreate, "the output cannot be created", path)
-  }
-
-  private func checkSpace(for byteCount: Int) throws(FormatError) {
-    var status = statvfs()
-    guard statvfs(temporaryPath, &status) == 0 else { return }
-    let (free, overflow) = UInt64(status.f_bavail)
-      .multipliedReportingOverflow(by: UInt64(status.f_frsize))
-    guard !overflow, UInt64(max(0, byteCount)) > free else { return }
-    throw FormatError(
-      .inputOutput, "the output takes \(byteCount) bytes where \(free) are free", file: path,
-      hint: "free some space, or write to another disk")
   }
 
   private static func failure(

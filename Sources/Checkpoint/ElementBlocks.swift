@@ -14,15 +14,12 @@ struct ElementBlocks: Sendable {
 
   let blocks: [Block]
 
-  /// - Parameter tensors: each tensor's count of elements, the bits that one of them takes, and
-  ///   whether it may be read in blocks; those that may not are one block each.
-  init(_ tensors: [(elements: Int, bitWidth: Int, isReadInBlocks: Bool)]) {
+  /// - Parameter tensors: each tensor's count of elements, and the bits that one of them takes.
+  init(_ tensors: [(elements: Int, bitWidth: Int)]) {
     var blocks: [Block] = []
     for (position, tensor) in tensors.enumerated() {
       // A multiple of 8 elements, so that packed types are cut between bytes.
-      let length =
-        tensor.isReadInBlocks
-        ? max(8, ElementBlocks.size * 8 / tensor.bitWidth / 8 * 8) : max(1, tensor.elements)
+      let length = ElementBlocks.size * 8 / tensor.bitWidth / 8 * 8
       for start in stride(from: 0, to: tensor.elements, by: length) {
         blocks.append(
           Block(tensor: position, elements: start..<min(start + length, tensor.elements)))

@@ -145,9 +145,10 @@ extension FlatHeader {
 
   /// Whether the file may be written under that path when a repository is made of a flat file.
   static func isSafe(_ path: String) -> Bool {
-    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    // Bytes: a mark that combines with a slash would hide it among the characters.
+    let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     return path.utf8.count <= 512 && parts.count <= 8
-      && parts.allSatisfy { !$0.isEmpty && !$0.hasPrefix(".") }
+      && parts.allSatisfy { $0.first.map { $0 != UInt8(ascii: ".") } ?? false }
       && path.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F && $0 != "\\" }
   }
 

@@ -1,5 +1,6 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// What a component must hold by its graphs, against what it does hold.
 public struct Manifest: Sendable {
@@ -27,7 +28,7 @@ public struct Manifest: Sendable {
   /// The naming that spells the most of the file's parameters.
   let naming: Naming?
   /// By the names of the file's tensors, the parameters and buffers that they are.
-  private let owners: [String: Parameter]
+  private let owners: [ExactName: Parameter]
   private let positions: [String: Int]
   private let parameterPositions: [String: Int]
 
@@ -36,7 +37,7 @@ public struct Manifest: Sendable {
 
   /// Looks for every parameter under each of `namings`, behind `wrapper`.
   init(
-    graphs: [Graph], tensors: [Tensor], index: [String: Int], namings: [Naming],
+    graphs: [Graph], tensors: [Tensor], index: [ExactName: Int], namings: [Naming],
     wrapper: String
   ) {
     var parameters: [Parameter] = []
@@ -48,12 +49,14 @@ public struct Manifest: Sendable {
     var taken = [Bool](repeating: false, count: tensors.count)
     var parameterPositions: [String: Int] = [:]
 
-    var owners: [String: Parameter] = [:]
+    var owners: [ExactName: Parameter] = [:]
     // Files keep to one naming: the one that the last parameter had is tried first.
     var likely: Naming?
 
     func position(of parameter: Parameter) -> Int? {
-      func found(_ naming: Naming) -> Int? { index[wrapper + naming.name(of: parameter)] }
+      func found(_ naming: Naming) -> Int? {
+        index[ExactName(wrapper + naming.name(of: parameter))]
+      }
       if let likely, let position = found(likely) { return position }
       for naming in namings {
         guard let position = found(naming) else { continue }
@@ -71,7 +74,7 @@ public struct Manifest: Sendable {
         continue
       }
       if !taken[position] { order.append(position) }
-      owners[tensors[position].name] = parameter
+      owners[ExactName(tensors[position].name)] = parameter
       taken[position] = true
       let misfit = Misfit(parameter: parameter, tensor: tensors[position])
       if !Cast.types.contains(misfit.tensor.dtype) {
@@ -88,7 +91,7 @@ public struct Manifest: Sendable {
       taken[position] = true
       order.append(position)
       buffers.append(tensors[position])
-      owners[tensors[position].name] = buffer
+      owners[ExactName(tensors[position].name)] = buffer
     }
     for position in tensors.indices
     where !taken[position] && SingleFileLayout.isBuffer(tensors[position].name) {
@@ -113,12 +116,14 @@ public struct Manifest: Sendable {
 
   /// The naming with the most hits, the first of several.
   private static func naming(
-    of owners: [String: Parameter], _ parameters: [Parameter], _ namings: [Naming],
+    of owners: [ExactName: Parameter], _ parameters: [Parameter], _ namings: [Naming],
     wrapper: String
   ) -> Naming? {
     var best: (naming: Naming, hits: Int)?
     for naming in namings {
-      let hits = parameters.count { owners[wrapper + naming.name(of: $0)]?.name == $0.name }
+      let hits = parameters.count {
+        owners[ExactName(wrapper + naming.name(of: $0))]?.name == $0.name
+      }
       if hits > best?.hits ?? 0 { best = (naming, hits) }
       if hits == parameters.count { break }
     }
@@ -131,7 +136,7 @@ public struct Manifest: Sendable {
   }
 
   /// The parameter or buffer that the file's tensor of that name is.
-  package func parameter(of tensor: String) -> Parameter? { owners[tensor] }
+  package func parameter(of tensor: String) -> Parameter? { owners[ExactName(tensor)] }
 
   /// The position among the component's tensors of the parameter of that name.
   func position(_ name: String) -> Int? { positions[name] }

@@ -6,21 +6,15 @@ extension ModelCheckpoint {
   /// and of a VAE a model is one half.
   static func onnxWarnings(of component: Component) -> [String] {
     guard let manifest = component.manifest else { return [] }
-    let missing = Set(manifest.missing.map(\.name))
+    let missing = manifest.missing.map(\.name)
+    let absent = Set(missing)
     let hasWholeGraph = component.graphs.contains { graph in
-      graph.parameters.allSatisfy { !missing.contains($0.name) }
+      graph.parameters.allSatisfy { !absent.contains($0.name) }
     }
-    let misfits = manifest.wrongShape.count + manifest.wrongType.count
-    let problems = manifest.problems.dropLast(manifest.unexpected.count)
-    return hasWholeGraph
-      ? Array(problems.suffix(misfits))
-      : manifest.missing.isEmpty
-        ? Array(problems)
-        : [
-          "\(manifest.missing.count) tensors of the \(component.name.title) are missing: "
-            + manifest.missing.prefix(3).map(\.name).joined(separator: ", ")
-            + (manifest.missing.count > 3 ? ", …" : "")
-        ]
+    let misfits = manifest.problems.dropFirst(missing.count).dropLast(manifest.unexpected.count)
+    guard !hasWholeGraph, !missing.isEmpty else { return Array(misfits) }
+    let shown = missing.prefix(3).joined(separator: ", ") + (missing.count > 3 ? ", …" : "")
+    return ["\(missing.count) tensors are missing: \(shown)"] + misfits
   }
 }
 

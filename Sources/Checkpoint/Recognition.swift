@@ -21,6 +21,17 @@ public struct Recognition: Sendable, Hashable {
     case hypernetwork
     case onnxModel = "onnx-model"
     case unknown
+
+    /// What programs that read GGUF know the model by, as `general.architecture`; nil of models
+    /// that none of their words fits, which they then tell by the tensors.
+    package var ggufArchitecture: String? {
+      switch self {
+      case .stableDiffusion1, .stableDiffusion1Inpainting: "sd1"
+      case .stableDiffusion2, .stableDiffusion2Inpainting: "sd2"
+      case .stableDiffusionXL: "sdxl"
+      default: nil
+      }
+    }
   }
 
   public let kind: Kind

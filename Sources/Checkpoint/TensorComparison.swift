@@ -1,14 +1,18 @@
 import CKernels
+import Glibc
 import ModelFormats
 import Synchronization
 
 /// How the values of two tensors of as many elements differ.
+///
+/// A complex element is one value, of the size of its modulus; it is NaN or infinite where a part
+/// is.
 public struct TensorComparison: Sendable, Hashable {
-  /// Values that differ as numbers; NaN equals NaN, and zero its negative.
+  /// Elements that differ as numbers; NaN equals NaN, and zero its negative.
   public internal(set) var differing = 0
   /// Of them those where one is NaN, or infinite and the other not the same.
   public internal(set) var unlike = 0
-  /// The largest `|a - b|` of the others.
+  /// The largest `|a - b|` of the others; infinite where it leaves F64.
   public internal(set) var maximumAbsolute = 0.0
   /// The largest `|a - b| / max(|a|, |b|)` of the others.
   public internal(set) var maximumRelative = 0.0
@@ -17,12 +21,14 @@ public struct TensorComparison: Sendable, Hashable {
   /// Whether one is the other rounded to its type: values of F16 or BF16 that differ from those
   /// of a wider type by no more than the cast.
   public internal(set) var isRounded = false
-  /// Whether the values could be compared; not for the packed 6-bit types of different kinds.
+  /// Whether the values could be compared; neither the packed 6-bit types nor complex with real
+  /// ones are.
   public internal(set) var isCompared = true
   var square = 0.0
+  /// How many elements.
   var count = 0
 
-  /// The root of the mean squared difference.
+  /// The root of the mean squared difference; infinite where squares leave F64.
   public var rootMeanSquare: Double {
     count == 0 ? 0 : (square / Double(count)).squareRoot()
   }
@@ -52,10 +58,7 @@ extension TensorComparison {
     let work = ElementBlocks(
       pairs.map { left, right in
         precondition(left.elementCount == right.elementCount, "the tensors differ in size")
-        return (
-          left.elementCount, max(left.dtype.bitWidth, right.dtype.bitWidth),
-          left.isReadInBlocks && right.isReadInBlocks
-        )
+        return (left.elementCount, max(left.dtype.bitWidth, right.dtype.bitWidth))
       })
     let results = Mutex([TensorComparison](repeating: .init(), count: work.blocks.count))
     try work.share(progress) { (next) throws(FormatError) in
@@ -88,9 +91,9 @@ extension TensorComparison {
     _ buffer: BlockBuffer
   ) -> TensorComparison {
     var result = TensorComparison()
+    result.count = a.count * 8 / aType.bitWidth
     if aType == bType {
       result.isIdentical = memcmp(a, b) == 0
-      result.count = a.count * 8 / aType.bitWidth
       if result.isIdentical { return result }
     } else {
       result.isIdentical = false
@@ -98,21 +101,25 @@ extension TensorComparison {
     if let rounding = Rounding(aType, bType) {
       result.isRounded = rounding.holds(a, b, buffer)
     }
-    guard let left = NumberKind(aType), let right = NumberKind(bType) else {
+    guard aType.isComplex == bType.isComplex, let left = NumberKind(aType),
+      let right = NumberKind(bType)
+    else {
       result.isCompared = false
+      return result
+    }
+    guard !aType.isComplex else {
+      result.addComplex(left.doubles(a), right.doubles(b))
       return result
     }
     var sums = sdk_comparison()
     switch (left, right) {
     case (.number(let leftType), .number(let rightType)):
-      result.count = a.count / sdk_number_size(leftType)
       sdk_compare(
         a.baseAddress, leftType, b.baseAddress, rightType,
         min(result.count, b.count / sdk_number_size(rightType)), &sums)
     default:
       // Through F64, a few at a time; small types and what is compared with them are rare.
       let values = (left.doubles(a), right.doubles(b))
-      result.count = values.0.count
       sdk_compare(
         values.0, SDK_NUMBER_F64, values.1, SDK_NUMBER_F64,
         min(values.0.count, values.1.count), &sums)
@@ -125,9 +132,41 @@ extension TensorComparison {
     return result
   }
 
+  /// Compares elements given as real and imaginary parts in turn.
+  private mutating func addComplex(_ a: [Double], _ b: [Double]) {
+    func isSame(_ a: Double, _ b: Double) -> Bool { a == b || (a.isNaN && b.isNaN) }
+    for index in stride(from: 0, to: min(a.count, b.count) - 1, by: 2) {
+      let (left, right) = ((a[index], a[index + 1]), (b[index], b[index + 1]))
+      guard !isSame(left.0, right.0) || !isSame(left.1, right.1) else { continue }
+      differing += 1
+      let parts = [left.0, left.1, right.0, right.1]
+      guard parts.allSatisfy(\.isFinite) else {
+        unlike += 1
+        continue
+      }
+      // The ratio stays within F64 where the moduli themselves may not.
+      let isLarge = parts.contains { $0.magnitude > 0x1p1020 }
+      let scale = isLarge ? 0.25 : 1
+      let distance = hypot(
+        left.0 * scale - right.0 * scale, left.1 * scale - right.1 * scale)
+      let size = max(
+        hypot(left.0 * scale, left.1 * scale), hypot(right.0 * scale, right.1 * scale))
+      let absolute = distance / scale
+      maximumAbsolute = max(maximumAbsolute, absolute)
+      maximumRelative = max(maximumRelative, distance / size)
+      square += absolute * absolute
+    }
+  }
+
   private static func memcmp(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int32 {
     guard let left = a.baseAddress, let right = b.baseAddress else { return 0 }
     return sdk_bytes_differ(left, right, min(a.count, b.count))
+  }
+}
+
+extension DType {
+  fileprivate var isComplex: Bool {
+    self == .complex32 || self == .complex64 || self == .complex128
   }
 }
 

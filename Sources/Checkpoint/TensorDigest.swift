@@ -29,7 +29,7 @@ public enum TensorDigest {
         let tensor = tensors[order[position]]
         var hash = SHA256()
         // The bits of the widest type divide a block's.
-        let step = tensor.isReadInBlocks ? blockSize * 8 / tensor.dtype.bitWidth / 8 * 8 : .max
+        let step = blockSize * 8 / tensor.dtype.bitWidth / 8 * 8
         var start = 0
         while start < tensor.elementCount {
           let end = step < tensor.elementCount - start ? start + step : tensor.elementCount

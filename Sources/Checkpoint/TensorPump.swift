@@ -44,11 +44,7 @@ final class TensorPump {
     ) throws(E) {
       switch self {
       case .mapped(let file, let range): try file.withBytes(in: range, body)
-      case .memory(let bytes):
-        let result = bytes.withUnsafeBytes { bytes -> Result<Void, E> in
-          do throws(E) { return .success(try body(bytes)) } catch { return .failure(error) }
-        }
-        try result.get()
+      case .memory(let bytes): try bytes.withUnsafeBytesTyped(body)
       }
     }
   }

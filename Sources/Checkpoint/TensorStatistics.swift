@@ -61,7 +61,12 @@ public struct TensorStatistics: Sendable, Hashable {
     }
     let (mine, theirs) = (Double(finite), Double(other.finite))
     let distance = other.centre - centre
-    centre += distance * theirs / (mine + theirs)
+    let step = distance * theirs / (mine + theirs)
+    // Centres at both ends of F64 are farther apart than F64 goes.
+    centre =
+      step.isFinite
+      ? centre + step
+      : centre * (mine / (mine + theirs)) + other.centre * (theirs / (mine + theirs))
     square += other.square + distance * distance * mine * theirs / (mine + theirs)
     finite += other.finite
     if let range = extremes, let others = other.extremes {
@@ -87,7 +92,7 @@ extension TensorStatistics {
     let work = ElementBlocks(
       tensors.map { tensor in
         let isKnown = NumberKind(tensor.dtype) != nil
-        return (isKnown ? tensor.elementCount : 0, tensor.dtype.bitWidth, tensor.isReadInBlocks)
+        return (isKnown ? tensor.elementCount : 0, tensor.dtype.bitWidth)
       })
     let results = Mutex([TensorStatistics](repeating: .init(), count: work.blocks.count))
     try work.share(progress) { (next) throws(FormatError) in

@@ -20,6 +20,8 @@ public struct ValueHistogram: Sendable, Hashable {
       return isNegative ? -Double(end) : Double(end)
     }
     var isNegative: Bool { index & 0x1000 != 0 }
+    /// The bin's place among all: its values are less than those of the next.
+    fileprivate var rank: Int { isNegative ? -1 - Int(index & 0xFFF) : Int(index) }
   }
 
   /// The bins that hold any value, smallest values first; zeros are in the first positive bin.
@@ -46,10 +48,18 @@ public struct ValueHistogram: Sendable, Hashable {
 
   /// The values of two tensors together.
   mutating func add(_ other: ValueHistogram) {
-    var counts: [UInt16: Int] = [:]
-    for bin in bins + other.bins { counts[bin.index, default: 0] += bin.count }
-    bins = counts.map { Bin(index: $0, count: $1) }
-      .sorted { ($0.inner, $0.outer) < ($1.inner, $1.outer) }
+    // Both are in order; there is one for every block of a checkpoint.
+    var merged: [Bin] = []
+    merged.reserveCapacity(max(bins.count, other.bins.count))
+    var rest = other.bins[...]
+    for var bin in bins {
+      while let next = rest.first, next.rank <= bin.rank {
+        rest.removeFirst()
+        if next.rank == bin.rank { bin.count += next.count } else { merged.append(next) }
+      }
+      merged.append(bin)
+    }
+    bins = merged + rest
   }
 }
 

@@ -18,8 +18,11 @@ struct FileReference {
 
   /// Why a name is refused, as the end of a sentence about it; nil where it is not.
   static func refusal(of name: String, as spelling: Spelling) -> String? {
+    // Bytes, as the system looks at them: a mark that combines with a slash makes another
+    // character of the two, but no other path.
     let bytes = name.utf8
-    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+    let parts = bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    func holds(_ part: String) -> Bool { parts.contains { $0.elementsEqual(part.utf8) } }
     let isDrive =
       bytes.dropFirst().first == UInt8(ascii: ":")
       && bytes.first.map { 0x41...0x5A ~= $0 & 0xDF } ?? false
@@ -27,16 +30,16 @@ struct FileReference {
     if bytes.contains(0) { return "holds a NUL byte" }
     if bytes.contains(where: { $0 < 0x20 || $0 == 0x7F }) { return "holds a control character" }
     if bytes.count >= Int(PATH_MAX) { return "is longer than a path can be" }
-    if name.contains("://") { return "is a URL" }
-    if name.hasPrefix(#"\\"#) { return "is a network path" }
+    if bytes.firstRange(of: "://".utf8) != nil { return "is a URL" }
+    if bytes.starts(with: #"\\"#.utf8) { return "is a network path" }
     if isDrive { return "names a drive" }
     if bytes.contains(UInt8(ascii: "\\")) { return "holds a backslash" }
-    if name.hasPrefix("/") { return "is an absolute path" }
-    if parts.contains("..") { return "leads out of the directory by \"..\"" }
-    if parts.contains("") { return "holds an empty part" }
+    if bytes.first == UInt8(ascii: "/") { return "is an absolute path" }
+    if holds("..") { return "leads out of the directory by \"..\"" }
+    if holds("") { return "holds an empty part" }
     guard spelling == .name else { return nil }
     if bytes.contains(UInt8(ascii: ":")) { return "holds a colon" }
-    if parts.contains(".") { return "holds the part \".\"" }
+    if holds(".") { return "holds the part \".\"" }
     if parts.count > 1 { return "names a file in another directory" }
     return nil
   }
@@ -55,13 +58,14 @@ struct FileReference {
     let directory = FileReference.resolved(FileReference.directory(of: owner) + ".")
     let linked = FileReference.resolved(owner).map(FileReference.directory(of:))
     return [directory.map { $0.hasSuffix("/") ? $0 : $0 + "/" }, linked].contains {
-      $0.map(target.hasPrefix) ?? false
+      $0.map { target.utf8.starts(with: $0.utf8) } ?? false
     }
   }
 
   /// The directory with the final slash; empty for a plain name.
   private static func directory(of path: String) -> String {
-    path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    path.utf8.lastIndex(of: UInt8(ascii: "/"))
+      .map { String(decoding: path.utf8[...$0], as: UTF8.self) } ?? ""
   }
 
   private static func resolved(_ path: String) -> String? {

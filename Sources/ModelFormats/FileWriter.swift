@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// Writes a new file so that its path holds either the whole of it or what was there before.
 ///
@@ -342,80 +341,5 @@ public final class FileWriter {
     if !isUnnamed { unsafe unlink(temporaryPath) }
     UnfinishedFiles.shared.remove(slot)
     slot = nil
-  }
-}
-
-extension FileWriter {
-  /// Files without a name so far, which tells their hidden names apart.
-  private static let unnamedCount = Atomic(0)
-
-  private static func checkTarget(_ path: String, overwrite: Bool) throws(FormatError) {
-    var status = stat()
-    // A rename would replace a link itself, which may be a device's or another program's.
-    guard unsafe lstat(path, &status) == 0 else { return }
-    switch status.st_mode & S_IFMT {
-    case S_IFLNK:
-      throw FormatError(
-        .cannotCreate, "the output path is a symbolic link", file: path,
-        hint: "name the file that it leads to, or remove the link")
-    case S_IFDIR:
-      throw FormatError(
-        .cannotCreate, "the output path is a directory", file: path,
-        hint: "name a file inside it")
-    case S_IFREG:
-      guard overwrite else { throw existing(path) }
-    default:
-      throw FormatError(
-        .cannotCreate, "the output path is not a regular file", file: path,
-        hint: "name a file that does not exist yet")
-    }
-  }
-
-  private static func createTemporary(
-    beside path: String
-  ) throws(FormatError) -> (path: String, descriptor: Int32, isUnnamed: Bool) {
-    // A name of at most 255 bytes must hold the target's and the suffix.
-    let name = path.split(separator: "/").last.map {
-      String(decoding: $0.utf8.prefix(200), as: UTF8.self)
-    }
-    // A link is made through /proc, which not every process sees.
-    if unsafe access("/proc/self/fd", F_OK) == 0 {
-      let descriptor = unsafe sdk_open_unnamed(directory(of: path), 0o666)
-      if descriptor >= 0 {
-        let number = FileWriter.unnamedCount.add(1, ordering: .relaxed).oldValue
-        let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(100 + number).partial"
-        return (temporary, descriptor, true)
-      }
-    }
-    for attempt in 0..<100 {
-      let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(attempt).partial"
-      let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      if descriptor >= 0 { return (temporary, descriptor, false) }
-      guard errno == EEXIST else { throw cannotCreate(path, reason: errno) }
-    }
-    throw cannotCreate(path, reason: EEXIST)
-  }
-
-  private static func directory(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
-  }
-
-  private static func existing(_ path: String) -> FormatError {
-    FormatError(
-      .cannotCreate, "the output exists already", file: path,
-      hint: "pass --force to replace it, or name another file")
-  }
-
-  private static func cannotCreate(_ path: String, reason: Int32) -> FormatError {
-    let text = unsafe String(cString: strerror(reason))
-    let hint =
-      switch reason {
-      case ENOENT, ENOTDIR: "create the directory \(directory(of: path)) first"
-      case EACCES, EPERM, EROFS: "write to a directory that you may write to"
-      default: "name another file"
-      }
-    return FormatError(
-      .cannotCreate, "the output cannot be created: \(text)", file: path, hint: hint)
   }
 }

@@ -34,7 +34,8 @@ struct GGUFHeader {
     try readPairs(pairCount, from: &reader)
     try readEntries(tensorCount, from: &reader)
     dataStart = (reader.offset + alignment - 1) / alignment * alignment
-    guard let last = entries.last, dataStart + byteCount > file.count else { return }
+    // The sizes are only announced: with what stands before them their sum may leave 64 bits.
+    guard let last = entries.last, byteCount > file.count - dataStart else { return }
     let present = max(0, file.count - dataStart)
     let cut = entries.first { $0.offset + $0.byteCount > present } ?? last
     throw FormatError(

@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// Where the values of ONNX tensors lie: in the model, in memory where they must be decoded, or in
 /// files beside the model.
 ///
@@ -9,7 +11,7 @@ struct ONNXData {
   private static let memoryLimit = 64 << 20
 
   private let model: MappedFile
-  private var opened: [String: MappedFile] = [:]
+  private var opened: [ExactName: MappedFile] = [:]
   private(set) var files: [String]
   private var memory = 0
   /// The bytes of all values in external files, which may share their places there, and of the
@@ -135,10 +137,14 @@ extension ONNXData {
       for shift in stride(from: 0, to: 64, by: 8) {
         bytes.append(UInt8(truncatingIfNeeded: value >> shift))
       }
-    case .bytes(let range) where dtype.isFloatingPoint && dtype.bitWidth >= 32 || dtype.isComplex:
+    case .bytes(let range) where dtype.isFixedWidth:
       guard range.count <= limit - bytes.count else { throw tooMany }
+      guard range.count % dtype.swapWidth == 0 else {
+        throw FormatError(
+          .malformed, "a piece of the values ends inside a number", offset: piece.offset)
+      }
       unsafe model.withBytes(in: range) { unsafe bytes.append(contentsOf: $0) }
-    case .varint, .bytes:
+    case .varint where !dtype.isFixedWidth, .bytes where !dtype.isFixedWidth:
       let reader = ProtobufReader(model, 0..<0, what: "a tensor")
       let width = dtype.bitWidth / 8
       try reader.integers(piece) { (value) throws(FormatError) in
@@ -172,7 +178,11 @@ extension ONNXData {
 }
 
 extension DType {
-  fileprivate var isComplex: Bool { self == .complex64 || self == .complex128 }
+  /// Whether numbers of the type stand in `float_data` or `double_data`, 4 or 8 bytes each, and
+  /// never as varints.
+  fileprivate var isFixedWidth: Bool {
+    [.float32, .complex64, .float64, .complex128].contains(self)
+  }
 }
 
 // MARK: External data
@@ -225,7 +235,7 @@ extension ONNXData {
   }
 
   private mutating func open(_ location: String) throws(FormatError) -> MappedFile {
-    if let file = opened[location] { return file }
+    if let file = opened[ExactName(location)] { return file }
     if let reason = FileReference.refusal(of: location, as: .relativePath) {
       throw FormatError(.malformed, "the location of its external data \(reason)")
     }
@@ -247,7 +257,7 @@ extension ONNXData {
         hint: "save the model anew with all external data in one file")
     }
     let file = try MappedFile(path: reference.path)
-    opened[location] = file
+    opened[ExactName(location)] = file
     shared.files += file.count
     files.append(file.path)
     return file

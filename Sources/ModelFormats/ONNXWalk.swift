@@ -10,7 +10,7 @@ struct ONNXWalk {
   private var graphName = ""
   private var inputs: [(name: String, type: String)] = []
   private var outputs: [(name: String, type: String)] = []
-  private var operators: [String: Int] = [:]
+  private var operators: [ExactName: Int] = [:]
   private var nodeCount = 0
   private var constants = (count: 0, byteCount: 0)
   private var sparseCount = 0
@@ -34,8 +34,11 @@ struct ONNXWalk {
       .map { ("input \($0.name)", $0.type) }
     pairs += outputs.map { ("output \($0.name)", $0.type) }
     pairs.append(("nodes", "\(nodeCount)"))
-    pairs += operators.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-      .map { ("operator \($0.key)", "\($0.value)") }
+    let byCount = operators.sorted {
+      $0.value == $1.value
+        ? $0.key.text.utf8.lexicographicallyPrecedes($1.key.text.utf8) : $0.value > $1.value
+    }
+    pairs += byCount.map { ("operator \($0.key.text)", "\($0.value)") }
     if constants.count > 0 {
       pairs.append(("constants", "\(constants.count) of \(constants.byteCount) bytes"))
     }
@@ -129,7 +132,7 @@ struct ONNXWalk {
     }
     nodeCount += 1
     let isStandard = domain.isEmpty || domain == "ai.onnx"
-    operators[isStandard ? type : "\(domain).\(type)", default: 0] += 1
+    operators[ExactName(isStandard ? type : "\(domain).\(type)"), default: 0] += 1
     guard operators.count <= ONNX.valueLimit else {
       throw FormatError(
         .unsupported, "the graph has more than \(ONNX.valueLimit) kinds of operators",

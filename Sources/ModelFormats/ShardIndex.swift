@@ -48,6 +48,8 @@ public enum ShardIndex {
     _ index: ShardMap, of file: MappedFile
   ) throws(FormatError) -> TensorFile {
     let shards = try open(index, of: file)
+    let files = Dictionary(
+      shards.map { (ExactName($0.name), $0.file) }, uniquingKeysWith: { first, _ in first })
     var seen: [ExactName: String] = [:]
     for (name, shard) in shards {
       for tensor in shard.tensors {
@@ -64,8 +66,8 @@ public enum ShardIndex {
             hint: "take the index and the shards from the same version of the repository")
         }
         // Where its own shard holds it too, it is a duplicate, which is said when that is read.
-        let own = shards.first { $0.name == entry.shard }
-        guard entry.shard == name || own?.file[tensor.name] != nil else {
+        let announced = ExactName(entry.shard)
+        guard announced == ExactName(name) || files[announced]?[tensor.name] != nil else {
           throw FormatError(
             .malformed, "the index places the tensor in \(entry.shard), but it lies in \(name)",
             offset: entry.offset, context: tensor.name)
@@ -94,11 +96,11 @@ public enum ShardIndex {
     // What all shards say alike is said of the whole.
     let others = shards.dropFirst().map { shard in
       Dictionary(
-        shard.file.metadata.map { (ExactName($0.key), $0.value) },
+        shard.file.metadata.map { (ExactName($0.key), ExactName($0.value)) },
         uniquingKeysWith: { first, _ in first })
     }
     let metadata = (shards.first?.file.metadata ?? []).filter { pair in
-      others.allSatisfy { $0[ExactName(pair.key)] == pair.value }
+      others.allSatisfy { $0[ExactName(pair.key)] == ExactName(pair.value) }
     }
     return TensorFile(
       path: file.path, format: shards.first?.file.format ?? .safetensors, metadata: metadata,

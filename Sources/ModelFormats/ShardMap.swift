@@ -117,11 +117,14 @@ struct ShardMap {
 
   /// Checks that shards have the suffix that the index's own name gives, or one of weights.
   private func checkSuffixes(of path: String) throws(FormatError) {
-    let name = path.split(separator: "/").last ?? ""
+    let name = path.utf8.split(separator: UInt8(ascii: "/")).last ?? path.utf8[...]
     let known = [".safetensors", ".bin"]
-    let named = known.filter { name.contains($0 + ".") }
+    let named = known.filter { name.firstRange(of: ($0 + ".").utf8) != nil }
     let allowed = named.isEmpty ? known : named
-    for shard in shards where !allowed.contains(where: shard.name.hasSuffix) {
+    func isAllowed(_ shard: String) -> Bool {
+      allowed.contains { shard.utf8.suffix($0.utf8.count).elementsEqual($0.utf8) }
+    }
+    for shard in shards where !isAllowed(shard.name) {
       throw FormatError(
         .malformed, "the shard's name does not end in \(allowed.joined(separator: " or "))",
         offset: shard.offset, context: shard.name)

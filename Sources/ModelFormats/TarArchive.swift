@@ -46,7 +46,9 @@ struct TarArchive {
           offset: position, context: name, hint: Safetensors.downloadAgain)
       }
       if [0, UInt8(ascii: "0")].contains(header[156]) {
-        let plain = name.hasPrefix("./") ? String(name.dropFirst(2)) : name
+        let plain =
+          name.utf8.starts(with: "./".utf8)
+          ? String(decoding: name.utf8.dropFirst(2), as: UTF8.self) : name
         guard members.updateValue(start..<(start + size), forKey: ExactName(plain)) == nil else {
           throw FormatError(
             .malformed, "the archive holds two members of this name", offset: position,

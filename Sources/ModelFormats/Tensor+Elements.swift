@@ -41,22 +41,22 @@ extension Tensor {
       }
       return try unsafe body(
         UnsafeRawBufferPointer(rebasing: target[from..<(from + end - start)]))
-    default:
-      return try unsafe withContiguousBytes { (bytes) throws(FormatError) in
+    case .memory(let bytes):
+      return try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(FormatError) in
         try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
       }
     }
   }
 
-  /// Whether ``withElements(_:_:_:)`` costs no more than the elements it is asked for.
-  package var isReadInBlocks: Bool {
-    // Asked case by case: what other storages there may be gives its values only as a whole.
-    if case .mapped = storage { return true }
-    if case .strided = storage { return true }
-    if case .stridedMemory = storage { return true }
-    if case .blocks = storage { return true }
-    if case .memory = storage { return true }
-    return false
+  /// All elements in their contiguous order.
+  func gathered(from source: UnsafeRawBufferPointer, offset: Int, strides: [Int]) -> [UInt8] {
+    unsafe [UInt8](unsafeUninitializedCapacity: byteCount) { output, initialized in
+      let target = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: UnsafeMutableRawBufferPointer(output)[..<byteCount])
+      unsafe gather(
+        0..<elementCount, from: source, offset: offset, strides: strides, into: target)
+      initialized = byteCount
+    }
   }
 
   /// Copies elements into their contiguous order, a run of adjacent ones at a time.

@@ -111,11 +111,11 @@ public struct Tensor: Sendable {
       return unsafe file.withBytes(in: offset..<(offset + byteCount)) { unsafe [UInt8]($0) }
     case .strided(let file, let offset, let strides):
       return unsafe file.withBytes(in: 0..<file.count) {
-        unsafe gather($0, offset: offset, strides: strides)
+        unsafe gathered(from: $0, offset: offset, strides: strides)
       }
     case .stridedMemory(let bytes, let offset, let strides):
       return unsafe bytes.withUnsafeBytes {
-        unsafe gather($0, offset: offset, strides: strides)
+        unsafe gathered(from: $0, offset: offset, strides: strides)
       }
     case .blocks:
       var bytes: [UInt8] = []
@@ -174,48 +174,11 @@ public struct Tensor: Sendable {
     }
     return try unsafe file.withBytes(in: offset..<(offset + storedByteCount), body)
   }
-
-  /// Copies the elements into their contiguous order, a run of adjacent ones at a time.
-  private func gather(
-    _ source: UnsafeRawBufferPointer, offset: Int, strides: [Int]
-  ) -> [UInt8] {
-    let total = byteCount
-    guard total > 0, let base = source.baseAddress else { return [] }
-    let width = dtype.bitWidth / 8
-    // The innermost axes that lie contiguously are one run.
-    var axis = shape.rank
-    var run = 1
-    while axis > 0, strides[axis - 1] == run || shape[axis - 1] == 1 {
-      axis -= 1
-      run *= shape[axis]
-    }
-    let outer = Array(shape.dimensions[..<axis])
-    return unsafe [UInt8](unsafeUninitializedCapacity: total) { output, initialized in
-      var index = [Int](repeating: 0, count: outer.count)
-      var position = offset
-      var target = 0
-      while target < total {
-        unsafe (output.baseAddress! + target).initialize(
-          from: (base + position).assumingMemoryBound(to: UInt8.self), count: run * width)
-        target += run * width
-        var axis = outer.count - 1
-        while axis >= 0 {
-          index[axis] += 1
-          position &+= strides[axis] &* width
-          if index[axis] < outer[axis] { break }
-          position &-= strides[axis] &* width &* index[axis]
-          index[axis] = 0
-          axis -= 1
-        }
-      }
-      initialized = total
-    }
-  }
 }
 
 extension [UInt8] {
   /// `withUnsafeBytes` with a typed error.
-  func withUnsafeBytesTyped<R, E: Error>(
+  package func withUnsafeBytesTyped<R, E: Error>(
     _ body: (UnsafeRawBufferPointer) throws(E) -> R
   ) throws(E) -> R {
     let result = unsafe withUnsafeBytes { (bytes: UnsafeRawBufferPointer) -> Result<R, E> in

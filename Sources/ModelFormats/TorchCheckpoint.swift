@@ -58,8 +58,8 @@ public enum TorchCheckpoint {
   /// The one record `data.pkl` in a folder at the top, or at the top itself.
   private static func pickleEntry(of archive: ZipArchive) throws(FormatError) -> ZipArchive.Entry {
     let candidates = archive.entries.filter {
-      let parts = $0.name.split(separator: "/", omittingEmptySubsequences: false)
-      return parts.count <= 2 && parts.last == "data.pkl"
+      let parts = $0.name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+      return parts.count <= 2 && parts.last?.elementsEqual("data.pkl".utf8) == true
     }
     guard let entry = candidates.first else {
       throw FormatError(

@@ -263,11 +263,15 @@ extension ZipArchive {
     guard let name else {
       throw FormatError(.malformed, "a record's name is not UTF-8", offset: offset)
     }
-    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-    let isDrive = name.utf8.dropFirst().first == UInt8(ascii: ":")
+    // Bytes: a mark that combines with a slash would hide it among the characters.
+    let bytes = name.utf8
+    let slash = UInt8(ascii: "/")
+    let parts = bytes.split(separator: slash, omittingEmptySubsequences: false)
+    let isDrive = bytes.dropFirst().first == UInt8(ascii: ":")
     guard
-      !name.isEmpty, !name.hasPrefix("/"), !isDrive, !parts.contains(".."),
-      !name.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\\") })
+      !name.isEmpty, bytes.first != slash, !isDrive,
+      !parts.contains(where: { $0.elementsEqual("..".utf8) }),
+      !bytes.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\\") })
     else {
       throw FormatError(
         .malformed, "a record's name is no path inside the archive", offset: offset, context: name)

@@ -6,10 +6,10 @@ struct ReportNetwork {
   let graph: Graph
   let component: Int
   /// Rows of the table by parameter name.
-  let tensors: [String: Int]
+  let tensors: [ExactName: Int]
   let sizes: Sizes
 
-  init(_ graph: Graph, component: Int, tensors: [String: Int], sizes: Sizes) {
+  init(_ graph: Graph, component: Int, tensors: [ExactName: Int], sizes: Sizes) {
     self.graph = graph
     self.component = component
     self.tensors = tensors
@@ -37,7 +37,7 @@ struct ReportNetwork {
             .integer(costs[position].parameters), .integer(costs[position].macs),
             .array(
               [node.weight, node.bias].compactMap { $0 }.compactMap { parameter in
-                tensors[graph[parameter].name].map { .integer($0) }
+                tensors[ExactName(graph[parameter].name)].map { .integer($0) }
               }),
             .string(ReportNetwork.attributes(node.operation)),
           ]

@@ -9,17 +9,21 @@ struct ReportTensors {
   /// The name in diffusers' layout of each tensor.
   let names: [String]
   /// The rows by published name, and by the names of the parameters that they are.
-  let positions: [String: Int]
+  let positions: [ExactName: Int]
 
   /// - Parameter first: the row of the component's first tensor.
   init(_ component: Component, first: Int) {
     self.component = component
     names = component.tensors.map(component.publishedName)
     var positions = Dictionary(
-      names.enumerated().map { ($1, first + $0) }, uniquingKeysWith: { first, _ in first })
-    for parameter in component.graphs.flatMap(\.parameters) where positions[parameter.name] == nil {
-      positions[parameter.name] =
-        (parameter.aliases + [parameter.singleFileName]).lazy.compactMap { positions[$0] }.first
+      names.enumerated().map { (ExactName($1), first + $0) },
+      uniquingKeysWith: { first, _ in first })
+    for parameter in component.graphs.flatMap(\.parameters) {
+      let name = ExactName(parameter.name)
+      guard positions[name] == nil else { continue }
+      positions[name] =
+        (parameter.aliases + [parameter.singleFileName]).lazy
+        .compactMap { positions[ExactName($0)] }.first
     }
     self.positions = positions
   }

@@ -13,9 +13,9 @@ struct HashCommand: ParsableCommand {
       SHA-256 of the file, and the short forms: AutoV1 (64 KiB from byte 1,048,576 on), AutoV2 \
       (the beginning of the SHA-256), AutoV3 (what follows a safetensors header). A file that ends \
       before AutoV1 begins has none; the web UI prints e3b0c442 of it, the hash of nothing. Any \
-      file that is not empty is hashed, also one that cannot be read as a checkpoint; of a \
-      repository the files of weights that are read, one format and variant of each network. The \
-      others are named.
+      file that is not empty is hashed, also one that cannot be read as a checkpoint, and an index \
+      itself rather than its shards; of a repository the files of weights that are read, one format \
+      and variant of each network. The others are named.
 
       --content adds the identity of the weights: the same for a .ckpt, a repository and an \
       .sdflat that hold the same values of the same types.
@@ -34,7 +34,7 @@ struct HashCommand: ParsableCommand {
 
   func run() throws {
     let checkpoint = try checkpoint()
-    let paths = checkpoint.map(files) ?? [input.path]
+    let paths = try files(checkpoint)
     let bar = ProgressBar("hashing", isQuiet: input.json)
     let hashes: [FileHashes]
     let identity: ContentHash?
@@ -70,13 +70,11 @@ struct HashCommand: ParsableCommand {
     return isRead ? try input.open() : nil
   }
 
-  /// The files that hold a checkpoint's tensors, each once.
-  private func files(_ checkpoint: ModelCheckpoint) -> [String] {
-    var seen: Set<String> = []
-    return checkpoint.components.flatMap { component in
-      let files = component.tensors.compactMap { $0.file?.path }.filter { !$0.isEmpty }
-      return (files.isEmpty ? [component.path] : files).filter { seen.insert($0).inserted }
-    }
+  /// The file as it was given; of a directory the files that hold tensors, each once.
+  private func files(_ checkpoint: ModelCheckpoint?) throws -> [String] {
+    guard let checkpoint, try ModelCheckpoint.isDirectory(input.path) else { return [input.path] }
+    var seen: Set<ExactName> = []
+    return checkpoint.components.flatMap(\.files).filter { seen.insert(ExactName($0)).inserted }
   }
 
   private func update(_ bar: ProgressBar, _ done: Int, _ total: Int) {

@@ -14,11 +14,13 @@ struct ONNXCommand: ParsableCommand {
     discussion: """
       Each network gets a folder in OUTDIR with model.onnx and config.json, beside the tokenizer \
       and the scheduler, as optimum's pipelines expect them. With --weights copy the values go to \
-      model.onnx_data as F32; with --weights link nothing is copied and the model points into the \
-      checkpoint, which must lie in OUTDIR or below.
+      model.onnx_data, cast to --dtype; with --weights link nothing is copied and the model points \
+      into the checkpoint, which must lie in OUTDIR or below. build-engine.sh beside a model makes \
+      a TensorRT engine of it.
 
       EXAMPLES
         sdinspect onnx stable-diffusion-v1-5 onnx
+        sdinspect onnx sd15 onnx16 --dtype f16 --lora style.safetensors:0.8
         sdinspect onnx sd15 sd15 --component unet --weights link
       """)
 

@@ -153,6 +153,45 @@ import Testing
       Self.tensor(.float6E2M3, [1, 2, 3]), Self.tensor(.float6E2M3, [1, 2, 4]))
     #expect(!six.isCompared && !six.isIdentical)
   }
+
+  /// A complex element is one value; against a real one it is none.
+  @Test func complexTypes() throws {
+    func complex(_ parts: [Float]) -> Tensor {
+      Self.tensor(.complex64, bytes(parts.map(\.bitPattern)))
+    }
+    let left = complex([1, 0, 2, 0, .nan, 0, 5, -0.0])
+    let result = try Self.one(left, complex([1, 0, 5, 4, .nan, 1, 5, 0]))
+    #expect(result.isCompared && !result.isIdentical)
+    #expect(result.differing == 2 && result.unlike == 1)
+    #expect(result.maximumAbsolute == 5)
+    #expect(result.maximumRelative == 5 / 41.0.squareRoot())
+    #expect(result.rootMeanSquare == (25 / 4.0).squareRoot())
+    let halves: [Float16] = [1, 0, 2, 0, .nan, 0, 5, 0]
+    let narrow = try Self.one(left, Self.tensor(.complex32, bytes(halves.map(\.bitPattern))))
+    #expect(narrow.isCompared && narrow.differing == 0)
+    for (a, b) in [(left, Tensor.floats("r", [1, 2, 3, 4])), (.floats("r", [1, 2, 3, 4]), left)] {
+      let mixed = try Self.one(a, b)
+      #expect(!mixed.isCompared && !mixed.isIdentical)
+    }
+    // Of two blocks the one that is the same counts like the other.
+    let many = [Float](repeating: 1, count: 400_000)
+    var changed = many
+    changed[0] = 3
+    #expect(
+      try Self.one(complex(many), complex(changed)).rootMeanSquare == (4 / 200_000.0).squareRoot())
+  }
+
+  /// Differences that leave F64, of real and of complex values.
+  @Test(arguments: [DType.float64, .complex128])
+  func theEndsOfF64(dtype: DType) throws {
+    let values = [1.5e308, -1.5e308]
+    let result = try Self.one(
+      Self.tensor(dtype, bytes(values.map(\.bitPattern))),
+      Self.tensor(dtype, bytes(values.map { (-$0).bitPattern })))
+    #expect(result.differing == (dtype == .float64 ? 2 : 1) && result.unlike == 0)
+    #expect(result.maximumAbsolute == .infinity)
+    #expect(result.maximumRelative == 2)
+  }
 }
 
 @Suite struct CheckpointDifferenceTests {
@@ -194,6 +233,23 @@ import Testing
     #expect(pairs["typed"]?.isRetyped == true)
     #expect(pairs["typed"]?.comparison?.differing == 0)
     #expect(difference.bytesCompared == 2 * 16 * 3 + 16 + 8)
+  }
+
+  /// Names that look alike but are of other bytes are other names.
+  @Test func namesAreTheirBytes() throws {
+    let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
+    let both = [Tensor.floats(composed, [1]), .floats(decomposed, [2])]
+    let same = try Self.difference(both, both)
+    #expect(same.isSame)
+    #expect(same.parts.map(\.pairs.count) == [2])
+    let apart = try Self.difference([both[0]], [both[1]])
+    #expect(apart.parts.map(\.added.count) == [1] && apart.parts.map(\.removed.count) == [1])
+    #expect(apart.parts.map(\.pairs.count) == [0])
+    let component = try #require(
+      ModelCheckpoint.of(TensorFile(path: "a", format: .safetensors, tensors: both))
+        .components.first)
+    #expect(component[composed]?.contiguousBytes() == both[0].contiguousBytes())
+    #expect(component[decomposed]?.contiguousBytes() == both[1].contiguousBytes())
   }
 
   /// Two files of the same adapters, trained twice: torch counts 256 keys, all of other values.
@@ -302,6 +358,24 @@ import Testing
     #expect(expected.components.map(\.name) == [.textEncoder, .unet, .vae])
     let pickled = try ModelCheckpoint.open(repository, preferring: .bin)
     #expect(try ContentHash(pickled) == expected)
+  }
+
+  /// Two tensors do not have the identity of one whose name holds the line of the other.
+  @Test func namesAreNotLines() throws {
+    func content(_ tensors: [Tensor]) throws -> String? {
+      try ContentHash(
+        ModelCheckpoint.of(TensorFile(path: "a", format: .safetensors, tensors: tensors))
+      )?.sha256
+    }
+    let (one, two) = (Tensor.floats("a", [1]), Tensor.floats("b", [2]))
+    let value = hexadecimal(SHA256.hash(data: one.contiguousBytes()))
+    let forged = Tensor.floats("a F32 [1] \(value)\nmodel b", [2])
+    #expect(try content([one, two]) != content([forged]))
+    let last = hexadecimal(SHA256.hash(data: two.contiguousBytes()))
+    let line = #"model "a F32 [1] \#(value)\nmodel b" F32 [1] \#(last)"# + "\n"
+    #expect(try content([forged]) == hexadecimal(SHA256.hash(data: Array(line.utf8))))
+    let plain = "model a F32 [1] \(value)\nmodel b F32 [1] \(last)\n"
+    #expect(try content([two, one]) == hexadecimal(SHA256.hash(data: Array(plain.utf8))))
   }
 
   @Test func oneValueChangesIt() throws {

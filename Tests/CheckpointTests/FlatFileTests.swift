@@ -288,6 +288,7 @@ import Testing
     Refusal("hidden component", header([tensor()], name: ".unet"), "components[0].name"),
     Refusal("absolute path", embedded("/etc/passwd"), "files[0].path"),
     Refusal("path upwards", embedded("unet/../../x"), "files[0].path"),
+    Refusal("path upwards among marks", embedded("u\u{600}/../\u{301}x"), "files[0].path"),
     Refusal("empty path", embedded(""), "files[0].path"),
     Refusal("path with backslash", embedded("a\\b"), "files[0].path"),
     Refusal(

@@ -75,6 +75,9 @@ import Testing
       $0.quantize = true
       $0.dtype = .float16
     }
+    // Narrower than any model that readers of GGUF have a word for.
+    let keys = try TensorFile.open(scratch.path("q8.gguf")).metadata.map(\.key)
+    #expect(!keys.contains("general.architecture") && keys.contains("general.quantization_version"))
     let file = try ModelCheckpoint.open(scratch.path("q8.gguf"))
     let source = try ModelCheckpoint.open(LayoutTests.model)
     var quantised = 0

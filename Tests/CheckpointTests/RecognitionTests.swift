@@ -46,6 +46,19 @@ import Testing
     #expect(recognition.title.hasSuffix("UNet alone"))
   }
 
+  /// The words of stable-diffusion.cpp and ComfyUI, for the models that they stand for alone.
+  @Test func onlyWholeModelsHaveAWordInGGUF() {
+    let words = Dictionary(
+      uniqueKeysWithValues: Recognition.Kind.allCases.compactMap { kind in
+        kind.ggufArchitecture.map { (kind.rawValue, $0) }
+      })
+    #expect(
+      words == [
+        "sd1": "sd1", "sd1-inpainting": "sd1", "sd2": "sd2", "sd2-inpainting": "sd2",
+        "sdxl": "sdxl",
+      ])
+  }
+
   @Test func partsAloneAreNamed() throws {
     for network in SpelledNetwork.all where network.architecture != .unet {
       let recognition = RecognitionTests.recognize(try network.tensors(.published))

@@ -150,6 +150,20 @@ import Testing
         expected.square = .infinity
         return expected
       }(), "F64")
+    // Sums of distances leave F64, the mean does not.
+    for (doubles, mean) in [
+      ([1.7e308, -1.7e308, .nan], 0), ([1.7e308, 1.7e308, -1.7e308, -1.7e308], 0),
+      ([-1.5e308, 1.5e308, 0, -1.5e308], -0.375e308),
+      (
+        Array(repeating: Double.greatestFiniteMagnitude, count: 3) + [-1],
+        0.75 * .greatestFiniteMagnitude
+      ),
+    ] as [([Double], Double)] {
+      let found = Self.statistics(
+        bytes(doubles.map(\.bitPattern)), SDK_NUMBER_F64, doubles.count, SDK_PLAIN)
+      #expect((found.mean - mean).magnitude <= 1e-15 * 1.7e308, "\(doubles)")
+      #expect(found.square == .infinity, "\(doubles)")
+    }
     func check<T: FixedWidthInteger>(_ type: sdk_number, _ values: [T]) {
       Self.expectEqual(
         Self.statistics(bytes(values), type, values.count, SDK_PLAIN),
@@ -199,6 +213,20 @@ import Testing
     both.add(b)
     #expect(both.finite == a.finite + 2)
     #expect(both.histogram?.count == a.finite + 2)
+  }
+
+  /// Blocks at both ends of F64, the first of them longer.
+  @Test func meansOfBlocksStayInF64() throws {
+    let block = (1 << 20) / 8
+    let values =
+      [Double](repeating: 1.6e308, count: block) + [Double](repeating: -1.6e308, count: block / 2)
+    let statistics = try Self.one(
+      Tensor(
+        name: "t", dtype: .float64, shape: [values.count],
+        storage: .memory(bytes(values.map(\.bitPattern)))))
+    let mean = try #require(statistics.mean)
+    #expect((mean / 1.6e308 - 1 / 3.0).magnitude < 1e-14)
+    #expect(statistics.standardDeviation == .infinity)
   }
 
   /// Views are read element by element, in whatever order they lie.
@@ -293,6 +321,20 @@ import Testing
     #expect(histogram.octaves.map(\.exponent) == [-1, 0, 1])
     #expect(histogram.octaves.map(\.negative) == [1, 1, 1])
     #expect(histogram.octaves.map(\.positive) == [0, 3, 0])
+  }
+
+  /// Several blocks, each with bins that the others lack, give the bins of one count over all.
+  @Test func blocksAreMergedInOrder() throws {
+    let values = (0..<900_000).map { index in
+      let size = Float(1 + index % 7919) * (index < 300_000 ? 1e-6 : index < 600_000 ? 1 : 1e4)
+      return index % 3 == 0 ? -size : size
+    }
+    var counts: [UInt32: Int] = [:]
+    for value in values { counts[value.bitPattern >> 19, default: 0] += 1 }
+    let bins = try Self.histogram(values).bins
+    #expect(bins.count == counts.count)
+    #expect(zip(bins, bins.dropFirst()).allSatisfy { $0.inner < $1.inner })
+    #expect(bins.allSatisfy { counts[Float($0.inner).bitPattern >> 19] == $0.count })
   }
 
   @Test func linearBinsAddUp() throws {

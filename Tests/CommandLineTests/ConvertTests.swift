@@ -274,3 +274,98 @@ import Testing
     }
   }
 }
+
+/// Several checkpoints at once, and the options of single files.
+@Suite struct ConvertManyTests {
+  static let model = Fixtures.path("shapes-v1")
+
+  @Test func eachIsReportedAndWhatIsThereIsSkipped() throws {
+    try withTemporaryFolder { folder in
+      let single = folder + "/single.ckpt"
+      let made = try Tool.run("sdinspect", ["convert", Self.model, single, "--to", "ldm"])
+      #expect(made.status == 0, "\(made.errors)")
+      let broken = folder + "/broken.safetensors"
+      try Data("no weights".utf8).write(to: URL(filePath: broken))
+      let out = folder + "/out"
+      let arguments = [
+        "convert", Self.model, broken, single, out, "--to", "sdflat", "--component", "vae",
+      ]
+      let first = try Tool.run("sdinspect", arguments + ["--json"])
+      // One of them failed; the others were converted nevertheless.
+      #expect(first.status == 65)
+      let rows = try #require(try JSON(parsing: first.output)["conversions"]?.array)
+      #expect(rows.map { $0["status"]?.string } == ["written", "failed", "written"])
+      #expect(rows[1]["error"]?["code"]?.string == "unrecognized")
+      let names = try FileManager.default.contentsOfDirectory(atPath: out).sorted()
+      #expect(names == ["shapes-v1.sdflat", "single.sdflat"])
+
+      let again = try Tool.run("sdinspect", arguments)
+      #expect(again.status == 65)
+      #expect(again.output.contains("skipped"))
+      #expect(again.errors.contains("broken.safetensors"))
+
+      let clash = try Tool.run(
+        "sdinspect", ["convert", single, "elsewhere/single.pt", out, "--to", "gguf"])
+      #expect(clash.status == 64)
+      #expect(clash.errors.contains("single.gguf"))
+    }
+  }
+
+  @Test func optionsThatDoNotFitAreRefused() throws {
+    try withTemporaryFolder { folder in
+      let out = folder + "/out"
+      let refused: [(arguments: [String], status: Int32, says: String)] = [
+        (["convert", Self.model, "--to", "ldm"], 64, "what to write"),
+        (["convert", Self.model, out, "--to", "sdflat", "--format", "bin"], 64, "--format"),
+        (["convert", Self.model, out, "--to", "ldm", "--dtype", "q8_0"], 64, "--to gguf"),
+        (["convert", Self.model, out, "--to", "ldm", "--ema"], 65, "no averaged weights"),
+        (["convert", Self.model, out, "--to", "ldm", "--variant", "fp16"], 66, "fp16"),
+      ]
+      for (arguments, status, says) in refused {
+        let result = try Tool.run("sdinspect", arguments)
+        #expect(result.status == status, "\(arguments): \(result.errors)")
+        #expect(result.errors.contains(says), "\(arguments): \(result.errors)")
+      }
+      #expect(!FileManager.default.fileExists(atPath: out))
+    }
+  }
+
+  @Test func theEndingDecidesTheFormat() throws {
+    try withTemporaryFolder { folder in
+      for (name, format) in [("a.ckpt", "pytorch"), ("a.safetensors", "safetensors")] {
+        let path = "\(folder)/\(name)"
+        let made = try Tool.run(
+          "sdinspect", ["convert", Self.model, path, "--to", "ldm", "--json"])
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(try JSON(parsing: made.output)["format"]?.string == format)
+        let summary = try Tool.run("sdinspect", [path, "--json"])
+        let report = try JSON(parsing: summary.output)
+        #expect(report["format"]?.string == format)
+        #expect(report["components"]?.array?.first?["naming"]?["family"] == "ldm")
+      }
+    }
+  }
+
+  /// Killed at once and for good, nothing is left that looks like an output.
+  @Test func aKilledConversionLeavesNothing() throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.launch(
+        "/bin/bash",
+        [
+          "-c",
+          """
+          "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 & pid=$!
+          for _ in $(seq 2000); do
+            ls -l /proc/$pid/fd 2>/dev/null | grep -q "$2/" && break
+            kill -0 $pid 2>/dev/null || break
+          done
+          kill -KILL $pid 2>/dev/null; wait $pid
+          """,
+          "\(Tool.folder)/sdinspect", Self.model, folder,
+        ])
+      let left = try FileManager.default.contentsOfDirectory(atPath: folder)
+        .filter { $0 != "out" && $0 != "err" }
+      #expect(left == (result.status == 0 ? ["model.sdflat"] : []), "\(left)")
+    }
+  }
+}

@@ -202,6 +202,29 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
     }
   }
 
+  /// Which files are hashed does not hang on the identity being asked for.
+  @Test func anIndexIsAFileOfItsOwn() throws {
+    try withTemporaryFolder { folder in
+      try write([("a", [1, 2])], to: folder + "/1.safetensors")
+      try write([("none", [])], to: folder + "/2.safetensors")
+      let index = "model.safetensors.index.json"
+      try #"{"weight_map": {"a": "1.safetensors", "none": "2.safetensors"}}"#
+        .write(toFile: "\(folder)/\(index)", atomically: false, encoding: .utf8)
+      try #"{"architectures": ["Other"]}"#
+        .write(toFile: folder + "/config.json", atomically: false, encoding: .utf8)
+      func names(_ arguments: [String]) throws -> [String] {
+        let output = try json("sdinspect", ["hash"] + arguments + ["--json"])
+        return (output["files"]?.array ?? []).compactMap { file in
+          file["file"]?.string.map { ($0 as NSString).lastPathComponent }
+        }
+      }
+      #expect(try names(["\(folder)/\(index)"]) == [index])
+      #expect(try names(["\(folder)/\(index)", "--content"]) == [index])
+      #expect(try names([folder]) == ["1.safetensors", "2.safetensors"])
+      #expect(try names([folder, "--content"]) == ["1.safetensors", "2.safetensors"])
+    }
+  }
+
   @Test func shortAndEmptyFiles() throws {
     try withTemporaryFolder { folder in
       try "hello".write(toFile: folder + "/a", atomically: false, encoding: .utf8)

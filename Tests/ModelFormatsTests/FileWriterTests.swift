@@ -126,6 +126,20 @@ import Testing
     #expect(try directory.names == [])
   }
 
+  /// A mark that combines with a slash is no part of the directory's name, nor of the slash.
+  @Test func nameThatBeginsWithAMarkIsWritten() throws {
+    let directory = try ScratchDirectory()
+    let writer = try FileWriter(path: directory.path("\u{301}out"))
+    try writer.write([1])
+    try writer.commit()
+    #expect(try directory.contents("\u{301}out") == [1])
+    let error = try #require(throws: FormatError.self) {
+      try FileWriter(path: directory.path("missing/\u{301}out"))
+    }
+    #expect(error.code == .cannotCreate)
+    #expect(error.hint == "create the directory \(directory.path("missing")) first")
+  }
+
   @Test func filesThatBelongTogetherFailTogether() throws {
     let directory = try ScratchDirectory()
     let writers = try ["a", "b", "c"].map { try FileWriter(path: directory.path($0)) }

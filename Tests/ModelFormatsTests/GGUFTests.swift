@@ -316,6 +316,16 @@ import Testing
         .init(name: "v", dimensions: [1 << 62], offset: 1 << 62),
       ]
     },
+    Refusal(
+      "sizes that leave 64 bits with the header",
+      "the file is truncated: its header describes 9223372036854775776 bytes of values, 4 are "
+        + "there, so 9223372036854775772 are missing", at: plain.count, in: "w", code: .truncated
+    ) { $0.entries[0].dimensions = [.max - 31] },
+    Refusal(
+      "last size that leaves 64 bits with the header",
+      "the file is truncated: its header describes 9223372036854775776 bytes of values, 4 are "
+        + "there, so 9223372036854775772 are missing", at: 100, in: "v", code: .truncated
+    ) { $0.entries.append(.init(name: "v", dimensions: [.max - 63], offset: 32)) },
   ]
 
   private static func number(_ value: UInt32) -> [UInt8] { GGUFBuilder.number(value) }

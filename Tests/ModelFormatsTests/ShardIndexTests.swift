@@ -169,6 +169,14 @@ import Testing
     .path("nested", "sub/model.safetensors", "names a file in another directory"),
     .path("double slash", "sub//model.safetensors", "holds an empty part"),
     .path("URL", "https://host/model.safetensors", "is a URL"),
+    // A mark that combines with a slash makes one character of the two, and no other path.
+    .path(
+      "parent before a mark", #"../\u0301m.safetensors"#, #"leads out of the directory by "..""#),
+    .path("absolute before a mark", #"/\u0301m.safetensors"#, "is an absolute path"),
+    .path("nested before a mark", #"s/\u0301m.safetensors"#, "names a file in another directory"),
+    .path("empty part before a mark", #"s//\u0301m.safetensors"#, "holds an empty part"),
+    .path("URL before a mark", #"https://\u0301m.safetensors"#, "is a URL"),
+    .path("network path before a mark", #"\\\\\u0301m.safetensors"#, "is a network path"),
     .path(
       "endless", String(repeating: "x", count: 5000) + ".safetensors",
       "is longer than a path can be"),
@@ -251,6 +259,62 @@ import Testing
     #expect(error.file == repository.index)
     let place = try #require(refusal.text.range(of: refusal.place, options: .backwards))
     #expect(error.offset == refusal.text[..<place.lowerBound].utf8.count)
+  }
+
+  /// Names that begin with a combining mark, and one that ends in front of the suffix with a sign
+  /// that takes the next one's place.
+  @Test(arguments: ["\u{301}model", "model\u{600}"])
+  func namesAreComparedByTheirBytes(_ name: String) throws {
+    let repository = try Repository(
+      #"{"weight_map": {"a": "\#(name).safetensors"}}"#,
+      shards: ["\(name).safetensors": Self.one], name: "\(name).safetensors.index.json")
+    #expect(try TensorFile.open(repository.index).tensors.map(\.name) == ["a"])
+  }
+
+  /// "é" as one character and as two are two names, of shards as of directories.
+  @Test func shardsThatLookAlikeAreTold() throws {
+    let directory = try ScratchDirectory()
+    func shard(_ name: String) -> [UInt8] {
+      safetensors(#"{"\#(name)":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, data: [1])
+    }
+    try directory.write(shard("a"), as: "e\u{301}.safetensors")
+    try directory.write(shard("b"), as: "\u{e9}.safetensors")
+    func index(_ first: String, _ second: String) throws -> String {
+      try directory.write(
+        Array(
+          #"{"weight_map": {"a": "\#(first).safetensors", "b": "\#(second).safetensors"}}"#.utf8),
+        as: "model.safetensors.index.json")
+    }
+    #expect(
+      try TensorFile.open(try index("e\u{301}", "\u{e9}")).tensors.map(\.name) == ["a", "b"])
+    let wrong = try index("\u{e9}", "e\u{301}")
+    let error = try #require(throws: FormatError.self) { try TensorFile.open(wrong) }
+    #expect(
+      Array(error.message.utf8)
+        == Array(
+          "the index places the tensor in \u{e9}.safetensors, but it lies in e\u{301}.safetensors"
+            .utf8))
+    #expect(error.offset == 16)
+    #expect(error.context == "a")
+    #expect(error.code == .malformed)
+  }
+
+  @Test func linkToADirectoryThatLooksAlikeIsRefused() throws {
+    let parent = try ScratchDirectory()
+    for name in ["\u{e9}", "e\u{301}"] {
+      try #require(mkdir(parent.path(name), 0o777) == 0)
+    }
+    try parent.write(Self.one, as: "e\u{301}/\(Self.first)")
+    let text = #"{"weight_map": {"a": "\#(Self.first)"}}"#
+    let index = try parent.write(Array(text.utf8), as: "\u{e9}/model.safetensors.index.json")
+    try #require(
+      symlink(parent.path("e\u{301}/\(Self.first)"), parent.path("\u{e9}/\(Self.first)")) == 0)
+    let error = try #require(throws: FormatError.self) { try TensorFile.open(index) }
+    #expect(
+      error.message == "the shard is a symbolic link that leads out of the index's directory")
+    #expect(error.offset == 21)
+    #expect(error.context == Self.first)
+    #expect(error.code == .malformed)
   }
 
   @Test func invalidTextIsRefused() throws {

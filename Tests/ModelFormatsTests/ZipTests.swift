@@ -246,7 +246,10 @@ import Testing
     #expect(error.offset == refusal.offset)
   }
 
-  @Test(arguments: ["", "/etc/passwd", "../x", "a/../../x", "a\\b", "C:x", "a\nb"])
+  @Test(arguments: [
+    "", "/etc/passwd", "../x", "a/../../x", "a\\b", "C:x", "a\nb", "/\u{301}x", "../\u{301}x",
+    "a/\u{301}b/../\u{301}x",
+  ])
   func nameThatLeavesTheArchiveIsRefused(_ name: String) throws {
     let bytes = TorchBuilder.archive(more: [ZipBuilder.Record(name, [1])]).bytes
     let error = try #require(try openingError(bytes))

@@ -81,7 +81,8 @@ package struct ZipBuilder {
       output += record.data
       if isStreamed {
         output += Array("PK\u{7}\u{8}".utf8) + littleEndian(checksum)
-        output += littleEndian(UInt32(record.data.count)) + littleEndian(UInt32(size))
+        output += littleEndian(UInt32(record.data.count))
+        output += littleEndian(UInt32(truncatingIfNeeded: size))
       }
       let compressedSize = record.centralCompressedSize ?? record.data.count
       let extra =

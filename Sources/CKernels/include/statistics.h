@@ -44,7 +44,7 @@ typedef struct {
   size_t f16_underflows;
   double minimum, maximum;
   double mean;
-  /// The sum of the squared distances from the mean.
+  /// The sum of the squared distances from the mean; infinite where it leaves F64.
   double square;
 } sdk_statistics;
 
@@ -67,9 +67,9 @@ void sdk_statistics_of(
 typedef struct {
   size_t differing;
   size_t unlike;
-  /// The largest |a - b|, and the largest |a - b| / max(|a|, |b|).
+  /// The largest |a - b|, infinite where it leaves F64, and the largest |a - b| / max(|a|, |b|).
   double absolute, relative;
-  /// The sum of (a - b)^2.
+  /// The sum of (a - b)^2; infinite where it leaves F64.
   double square;
 } sdk_comparison;
 

@@ -1,0 +1,82 @@
+import CLinux
+import Glibc
+import Synchronization
+
+extension FileWriter {
+  /// Files without a name so far, which tells their hidden names apart.
+  private static let unnamedCount = Atomic(0)
+
+  /// Refuses a path at which something stands that is not to be replaced.
+  static func checkTarget(_ path: String, overwrite: Bool) throws(FormatError) {
+    var status = stat()
+    // A rename would replace a link itself, which may be a device's or another program's.
+    guard unsafe lstat(path, &status) == 0 else { return }
+    switch status.st_mode & S_IFMT {
+    case S_IFLNK:
+      throw FormatError(
+        .cannotCreate, "the output path is a symbolic link", file: path,
+        hint: "name the file that it leads to, or remove the link")
+    case S_IFDIR:
+      throw FormatError(
+        .cannotCreate, "the output path is a directory", file: path,
+        hint: "name a file inside it")
+    case S_IFREG:
+      guard overwrite else { throw existing(path) }
+    default:
+      throw FormatError(
+        .cannotCreate, "the output path is not a regular file", file: path,
+        hint: "name a file that does not exist yet")
+    }
+  }
+
+  /// A new file in the directory of `path`: one without a name where the system knows such files.
+  static func createTemporary(
+    beside path: String
+  ) throws(FormatError) -> (path: String, descriptor: Int32, isUnnamed: Bool) {
+    // A name of at most 255 bytes must hold the target's and the suffix.
+    let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map {
+      String(decoding: $0.prefix(200), as: UTF8.self)
+    }
+    // A link is made through /proc, which not every process sees.
+    if unsafe access("/proc/self/fd", F_OK) == 0 {
+      let descriptor = unsafe sdk_open_unnamed(directory(of: path), 0o666)
+      if descriptor >= 0 {
+        let number = FileWriter.unnamedCount.add(1, ordering: .relaxed).oldValue
+        let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(100 + number).partial"
+        return (temporary, descriptor, true)
+      }
+    }
+    for attempt in 0..<100 {
+      let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(attempt).partial"
+      let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      if descriptor >= 0 { return (temporary, descriptor, false) }
+      guard errno == EEXIST else { throw cannotCreate(path, reason: errno) }
+    }
+    throw cannotCreate(path, reason: EEXIST)
+  }
+
+  /// The directory of `path` without a final slash. Bytes are looked at, as the system does: a mark
+  /// that combines with a slash would hide it among the characters.
+  static func directory(of path: String) -> String {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+    return slash == path.startIndex ? "/" : String(decoding: path.utf8[..<slash], as: UTF8.self)
+  }
+
+  static func existing(_ path: String) -> FormatError {
+    FormatError(
+      .cannotCreate, "the output exists already", file: path,
+      hint: "pass --force to replace it, or name another file")
+  }
+
+  static func cannotCreate(_ path: String, reason: Int32) -> FormatError {
+    let text = unsafe String(cString: strerror(reason))
+    let hint =
+      switch reason {
+      case ENOENT, ENOTDIR: "create the directory \(directory(of: path)) first"
+      case EACCES, EPERM, EROFS: "write to a directory that you may write to"
+      default: "name another file"
+      }
+    return FormatError(
+      .cannotCreate, "the output cannot be created: \(text)", file: path, hint: hint)
+  }
+}
