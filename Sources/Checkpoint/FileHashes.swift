@@ -29,8 +29,8 @@ public struct FileHashes: Sendable, Hashable {
 
   /// The hashes of each file; the parts of the work are shared out among all cores.
   ///
-  /// - Parameter progress: called now and then, on the caller's thread, with the bytes hashed so
-  ///   far and in all.
+  /// - Parameter progress: called now and then, on the caller's thread, with the share done and the
+  ///   whole in bytes of the files, however many hashes are made of each.
   /// - Throws: ``FormatError`` where a file cannot be read; `unrecognized` where it is empty, since
   ///   the hash of nothing tells nothing.
   public static func of(
@@ -59,8 +59,12 @@ public struct FileHashes: Sendable, Hashable {
     // The longest first, so that no core is left with one at the end.
     jobs.sort { $0.range.count > $1.range.count }
     let total = jobs.reduce(0) { $0 + $1.range.count }
+    let size = files.reduce(0) { $0 + $1.count }
     let work = Work(count: jobs.count)
-    let report = { (_: Int) in progress(work.bytesDone.load(ordering: .relaxed), total) }
+    let report = { (_: Int) in
+      let done = Double(work.bytesDone.load(ordering: .relaxed))
+      progress(min(size, Int(done / Double(total) * Double(size))), size)
+    }
     try Cores.share(jobs.count, report) { [jobs] (next) throws(FormatError) in
       let buffer = BlockBuffer()
       while let position = next() {
@@ -136,5 +140,12 @@ extension ModelCheckpoint {
   /// - Throws: ``FormatError`` `notFound` where there is nothing.
   public static func isDirectory(_ path: String) throws(FormatError) -> Bool {
     try Directory(path: path) != nil
+  }
+
+  /// Weights of a directory that were not read, by their path in it: other formats and variants,
+  /// and whole models as single files.
+  public var otherWeights: [String] {
+    let files = layout == .repository ? (try? Directory(path: path))?.possibleWeights ?? [] : []
+    return unreadWeights.map(\.path) + files.filter { !$0.hasSuffix(".json") }
   }
 }

@@ -23,7 +23,8 @@ public struct Leftover: Sendable, Hashable {
 
   static func shown(_ names: [String], limit: Int = 3) -> String {
     let rest = names.count - limit
-    return names.prefix(limit).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
+    return names.prefix(limit).map(Tensor.displayName).joined(separator: ", ")
+      + (rest > 0 ? " and \(rest) more" : "")
   }
 
   var json: JSON {

@@ -17,3 +17,19 @@ extension ModelCheckpoint {
     return ["\(missing.count) tensors are missing: \(shown)"] + misfits
   }
 }
+
+extension Component {
+  /// The graph that an ONNX model holds whole, of a network with others of which it holds nothing:
+  /// a VAE's encoder or decoder.
+  var half: Graph? {
+    guard format == .onnx, graphs.count > 1, let manifest else { return nil }
+    let missing = Set(manifest.missing.map(\.name))
+    let held = graphs.filter { graph in
+      graph.parameters.contains { !missing.contains($0.name) }
+    }
+    guard held.count == 1, held[0].parameters.allSatisfy({ !missing.contains($0.name) }) else {
+      return nil
+    }
+    return held[0]
+  }
+}

@@ -33,7 +33,9 @@ extension ModelCheckpoint {
       else { continue }
       files += try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
       guard let weights = weights(of: directory, name, choice, &warnings) else {
-        if ComponentName.required.contains(name) { throw withoutWeights(directory, name) }
+        if ComponentName.required.contains(name) {
+          throw try root.onnxExport() ?? withoutWeights(directory, name)
+        }
         if !directory.possibleWeights.isEmpty {
           warnings.append("\(name): no weights were read; \(found(directory))")
         }
@@ -101,7 +103,7 @@ extension ModelCheckpoint {
       if let variant = choice.variant {
         throw noVariant(variant, directory.variants, directory.path)
       }
-      throw withoutWeights(directory, name)
+      throw try directory.onnxExport() ?? withoutWeights(directory, name)
     }
     var warnings: [String] = []
     let files = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
@@ -173,6 +175,7 @@ extension ModelCheckpoint {
     of name: ComponentName, in root: Directory
   ) throws(FormatError) {
     guard !root.directories.contains(name.rawValue) else { return }
+    if let error = try root.onnxExport() { throw error }
     throw FormatError(
       .notFound, "the repository lacks its \(name.title): there is no directory \(name)",
       file: root.path, context: name.rawValue,

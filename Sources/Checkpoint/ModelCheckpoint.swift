@@ -77,6 +77,7 @@ public struct ModelCheckpoint: Sendable {
     let choice = WeightsChoice(format: preferring, variant: variant)
     if directory.isRepository { return try repository(directory, choice) }
     if directory.contains("config.json") { return try componentDirectory(directory, choice) }
+    if let error = try directory.onnxExport() { throw error }
     throw FormatError(
       .unrecognized, "this directory holds neither model_index.json nor config.json", file: path,
       hint: "give a repository directory, a component's directory, or a file of weights")

@@ -79,7 +79,7 @@ public struct Recognition: Sendable, Hashable {
     guard !tensors.isEmpty else {
       return Recognition(.unknown, "something else", ["the file holds no tensors"])
     }
-    let first = tensors.prefix(3).map(\.name).joined(separator: ", ")
+    let first = tensors.prefix(3).map(\.displayName).joined(separator: ", ")
     return Recognition(
       .unknown, "something else",
       ["no tensor has a name that a part of Stable Diffusion has; the first are \(first)"])
@@ -120,5 +120,13 @@ struct RecognizedNames {
 
 extension Tensor {
   /// Name and shape, as a reason gives them.
-  var shown: String { "\(name) \(shape)" }
+  var shown: String { "\(displayName) \(shape)" }
+
+  /// The name as text shows it.
+  public var displayName: String { Tensor.displayName(name) }
+
+  /// A tensor's name as text shows it: one that is saved alone has the empty name.
+  public static func displayName(_ name: String) -> String {
+    name.isEmpty ? "(a lone tensor)" : name
+  }
 }

@@ -9,6 +9,11 @@ extension Verification {
     let isListed = checkpoint.lists("tokenizer")
     let files = checkpoint.files.filter { $0.path.hasPrefix("tokenizer/") }
     guard isListed || !files.isEmpty else { return }
+    // What a file has no place for a pipeline takes from elsewhere.
+    if files.isEmpty, checkpoint.layout != .repository {
+      notes.append("the file holds no tokenizer")
+      return
+    }
     // A tokenizer in another form, as newer repositories have it, is not read here.
     if checkpoint.file(named: "tokenizer/vocab.json") == nil,
       checkpoint.file(named: "tokenizer/tokenizer.json") != nil
@@ -107,7 +112,12 @@ extension Verification {
 
   mutating func checkScheduler(of checkpoint: ModelCheckpoint) {
     let path = "scheduler/scheduler_config.json"
-    guard checkpoint.lists("scheduler") || checkpoint.file(named: path) != nil else { return }
+    let isListed = checkpoint.lists("scheduler")
+    guard isListed || checkpoint.file(named: path) != nil else { return }
+    if checkpoint.file(named: path) == nil, checkpoint.layout != .repository {
+      notes.append("the file holds no scheduler's configuration")
+      return
+    }
     guard let file = required(path, of: checkpoint),
       let object = object(file, limit: Configuration.sizeLimit)
     else { return }
@@ -144,7 +154,13 @@ extension Verification {
     _ path: String, of checkpoint: ModelCheckpoint
   ) -> AuxiliaryFile? {
     let file = checkpoint.file(named: path)
-    if file == nil { problems.append("\(path) is missing") }
+    if file == nil {
+      if checkpoint.layout == .repository {
+        problems.append("\(path) is missing")
+      } else {
+        notes.append("the file holds no \(path)")
+      }
+    }
     return file
   }
 

@@ -1,5 +1,6 @@
 import Dispatch
 import ModelFormats
+import ModelGraph
 import OrderedJSON
 import Synchronization
 
@@ -12,7 +13,7 @@ public struct Verification: Sendable {
   public internal(set) var notes: [String] = []
   /// What could not be checked, and why.
   public internal(set) var unchecked: [String] = []
-  /// What was checked, in words: "1,130 tensors against their networks".
+  /// What was checked, in words: "1130 tensors against their networks".
   public internal(set) var checked: [String] = []
 
   /// Whether nothing that was checked is wrong.
@@ -37,28 +38,40 @@ public struct Verification: Sendable {
 
   private mutating func checkNetworks(of checkpoint: ModelCheckpoint) {
     var count = 0
+    var inferred: [String] = []
     for component in checkpoint.components {
       guard let manifest = component.manifest else {
         // Noise schedules and optimizer states are no network.
         guard component.name != .other else {
-          notes.append("\(component.tensors.count) tensors are of no network")
+          let count = component.tensors.count
+          notes.append("\(count) \(count == 1 ? "tensor is" : "tensors are") of no network")
           continue
         }
         unchecked.append(
           "\(component.name): " + (component.graphFailure?.message ?? "the network is not known"))
         continue
       }
-      count += manifest.parameters.count
+      count += manifest.parameters.count - manifest.missing.count
       let sums = manifest.summedProblems
       let faults = sums.count - manifest.unexpected.summedCount
-      problems += sums.prefix(faults).map { "\(component.name): \($0)" }
+      let half = component.half
+      if let half { notes.append("\(component.name): the model is the \(half.name) alone") }
+      // Then all that is missing is the other half.
+      let first = half == nil ? 0 : manifest.missing.summedCount
+      problems += sums[first..<faults].map { "\(component.name): \($0)" }
       notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }
       if component.configuration?.origin == .inferred {
-        notes.append(
-          "\(component.name): there is no config.json; the network was read off the shapes")
+        inferred.append(component.name.rawValue)
       }
     }
-    if count > 0 { checked.append("\(count) parameters against their networks") }
+    if !inferred.isEmpty {
+      notes.append(
+        "\(inferred.joined(separator: ", ")): read off the tensors' shapes, as there is no "
+          + "config.json")
+    }
+    if count > 0 {
+      checked.append("\(count) \(count == 1 ? "tensor" : "tensors") against their networks")
+    }
   }
 
   // MARK: Bytes
@@ -128,7 +141,7 @@ public struct Verification: Sendable {
   }
 }
 
-extension [Tensor] {
+extension Array {
   /// How many lines ``Manifest/summedProblems`` makes of them.
   fileprivate var summedCount: Int { count > 4 ? 1 : count }
 }

@@ -32,6 +32,10 @@ extension TensorFile {
     }
   }
 
+  /// What is read, for the hint of a refusal.
+  private static let readable =
+    "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or the index of shards"
+
   /// Why a file of a kind that is not read is refused.
   private static func refusal(of file: MappedFile, _ kind: Kind) -> FormatError {
     // Pickles of protocols 0 and 1 have no magic bytes of their own.
@@ -91,7 +95,7 @@ extension TensorFile {
     case .text:
       FormatError(
         .unrecognized, "this is text (\(beginning(of: file))), not a file of tensors",
-        hint: "give a .safetensors, .bin, .ckpt, .pt or .sdflat file")
+        hint: readable)
     case .gzip, .bzip2, .xz, .zstandard, .sevenZip, .rar:
       FormatError(
         .unrecognized, "this is a \(kind.spoken) archive, not a file of tensors",
@@ -99,12 +103,12 @@ extension TensorFile {
     case .hdf5, .numpy:
       FormatError(
         .unsupported, "this is a \(kind.spoken) file, which is not read here",
-        hint: "give the checkpoint as .safetensors, .bin, .ckpt or .pt")
+        hint: readable)
     default:
       FormatError(
         .unrecognized,
         "the file is of no format that is read here; it begins with \(hexadecimal(of: file))",
-        hint: "give a .safetensors, .bin, .ckpt, .pt or .sdflat file")
+        hint: readable)
     }
   }
 

@@ -5,9 +5,14 @@ import OrderedJSON
 
 /// A program's root command: parsing, running, and turning every error into the exit status and
 /// the words that the contract of the command line promises.
-public protocol Program: ParsableCommand {}
+public protocol Program: ParsableCommand {
+  /// Refuses arguments with a better word than the parser has; it does nothing by itself.
+  static func check(_ arguments: [String]) throws(Failure)
+}
 
 extension Program {
+  public static func check(_ arguments: [String]) throws(Failure) {}
+
   /// Parses the arguments, runs the command and ends the process.
   public static func start() -> Never {
     // A reader that goes away shows as an error of write, which ends the program quietly.
@@ -19,7 +24,10 @@ extension Program {
     let isJSON = arguments.contains("--json")
     var command: any ParsableCommand
     do {
+      try check(arguments)
       command = try parseAsRoot(arguments)
+    } catch let failure as Failure {
+      end(failure, isJSON: isJSON)
     } catch {
       // Called with nothing it shows its help, as the parser does by itself.
       guard exitCode(for: error) == .validationFailure, !arguments.isEmpty else {

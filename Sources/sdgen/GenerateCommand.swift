@@ -19,7 +19,7 @@ struct GenerateCommand: ParsableCommand {
 
       EXAMPLES
         sdgen "a red circle on a blue background"
-        sdgen "a lighthouse at dusk" --model sd15.sdflat --negative "people" --seed 7 -o a.png
+        sdgen "a lighthouse at dusk" --model sd15.sdflat --negative "people" --seed 7
       """)
 
   @OptionGroup var options: GenerateOptions

@@ -11,7 +11,7 @@ struct SDGen: Program {
     discussion: """
       EXAMPLES
         sdgen "a red circle on a blue background"
-        sdgen "a lighthouse at dusk" --model sd15.sdflat --steps 30 --seed 7 -o lighthouse.png
+        sdgen "a lighthouse at dusk" --model sd15.sdflat --steps 30 -o a.png
 
       Exit status: 0 ok; 64 usage; 65 malformed data; 66 no input; 70 internal; \
       73 cannot create output; 74 input or output failed; 130 interrupted.

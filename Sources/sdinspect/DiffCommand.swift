@@ -69,7 +69,8 @@ struct DiffCommand: ParsableCommand {
       if let first = others.first {
         Console.printSentence(
           "\(part.name): \(Format.count(others.count)) with the same values in another shape, as "
-            + "\(Console.sanitized(first.name)) \(first.left.shape) and \(first.right.shape)")
+            + "\(Console.sanitized(Tensor.displayName(first.name))) \(first.left.shape) and "
+            + "\(first.right.shape)")
         Console.print("")
       }
     }
@@ -112,7 +113,7 @@ struct DiffCommand: ParsableCommand {
     ])
     for entry in entries.prefix(limit) {
       table.add([
-        .init(entry.name, style), .init(entry.tensor.dtype.rawValue),
+        .init(Tensor.displayName(entry.name), style), .init(entry.tensor.dtype.rawValue),
         .init(entry.tensor.shape.description),
       ])
     }
@@ -135,7 +136,9 @@ struct DiffCommand: ParsableCommand {
       let shapes =
         pair.left.shape == pair.right.shape
         ? pair.left.shape.description : "\(pair.left.shape) → \(pair.right.shape)"
-      var cells: [Table.Cell] = [.init(pair.name), .init(dtypes), .init(shapes)]
+      var cells: [Table.Cell] = [
+        .init(Tensor.displayName(pair.name)), .init(dtypes), .init(shapes),
+      ]
       if let comparison = pair.comparison, comparison.isCompared {
         cells += [
           .init(comparison.note ?? Format.count(comparison.differing)),

@@ -13,8 +13,9 @@ struct HashCommand: ParsableCommand {
       SHA-256 of the file, and the short forms: AutoV1 (64 KiB from byte 1,048,576 on), AutoV2 \
       (the beginning of the SHA-256), AutoV3 (what follows a safetensors header). A file that ends \
       before AutoV1 begins has none; the web UI prints e3b0c442 of it, the hash of nothing. Any \
-      file is hashed, also one that cannot be read as a checkpoint, and an index itself rather than \
-      its shards; of a repository every file of weights.
+      file that is not empty is hashed, also one that cannot be read as a checkpoint, and an index \
+      itself rather than its shards; of a repository the files of weights that are read, one format \
+      and variant of each network. The others are named.
 
       --content adds the identity of the weights: the same for a .ckpt, a repository and an \
       .sdflat that hold the same values of the same types.
@@ -44,10 +45,16 @@ struct HashCommand: ParsableCommand {
         content ? try checkpoint.flatMap { try ContentHash($0) { update(bar, $0, $1) } } : nil
     }
     guard !input.json else {
-      printJSON(json(hashes, identity))
+      var object = json(hashes, identity)
+      object["not_hashed"] = .array((checkpoint?.otherWeights ?? []).map { .string($0) })
+      printJSON(object)
       return
     }
     for hash in hashes { printText(hash) }
+    if let others = checkpoint?.otherWeights, !others.isEmpty {
+      Console.printSentence(
+        "weights beside these, not hashed: " + Console.sanitized(others.joined(separator: ", ")))
+    }
     if let identity {
       Console.print(Console.heading("content"))
       Console.print(line("all", identity.sha256))

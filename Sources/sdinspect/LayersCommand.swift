@@ -19,7 +19,7 @@ struct LayersCommand: ParsableCommand {
       shown.
 
       EXAMPLE
-        sdinspect layers stable-diffusion-v1-5 --component unet --depth 2 --size 512x512
+        sdinspect layers stable-diffusion-v1-5 --depth 2 --size 512x512
       """)
 
   @OptionGroup var input: InputOptions
@@ -34,7 +34,7 @@ struct LayersCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The picture's size in pixels, multiples of 8 (default: the model's own).",
-      valueName: "WxH"))
+      valueName: "WxH"), transform: PictureSize.parse)
   var size: PictureSize?
 
   func validate() throws {

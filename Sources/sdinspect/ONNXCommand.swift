@@ -20,8 +20,8 @@ struct ONNXCommand: ParsableCommand {
 
       EXAMPLES
         sdinspect onnx stable-diffusion-v1-5 onnx
-        sdinspect onnx stable-diffusion-v1-5 onnx16 --dtype f16 --opset 23 --lora style.safetensors:0.8
-        sdinspect onnx stable-diffusion-v1-5 stable-diffusion-v1-5 --component unet --weights link
+        sdinspect onnx sd15 onnx16 --dtype f16 --lora style.safetensors:0.8
+        sdinspect onnx sd15 sd15 --component unet --weights link
       """)
 
   /// The networks in the order in which a picture needs them.
@@ -88,6 +88,10 @@ struct ONNXCommand: ParsableCommand {
   @Flag(help: "Replace files that exist.")
   var force = false
 
+  func validate() throws {
+    _ = try component.map(ComponentOption.list)
+  }
+
   func run() throws {
     let checkpoint = try input.open()
     var options = ExportOptions()
@@ -144,7 +148,7 @@ struct ONNXCommand: ParsableCommand {
       }
       return networks
     }
-    return try component.split(separator: ",").map { $0.filter { $0 != " " } }.flatMap { name in
+    return try ComponentOption.list(component).flatMap { name in
       if name == "vae" { return ["vae_decoder", "vae_encoder"] }
       guard ONNXCommand.networks.contains(name) else {
         throw Failure.usage(

@@ -32,6 +32,10 @@ struct ComponentOption: ParsableArguments {
       valueName: "name"))
   var names: String?
 
+  func validate() throws {
+    _ = try names.map(ComponentOption.list)
+  }
+
   /// The components of `checkpoint` that were asked for: all where nothing was.
   ///
   /// - Parameter partly: whether those that it does not have are left out instead.
@@ -52,12 +56,26 @@ struct ComponentOption: ParsableArguments {
 
   /// The names as given.
   var list: [String]? {
-    names?.split(separator: ",").map { $0.filter { $0 != " " } }
+    names.flatMap { try? ComponentOption.list($0) }
+  }
+
+  /// The names in a list that commas separate.
+  ///
+  /// - Throws: `ValidationError` where one is empty.
+  static func list(_ text: String) throws -> [String] {
+    let names = text.split(separator: ",", omittingEmptySubsequences: false)
+      .map { $0.filter { $0 != " " } }
+    guard !names.contains("") else {
+      throw ValidationError(
+        "--component has an empty name in \"\(text)\"; give names with one comma between them, "
+          + "as unet,vae")
+    }
+    return names
   }
 }
 
 /// A picture's size, as in `512x768`.
-struct PictureSize: ExpressibleByArgument {
+struct PictureSize {
   let width: Int
   let height: Int
 
@@ -77,6 +95,16 @@ struct PictureSize: ExpressibleByArgument {
     }
     self.init(width: width, height: height)
   }
+
+  /// Reads the value of an option.
+  ///
+  /// - Throws: `ValidationError` that says what sizes there are.
+  static func parse(_ argument: String) throws -> PictureSize {
+    guard let size = PictureSize(argument: argument) else {
+      throw ValidationError("width and height are multiples of 8 from 8 to 8192, as 512x512")
+    }
+    return size
+  }
 }
 
 /// Prints the value as the only thing on stdout.
@@ -92,11 +120,6 @@ func json(_ warnings: [String]) -> JSON { .array(warnings.map { .string($0) }) }
 /// Warnings go to stderr where a person reads the text.
 func printWarnings(_ warnings: [String]) {
   for warning in warnings { Console.warn(warning) }
-}
-
-extension Tensor {
-  /// The name as a table shows it.
-  var displayName: String { name.isEmpty ? "(a lone tensor)" : name }
 }
 
 extension Shape {

@@ -1,3 +1,4 @@
+import Checkpoint
 import ModelFormats
 import ModelGraph
 import Terminal

@@ -31,7 +31,7 @@ struct ReportCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The picture's size in pixels for the costs, multiples of 8 (default: the model's own).",
-      valueName: "WxH"))
+      valueName: "WxH"), transform: PictureSize.parse)
   var size: PictureSize?
 
   @Flag(name: .customLong("no-stats"), help: "Read no values: no statistics, no histograms.")

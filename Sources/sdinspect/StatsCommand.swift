@@ -118,7 +118,8 @@ private struct Listing {
   var warnings: [String] {
     rows.compactMap { tensor, statistics in
       guard let statistics else {
-        return "\(component.name): \(tensor.name): \(tensor.dtype.rawValue) values are not read"
+        return
+          "\(component.name): \(tensor.displayName): \(tensor.dtype.rawValue) values are not read"
       }
       var faults: [String] = []
       if statistics.nans > 0 { faults.append("\(Format.count(statistics.nans)) NaN") }
@@ -129,7 +130,8 @@ private struct Listing {
         faults.append("\(Format.count(statistics.f16Overflows)) too large for F16")
       }
       guard !faults.isEmpty else { return nil }
-      return "\(component.name): \(tensor.name): of \(Format.count(statistics.count)) values "
+      return
+        "\(component.name): \(tensor.displayName): of \(Format.count(statistics.count)) values "
         + faults.joined(separator: ", ")
     }
   }

@@ -13,7 +13,11 @@ struct VerifyCommand: ParsableCommand {
       Every network's tensors are checked against its configuration, a tokenizer's and a \
       scheduler's files for what they must say. A flat file's checksums and the CRC-32 of every \
       record of a PyTorch zip file are computed again, on all cores; safetensors, GGUF and older \
-      PyTorch files have no checksums. What is wrong is named, and the exit status is 1.
+      PyTorch files have no checksums.
+
+      What is wrong is named. The exit status is 0 where the checkpoint is sound or nothing wrong \
+      was found, 1 where it is not sound, and 65 or 66 where it cannot be opened at all: it is cut \
+      off or something else, its header is damaged, or a file is lacking.
 
       EXAMPLE
         sdinspect verify sd15.sdflat
@@ -31,31 +35,38 @@ struct VerifyCommand: ParsableCommand {
         "\(Format.bytes(done)) of \(Format.bytes(total))")
     }
     bar.finish()
-    report(result)
     // What the check tells itself is not told twice.
     let told = Set(result.problems + result.notes + result.unchecked)
-    if !input.json { printWarnings(checkpoint.warnings.filter { !told.contains($0) }) }
+    report(result, warnings: checkpoint.warnings.filter { !told.contains($0) })
     if !result.isSound { throw Ended(.differs) }
   }
 
-  private func report(_ result: Verification) {
+  private func report(_ result: Verification, warnings: [String]) {
     if input.json {
       printJSON([
         "path": .string(input.path),
         // Neither yes nor no where a network could not be checked.
         "sound": result.isSound && !result.unchecked.isEmpty ? .null : .bool(result.isSound),
         "problems": json(result.problems), "unchecked": json(result.unchecked),
-        "notes": json(result.notes), "checked": json(result.checked),
+        "notes": json(result.notes), "checked": json(result.checked), "warnings": json(warnings),
       ])
       return
     }
     for problem in result.problems { Console.print(Console.sanitized(problem)) }
     for reason in result.unchecked { Console.print("not checked: " + Console.sanitized(reason)) }
     for note in result.notes { Console.print("note: " + Console.sanitized(note)) }
-    let verdict =
-      !result.isSound ? "not sound" : result.unchecked.isEmpty ? "sound" : "readable"
-    let checked = result.checked.isEmpty ? "nothing could be checked" : ""
-    Console.print(
-      Console.sanitized("\(verdict): \(checked)\(result.checked.joined(separator: ", "))"))
+    Console.print(Console.sanitized(verdict(result)))
+    printWarnings(warnings)
+  }
+
+  private func verdict(_ result: Verification) -> String {
+    let checked = result.checked.joined(separator: ", ")
+    if !result.isSound {
+      let count = result.problems.count
+      return "not sound: \(count) \(count == 1 ? "problem" : "problems")"
+        + (checked.isEmpty ? "" : " (checked \(checked))")
+    }
+    if checked.isEmpty { return "readable, but there was nothing to check it against" }
+    return (result.unchecked.isEmpty ? "sound" : "readable") + ": \(checked)"
   }
 }

@@ -1,6 +1,7 @@
 import CKernels
 import Checkpoint
 import Crypto
+import Foundation
 import ModelFormats
 import TestSupport
 import Testing
@@ -314,6 +315,23 @@ import Testing
     #expect(hashes[0].autoV3 == hashes[1].autoV3)
     #expect(hashes[0].sha256 != hashes[1].sha256)
     #expect(hashes[2].autoV3 == nil)
+  }
+
+  /// Progress counts a file's bytes once, however many hashes are made of it.
+  @Test func progressIsInBytesOfTheFile() throws {
+    let scratch = try Scratch()
+    let path = scratch.path("a")
+    // Large enough to take longer than the time between two calls.
+    let size = 1 << 30
+    #expect(FileManager.default.createFile(atPath: path, contents: nil))
+    let file = try #require(FileHandle(forWritingAtPath: path))
+    try file.truncate(atOffset: UInt64(size))
+    try file.close()
+    var calls: [(done: Int, total: Int)] = []
+    _ = try FileHashes.of([path], crc32: true) { calls.append(($0, $1)) }
+    #expect(!calls.isEmpty)
+    #expect(calls.allSatisfy { $0.total == size && (0...size).contains($0.done) })
+    #expect(calls.map(\.done) == calls.map(\.done).sorted())
   }
 
   @Test func theHashOfNothingIsRefused() throws {

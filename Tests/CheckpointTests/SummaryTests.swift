@@ -124,6 +124,14 @@ import Testing
     #expect(summary.recognition.reasons[0].contains("\(nodes ?? 0) nodes"))
   }
 
+  /// A tensor that was saved alone has no name; a sentence must have one.
+  @Test func namesALoneTensor() throws {
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("formats/lone.pt"))
+    #expect(checkpoint.components[0].tensors.map(\.name) == [""])
+    let reasons = Summary(checkpoint).recognition.reasons
+    #expect(reasons.count == 1 && reasons[0].hasSuffix("the first are (a lone tensor)"))
+  }
+
   /// A thousand problems are one line.
   @Test func sumsManyProblemsUp() throws {
     let unet = try #require(

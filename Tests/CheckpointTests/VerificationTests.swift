@@ -1,6 +1,7 @@
 import Checkpoint
 import Foundation
 import ModelFormats
+import ModelGraph
 import OrderedJSON
 import TestSupport
 import Testing
@@ -17,7 +18,7 @@ import Testing
     #expect(result.problems == [] && result.unchecked == [])
     #expect(
       result.checked == [
-        "75 zip records by their CRC-32", "690 parameters against their networks",
+        "75 zip records by their CRC-32", "690 tensors against their networks",
         "49408 tokens and 48894 merges", "scheduler",
       ])
     #expect(result.notes.count == 1)
@@ -159,5 +160,43 @@ import Testing
     #expect(result.isSound)
     #expect(result.unchecked.count == 1)
     #expect(result.checked == [])
+  }
+
+  /// What a single file has no place for is a note; the same gap in a repository is a problem.
+  @Test(arguments: [
+    (Conversion.Target.ldm, "a.safetensors", "the file holds no tokenizer/vocab.json"),
+    (.sdflat, "a.sdflat", "the file holds no tokenizer/merges.txt"),
+  ])
+  func aFileNeedsNoVocabulary(
+    target: Conversion.Target, name: String, note: String
+  ) throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    try scratch.remove("model/tokenizer/merges.txt")
+    #expect(
+      try VerificationTests.verify(model).problems == ["tokenizer/merges.txt is missing"])
+    try ConversionTests.convert(model, to: target, at: scratch.path(name))
+    let result = try VerificationTests.verify(scratch.path(name))
+    #expect(result.problems == [] && result.unchecked == [])
+    #expect(result.notes.contains(note), "\(result.notes)")
+  }
+
+  /// Networks whose configurations were inferred are told in one note.
+  @Test func oneNoteOfWhatWasInferred() throws {
+    let networks = SpelledNetwork.all.filter { $0.size == "v1.5" }
+    let prefixes = [
+      "cond_stage_model.transformer.", "first_stage_model.", "model.diffusion_model.",
+    ]
+    let tensors = try zip(networks, prefixes).flatMap {
+      try $0.tensors(Naming(.singleFile, prefix: $1))
+    }
+    let file = TensorFile(
+      path: "weights", format: .safetensors, tensors: tensors + [.floats("alone", [1])])
+    let result = try Verification(of: ModelCheckpoint.of(file))
+    #expect(
+      result.notes.filter { $0.contains("config.json") } == [
+        "text_encoder, unet, vae: read off the tensors' shapes, as there is no config.json"
+      ])
+    #expect(result.notes.contains("1 tensor is of no network"))
   }
 }

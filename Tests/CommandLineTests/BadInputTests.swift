@@ -141,4 +141,39 @@ import Testing
     #expect(result.output.isEmpty)
     #expect(!result.errors.isEmpty)
   }
+
+  /// Each with what the message must say.
+  @Test(
+    arguments: [
+      (["tensors", "a", "--component", ""], "empty name in \"\""),
+      (["stats", "a", "--component", "unet,,vae"], "empty name in \"unet,,vae\""),
+      (["diff", "a", "b", "--component", "vae,"], "empty name in \"vae,\""),
+      (["onnx", "a", "b", "--component", ",unet"], "empty name in \",unet\""),
+      (["layers", "a", "--size", "500x500"], "multiples of 8 from 8 to 8192, as 512x512"),
+      (
+        ["report", "a", "-o", "b", "--size", "8x8200"], "multiples of 8 from 8 to 8192, as 512x512"
+      ),
+    ])
+  func usageSaysWhatIsRight(arguments: [String], says: String) throws {
+    let result = try Tool.run("sdinspect", arguments)
+    #expect(result.status == 64, "\(arguments)")
+    #expect(result.errors.contains(says), "\(result.errors)")
+  }
+
+  /// A first word that is neither a command nor there, and the command that is nearest.
+  @Test(
+    arguments: [
+      (["sumary", "S"], "did you mean summary?"), (["lyaers", "--json"], "did you mean layers?"),
+      (["onx"], "did you mean onnx?"), (["Verify", "S"], "did you mean verify?"),
+      (["bogus"], "the commands: summary, tensors"),
+    ])
+  func unknownWords(arguments: [String], hint: String) throws {
+    let result = try Tool.run("sdinspect", arguments)
+    #expect(result.status == 66)
+    #expect(result.errors.contains("no such command, file or directory"), "\(result.errors)")
+    #expect(result.errors.contains(arguments[0]) && result.errors.contains(hint))
+    // A path is no misspelled command.
+    let path = try Tool.run("sdinspect", ["./sumary"])
+    #expect(path.status == 66 && !path.errors.contains("command"))
+  }
 }

@@ -56,6 +56,36 @@ import Testing
     }
   }
 
+  /// The last line counts what is wrong before it says what was checked.
+  @Test func theVerdictCountsTheProblems() throws {
+    try withTemporaryFolder { folder in
+      let model = try BadInputTests.copyOfModel(folder)
+      try FileManager.default.removeItem(atPath: model + "/tokenizer/merges.txt")
+      let result = try Tool.run("sdinspect", ["verify", model])
+      #expect(result.status == 1)
+      let last = result.output.split(separator: "\n").last ?? ""
+      #expect(last.hasPrefix("not sound: 1 problem (checked "), "\(last)")
+      #expect(last.contains(" 690 tensors against their networks"), "\(last)")
+    }
+  }
+
+  /// A file that names a dangerous function says so in JSON too.
+  @Test func dangerIsAWarningOfTheCheck() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/evil.pt"
+      // {"w": <a tensor>, "x": os.system("true")}
+      let evil = pickle(
+        0x80, 2, "}(", TorchBuilder.text("w"), TorchBuilder.tensor(), TorchBuilder.text("x"),
+        "cos\nsystem\n(", TorchBuilder.text("true"), "tRu.")
+      try BadInputTests.write(TorchBuilder.archive(evil).bytes, to: path)
+      let text = try Tool.run("sdinspect", ["verify", path])
+      #expect(text.errors.contains("system"), "\(text.errors)")
+      let checked = try json("sdinspect", ["verify", path, "--json"])
+      let warnings = checked["warnings"]?.array?.compactMap(\.string) ?? []
+      #expect(warnings.contains { $0.contains("system") }, "\(warnings)")
+    }
+  }
+
   @Test func nothingIsOverwrittenWithoutForce() throws {
     try withTemporaryFolder { folder in
       let flat = folder + "/model.sdflat"
@@ -287,7 +317,7 @@ import Testing
       let refused: [(arguments: [String], status: Int32, says: String)] = [
         (["convert", Self.model, "--to", "ldm"], 64, "what to write"),
         (["convert", Self.model, out, "--to", "sdflat", "--format", "bin"], 64, "--format"),
-        (["convert", Self.model, out, "--to", "ldm", "--dtype", "q8_0"], 65, "--to gguf"),
+        (["convert", Self.model, out, "--to", "ldm", "--dtype", "q8_0"], 64, "--to gguf"),
         (["convert", Self.model, out, "--to", "ldm", "--ema"], 65, "no averaged weights"),
         (["convert", Self.model, out, "--to", "ldm", "--variant", "fp16"], 66, "fp16"),
       ]

@@ -22,6 +22,40 @@ import Testing
     }
   }
 
+  /// An example that is broken over two lines cannot be pasted.
+  @Test(arguments: [
+    ("sdinspect", ""), ("sdinspect", "summary"), ("sdinspect", "tensors"), ("sdinspect", "layers"),
+    ("sdinspect", "stats"), ("sdinspect", "diff"), ("sdinspect", "hash"), ("sdinspect", "report"),
+    ("sdinspect", "verify"), ("sdinspect", "convert"), ("sdinspect", "onnx"), ("sdgen", ""),
+    ("sdgen", "generate"),
+  ])
+  func examplesFitATerminal(program: String, command: String) throws {
+    let arguments = (command.isEmpty ? [] : [command]) + ["--help"]
+    let result = try Tool.run(program, arguments, environment: ["COLUMNS": "80"])
+    let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
+    let start = try #require(lines.firstIndex { $0.hasPrefix("EXAMPLE") })
+    let examples = lines[(start + 1)...].prefix { !$0.isEmpty }
+    #expect(!examples.isEmpty)
+    #expect(examples.allSatisfy { $0.hasPrefix("  \(program) ") }, "\(examples)")
+  }
+
+  /// The formats that are read, and what an exit status says.
+  @Test func helpIsTrue() throws {
+    func help(_ command: [String]) throws -> String {
+      // On lines as they come.
+      try Tool.run("sdinspect", command + ["--help"]).output
+        .split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    }
+    for format in ["safetensors", "GGUF", "ONNX", ".sdflat", "index of shards"] {
+      #expect(try help([]).contains(format), "\(format)")
+    }
+    for status in ["0 where", "1 where", "65 or 66 where"] {
+      #expect(try help(["verify"]).contains(status), "\(status)")
+    }
+    #expect(try help(["hash"]).contains("not empty"))
+    #expect(try !help(["hash"]).contains("every file of"))
+  }
+
   @Test(arguments: ["sdinspect", "sdgen"])
   func versionIsPrinted(program: String) throws {
     let result = try Tool.run(program, ["--version"])

@@ -115,6 +115,28 @@ import Testing
     }
   }
 
+  /// Half a VAE is whole for its graph, and a directory of models says what to give.
+  @Test func exportsAreVerifiedModelByModel() throws {
+    try withTemporaryFolder { folder in
+      let result = try export([], to: folder + "/onnx")
+      #expect(result.status == 0, "\(result.errors)")
+      for half in ["vae_decoder", "vae_encoder"] {
+        let verified = try json(
+          "sdinspect", ["verify", "\(folder)/onnx/\(half)/model.onnx", "--json"])
+        #expect(verified["sound"] == true && verified["problems"] == [])
+        let notes = verified["notes"]?.array?.compactMap(\.string) ?? []
+        #expect(notes.contains("vae: the model is the \(half) alone"), "\(notes)")
+      }
+      for path in [folder + "/onnx", folder + "/onnx/unet"] {
+        let refused = try Tool.run("sdinspect", ["summary", path])
+        #expect(refused.status == 65)
+        #expect(refused.errors.contains("this is an ONNX export"), "\(refused.errors)")
+        #expect(refused.errors.contains("\(folder)/onnx/unet/model.onnx"), "\(refused.errors)")
+        #expect(!refused.errors.contains("download"))
+      }
+    }
+  }
+
   /// ONNX Runtime's picture from the exports is the picture of `sdgen`.
   @Test(
     .enabled(if: Tool.python != nil, "no Python with onnxruntime: set SDKIT_PYTHON or make .venv"),

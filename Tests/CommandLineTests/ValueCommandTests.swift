@@ -98,6 +98,17 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
     }
   }
 
+  @Test func aLoneTensorHasAName() throws {
+    try withTemporaryFolder { folder in
+      try write([("a", [1])], to: folder + "/a.safetensors")
+      let result = try Tool.run(
+        "sdinspect", ["diff", Fixtures.path("formats/lone.pt"), folder + "/a.safetensors"])
+      #expect(result.status == 1)
+      let lines = result.output.split(separator: "\n")
+      #expect(lines.contains { $0.hasPrefix("(a lone tensor) ") }, "\(result.output)")
+    }
+  }
+
   @Test func castsAreSaidToBeRounded() throws {
     try withTemporaryFolder { folder in
       let vae = Fixtures.path("shapes-v1/vae/diffusion_pytorch_model.safetensors")
@@ -172,6 +183,23 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
         "pytorch_model.bin", "diffusion_pytorch_model.safetensors",
         "diffusion_pytorch_model.safetensors",
       ])
+  }
+
+  /// What lies beside the files that are hashed is named.
+  @Test func whatIsNotHashedIsNamed() throws {
+    try withTemporaryFolder { folder in
+      let model = try BadInputTests.copyOfModel(folder)
+      try FileManager.default.copyItem(
+        atPath: model + "/vae/diffusion_pytorch_model.bin", toPath: model + "/whole.ckpt")
+      let output = try json("sdinspect", ["hash", model, "--json"])
+      let others = output["not_hashed"]?.array?.compactMap(\.string) ?? []
+      #expect(others.contains("vae/diffusion_pytorch_model.bin"))
+      #expect(others.last == "whole.ckpt")
+      let text = try Tool.run("sdinspect", ["hash", model])
+      #expect(text.output.contains("not hashed: \(others.joined(separator: ", "))"))
+      let file = try json("sdinspect", ["hash", model + "/whole.ckpt", "--json"])
+      #expect(file["not_hashed"] == [])
+    }
   }
 
   /// Which files are hashed does not hang on the identity being asked for.

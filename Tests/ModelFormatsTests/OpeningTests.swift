@@ -37,11 +37,11 @@ import Testing
   static let weights = "give the file that holds the weights"
   static let program =
     "do not run it: no checkpoint is a program; download the file from its publisher"
-  static let other = "give the checkpoint as .safetensors, .bin, .ckpt or .pt"
   static let mangled =
     "download the file again as it is; in a Git repository, mark such files as `binary` in "
     + ".gitattributes, or set `git config core.autocrlf false`"
-  static let give = "give a .safetensors, .bin, .ckpt, .pt or .sdflat file"
+  static let give =
+    "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or the index of shards"
 
   static let refusals: [Refusal] = [
     Refusal(
@@ -89,7 +89,7 @@ import Testing
     Refusal(
       "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
       "this is a HDF5 file, which is not read here",
-      "give the checkpoint as .safetensors, .bin, .ckpt or .pt"),
+      give),
     Refusal(
       "sdflat", Array("SDFLAT\0\u{1}".utf8), .sdflat, .unsupported,
       "this is an sdflat package of a whole pipeline, not a file of tensors",
@@ -171,10 +171,10 @@ import Testing
       "this is a rar archive, not a file of tensors", unpack),
     Refusal(
       "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
-      "this is a HDF5 file, which is not read here", other),
+      "this is a HDF5 file, which is not read here", give),
     Refusal(
       "NumPy", [0x93] + Array("NUMPY\u{1}\0".utf8), .numpy, .unsupported,
-      "this is a NumPy file, which is not read here", other),
+      "this is a NumPy file, which is not read here", give),
     Refusal(
       "archive of something else",
       ZipBuilder(
