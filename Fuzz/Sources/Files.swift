@@ -43,10 +43,6 @@ func fuzzTorchLegacy(_ bytes: [UInt8]) {
   run(bytes, TorchLegacy.read)
 }
 
-func fuzzTorchTar(_ bytes: [UInt8]) {
-  run(bytes, TorchTar.read)
-}
-
 /// An archive as it is; or, since checksums keep changed ones out, an archive made around a
 /// pickle: what the input holds is the pickle, and its first bytes say what else stands there.
 func fuzzTorchZip(_ bytes: [UInt8]) {
