@@ -198,21 +198,7 @@ import Testing
   /// Interrupted while it reads from a source that never ends, nothing is left behind.
   @Test func anInterruptedConversionLeavesNothing() throws {
     try withTemporaryFolder { folder in
-      let result = try Tool.launch(
-        "/bin/bash",
-        [
-          "-c",
-          // The signal comes as soon as the partial output is there, however fast the machine is.
-          """
-          "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 & pid=$!
-          for _ in $(seq 2000); do
-            ls -l /proc/$pid/fd 2>/dev/null | grep -q "$2/" && break
-            kill -0 $pid 2>/dev/null || break
-          done
-          kill -TERM $pid 2>/dev/null; wait $pid
-          """,
-          "\(Tool.folder)/sdinspect", Self.model, folder,
-        ])
+      let result = try conversion(of: Self.model, in: folder, stoppedBy: "TERM")
       let left = try Self.entries(folder).filter { $0 != "out" && $0 != "err" }
       // Either it was stopped, or it was done before the signal came: never something between.
       if result.status == 0 {
@@ -349,23 +335,31 @@ import Testing
   /// Killed at once and for good, nothing is left that looks like an output.
   @Test func aKilledConversionLeavesNothing() throws {
     try withTemporaryFolder { folder in
-      let result = try Tool.launch(
-        "/bin/bash",
-        [
-          "-c",
-          """
-          "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 & pid=$!
-          for _ in $(seq 2000); do
-            ls -l /proc/$pid/fd 2>/dev/null | grep -q "$2/" && break
-            kill -0 $pid 2>/dev/null || break
-          done
-          kill -KILL $pid 2>/dev/null; wait $pid
-          """,
-          "\(Tool.folder)/sdinspect", Self.model, folder,
-        ])
+      let result = try conversion(of: Self.model, in: folder, stoppedBy: "KILL")
       let left = try FileManager.default.contentsOfDirectory(atPath: folder)
         .filter { $0 != "out" && $0 != "err" }
       #expect(left == (result.status == 0 ? ["model.sdflat"] : []), "\(left)")
     }
   }
+}
+
+/// A conversion to `model.sdflat` in `folder`, sent the signal as soon as the partial output is
+/// there, however fast the machine is.
+private func conversion(
+  of model: String, in folder: String, stoppedBy signal: String
+) throws -> Tool.Result {
+  try Tool.launch(
+    "/bin/bash",
+    [
+      "-c",
+      """
+      "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 & pid=$!
+      for _ in $(seq 2000); do
+        ls -l /proc/$pid/fd 2>/dev/null | grep -q "$2/" && break
+        kill -0 $pid 2>/dev/null || break
+      done
+      kill -"$3" $pid 2>/dev/null; wait $pid
+      """,
+      "\(Tool.folder)/sdinspect", model, folder, signal,
+    ])
 }
