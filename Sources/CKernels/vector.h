@@ -293,3 +293,5 @@ const kernel_table KERNELS = {
     .attention_scratch = attention_scratch,
     .attention = attention,
 };
+
+#include "vector_products.h"
