@@ -49,7 +49,8 @@ extension DiffusionModel {
     timings.textEncoder = textSeconds
 
     try report(.denoising, 0, latents)
-    var denoiser = Denoiser(unet, request, conditioning, observer: named("unet"))
+    var denoiser = Denoiser(
+      unet, request, conditioning, condition: point.condition, observer: named("unet"))
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
       let (input, inputSeconds) = timed {
@@ -61,8 +62,9 @@ extension DiffusionModel {
           progress: Double(done) / Double(evaluations.count))
       }
       let (values, stepSeconds) = timed {
-        scheduler.step(
+        let stepped = scheduler.step(
           modelOutput: output, at: evaluation, sample: latents.values, random: &random)
+        return point.keeping?.applied(to: stepped, after: evaluation, scheduler) ?? stepped
       }
       latents = latents.with(values)
       timings.unet.append(unetSeconds)

@@ -65,6 +65,12 @@ extension DiffusionModel {
     }
     var single = sizes
     single.batch = 1
+    let (vaeComponent, encoderSizes) = (components[2], single)
+    let vaeEncoder = LazyNetwork {
+      try Executable(
+        graph: vaeComponent.graph("vae_encoder"),
+        parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: encoderSizes)
+    }
     self.init(
       tokenizer: tokenizer,
       textEncoder: try network(components[0], "text_encoder", sizes),
@@ -73,7 +79,8 @@ extension DiffusionModel {
       scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
-      loadSeconds: (ContinuousClock.now - start).seconds)
+      loadSeconds: (ContinuousClock.now - start).seconds, vaeEncoder: vaeEncoder,
+      unetChannels: unet.inputChannels)
   }
 
   private static func configuration<Network>(
