@@ -33,7 +33,8 @@ extension GenerateCommand {
     defer { bar.finish() }
     return try DiffusionModel(
       checkpoint, options: engine, width: options.pictures.width ?? noise.map { 8 * $0.width },
-      height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided
+      height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided,
+      embeddings: try options.prompt.style.loadEmbeddings()
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
