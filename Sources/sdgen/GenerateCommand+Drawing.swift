@@ -52,6 +52,7 @@ extension GenerateCommand {
       throw failure ?? error
     }
     bar.finish()
+    // Prompts.
     let encodings = [
       ("prompt", generation.prompt), ("negative prompt", generation.negativePrompt),
     ]
@@ -59,6 +60,13 @@ extension GenerateCommand {
       warn(
         "the \(name) is \(encoding.droppedTokenCount) tokens too long; left out: "
           + encoding.droppedText, &warnings)
+    }
+    for case (let name, let encoding?) in encodings {
+      for warning in encoding.warnings { warn("of the \(name): \(warning)", &warnings) }
+    }
+    let used = generation.prompt.embeddings.union(generation.negativePrompt?.embeddings ?? [])
+    for embedding in model.embeddings where !used.contains(embedding.token) {
+      warn("the prompt does not hold the embedding \(embedding.token)", &warnings)
     }
     let file = plan.file(index)
     let metadata = record.metadata(of: request, generation)

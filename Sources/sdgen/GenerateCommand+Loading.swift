@@ -36,7 +36,8 @@ extension GenerateCommand {
     let bar = ProgressBar("loading")
     defer { bar.finish() }
     return try DiffusionModel(
-      checkpoint, options: engine, width: width, height: height, isGuided: isGuided
+      checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
+      embeddings: try options.prompt.style.loadEmbeddings()
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),

@@ -57,7 +57,8 @@ struct GenerateCommand: ParsableCommand {
           + " (other models: 7.5)")
     }
     let noise = try options.pictures.latents.map { try Latents(noiseAt: $0) }
-    let plan = try PicturePlan(options, noise: noise)
+    let prompts = try options.prompt.prompts()
+    let plan = try PicturePlan(options, noise: noise, prompts: prompts.count)
     let finished = skipsFinished ? plan.finished : []
     var result = Drawing(guidance: guidance, skipped: finished.map(plan.file))
     guard finished.count < plan.count else { return result }
@@ -76,7 +77,8 @@ struct GenerateCommand: ParsableCommand {
 
     for index in plan.indices where !finished.contains(index) {
       let request = request(
-        plan.seed(index), guidance: guidance, noise: noise?.picture(index), initial: initial)
+        prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
+        noise: noise?.picture(plan.position(index)), initial: initial)
       do {
         result.pictures.append(
           try draw(request, index, plan, loaded.model, record, &result.warnings))

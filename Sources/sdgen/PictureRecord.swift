@@ -137,7 +137,7 @@ struct PictureRecord {
     }
     return [
       "version": 1, "program": .string("sdkit \(toolVersion)"), "model": .string(modelName),
-      "arguments": .object(job.object),
+      "arguments": .object(job.inOrder.object),
       "files": .object(
         fileHashes.reduce(into: JSONObject()) { $0[$1.argument] = .string($1.hash) }),
     ]

@@ -97,13 +97,14 @@ import Testing
   @Test func interruption() throws {
     try withTemporaryFolder { folder in
       let script = """
-        "$0" "a red circle" --steps 60 --scheduler ddim --count 200 -o a.png & pid=$!
+        env --default-signal=INT "$0" "a red circle" --steps 60 --scheduler ddim --count 200 \
+          -o a.png & pid=$!
         while [ ! -e a-2.png ]; do sleep 0.05; done
         kill -INT $pid; wait $pid
         """
-      // Without job control a shell's background programs ignore interruptions.
+      // Without job control a shell has its background programs ignore interruptions.
       let result = try Tool.launch(
-        "/bin/bash", ["-mc", script, "\(Tool.folder)/sdgen"], in: folder)
+        "/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)
       #expect(result.status == 130, "\(result.errors)")
       #expect(result.errors.contains("cancelled after"))
       #expect(result.output.contains("wrote a-2.png"))

@@ -59,16 +59,25 @@ import Testing
         #expect(row["width"]?.int == width, "\(name)")
         #expect(row["height"]?.int == height, "\(name)")
       }
-      // What is kept by the mask is the picture's, to what the autoencoder makes of it.
-      let kept = try PictureFile.read(folder + "/c.png").image
-      let source = try PictureFile.read(Self.source).image
-      let corner = (0..<24).flatMap { row in
-        (0..<24 * 3).map { column in
-          abs(
-            Int(kept.pixels[row * 96 * 3 + column]) - Int(source.pixels[row * 96 * 3 + column]))
-        }
+      // Another seed changes what is repainted, and hardly what is kept.
+      let other = try Self.draw(
+        [
+          "--init", Self.source, "--mask", Self.mask, "--strength", "1", "--seed", "77", "-o",
+          "f.png",
+        ],
+        in: folder)
+      #expect(other.status == 0, "\(other.errors)")
+      let first = try PictureFile.read(folder + "/c.png").image
+      let second = try PictureFile.read(folder + "/f.png").image
+      func difference(_ columns: Range<Int>, _ rows: Range<Int>) -> Int {
+        let places = rows.flatMap { row in columns.map { 3 * (row * 96 + $0) } }
+        return places.reduce(0) {
+          $0 + abs(Int(first.pixels[$1]) - Int(second.pixels[$1]))
+        } / places.count
       }
-      #expect(corner.reduce(0, +) / corner.count < 16)
+      let kept = difference(0..<16, 56..<80)
+      let repainted = difference(48..<72, 24..<40)
+      #expect(repainted > 8 && repainted > 4 * kept, "\(kept) kept, \(repainted) repainted")
     }
   }
 

@@ -12,6 +12,9 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
   let steps: Int
   let eta: Float
   let config: JSON
+  /// Noise levels to take, and the share of the steps, where they are not the scheduler's own.
+  let sigmas: [Double]?
+  let strength: Double?
 
   static let all: [SchedulerCase] = {
     guard
@@ -23,7 +26,8 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
       SchedulerCase(
         testDescription: $0["name"]?.string ?? "", scheduler: $0["scheduler"]?.string ?? "",
         steps: $0["steps"]?.int ?? 0, eta: Float($0["eta"]?.double ?? 0),
-        config: $0["config"] ?? [:])
+        config: $0["config"] ?? [:], sigmas: $0["sigmas"]?.array?.compactMap(\.double),
+        strength: $0["strength"]?.double)
     }
   }()
 }
@@ -40,10 +44,17 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
   func trace(_ example: SchedulerCase) throws {
     let golden = try #require(Self.golden)
     let name = try #require(SchedulerName(rawValue: example.scheduler))
-    var scheduler = try SchedulerConfiguration(example.config)
-      .scheduler(name, steps: example.steps, eta: example.eta)
     let prefix = example.testDescription
-    #expect(Difference.largest(scheduler.timesteps, golden["\(prefix)/timesteps"].floats) < 1e-4)
+    var configuration = try SchedulerConfiguration(example.config)
+    configuration.sigmas = example.sigmas.map {
+      prefix.contains("ays") ? .alignYourSteps : .list($0)
+    }
+    var scheduler = try configuration.scheduler(name, steps: example.steps, eta: example.eta)
+    let first = example.strength.map {
+      scheduler.firstEvaluation(strength: $0, steps: example.steps)
+    }
+    let timesteps = Array(scheduler.timesteps.dropFirst(first ?? 0))
+    #expect(Difference.largest(timesteps, golden["\(prefix)/timesteps"].floats) < 2e-4)
 
     // With a first sigma of 4096 the latents are what is left of numbers 400 times as large.
     let isEuler = name == .euler || name == .eulerAncestral
@@ -54,15 +65,46 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
       Array(golden[name].floats[(index * count)..<((index + 1) * count)])
     }
     var random: any RandomSource = TorchRandom(seed: 42)
-    var sample = golden["sample"].floats.map { $0 * scheduler.initialNoiseSigma }
-    #expect(Difference.relative(sample, row("\(prefix)/trace", 0)) < 2e-7)
-    for evaluation in scheduler.timesteps.indices {
+    let clean = golden["sample"].floats
+    var sample =
+      first.map { scheduler.noised(clean, with: row("model_outputs", 63), at: $0) }
+      ?? clean.map { $0 * scheduler.initialNoiseSigma }
+    #expect(Difference.relative(sample, row("\(prefix)/trace", 0)) < 3e-7)
+    for index in timesteps.indices {
+      let evaluation = index + (first ?? 0)
       let input = scheduler.modelInput(for: sample, at: evaluation)
-      #expect(Difference.relative(input, row("\(prefix)/input", evaluation)) < tolerance)
+      #expect(Difference.relative(input, row("\(prefix)/input", index)) < tolerance)
       sample = scheduler.step(
-        modelOutput: row("model_outputs", evaluation), at: evaluation, sample: sample,
-        random: &random)
-      #expect(Difference.relative(sample, row("\(prefix)/trace", evaluation + 1)) < tolerance)
+        modelOutput: row("model_outputs", index), at: evaluation, sample: sample, random: &random)
+      #expect(Difference.relative(sample, row("\(prefix)/trace", index + 1)) < tolerance)
+    }
+  }
+
+  /// PNDM's Runge-Kutta steps, which diffusers cannot begin late, have four evaluations each.
+  @Test(
+    arguments: [
+      (1, 0), (0.91, 4), (0.9, 4), (0.8, 8), (0.7, 12), (0.5, 14), (0, 19),
+    ] as [(Double, Int)])
+  func rungeKuttaBegunLate(strength: Double, first: Int) throws {
+    var configuration = try SchedulerConfiguration(Self.stableDiffusion)
+    configuration.skipsRungeKutta = false
+    var scheduler = try configuration.scheduler(.pndm, steps: 10)
+    #expect(scheduler.timesteps.count == 19)
+    #expect(scheduler.firstEvaluation(strength: strength, steps: 10) == first)
+    // With the noise itself as what the model says, each step goes on to the next noise level.
+    let clean: [Float] = [0.5, -1, 2, 0.25]
+    let noise: [Float] = [1, -0.5, 0.75, -2]
+    var random: any RandomSource = TorchRandom(seed: 0)
+    guard first < 19 else { return }
+    var sample = scheduler.noised(clean, with: noise, at: first)
+    for evaluation in first..<18 {
+      sample = scheduler.step(
+        modelOutput: noise, at: evaluation, sample: sample, random: &random)
+      let expected = scheduler.noised(clean, with: noise, at: evaluation + 1)
+      // A Runge-Kutta step looks ahead three times before it is made.
+      if evaluation >= 12 || evaluation % 4 == 3 {
+        #expect(Difference.relative(sample, expected) < 2e-6, "evaluation \(evaluation)")
+      }
     }
   }
 

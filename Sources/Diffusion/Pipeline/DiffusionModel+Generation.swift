@@ -22,8 +22,10 @@ extension DiffusionModel {
     let start = ContinuousClock.now
     var timings = GenerationTimings(load: loadSeconds)
     let name = try request.scheduler ?? self.scheduler.defaultName()
-    var scheduler = try self.scheduler.scheduler(name, steps: request.steps, eta: request.eta)
-    var random: any RandomSource = TorchRandom(seed: request.seed)
+    // Sampling.
+    let configuration = try self.scheduler.applying(request.sampling, to: name, eta: request.eta)
+    var scheduler = try configuration.scheduler(name, steps: request.steps, eta: request.eta)
+    var random = try request.randomSource.source(seed: request.seed)
     let point = try startingPoint(for: request, scheduler, &random)
     var latents = point.latents
     let evaluations = point.firstEvaluation..<scheduler.timesteps.count

@@ -25,7 +25,7 @@ struct ArgumentTable: Sendable {
   /// - Parameter dump: what swift-argument-parser says of a command.
   init(dump: String) {
     let rows = (try? JSON(parsing: dump))?["command"]?["arguments"]?.array ?? []
-    entries = rows.compactMap(Entry.init).filter { !["help", "version"].contains($0.name) }
+    entries = rows.flatMap(Entry.entries).filter { !["help", "version"].contains($0.name) }
   }
 
   subscript(name: String) -> Entry? { entries.first { $0.name == name } }
@@ -38,18 +38,28 @@ struct ArgumentTable: Sendable {
 }
 
 extension ArgumentTable.Entry {
-  init?(_ json: JSON) {
-    guard let kind = json["kind"]?.string else { return nil }
+  /// The entries of an argument: a flag with an opposite, as `--prk` and `--no-prk`, is two.
+  fileprivate static func entries(_ json: JSON) -> [ArgumentTable.Entry] {
+    guard let kind = json["kind"]?.string else { return [] }
     let names = json["names"]?.array ?? []
-    let long = names.first { $0["kind"]?.string == "long" }?["name"]?.string
-    guard let name = kind == "positional" ? json["valueName"]?.string : long else { return nil }
-    self.name = name
-    spellings = names.compactMap { name in
-      name["name"]?.string.map { (name["kind"]?.string == "long" ? "--" : "-") + $0 }
+    func spelled(_ kind: String) -> [String] {
+      names.filter { ($0["kind"]?.string == "long") == (kind == "long") }
+        .compactMap { $0["name"]?.string }
     }
-    isFlag = kind == "flag"
-    isRepeating = json["isRepeating"]?.bool ?? false
-    isFile = json["completionKind"]?["file"] != nil
-    section = json["sectionTitle"]?.string ?? ""
+    func entry(_ name: String, _ spellings: [String]) -> ArgumentTable.Entry {
+      ArgumentTable.Entry(
+        name: name, spellings: spellings, isFlag: kind == "flag",
+        isRepeating: json["isRepeating"]?.bool ?? false,
+        isFile: json["completionKind"]?["file"] != nil,
+        section: json["sectionTitle"]?.string ?? "")
+    }
+    if kind == "positional" {
+      return json["valueName"]?.string.map { [entry($0, [])] } ?? []
+    }
+    let long = spelled("long")
+    if kind == "flag", long.count > 1 { return long.map { entry($0, ["--" + $0]) } }
+    return long.first.map { first in
+      [entry(first, long.map { "--" + $0 } + spelled("short").map { "-" + $0 })]
+    } ?? []
   }
 }

@@ -64,8 +64,7 @@ struct JobArguments: Sendable, Hashable {
         throw .usage("unknown option \(spelling)")
       }
       guard !entry.isFlag else {
-        // Of a flag with an opposite the name says which.
-        object[String(spelling.drop { $0 == "-" })] = true
+        object[entry.name] = true
         continue
       }
       var value = equals.map { String(word[word.index(after: $0)...]) }
@@ -125,15 +124,19 @@ struct JobArguments: Sendable, Hashable {
     return result
   }
 
+  /// The same, in the order of the help.
+  var inOrder: JobArguments {
+    var result = JobArguments()
+    for entry in ArgumentTable.generate.entries { result.object[entry.name] = object[entry.name] }
+    return result
+  }
+
   /// The arguments as words of a command line.
   var commandLine: [String] {
     var words: [String] = []
     var positional: [String] = []
     for member in object.members {
-      guard let entry = ArgumentTable.generate[member.key] else {
-        if member.value == true { words.append("--" + member.key) }
-        continue
-      }
+      guard let entry = ArgumentTable.generate[member.key] else { continue }
       if entry.isFlag {
         if member.value == true { words.append("--" + entry.name) }
       } else if entry.isPositional {

@@ -1,0 +1,120 @@
+import ArgumentParser
+import Checkpoint
+import Diffusion
+import ModelGraph
+import OrderedJSON
+import Terminal
+
+/// Shows what the text encoder reads of a prompt.
+struct TokensCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tokens",
+    abstract: "Show the tokens of a prompt, their ids and weights, by chunk.",
+    discussion: """
+      Start, end and padding tokens are left out.
+
+      EXAMPLES
+        sdgen tokens "a (red:1.2) circle BREAK on blue"
+        sdgen tokens "a photo of <cat>" --embedding cat.safetensors:<cat> --json
+      """)
+
+  @Argument(help: ArgumentHelp("The prompt.", valueName: "prompt"))
+  var text: String
+
+  @Option(
+    name: .customLong("model"),
+    help: ArgumentHelp(
+      "The model whose tokenizer is used (default: the embedded model).", valueName: "path"),
+    completion: .file())
+  var path: String?
+
+  @OptionGroup var style: PromptStyleOptions
+
+  @Flag(help: "Print JSON instead of text.")
+  var json = false
+
+  func run() throws {
+    do {
+      try show()
+    } catch let error as GenerationError {
+      throw Failure(error)
+    }
+  }
+
+  private func show() throws {
+    let embedded = try EmbeddedModel.path()
+    let opened = try ModelCheckpoint.open(path ?? embedded)
+    // A single file has no tokenizer.
+    let checkpoint =
+      opened.layout == .repository
+      ? opened : opened.completed(with: (try? ModelCheckpoint.open(embedded).files) ?? [])
+    let embeddings = try style.loadEmbeddings()
+    let encoder = checkpoint[.textEncoder]?.configuration
+      .flatMap { try? CLIPTextConfiguration($0.object) }
+    let length = encoder?.maximumPositions ?? 77
+    for embedding in embeddings where embedding.count > length - 2 {
+      throw Failure.usage(
+        "\(embedding.count) vectors of \(embedding.token) do not fit into \(length - 2) tokens")
+    }
+    let reader = PromptReader(
+      try DiffusionModel.tokenizer(of: checkpoint), embeddings: embeddings, length: length,
+      vocabularySize: encoder?.vocabularySize ?? 49_408)
+    let encoding = try reader.read(text, style.style)
+    if json {
+      Console.print(Self.json(encoding, capacity: length - 2).text())
+      return
+    }
+    for warning in Self.warnings(encoding) {
+      Console.note("warning: " + Console.sanitized(warning))
+    }
+    var table = Table([
+      ("chunk", .right), ("position", .right), ("id", .right), ("weight", .right), ("token", .left),
+    ])
+    for (number, chunk) in encoding.chunks.enumerated() {
+      for (position, token) in chunk.tokens.enumerated() {
+        table.add([
+          String(number + 1), String(position + 1), String(token.id),
+          Format.decimals(Double(token.weight), 3), Console.sanitized(token.text),
+        ])
+      }
+    }
+    Console.print(table.text())
+    let count = encoding.tokenCount
+    Console.print(
+      "\(count) \(count == 1 ? "token" : "tokens") in \(encoding.chunks.count) "
+        + (encoding.chunks.count == 1 ? "chunk" : "chunks") + " of \(length - 2)")
+  }
+
+  private static func warnings(_ encoding: PromptEncoding) -> [String] {
+    encoding.droppedTokenCount == 0
+      ? encoding.warnings
+      : encoding.warnings + [
+        "the prompt is \(encoding.droppedTokenCount) tokens too long; left out: "
+          + encoding.droppedText
+      ]
+  }
+
+  private static func json(_ encoding: PromptEncoding, capacity: Int) -> JSON {
+    [
+      "version": 1,
+      "capacity": .integer(capacity),
+      "tokens": .integer(encoding.tokenCount),
+      "chunks": .array(
+        encoding.chunks.map { chunk in
+          [
+            "ids": .array(chunk.ids.map { .integer($0) }),
+            "tokens": .array(
+              chunk.tokens.map { token in
+                [
+                  "id": .integer(token.id), "text": .string(token.text),
+                  "weight": .number(Double("\(token.weight)") ?? Double(token.weight)),
+                ]
+              }),
+          ]
+        }),
+      "dropped_tokens": .integer(encoding.droppedTokenCount),
+      "dropped_text": .string(encoding.droppedText),
+      "warnings": .array(warnings(encoding).map { .string($0) }),
+    ]
+  }
+}
