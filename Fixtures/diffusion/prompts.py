@@ -3,7 +3,8 @@
 transformers 5, float32, by the web UI's rules, written out here by hand: each case is what one chunk after the other holds.
 prompts.json               the cases: name, prompt, and where they are not the default emphasis, clip_skip, embedding
 prompts.safetensors        <name> [n]: every 61st of the hidden states [77 * chunks, width]; long/latents [1, 4, 8, 8]: four steps of
-                           DDIM with guidance 4 from seed 3, the prompt of the case long and an empty one
+                           DDIM with guidance 4 from seed 3, the prompt of the case long and an empty one; edited/latents, the same
+                           with "a red circle" for two steps and "a large blue square" for two
 embedding.safetensors      three random vectors as the web UI writes them (emb_params); as .pt (string_to_param) and .bin
                            (as diffusers does, called <star>) the same vectors
 """
@@ -66,13 +67,15 @@ CASES = [
 ]
 with torch.no_grad():
     tensors = {case["name"]: states(chunks, case.get("emphasis", "original"), case.get("clip_skip", 1)).flatten()[::61].contiguous() for case, chunks in CASES}
-    hidden = torch.stack([states([[], [], []]), states(CASES[-1][1])])
-    scheduler = reference.scheduler(repository, "ddim"); scheduler.set_timesteps(4)
-    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    for t in scheduler.timesteps:
-        negative, positive = unet(torch.cat([x] * 2), t, hidden, return_dict=False)[0].chunk(2)
-        x = scheduler.step(negative + 4 * (positive - negative), t, x, return_dict=False)[0]
-tensors["long/latents"] = x
+    long = torch.stack([states([[], [], []]), states(CASES[-1][1])])
+    first, second = (torch.stack([states([[]]), states([[(words, 1)]])]) for words in ("a red circle", "a large blue square"))
+    for name, prompts in {"long": [long] * 4, "edited": [first, first, second, second]}.items():
+        scheduler = reference.scheduler(repository, "ddim"); scheduler.set_timesteps(4)
+        x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+        for t, hidden in zip(scheduler.timesteps, prompts):
+            negative, positive = unet(torch.cat([x] * 2), t, hidden, return_dict=False)[0].chunk(2)
+            x = scheduler.step(negative + 4 * (positive - negative), t, x, return_dict=False)[0]
+        tensors[f"{name}/latents"] = x
 save_file(tensors, f"{out}/prompts.safetensors")
 save_file({"emb_params": vectors}, f"{out}/embedding.safetensors")
 torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}, "name": "star", "step": 9, "sd_checkpoint": None}, f"{out}/embedding.pt")

@@ -11,7 +11,8 @@ struct TokensCommand: ParsableCommand {
     commandName: "tokens",
     abstract: "Show the tokens of a prompt, their ids and weights, by chunk.",
     discussion: """
-      Start, end and padding tokens are left out.
+      Start, end and padding tokens are left out. A prompt that changes from step to step, as in \
+      [red:blue:0.5], is shown for each stretch of steps.
 
       EXAMPLES
         sdgen tokens "a (red:1.2) circle BREAK on blue"
@@ -30,8 +31,15 @@ struct TokensCommand: ParsableCommand {
 
   @OptionGroup var style: PromptStyleOptions
 
+  @Option(help: "Steps, 1 to 1000, for prompts that change from step to step.")
+  var steps = 25
+
   @Flag(help: "Print JSON instead of text.")
   var json = false
+
+  func validate() throws {
+    try checkRange("--steps", steps, in: 1...1000)
+  }
 
   func run() throws {
     do {
@@ -59,14 +67,51 @@ struct TokensCommand: ParsableCommand {
     let reader = PromptReader(
       try DiffusionModel.tokenizer(of: checkpoint), embeddings: embeddings, length: length,
       vocabularySize: encoder?.vocabularySize ?? 49_408)
-    let encoding = try reader.read(text, style.style)
+    let stretches = try reader.schedule(of: text, style.style, steps: steps).map {
+      Stretch(part: $0, encoding: try reader.read($0.prompt, style.style))
+    }
+    var warnings: [String] = []
+    for warning in stretches.flatMap(\.warnings) where !warnings.contains(warning) {
+      warnings.append(warning)
+    }
     if json {
-      Console.print(Self.json(encoding, capacity: length - 2).text())
+      let report: JSON = [
+        "version": 1, "capacity": .integer(length - 2), "steps": .integer(steps),
+        "stretches": .array(stretches.map(\.json)),
+        "warnings": .array(warnings.map { .string($0) }),
+      ]
+      Console.print(report.text())
       return
     }
-    for warning in Self.warnings(encoding) {
-      Console.note("warning: " + Console.sanitized(warning))
+    for warning in warnings { Console.note("warning: " + Console.sanitized(warning)) }
+    for stretch in stretches {
+      if stretches.count > 1 {
+        let steps = stretch.part.steps
+        let range =
+          steps.count == 1
+          ? "step \(steps.lowerBound)" : "steps \(steps.lowerBound) to \(steps.upperBound)"
+        Console.print("\(range): " + Console.sanitized(stretch.part.prompt))
+      }
+      stretch.print(capacity: length - 2)
     }
+  }
+}
+
+/// What is read for some of the steps.
+private struct Stretch {
+  let part: PromptSchedule.Stretch
+  let encoding: PromptEncoding
+
+  var warnings: [String] {
+    encoding.droppedTokenCount == 0
+      ? encoding.warnings
+      : encoding.warnings + [
+        "the prompt is \(encoding.droppedTokenCount) tokens too long; left out: "
+          + encoding.droppedText
+      ]
+  }
+
+  func print(capacity: Int) {
     var table = Table([
       ("chunk", .right), ("position", .right), ("id", .right), ("weight", .right), ("token", .left),
     ])
@@ -82,22 +127,13 @@ struct TokensCommand: ParsableCommand {
     let count = encoding.tokenCount
     Console.print(
       "\(count) \(count == 1 ? "token" : "tokens") in \(encoding.chunks.count) "
-        + (encoding.chunks.count == 1 ? "chunk" : "chunks") + " of \(length - 2)")
+        + (encoding.chunks.count == 1 ? "chunk" : "chunks") + " of \(capacity)")
   }
 
-  private static func warnings(_ encoding: PromptEncoding) -> [String] {
-    encoding.droppedTokenCount == 0
-      ? encoding.warnings
-      : encoding.warnings + [
-        "the prompt is \(encoding.droppedTokenCount) tokens too long; left out: "
-          + encoding.droppedText
-      ]
-  }
-
-  private static func json(_ encoding: PromptEncoding, capacity: Int) -> JSON {
+  var json: JSON {
     [
-      "version": 1,
-      "capacity": .integer(capacity),
+      "from_step": .integer(part.steps.lowerBound), "to_step": .integer(part.steps.upperBound),
+      "prompt": .string(part.prompt),
       "tokens": .integer(encoding.tokenCount),
       "chunks": .array(
         encoding.chunks.map { chunk in
@@ -114,7 +150,6 @@ struct TokensCommand: ParsableCommand {
         }),
       "dropped_tokens": .integer(encoding.droppedTokenCount),
       "dropped_text": .string(encoding.droppedText),
-      "warnings": .array(warnings(encoding).map { .string($0) }),
     ]
   }
 }

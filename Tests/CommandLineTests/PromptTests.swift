@@ -24,23 +24,42 @@ import Testing
     let report = try JSON(parsing: result.output)
     #expect(report["version"] == 1)
     #expect(report["capacity"] == 75)
-    #expect(report["tokens"] == 84)
-    #expect(report["chunks"]?.array?.count == 2)
-    let chunk = try #require(report["chunks"]?.array?.first)
+    let stretch = try #require(report["stretches"]?.array?.first)
+    #expect(report["steps"] == 25)
+    #expect(stretch["from_step"] == 1)
+    #expect(stretch["to_step"] == 25)
+    #expect(stretch["prompt"]?.string == prompt)
+    #expect(stretch["tokens"] == 84)
+    #expect(stretch["chunks"]?.array?.count == 2)
+    let chunk = try #require(stretch["chunks"]?.array?.first)
     #expect(chunk["ids"]?.array?.count == 77)
     let token = try #require(chunk["tokens"]?.array?.dropFirst().first)
     #expect(token["id"] == 736)
     #expect(token["text"] == "red")
     #expect(token["weight"]?.double == 1.25)
-    #expect(report["dropped_tokens"] == 0)
+    #expect(stretch["dropped_tokens"] == 0)
     #expect(report["warnings"]?.array?.first?.string?.contains("<lora:x:1>") == true)
 
     let plain = try Tool.run("sdgen", ["tokens", prompt, "--json", "--plain-prompt"])
-    let cut = try JSON(parsing: plain.output)
+    let cutReport = try JSON(parsing: plain.output)
+    let cut = try #require(cutReport["stretches"]?.array?.first)
     #expect(cut["chunks"]?.array?.count == 1)
     #expect((cut["dropped_tokens"]?.int ?? 0) > 10)
     #expect(cut["dropped_text"]?.string?.hasSuffix(" cat") == true)
-    #expect(cut["warnings"]?.array?.count == 1)
+    #expect(cutReport["warnings"]?.array?.count == 1)
+  }
+
+  @Test func promptsThatChange() throws {
+    let arguments = ["tokens", "a [red:blue:0.5] circle", "--steps", "10"]
+    let result = try Tool.run("sdgen", arguments)
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output.contains("steps 1 to 5: a red circle"))
+    #expect(result.output.contains("steps 6 to 10: a blue circle"))
+    let report = try JSON(parsing: Tool.run("sdgen", arguments + ["--json"]).output)
+    #expect(report["stretches"]?.array?.map { $0["to_step"]?.int } == [5, 10])
+    let wrong = try Tool.run("sdgen", ["tokens", "a", "--steps", "0"])
+    #expect(wrong.status == 64)
+    #expect(wrong.errors.contains("1 to 1000"))
   }
 
   @Test func tokensOfAnEmbedding() throws {
@@ -49,16 +68,16 @@ import Testing
       "sdgen", ["tokens", "a <star>, red", "--embedding", file + ":<star>", "--json"])
     #expect(result.status == 0, "\(result.errors)")
     let tokens = try #require(
-      try JSON(parsing: result.output)["chunks"]?.array?.first?["tokens"]?.array)
+      try JSON(parsing: result.output)["stretches"]?.array?.first?["chunks"]?.array?.first?[
+        "tokens"]?
+        .array)
     #expect(
       tokens.map { $0["text"]?.string } == ["a", "<star>", "<star>", "<star>", ",", "red"])
     #expect(tokens[1]["id"] == 49408)
   }
 
-  @Test(arguments: [
-    ("a [cat:dog:0.5]", "editing"), ("[a|b]", "alternation"), ("(a:1..2)", "weight"),
-  ])
-  func whatIsNotSupportedIsRefused(prompt: String, says: String) throws {
+  @Test(arguments: [("a (cat:1..2)", "no weight")])
+  func whatCannotBeReadIsRefused(prompt: String, says: String) throws {
     try withTemporaryFolder { folder in
       for arguments in [["tokens", prompt], [prompt, "-o", folder + "/a.png"]] {
         let result = try Tool.run("sdgen", arguments)

@@ -65,10 +65,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("[cat:dog:0.5]", "editing"), ("a [cat:10] b", "editing"), ("[[cat]::3]", "editing"),
-    ("[cat|dog]", "alternation"), ("([a (b|c)|d])", "alternation"), ("(cat:1.2.3)", "no weight"),
-    ("(cat:.)", "no weight"), ("(cat:1e)", nil), ("[a (b|c)]", nil), (#"\[a|b\]"#, nil),
-    ("[a:1.2", nil),
+    ("(cat:1.2.3)", "no weight"), ("(cat:.)", "no weight"), ("(cat:1e)", nil), ("[a (b|c)]", nil),
+    (#"\[a|b\]"#, nil), ("[a:1.2", nil), ("(a:99999999)", "no weight"),
   ])
   func refused(prompt: String, says: String?) throws {
     guard let says else {
@@ -219,7 +217,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     let states = try model.conditioning(for: request, observer: nil).states
     let values = stride(from: 0, to: states.reals.count, by: 61).map { states.reals[$0] }
     #expect(states.shape[0] == 1 && states.shape[1] % 77 == 0)
-    #expect(Difference.relative(values, expected) < 1e-5)
+    #expect(Difference.relative(values, expected) < 3e-5)
   }
 
   @Test func casesAreThere() {
@@ -241,6 +239,31 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     #expect(Difference.relative(generation.latents.values, expected) < 1e-4)
     #expect(generation.prompt.chunks.count == 3)
     #expect(generation.negativePrompt?.chunks.count == 1)
+  }
+
+  /// A prompt that changes after half of four steps, and one that is its second half throughout.
+  @Test func changingPromptIsDrawn() throws {
+    var request = GenerationRequest(prompt: "a [red circle:large blue square:0.5]")
+    request.scheduler = .ddim
+    request.steps = 4
+    request.guidanceScale = 4
+    request.seed = 3
+    request.width = 64
+    request.height = 64
+    let model = try Self.model.get()
+    let generation = try model.generate(request)
+    let expected = try #require(Self.golden)["edited/latents"].floats
+    #expect(Difference.relative(generation.latents.values, expected) < 1e-4)
+    // Heun's two evaluations of a step have the same prompt.
+    request.scheduler = .heun
+    request.prompt = "a large blue square"
+    let plain = try model.generate(request)
+    request.prompt = "[a red circle:a large blue square:0]"
+    #expect(try model.generate(request).image == plain.image)
+    request.prompt = "[a large blue square:a red circle:1.0]"
+    #expect(try model.generate(request).image == plain.image)
+    request.prompt = "[a red circle|a large blue square]"
+    #expect(try model.generate(request).image != plain.image)
   }
 
   @Test(arguments: [0, 5, 13])

@@ -55,6 +55,12 @@ extension DiffusionModel {
       unet, request, conditioning, condition: point.condition, observer: named("unet"))
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
+      // Prompts that change from step to step.
+      if done % scheduler.evaluationsPerStep == 0,
+        let next = conditioning.change(at: done / scheduler.evaluationsPerStep + 1)
+      {
+        denoiser = Denoiser(unet, request, next, observer: named("unet"))
+      }
       let (input, inputSeconds) = timed {
         latents.with(scheduler.modelInput(for: latents.values, at: evaluation))
       }

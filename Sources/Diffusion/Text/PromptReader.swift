@@ -38,6 +38,8 @@ public struct PromptReader: Sendable {
     }.sorted { $0.1.count > $1.1.count }
   }
 
+  /// Reads a prompt that does not change, or no more.
+  ///
   /// - Throws: ``GenerationError`` `request` where the prompt asks for what is not supported.
   public func read(
     _ prompt: String, _ style: PromptStyle = PromptStyle()
@@ -45,7 +47,7 @@ public struct PromptReader: Sendable {
     var warnings: [String] = []
     var chunks = Chunks(capacity: capacity, comma: comma)
     var used: Set<String> = []
-    let isLiteral = style.isPlain || style.emphasis == .none
+    let isLiteral = style.isLiteral
     var text = prompt
     if !isLiteral {
       text = Self.removingNetworks(from: prompt, &warnings)

@@ -20,4 +20,7 @@ public struct PromptStyle: Sendable, Hashable {
   public var clipSkip = 1
 
   public init() {}
+
+  /// Whether brackets and BREAK are text.
+  public var isLiteral: Bool { isPlain || emphasis == .none }
 }

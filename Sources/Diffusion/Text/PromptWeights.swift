@@ -13,8 +13,9 @@ public enum PromptPart: Sendable, Hashable {
 
   /// The parts of a prompt, neighbours of equal weight joined.
   ///
-  /// - Throws: ``GenerationError`` `request` for a weight that is no number, and for prompt editing
-  ///   and alternation, which are not supported.
+  /// Brackets that change the prompt from step to step are ``PromptSchedule``'s to read before.
+  ///
+  /// - Throws: ``GenerationError`` `request` for a weight that is no number.
   public static func parse(_ prompt: String) throws(GenerationError) -> [PromptPart] {
     var parser = PromptParser(prompt)
     return try parser.parse()
@@ -36,8 +37,6 @@ private struct PromptParser {
   /// Where the open brackets of either kind began, as indices into `pieces`.
   private var round: [Int] = []
   private var square: [Int] = []
-  /// Where the open square brackets stand in the prompt.
-  private var squarePositions: [Int] = []
 
   init(_ prompt: String) {
     characters = Array(prompt)
@@ -58,20 +57,13 @@ private struct PromptParser {
         position += 1
       case "[":
         square.append(pieces.count)
-        squarePositions.append(position)
         position += 1
       case ")":
         position += 1
         if let start = round.popLast() { weigh(from: start, Self.step) } else { text(")") }
       case "]":
         position += 1
-        if let start = square.popLast() {
-          let opening = squarePositions.removeLast()
-          try refuseEditing(opening..<position)
-          weigh(from: start, 1 / Self.step)
-        } else {
-          text("]")
-        }
+        if let start = square.popLast() { weigh(from: start, 1 / Self.step) } else { text("]") }
       case ":":
         if let weight = try weightAndBracket(), let start = round.popLast() {
           weigh(from: start, weight)
@@ -144,36 +136,6 @@ private struct PromptParser {
     return weight
   }
 
-  /// Refuses `[from:to:when]`, `[to:when]` and `[one|another]`, which change the prompt from step
-  /// to step.
-  private func refuseEditing(_ range: Range<Int>) throws(GenerationError) {
-    var depth = 0
-    var colon: Int?
-    var isAlternation = false
-    var index = range.lowerBound + 1
-    while index < range.upperBound - 1 {
-      switch characters[index] {
-      case "\\": index += 1
-      case "(", "[": depth += 1
-      case ")", "]": depth -= 1
-      case ":" where depth == 0: colon = index
-      case "|" where depth == 0: isAlternation = true
-      default: break
-      }
-      index += 1
-    }
-    let when = colon.map { String(characters[($0 + 1)..<(range.upperBound - 1)]) }
-    let isEditing = when.map { $0.trimmed.first != nil && Double($0.trimmed) != nil } ?? false
-    guard isEditing || isAlternation else { return }
-    let text = String(characters[range])
-    throw GenerationError(
-      .request,
-      isEditing
-        ? "\(text) would change the prompt at a step; prompt editing is not supported"
-        : "\(text) would change the prompt from step to step; alternation is not supported",
-      hint: "write one of the words, or put \\ before the brackets for the characters themselves")
-  }
-
   private func joined() -> [PromptPart] {
     var parts: [PromptPart] = []
     var last: Double?
@@ -194,15 +156,5 @@ private struct PromptParser {
     // Nothing stands between two breaks, or at the ends.
     let filled = parts.filter { $0 != .text("", weight: 1) }
     return filled.isEmpty ? [.text("", weight: 1)] : filled
-  }
-}
-
-extension String {
-  /// Without white space at both ends.
-  fileprivate var trimmed: Substring {
-    var text = self[...]
-    while text.first?.isWhitespace == true { text.removeFirst() }
-    while text.last?.isWhitespace == true { text.removeLast() }
-    return text
   }
 }
