@@ -2,16 +2,21 @@ import Diffusion
 
 extension GenerateCommand {
   /// What the options ask for, as one picture.
-  func request(_ seed: UInt64, guidance: Double, noise: Latents?) -> GenerationRequest {
-    var request = GenerationRequest(prompt: options.prompt.text)
-    request.negativePrompt = options.prompt.negative
-    request.steps = options.sampling.steps
+  func request(
+    _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?, initial: InitialPicture?
+  ) -> GenerationRequest {
+    var request = GenerationRequest(prompt: prompt)
+    // Prompts and sampling.
+    options.prompt.apply(to: &request)
+    options.sampling.apply(to: &request)
     request.guidanceScale = Float(guidance)
     request.seed = seed
-    request.width = options.pictures.width
-    request.height = options.pictures.height
-    request.scheduler = options.sampling.scheduler
+    // Pictures; one to start from has the size to draw.
+    request.width = initial == nil ? options.pictures.width : nil
+    request.height = initial == nil ? options.pictures.height : nil
     request.noise = noise
+    request.initial = initial
+    request.enlargement = enlargement
     return request
   }
 }

@@ -22,8 +22,10 @@ extension DiffusionModel {
     let start = ContinuousClock.now
     var timings = GenerationTimings(load: loadSeconds)
     let name = try request.scheduler ?? self.scheduler.defaultName()
-    var scheduler = try self.scheduler.scheduler(name, steps: request.steps, eta: request.eta)
-    var random: any RandomSource = TorchRandom(seed: request.seed)
+    // Sampling.
+    let configuration = try self.scheduler.applying(request.sampling, to: name, eta: request.eta)
+    var scheduler = try configuration.scheduler(name, steps: request.steps, eta: request.eta)
+    var random = try request.randomSource.source(seed: request.seed)
     let point = try startingPoint(for: request, scheduler, &random)
     var latents = point.latents
     let evaluations = point.firstEvaluation..<scheduler.timesteps.count
@@ -49,9 +51,16 @@ extension DiffusionModel {
     timings.textEncoder = textSeconds
 
     try report(.denoising, 0, latents)
-    var denoiser = Denoiser(unet, request, conditioning, observer: named("unet"))
+    var denoiser = Denoiser(
+      unet, request, conditioning, condition: point.condition, observer: named("unet"))
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
+      // Prompts that change from step to step.
+      if done % scheduler.evaluationsPerStep == 0,
+        let next = conditioning.change(at: done / scheduler.evaluationsPerStep + 1)
+      {
+        denoiser = Denoiser(unet, request, next, observer: named("unet"))
+      }
       let (input, inputSeconds) = timed {
         latents.with(scheduler.modelInput(for: latents.values, at: evaluation))
       }
@@ -61,8 +70,9 @@ extension DiffusionModel {
           progress: Double(done) / Double(evaluations.count))
       }
       let (values, stepSeconds) = timed {
-        scheduler.step(
+        let stepped = scheduler.step(
           modelOutput: output, at: evaluation, sample: latents.values, random: &random)
+        return point.keeping?.applied(to: stepped, after: evaluation, scheduler) ?? stepped
       }
       latents = latents.with(values)
       timings.unet.append(unetSeconds)

@@ -19,12 +19,14 @@ extension DiffusionModel {
   /// - Parameters:
   ///   - width: the picture's width for which to make the networks ready; the model's own where
   ///     nil. So is `height`. Other sizes can be drawn too.
+  ///   - embeddings: what stands for learned vectors in prompts.
   ///   - isGuided: whether the UNet will mostly run on prompt and negative prompt together.
   /// - Throws: ``FormatError`` where the checkpoint lacks a component or the tokenizer, or a
   ///   configuration is not supported; ``EngineError``.
   public init(
     _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(), width: Int? = nil,
-    height: Int? = nil, isGuided: Bool = true, progress: ((LoadProgress) -> Void)? = nil
+    height: Int? = nil, isGuided: Bool = true, embeddings: [TextualInversion] = [],
+    progress: ((LoadProgress) -> Void)? = nil
   ) throws {
     let start = ContinuousClock.now
     // Everything small is checked before gigabytes are read.
@@ -55,25 +57,37 @@ extension DiffusionModel {
       batch: isGuided ? 2 : 1, height: (height ?? unet.sampleSize * Self.downsampling) / 8,
       width: (width ?? unet.sampleSize * Self.downsampling) / 8,
       sequence: textEncoder.maximumPositions)
-    func network(_ component: Component, _ graph: String, _ sizes: Sizes) throws -> Executable {
+    func network(
+      _ component: Component, _ graph: Graph, _ sizes: Sizes,
+      _ parameters: ((String) throws -> Tensor)? = nil
+    ) throws -> Executable {
       func report(loaded: Int, total: Int) {
         progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
       }
       return try Executable(
-        graph: component.graph(graph), parameters: { try component.tensor(named: $0) },
+        graph: graph, parameters: parameters ?? { try component.tensor(named: $0) },
         options: options, sizes: sizes, progress: report)
     }
+    let prompts = try PromptTable(components[0], textEncoder, embeddings)
     var single = sizes
     single.batch = 1
+    let (vaeComponent, encoderSizes) = (components[2], single)
+    let vaeEncoder = LazyNetwork {
+      try Executable(
+        graph: vaeComponent.graph("vae_encoder"),
+        parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: encoderSizes)
+    }
     self.init(
       tokenizer: tokenizer,
-      textEncoder: try network(components[0], "text_encoder", sizes),
-      unet: try network(components[1], "unet", sizes),
-      vaeDecoder: try network(components[2], "vae_decoder", single),
+      textEncoder: try network(components[0], prompts.graph, sizes, prompts.tensor(named:)),
+      unet: try network(components[1], components[1].graph("unet"), sizes),
+      vaeDecoder: try network(components[2], components[2].graph("vae_decoder"), single),
       scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
-      loadSeconds: (ContinuousClock.now - start).seconds)
+      loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
+      vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers,
+      vaeEncoder: vaeEncoder, unetChannels: unet.inputChannels)
   }
 
   private static func configuration<Network>(
@@ -118,7 +132,10 @@ extension DiffusionModel {
     }
   }
 
-  private static func tokenizer(
+  /// The tokenizer of a repository.
+  ///
+  /// - Throws: ``FormatError`` where it has none, or its files are not sound.
+  public static func tokenizer(
     of checkpoint: ModelCheckpoint
   ) throws(FormatError) -> Tokenizer {
     let vocabulary = try file("tokenizer/vocab.json", of: checkpoint)

@@ -7,8 +7,21 @@ public struct DiffusionModel: Sendable {
   public let unet: any Network
   /// `latent_sample [batch, channels, h, w]` to `sample [batch, 3, 8h, 8w]`.
   public let vaeDecoder: any Network
+  /// `sample [batch, 3, 8h, 8w]` to `latent_parameters [batch, 2 * channels, h, w]`; nil where
+  /// pictures cannot be started from.
+  public let vaeEncoder: (any Network)?
+  /// The channels that the UNet takes: the latents', or in an inpainting model those of latents,
+  /// mask and masked picture.
+  public let unetChannels: Int
   public let scheduler: SchedulerConfiguration
 
+  // Prompts.
+  /// What stands for learned vectors in prompts.
+  public let embeddings: [TextualInversion]
+  /// The text encoder's tokens, without the vectors of ``embeddings``, which have the ids from
+  /// there on; and its layers.
+  public let vocabularySize: Int
+  public let textLayers: Int
   /// The tokens that the text encoder takes, 77 for Stable Diffusion.
   public let tokenLimit: Int
   public let latentChannels: Int
@@ -29,14 +42,21 @@ public struct DiffusionModel: Sendable {
   public init(
     tokenizer: Tokenizer, textEncoder: any Network, unet: any Network, vaeDecoder: any Network,
     scheduler: SchedulerConfiguration, tokenLimit: Int = 77, latentChannels: Int = 4,
-    sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0
+    sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0,
+    embeddings: [TextualInversion] = [], vocabularySize: Int = 49_408, textLayers: Int = 12,
+    vaeEncoder: (any Network)? = nil, unetChannels: Int? = nil
   ) {
     self.tokenizer = tokenizer
     self.textEncoder = textEncoder
     self.unet = unet
     self.vaeDecoder = vaeDecoder
+    self.vaeEncoder = vaeEncoder
+    self.unetChannels = unetChannels ?? latentChannels
     self.scheduler = scheduler
     self.tokenLimit = tokenLimit
+    self.embeddings = embeddings
+    self.vocabularySize = vocabularySize
+    self.textLayers = textLayers
     self.latentChannels = latentChannels
     self.sampleSize = sampleSize
     self.scalingFactor = scalingFactor
