@@ -29,12 +29,16 @@ extension GenerateCommand {
     try checkpoint.requireUndamaged()
     let engine = EngineOptions(
       threads: options.model.threads, precision: options.model.dtype.precision)
+    let embeddings = try options.prompt.style.loadEmbeddings()
+    for embedding in embeddings {
+      for warning in embedding.warnings { warn("\(embedding.path): \(warning)", &warnings) }
+    }
     let bar = ProgressBar("loading")
     defer { bar.finish() }
     return try DiffusionModel(
       checkpoint, options: engine, width: options.pictures.width ?? noise.map { 8 * $0.width },
       height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided,
-      embeddings: try options.prompt.style.loadEmbeddings()
+      embeddings: embeddings
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
