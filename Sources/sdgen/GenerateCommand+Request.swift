@@ -3,7 +3,7 @@ import Diffusion
 extension GenerateCommand {
   /// What the options ask for, as one picture.
   func request(
-    _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?
+    _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?, initial: InitialPicture?
   ) -> GenerationRequest {
     var request = GenerationRequest(prompt: prompt)
     // Prompts and sampling.
@@ -11,9 +11,12 @@ extension GenerateCommand {
     options.sampling.apply(to: &request)
     request.guidanceScale = Float(guidance)
     request.seed = seed
-    request.width = options.pictures.width
-    request.height = options.pictures.height
+    // Pictures; one to start from has the size to draw.
+    request.width = initial == nil ? options.pictures.width : nil
+    request.height = initial == nil ? options.pictures.height : nil
     request.noise = noise
+    request.initial = initial
+    request.enlargement = enlargement
     return request
   }
 }

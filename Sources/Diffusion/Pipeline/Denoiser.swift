@@ -6,6 +6,8 @@ struct Denoiser {
   private let unet: any Network
   private let states: Value
   private let guidanceScale: Float
+  /// What an inpainting model takes beside the latents.
+  private let condition: Latents?
   /// A new number tells the network that these states are not those of an earlier picture.
   private let generation = Self.generations.add(1, ordering: .relaxed).newValue
   private let observer: ((StepTiming) -> Void)?
@@ -14,11 +16,12 @@ struct Denoiser {
 
   init(
     _ unet: any Network, _ request: GenerationRequest, _ conditioning: Conditioning,
-    observer: ((StepTiming) -> Void)?
+    condition: Latents? = nil, observer: ((StepTiming) -> Void)?
   ) {
     self.unet = unet
     states = conditioning.states
     guidanceScale = request.guidanceScale
+    self.condition = condition
     self.observer = observer
   }
 
@@ -29,9 +32,12 @@ struct Denoiser {
     _ latents: Latents, timestep: Float, progress: Double
   ) throws -> [Float] {
     let count = states.shape[0]
+    let input = latents.values + (condition?.values ?? [])
     let sample = Value(
-      Array(repeatElement(latents.values, count: count).joined()),
-      shape: [count] + latents.shape.dropFirst())
+      Array(repeatElement(input, count: count).joined()),
+      shape: [
+        count, latents.channels + (condition?.channels ?? 0), latents.height, latents.width,
+      ])
     let outputs = try unet.run(
       [
         "sample": sample, "timestep": Value([timestep], shape: [1]),

@@ -51,14 +51,16 @@ extension DiffusionModel {
     timings.textEncoder = textSeconds
 
     try report(.denoising, 0, latents)
-    var denoiser = Denoiser(unet, request, conditioning, observer: named("unet"))
+    var denoiser = Denoiser(
+      unet, request, conditioning, condition: point.condition, observer: named("unet"))
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
       // Prompts that change from step to step.
       if done % scheduler.evaluationsPerStep == 0,
         let next = conditioning.change(at: done / scheduler.evaluationsPerStep + 1)
       {
-        denoiser = Denoiser(unet, request, next, observer: named("unet"))
+        denoiser = Denoiser(
+          unet, request, next, condition: point.condition, observer: named("unet"))
       }
       let (input, inputSeconds) = timed {
         latents.with(scheduler.modelInput(for: latents.values, at: evaluation))
@@ -69,8 +71,9 @@ extension DiffusionModel {
           progress: Double(done) / Double(evaluations.count))
       }
       let (values, stepSeconds) = timed {
-        scheduler.step(
+        let stepped = scheduler.step(
           modelOutput: output, at: evaluation, sample: latents.values, random: &random)
+        return point.keeping?.applied(to: stepped, after: evaluation, scheduler) ?? stepped
       }
       latents = latents.with(values)
       timings.unet.append(unetSeconds)

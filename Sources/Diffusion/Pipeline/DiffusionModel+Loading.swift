@@ -71,6 +71,12 @@ extension DiffusionModel {
     let prompts = try PromptTable(components[0], textEncoder, embeddings)
     var single = sizes
     single.batch = 1
+    let (vaeComponent, encoderSizes) = (components[2], single)
+    let vaeEncoder = LazyNetwork {
+      try Executable(
+        graph: vaeComponent.graph("vae_encoder"),
+        parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: encoderSizes)
+    }
     self.init(
       tokenizer: tokenizer,
       textEncoder: try network(components[0], prompts.graph, sizes, prompts.tensor(named:)),
@@ -80,7 +86,8 @@ extension DiffusionModel {
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
       loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
-      vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers)
+      vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers,
+      vaeEncoder: vaeEncoder, unetChannels: unet.inputChannels)
   }
 
   private static func configuration<Network>(

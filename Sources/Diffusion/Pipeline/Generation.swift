@@ -25,6 +25,10 @@ public struct GenerationRequest: Sendable, Hashable {
   public var randomSource = RandomSourceName.torch
   /// The noise to start from, of standard deviation 1 and one picture, instead of the seed's.
   public var noise: Latents?
+  /// A picture to start from, or to paint a part of anew.
+  public var initial: InitialPicture?
+  /// A second pass at a larger size; see ``DiffusionModel/draw(_:progress:observer:)``.
+  public var enlargement: Enlargement?
 
   public init(prompt: String) {
     self.prompt = prompt
@@ -40,12 +44,12 @@ public struct Generation: Sendable {
   /// The latents that were decoded, before they were scaled for the VAE.
   public let latents: Latents
   /// The noise that was started from, of standard deviation 1.
-  public let noise: Latents
+  public internal(set) var noise: Latents
   /// What the text encoder read, and what of the prompts did not fit.
   public let prompt: PromptEncoding
   public let negativePrompt: PromptEncoding?
   public let scheduler: SchedulerName
-  public let timings: GenerationTimings
+  public internal(set) var timings: GenerationTimings
 }
 
 /// Where the time went, in seconds.
