@@ -101,7 +101,8 @@ struct PicturePlan {
       let steps = options.sampling.stepCount
       // No scheduler evaluates the UNet more than twice and once more for each step; but four times
       // for each of the first three where pndm starts with Runge-Kutta steps.
-      let most = options.sampling.prk == true ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
+      let most =
+        options.sampling.pndmStart == .rungeKutta ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
       for index in indices {
         for evaluation in stride(from: every, to: most, by: every) {
           files.append(previewFile(index, evaluation: evaluation))

@@ -63,7 +63,8 @@ extension DiffusionModel {
       if done % scheduler.evaluationsPerStep == 0,
         let next = conditioning.change(at: done / scheduler.evaluationsPerStep + 1)
       {
-        denoiser = Denoiser(unet, request, next, observer: named("unet"))
+        denoiser = Denoiser(
+          unet, request, next, condition: point.condition, observer: named("unet"))
       }
       let (input, inputSeconds) = timed {
         latents.with(scheduler.modelInput(for: latents.values, at: evaluation))
