@@ -7,4 +7,5 @@ struct GenerateOptions: ParsableArguments {
   @OptionGroup(title: "Pictures") var pictures: PictureOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Watching") var watch: WatchOptions
 }
