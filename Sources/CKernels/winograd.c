@@ -14,9 +14,9 @@
 #define BLOCK_BYTES (8u << 20)
 /// Tiles of which one thread holds the sums.
 #define SUM_TILES 64
-/// The same where the weights are transformed for them; and inputs done at once then, in bytes.
+/// The same where the weights are transformed for them, and how many bytes of those at once.
 #define LAZY_TILES 128
-#define LAZY_BYTES (256u << 10)
+#define LAZY_BYTES (512u << 10)
 
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }

@@ -105,7 +105,7 @@ extension Convolution {
     let edge = type == SDK_F32 ? 4 : 2
     let method = type == SDK_F32 ? SDK_WINOGRAD4 : SDK_WINOGRAD2
     // From the weights alone: they are packed once, whatever sizes come.
-    if inputChannels * outputChannels <= 320 * 960 { return (method, true) }
+    if inputChannels * outputChannels <= 640 * 1920 { return (method, true) }
     let tiles = batch * ((height + edge - 1) / edge) * ((width + edge - 1) / edge)
     return tiles >= (type == SDK_F32 ? 16 : 64) ? (method, false) : (SDK_DIRECT, false)
   }
