@@ -128,6 +128,16 @@ static void pad_rows(void *context, size_t begin, size_t end, int thread) {
     const size_t from_width = f->doubled ? (f->width + 1) / 2 : f->width;
     const char *from = (const char *)f->x +
                        (batch * from_height + ((row - f->pad_top) >> shift)) * from_width * pixel;
+    const float *scale = f->factors ? f->factors + batch * 2 * f->inputs : NULL;
+    if (scale) {
+      memset(to, 0, f->pad_left * pixel);
+      sdk_kernels()->scale_shift(
+          from, to + f->pad_left * pixel, f->type, f->width, f->inputs, scale, scale + f->inputs,
+          f->silu);
+      const size_t done = f->pad_left + f->width;
+      if (done < width) memset(to + done * pixel, 0, (width - done) * pixel);
+      continue;
+    }
     for (size_t column = 0; column < width; column++) {
       if (column < f->pad_left || column - f->pad_left >= f->width)
         memset(to + column * pixel, 0, pixel);
