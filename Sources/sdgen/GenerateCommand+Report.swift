@@ -6,7 +6,7 @@ import Terminal
 extension GenerateCommand {
   /// Says what was drawn: a line for each picture, a table of times, or JSON.
   func report(_ pictures: [Drawn], guidance: Double, load: Double, _ warnings: [String]) {
-    guard !options.json else {
+    guard !options.output.json else {
       Console.print(json(pictures, guidance: guidance, load: load, warnings).text())
       return
     }
@@ -17,7 +17,7 @@ extension GenerateCommand {
           + "\(picture.generation.image.width)x\(picture.generation.image.height), "
           + "\(picture.request.steps) steps of \(picture.generation.scheduler.rawValue), "
           + Format.seconds(timings.total))
-      if options.profile { printProfile(timings) }
+      if options.output.profile { printProfile(timings) }
     }
   }
 

@@ -15,13 +15,14 @@ struct PicturePlan {
   init(_ options: GenerateOptions, noise: Latents?) throws {
     self.options = options
     if let noise {
-      guard options.count == 1 || options.count == noise.batch else {
+      guard options.pictures.count == 1 || options.pictures.count == noise.batch else {
         throw Failure.usage(
-          "--count is \(options.count), but the file of --latents holds \(noise.batch)",
+          "--count is \(options.pictures.count), but the file of --latents holds \(noise.batch)",
           hint: "leave --count out: each of the file's gives one picture")
       }
       for (name, side, latents) in [
-        ("--width", options.width, noise.width), ("--height", options.height, noise.height),
+        ("--width", options.pictures.width, noise.width),
+        ("--height", options.pictures.height, noise.height),
       ] {
         guard latents <= 1024, side == nil || side == 8 * latents else {
           throw Failure.usage(
@@ -30,8 +31,8 @@ struct PicturePlan {
         }
       }
     }
-    count = noise?.batch ?? options.count
-    firstSeed = options.seed.map(UInt64.init) ?? UInt64(UInt32.random(in: .min ... .max))
+    count = noise?.batch ?? options.pictures.count
+    firstSeed = options.sampling.seed.map(UInt64.init) ?? UInt64(UInt32.random(in: .min ... .max))
   }
 
   var indices: Range<Int> { 0..<count }
@@ -41,7 +42,7 @@ struct PicturePlan {
 
   /// `out.png`, or `out-1.png` and so on where there are several.
   func file(_ index: Int) -> String {
-    count == 1 ? options.output : named("-\(index + 1)")
+    count == 1 ? options.output.file : named("-\(index + 1)")
   }
 
   /// `out-step-5.png`, or `out-1-step-5.png`.
@@ -50,7 +51,7 @@ struct PicturePlan {
   }
 
   private func named(_ suffix: String) -> String {
-    let path = options.output
+    let path = options.output.file
     let name = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
     guard let dot = path[name...].lastIndex(of: "."), dot != name else { return path + suffix }
     return path[..<dot] + suffix + path[dot...]
@@ -59,18 +60,18 @@ struct PicturePlan {
   /// Refuses before anything is computed what could not be written afterwards.
   func requireFreeOutputs() throws(FormatError) {
     var files = indices.map(file)
-    if let latents = options.saveLatents { files.append(latents) }
-    if let every = options.previewEvery {
+    if let latents = options.output.saveLatents { files.append(latents) }
+    if let every = options.output.previewEvery {
       // No scheduler evaluates the UNet more than twice and once more for each step.
       for index in indices {
-        for evaluation in stride(from: every, to: 2 * options.steps + 1, by: every) {
+        for evaluation in stride(from: every, to: 2 * options.sampling.steps + 1, by: every) {
           files.append(previewFile(index, evaluation: evaluation))
         }
       }
     }
     guard Set(files).count == files.count else {
       throw FormatError(
-        .cannotCreate, "two outputs would have this name", file: options.output,
+        .cannotCreate, "two outputs would have this name", file: options.output.file,
         hint: "give -o and --save-latents different names")
     }
     for file in files {
@@ -79,7 +80,7 @@ struct PicturePlan {
         throw FormatError(
           .cannotCreate, "this is a directory", file: file, hint: "name a file inside it")
       }
-      if access(file, F_OK) == 0, !options.force {
+      if access(file, F_OK) == 0, !options.output.force {
         throw FormatError(
           .cannotCreate, "the file exists already", file: file,
           hint: "choose another name with -o, or replace it with --force")

@@ -1,0 +1,27 @@
+import Diffusion
+import Engine
+import Terminal
+
+extension Failure {
+  init(_ error: GenerationError) {
+    let status: ExitStatus =
+      switch error.code {
+      case .cancelled: .interrupted
+      case .request: .usage
+      case .notFinite: .data
+      }
+    self.init(status, code: error.code.rawValue, error.message, hint: error.hint)
+  }
+
+  init(_ error: EngineError) {
+    let status: ExitStatus =
+      switch error.code {
+      case .input, .parameter: .data
+      case .unsupported: .usage
+      case .memory, .library: .software
+      }
+    self.init(
+      status, code: "engine-\(error.code.rawValue)", error.description,
+      hint: error.code == .memory ? "draw a smaller picture, or close other programs" : nil)
+  }
+}

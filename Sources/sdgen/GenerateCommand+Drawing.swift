@@ -1,0 +1,71 @@
+import Diffusion
+import Terminal
+
+extension GenerateCommand {
+  /// Draws one picture and writes it.
+  func draw(
+    _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel,
+    _ warnings: inout [String]
+  ) throws -> Drawn {
+    let bar = ProgressBar(plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing")
+    defer { bar.finish() }
+    var stepStart = Console.seconds()
+    var loopStart = stepStart
+    var previewFailure: (any Error)?
+    let generation = try model.generate(
+      request,
+      progress: { progress in
+        let now = Console.seconds()
+        switch progress.stage {
+        case .encoding:
+          bar.update(0, "reading the prompt", force: true)
+        case .denoising where progress.evaluations == 0:
+          loopStart = now
+          bar.update(0, "step 1 of \(progress.total)", force: true)
+        case .denoising:
+          let done = progress.evaluations
+          let left = (now - loopStart) / Double(done) * Double(progress.total - done)
+          bar.update(
+            Double(done) / Double(progress.total),
+            "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
+              + "\(Format.seconds(left)) left", force: true)
+          do {
+            try preview(progress, index, plan, model)
+          } catch {
+            previewFailure = error
+            return false
+          }
+        case .decoding:
+          bar.update(1, "decoding", force: true)
+        }
+        stepStart = Console.seconds()
+        return true
+      })
+    if let previewFailure { throw previewFailure }
+    bar.finish()
+    let encodings = [
+      ("prompt", generation.prompt), ("negative prompt", generation.negativePrompt),
+    ]
+    for case (let name, let encoding?) in encodings where encoding.droppedTokenCount > 0 {
+      warn(
+        "the \(name) is \(encoding.droppedTokenCount) tokens too long; left out: "
+          + encoding.droppedText, &warnings)
+    }
+    let file = plan.file(index)
+    try PNG.write(generation.image, to: file, overwrite: options.output.force)
+    return Drawn(file: file, request: request, generation: generation)
+  }
+
+  /// Writes the picture so far where that was asked for; the last one is the picture itself.
+  private func preview(
+    _ progress: GenerationProgress, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel
+  ) throws {
+    guard let every = options.output.previewEvery, progress.evaluations % every == 0,
+      progress.evaluations < progress.total
+    else { return }
+    try PNG.write(
+      model.decode(progress.latents),
+      to: plan.previewFile(index, evaluation: progress.evaluations), overwrite: options.output.force
+    )
+  }
+}

@@ -1,0 +1,43 @@
+import Checkpoint
+import Diffusion
+import Engine
+import ModelGraph
+import Terminal
+
+extension GenerateCommand {
+  /// Loads the model that the options name.
+  func load(
+    _ path: String, isGuided: Bool, noise: Latents?, _ warnings: inout [String]
+  ) throws -> DiffusionModel {
+    guard options.model.dtype.precision != .bf16 || Precision.isBF16Native else {
+      throw Failure.usage(
+        "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
+    }
+    // A single file has neither tokenizer nor scheduler.
+    let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
+    let opened = try ModelCheckpoint.open(path)
+    let checkpoint =
+      opened.layout == .repository ? opened : opened.completed(with: companions)
+    for warning in checkpoint.warnings { warn(warning, &warnings) }
+    if let noise, let object = checkpoint[.vae]?.configuration?.object,
+      let vae = try? VAEConfiguration(object), noise.channels != vae.latentChannels
+    {
+      throw Failure.usage(
+        "the latents have \(noise.channels) channels; the model's have \(vae.latentChannels)",
+        hint: "give latents that were saved with this model")
+    }
+    try checkpoint.requireUndamaged()
+    let engine = EngineOptions(
+      threads: options.model.threads, precision: options.model.dtype.precision)
+    let bar = ProgressBar("loading")
+    defer { bar.finish() }
+    return try DiffusionModel(
+      checkpoint, options: engine, width: options.pictures.width ?? noise.map { 8 * $0.width },
+      height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided
+    ) { progress in
+      bar.update(
+        Double(progress.loaded) / Double(max(1, progress.total)),
+        "\(progress.component): \(progress.loaded) of \(progress.total) tensors")
+    }
+  }
+}

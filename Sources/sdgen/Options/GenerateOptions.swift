@@ -1,0 +1,10 @@
+import ArgumentParser
+
+/// What picture is wanted and how it is drawn.
+struct GenerateOptions: ParsableArguments {
+  @OptionGroup(title: "Prompt") var prompt: PromptOptions
+  @OptionGroup(title: "Sampling") var sampling: SamplingOptions
+  @OptionGroup(title: "Pictures") var pictures: PictureOptions
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Output") var output: OutputOptions
+}

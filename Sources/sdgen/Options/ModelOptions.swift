@@ -1,0 +1,39 @@
+import ArgumentParser
+import Engine
+
+/// The networks, and how they are computed.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    name: .customLong("model"),
+    help: ArgumentHelp(
+      "The model: a repository or a .sdflat file (default: the embedded model).",
+      valueName: "path"), completion: .file())
+  var path: String?
+
+  @Option(
+    help: ArgumentHelp("Arithmetic: auto, f32 or bf16; auto is f32.", valueName: "type"))
+  var dtype = Arithmetic.auto
+
+  @Option(
+    help: ArgumentHelp(
+      "Threads (default: one for each core; one for a small network).", valueName: "n"))
+  var threads: Int?
+
+  func validate() throws {
+    if let threads { try checkRange("--threads", threads, in: 1...1024) }
+  }
+}
+
+/// The arithmetic that was asked for.
+enum Arithmetic: String, ExpressibleByArgument, CaseIterable {
+  case auto
+  case f32
+  case bf16
+
+  var precision: Precision {
+    switch self {
+    case .auto, .f32: .f32
+    case .bf16: .bf16
+    }
+  }
+}
