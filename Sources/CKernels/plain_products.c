@@ -47,6 +47,15 @@ static void finish(const product_finish *f, const float *c, size_t rows) {
     }
 }
 
+static void normalize(
+    const void *x, sdk_type type, float *y, size_t channels, const float *scale,
+    const float *shift, int silu) {
+  for (size_t c = 0; c < channels; c++) {
+    const float v = get(x, c, type) * scale[c] + shift[c];
+    y[c] = silu ? v / (1 + expf(-v)) : v;
+  }
+}
+
 // MARK: Winograd, as matrices
 
 /// Transforms as Winograd's method has them: y = A^T ((G g G^T) * (B^T d B)) A.
@@ -105,7 +114,7 @@ static void input(const winograd_input *tile, int edge) {
         for (int i = 0; i < size; i++)
           for (int j = 0; j < size; j++)
             sum += m.b[p][i] * m.b[q][j] * get(tile->pixels[size * i + j], c, tile->type);
-        put(tile->v, (size_t)(size * p + q) * tile->position_stride + c, (float)sum, tile->type);
+        put(tile->v, (size_t)(size * p + q) * tile->position_stride + c, (float)sum, tile->v_type);
       }
 }
 
@@ -162,6 +171,7 @@ const product_table sdk_plain_products = {
     .rows = 8,
     .product = product,
     .finish = finish,
+    .normalize = normalize,
     .input2 = input2,
     .input4 = input4,
     .output2 = output2,

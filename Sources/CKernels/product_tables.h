@@ -30,9 +30,10 @@ typedef struct {
 /// edge^2 pixels out. Positions are those of the transformed tile.
 typedef struct {
   const void *pixels[36];  ///< a row of channels each, of zeros beyond the picture
-  sdk_type type;
+  sdk_type type;           ///< of pixels
   size_t channels;
   void *v;                 ///< the tile's row at position 0
+  sdk_type v_type;         ///< f32 only where type is
   size_t position_stride;  ///< values between positions
 } winograd_input;
 
@@ -63,6 +64,10 @@ typedef struct {
   size_t rows;
   void (*product)(const product_tile *tile, sdk_type type, size_t rows);
   void (*finish)(const product_finish *finish, const float *c, size_t rows);
+  /// y = x * scale + shift, then SiLU if asked, for one pixel; y is f32.
+  void (*normalize)(
+      const void *x, sdk_type type, float *y, size_t channels, const float *scale,
+      const float *shift, int silu);
   void (*input2)(const winograd_input *tile);
   void (*input4)(const winograd_input *tile);
   void (*output2)(const winograd_output *tile);

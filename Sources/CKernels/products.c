@@ -9,6 +9,10 @@
 #define MOST_ROWS 14
 /// Rows of x that stay in the second cache while panels of weights pass by.
 #define BLOCK_ROWS 256
+/// Bytes of weights that stay in the second cache while rows pass by.
+#define GROUP_BYTES (384u << 10)
+/// Tiles of rows that one panel passes by while it is in the first cache.
+#define PASS_TILES 8
 /// Pieces that even out what disturbs the threads.
 #define PIECES 16
 
@@ -18,51 +22,71 @@ static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 typedef struct {
   const sdk_product_form *form;
-  size_t panels, blocks;
+  size_t blocks;          ///< of rows
+  size_t panels, groups;  ///< groups of panels
 } product_work;
+
+/// Multiplies one tile of rows by one panel.
+static void product_rows(
+    const sdk_product_form *f, const product_table *table, size_t first, size_t rows,
+    size_t panel) {
+  static const size_t no_offset[1] = {0};
+  float sums[MOST_ROWS * SDK_PANEL] __attribute__((aligned(64)));
+  const size_t columns = f->gated ? f->columns / 2 : f->columns;
+  const size_t width = f->gated ? SDK_PANEL / 2 : SDK_PANEL, at = panel * width;
+  const product_tile tile = {
+      .a = sdk_at(f->x, f->type, first * f->depth), .stride = f->depth, .offsets = no_offset,
+      .taps = 1, .depth = f->depth, .c = sums,
+      .b = sdk_at(f->weights, f->type, panel * f->depth * SDK_PANEL)};
+  const product_finish finish = {
+      .bias = f->bias ? f->bias + at : NULL,
+      .gate_bias = f->bias && f->gated ? f->bias + columns + at : NULL,
+      .residual = f->residual ? sdk_at(f->residual, f->y_type, first * columns + at) : NULL,
+      .y = sdk_at_mutable(f->y, f->y_type, first * columns + at), .type = f->y_type,
+      .stride = columns, .columns = columns - at < width ? columns - at : width,
+      .gated = f->gated};
+  // What the sums are added to arrives while they are made.
+  if (f->residual)
+    for (size_t r = 0; r < rows; r++)
+      __builtin_prefetch(sdk_at(finish.residual, f->y_type, r * columns));
+  table->product(&tile, f->type, rows);
+  table->finish(&finish, sums, rows);
+}
 
 static void product_piece(void *context, size_t begin, size_t end, int thread) {
   (void)thread;
   const product_work *w = context;
   const sdk_product_form *f = w->form;
   const product_table *table = sdk_products();
-  static const size_t no_offset[1] = {0};
-  float sums[MOST_ROWS * SDK_PANEL] __attribute__((aligned(64)));
-  const size_t columns = f->gated ? f->columns / 2 : f->columns;
-  const size_t width = f->gated ? SDK_PANEL / 2 : SDK_PANEL;
   for (size_t i = begin; i < end; i++) {
-    const size_t block = i / w->panels, panel = i % w->panels;
+    const size_t block = i / w->groups, group = i % w->groups;
     const size_t first = block * f->rows / w->blocks;
     const size_t rows = (block + 1) * f->rows / w->blocks - first;
-    const size_t chunks = divide_up(rows, table->rows), at = panel * width;
-    product_finish finish = {
-        .bias = f->bias ? f->bias + at : NULL,
-        .gate_bias = f->bias && f->gated ? f->bias + columns + at : NULL,
-        .type = f->y_type, .stride = columns,
-        .columns = columns - at < width ? columns - at : width, .gated = f->gated};
-    product_tile tile = {
-        .stride = f->depth, .offsets = no_offset, .taps = 1, .depth = f->depth, .c = sums,
-        .b = sdk_at(f->weights, f->type, panel * f->depth * SDK_PANEL)};
-    for (size_t chunk = 0; chunk < chunks; chunk++) {
-      // Evenly, since few rows do not fill the multipliers.
-      const size_t r = first + chunk * rows / chunks;
-      const size_t count = first + (chunk + 1) * rows / chunks - r;
-      tile.a = sdk_at(f->x, f->type, r * f->depth);
-      table->product(&tile, f->type, count);
-      finish.y = sdk_at_mutable(f->y, f->y_type, r * columns + at);
-      finish.residual = f->residual ? sdk_at(f->residual, f->y_type, r * columns + at) : NULL;
-      table->finish(&finish, sums, count);
+    // Evenly, since few rows do not fill the multipliers.
+    const size_t tiles = divide_up(rows, table->rows);
+    for (size_t tile = 0; tile < tiles; tile += PASS_TILES) {
+      const size_t last = tile + PASS_TILES < tiles ? tile + PASS_TILES : tiles;
+      for (size_t panel = group * w->panels / w->groups;
+           panel < (group + 1) * w->panels / w->groups; panel++)
+        for (size_t t = tile; t < last; t++) {
+          const size_t r = t * rows / tiles;
+          product_rows(f, table, first + r, (t + 1) * rows / tiles - r, panel);
+        }
     }
   }
 }
 
 void sdk_product(const sdk_product_form *form) {
   if (form->rows == 0 || form->columns == 0) return;
-  product_work w = {form, divide_up(form->columns, SDK_PANEL), 1};
+  product_work w = {.form = form, .blocks = 1, .panels = divide_up(form->columns, SDK_PANEL)};
   // Few rows stay whole, so that weights, which are the larger part, are read once.
   if (form->rows > 2 * BLOCK_ROWS) w.blocks = divide_up(form->rows, BLOCK_ROWS);
-  const size_t count = w.panels * w.blocks;
-  sdk_parallel(count, divide_up(count, PIECES), product_piece, &w);
+  // As many panels at once as stay in the second cache, so that rows are read and written through.
+  const size_t bytes = form->depth * SDK_PANEL * sdk_type_size(form->type);
+  w.groups = divide_up(w.panels * bytes, GROUP_BYTES);
+  if (w.groups * w.blocks < PIECES) w.groups = divide_up(PIECES, w.blocks);
+  if (w.groups > w.panels) w.groups = w.panels;
+  sdk_parallel(w.groups * w.blocks, 1, product_piece, &w);
 }
 
 // MARK: Direct convolutions
@@ -104,6 +128,16 @@ static void pad_rows(void *context, size_t begin, size_t end, int thread) {
     const size_t from_width = f->doubled ? (f->width + 1) / 2 : f->width;
     const char *from = (const char *)f->x +
                        (batch * from_height + ((row - f->pad_top) >> shift)) * from_width * pixel;
+    const float *scale = f->factors ? f->factors + batch * 2 * f->inputs : NULL;
+    if (scale) {
+      memset(to, 0, f->pad_left * pixel);
+      sdk_kernels()->scale_shift(
+          from, to + f->pad_left * pixel, f->type, f->width, f->inputs, scale, scale + f->inputs,
+          f->silu);
+      const size_t done = f->pad_left + f->width;
+      if (done < width) memset(to + done * pixel, 0, (width - done) * pixel);
+      continue;
+    }
     for (size_t column = 0; column < width; column++) {
       if (column < f->pad_left || column - f->pad_left >= f->width)
         memset(to + column * pixel, 0, pixel);

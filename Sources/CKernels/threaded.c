@@ -222,12 +222,21 @@ static void group_norm_apply(void *context, size_t begin, size_t end, int thread
   }
 }
 
-void sdk_group_norm(const sdk_group_norm_form *form) {
-  if (form->rows == 0) return;
+static group_norm group_norm_of(const sdk_group_norm_form *form) {
   group_norm g = {form, chunk_rows(form->rows), chunk_count(form->rows), form->scratch, NULL};
   g.factors = (float *)(g.moments + form->batch * g.chunks * 2 * form->channels);
   sdk_parallel(form->batch * g.chunks, 1, group_norm_moments, &g);
   sdk_parallel(form->batch * form->groups, 4, group_norm_factors, &g);
+  return g;
+}
+
+const float *sdk_group_norm_factors(const sdk_group_norm_form *form) {
+  return group_norm_of(form).factors;
+}
+
+void sdk_group_norm(const sdk_group_norm_form *form) {
+  if (form->rows == 0) return;
+  group_norm g = group_norm_of(form);
   sdk_parallel(
       form->batch * form->rows, rows_in_piece(form->channels), group_norm_apply, &g);
 }

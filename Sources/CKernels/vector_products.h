@@ -121,6 +121,26 @@ static void finish(const product_finish *f, const float *c, size_t rows) {
 #undef CALL
 }
 
+INLINE void normalize_body(
+    const void *x, const sdk_type type, float *y, size_t channels, const float *scale,
+    const float *shift, const int silu) {
+  for (size_t c = 0; c < channels; c += WIDTH) {
+    vector v = v_fma(get(x, c, type), v_load(scale + c), v_load(shift + c));
+    if (silu) v = v_function(v, SDK_SILU);
+    v_store(y + c, v);
+  }
+}
+
+static void normalize(
+    const void *x, sdk_type type, float *y, size_t channels, const float *scale,
+    const float *shift, int silu) {
+#define CALL(t) \
+  if (silu) normalize_body(x, t, y, channels, scale, shift, 1); \
+  else normalize_body(x, t, y, channels, scale, shift, 0)
+  BY_TYPE(type, CALL)
+#undef CALL
+}
+
 // MARK: F(2x2, 3x3)
 
 /// Four values, `step` apart, to the four positions.
@@ -133,20 +153,21 @@ INLINE void input2_line(vector d[16], const int first, const int step) {
   d[first + 3 * step] = v_sub(d3, d1);
 }
 
-INLINE void input2_body(const winograd_input *tile, sdk_type type) {
+INLINE void input2_body(
+    const winograd_input *tile, const sdk_type type, const sdk_type v_type) {
   for (size_t c = 0; c < tile->channels; c += WIDTH) {
     vector d[16];
     for (int i = 0; i < 16; i++) d[i] = get(tile->pixels[i], c, type);
     for (int i = 0; i < 4; i++) input2_line(d, i, 4);
     for (int i = 0; i < 4; i++) input2_line(d, 4 * i, 1);
-    for (int i = 0; i < 16; i++) put(tile->v, (size_t)i * tile->position_stride + c, d[i], type);
+    for (int i = 0; i < 16; i++) put(tile->v, (size_t)i * tile->position_stride + c, d[i], v_type);
   }
 }
 
 static void input2(const winograd_input *tile) {
-#define CALL(t) input2_body(tile, t)
-  BY_TYPE(tile->type, CALL)
-#undef CALL
+  if (tile->v_type == SDK_F32) input2_body(tile, SDK_F32, SDK_F32);
+  else if (tile->type == SDK_F32) input2_body(tile, SDK_F32, SDK_BF16);
+  else input2_body(tile, SDK_BF16, SDK_BF16);
 }
 
 INLINE void output2_body(const winograd_output *tile, sdk_type type) {
@@ -214,7 +235,8 @@ INLINE void input4_line(vector *d, const int step) {
   d[5 * step] = v_fma(d1, both, v_fma(d3, sum, d5));
 }
 
-INLINE void input4_body(const winograd_input *tile, sdk_type type) {
+INLINE void input4_body(
+    const winograd_input *tile, const sdk_type type, const sdk_type v_type) {
   for (size_t c = 0; c < tile->channels; c += WIDTH) {
     vector d[36];
     for (int j = 0; j < 6; j++) {
@@ -224,15 +246,15 @@ INLINE void input4_body(const winograd_input *tile, sdk_type type) {
     for (int i = 0; i < 6; i++) {
       input4_line(d + 6 * i, 1);
       for (int j = 0; j < 6; j++)
-        put(tile->v, (size_t)(6 * i + j) * tile->position_stride + c, d[6 * i + j], type);
+        put(tile->v, (size_t)(6 * i + j) * tile->position_stride + c, d[6 * i + j], v_type);
     }
   }
 }
 
 static void input4(const winograd_input *tile) {
-#define CALL(t) input4_body(tile, t)
-  BY_TYPE(tile->type, CALL)
-#undef CALL
+  if (tile->v_type == SDK_F32) input4_body(tile, SDK_F32, SDK_F32);
+  else if (tile->type == SDK_F32) input4_body(tile, SDK_F32, SDK_BF16);
+  else input4_body(tile, SDK_BF16, SDK_BF16);
 }
 
 /// Six positions, `step` apart, to four values.
@@ -377,6 +399,7 @@ const product_table PRODUCTS = {
     .rows = PRODUCT_ROWS,
     .product = product,
     .finish = finish,
+    .normalize = normalize,
     .input2 = input2,
     .input4 = input4,
     .output2 = output2,

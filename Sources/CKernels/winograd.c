@@ -12,11 +12,14 @@
 
 /// Bytes of a block of transformed tiles.
 #define BLOCK_BYTES (8u << 20)
+/// Tiles side by side whose pixels are normalised at once, in how many channels.
+#define STRIP_TILES 16
+#define STRIP_CHANNELS 256
 /// Tiles of which one thread holds the sums.
 #define SUM_TILES 64
-/// The same where the weights are transformed for them; and inputs done at once then, in bytes.
+/// The same where the weights are transformed for them, and how many bytes of those at once.
 #define LAZY_TILES 128
-#define LAZY_BYTES (256u << 10)
+#define LAZY_BYTES (512u << 10)
 
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -65,6 +68,12 @@ static winograd winograd_of(const sdk_convolution_form *f) {
   w.sum_bytes = w.positions * spread(w.sum_tiles * SDK_PANEL, sizeof(float)) * sizeof(float);
   w.thread_bytes =
       w.sum_bytes + (f->transformed ? 0 : w.positions * spread(w.depth * SDK_PANEL, size) * size);
+  if (f->factors) {
+    // The normalised strip and the sums are not needed at the same time.
+    const size_t strip = align(
+        (w.edge + 2) * (STRIP_TILES * w.edge + 2) * STRIP_CHANNELS * sizeof(float));
+    if (w.thread_bytes < strip) w.thread_bytes = strip;
+  }
   w.zeros = f->scratch;
   w.v = w.zeros + align(f->inputs * size);
   w.threads = w.v + w.positions * spread(w.block * f->inputs, size) * size;
@@ -86,7 +95,7 @@ static void transform_tiles(void *context, size_t begin, size_t end, int thread)
   const size_t height = f->doubled ? (f->height + 1) / 2 : f->height;
   const size_t width = f->doubled ? (f->width + 1) / 2 : f->width;
   winograd_input tile = {
-      .type = f->type, .channels = f->inputs, .position_stride = w->v_stride};
+      .type = f->type, .v_type = f->type, .channels = f->inputs, .position_stride = w->v_stride};
   for (size_t i = begin; i < end; i++) {
     const size_t t = w->first + i, batch = t / (w->rows * w->columns);
     const size_t top = t / w->columns % w->rows * w->edge, left = t % w->columns * w->edge;
@@ -106,6 +115,56 @@ static void transform_tiles(void *context, size_t begin, size_t end, int thread)
     tile.v = sdk_at_mutable(w->v, f->type, i * f->inputs);
     if (w->edge == 2) table->input2(&tile);
     else table->input4(&tile);
+  }
+}
+
+/// Normalises `count` tiles side by side from tile `i` of the block on, and transforms them.
+static void transform_strip(const winograd *w, size_t i, size_t count, float *strip) {
+  const sdk_convolution_form *f = w->form;
+  const product_table *table = sdk_products();
+  const size_t size = w->edge + 2, columns = count * w->edge + 2;
+  const size_t t = w->first + i, batch = t / (w->rows * w->columns);
+  const size_t top = t / w->columns % w->rows * w->edge, left = t % w->columns * w->edge;
+  const float *scale = f->factors + batch * 2 * f->inputs, *shift = scale + f->inputs;
+  for (size_t c = 0; c < f->inputs; c += STRIP_CHANNELS) {
+    const size_t channels = f->inputs - c < STRIP_CHANNELS ? f->inputs - c : STRIP_CHANNELS;
+    for (size_t y = 0; y < size; y++)
+      for (size_t x = 0; x < columns; x++) {
+        const size_t row = top + y, column = left + x;
+        float *to = strip + (y * columns + x) * channels;
+        if (row < 1 || row > f->height || column < 1 || column > f->width) {
+          memset(to, 0, channels * sizeof(float));
+          continue;
+        }
+        const size_t from = ((batch * f->height + row - 1) * f->width + column - 1) * f->inputs;
+        table->normalize(
+            sdk_at(f->x, f->type, from + c), f->type, to, channels, scale + c, shift + c, f->silu);
+      }
+    winograd_input tile = {
+        .type = SDK_F32, .v_type = f->type, .channels = channels,
+        .position_stride = w->v_stride};
+    for (size_t k = 0; k < count; k++) {
+      for (size_t y = 0; y < size; y++)
+        for (size_t x = 0; x < size; x++)
+          tile.pixels[size * y + x] = strip + (y * columns + k * w->edge + x) * channels;
+      tile.v = sdk_at_mutable(w->v, f->type, (i + k) * f->inputs + c);
+      if (w->edge == 2) table->input2(&tile);
+      else table->input4(&tile);
+    }
+  }
+}
+
+/// The same as transform_tiles, where x is normalised first.
+static void transform_strips(void *context, size_t begin, size_t end, int thread) {
+  const winograd *w = context;
+  float *strip = (float *)(w->threads + (size_t)thread * w->thread_bytes);
+  while (begin < end) {
+    // Up to the end of a row of tiles.
+    const size_t left = w->columns - (w->first + begin) % w->columns;
+    size_t count = end - begin < left ? end - begin : left;
+    if (count > STRIP_TILES) count = STRIP_TILES;
+    transform_strip(w, begin, count, strip);
+    begin += count;
   }
 }
 
@@ -189,7 +248,8 @@ void sdk_winograd(const sdk_convolution_form *form) {
     w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
     w.v_stride = spread(w.count * form->inputs, sdk_type_size(form->type));
     w.parts = divide_up(w.count, w.sum_tiles);
-    sdk_parallel(w.count, 4, transform_tiles, &w);
+    if (form->factors) sdk_parallel(w.count, STRIP_TILES, transform_strips, &w);
+    else sdk_parallel(w.count, 4, transform_tiles, &w);
     sdk_parallel(w.panels * w.parts, divide_up(w.parts, 2), multiply_tiles, &w);
   }
 }

@@ -116,14 +116,15 @@ extension Plan {
     )
   }
 
-  private func groupNorm(_ instruction: Program.Instruction, _ form: GroupNorm) throws -> Step {
-    let node = instruction.node
+  /// The group norm `node` on an instruction's input; where the result goes is left open.
+  func groupNorm(
+    _ instruction: Program.Instruction, _ node: Graph.Node, _ form: GroupNorm
+  ) throws -> sdk_group_norm_form {
     let (gamma, beta) = try scaleAndShift(node)
     let picture = shape(node.output.index)
     var kernel = sdk_group_norm_form()
     kernel.x = UnsafeRawPointer(pointer(instruction.inputs[0]))
-    kernel.y = pointer(instruction.output)
-    kernel.type = type(instruction.output)
+    kernel.type = type(instruction.inputs[0])
     kernel.batch = picture[0]
     kernel.rows = picture[2] * picture[3]
     kernel.channels = picture[1]
@@ -135,10 +136,16 @@ extension Plan {
     if let offset = instruction.offset {
       kernel.offset = UnsafePointer(pointer(offset).assumingMemoryBound(to: Float.self))
     }
+    return kernel
+  }
+
+  private func groupNorm(_ instruction: Program.Instruction, _ form: GroupNorm) throws -> Step {
+    var kernel = try groupNorm(instruction, instruction.node, form)
+    kernel.y = pointer(instruction.output)
     scratch.require(sdk_group_norm_scratch(kernel.batch, kernel.rows, kernel.channels))
-    let scratch = scratch
+    let (scratch, fixed) = (scratch, kernel)
     return step(instruction) {
-      var kernel = kernel
+      var kernel = fixed
       kernel.scratch = scratch.pointer
       sdk_group_norm(&kernel)
     }

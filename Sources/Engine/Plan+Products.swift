@@ -70,20 +70,36 @@ extension Plan {
       type: form.type, method: method.isTransformed ? method.method : SDK_DIRECT)
     form.bias = try parameters.vector(bias)
     form.residual = instruction.residual.map { UnsafeRawPointer(pointer($0)) }
-    scratch.require(sdk_convolution_scratch(&form, sdk_threads()))
+    // Factors of the norm lie before the rest of the working memory.
+    var norm: sdk_group_norm_form?
+    var normBytes = 0
+    if let node = instruction.norm, case .groupNorm(let groupNorm) = node.operation {
+      let kernel = try self.groupNorm(instruction, node, groupNorm)
+      normBytes =
+        (sdk_group_norm_scratch(kernel.batch, kernel.rows, kernel.channels) + 63) / 64 * 64
+      norm = kernel
+      form.silu = groupNorm.silu ? 1 : 0
+      // Whether there are factors counts; which ones is known when the step runs.
+      form.factors = kernel.gamma
+    }
+    scratch.require(normBytes + sdk_convolution_scratch(&form, sdk_threads()))
     let implementation =
       switch method.method {
       case SDK_WINOGRAD2: "winograd 2x2"
       case SDK_WINOGRAD4: "winograd 4x4"
       default: "direct"
       }
-    let (scratch, fixed) = (scratch, form)
+    let (scratch, fixed, fixedNorm) = (scratch, form, norm)
     return step(
-      instruction, implementation: implementation,
+      instruction, implementation: implementation + (norm == nil ? "" : ", norm"),
       macs: to.reduce(1, *) * convolution.inputChannels * 9
     ) {
       var form = fixed
-      form.scratch = scratch.pointer
+      if var norm = fixedNorm {
+        norm.scratch = scratch.pointer
+        form.factors = sdk_group_norm_factors(&norm)
+      }
+      form.scratch = scratch.pointer + normBytes
       sdk_convolution(&form)
     }
   }
@@ -105,7 +121,7 @@ extension Convolution {
     let edge = type == SDK_F32 ? 4 : 2
     let method = type == SDK_F32 ? SDK_WINOGRAD4 : SDK_WINOGRAD2
     // From the weights alone: they are packed once, whatever sizes come.
-    if inputChannels * outputChannels <= 320 * 960 { return (method, true) }
+    if inputChannels * outputChannels <= 640 * 1920 { return (method, true) }
     let tiles = batch * ((height + edge - 1) / edge) * ((width + edge - 1) / edge)
     return tiles >= (type == SDK_F32 ? 16 : 64) ? (method, false) : (SDK_DIRECT, false)
   }

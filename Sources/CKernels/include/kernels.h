@@ -80,6 +80,10 @@ size_t sdk_group_norm_scratch(size_t batch, size_t rows, size_t channels);
 /// Threaded. Statistics are exact to about 1e-7 relative whatever the mean.
 void sdk_group_norm(const sdk_group_norm_form *form);
 
+/// The statistics alone: what each channel of x is multiplied by and what is then added, as
+/// [batch, 2, channels] in the scratch memory; y and silu are not used. Threaded.
+const float *sdk_group_norm_factors(const sdk_group_norm_form *form);
+
 /// Normalisation of each row; x may be y. Threaded.
 void sdk_layer_norm(
     const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,

@@ -62,6 +62,8 @@ typedef struct {
   size_t batch, height, width, inputs, outputs;
   size_t out_height, out_width, stride;
   size_t pad_top, pad_left;
+  const float *factors;  ///< [batch, 2, inputs], what x is multiplied by and what is added; may be null
+  int silu;              ///< whether SiLU follows those
   int doubled;           ///< whether x has half the height and width, and each pixel counts four times
   sdk_method method;     ///< SDK_WINOGRAD* only for stride 1 and borders of 1
   int transformed;       ///< whether the weights were packed for the method; else for SDK_DIRECT
