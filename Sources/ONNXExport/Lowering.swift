@@ -193,6 +193,11 @@ struct Lowering {
       return build.node("Transpose", at: module, [flat], shape, ["perm": .integers([0, 2, 1])])
     case .tokensToImage:
       return try tokensToImage(input, shape, at: module)
+    case .prependToken:
+      return try prependToken(input, node, shape, at: module)
+    case .firstToken:
+      return build.node(
+        "Gather", at: module, [input, build.constant(scalar: 0)], shape, ["axis": .integer(1)])
     }
   }
 }
