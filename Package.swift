@@ -167,13 +167,13 @@ let package = Package(
         "Diffusion", "Engine", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON",
         "TestSupport",
       ],
-      swiftSettings: strict),
+      exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(
       name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "sdinspect", "sdgen", "sdmanual", "ModelFormats", "OrderedJSON", "TestSupport",
+        "sdinspect", "sdgen", "sdmanual", "Diffusion", "ModelFormats", "OrderedJSON", "TestSupport",
       ],
       swiftSettings: strict),
   ]

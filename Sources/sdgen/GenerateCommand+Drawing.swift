@@ -51,6 +51,11 @@ extension GenerateCommand {
         "the \(name) is \(encoding.droppedTokenCount) tokens too long; left out: "
           + encoding.droppedText, &warnings)
     }
+    if generation.safety?.isFlagged == true {
+      warn(
+        "the safety checker found what it should not show; the picture is black"
+          + " (another seed or prompt may do, or --no-safety-checker)", &warnings)
+    }
     let file = plan.file(index)
     try PNG.write(generation.image, to: file, overwrite: options.output.force)
     return Drawn(file: file, request: request, generation: generation)

@@ -27,17 +27,38 @@ extension GenerateCommand {
         hint: "give latents that were saved with this model")
     }
     try checkpoint.requireUndamaged()
+    // What cannot be read is said before gigabytes are.
+    _ = try options.networks.controls()
     let engine = EngineOptions(
       threads: options.model.threads, precision: options.model.dtype.precision)
     let bar = ProgressBar("loading")
     defer { bar.finish() }
-    return try DiffusionModel(
+    let model = try DiffusionModel(
       checkpoint, options: engine, width: options.pictures.width ?? noise.map { 8 * $0.width },
-      height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided
+      height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided,
+      additions: additions
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
         "\(progress.component): \(progress.loaded) of \(progress.total) tensors")
     }
+    bar.finish()
+    for warning in model.additions.warnings { warn(warning, &warnings) }
+    return model
+  }
+
+  /// What the options load beside the model.
+  private var additions: ModelAdditions {
+    var additions = ModelAdditions()
+    additions.adapters = options.networks.lora.map {
+      ModelAdditions.Adapter($0.path, scale: $0.scale)
+    }
+    additions.controlNets = options.networks.control
+    additions.tinyAutoencoder = options.networks.tinyVae
+    additions.tinyAutoencoderDecodesAll = options.networks.tinyVaeFor == .all
+    additions.checksSafety = !options.networks.withoutSafetyChecker
+    additions.reusesDeepFeatures = options.approximations.cacheInterval > 1
+    additions.tiling = options.approximations.vaeTile.tiling
+    return additions
   }
 }

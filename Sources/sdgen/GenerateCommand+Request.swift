@@ -2,7 +2,9 @@ import Diffusion
 
 extension GenerateCommand {
   /// What the options ask for, as one picture.
-  func request(_ seed: UInt64, guidance: Double, noise: Latents?) -> GenerationRequest {
+  ///
+  /// - Throws: ``FormatError`` where a ControlNet's picture cannot be read.
+  func request(_ seed: UInt64, guidance: Double, noise: Latents?) throws -> GenerationRequest {
     var request = GenerationRequest(prompt: options.prompt.text)
     request.negativePrompt = options.prompt.negative
     request.steps = options.sampling.steps
@@ -12,6 +14,9 @@ extension GenerateCommand {
     request.height = options.pictures.height
     request.scheduler = options.sampling.scheduler
     request.noise = noise
+    request.networks.controls = try options.networks.controls()
+    request.networks.cacheInterval = options.approximations.cacheInterval
+    request.networks.guidanceInterval = options.approximations.guidanceInterval.shares
     return request
   }
 }

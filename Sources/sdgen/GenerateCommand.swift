@@ -51,7 +51,7 @@ struct GenerateCommand: ParsableCommand {
 
     var pictures: [Drawn] = []
     for index in plan.indices {
-      let request = request(plan.seed(index), guidance: guidance, noise: noise?.picture(index))
+      let request = try request(plan.seed(index), guidance: guidance, noise: noise?.picture(index))
       pictures.append(try draw(request, index, plan, model, &warnings))
     }
     if let file = options.output.saveLatents {

@@ -8,6 +8,8 @@ public struct DiffusionModel: Sendable {
   /// `latent_sample [batch, channels, h, w]` to `sample [batch, 3, 8h, 8w]`.
   public let vaeDecoder: any Network
   public let scheduler: SchedulerConfiguration
+  /// ControlNets, a tiny autoencoder, the safety checker: what was loaded beside the three.
+  public package(set) var additions = AdditionalNetworks()
 
   /// The tokens that the text encoder takes, 77 for Stable Diffusion.
   public let tokenLimit: Int

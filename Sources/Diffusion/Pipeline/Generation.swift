@@ -17,6 +17,8 @@ public struct GenerationRequest: Sendable, Hashable {
   public var eta: Float = 0
   /// The noise to start from, of standard deviation 1 and one picture, instead of the seed's.
   public var noise: Latents?
+  /// What concerns additional networks and approximations.
+  public var networks = NetworkSettings()
 
   public init(prompt: String) {
     self.prompt = prompt
@@ -37,6 +39,8 @@ public struct Generation: Sendable {
   public let prompt: Tokenizer.Encoding
   public let negativePrompt: Tokenizer.Encoding?
   public let scheduler: SchedulerName
+  /// What the safety checker found; nil where no checker looked.
+  public var safety: SafetyVerdict?
   public let timings: GenerationTimings
 }
 
