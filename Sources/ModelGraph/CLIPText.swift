@@ -5,8 +5,13 @@
 public enum CLIPText {
   /// Input `input_ids [batch, sequence]`; output `last_hidden_state [batch, sequence, hidden]`.
   ///
+  /// - Parameter earlierLayers: whether there are also the outputs `hidden_state_2` (of the layer
+  ///   before the last), `hidden_state_3` and so on to that of the first layer, each through the
+  ///   final norm, as for a prompt of which the last layers are skipped.
   /// - Throws: ``GraphError`` where the configuration does not fit together.
-  public static func graph(_ configuration: CLIPTextConfiguration) throws(GraphError) -> Graph {
+  public static func graph(
+    _ configuration: CLIPTextConfiguration, earlierLayers: Bool = false
+  ) throws(GraphError) -> Graph {
     var build = GraphBuilder(name: "text_encoder", component: "text_encoder")
     let root = Path(
       name: "text_model", aliases: [""], prefix: "cond_stage_model.transformer.",
@@ -28,10 +33,20 @@ public enum CLIPText {
     for index in 0..<configuration.layers {
       let layer = root.child("encoder").child("layers").child(String(index))
       hidden = try shape.append(hidden, layer, to: &build)
+      if earlierLayers, index + 1 < configuration.layers {
+        let normed = try build.layerNorm(
+          hidden, root.child("final_layer_norm"), epsilon: configuration.layerNormEpsilon)
+        build.output(hiddenState(fromLast: configuration.layers - index), normed)
+      }
     }
     hidden = try build.layerNorm(
       hidden, root.child("final_layer_norm"), epsilon: configuration.layerNormEpsilon)
     build.output("last_hidden_state", hidden)
     return build.graph
+  }
+
+  /// The name of the output of the layer that is the `position`-th from the last, which is 1.
+  public static func hiddenState(fromLast position: Int) -> String {
+    position == 1 ? "last_hidden_state" : "hidden_state_\(position)"
   }
 }

@@ -2,7 +2,7 @@ import OrderedJSON
 
 /// The shape of a CLIP text encoder, from transformers' `text_encoder/config.json`.
 public struct CLIPTextConfiguration: Sendable, Hashable {
-  public let vocabularySize: Int
+  public private(set) var vocabularySize: Int
   public let hiddenSize: Int
   public let intermediateSize: Int
   public let layers: Int
@@ -11,6 +11,13 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
   public let maximumPositions: Int
   public let activation: Activation
   public let layerNormEpsilon: Double
+
+  /// The same encoder with room for more tokens, behind those that it has.
+  public func adding(tokens: Int) -> CLIPTextConfiguration {
+    var configuration = self
+    configuration.vocabularySize += tokens
+    return configuration
+  }
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   public init(_ object: JSONObject) throws(GraphError) {

@@ -43,6 +43,7 @@ extension GenerateCommand {
       })
     if let previewFailure { throw previewFailure }
     bar.finish()
+    // Prompts.
     let encodings = [
       ("prompt", generation.prompt), ("negative prompt", generation.negativePrompt),
     ]
@@ -50,6 +51,13 @@ extension GenerateCommand {
       warn(
         "the \(name) is \(encoding.droppedTokenCount) tokens too long; left out: "
           + encoding.droppedText, &warnings)
+    }
+    for case (let name, let encoding?) in encodings {
+      for warning in encoding.warnings { warn("of the \(name): \(warning)", &warnings) }
+    }
+    let used = generation.prompt.embeddings.union(generation.negativePrompt?.embeddings ?? [])
+    for embedding in model.embeddings where !used.contains(embedding.token) {
+      warn("the prompt does not hold the embedding \(embedding.token)", &warnings)
     }
     if generation.safety?.isFlagged == true {
       warn(

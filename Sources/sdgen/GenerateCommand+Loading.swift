@@ -36,7 +36,7 @@ extension GenerateCommand {
     let model = try DiffusionModel(
       checkpoint, options: engine, width: options.pictures.width ?? noise.map { 8 * $0.width },
       height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided,
-      additions: additions
+      embeddings: try options.prompt.style.loadEmbeddings(), additions: additions
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),

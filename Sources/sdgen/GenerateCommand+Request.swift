@@ -4,15 +4,17 @@ extension GenerateCommand {
   /// What the options ask for, as one picture.
   ///
   /// - Throws: ``FormatError`` where a ControlNet's picture cannot be read.
-  func request(_ seed: UInt64, guidance: Double, noise: Latents?) throws -> GenerationRequest {
-    var request = GenerationRequest(prompt: options.prompt.text)
-    request.negativePrompt = options.prompt.negative
-    request.steps = options.sampling.steps
+  func request(
+    _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?
+  ) throws -> GenerationRequest {
+    var request = GenerationRequest(prompt: prompt)
+    // Prompts and sampling.
+    options.prompt.apply(to: &request)
+    options.sampling.apply(to: &request)
     request.guidanceScale = Float(guidance)
     request.seed = seed
     request.width = options.pictures.width
     request.height = options.pictures.height
-    request.scheduler = options.sampling.scheduler
     request.noise = noise
     request.networks.controls = try options.networks.controls()
     request.networks.cacheInterval = options.approximations.cacheInterval

@@ -44,14 +44,17 @@ struct GenerateCommand: ParsableCommand {
           + " (other models: 7.5)")
     }
     let noise = try options.pictures.latents.map { try Latents(noiseAt: $0) }
-    let plan = try PicturePlan(options, noise: noise)
+    let prompts = try options.prompt.prompts()
+    let plan = try PicturePlan(options, noise: noise, prompts: prompts.count)
     try plan.requireFreeOutputs()
     var warnings: [String] = []
     let model = try load(path, isGuided: guidance > 1, noise: noise, &warnings)
 
     var pictures: [Drawn] = []
     for index in plan.indices {
-      let request = try request(plan.seed(index), guidance: guidance, noise: noise?.picture(index))
+      let request = try request(
+        prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
+        noise: noise?.picture(plan.position(index)))
       pictures.append(try draw(request, index, plan, model, &warnings))
     }
     if let file = options.output.saveLatents {

@@ -6,13 +6,16 @@ import Terminal
 /// Which files the pictures go to, and which seeds they start from.
 struct PicturePlan {
   let count: Int
+  /// The pictures of each prompt.
+  private let perPrompt: Int
   private let firstSeed: UInt64
   private let options: GenerateOptions
 
-  /// - Parameter noise: noise from a file decides how many pictures there are.
-  ///
+  /// - Parameters:
+  ///   - noise: noise from a file decides how many pictures there are of each prompt.
+  ///   - prompts: how many prompts are drawn.
   /// - Throws: ``Failure`` where noise and options do not go together.
-  init(_ options: GenerateOptions, noise: Latents?) throws {
+  init(_ options: GenerateOptions, noise: Latents?, prompts: Int = 1) throws {
     self.options = options
     if let noise {
       guard options.pictures.count == 1 || options.pictures.count == noise.batch else {
@@ -31,14 +34,20 @@ struct PicturePlan {
         }
       }
     }
-    count = noise?.batch ?? options.pictures.count
+    perPrompt = noise?.batch ?? options.pictures.count
+    count = perPrompt * prompts
     firstSeed = options.sampling.seed.map(UInt64.init) ?? UInt64(UInt32.random(in: .min ... .max))
   }
 
   var indices: Range<Int> { 0..<count }
 
-  /// Each picture has the next seed, so that one of many can be drawn again alone.
-  func seed(_ index: Int) -> UInt64 { firstSeed &+ UInt64(index) }
+  /// The prompt of a picture, and which of the prompt's pictures it is.
+  func prompt(_ index: Int) -> Int { index / perPrompt }
+  func position(_ index: Int) -> Int { index % perPrompt }
+
+  /// Each picture of a prompt has the next seed, so that one of many can be drawn again alone; every
+  /// prompt begins with the same one.
+  func seed(_ index: Int) -> UInt64 { firstSeed &+ UInt64(position(index)) }
 
   /// `out.png`, or `out-1.png` and so on where there are several.
   func file(_ index: Int) -> String {
@@ -62,9 +71,12 @@ struct PicturePlan {
     var files = indices.map(file)
     if let latents = options.output.saveLatents { files.append(latents) }
     if let every = options.output.previewEvery {
-      // No scheduler evaluates the UNet more than twice and once more for each step.
+      let steps = options.sampling.stepCount
+      // No scheduler evaluates the UNet more than twice and once more for each step; but four times
+      // for each of the first three where pndm starts with Runge-Kutta steps.
+      let most = options.sampling.prk == true ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
       for index in indices {
-        for evaluation in stride(from: every, to: 2 * options.sampling.steps + 1, by: every) {
+        for evaluation in stride(from: every, to: most, by: every) {
           files.append(previewFile(index, evaluation: evaluation))
         }
       }

@@ -181,7 +181,8 @@ import Testing
     try withTemporaryFolder { folder in
       let long = String(repeating: "a red circle and ", count: 30)
       let result = try Tool.run(
-        "sdgen", [long, "--steps", "1", "--scheduler", "ddim", "-o", folder + "/a.png"])
+        "sdgen",
+        [long, "--plain-prompt", "--steps", "1", "--scheduler", "ddim", "-o", folder + "/a.png"])
       #expect(result.status == 0, "\(result.errors)")
       #expect(result.errors.contains("tokens too long; left out: "))
     }

@@ -27,7 +27,12 @@ import Testing
     Refused(config: ["variance_type": "learned"], code: .unsupported, field: "variance_type"),
     Refused(config: ["predict_x0": false], code: .unsupported, field: "predict_x0"),
     Refused(
-      config: ["algorithm_type": "sde-dpmsolver++"], code: .unsupported, field: "algorithm_type"),
+      config: ["algorithm_type": "sde-dpmsolver"], code: .unsupported, field: "algorithm_type"),
+    Refused(
+      config: [
+        "_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver++",
+      ], code: .unsupported, field: "algorithm_type"),
+    Refused(config: ["noise_sampler_seed": 3], code: .unsupported, field: "noise_sampler_seed"),
     Refused(
       config: ["interpolation_type": "log_linear"], code: .unsupported,
       field: "interpolation_type"),
@@ -59,6 +64,10 @@ import Testing
       (["steps_offset": 1], .ddim, 1000), (["trained_betas": [0.1, 0.2]], .lms, 20),
       ([:], .lcm, 51), (["original_inference_steps": 2000], .lcm, 4), ([:], .unipc, 1000),
       (["prediction_type": "sample"], .eulerAncestral, 20),
+      (["prediction_type": "sample"], .dpm2, 20),
+      (["prediction_type": "sample"], .dpm2Ancestral, 4),
+      (["prediction_type": "sample"], .dpmppSDE, 20), (["solver_order": 3], .dpmppSinglestep, 20),
+      ([:], .tcd, 51),
     ] as [(JSON, SchedulerName, Int)])
   func impossible(config: JSON, name: SchedulerName, steps: Int) throws {
     let configuration = try SchedulerConfiguration(config)
@@ -85,6 +94,33 @@ import Testing
     let error = #expect(throws: FormatError.self) { try configuration.scheduler(name, steps: 61) }
     #expect(error?.code == .unsupported)
     #expect(try configuration.scheduler(name, steps: 60).timesteps.allSatisfy { $0 >= 0 })
+  }
+
+  /// Every field that a diffusers class of ours takes, with its default, is read by the class's
+  /// own scheduler: `inspect.signature(cls.__init__)` of diffusers 0.42.1.
+  @Test(
+    arguments: [
+      ("PNDMScheduler", .pndm, ["skip_prk_steps": false, "set_alpha_to_one": false]),
+      ("DDIMScheduler", .ddim, ["clip_sample": true, "thresholding": false]),
+      ("KDPM2DiscreteScheduler", .dpm2, ["use_beta_sigmas": false]),
+      ("KDPM2AncestralDiscreteScheduler", .dpm2Ancestral, ["use_beta_sigmas": false]),
+      (
+        "DPMSolverMultistepScheduler", .dpmppMultistepSDE,
+        [
+          "algorithm_type": "sde-dpmsolver++", "use_lu_lambdas": false, "variance_type": nil,
+          "lambda_min_clipped": nil, "flow_shift": 1.0, "time_shift_type": "exponential",
+        ]
+      ),
+      ("DPMSolverSinglestepScheduler", .dpmppSinglestep, ["lower_order_final": false]),
+      ("DPMSolverSDEScheduler", .dpmppSDE, ["noise_sampler_seed": nil]),
+      ("TCDScheduler", .tcd, ["original_inference_steps": 50, "timestep_scaling": 10.0]),
+    ] as [(String, SchedulerName, JSON)])
+  func classes(className: String, name: SchedulerName, fields: JSON) throws {
+    var object = try #require(fields.object)
+    object["_class_name"] = .string(className)
+    let configuration = try SchedulerConfiguration(.object(object))
+    #expect(try configuration.defaultName() == name)
+    _ = try configuration.scheduler(name, steps: 8)
   }
 
   @Test func embeddedModel() throws {

@@ -1,37 +1,162 @@
 import Engine
+import ModelGraph
 
 /// What the text encoder made of a request's prompts.
-struct Conditioning {
+package struct Conditioning {
   /// `[prompts, tokens, width]`: of the negative prompt and the prompt where guided, or of the
   /// prompt alone.
-  let states: Value
-  let prompt: Tokenizer.Encoding
-  let negativePrompt: Tokenizer.Encoding?
+  package let states: Value
+  /// As they are read for the first step.
+  package let prompt: PromptEncoding
+  package let negativePrompt: PromptEncoding?
+  /// What follows where a prompt changes, with the step, from 1 on, that it holds from.
+  package let later: [(step: Int, conditioning: Conditioning)]
+
+  /// What holds from a step on, where something else held before.
+  func change(at step: Int) -> Conditioning? {
+    later.first { $0.step == step }?.conditioning
+  }
 }
 
 extension DiffusionModel {
-  /// Reads the prompts of a request.
-  ///
-  /// - Throws: ``EngineError``.
-  func conditioning(
-    for request: GenerationRequest, observer: ((StepTiming) -> Void)?
-  ) throws -> Conditioning {
-    let prompts = (request.isGuided ? [request.negativePrompt] : []) + [request.prompt]
-    let encodings = prompts.map { tokenizer.encode($0, length: tokenLimit) }
-    return Conditioning(
-      states: try hiddenStates(of: encodings, observer: observer),
-      prompt: encodings[encodings.count - 1],
-      negativePrompt: request.isGuided ? encodings[0] : nil)
+  /// What makes tokens of a prompt for this model.
+  public var promptReader: PromptReader {
+    PromptReader(
+      tokenizer, embeddings: embeddings, length: tokenLimit, vocabularySize: vocabularySize)
   }
 
-  /// `[prompts, tokens, width]`
-  private func hiddenStates(
-    of prompts: [Tokenizer.Encoding], observer: ((StepTiming) -> Void)?
-  ) throws -> Value {
-    let ids = prompts.flatMap { $0.ids.map { Int32($0) } }
-    let outputs = try textEncoder.run(
-      ["input_ids": Value(ids: ids, shape: [prompts.count, tokenLimit])], generations: [:],
+  /// Reads the prompts of a request.
+  ///
+  /// - Throws: ``GenerationError`` `request` where a prompt asks for what is not supported;
+  ///   ``EngineError``.
+  package func conditioning(
+    for request: GenerationRequest, observer: ((StepTiming) -> Void)?
+  ) throws -> Conditioning {
+    let style = request.promptStyle
+    guard (1...textLayers).contains(style.clipSkip) else {
+      throw GenerationError(
+        .request, "a clip skip of \(style.clipSkip) leaves no layer of the text encoder",
+        hint: "give 1 (the last layer) to \(textLayers)")
+    }
+    let reader = promptReader
+    let prompts = (request.isGuided ? [request.negativePrompt] : []) + [request.prompt]
+    let schedules = prompts.map { reader.schedule(of: $0, style, steps: request.steps) }
+    let starts = Set(schedules.joined().map(\.steps.lowerBound)).sorted()
+    // The encodings of each stretch in which no prompt changes.
+    let encodings = try starts.map { start in
+      try schedules.map { stretches in
+        let prompt = stretches.last { $0.steps.lowerBound <= start }?.prompt ?? ""
+        return try reader.read(prompt, style)
+      }
+    }
+    var encoder = ChunkEncoder(self, style, batch: prompts.count, observer: observer)
+    let states = try encoder.states(of: encodings, empty: reader.emptyChunk)
+    let parts = zip(encodings, states).map { encodings, states in
+      Conditioning(
+        states: states, prompt: encodings[encodings.count - 1],
+        negativePrompt: request.isGuided ? encodings[0] : nil, later: [])
+    }
+    return Conditioning(
+      states: parts[0].states, prompt: parts[0].prompt, negativePrompt: parts[0].negativePrompt,
+      later: zip(starts, parts).dropFirst().map { (step: $0, conditioning: $1) })
+  }
+}
+
+extension PromptReader {
+  /// The prompts of the steps; one where the prompt does not change, or is read as text.
+  public func schedule(
+    of prompt: String, _ style: PromptStyle, steps: Int
+  ) -> [PromptSchedule.Stretch] {
+    style.isLiteral
+      ? [PromptSchedule.Stretch(steps: 1...max(1, steps), prompt: prompt)]
+      : PromptSchedule(prompt, steps: steps).stretches
+  }
+}
+
+/// Runs the text encoder on chunks, each once.
+private struct ChunkEncoder {
+  private let model: DiffusionModel
+  private let style: PromptStyle
+  /// The chunks of a run: what short prompts take, whatever their length.
+  private let batch: Int
+  private let observer: ((StepTiming) -> Void)?
+  private var width = 0
+
+  init(
+    _ model: DiffusionModel, _ style: PromptStyle, batch: Int,
+    observer: ((StepTiming) -> Void)?
+  ) {
+    self.model = model
+    self.style = style
+    self.batch = batch
+    self.observer = observer
+  }
+
+  /// `[prompts, tokens, width]` of each list of prompts, of which one with fewer chunks than another
+  /// gets empty ones.
+  mutating func states(
+    of lists: [[PromptEncoding]], empty: PromptEncoding.Chunk
+  ) throws -> [Value] {
+    let filled = lists.map { prompts in
+      let count = prompts.reduce(1) { max($0, $1.chunks.count) }
+      return prompts.map { prompt in
+        prompt.chunks
+          + [PromptEncoding.Chunk](repeating: empty, count: count - prompt.chunks.count)
+      }
+    }
+    var known: [PromptEncoding.Chunk: [Float]] = [:]
+    var waiting: [PromptEncoding.Chunk] = []
+    for chunk in filled.joined().joined() where known[chunk] == nil {
+      known[chunk] = []
+      waiting.append(chunk)
+      guard waiting.count == batch else { continue }
+      try encode(waiting, into: &known)
+      waiting = []
+    }
+    if let last = waiting.last {
+      waiting += [PromptEncoding.Chunk](repeating: last, count: batch - waiting.count)
+      try encode(waiting, into: &known)
+    }
+    return filled.map { prompts in
+      Value(
+        prompts.flatMap { $0.flatMap { known[$0] ?? [] } },
+        shape: [prompts.count, prompts[0].count * model.tokenLimit, width])
+    }
+  }
+
+  private mutating func encode(
+    _ chunks: [PromptEncoding.Chunk], into known: inout [PromptEncoding.Chunk: [Float]]
+  ) throws {
+    let ids = chunks.flatMap { $0.ids.map { Int32($0) } }
+    let outputs = try model.textEncoder.run(
+      ["input_ids": Value(ids: ids, shape: [chunks.count, model.tokenLimit])], generations: [:],
       observer: observer)
-    return try outputs.require("last_hidden_state")
+    let output = try outputs.require(CLIPText.hiddenState(fromLast: style.clipSkip))
+    width = output.shape[2]
+    let size = model.tokenLimit * width
+    for (index, chunk) in chunks.enumerated() {
+      var values = Array(output.reals[(index * size)..<((index + 1) * size)])
+      if chunk.weights.contains(where: { $0 != 1 }) {
+        weigh(&values, chunk.weights, restoresMean: style.emphasis == .original)
+      }
+      known[chunk] = values
+    }
+  }
+
+  /// Multiplies each token's states by its weight.
+  ///
+  /// - Parameter restoresMean: whether all are then multiplied once more, so that their mean is
+  ///   what it was.
+  private func weigh(_ values: inout [Float], _ weights: [Float], restoresMean: Bool) {
+    let before = values.reduce(0.0) { $0 + Double($1) }
+    for (token, weight) in weights.enumerated() where weight != 1 {
+      for index in (token * width)..<((token + 1) * width) { values[index] *= weight }
+    }
+    guard restoresMean else { return }
+    let after = values.reduce(0.0) { $0 + Double($1) }
+    // Where the mean has become 0 nothing restores it.
+    guard after != 0 else { return }
+    let factor = Float(before / after)
+    for index in values.indices { values[index] *= factor }
   }
 }

@@ -8,7 +8,7 @@ import Synchronization
 struct Denoiser {
   private let unet: any Network
   private let additions: AdditionalNetworks
-  private let states: Value
+  private var states: Value
   private let guidanceScale: Float
   private let settings: NetworkSettings
   /// What goes into the model beside the latents: of an inpainting UNet, mask and masked picture.
@@ -16,7 +16,7 @@ struct Denoiser {
   /// How many evaluations there will be.
   private let evaluations: Int
   /// A new number tells the networks that these states are not those of an earlier picture.
-  private let generation = Self.generations.add(1, ordering: .relaxed).newValue
+  private var generation = Self.generations.add(1, ordering: .relaxed).newValue
   private let observer: ((String, StepTiming) -> Void)?
   /// The controls' pictures as their networks take them, by the samples of a run.
   private var pictures: [Int: [Value]] = [:]
@@ -55,6 +55,13 @@ struct Denoiser {
       throw GenerationError(
         .request, "the model was not loaded to keep deep features from step to step")
     }
+  }
+
+  /// Goes on with other prompts, where they change from step to step.
+  mutating func change(to conditioning: Conditioning) {
+    states = conditioning.states
+    generation = Self.generations.add(1, ordering: .relaxed).newValue
+    cache = nil
   }
 
   /// The prediction for latents in the form that the scheduler gives to the model.

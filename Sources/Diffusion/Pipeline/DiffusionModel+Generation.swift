@@ -22,8 +22,10 @@ extension DiffusionModel {
     let start = ContinuousClock.now
     var timings = GenerationTimings(load: loadSeconds)
     let name = try request.scheduler ?? self.scheduler.defaultName()
-    var scheduler = try self.scheduler.scheduler(name, steps: request.steps, eta: request.eta)
-    var random: any RandomSource = TorchRandom(seed: request.seed)
+    // Sampling.
+    let configuration = try self.scheduler.applying(request.sampling, to: name, eta: request.eta)
+    var scheduler = try configuration.scheduler(name, steps: request.steps, eta: request.eta)
+    var random = try request.randomSource.source(seed: request.seed)
     let point = try startingPoint(for: request, scheduler, &random)
     var latents = point.latents
     let evaluations = point.firstEvaluation..<scheduler.timesteps.count
@@ -53,6 +55,12 @@ extension DiffusionModel {
       self, request, conditioning, evaluations: evaluations.count, observer: observer)
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
+      // Prompts that change from step to step.
+      if done % scheduler.evaluationsPerStep == 0,
+        let next = conditioning.change(at: done / scheduler.evaluationsPerStep + 1)
+      {
+        denoiser.change(to: next)
+      }
       let (input, inputSeconds) = timed {
         latents.with(scheduler.modelInput(for: latents.values, at: evaluation))
       }

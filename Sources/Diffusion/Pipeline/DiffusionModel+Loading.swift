@@ -19,13 +19,15 @@ extension DiffusionModel {
   /// - Parameters:
   ///   - width: the picture's width for which to make the networks ready; the model's own where
   ///     nil. So is `height`. Other sizes can be drawn too.
+  ///   - embeddings: what stands for learned vectors in prompts.
   ///   - isGuided: whether the UNet will mostly run on prompt and negative prompt together.
   ///   - additions: what is loaded beside the model's own networks.
   /// - Throws: ``FormatError`` where the checkpoint lacks a component or the tokenizer, or a
   ///   configuration is not supported; ``EngineError``.
   public init(
     _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(), width: Int? = nil,
-    height: Int? = nil, isGuided: Bool = true, additions: ModelAdditions = ModelAdditions(),
+    height: Int? = nil, isGuided: Bool = true, embeddings: [TextualInversion] = [],
+    additions: ModelAdditions = ModelAdditions(),
     progress: ((LoadProgress) -> Void)? = nil
   ) throws {
     let start = ContinuousClock.now
@@ -58,27 +60,34 @@ extension DiffusionModel {
       batch: isGuided ? 2 : 1, height: (height ?? unet.sampleSize * Self.downsampling) / 8,
       width: (width ?? unet.sampleSize * Self.downsampling) / 8,
       sequence: textEncoder.maximumPositions)
-    func network(_ component: Component, _ graph: Graph, _ sizes: Sizes) throws -> Executable {
+    func network(
+      _ component: Component, _ graph: Graph, _ sizes: Sizes,
+      _ parameters: ((String) throws -> Tensor)? = nil
+    ) throws -> Executable {
       func report(loaded: Int, total: Int) {
         progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
       }
       return try Executable(
-        graph: graph, parameters: { try extras.weights.tensor(named: $0, of: component) },
+        graph: graph,
+        parameters: parameters ?? { try extras.weights.tensor(named: $0, of: component) },
         options: options, sizes: sizes, progress: report)
     }
+    let prompts = try PromptTable(
+      components[0], textEncoder, embeddings, weights: extras.weights)
     var single = sizes
     single.batch = 1
     single.height = additions.tiling.tileLength(single.height)
     single.width = additions.tiling.tileLength(single.width)
     self.init(
       tokenizer: tokenizer,
-      textEncoder: try network(components[0], components[0].graph("text_encoder"), sizes),
+      textEncoder: try network(components[0], prompts.graph, sizes, prompts.tensor(named:)),
       unet: try network(components[1], extras.unetGraph(components[1]), sizes),
       vaeDecoder: try vae.decoder(network(components[2], vae.decoderGraph, single)),
       scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
-      loadSeconds: (ContinuousClock.now - start).seconds)
+      loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
+      vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers)
     self.additions = try extras.load(components[1], sizes, options, progress)
   }
 
@@ -125,7 +134,10 @@ extension DiffusionModel {
     }
   }
 
-  private static func tokenizer(
+  /// The tokenizer of a repository.
+  ///
+  /// - Throws: ``FormatError`` where it has none, or its files are not sound.
+  public static func tokenizer(
     of checkpoint: ModelCheckpoint
   ) throws(FormatError) -> Tokenizer {
     let vocabulary = try file("tokenizer/vocab.json", of: checkpoint)

@@ -11,6 +11,13 @@ public struct DiffusionModel: Sendable {
   /// ControlNets, a tiny autoencoder, the safety checker: what was loaded beside the three.
   public package(set) var additions = AdditionalNetworks()
 
+  // Prompts.
+  /// What stands for learned vectors in prompts.
+  public let embeddings: [TextualInversion]
+  /// The text encoder's tokens, without the vectors of ``embeddings``, which have the ids from
+  /// there on; and its layers.
+  public let vocabularySize: Int
+  public let textLayers: Int
   /// The tokens that the text encoder takes, 77 for Stable Diffusion.
   public let tokenLimit: Int
   public let latentChannels: Int
@@ -31,7 +38,8 @@ public struct DiffusionModel: Sendable {
   public init(
     tokenizer: Tokenizer, textEncoder: any Network, unet: any Network, vaeDecoder: any Network,
     scheduler: SchedulerConfiguration, tokenLimit: Int = 77, latentChannels: Int = 4,
-    sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0
+    sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0,
+    embeddings: [TextualInversion] = [], vocabularySize: Int = 49_408, textLayers: Int = 12
   ) {
     self.tokenizer = tokenizer
     self.textEncoder = textEncoder
@@ -39,6 +47,9 @@ public struct DiffusionModel: Sendable {
     self.vaeDecoder = vaeDecoder
     self.scheduler = scheduler
     self.tokenLimit = tokenLimit
+    self.embeddings = embeddings
+    self.vocabularySize = vocabularySize
+    self.textLayers = textLayers
     self.latentChannels = latentChannels
     self.sampleSize = sampleSize
     self.scalingFactor = scalingFactor

@@ -13,8 +13,16 @@ public struct GenerationRequest: Sendable, Hashable {
   public var height: Int?
   /// The repository's own where nil.
   public var scheduler: SchedulerName?
-  /// For DDIM, the share of DDPM's noise that is added back at each step.
-  public var eta: Float = 0
+  /// How both prompts are read.
+  public var promptStyle = PromptStyle()
+  // Sampling.
+  /// For DDIM, the share of DDPM's noise that is added back at each step; for TCD, how far beyond
+  /// the next level a step goes. Their defaults, 0 and 0.3, where nil.
+  public var eta: Float?
+  /// What is changed of the model's scheduler configuration.
+  public var sampling = SamplingOverrides()
+  /// Where noise comes from.
+  public var randomSource = RandomSourceName.torch
   /// The noise to start from, of standard deviation 1 and one picture, instead of the seed's.
   public var noise: Latents?
   /// What concerns additional networks and approximations.
@@ -36,8 +44,8 @@ public struct Generation: Sendable {
   /// The noise that was started from, of standard deviation 1.
   public let noise: Latents
   /// What the text encoder read, and what of the prompts did not fit.
-  public let prompt: Tokenizer.Encoding
-  public let negativePrompt: Tokenizer.Encoding?
+  public let prompt: PromptEncoding
+  public let negativePrompt: PromptEncoding?
   public let scheduler: SchedulerName
   /// What the safety checker found; nil where no checker looked.
   public var safety: SafetyVerdict?

@@ -29,6 +29,10 @@ public struct DDIMScheduler: Scheduler {
     ).map { Float($0) }
   }
 
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: timesteps[evaluation])
+  }
+
   public mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {

@@ -1,24 +1,34 @@
 import Glibc
 import ModelFormats
 
-/// DPM-Solver++, multistep, of first to third order on the predicted picture.
+/// DPM-Solver++, multistep, of first to third order on the predicted picture; stochastic, with
+/// noise added in each step.
 ///
 /// Source: Lu et al., "DPM-Solver++" (2022), algorithm 2 and appendix. Matches diffusers'
-/// `DPMSolverMultistepScheduler`; with its defaults it is known as DPM++ 2M.
+/// `DPMSolverMultistepScheduler`; with its defaults it is known as DPM++ 2M, and stochastic
+/// (`sde-dpmsolver++`) as DPM++ 2M SDE.
 public struct DPMSolverScheduler: Scheduler {
   public var timesteps: [Float] { schedule.timesteps }
   public let initialNoiseSigma: Float = 1
 
   private let schedule: SigmaSchedule
   private let configuration: SchedulerConfiguration
+  private let isStochastic: Bool
   /// Predicted pictures, newest first.
   private var originals: [[Float]] = []
 
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+  public init(
+    _ configuration: SchedulerConfiguration, steps: Int, isStochastic: Bool = false
+  ) throws(FormatError) {
     schedule = try SigmaSchedule(
       solver: configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded),
       steps: steps, endsWithLast: false)
     self.configuration = configuration
+    self.isStochastic = isStochastic
+  }
+
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.preservedNoised(clean, with: noise, at: evaluation)
   }
 
   public mutating func step(
@@ -30,41 +40,75 @@ public struct DPMSolverScheduler: Scheduler {
 
     let next = SolverLevel(schedule.sigmas[evaluation + 1])
     let step = next.lambda - level.lambda
-    // exp(-step) - 1, of which the reference takes the exponential first.
-    let decay = expf(-step) - 1
-    let sampleFactor = next.sigma / level.sigma
-    let base = elementwise(sample, original) { sampleFactor * $0 - next.alpha * decay * $1 }
+    let weights = isStochastic ? Weights(stochastic: step, next) : Weights(step, next)
+    let sampleFactor =
+      isStochastic ? next.sigma / level.sigma * expf(-step) : next.sigma / level.sigma
+    var result = elementwise(sample, original) { sampleFactor * $0 - weights.original * $1 }
     let order = self.order(at: evaluation)
-    guard order > 1 else { return base }
+    if order > 1 { addDerivatives(to: &result, weights, order: order, at: evaluation) }
+    guard isStochastic else { return result }
+    let spread = next.sigma * (1 - expf(-2 * step)).squareRoot()
+    return elementwise(result, random.normal(count: sample.count)) { $0 + spread * $1 }
+  }
 
-    let before = SolverLevel(schedule.sigmas[evaluation - 1])
-    let ratio = (level.lambda - before.lambda) / step
+  /// What the picture and its derivatives count for in a step; derivatives of first order are
+  /// weighed as the midpoint method does or as Heun's.
+  private struct Weights {
+    let original: Float
+    let midpoint: Float
+    let slope: Float
+    let curve: Float
+
+    init(_ step: Float, _ next: SolverLevel) {
+      // exp(-step) - 1, of which the reference takes the exponential first.
+      let decay = expf(-step) - 1
+      original = next.alpha * decay
+      midpoint = -0.5 * (next.alpha * decay)
+      slope = next.alpha * (decay / step + 1)
+      curve = -(next.alpha * ((decay + step) / (step * step) - 0.5))
+    }
+
+    init(stochastic step: Float, _ next: SolverLevel) {
+      let double = -2 * step
+      let gain = 1 - expf(double)
+      original = -(next.alpha * gain)
+      midpoint = 0.5 * (next.alpha * gain)
+      slope = next.alpha * (gain / double + 1)
+      curve = next.alpha * ((gain + double) / (double * double) - 0.5)
+    }
+  }
+
+  /// Adds what earlier pictures say of the picture's change over the step.
+  private func addDerivatives(
+    to result: inout [Float], _ weights: Weights, order: Int, at evaluation: Int
+  ) {
+    let lambdas = (-2...1).map { offset in
+      evaluation + offset < 0 ? 0 : SolverLevel(schedule.sigmas[evaluation + offset]).lambda
+    }
+    let step = lambdas[3] - lambdas[2]
+    let ratio = (lambdas[2] - lambdas[1]) / step
     let first = elementwise(originals[0], originals[1]) { 1 / ratio * ($0 - $1) }
     if order == 2 {
-      if configuration.solver == .heun {
-        let factor = next.alpha * (decay / step + 1)
-        return elementwise(base, first) { $0 + factor * $1 }
-      }
-      let factor = 0.5 * (next.alpha * decay)
-      return elementwise(base, first) { $0 - factor * $1 }
+      let factor = configuration.solver == .heun ? weights.slope : weights.midpoint
+      result = elementwise(result, first) { $0 + factor * $1 }
+      return
     }
-    let earliest = SolverLevel(schedule.sigmas[evaluation - 2])
-    let earlierRatio = (before.lambda - earliest.lambda) / step
+    let earlierRatio = (lambdas[1] - lambdas[0]) / step
     let earlier = elementwise(originals[1], originals[2]) { 1 / earlierRatio * ($0 - $1) }
     let weight = ratio / (ratio + earlierRatio)
     let scale = 1 / (ratio + earlierRatio)
     let slope = elementwise(first, earlier) { $0 + weight * ($0 - $1) }
     let curve = elementwise(first, earlier) { scale * ($0 - $1) }
-    let slopeFactor = next.alpha * (decay / step + 1)
-    let curveFactor = next.alpha * ((decay + step) / (step * step) - 0.5)
-    return elementwise(base, slope, curve) { $0 + slopeFactor * $1 - curveFactor * $2 }
+    result = elementwise(result, slope, curve) {
+      $0 + weights.slope * $1 + weights.curve * $2
+    }
   }
 
   /// As many outputs as there are, and fewer at the end, where the noise vanishes or steps are few.
   private func order(at evaluation: Int) -> Int {
     let count = timesteps.count
-    let isShort = configuration.lowersFinalOrder && count < 15
-    var order = min(configuration.solverOrder, evaluation + 1)
+    let isShort = (configuration.lowersFinalOrder ?? true) && count < 15
+    var order = min(configuration.solverOrder, originals.count)
     if evaluation == count - 1,
       configuration.endsWithEuler || isShort || configuration.finalSigma == .zero
     {

@@ -33,6 +33,10 @@ public struct EulerScheduler: Scheduler {
     schedule.modelInput(for: sample, at: evaluation)
   }
 
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: evaluation)
+  }
+
   public mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {

@@ -7,6 +7,7 @@ import ModelFormats
 public struct HeunScheduler: Scheduler {
   public let timesteps: [Float]
   public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+  public let evaluationsPerStep = 2
 
   private let schedule: SigmaSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
@@ -26,6 +27,10 @@ public struct HeunScheduler: Scheduler {
 
   public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     schedule.modelInput(for: sample, at: (evaluation + 1) / 2)
+  }
+
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: (evaluation + 1) / 2)
   }
 
   public mutating func step(

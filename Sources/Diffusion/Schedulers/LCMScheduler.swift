@@ -22,23 +22,11 @@ public struct LCMScheduler: Scheduler {
     predictionType = configuration.predictionType
     clipRange = configuration.clipsSample ?? false ? configuration.clipRange : nil
     timestepScaling = configuration.timestepScaling
+    timesteps = try Timesteps.distilled(configuration, steps: steps, scheduler: "LCM")
+  }
 
-    let original = configuration.originalSteps
-    guard original <= configuration.trainingTimesteps else {
-      throw FormatError(
-        .unsupported, "original_inference_steps is \(original), more than the training timesteps",
-        context: "scheduler_config.json")
-    }
-    guard steps <= original else {
-      throw FormatError(
-        .unsupported, "LCM cannot take \(steps) steps", context: "scheduler",
-        hint: "take up to \(original) steps; 4 to 8 are usual")
-    }
-    let stride = configuration.trainingTimesteps / original
-    timesteps = (0..<steps).map { step in
-      let index = Int(Double(step) * (Double(original) / Double(steps)))
-      return Float((original - index) * stride - 1)
-    }
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: timesteps[evaluation])
   }
 
   public mutating func step(

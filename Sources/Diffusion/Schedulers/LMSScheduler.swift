@@ -24,6 +24,10 @@ public struct LMSScheduler: Scheduler {
     schedule.modelInput(for: sample, at: evaluation)
   }
 
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: evaluation)
+  }
+
   public mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
@@ -32,7 +36,8 @@ public struct LMSScheduler: Scheduler {
     let derivative = elementwise(sample, original) { ($0 - $1) / sigma }
     derivatives = [derivative] + derivatives.prefix(3)
 
-    let coefficients = coefficients(at: evaluation, order: derivatives.count)
+    // Begun late, the reference takes the weights of full order though it has fewer derivatives.
+    let coefficients = coefficients(at: evaluation, order: min(evaluation + 1, 4))
     var change = [Float](repeating: 0, count: sample.count)
     for (coefficient, derivative) in zip(coefficients, derivatives) {
       let factor = Float(coefficient)

@@ -71,6 +71,13 @@ struct NoiseSchedule: Sendable {
     timestep < 0 ? finalCumulativeAlpha : cumulativeAlphas[timestep]
   }
 
+  /// Clean latents with the noise of a timestep.
+  func noised(_ clean: [Float], with noise: [Float], at timestep: Float) -> [Float] {
+    let alpha = cumulativeAlphas[Int(timestep)]
+    let (signal, spread) = (alpha.squareRoot(), (1 - alpha).squareRoot())
+    return elementwise(clean, noise) { signal * $0 + spread * $1 }
+  }
+
   /// Noise over signal at each timestep.
   var sigmas: [Float] { cumulativeAlphas.map { ((1 - $0) / $0).squareRoot() } }
 

@@ -15,6 +15,7 @@ public struct PNDMScheduler: Scheduler {
   private let stride: Int
   /// The Runge-Kutta evaluations, four a step; empty where they are skipped.
   private let rungeKuttaTimesteps: [Int]
+  private var evaluationsMade = 0
   /// Up to four model outputs, oldest first.
   private var history: [[Float]] = []
   private var savedSample: [Float] = []
@@ -55,12 +56,25 @@ public struct PNDMScheduler: Scheduler {
     timesteps = all.map { Float($0) }
   }
 
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: timesteps[evaluation])
+  }
+
   public mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
-    evaluation < rungeKuttaTimesteps.count
+    defer { evaluationsMade += 1 }
+    return evaluation < rungeKuttaTimesteps.count
       ? rungeKuttaStep(modelOutput, at: evaluation, sample: sample)
       : multistep(modelOutput, at: evaluation, sample: sample)
+  }
+
+  /// The Runge-Kutta steps, where they are not skipped, have four evaluations each. (diffusers
+  /// counts them as one, and steps from the wrong timesteps then.)
+  public func firstEvaluation(strength: Double, steps: Int) -> Int {
+    let skipped = skippedSteps(strength: strength, steps: steps)
+    let ofFour = min(skipped, rungeKuttaTimesteps.count / 4)
+    return min(skipped + 3 * ofFour, timesteps.count)
   }
 
   private mutating func rungeKuttaStep(
@@ -88,15 +102,16 @@ public struct PNDMScheduler: Scheduler {
   ) -> [Float] {
     var timestep = Int(timesteps[evaluation])
     var previous = timestep - stride
-    if evaluation == 1 && rungeKuttaTimesteps.isEmpty {
-      // The first step once more, with the mean of the outputs at its two ends.
+    if evaluationsMade == 1 && rungeKuttaTimesteps.isEmpty {
+      // The first step once more, with the mean of the outputs at its two ends. Begun after the
+      // repeated timestep, the reference repeats a step all the same, and is one behind from there.
       previous = timestep
       timestep += stride
       let mean = elementwise(modelOutput, history[0]) { ($0 + $1) / 2 }
       return transfer(savedSample, from: timestep, to: previous, modelOutput: mean)
     }
     history = history.suffix(3) + [modelOutput]
-    if evaluation == 0 { savedSample = sample }
+    if evaluationsMade == 0 { savedSample = sample }
     return transfer(sample, from: timestep, to: previous, modelOutput: extrapolated())
   }
 

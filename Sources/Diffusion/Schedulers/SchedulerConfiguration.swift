@@ -74,17 +74,19 @@ public struct SchedulerConfiguration: Sendable, Hashable {
   public var rescalesBetasToZeroSNR = false
   public var usesKarrasSigmas = false
   public var usesExponentialSigmas = false
+  /// The spacing of noise levels that was asked for; goes before both.
+  public var sigmas: SigmaSpacing?
   public var finalSigma = FinalSigma.zero
   public var variance = Variance.fixedSmall
   public var solver: Solver?
   public var solverOrder = 2
   /// Multistep solvers: the last steps are of lower order.
-  public var lowersFinalOrder = true
+  public var lowersFinalOrder: Bool?
   /// DPM-Solver: the last step is of first order.
   public var endsWithEuler = false
   /// UniPC: the steps after which the corrector is left out.
   public var uncorrectedSteps: [Int] = []
-  /// LCM: the steps of the model that was distilled, from which its timesteps are chosen.
+  /// LCM and TCD: the steps of the model that was distilled, from which its timesteps are chosen.
   public var originalSteps = 50
   /// LCM: what timesteps are multiplied by in the boundary condition.
   public var timestepScaling: Float = 10
@@ -108,11 +110,21 @@ public struct SchedulerConfiguration: Sendable, Hashable {
       guard !member.value.isNull || member.key.hasPrefix("_") else { continue }
       try set(field)
     }
+    if isStochastic {
+      guard name != .dpmppSinglestep else {
+        throw SchedulerField(name: "algorithm_type", value: "sde-dpmsolver++")
+          .unsupported("DPMSolverSinglestepScheduler is supported with dpmsolver++ alone")
+      }
+      if name == .dpmppMultistep { name = .dpmppMultistepSDE }
+    }
     if usesKarrasSigmas && usesExponentialSigmas {
       throw SchedulerField(name: "use_exponential_sigmas", value: true)
         .unsupported("it excludes use_karras_sigmas")
     }
   }
+
+  /// Whether `algorithm_type` asks for noise in each step of DPM-Solver.
+  private var isStochastic = false
 
   private mutating func set(_ field: SchedulerField) throws(FormatError) {
     switch field.name {
@@ -149,10 +161,13 @@ public struct SchedulerConfiguration: Sendable, Hashable {
       try field.require(false)
     case "predict_x0": try field.require(true)
     // diffusers, too, takes "deis" for its neighbour.
-    case "algorithm_type": try field.require(oneOf: ["dpmsolver++", "deis"])
+    case "algorithm_type":
+      try field.require(oneOf: ["dpmsolver++", "sde-dpmsolver++", "deis"])
+      isStochastic = field.value.string == "sde-dpmsolver++"
     case "interpolation_type": try field.require(oneOf: ["linear"])
     case "timestep_type": try field.require(oneOf: ["discrete"])
-    case "sigma_min", "sigma_max", "lambda_min_clipped", "solver_p", "shift_terminal":
+    case "sigma_min", "sigma_max", "lambda_min_clipped", "solver_p", "shift_terminal",
+      "noise_sampler_seed":
       throw field.unsupported("it is not supported")
     // These refine what is refused above.
     case "dynamic_thresholding_ratio", "sample_max_value", "flow_shift", "time_shift_type": break

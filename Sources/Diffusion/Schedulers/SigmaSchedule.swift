@@ -12,24 +12,28 @@ struct SigmaSchedule: Sendable {
   /// The levels of methods that take timesteps between whole ones.
   ///
   /// - Parameters:
-  ///   - spaces: whether the scheduler heeds Karras and exponential spacing.
+  ///   - spaces: whether the scheduler heeds `use_karras_sigmas` and `use_exponential_sigmas`.
   ///   - ends: whether it heeds `final_sigmas_type`.
+  ///   - roundsKarras: whether its timesteps are whole where levels are spaced as Karras has it.
   /// - Throws: ``FormatError`` `unsupported` where a timestep lies before the first, or the levels
   ///   cannot be respaced.
   init(
     _ configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
-    spaces: Bool = true, ends: Bool = false
+    spaces: Bool = true, ends: Bool = false, roundsKarras: Bool = false
   ) throws(FormatError) {
     let spacing = configuration.timestepSpacing ?? .linspace
     let spread = try Timesteps.fractional(configuration, steps: steps, spacing: spacing)
     let training = noise.sigmas.map { Double($0) }
     let levels = spread.map { Self.interpolate(training, at: Double($0)) }
-    let respaced =
-      spaces
-      ? try Self.respaced(
-        configuration, from: levels[0], to: levels[levels.count - 1], count: levels.count) : nil
+    let respaced = try Self.respaced(
+      configuration, spaces ? configuration.spacing : configuration.sigmas, from: levels[0],
+      to: levels[levels.count - 1], count: levels.count)
+    let rounds = roundsKarras && configuration.spacing == .karras
     timesteps =
-      respaced?.map { Float(Self.timestep(of: $0, noise)) } ?? spread
+      respaced?.map { level in
+        let timestep = noise.timestep(of: level)
+        return Float(rounds ? timestep.rounded(.toNearestOrEven) : timestep)
+      } ?? spread
     let final = ends && configuration.finalSigma == .smallest ? noise.sigmas[0] : 0
     sigmas = (respaced ?? levels).map { Float($0) } + [final]
     let largest = sigmas.max() ?? 0
@@ -40,34 +44,41 @@ struct SigmaSchedule: Sendable {
   /// The levels of multistep solvers: whole timesteps, and the first of the training levels as
   /// the end of the spacing.
   ///
-  /// - Parameter endsWithLast: whether a final level other than 0 is the last step's, where the
-  ///   levels are respaced.
+  /// - Parameters:
+  ///   - spacing: that of timesteps, whatever the configuration says.
+  ///   - endsWithLast: whether a final level other than 0 is the last step's, where the levels are
+  ///     respaced.
+  ///   - alwaysRounds: whether Karras levels get the nearest timesteps for the cosine schedule too.
   /// - Throws: ``FormatError`` `unsupported` where a timestep lies beyond the training ones, or the
   ///   levels cannot be respaced.
   init(
     solver configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
-    endsWithLast: Bool
+    spacing: SchedulerConfiguration.TimestepSpacing? = nil, endsWithLast: Bool,
+    alwaysRounds: Bool = false
   ) throws(FormatError) {
     let training = noise.sigmas
     let whole: [Int]
     let levels: [Double]
     if let respaced = try Self.respaced(
-      configuration, from: Double(training[training.count - 1]), to: Double(training[0]),
-      count: steps)
+      configuration, configuration.spacing, from: Double(training[training.count - 1]),
+      to: Double(training[0]), count: steps)
     {
       levels = respaced
-      let rounds = configuration.usesKarrasSigmas && configuration.betaSchedule != .squaredCosine
+      let cuts =
+        configuration.spacing == .exponential
+        || configuration.betaSchedule == .squaredCosine && !alwaysRounds
       whole = levels.map { level in
-        let timestep = Self.timestep(of: level, noise)
-        return Int(rounds ? timestep.rounded(.toNearestOrEven) : timestep)
+        let timestep = noise.timestep(of: level)
+        return Int(cuts ? timestep : timestep.rounded(.toNearestOrEven))
       }
     } else {
-      whole = try Timesteps.solver(configuration, steps: steps)
+      whole = try Timesteps.solver(
+        configuration, steps: steps, spacing: spacing ?? configuration.timestepSpacing ?? .linspace)
       levels = whole.map { Double(training[$0]) }
     }
     timesteps = whole.map { Float($0) }
     let smallest =
-      endsWithLast && configuration.respacesSigmas ? Float(levels[levels.count - 1]) : training[0]
+      endsWithLast && configuration.spacing != nil ? Float(levels[levels.count - 1]) : training[0]
     sigmas = levels.map { Float($0) } + [configuration.finalSigma == .zero ? 0 : smallest]
     initialNoiseSigma = 1
   }
@@ -78,6 +89,18 @@ struct SigmaSchedule: Sendable {
     return sample.map { $0 / divisor }
   }
 
+  /// Clean latents with the noise of a step's level.
+  func noised(_ clean: [Float], with noise: [Float], at step: Int) -> [Float] {
+    let sigma = sigmas[step]
+    return elementwise(clean, noise) { $0 + $1 * sigma }
+  }
+
+  /// The same in variance-preserving form.
+  func preservedNoised(_ clean: [Float], with noise: [Float], at step: Int) -> [Float] {
+    let level = SolverLevel(sigmas[step])
+    return elementwise(clean, noise) { level.alpha * $0 + level.sigma * $1 }
+  }
+
   /// Linear between whole positions, constant beyond the last.
   private static func interpolate(_ values: [Double], at position: Double) -> Double {
     let lower = Int(position.rounded(.down))
@@ -85,11 +108,19 @@ struct SigmaSchedule: Sendable {
     return (values[lower + 1] - values[lower]) * (position - Double(lower)) + values[lower]
   }
 
-  /// Karras or exponential levels, if the configuration asks for either.
+  /// The levels that the spacing gives, if there is one.
   private static func respaced(
-    _ configuration: SchedulerConfiguration, from high: Double, to low: Double, count: Int
+    _ configuration: SchedulerConfiguration, _ spacing: SigmaSpacing?, from high: Double,
+    to low: Double, count: Int
   ) throws(FormatError) -> [Double]? {
-    guard configuration.respacesSigmas else { return nil }
+    guard let spacing else { return nil }
+    if case .list(let levels) = spacing {
+      guard levels.count == count else {
+        throw FormatError(
+          .unsupported, "\(levels.count) noise levels do not give \(count) steps",
+          context: "scheduler", hint: "give one level for each step")
+      }
+    }
     // A level of 0 has no logarithm.
     guard low > 0, high.isFinite else {
       throw FormatError(
@@ -98,31 +129,15 @@ struct SigmaSchedule: Sendable {
         hint: "give a beta_start above 0, or leave out use_karras_sigmas and"
           + " use_exponential_sigmas")
     }
-    if configuration.usesKarrasSigmas { return karras(from: high, to: low, count: count) }
-    return exponential(from: high, to: low, count: count)
+    return spacing.levels(from: high, to: low, count: count)
   }
+}
 
-  /// Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models"
-  /// (2022), formula 5 with rho 7.
-  private static func karras(from high: Double, to low: Double, count: Int) -> [Double] {
-    let (start, end) = (pow(high, 1 / 7.0), pow(low, 1 / 7.0))
-    return ramp(count).map { pow(start + $0 * (end - start), 7) }
-  }
-
-  /// Evenly spaced logarithms.
-  private static func exponential(from high: Double, to low: Double, count: Int) -> [Double] {
-    let (start, end) = (log(high), log(low))
-    return ramp(count).map { exp(start + $0 * (end - start)) }
-  }
-
-  private static func ramp(_ count: Int) -> [Double] {
-    (0..<count).map { count > 1 ? Double($0) / Double(count - 1) : 0 }
-  }
-
+extension NoiseSchedule {
   /// The timestep between two whole ones whose noise level, on a logarithmic scale, this is.
-  private static func timestep(of sigma: Double, _ noise: NoiseSchedule) -> Double {
+  func timestep(of sigma: Double) -> Double {
     // The reference takes these logarithms in float32.
-    let logarithms = noise.sigmas.map { Double(logf($0)) }
+    let logarithms = sigmas.map { Double(logf($0)) }
     let target = log(max(sigma, 1e-10))
     var lower = (logarithms.lastIndex { $0 <= target } ?? 0)
     lower = min(lower, logarithms.count - 2)
@@ -135,5 +150,9 @@ struct SigmaSchedule: Sendable {
 }
 
 extension SchedulerConfiguration {
-  fileprivate var respacesSigmas: Bool { usesKarrasSigmas || usesExponentialSigmas }
+  /// What was asked for, or what the file says.
+  var spacing: SigmaSpacing? {
+    if let sigmas { return sigmas }
+    return usesKarrasSigmas ? .karras : usesExponentialSigmas ? .exponential : nil
+  }
 }

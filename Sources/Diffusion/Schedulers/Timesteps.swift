@@ -17,18 +17,42 @@ enum Timesteps {
 
   /// Whole timesteps of a multistep solver, which leaves out the last of one more.
   static func solver(
-    _ configuration: SchedulerConfiguration, steps: Int
+    _ configuration: SchedulerConfiguration, steps: Int,
+    spacing: SchedulerConfiguration.TimestepSpacing
   ) throws(FormatError) -> [Int] {
     guard steps < configuration.trainingTimesteps else {
       throw FormatError(
         .unsupported, "a multistep solver cannot take \(steps) steps", context: "scheduler",
         hint: "take fewer than \(configuration.trainingTimesteps) steps")
     }
-    let spacing = configuration.timestepSpacing ?? .linspace
     guard spacing != .trailing else {
       return try whole(configuration, steps: steps, spacing: spacing)
     }
     return try whole(configuration, steps: steps + 1, spacing: spacing).dropLast()
+  }
+
+  /// The timesteps of a distilled model, chosen evenly from those that it was distilled at.
+  ///
+  /// - Throws: ``FormatError`` `unsupported` for more steps than those.
+  static func distilled(
+    _ configuration: SchedulerConfiguration, steps: Int, scheduler: String
+  ) throws(FormatError) -> [Float] {
+    let original = configuration.originalSteps
+    guard original <= configuration.trainingTimesteps else {
+      throw FormatError(
+        .unsupported, "original_inference_steps is \(original), more than the training timesteps",
+        context: "scheduler_config.json")
+    }
+    guard steps <= original else {
+      throw FormatError(
+        .unsupported, "\(scheduler) cannot take \(steps) steps", context: "scheduler",
+        hint: "take up to \(original) steps; 4 to 8 are usual")
+    }
+    let stride = configuration.trainingTimesteps / original
+    return (0..<steps).map { step in
+      let index = Int(Double(step) * (Double(original) / Double(steps)))
+      return Float((original - index) * stride - 1)
+    }
   }
 
   /// Refuses timesteps that the model was not trained on.

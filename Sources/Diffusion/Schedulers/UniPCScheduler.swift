@@ -24,19 +24,23 @@ public struct UniPCScheduler: Scheduler {
     self.configuration = configuration
   }
 
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.preservedNoised(clean, with: noise, at: evaluation)
+  }
+
   public mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let original = SolverLevel(schedule.sigmas[evaluation])
       .original(modelOutput, sample: sample, configuration.predictionType)
     var sample = sample
-    if evaluation > 0, !configuration.uncorrectedSteps.contains(evaluation - 1) {
+    if lastOrder > 0, !configuration.uncorrectedSteps.contains(evaluation - 1) {
       sample = update(
         lastSample, from: evaluation - 1, order: lastOrder, corrected: original)
     }
     originals = [original] + originals.prefix(configuration.solverOrder - 1)
-    let remaining = configuration.lowersFinalOrder ? timesteps.count - evaluation : 3
-    lastOrder = min(configuration.solverOrder, remaining, evaluation + 1)
+    let remaining = configuration.lowersFinalOrder ?? true ? timesteps.count - evaluation : 3
+    lastOrder = min(configuration.solverOrder, remaining, originals.count)
     lastSample = sample
     return update(sample, from: evaluation, order: lastOrder, corrected: nil)
   }

@@ -115,6 +115,21 @@ public struct Tokenizer: Sendable {
       droppedText: dropped.first.map { Self.text(source[$0.range.lowerBound...]) } ?? "")
   }
 
+  /// The ids that begin, end and fill up what the text encoder reads.
+  var startID: Int { Int(start) }
+  var endID: Int { Int(end) }
+  var paddingID: Int { Int(padding) }
+
+  /// The id of a token as the vocabulary spells it.
+  func id(of token: String) -> Int? { vocabulary.id(of: token.utf8).map { Int($0) } }
+
+  /// The part of a prompt (in NFC) that follows its first `count` tokens.
+  func text(of prompt: String, after count: Int) -> String {
+    let (tokens, source) = spans(of: prompt)
+    guard count < tokens.count else { return "" }
+    return Self.text(source[tokens[count].range.lowerBound...])
+  }
+
   /// All tokens of a prompt, without start, end and padding.
   public func tokens(of prompt: String) -> [Token] {
     let (tokens, source) = spans(of: prompt)

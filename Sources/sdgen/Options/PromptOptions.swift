@@ -1,10 +1,79 @@
 import ArgumentParser
+import Diffusion
 
 /// What the picture shows.
 struct PromptOptions: ParsableArguments {
-  @Argument(help: ArgumentHelp("What the picture shows.", valueName: "prompt"))
-  var text: String
+  @Argument(
+    help: ArgumentHelp(
+      "What the picture shows; (words:1.2) weigh more, [words] less, BREAK begins a new chunk.",
+      valueName: "prompt"))
+  var text: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Draw each line of this file, or of standard input for -; lines that begin with # are left"
+        + " out.", valueName: "file"), completion: .file())
+  var promptsFrom: String?
 
   @Option(help: ArgumentHelp("What the picture should not show.", valueName: "text"))
   var negative = ""
+
+  @Option(
+    help: ArgumentHelp(
+      "The text encoder's layer to take, counted from the last, which is 1; up to the number of"
+        + " layers, 12 in Stable Diffusion v1.5.", valueName: "n"))
+  var clipSkip = 1
+
+  @OptionGroup var style: PromptStyleOptions
+
+  /// Sets what a request says of prompts.
+  func apply(to request: inout GenerationRequest) {
+    request.negativePrompt = negative
+    request.promptStyle = style.style
+    request.promptStyle.clipSkip = clipSkip
+  }
+
+  func validate() throws {
+    try checkRange("--clip-skip", clipSkip, in: 1...128)
+    guard (text == nil) != (promptsFrom == nil) else {
+      throw ValidationError(
+        text == nil
+          ? "give a prompt, or --prompts-from" : "give a prompt or --prompts-from, not both"
+      )
+    }
+  }
 }
+
+/// How prompts are read.
+struct PromptStyleOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "How weights act, by the web UI's names: original, no-norm, ignore, or none to read brackets"
+        + " as text.", valueName: "name"))
+  var emphasis = PromptStyle.Emphasis.original
+
+  @Flag(help: "Read prompts as diffusers does: no weights, and one chunk of 75 tokens.")
+  var plainPrompt = false
+
+  @Option(
+    name: .customLong("embedding"),
+    help: ArgumentHelp(
+      "Learned vectors of a textual inversion, and the word that stands for them (default: the"
+        + " file's). Repeatable.", valueName: "file[:word]"), completion: .file())
+  var embeddings: [String] = []
+
+  var style: PromptStyle {
+    var style = PromptStyle()
+    style.emphasis = emphasis
+    style.isPlain = plainPrompt
+    return style
+  }
+
+  func validate() throws {
+    if plainPrompt, emphasis != .original {
+      throw ValidationError("--plain-prompt and --emphasis exclude each other")
+    }
+  }
+}
+
+extension PromptStyle.Emphasis: ExpressibleByArgument {}

@@ -19,8 +19,69 @@ struct SamplingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The scheduler (default: the model's own).", valueName: "name"))
   var scheduler: SchedulerName?
 
+  @Option(
+    help: ArgumentHelp(
+      "Noise levels: karras, exponential, ays (Align Your Steps), or falling numbers with commas,"
+        + " one for each step; not for pndm, ddim, ddpm, lcm, tcd.", valueName: "spacing"),
+    completion: .list(["karras", "exponential", "ays"]), transform: SigmaSpacing.init(parsing:))
+  var sigmas: SigmaSpacing?
+
+  @Option(
+    help: ArgumentHelp(
+      "Timesteps: leading, linspace or trailing (default: the model's or the scheduler's own).",
+      valueName: "spacing"))
+  var spacing: SchedulerConfiguration.TimestepSpacing?
+
+  @Option(
+    help: ArgumentHelp(
+      "What the UNet predicts: epsilon or v_prediction (default: the model's own).",
+      valueName: "type"))
+  var prediction: SchedulerConfiguration.PredictionType?
+
+  @Option(
+    help: ArgumentHelp(
+      "Noise that ddim adds back, as a share of ddpm's, or how far tcd looks beyond a step, 0 to 1"
+        + " (default: ddim 0, tcd 0.3).", valueName: "share"))
+  var eta: Double?
+
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Start pndm with Runge-Kutta steps (default: the model's own).")
+  var prk: Bool?
+
+  @Option(
+    help: ArgumentHelp(
+      "Generator of the noise: torch (on a CPU), cuda (torch on a GPU, and web UIs), numpy.",
+      valueName: "name"))
+  var rng = RandomSourceName.torch
+
+  /// One step for each noise level where they are given one by one.
+  var stepCount: Int {
+    if case .list(let levels) = sigmas { return levels.count }
+    return steps
+  }
+
+  /// Sets what a request says of sampling.
+  func apply(to request: inout GenerationRequest) {
+    request.steps = stepCount
+    request.scheduler = scheduler
+    request.eta = eta.map { Float($0) }
+    request.sampling.sigmas = sigmas
+    request.sampling.spacing = spacing
+    request.sampling.prediction = prediction
+    request.sampling.startsWithRungeKutta = prk
+    request.randomSource = rng
+  }
+
   func validate() throws {
     try checkRange("--steps", steps, in: 1...1000)
+    if let eta { try checkRange("--eta", eta, in: 0...1) }
+    if sigmas != nil, spacing != nil {
+      throw ValidationError("--sigmas and --spacing exclude each other")
+    }
+    if rng == .numpy, let seed, seed > Int(UInt32.max) {
+      throw ValidationError("--seed is \(seed); with --rng numpy it goes from 0 to \(UInt32.max)")
+    }
     if let seed { try checkRange("--seed", seed, in: 0...Int.max) }
     if let guidance, !(0...100).contains(guidance) {
       throw ValidationError("--guidance is \(guidance); it goes from 0 to 100")
@@ -29,3 +90,44 @@ struct SamplingOptions: ParsableArguments {
 }
 
 extension SchedulerName: ExpressibleByArgument {}
+
+extension RandomSourceName: ExpressibleByArgument {}
+
+extension SchedulerConfiguration.TimestepSpacing: ExpressibleByArgument {
+  public static var allValueStrings: [String] { ["leading", "linspace", "trailing"] }
+}
+
+extension SchedulerConfiguration.PredictionType: ExpressibleByArgument {
+  public init?(argument: String) {
+    guard Self.allValueStrings.contains(argument) else { return nil }
+    self.init(rawValue: argument)
+  }
+
+  public static var allValueStrings: [String] { ["epsilon", "v_prediction"] }
+}
+
+extension SigmaSpacing {
+  /// A spacing's name, or numbers with commas.
+  init(parsing argument: String) throws {
+    switch argument {
+    case "karras": self = .karras
+    case "exponential": self = .exponential
+    case "ays": self = .alignYourSteps
+    default:
+      var levels = argument.split(separator: ",", omittingEmptySubsequences: false)
+        .map { Double($0) }
+      // The 0 behind the last step may be given or left out.
+      if levels.count > 1, levels.last == 0 { levels.removeLast() }
+      let numbers = levels.compactMap { $0 }
+      guard numbers.count == levels.count, numbers.count <= 1000,
+        numbers.allSatisfy({ $0 > 0 && $0 <= 1e4 }),
+        zip(numbers, numbers.dropFirst()).allSatisfy({ $0 > $1 })
+      else {
+        throw ValidationError(
+          "give karras, exponential, ays, or falling numbers above 0 and up to 10000, as in"
+            + " 14.6,5,1.5,0.3")
+      }
+      self = .list(numbers)
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import Glibc
+
+/// The normal numbers of `numpy.random.RandomState(seed).standard_normal`, rounded to float32:
+/// what Core ML pipelines and older tools start from.
+///
+/// Source: Marsaglia's polar method on MT19937, as numpy keeps it for old programs.
+public struct NumPyRandom: RandomSource {
+  private var generator: MersenneTwister
+  /// The other number of the last pair.
+  private var cached: Double?
+
+  /// - Parameter seed: as for `numpy.random.RandomState`, which takes 32 bits.
+  public init(seed: UInt32) {
+    generator = MersenneTwister(seed: seed)
+  }
+
+  public mutating func normal(count: Int) -> [Float] {
+    precondition(count >= 0, "a tensor has no negative element count")
+    return (0..<count).map { _ in Float(next()) }
+  }
+
+  private mutating func next() -> Double {
+    if let value = cached {
+      cached = nil
+      return value
+    }
+    while true {
+      let first = 2 * uniform() - 1
+      let second = 2 * uniform() - 1
+      let square = first * first + second * second
+      guard square < 1, square > 0 else { continue }
+      let factor = (-2 * log(square) / square).squareRoot()
+      cached = factor * first
+      return factor * second
+    }
+  }
+
+  /// 53 bits, of which the first draw gives the upper 27.
+  private mutating func uniform() -> Double {
+    let high = Double(generator.next() >> 5)
+    let low = Double(generator.next() >> 6)
+    return (high * 0x1p26 + low) * 0x1p-53
+  }
+}

@@ -1,0 +1,92 @@
+import Glibc
+import ModelFormats
+
+/// DPM-Solver++ (stochastic), single step of second order: an ancestral step to a level midway on
+/// a logarithmic scale, and one across the whole step with the picture predicted there. The last
+/// step is Euler's alone.
+///
+/// Source: Lu et al., "DPM-Solver++" (2022), with the stochastic steps of Song et al. (2021) as
+/// in diffusers' `DPMSolverSDEScheduler`, which it matches for the same noise.
+///
+/// The noise of a step is the change of a Brownian motion over it, so that the noise up to the
+/// middle is part of the noise of the whole. diffusers takes that motion from the torchsde package;
+/// here it is drawn from the picture's random numbers, one tensor for each half.
+public struct DPMSolverSDEScheduler: Scheduler {
+  public let timesteps: [Float]
+  public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+  public let evaluationsPerStep = 2
+
+  private let schedule: SigmaSchedule
+  private let predictionType: SchedulerConfiguration.PredictionType
+  private var savedSample: [Float] = []
+  private var savedNoise: [Float] = []
+
+  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+    try configuration.refuseSamplePrediction("dpmpp-sde")
+    let noise = try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012)
+    schedule = try SigmaSchedule(configuration, noise: noise, steps: steps)
+    predictionType = configuration.predictionType
+    let mid = zip(schedule.sigmas, schedule.sigmas.dropFirst()).map { sigma, next in
+      Float(noise.timestep(of: (Double(sigma) * Double(next)).squareRoot()))
+    }
+    timesteps =
+      schedule.timesteps.prefix(1)
+      + zip(mid, schedule.timesteps.dropFirst()).flatMap { [$0, $1] }
+  }
+
+  /// Minus the logarithms of the levels of a step's start, middle and end.
+  private func times(_ step: Int) -> (start: Float, middle: Float, end: Float) {
+    let start = -logf(schedule.sigmas[step])
+    let end = -logf(schedule.sigmas[step + 1])
+    return (start, start + (end - start) * 0.5, end)
+  }
+
+  private func level(at evaluation: Int) -> Float {
+    evaluation % 2 == 0
+      ? schedule.sigmas[evaluation / 2] : expf(-times(evaluation / 2).middle)
+  }
+
+  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
+    let sigma = level(at: evaluation)
+    let divisor = (sigma * sigma + 1).squareRoot()
+    return sample.map { $0 / divisor }
+  }
+
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: (evaluation + 1) / 2)
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let step = evaluation / 2
+    let isFirst = evaluation % 2 == 0
+    let original = predictionType.original(
+      modelOutput: modelOutput, sample: sample, sigma: level(at: evaluation))
+    if schedule.sigmas[step + 1] == 0 {
+      let sigma = schedule.sigmas[step]
+      return elementwise(sample, original) { $0 + ($0 - $1) / sigma * (0 - sigma) }
+    }
+    let (start, middle, end) = times(step)
+    let target = isFirst ? middle : end
+    let (from, to) = (expf(-start), expf(-target))
+    let up = min(to, (to * to * (from * from - to * to) / (from * from)).squareRoot())
+    let down = (to * to - up * up).squareRoot()
+    let downTime = -logf(down)
+    let sampleFactor = expf(-downTime) / expf(-start)
+    let originalFactor = expm1f(start - downTime)
+    var noise = random.normal(count: sample.count)
+    if isFirst {
+      savedSample = sample
+      savedNoise = noise
+    } else {
+      // The changes over both halves, each as wide as its half, over the width of the whole.
+      let mid = expf(-middle)
+      let firstShare = ((from - mid) / (from - to)).squareRoot()
+      let secondShare = ((mid - to) / (from - to)).squareRoot()
+      noise = elementwise(savedNoise, noise) { firstShare * $0 + secondShare * $1 }
+    }
+    let mean = elementwise(savedSample, original) { sampleFactor * $0 - originalFactor * $1 }
+    return elementwise(mean, noise) { $0 + $1 * up }
+  }
+}

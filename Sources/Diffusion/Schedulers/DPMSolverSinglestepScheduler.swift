@@ -1,0 +1,73 @@
+import Glibc
+import ModelFormats
+
+/// DPM-Solver++ of second order, single step: pairs of steps, of which the second starts again
+/// where the first did, with the pictures predicted at both.
+///
+/// Source: Lu et al., "DPM-Solver++" (2022), algorithm 1. Matches diffusers'
+/// `DPMSolverSinglestepScheduler`.
+public struct DPMSolverSinglestepScheduler: Scheduler {
+  public var timesteps: [Float] { schedule.timesteps }
+  public let initialNoiseSigma: Float = 1
+
+  private let schedule: SigmaSchedule
+  private let configuration: SchedulerConfiguration
+  /// The order of each step, 1 or 2.
+  private let orders: [Int]
+  /// The last two predicted pictures, newest first.
+  private var originals: [[Float]] = []
+  private var savedSample: [Float] = []
+
+  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+    guard configuration.solverOrder <= 2 else {
+      throw FormatError(
+        .unsupported, "solver_order is \(configuration.solverOrder); dpmpp-2s takes 1 or 2",
+        context: "scheduler_config.json", hint: "choose the dpmpp-2m scheduler")
+    }
+    schedule = try SigmaSchedule(
+      solver: configuration, noise: try NoiseSchedule(configuration), steps: steps,
+      spacing: .linspace, endsWithLast: false, alwaysRounds: true)
+    self.configuration = configuration
+    let ends = configuration.finalSigma == .zero
+    let lowers =
+      (configuration.lowersFinalOrder ?? false) || ends || steps % configuration.solverOrder != 0
+    var orders = (0..<steps).map { configuration.solverOrder == 2 && $0 % 2 == 1 ? 2 : 1 }
+    if ends || lowers { orders[steps - 1] = 1 }
+    self.orders = orders
+  }
+
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.preservedNoised(clean, with: noise, at: evaluation)
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let level = SolverLevel(schedule.sigmas[evaluation])
+    let original = level.original(modelOutput, sample: sample, configuration.predictionType)
+    originals = [original] + originals.prefix(1)
+    let next = SolverLevel(schedule.sigmas[evaluation + 1])
+    // A picture begun late has no first step of its pair.
+    guard orders[evaluation] == 2, originals.count == 2 else {
+      savedSample = sample
+      let decay = expf(-(next.lambda - level.lambda)) - 1
+      let sampleFactor = next.sigma / level.sigma
+      return elementwise(sample, original) { sampleFactor * $0 - next.alpha * decay * $1 }
+    }
+    let start = SolverLevel(schedule.sigmas[evaluation - 1])
+    let step = next.lambda - start.lambda
+    let ratio = (level.lambda - start.lambda) / step
+    let decay = expf(-step) - 1
+    let sampleFactor = next.sigma / start.sigma
+    let base = elementwise(savedSample, originals[1]) {
+      sampleFactor * $0 - next.alpha * decay * $1
+    }
+    let slope = elementwise(originals[0], originals[1]) { 1 / ratio * ($0 - $1) }
+    if configuration.solver == .heun {
+      let factor = next.alpha * (decay / step + 1)
+      return elementwise(base, slope) { $0 + factor * $1 }
+    }
+    let factor = 0.5 * (next.alpha * decay)
+    return elementwise(base, slope) { $0 - factor * $1 }
+  }
+}

@@ -1,0 +1,51 @@
+import ModelFormats
+
+/// Trajectory consistency distillation: each evaluation predicts a point further on along the
+/// trajectory, from which noise leads back up to the next level.
+///
+/// Source: Zheng et al., "Trajectory Consistency Distillation" (2024), algorithm 4. Matches
+/// diffusers' `TCDScheduler`.
+public struct TCDScheduler: Scheduler {
+  public let timesteps: [Float]
+  public let initialNoiseSigma: Float = 1
+
+  private let schedule: NoiseSchedule
+  private let predictionType: SchedulerConfiguration.PredictionType
+  private let eta: Float
+
+  /// - Parameter eta: how far beyond the next level a step goes, 0 (not at all, and without noise)
+  ///   to 1; the article's gamma.
+  /// - Throws: ``FormatError`` `unsupported` for more steps than the distilled model had.
+  public init(
+    _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0.3
+  ) throws(FormatError) {
+    schedule = try NoiseSchedule(
+      configuration, betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear,
+      setsAlphaToOne: true, rescaling: .exact)
+    predictionType = configuration.predictionType
+    self.eta = eta
+    timesteps = try Timesteps.distilled(configuration, steps: steps, scheduler: "TCD")
+  }
+
+  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+    schedule.noised(clean, with: noise, at: timesteps[evaluation])
+  }
+
+  public mutating func step(
+    modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
+  ) -> [Float] {
+    let isLast = evaluation + 1 == timesteps.count
+    let next = isLast ? 0 : timesteps[evaluation + 1]
+    let alpha = schedule.cumulativeAlphas[Int(timesteps[evaluation])]
+    let nextAlpha = schedule.cumulativeAlphas[Int(next)]
+    let target = schedule.cumulativeAlphas[Int((Float(1 - Double(eta)) * next).rounded(.down))]
+    let (original, noise) = predictionType.predictions(
+      modelOutput: modelOutput, sample: sample, cumulativeAlpha: alpha)
+    let (signal, spread) = (target.squareRoot(), (1 - target).squareRoot())
+    let result = elementwise(original, noise) { signal * $0 + spread * $1 }
+    guard eta > 0, !isLast else { return result }
+    let keep = (nextAlpha / target).squareRoot()
+    let add = (1 - nextAlpha / target).squareRoot()
+    return elementwise(result, random.normal(count: sample.count)) { keep * $0 + add * $1 }
+  }
+}

@@ -1,0 +1,212 @@
+/// Makes of a prompt what the text encoder reads: weights, chunks and textual inversions as the
+/// AUTOMATIC1111 web UI has them, or plain text as diffusers has it.
+public struct PromptReader: Sendable {
+  private let tokenizer: Tokenizer
+  private let embeddings: [TextualInversion]
+  /// The id of each embedding's first vector.
+  private let firstIDs: [Int]
+  /// The ids that each embedding's token is written with; longer ones are looked for first.
+  private let patterns: [(index: Int, ids: [Int])]
+  private let comma: Int?
+  /// The tokens of a chunk without start and end: 75.
+  private let capacity: Int
+
+  /// Where a chunk is full, what follows a comma among its last tokens goes to the next chunk.
+  private static let commaRange = 20
+
+  /// - Parameters:
+  ///   - length: the text encoder's positions, 77 for Stable Diffusion; at least 3.
+  ///   - vocabularySize: the text encoder's tokens; vectors of embeddings have the ids from there on.
+  public init(
+    _ tokenizer: Tokenizer, embeddings: [TextualInversion] = [], length: Int = 77,
+    vocabularySize: Int = 49_408
+  ) {
+    precondition(
+      length >= 3 && embeddings.allSatisfy { $0.count <= length - 2 },
+      "there must be room for a token, or an embedding's, between start and end")
+    self.tokenizer = tokenizer
+    self.embeddings = embeddings
+    capacity = length - 2
+    comma = tokenizer.id(of: ",</w>")
+    var next = vocabularySize
+    firstIDs = embeddings.map { embedding in
+      defer { next += embedding.count }
+      return next
+    }
+    patterns = embeddings.enumerated().map { index, embedding in
+      (index, tokenizer.tokens(of: embedding.token).map(\.id))
+    }.sorted { $0.1.count > $1.1.count }
+  }
+
+  /// Reads a prompt that does not change, or no more.
+  ///
+  /// - Throws: ``GenerationError`` `request` where the prompt asks for what is not supported.
+  public func read(
+    _ prompt: String, _ style: PromptStyle = PromptStyle()
+  ) throws(GenerationError) -> PromptEncoding {
+    var warnings: [String] = []
+    var chunks = Chunks(capacity: capacity, comma: comma)
+    var used: Set<String> = []
+    let isLiteral = style.isLiteral
+    var text = prompt
+    if !isLiteral {
+      text = Self.removingNetworks(from: prompt, &warnings)
+      if Self.hasWord("AND", in: text) {
+        warnings.append("AND is read as a word; prompts are not combined")
+      }
+    }
+    for embedding in embeddings where embedding.token.first == "<" {
+      // Otherwise a comma behind the bracket would become one token with it.
+      text = Self.spacing(embedding.token, in: text)
+    }
+    let parts = isLiteral ? [.text(text, weight: 1)] : try PromptPart.parse(text)
+    for part in parts {
+      guard case .text(let text, let weight) = part else {
+        chunks.close()
+        continue
+      }
+      var tokens = tokenizer.tokens(of: text)[...]
+      while let token = tokens.first {
+        let match = patterns.first { pattern in
+          !pattern.ids.isEmpty && tokens.lazy.map(\.id).starts(with: pattern.ids)
+        }
+        if let match {
+          let embedding = embeddings[match.index]
+          let ids = firstIDs[match.index]..<(firstIDs[match.index] + embedding.count)
+          chunks.append(
+            ids.map { PromptEncoding.Token(id: $0, text: embedding.token, weight: weight) })
+          used.insert(embedding.token)
+          tokens = tokens.dropFirst(match.ids.count)
+        } else {
+          chunks.append(PromptEncoding.Token(id: token.id, text: token.text, weight: weight))
+          tokens = tokens.dropFirst()
+        }
+      }
+    }
+    let filled = chunks.finished()
+    var dropped: [PromptEncoding.Token] = []
+    if style.isPlain {
+      // Chunks of plain text must be cut where the first is full, whatever its commas.
+      let all = filled.flatMap { $0 }
+      dropped = Array(all.dropFirst(capacity))
+      return encoding(
+        [Array(all.prefix(capacity))], style, dropped: dropped, text, warnings, used)
+    }
+    return encoding(filled, style, dropped: [], text, warnings, used)
+  }
+
+  /// A chunk without tokens, for the shorter of two prompts.
+  public var emptyChunk: PromptEncoding.Chunk { chunk([], weighs: false) }
+
+  private func encoding(
+    _ chunks: [[PromptEncoding.Token]], _ style: PromptStyle, dropped: [PromptEncoding.Token],
+    _ text: String, _ warnings: [String], _ used: Set<String>
+  ) -> PromptEncoding {
+    let weighs = style.emphasis != .ignore
+    let kept = chunks.first?.count ?? 0
+    return PromptEncoding(
+      chunks: chunks.map { chunk($0, weighs: weighs) }, droppedTokenCount: dropped.count,
+      droppedText: dropped.isEmpty ? "" : tokenizer.text(of: text, after: kept), warnings: warnings,
+      embeddings: used)
+  }
+
+  private func chunk(_ tokens: [PromptEncoding.Token], weighs: Bool) -> PromptEncoding.Chunk {
+    let rest = capacity - tokens.count
+    return PromptEncoding.Chunk(
+      tokens: tokens,
+      ids: [tokenizer.startID] + tokens.map(\.id) + [tokenizer.endID]
+        + [Int](repeating: tokenizer.paddingID, count: rest),
+      weights: [1] + tokens.map { weighs ? $0.weight : 1 } + [Float](repeating: 1, count: rest + 1))
+  }
+
+  /// Tokens as they are dealt out to chunks.
+  private struct Chunks {
+    let capacity: Int
+    let comma: Int?
+    private var full: [[PromptEncoding.Token]] = []
+    private var current: [PromptEncoding.Token] = []
+    /// The position of the chunk's last comma.
+    private var lastComma: Int?
+
+    init(capacity: Int, comma: Int?) {
+      self.capacity = capacity
+      self.comma = comma
+    }
+
+    mutating func close() {
+      full.append(current)
+      current = []
+      lastComma = nil
+    }
+
+    mutating func append(_ token: PromptEncoding.Token) {
+      makeRoom(before: token)
+      current.append(token)
+    }
+
+    /// Vectors of one embedding, which are not torn apart.
+    mutating func append(_ vectors: [PromptEncoding.Token]) {
+      makeRoom(before: vectors[0])
+      if current.count + vectors.count > capacity { close() }
+      current += vectors
+    }
+
+    private mutating func makeRoom(before token: PromptEncoding.Token) {
+      if token.id == comma {
+        lastComma = current.count
+      } else if current.count == capacity, let lastComma,
+        current.count - lastComma <= PromptReader.commaRange
+      {
+        let moved = current[(lastComma + 1)...]
+        current.removeLast(moved.count)
+        close()
+        current = Array(moved)
+      }
+      if current.count == capacity { close() }
+    }
+
+    func finished() -> [[PromptEncoding.Token]] {
+      current.isEmpty && !full.isEmpty ? full : full + [current]
+    }
+  }
+}
+
+extension PromptReader {
+  /// Leaves out `<lora:name:1>` and its like, and says so.
+  private static func removingNetworks(from prompt: String, _ warnings: inout [String]) -> String {
+    var result = ""
+    var rest = prompt[...]
+    while let open = rest.firstIndex(of: "<") {
+      result += rest[..<open]
+      let inside = rest[rest.index(after: open)...]
+      guard let close = inside.firstIndex(of: ">"), let colon = inside.firstIndex(of: ":"),
+        colon < close, colon > inside.startIndex,
+        inside[..<colon].allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" }),
+        inside.index(after: colon) < close
+      else {
+        result += "<"
+        rest = inside
+        continue
+      }
+      warnings.append(
+        "\(rest[open...close]) is left out; networks are given as options, not in the prompt")
+      rest = inside[inside.index(after: close)...]
+    }
+    return result + rest
+  }
+
+  private static func hasWord(_ word: String, in text: String) -> Bool {
+    text.split { !($0.isLetter || $0.isNumber || $0 == "_") }.contains { $0 == word }
+  }
+
+  /// White space around each place where `token` stands.
+  private static func spacing(_ token: String, in text: String) -> String {
+    var result = ""
+    var rest = text[...]
+    while let found = rest.firstRange(of: token) {
+      result += rest[..<found.lowerBound] + " " + token + " "
+      rest = rest[found.upperBound...]
+    }
+    return result + rest
+  }
+}

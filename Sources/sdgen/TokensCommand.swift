@@ -1,0 +1,155 @@
+import ArgumentParser
+import Checkpoint
+import Diffusion
+import ModelGraph
+import OrderedJSON
+import Terminal
+
+/// Shows what the text encoder reads of a prompt.
+struct TokensCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tokens",
+    abstract: "Show the tokens of a prompt, their ids and weights, by chunk.",
+    discussion: """
+      Start, end and padding tokens are left out. A prompt that changes from step to step, as in \
+      [red:blue:0.5], is shown for each stretch of steps.
+
+      EXAMPLES
+        sdgen tokens "a (red:1.2) circle BREAK on blue"
+        sdgen tokens "a photo of <cat>" --embedding cat.safetensors:<cat> --json
+      """)
+
+  @Argument(help: ArgumentHelp("The prompt.", valueName: "prompt"))
+  var text: String
+
+  @Option(
+    name: .customLong("model"),
+    help: ArgumentHelp(
+      "The model whose tokenizer is used (default: the embedded model).", valueName: "path"),
+    completion: .file())
+  var path: String?
+
+  @OptionGroup var style: PromptStyleOptions
+
+  @Option(help: "Steps, 1 to 1000, for prompts that change from step to step.")
+  var steps = 25
+
+  @Flag(help: "Print JSON instead of text.")
+  var json = false
+
+  func validate() throws {
+    try checkRange("--steps", steps, in: 1...1000)
+  }
+
+  func run() throws {
+    do {
+      try show()
+    } catch let error as GenerationError {
+      throw Failure(error)
+    }
+  }
+
+  private func show() throws {
+    let embedded = try EmbeddedModel.path()
+    let opened = try ModelCheckpoint.open(path ?? embedded)
+    // A single file has no tokenizer.
+    let checkpoint =
+      opened.layout == .repository
+      ? opened : opened.completed(with: (try? ModelCheckpoint.open(embedded).files) ?? [])
+    let embeddings = try style.loadEmbeddings()
+    let encoder = checkpoint[.textEncoder]?.configuration
+      .flatMap { try? CLIPTextConfiguration($0.object) }
+    let length = encoder?.maximumPositions ?? 77
+    for embedding in embeddings where embedding.count > length - 2 {
+      throw Failure.usage(
+        "\(embedding.count) vectors of \(embedding.token) do not fit into \(length - 2) tokens")
+    }
+    let reader = PromptReader(
+      try DiffusionModel.tokenizer(of: checkpoint), embeddings: embeddings, length: length,
+      vocabularySize: encoder?.vocabularySize ?? 49_408)
+    let stretches = try reader.schedule(of: text, style.style, steps: steps).map {
+      Stretch(part: $0, encoding: try reader.read($0.prompt, style.style))
+    }
+    var warnings: [String] = []
+    for warning in stretches.flatMap(\.warnings) where !warnings.contains(warning) {
+      warnings.append(warning)
+    }
+    if json {
+      let report: JSON = [
+        "version": 1, "capacity": .integer(length - 2), "steps": .integer(steps),
+        "stretches": .array(stretches.map(\.json)),
+        "warnings": .array(warnings.map { .string($0) }),
+      ]
+      Console.print(report.text())
+      return
+    }
+    for warning in warnings { Console.note("warning: " + Console.sanitized(warning)) }
+    for stretch in stretches {
+      if stretches.count > 1 {
+        let steps = stretch.part.steps
+        let range =
+          steps.count == 1
+          ? "step \(steps.lowerBound)" : "steps \(steps.lowerBound) to \(steps.upperBound)"
+        Console.print("\(range): " + Console.sanitized(stretch.part.prompt))
+      }
+      stretch.print(capacity: length - 2)
+    }
+  }
+}
+
+/// What is read for some of the steps.
+private struct Stretch {
+  let part: PromptSchedule.Stretch
+  let encoding: PromptEncoding
+
+  var warnings: [String] {
+    encoding.droppedTokenCount == 0
+      ? encoding.warnings
+      : encoding.warnings + [
+        "the prompt is \(encoding.droppedTokenCount) tokens too long; left out: "
+          + encoding.droppedText
+      ]
+  }
+
+  func print(capacity: Int) {
+    var table = Table([
+      ("chunk", .right), ("position", .right), ("id", .right), ("weight", .right), ("token", .left),
+    ])
+    for (number, chunk) in encoding.chunks.enumerated() {
+      for (position, token) in chunk.tokens.enumerated() {
+        table.add([
+          String(number + 1), String(position + 1), String(token.id),
+          Format.decimals(Double(token.weight), 3), Console.sanitized(token.text),
+        ])
+      }
+    }
+    Console.print(table.text())
+    let count = encoding.tokenCount
+    Console.print(
+      "\(count) \(count == 1 ? "token" : "tokens") in \(encoding.chunks.count) "
+        + (encoding.chunks.count == 1 ? "chunk" : "chunks") + " of \(capacity)")
+  }
+
+  var json: JSON {
+    [
+      "from_step": .integer(part.steps.lowerBound), "to_step": .integer(part.steps.upperBound),
+      "prompt": .string(part.prompt),
+      "tokens": .integer(encoding.tokenCount),
+      "chunks": .array(
+        encoding.chunks.map { chunk in
+          [
+            "ids": .array(chunk.ids.map { .integer($0) }),
+            "tokens": .array(
+              chunk.tokens.map { token in
+                [
+                  "id": .integer(token.id), "text": .string(token.text),
+                  "weight": .number(Double("\(token.weight)") ?? Double(token.weight)),
+                ]
+              }),
+          ]
+        }),
+      "dropped_tokens": .integer(encoding.droppedTokenCount),
+      "dropped_text": .string(encoding.droppedText),
+    ]
+  }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// How noise is drawn and taken away, by the options of `sdgen`.
+@Suite(.serialized) struct SamplingTests {
+  static func draw(_ arguments: [String], to path: String) throws -> Tool.Result {
+    try Tool.run(
+      "sdgen",
+      [
+        "a red circle on a blue background", "--negative", "a green square", "--seed", "11",
+        "--guidance", "4", "--width", "64", "--height", "64", "-o", path,
+      ] + arguments)
+  }
+
+  /// Options against the latents of diffusers' pipeline: the cases of Fixtures/diffusion/latents.py.
+  @Test(
+    arguments: [
+      (["--scheduler", "ddim", "--eta", "0.7"], "ddim-eta"),
+      (["--scheduler", "tcd", "--eta", "1"], "tcd-one"), (["--scheduler", "dpm2-a"], "dpm2-a"),
+      (["--scheduler", "euler", "--sigmas", "ays"], "euler-ays"),
+      (["--scheduler", "dpmpp-2m-sde", "--sigmas", "karras"], "dpmpp-2m-sde-karras"),
+      (["--scheduler", "dpmpp-2m", "--spacing", "trailing"], "dpmpp-2m-trailing"),
+      (["--scheduler", "pndm", "--prk"], "pndm-prk"), (["--no-prk"], "pndm"),
+      (["--prediction", "epsilon"], "pndm"),
+    ] as [([String], String)])
+  func matchesTheReference(options: [String], name: String) throws {
+    try withTemporaryFolder { folder in
+      let file = folder + "/latents.safetensors"
+      let result = try Self.draw(
+        ["--steps", "8", "--save-latents", file] + options, to: folder + "/a.png")
+      #expect(result.status == 0, "\(result.errors)")
+      let golden = try TestTensors(path: Fixtures.path("diffusion/latents.safetensors"))
+      let latents = try #require(try TensorFile.open(file)["latents"])
+      let difference = Difference.relative(
+        GenerateTests.floats(latents), golden["\(name)-8"].floats)
+      #expect(difference < 1e-3, "\(difference)")
+    }
+  }
+
+  /// A list has as many steps as levels, whether its 0 is given or not.
+  @Test func levelsOneByOne() throws {
+    try withTemporaryFolder { folder in
+      var pictures: [Data] = []
+      for (index, levels) in ["12,5,1.5,0.3", "12,5,1.5,0.3,0"].enumerated() {
+        let path = "\(folder)/\(index).png"
+        let result = try Self.draw(
+          ["--scheduler", "euler", "--sigmas", levels, "--json"], to: path)
+        #expect(result.status == 0, "\(result.errors)")
+        let report = try JSON(parsing: result.output)
+        #expect(report["pictures"]?.array?.first?["steps"] == 4)
+        pictures.append(try Data(contentsOf: URL(filePath: path)))
+      }
+      #expect(pictures[0] == pictures[1])
+    }
+  }
+
+  @Test func generatorsGiveOtherNoise() throws {
+    try withTemporaryFolder { folder in
+      var noises: [[Float]] = []
+      for name in ["torch", "cuda", "numpy"] {
+        let file = "\(folder)/\(name).safetensors"
+        let result = try Self.draw(
+          ["--rng", name, "--steps", "1", "--scheduler", "ddim", "--save-latents", file],
+          to: "\(folder)/\(name).png")
+        #expect(result.status == 0, "\(result.errors)")
+        noises.append(GenerateTests.floats(try #require(try TensorFile.open(file)["noise"])))
+      }
+      #expect(noises[0] != noises[1] && noises[0] != noises[2] && noises[1] != noises[2])
+      // numpy.random.RandomState(11).standard_normal(2)
+      #expect(Difference.largest(Array(noises[2].prefix(2)), [1.7494547, -0.286073]) < 1e-5)
+    }
+  }
+
+  @Test(
+    arguments: [
+      (["--sigmas", "3,5"], "falling numbers"), (["--sigmas", "5,-1"], "falling numbers"),
+      (["--sigmas", "5,,1"], "falling numbers"), (["--sigmas", "nan"], "falling numbers"),
+      (["--sigmas", "cosine"], "falling numbers"), (["--spacing", "even"], "'linspace'"),
+      (["--prediction", "sample"], "'v_prediction'"), (["--eta", "1.5"], "0.0 to 1.0"),
+      (["--eta", "nan"], "0.0 to 1.0"), (["--rng", "dice"], "'numpy'"),
+      (["--rng", "numpy", "--seed", "4294967296"], "0 to 4294967295"),
+      (
+        ["--sigmas", "karras", "--spacing", "trailing", "--scheduler", "euler"],
+        "exclude each other"
+      ),
+      (["--sigmas", "karras", "--scheduler", "ddim"], "works on timesteps"),
+      (["--eta", "0.5", "--scheduler", "euler"], "no eta"),
+      (["--prk", "--scheduler", "euler"], "no Runge-Kutta"),
+      (["--spacing", "trailing", "--scheduler", "lcm"], "its own spacing"),
+      (["--clip-skip", "0"], "1 to 128"), (["--clip-skip", "5"], "1 (the last layer) to 4"),
+      (["--emphasis", "loud"], "'no-norm'"),
+      (["--plain-prompt", "--emphasis", "none"], "exclude each other"),
+    ] as [([String], String)])
+  func badValues(arguments: [String], says: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.run("sdgen", ["a", "-o", folder + "/a.png"] + arguments)
+      #expect(result.status == 64, "\(arguments): \(result.errors)")
+      #expect(result.errors.contains(says), "\(result.errors)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/a.png"))
+    }
+  }
+}
