@@ -7,7 +7,7 @@ BIN := $(BUILD)/release
 PREFIX ?= /usr/local
 
 .PHONY: demo test build install uninstall bench-inspect setup lint format gallery generate check-onnx \
-  check-tensorrt fuzz coverage clean
+  check-tensorrt check-obedience fuzz coverage clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -62,6 +62,10 @@ check-onnx: build
 # Every form of export through NVIDIA's parser, and engines built on the CPU. Fetches 146 MB once.
 check-tensorrt: build
 	scripts/check-tensorrt $(BIN) $(MODEL) $(BUILD)/check-tensorrt
+
+# A hundred prompts in one batch: how many are obeyed, and how near the pictures are to diffusers'.
+check-obedience: build
+	scripts/check-obedience $(BIN) Fixtures/shapes-v1 $(BUILD)/obedience
 
 # The C code of the ONNX messages is committed; this makes it anew.
 generate:

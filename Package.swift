@@ -36,6 +36,8 @@ let package = Package(
     .systemLibrary(
       name: "CProtobufC", providers: [.apt(["libprotobuf-c-dev"])]),
     .systemLibrary(name: "CSPNG", providers: [.apt(["libspng-dev"])]),
+    .systemLibrary(name: "CTurboJPEG", providers: [.apt(["libturbojpeg0-dev"])]),
+    .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"])]),
     .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
     // Calls of Linux that Glibc's module leaves out.
@@ -89,6 +91,7 @@ let package = Package(
       name: "Diffusion",
       dependencies: [
         "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "CSPNG",
+        "CTurboJPEG", "CWebP", "CZlib",
       ],
       swiftSettings: strict),
     .target(
@@ -109,7 +112,8 @@ let package = Package(
     .executableTarget(
       name: "sdgen",
       dependencies: [
-        "Terminal", "OrderedJSON", "ModelFormats", "Checkpoint", "Engine", "Diffusion",
+        "Terminal", "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine",
+        "Diffusion",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -24,4 +24,15 @@ extension Failure {
       status, code: "engine-\(error.code.rawValue)", error.description,
       hint: error.code == .memory ? "draw a smaller picture, or close other programs" : nil)
   }
+
+  /// Does what draws, and turns its errors into failures.
+  static func fromDrawing<Result>(_ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let error as GenerationError {
+      throw Failure(error)
+    } catch let error as EngineError {
+      throw Failure(error)
+    }
+  }
 }

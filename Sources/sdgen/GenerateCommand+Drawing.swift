@@ -1,47 +1,56 @@
 import Diffusion
+import ModelFormats
+import OrderedJSON
 import Terminal
 
 extension GenerateCommand {
   /// Draws one picture and writes it.
   func draw(
     _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel,
-    _ warnings: inout [String]
-  ) throws -> Drawn {
+    _ record: PictureRecord, _ warnings: inout [String]
+  ) throws -> Drawing.Picture {
     let bar = ProgressBar(plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing")
     defer { bar.finish() }
     var stepStart = Console.seconds()
     var loopStart = stepStart
-    var previewFailure: (any Error)?
-    let generation = try model.generate(
-      request,
-      progress: { progress in
-        let now = Console.seconds()
-        switch progress.stage {
-        case .encoding:
-          bar.update(0, "reading the prompt", force: true)
-        case .denoising where progress.evaluations == 0:
-          loopStart = now
-          bar.update(0, "step 1 of \(progress.total)", force: true)
-        case .denoising:
-          let done = progress.evaluations
-          let left = (now - loopStart) / Double(done) * Double(progress.total - done)
-          bar.update(
-            Double(done) / Double(progress.total),
-            "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
-              + "\(Format.seconds(left)) left", force: true)
-          do {
-            try preview(progress, index, plan, model)
-          } catch {
-            previewFailure = error
-            return false
+    var passes = 0
+    var failure: (any Error)?
+    let generation: Generation
+    do {
+      generation = try model.draw(
+        request,
+        progress: { progress in
+          let now = Console.seconds()
+          switch progress.stage {
+          case .encoding:
+            passes += 1
+            bar.update(0, "reading the prompt", force: true)
+          case .denoising where progress.evaluations == 0:
+            loopStart = now
+            bar.update(0, "step 1 of \(progress.total)", force: true)
+          case .denoising:
+            let done = progress.evaluations
+            let left = (now - loopStart) / Double(done) * Double(progress.total - done)
+            bar.update(
+              Double(done) / Double(progress.total),
+              (passes > 1 ? "second pass, " : "")
+                + "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
+                + "\(Format.seconds(left)) left", force: true)
+            do {
+              if passes == 1 { try preview(progress, index, plan, model) }
+            } catch {
+              failure = error
+              return false
+            }
+          case .decoding:
+            bar.update(1, "decoding", force: true)
           }
-        case .decoding:
-          bar.update(1, "decoding", force: true)
-        }
-        stepStart = Console.seconds()
-        return true
-      })
-    if let previewFailure { throw previewFailure }
+          stepStart = Console.seconds()
+          return !Interruption.isAsked
+        })
+    } catch {
+      throw failure ?? error
+    }
     bar.finish()
     // Prompts.
     let encodings = [
@@ -65,8 +74,26 @@ extension GenerateCommand {
           + " (another seed or prompt may do, or --no-safety-checker)", &warnings)
     }
     let file = plan.file(index)
-    try PNG.write(generation.image, to: file, overwrite: options.output.force)
-    return Drawn(file: file, request: request, generation: generation)
+    let metadata = record.metadata(of: request, generation)
+    try PictureFile.write(
+      generation.image, options.output.noMetadata ? PictureFile.Metadata() : metadata,
+      as: options.output.compression, to: file, overwrite: options.output.force)
+    if options.output.sidecar {
+      try write(
+        sidecar: record.sidecar(of: request, generation, file: file), to: plan.sidecarFile(index))
+    }
+    return Drawing.Picture(
+      file: file, request: request, image: generation.image, scheduler: generation.scheduler,
+      timings: generation.timings,
+      latents: options.output.saveLatents == nil
+        ? nil : (noise: generation.noise, latents: generation.latents),
+      metadata: metadata)
+  }
+
+  private func write(sidecar: JSON, to path: String) throws(FormatError) {
+    let writer = try FileWriter(path: path, overwrite: options.output.force)
+    try writer.write(Array((sidecar.text() + "\n").utf8))
+    try writer.commit()
   }
 
   /// Writes the picture so far where that was asked for; the last one is the picture itself.
@@ -76,8 +103,8 @@ extension GenerateCommand {
     guard let every = options.output.previewEvery, progress.evaluations % every == 0,
       progress.evaluations < progress.total
     else { return }
-    try PNG.write(
-      model.decode(progress.latents),
+    try PictureFile.write(
+      model.decodePreview(progress.latents), as: options.output.compression,
       to: plan.previewFile(index, evaluation: progress.evaluations), overwrite: options.output.force
     )
   }

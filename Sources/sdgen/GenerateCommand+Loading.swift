@@ -7,7 +7,8 @@ import Terminal
 extension GenerateCommand {
   /// Loads the model that the options name.
   func load(
-    _ path: String, isGuided: Bool, noise: Latents?, _ warnings: inout [String]
+    _ path: String, isGuided: Bool, noise: Latents?, initial: InitialPicture?,
+    _ warnings: inout [String]
   ) throws -> DiffusionModel {
     guard options.model.dtype.precision != .bf16 || Precision.isBF16Native else {
       throw Failure.usage(
@@ -31,11 +32,13 @@ extension GenerateCommand {
     _ = try options.networks.controls()
     let engine = EngineOptions(
       threads: options.model.threads, precision: options.model.dtype.precision)
+    let width = initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width }
+    let height = initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
+    try foreseeMemory(checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
     let bar = ProgressBar("loading")
     defer { bar.finish() }
     let model = try DiffusionModel(
-      checkpoint, options: engine, width: options.pictures.width ?? noise.map { 8 * $0.width },
-      height: options.pictures.height ?? noise.map { 8 * $0.height }, isGuided: isGuided,
+      checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
       embeddings: try options.prompt.style.loadEmbeddings(), additions: additions
     ) { progress in
       bar.update(

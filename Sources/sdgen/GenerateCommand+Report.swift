@@ -5,29 +5,28 @@ import Terminal
 
 extension GenerateCommand {
   /// Says what was drawn: a line for each picture, a table of times, or JSON.
-  func report(_ pictures: [Drawn], guidance: Double, load: Double, _ warnings: [String]) {
+  func report(_ drawing: Drawing) {
     guard !options.output.json else {
-      Console.print(json(pictures, guidance: guidance, load: load, warnings).text())
+      Console.print(json(drawing).text())
       return
     }
-    for picture in pictures {
-      let timings = picture.generation.timings
+    for picture in drawing.pictures {
       Console.print(
         "wrote \(Console.sanitized(picture.file)): seed \(picture.request.seed), "
-          + "\(picture.generation.image.width)x\(picture.generation.image.height), "
-          + "\(picture.request.steps) steps of \(picture.generation.scheduler.rawValue), "
-          + Format.seconds(timings.total))
-      if options.output.profile { printProfile(timings) }
+          + "\(picture.image.width)x\(picture.image.height), "
+          + "\(picture.request.steps) steps of \(picture.scheduler.rawValue), "
+          + Format.seconds(picture.timings.total))
+      if options.output.profile { printProfile(picture.timings, load: drawing.loadSeconds) }
     }
   }
 
   /// The article's table: what each component took of the whole.
-  private func printProfile(_ timings: GenerationTimings) {
+  private func printProfile(_ timings: GenerationTimings, load: Double) {
     let unet = timings.unet.reduce(0, +)
-    let whole = timings.load + timings.total
+    let whole = load + timings.total
     var table = Table([("component", .left), ("seconds", .right), ("share", .right)])
     let rows = [
-      ("load", timings.load), ("text encoder", timings.textEncoder), ("UNet", unet),
+      ("load", load), ("text encoder", timings.textEncoder), ("UNet", unet),
       ("scheduler", timings.scheduler), ("VAE", timings.vae), ("total", whole),
     ]
     for (name, seconds) in rows {
@@ -41,44 +40,47 @@ extension GenerateCommand {
       steps.add([String(index + 1), Format.decimals(seconds, 3)])
     }
     Console.print(steps.text())
-    Console.print("peak memory: \(Format.bytes(peakMemory))")
+    Console.print("peak memory: \(Format.bytes(Self.peakMemory))")
   }
 
-  private func json(
-    _ pictures: [Drawn], guidance: Double, load: Double, _ warnings: [String]
-  ) -> JSON {
-    let timings = pictures.map(\.generation.timings)
+  private func json(_ drawing: Drawing) -> JSON {
+    let timings = drawing.pictures.map(\.timings)
     func sum(_ part: (GenerationTimings) -> Double) -> JSON {
       .number(timings.reduce(0) { $0 + part($1) })
     }
     return [
       "version": 1,
-      "pictures": .array(pictures.map { row($0, guidance: guidance) }),
+      "pictures": .array(rows(drawing)),
       "timings": [
-        "load": .number(load), "text_encoder": sum(\.textEncoder),
+        "load": .number(drawing.loadSeconds), "text_encoder": sum(\.textEncoder),
         "unet": .array(timings.flatMap(\.unet).map { .number($0) }),
         "scheduler": sum(\.scheduler), "vae": sum(\.vae),
-        "total": .number(load + timings.reduce(0) { $0 + $1.total }),
+        "total": .number(drawing.loadSeconds + timings.reduce(0) { $0 + $1.total }),
       ],
-      "peak_memory_bytes": .integer(peakMemory),
-      "warnings": .array(warnings.map { .string($0) }),
+      "peak_memory_bytes": .integer(Self.peakMemory),
+      "warnings": .array(drawing.warnings.map { .string($0) }),
     ]
   }
 
-  private func row(_ picture: Drawn, guidance: Double) -> JSON {
+  /// The pictures as `--json` lists them.
+  func rows(_ drawing: Drawing) -> [JSON] {
+    drawing.pictures.map { row($0, guidance: drawing.guidance) }
+  }
+
+  private func row(_ picture: Drawing.Picture, guidance: Double) -> JSON {
     [
       "file": .string(picture.file),
       "seed": Int(exactly: picture.request.seed).map { .integer($0) } ?? .null,
-      "width": .integer(picture.generation.image.width),
-      "height": .integer(picture.generation.image.height),
+      "width": .integer(picture.image.width),
+      "height": .integer(picture.image.height),
       "steps": .integer(picture.request.steps),
-      "scheduler": .string(picture.generation.scheduler.rawValue),
+      "scheduler": .string(picture.scheduler.rawValue),
       "guidance": .number(guidance),
     ]
   }
 
   /// The most memory that the process had in use so far, files mapped into it included.
-  private var peakMemory: Int {
+  static var peakMemory: Int {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_maxrss * 1024

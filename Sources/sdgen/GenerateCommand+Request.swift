@@ -5,7 +5,7 @@ extension GenerateCommand {
   ///
   /// - Throws: ``FormatError`` where a ControlNet's picture cannot be read.
   func request(
-    _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?
+    _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?, initial: InitialPicture?
   ) throws -> GenerationRequest {
     var request = GenerationRequest(prompt: prompt)
     // Prompts and sampling.
@@ -13,9 +13,12 @@ extension GenerateCommand {
     options.sampling.apply(to: &request)
     request.guidanceScale = Float(guidance)
     request.seed = seed
-    request.width = options.pictures.width
-    request.height = options.pictures.height
+    // Pictures; one to start from has the size to draw.
+    request.width = initial == nil ? options.pictures.width : nil
+    request.height = initial == nil ? options.pictures.height : nil
     request.noise = noise
+    request.initial = initial
+    request.enlargement = enlargement
     request.networks.controls = try options.networks.controls()
     request.networks.cacheInterval = options.approximations.cacheInterval
     request.networks.guidanceInterval = options.approximations.guidanceInterval.shares

@@ -20,21 +20,34 @@ struct GenerateCommand: ParsableCommand {
       EXAMPLES
         sdgen "a red circle on a blue background"
         sdgen "a lighthouse at dusk" --model sd15.sdflat --negative "people" --seed 7
+        sdgen "a lighthouse in winter" --init photo.jpg --strength 0.6
       """)
 
   @OptionGroup var options: GenerateOptions
 
   func run() throws {
-    do {
-      try generate()
-    } catch let error as GenerationError {
-      throw Failure(error)
-    } catch let error as EngineError {
-      throw Failure(error)
-    }
+    Interruption.watch()
+    var words = Array(Swift.CommandLine.arguments.dropFirst())
+    if words.first == Self.configuration.commandName { words.removeFirst() }
+    try draw(JobArguments(commandLine: words))
   }
 
-  private func generate() throws {
+  /// Draws what the arguments ask for and says so.
+  func draw(_ arguments: JobArguments) throws {
+    let result = try Failure.fromDrawing { try drawAll(arguments, ModelCache()) }
+    report(result)
+    if let cancellation = result.cancellation { throw Failure(cancellation) }
+  }
+
+  /// Draws all pictures of a plan.
+  ///
+  /// - Parameters:
+  ///   - arguments: the arguments that these options were read from.
+  ///   - models: where a model may be loaded already.
+  ///   - skipsFinished: whether pictures whose file is there are left out.
+  func drawAll(
+    _ arguments: JobArguments, _ models: ModelCache, skipsFinished: Bool = false
+  ) throws -> Drawing {
     let path = try options.model.path ?? EmbeddedModel.path()
     let isEmbedded = EmbeddedModel.isEmbedded(path)
     let guidance = options.sampling.guidance ?? (isEmbedded ? EmbeddedModel.guidance : 7.5)
@@ -46,30 +59,39 @@ struct GenerateCommand: ParsableCommand {
     let noise = try options.pictures.latents.map { try Latents(noiseAt: $0) }
     let prompts = try options.prompt.prompts()
     let plan = try PicturePlan(options, noise: noise, prompts: prompts.count)
-    try plan.requireFreeOutputs()
-    var warnings: [String] = []
-    let model = try load(path, isGuided: guidance > 1, noise: noise, &warnings)
+    let finished = skipsFinished ? plan.finished : []
+    var result = Drawing(guidance: guidance, skipped: finished.map(plan.file))
+    guard finished.count < plan.count else { return result }
+    try plan.requireFreeOutputs(besides: finished)
+    let initial = try initialPicture()
+    let loaded = try models.model(for: arguments) {
+      var warnings: [String] = []
+      let model = try load(
+        path, isGuided: guidance > 1, noise: noise, initial: initial, &warnings)
+      return (model, warnings)
+    }
+    result.warnings = loaded.warnings
+    result.loadSeconds = loaded.isNew ? loaded.model.loadSeconds : 0
+    var record = try PictureRecord(options, arguments, modelPath: path)
+    record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
-    var pictures: [Drawn] = []
-    for index in plan.indices {
+    for index in plan.indices where !finished.contains(index) {
       let request = try request(
         prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
-        noise: noise?.picture(plan.position(index)))
-      pictures.append(try draw(request, index, plan, model, &warnings))
+        noise: noise?.picture(plan.position(index)), initial: initial)
+      do {
+        result.pictures.append(
+          try draw(request, index, plan, loaded.model, record, &result.warnings))
+      } catch let error as GenerationError where error.code == .cancelled {
+        result.cancellation = error
+        break
+      }
     }
-    if let file = options.output.saveLatents {
+    if let file = options.output.saveLatents, !result.pictures.isEmpty {
       try Latents.write(
-        pictures.map { (noise: $0.generation.noise, latents: $0.generation.latents) }, to: file,
-        overwrite: options.output.force)
+        result.pictures.compactMap(\.latents), to: file, overwrite: options.output.force)
     }
-    report(pictures, guidance: guidance, load: model.loadSeconds, warnings)
-  }
-
-  /// A picture that was drawn, and what it was asked as.
-  struct Drawn {
-    let file: String
-    let request: GenerationRequest
-    let generation: Generation
+    return result
   }
 
   /// Says a warning once; with --json it goes into the output.
@@ -78,4 +100,29 @@ struct GenerateCommand: ParsableCommand {
     warnings.append(warning)
     if !options.output.json { Console.note("warning: " + Console.sanitized(warning)) }
   }
+}
+
+/// What a run of the command drew.
+struct Drawing {
+  /// A picture that was drawn, and what it was asked as.
+  struct Picture {
+    let file: String
+    let request: GenerationRequest
+    let image: Image
+    let scheduler: SchedulerName
+    let timings: GenerationTimings
+    /// Kept where they are to be written.
+    let latents: (noise: Latents, latents: Latents)?
+    /// What was written into the picture.
+    let metadata: PictureFile.Metadata
+  }
+
+  let guidance: Double
+  /// Files that were there already.
+  let skipped: [String]
+  var pictures: [Picture] = []
+  var warnings: [String] = []
+  var loadSeconds = 0.0
+  /// Set where the person stopped it.
+  var cancellation: GenerationError?
 }

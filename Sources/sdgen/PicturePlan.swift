@@ -54,21 +54,39 @@ struct PicturePlan {
     count == 1 ? options.output.file : named("-\(index + 1)")
   }
 
+  /// `out.json` beside `out.png`.
+  func sidecarFile(_ index: Int) -> String {
+    let file = file(index)
+    return Self.split(file).stem + ".json"
+  }
+
+  /// Those whose picture is there already.
+  var finished: [Int] { indices.filter { access(file($0), F_OK) == 0 } }
+
   /// `out-step-5.png`, or `out-1-step-5.png`.
   func previewFile(_ index: Int, evaluation: Int) -> String {
     named((count == 1 ? "" : "-\(index + 1)") + "-step-\(evaluation)")
   }
 
   private func named(_ suffix: String) -> String {
-    let path = options.output.file
+    let (stem, ending) = Self.split(options.output.file)
+    return stem + suffix + ending
+  }
+
+  /// A path before the full stop of its ending, and from there on.
+  static func split(_ path: String) -> (stem: String, ending: String) {
     let name = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
-    guard let dot = path[name...].lastIndex(of: "."), dot != name else { return path + suffix }
-    return path[..<dot] + suffix + path[dot...]
+    guard let dot = path[name...].lastIndex(of: "."), dot != name else { return (path, "") }
+    return (String(path[..<dot]), String(path[dot...]))
   }
 
   /// Refuses before anything is computed what could not be written afterwards.
-  func requireFreeOutputs() throws(FormatError) {
+  ///
+  /// - Parameter finished: pictures that are there and are not drawn again.
+  func requireFreeOutputs(besides finished: [Int] = []) throws(FormatError) {
+    let indices = indices.filter { !finished.contains($0) }
     var files = indices.map(file)
+    if options.output.sidecar { files += indices.map(sidecarFile) }
     if let latents = options.output.saveLatents { files.append(latents) }
     if let every = options.output.previewEvery {
       let steps = options.sampling.stepCount
@@ -84,7 +102,7 @@ struct PicturePlan {
     guard Set(files).count == files.count else {
       throw FormatError(
         .cannotCreate, "two outputs would have this name", file: options.output.file,
-        hint: "give -o and --save-latents different names")
+        hint: "give -o and the other outputs different names")
     }
     for file in files {
       var status = stat()

@@ -12,12 +12,17 @@ struct SDGen: Program {
       EXAMPLES
         sdgen "a red circle on a blue background"
         sdgen "a lighthouse at dusk" --model sd15.sdflat --steps 30 -o a.png
+        sdgen again a.png --steps 50
+        sdgen batch jobs.jsonl
 
-      Exit status: 0 ok; 64 usage; 65 malformed data; 66 no input; 70 internal; \
+      Exit status: 0 ok; 1 a job failed, or a picture is not the same again; 64 usage; 65 malformed data; 66 no input; 70 internal; \
       73 cannot create output; 74 input or output failed; 130 interrupted.
       """,
     version: "sdgen \(toolVersion)",
-    subcommands: [GenerateCommand.self, TokensCommand.self],
+    subcommands: [
+      GenerateCommand.self, BatchCommand.self, AgainCommand.self, InfoCommand.self,
+      TokensCommand.self,
+    ],
     defaultSubcommand: GenerateCommand.self)
 
   static func main() {

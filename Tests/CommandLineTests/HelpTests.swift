@@ -10,8 +10,8 @@ import Testing
       ("sdinspect", ["layers"]), ("sdinspect", ["stats"]), ("sdinspect", ["diff"]),
       ("sdinspect", ["hash"]), ("sdinspect", ["report"]), ("sdinspect", ["verify"]),
       ("sdinspect", ["convert"]),
-      ("sdinspect", ["onnx"]), ("sdgen", []), ("sdgen", ["generate"]),
-      ("sdgen", ["tokens"]),
+      ("sdinspect", ["onnx"]), ("sdgen", []), ("sdgen", ["generate"]), ("sdgen", ["batch"]),
+      ("sdgen", ["again"]), ("sdgen", ["info"]), ("sdgen", ["tokens"]),
     ] as [(String, [String])])
   func helpHasAnExample(program: String, command: [String]) throws {
     for arguments in [command + ["--help"], ["help"] + command] {
@@ -28,7 +28,7 @@ import Testing
     ("sdinspect", ""), ("sdinspect", "summary"), ("sdinspect", "tensors"), ("sdinspect", "layers"),
     ("sdinspect", "stats"), ("sdinspect", "diff"), ("sdinspect", "hash"), ("sdinspect", "report"),
     ("sdinspect", "verify"), ("sdinspect", "convert"), ("sdinspect", "onnx"), ("sdgen", ""),
-    ("sdgen", "generate"), ("sdgen", "tokens"),
+    ("sdgen", "generate"), ("sdgen", "again"), ("sdgen", "info"), ("sdgen", "tokens"),
   ])
   func examplesFitATerminal(program: String, command: String) throws {
     let arguments = (command.isEmpty ? [] : [command]) + ["--help"]

@@ -40,7 +40,9 @@ public enum PNG {
   /// Reads a file of any colour type; transparency is ignored.
   ///
   /// - Throws: ``FormatError`` `notFound`, or as ``decode(_:)``.
-  public static func read(_ path: String) throws(FormatError) -> (image: Image, texts: [Text]) {
+  public static func read(
+    _ path: String
+  ) throws(FormatError) -> (image: Image, texts: [Text], exif: [UInt8]?) {
     let file = try MappedFile(path: path)
     let bytes = file.withBytes(in: 0..<file.count) { Array($0) }
     do throws(FormatError) {
@@ -92,13 +94,15 @@ public enum PNG {
     return Array(UnsafeRawBufferPointer(start: buffer, count: count))
   }
 
-  /// The picture and the texts of a PNG file.
+  /// The picture, the texts and the EXIF data of a PNG file.
   ///
   /// - Throws: ``FormatError`` `unrecognized`, `truncated`, `malformed`, or `unsupported` for a
   ///   picture whose pixels the file cannot justify.
-  public static func decode(_ bytes: [UInt8]) throws(FormatError) -> (image: Image, texts: [Text]) {
+  public static func decode(
+    _ bytes: [UInt8]
+  ) throws(FormatError) -> (image: Image, texts: [Text], exif: [UInt8]?) {
     let context = try Context(flags: 0)
-    return try bytes.withUnsafeBytes { buffer -> Result<(Image, [Text]), FormatError> in
+    return try bytes.withUnsafeBytes { buffer -> Result<(Image, [Text], [UInt8]?), FormatError> in
       do throws(FormatError) {
         return .success(try decode(buffer, with: context))
       } catch {
@@ -109,26 +113,29 @@ public enum PNG {
 
   private static func decode(
     _ bytes: UnsafeRawBufferPointer, with context: Context
-  ) throws(FormatError) -> (Image, [Text]) {
+  ) throws(FormatError) -> (Image, [Text], [UInt8]?) {
     try context.check(spng_set_image_limits(context.pointer, 1 << 16, 1 << 16))
     try context.check(spng_set_chunk_limits(context.pointer, 16 << 20, 64 << 20))
     try context.check(spng_set_png_buffer(context.pointer, bytes.baseAddress, bytes.count))
     var header = spng_ihdr()
     try context.check(spng_get_ihdr(context.pointer, &header))
     // Deflate gives at most 1032 bytes for one, and a pixel takes at least one bit.
-    let pixelCount = Int(header.width) * Int(header.height)
-    guard pixelCount / 8 <= bytes.count * 1032 else {
-      throw FormatError(
-        .malformed, "\(bytes.count) bytes cannot hold \(header.width)x\(header.height) pixels",
-        offset: 16, context: "IHDR")
-    }
+    try PictureFile.check(
+      width: Int(header.width), height: Int(header.height), byteCount: bytes.count,
+      pixelsPerByte: 8 * 1032)
     var count = 0
     let format = Int32(SPNG_FMT_RGB8.rawValue)
     try context.check(spng_decoded_image_size(context.pointer, format, &count))
     var pixels = [UInt8](repeating: 0, count: count)
     try context.check(spng_decode_image(context.pointer, &pixels, count, format, 0))
     let image = Image(width: Int(header.width), height: Int(header.height), pixels: pixels)
-    return (image, try texts(of: context))
+    return (image, try texts(of: context), exif(of: context))
+  }
+
+  private static func exif(of context: Context) -> [UInt8]? {
+    var chunk = spng_exif()
+    guard spng_get_exif(context.pointer, &chunk) == 0 else { return nil }
+    return Array(UnsafeRawBufferPointer(start: chunk.data, count: chunk.length))
   }
 
   private static func texts(of context: Context) throws(FormatError) -> [Text] {

@@ -16,9 +16,15 @@ extension DiffusionModel {
     guard let limit = additions.tiling.limit, max(latents.width, latents.height) > limit else {
       return try Self.image(scaled, decoder: vaeDecoder, observer)
     }
-    let values = try Self.tiled(scaled, limit: limit) { tile in
-      try vaeDecoder.run(["latent_sample": tile.value], generations: [:], observer: observer)
-        .require("sample").reals
+    let values = try Self.tiled(
+      height: latents.height, width: latents.width, limit: limit, scale: Self.downsampling,
+      channels: 3
+    ) { tile in
+      let part = scaled.part(
+        top: tile.top, left: tile.left, height: tile.height, width: tile.width)
+      return try vaeDecoder.run(
+        ["latent_sample": part.value], generations: [:], observer: observer
+      ).require("sample").reals
     }
     return try Self.image(values, of: latents)
   }
@@ -50,45 +56,6 @@ extension DiffusionModel {
     }
     return Image(
       decoded: values, width: latents.width * downsampling, height: latents.height * downsampling)
-  }
-
-  /// Decodes overlapping tiles of one size and blends them.
-  ///
-  /// - Returns: `[1, 3, 8 * height, 8 * width]`
-  static func tiled(
-    _ latents: Latents, limit: Int, decode: (Latents) throws -> [Float]
-  ) throws -> [Float] {
-    let scale = downsampling
-    let rows = TileLine(latents.height, limit: limit)
-    let columns = TileLine(latents.width, limit: limit)
-    let (width, height) = (latents.width * scale, latents.height * scale)
-    var sums = [Float](repeating: 0, count: 3 * width * height)
-    var totals = [Float](repeating: 0, count: width * height)
-    for (row, top) in rows.starts.enumerated() {
-      let vertical = rows.weights(row, scale: scale)
-      for (column, left) in columns.starts.enumerated() {
-        let horizontal = columns.weights(column, scale: scale)
-        let tile = try decode(
-          latents.part(top: top, left: left, height: rows.length, width: columns.length))
-        let tileWidth = columns.length * scale
-        let tileHeight = rows.length * scale
-        for y in 0..<tileHeight {
-          let target = (top * scale + y) * width + left * scale
-          for x in 0..<tileWidth {
-            let weight = vertical[y] * horizontal[x]
-            totals[target + x] += weight
-            for channel in 0..<3 {
-              sums[channel * width * height + target + x] +=
-                weight * tile[(channel * tileHeight + y) * tileWidth + x]
-            }
-          }
-        }
-      }
-    }
-    for channel in 0..<3 {
-      for pixel in totals.indices { sums[channel * width * height + pixel] /= totals[pixel] }
-    }
-    return sums
   }
 }
 

@@ -52,7 +52,8 @@ extension DiffusionModel {
 
     try report(.denoising, 0, latents)
     var denoiser = try Denoiser(
-      self, request, conditioning, evaluations: evaluations.count, observer: observer)
+      self, request, conditioning, condition: point.condition, evaluations: evaluations.count,
+      observer: observer)
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
       // Prompts that change from step to step.
@@ -70,8 +71,9 @@ extension DiffusionModel {
           progress: Double(done) / Double(evaluations.count))
       }
       let (values, stepSeconds) = timed {
-        scheduler.step(
+        let stepped = scheduler.step(
           modelOutput: output, at: evaluation, sample: latents.values, random: &random)
+        return point.keeping?.applied(to: stepped, after: evaluation, scheduler) ?? stepped
       }
       latents = latents.with(values)
       timings.unet.append(unetSeconds)

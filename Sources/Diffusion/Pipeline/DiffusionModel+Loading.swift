@@ -78,6 +78,15 @@ extension DiffusionModel {
     single.batch = 1
     single.height = additions.tiling.tileLength(single.height)
     single.width = additions.tiling.tileLength(single.width)
+    let (vaeComponent, encoderSizes) = (components[2], single)
+    let vaeEncoder: (any Network)? =
+      vae.isTiny
+      ? nil
+      : LazyNetwork {
+        try Executable(
+          graph: vaeComponent.graph("vae_encoder"),
+          parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: encoderSizes)
+      }
     self.init(
       tokenizer: tokenizer,
       textEncoder: try network(components[0], prompts.graph, sizes, prompts.tensor(named:)),
@@ -87,7 +96,8 @@ extension DiffusionModel {
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
       loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
-      vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers)
+      vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers,
+      vaeEncoder: vaeEncoder, unetChannels: unet.inputChannels)
     self.additions = try extras.load(components[1], sizes, options, progress)
   }
 

@@ -7,6 +7,12 @@ public struct DiffusionModel: Sendable {
   public let unet: any Network
   /// `latent_sample [batch, channels, h, w]` to `sample [batch, 3, 8h, 8w]`.
   public let vaeDecoder: any Network
+  /// `sample [batch, 3, 8h, 8w]` to `latent_parameters [batch, 2 * channels, h, w]`; nil where
+  /// pictures cannot be started from.
+  public let vaeEncoder: (any Network)?
+  /// The channels that the UNet takes: the latents', or in an inpainting model those of latents,
+  /// mask and masked picture.
+  public let unetChannels: Int
   public let scheduler: SchedulerConfiguration
   /// ControlNets, a tiny autoencoder, the safety checker: what was loaded beside the three.
   public package(set) var additions = AdditionalNetworks()
@@ -39,12 +45,15 @@ public struct DiffusionModel: Sendable {
     tokenizer: Tokenizer, textEncoder: any Network, unet: any Network, vaeDecoder: any Network,
     scheduler: SchedulerConfiguration, tokenLimit: Int = 77, latentChannels: Int = 4,
     sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0,
-    embeddings: [TextualInversion] = [], vocabularySize: Int = 49_408, textLayers: Int = 12
+    embeddings: [TextualInversion] = [], vocabularySize: Int = 49_408, textLayers: Int = 12,
+    vaeEncoder: (any Network)? = nil, unetChannels: Int? = nil
   ) {
     self.tokenizer = tokenizer
     self.textEncoder = textEncoder
     self.unet = unet
     self.vaeDecoder = vaeDecoder
+    self.vaeEncoder = vaeEncoder
+    self.unetChannels = unetChannels ?? latentChannels
     self.scheduler = scheduler
     self.tokenLimit = tokenLimit
     self.embeddings = embeddings

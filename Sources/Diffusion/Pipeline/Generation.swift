@@ -25,6 +25,10 @@ public struct GenerationRequest: Sendable, Hashable {
   public var randomSource = RandomSourceName.torch
   /// The noise to start from, of standard deviation 1 and one picture, instead of the seed's.
   public var noise: Latents?
+  /// A picture to start from, or to paint a part of anew.
+  public var initial: InitialPicture?
+  /// A second pass at a larger size; see ``DiffusionModel/draw(_:progress:observer:)``.
+  public var enlargement: Enlargement?
   /// What concerns additional networks and approximations.
   public var networks = NetworkSettings()
 
@@ -42,14 +46,14 @@ public struct Generation: Sendable {
   /// The latents that were decoded, before they were scaled for the VAE.
   public let latents: Latents
   /// The noise that was started from, of standard deviation 1.
-  public let noise: Latents
+  public internal(set) var noise: Latents
   /// What the text encoder read, and what of the prompts did not fit.
   public let prompt: PromptEncoding
   public let negativePrompt: PromptEncoding?
   public let scheduler: SchedulerName
   /// What the safety checker found; nil where no checker looked.
   public var safety: SafetyVerdict?
-  public let timings: GenerationTimings
+  public internal(set) var timings: GenerationTimings
 }
 
 /// Where the time went, in seconds.

@@ -65,3 +65,55 @@ package struct TileLine {
     return (0..<count).map { min(ramp($0, before), ramp(count - 1 - $0, after)) }
   }
 }
+
+/// A rectangle of a picture, in latents.
+struct Tile {
+  let top: Int
+  let left: Int
+  let height: Int
+  let width: Int
+}
+
+extension DiffusionModel {
+  /// Computes overlapping tiles of one size and blends them.
+  ///
+  /// - Parameters:
+  ///   - height: of the whole, in latents; so is `width`.
+  ///   - scale: the values that a latent becomes, on each side.
+  ///   - compute: the values of a tile, `[channels, scale * height, scale * width]`.
+  /// - Returns: `[channels, scale * height, scale * width]`
+  static func tiled(
+    height: Int, width: Int, limit: Int, scale: Int, channels: Int,
+    compute: (Tile) throws -> [Float]
+  ) throws -> [Float] {
+    let rows = TileLine(height, limit: limit)
+    let columns = TileLine(width, limit: limit)
+    let plane = height * width * scale * scale
+    var sums = [Float](repeating: 0, count: channels * plane)
+    var totals = [Float](repeating: 0, count: plane)
+    let (tileHeight, tileWidth) = (rows.length * scale, columns.length * scale)
+    for (row, top) in rows.starts.enumerated() {
+      let vertical = rows.weights(row, scale: scale)
+      for (column, left) in columns.starts.enumerated() {
+        let horizontal = columns.weights(column, scale: scale)
+        let tile = try compute(
+          Tile(top: top, left: left, height: rows.length, width: columns.length))
+        for y in 0..<tileHeight {
+          let target = (top * scale + y) * width * scale + left * scale
+          for x in 0..<tileWidth {
+            let weight = vertical[y] * horizontal[x]
+            totals[target + x] += weight
+            for channel in 0..<channels {
+              sums[channel * plane + target + x] +=
+                weight * tile[(channel * tileHeight + y) * tileWidth + x]
+            }
+          }
+        }
+      }
+    }
+    for channel in 0..<channels {
+      for place in 0..<plane { sums[channel * plane + place] /= totals[place] }
+    }
+    return sums
+  }
+}

@@ -101,7 +101,7 @@ struct NetworkOptions: ParsableArguments {
     for (index, path) in controlImage.enumerated() {
       controls.append(
         NetworkSettings.Control(
-          try PNG.read(path).image, scale: Float(Self.value(controlScale, index) ?? 1),
+          try PictureFile.read(path).image, scale: Float(Self.value(controlScale, index) ?? 1),
           start: start(index), end: end(index)))
     }
     return controls

@@ -1,11 +1,35 @@
 import ArgumentParser
+import Diffusion
 
 /// What is written and said.
 struct OutputOptions: ParsableArguments {
   @Option(
     name: [.customShort("o"), .customLong("output")],
-    help: ArgumentHelp("The PNG file to write.", valueName: "file"))
-  var file = "out.png"
+    help: ArgumentHelp(
+      "The picture to write, PNG, JPEG or WebP by its ending (default: out.png).",
+      valueName: "file"))
+  var path: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write this format whatever the name: png, jpeg or webp (default: the name's; png).",
+      valueName: "format"))
+  var format: PictureFormat?
+
+  @Option(
+    help: ArgumentHelp(
+      "Quality of JPEG and WebP, 1 to 100 (default: 95 for JPEG; WebP without loss).",
+      valueName: "n"))
+  var quality: Int?
+
+  @Flag(help: "Write nothing into the picture about how it was made.")
+  var noMetadata = false
+
+  @Flag(help: "Write into the picture the hash of the model's file, which takes time to compute.")
+  var modelHash = false
+
+  @Flag(help: "Write beside each picture a JSON file that says how it was made: out.json.")
+  var sidecar = false
 
   @Option(
     help: ArgumentHelp(
@@ -27,7 +51,27 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Replace files that exist.")
   var force = false
 
+  /// The picture to write.
+  var file: String { path ?? "out." + (format == .jpeg ? "jpg" : format?.rawValue ?? "png") }
+
+  /// How pictures are written.
+  var compression: PictureFile.Compression {
+    PictureFile.Compression(format ?? PictureFormat(path: file) ?? .png, quality: quality)
+  }
+
   func validate() throws {
     if let previewEvery { try checkRange("--preview-every", previewEvery, in: 1...1000) }
+    if let quality {
+      try checkRange("--quality", quality, in: 1...100)
+      if compression.format == .png {
+        throw ValidationError("--quality is for JPEG and WebP; PNG keeps every pixel")
+      }
+    }
+  }
+}
+
+extension PictureFormat: ExpressibleByArgument {
+  public init?(argument: String) {
+    self.init(rawValue: argument == "jpg" ? "jpeg" : argument)
   }
 }

@@ -1,15 +1,18 @@
 import ArgumentParser
+import Diffusion
 
 /// Size and number of the pictures, and what they start from.
 struct PictureOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Width in pixels, a multiple of 8 (default: the model's own).", valueName: "pixels"))
+      "Width in pixels, a multiple of 8 (default: the --init picture's, else the model's own).",
+      valueName: "pixels"))
   var width: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Height in pixels, a multiple of 8 (default: the model's own).", valueName: "pixels"))
+      "Height in pixels, a multiple of 8 (default: the --init picture's, else the model's own).",
+      valueName: "pixels"))
   var height: Int?
 
   @Option(help: "Pictures to draw, each with the next seed: out-1.png, out-2.png, …")
@@ -21,6 +24,48 @@ struct PictureOptions: ParsableArguments {
     completion: .file())
   var latents: String?
 
+  @Option(
+    name: .customLong("init"),
+    help: ArgumentHelp(
+      "Start from this picture (PNG, JPEG, WebP), brought to the size to draw.",
+      valueName: "file"), completion: .file())
+  var initial: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "How much of the --init picture may change, above 0 to 1: the share of the steps taken"
+        + " (default: 0.75; 1 with --outpaint).", valueName: "share"))
+  var strength: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Repaint only what is light in this picture, and keep the rest of --init.",
+      valueName: "file"), completion: .file())
+  var mask: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Extend the --init picture by so many pixels at each side, multiples of 8.",
+      valueName: "left,top,right,bottom"))
+  var outpaint: Image.Padding?
+
+  @Option(
+    help: ArgumentHelp(
+      "Draw a second time, so many times larger, from the first picture: above 1 to 8.",
+      valueName: "scale"))
+  var hires: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "How much the second pass of --hires may change, above 0 to 1 (default: 0.7).",
+      valueName: "share"))
+  var hiresStrength: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Steps of the second pass of --hires, 1 to 1000 (default: --steps).", valueName: "n"))
+  var hiresSteps: Int?
+
   func validate() throws {
     try checkRange("--count", count, in: 1...10_000)
     for (name, side) in [("--width", width), ("--height", height)] {
@@ -28,5 +73,35 @@ struct PictureOptions: ParsableArguments {
       try checkRange(name, side, in: 8...8192)
       if side % 8 != 0 { throw ValidationError("\(name) is \(side); it must be a multiple of 8") }
     }
+    for (name, share) in [("--strength", strength), ("--hires-strength", hiresStrength)] {
+      guard let share, !(share > 0 && share <= 1) else { continue }
+      throw ValidationError("\(name) is \(share); it goes from above 0 to 1")
+    }
+    if let hires, !(hires > 1 && hires <= 8) {
+      throw ValidationError("--hires is \(hires); it goes from above 1 to 8")
+    }
+    if let hiresSteps { try checkRange("--hires-steps", hiresSteps, in: 1...1000) }
+    let needs = [
+      ("--strength", strength != nil, "--init", initial),
+      ("--mask", mask != nil, "--init", initial),
+      ("--outpaint", outpaint != nil, "--init", initial),
+      ("--hires-strength", hiresStrength != nil, "--hires", hires.map { "\($0)" }),
+      ("--hires-steps", hiresSteps != nil, "--hires", hires.map { "\($0)" }),
+    ]
+    for (name, isGiven, other, value) in needs where isGiven && value == nil {
+      throw ValidationError("\(name) goes with \(other), which is not given")
+    }
+  }
+}
+
+extension Image.Padding: ExpressibleByArgument {
+  public init?(argument: String) {
+    let sides = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+    guard sides.count == 4,
+      sides.allSatisfy({ $0.map { (0...4096).contains($0) && $0 % 8 == 0 } ?? false })
+    else { return nil }
+    let numbers = sides.compactMap { $0 }
+    guard numbers.contains(where: { $0 > 0 }) else { return nil }
+    self.init(left: numbers[0], top: numbers[1], right: numbers[2], bottom: numbers[3])
   }
 }

@@ -1,0 +1,150 @@
+import OrderedJSON
+
+/// The text that says how a picture was made, as the AUTOMATIC1111 web UI writes and reads it: the
+/// prompt, the negative prompt, and a line of fields.
+///
+/// Source: `modules/infotext_utils.py` and `modules/processing.py` of stable-diffusion-webui.
+public struct Infotext: Sendable, Hashable {
+  public struct Field: Sendable, Hashable {
+    public let name: String
+    public var value: String
+
+    public init(_ name: String, _ value: String) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  public var prompt: String
+  public var negativePrompt: String
+  /// In order; of those of one name the last counts.
+  public var fields: [Field]
+
+  public init(prompt: String, negativePrompt: String = "", fields: [Field] = []) {
+    self.prompt = prompt
+    self.negativePrompt = negativePrompt
+    self.fields = fields
+  }
+
+  /// The value of a field.
+  public subscript(name: String) -> String? { fields.last { $0.name == name }?.value }
+
+  /// The text; a value that holds a comma, a colon or the end of a line is quoted as JSON quotes.
+  public var text: String {
+    let line = fields.map { "\($0.name): \(Self.quoted($0.value))" }.joined(separator: ", ")
+    let negative = negativePrompt.isEmpty ? "" : "\nNegative prompt: \(negativePrompt)"
+    return (prompt + negative + "\n" + line).trimmed
+  }
+
+  private static func quoted(_ value: String) -> String {
+    value.contains { ",:\n".contains($0) } ? JSON.string(value).text(.compact) : value
+  }
+
+  /// Reads a text of the web UI's or of another program's in its manner.
+  ///
+  /// As the web UI does: the last line holds the fields where it has at least three; whatever
+  /// stands before `Negative prompt:` is the prompt.
+  public init(parsing text: String) {
+    var lines = text.trimmed.split(separator: "\n", omittingEmptySubsequences: false)
+      .map(String.init)
+    fields = lines.last.map(Self.fields) ?? []
+    if fields.count < 3 {
+      fields = []
+    } else {
+      lines.removeLast()
+    }
+    var prompts: [String] = []
+    var negatives: [String]?
+    for line in lines {
+      var line = line.trimmed
+      if line.hasPrefix("Negative prompt:") {
+        line = String(line.dropFirst("Negative prompt:".count)).trimmed
+        negatives = negatives ?? []
+      }
+      if negatives == nil { prompts.append(line) } else { negatives?.append(line) }
+    }
+    prompt = Self.joined(prompts)
+    negativePrompt = Self.joined(negatives ?? [])
+  }
+
+  /// Lines as the web UI joins them: the empty ones at the start are lost.
+  private static func joined(_ lines: [String]) -> String {
+    lines.drop { $0.isEmpty }.joined(separator: "\n")
+  }
+
+  /// All matches of the web UI's expression for a field, from left to right:
+  /// `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`
+  private static func fields(_ line: String) -> [Field] {
+    let text = Array(line.unicodeScalars)
+    var fields: [Field] = []
+    var position = 0
+    while let name = nextName(in: text, from: position) {
+      var start = name.upperBound + 1
+      while start < text.count, text[start].properties.isWhitespace { start += 1 }
+      let end =
+        quotedEnd(in: text, from: start) ?? (text[start...].firstIndex(of: ",") ?? text.count)
+      let value = string(text[start..<end])
+      fields.append(Field(string(text[name]), unquoted(value)))
+      position = end + 1
+    }
+    return fields
+  }
+
+  /// Where the next name lies that a colon follows.
+  private static func nextName(in text: [Unicode.Scalar], from start: Int) -> Range<Int>? {
+    var position = start
+    while position < text.count {
+      guard isWord(text[position]) else {
+        position += 1
+        continue
+      }
+      var end = position + 1
+      while end < text.count, isWord(text[end]) || " -/".unicodeScalars.contains(text[end]) {
+        end += 1
+      }
+      if end < text.count, text[end] == ":", end - position >= 2 { return position..<end }
+      // From any later place of this run the match would fail at the same end.
+      position = end
+    }
+    return nil
+  }
+
+  /// The end of a quoted value that a comma or the end of the text follows.
+  private static func quotedEnd(in text: [Unicode.Scalar], from start: Int) -> Int? {
+    guard start < text.count, text[start] == "\"" else { return nil }
+    var position = start + 1
+    while position < text.count, text[position] != "\"" {
+      position += text[position] == "\\" ? 2 : 1
+    }
+    let end = position + 1
+    guard position < text.count, position > start + 1 else { return nil }
+    return end == text.count || text[end] == "," ? end : nil
+  }
+
+  /// A word character as Python's `\w` has it.
+  private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+    scalar == "_" || scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+  }
+
+  private static func string(_ scalars: ArraySlice<Unicode.Scalar>) -> String {
+    var view = String.UnicodeScalarView()
+    view.append(contentsOf: scalars)
+    return String(view)
+  }
+
+  private static func unquoted(_ value: String) -> String {
+    guard value.count >= 2, value.first == "\"", value.last == "\"" else { return value }
+    return (try? JSON(parsing: value))?.string ?? value
+  }
+}
+
+extension String {
+  /// The text without white space at its ends.
+  fileprivate var trimmed: String {
+    let scalars = unicodeScalars
+    guard let first = scalars.firstIndex(where: { !$0.properties.isWhitespace }),
+      let last = scalars.lastIndex(where: { !$0.properties.isWhitespace })
+    else { return "" }
+    return String(scalars[first...last])
+  }
+}

@@ -1,0 +1,116 @@
+import CTurboJPEG
+import ModelFormats
+
+/// Reads and writes JPEG files through libjpeg-turbo.
+///
+/// Source: ITU-T T.81; the EXIF segment as in Exif 2.32, 4.7; TurboJPEG's API 2.1.
+enum JPEG {
+  /// The picture, and what its EXIF segment holds.
+  ///
+  /// - Throws: ``FormatError`` `truncated`, `malformed`, or `unsupported` for CMYK.
+  static func decode(_ bytes: [UInt8]) throws(FormatError) -> (image: Image, exif: [UInt8]?) {
+    let codec = try Codec(tjInitDecompress())
+    var (width, height, subsampling, space) = (Int32(0), Int32(0), Int32(0), Int32(0))
+    try codec.check(
+      tjDecompressHeader3(
+        codec.handle, bytes, UInt(bytes.count), &width, &height, &subsampling, &space))
+    guard space != TJCS_CMYK.rawValue, space != TJCS_YCCK.rawValue else {
+      throw FormatError(
+        .unsupported, "the JPEG file is in CMYK, made for printing",
+        hint: "convert it to RGB first")
+    }
+    // One bit for each block of 64 pixels is the least that any scan takes.
+    try PictureFile.check(
+      width: Int(width), height: Int(height), byteCount: bytes.count, pixelsPerByte: 512)
+    var pixels = [UInt8](repeating: 0, count: 3 * Int(width) * Int(height))
+    // As libjpeg does by default, and so what most programs see: exact DCT, smooth chroma.
+    try codec.check(
+      tjDecompress2(
+        codec.handle, bytes, UInt(bytes.count), &pixels, width, 0, height,
+        Int32(TJPF_RGB.rawValue), TJFLAG_ACCURATEDCT))
+    return (Image(width: Int(width), height: Int(height), pixels: pixels), exif(in: bytes))
+  }
+
+  /// - Throws: ``FormatError`` `unsupported` where JPEG cannot hold the picture or the EXIF data.
+  static func encode(
+    _ image: Image, quality: Int, exif: [UInt8]?
+  ) throws(FormatError) -> [UInt8] {
+    guard image.width <= 65_500, image.height <= 65_500 else {
+      throw FormatError(.unsupported, "JPEG has no picture of \(image.width)x\(image.height)")
+    }
+    let codec = try Codec(tjInitCompress())
+    var buffer: UnsafeMutablePointer<UInt8>?
+    var count: UInt = 0
+    defer { tjFree(buffer) }
+    // Colour at full resolution: drawn pictures have sharp edges in colour.
+    try codec.check(
+      tjCompress2(
+        codec.handle, image.pixels, Int32(image.width), 0, Int32(image.height),
+        Int32(TJPF_RGB.rawValue), &buffer, &count, Int32(TJSAMP_444.rawValue), Int32(quality),
+        TJFLAG_ACCURATEDCT))
+    let bytes = Array(UnsafeBufferPointer(start: buffer, count: Int(count)))
+    guard let exif else { return bytes }
+    let segment = Array("Exif\0\0".utf8) + exif
+    guard segment.count + 2 <= 0xFFFF else {
+      throw FormatError(
+        .unsupported, "the text of \(exif.count) bytes is too long for a JPEG file",
+        hint: "write PNG, or leave the text out with --no-metadata")
+    }
+    let length = UInt16(segment.count + 2)
+    // Behind JFIF's segment, which must come first.
+    let place = firstSegmentEnd(of: bytes)
+    return bytes[..<place] + [0xFF, 0xE1, UInt8(length >> 8), UInt8(length & 0xFF)] + segment
+      + bytes[place...]
+  }
+
+  /// The end of the JFIF segment behind the start of the image.
+  private static func firstSegmentEnd(of bytes: [UInt8]) -> Int {
+    guard bytes.count > 6, bytes[2] == 0xFF, bytes[3] == 0xE0 else { return 2 }
+    return min(bytes.count, 4 + (Int(bytes[4]) << 8 | Int(bytes[5])))
+  }
+
+  /// What stands behind `Exif` in the first such segment before the picture itself.
+  private static func exif(in bytes: [UInt8]) -> [UInt8]? {
+    var position = 2
+    while position + 4 <= bytes.count, bytes[position] == 0xFF {
+      let marker = bytes[position + 1]
+      // Fill bytes may stand before a marker; the scan ends the headers.
+      if marker == 0xFF {
+        position += 1
+        continue
+      }
+      guard marker != 0xDA, marker != 0xD9 else { return nil }
+      let length = Int(bytes[position + 2]) << 8 | Int(bytes[position + 3])
+      guard length >= 2, position + 2 + length <= bytes.count else { return nil }
+      let body = bytes[position + 4..<position + 2 + length]
+      if marker == 0xE1, body.starts(with: Array("Exif\0\0".utf8)) {
+        return Array(body.dropFirst(6))
+      }
+      position += 2 + length
+    }
+    return nil
+  }
+}
+
+/// A handle of TurboJPEG, freed with its owner.
+private final class Codec {
+  let handle: tjhandle
+
+  init(_ handle: tjhandle?) throws(FormatError) {
+    guard let handle else { throw FormatError(.inputOutput, "libjpeg-turbo has no memory") }
+    self.handle = handle
+  }
+
+  deinit { tjDestroy(handle) }
+
+  func check(_ status: Int32) throws(FormatError) {
+    guard status != 0 else { return }
+    let reason = tjGetErrorStr2(handle).map { String(cString: $0) } ?? "unknown error"
+    if reason.contains("Premature end") {
+      throw FormatError(.truncated, "the JPEG file ends early", hint: "get the file again")
+    }
+    // A warning is about bytes that no decoder needs.
+    guard tjGetErrorCode(handle) != TJERR_WARNING.rawValue else { return }
+    throw FormatError(.malformed, "libjpeg-turbo: \(reason)")
+  }
+}

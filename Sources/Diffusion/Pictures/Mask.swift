@@ -1,0 +1,39 @@
+/// Which parts of a picture are painted anew.
+public struct Mask: Sendable, Hashable {
+  public let width: Int
+  public let height: Int
+  /// Row by row: whether the pixel is painted anew.
+  public let isRepainted: [Bool]
+
+  public init(width: Int, height: Int, isRepainted: [Bool]) {
+    precondition(isRepainted.count == width * height, "one for each pixel")
+    self.width = width
+    self.height = height
+    self.isRepainted = isRepainted
+  }
+
+  /// Light pixels are painted anew: those of at least half the brightness, which is ITU-R 601's
+  /// luma as Pillow rounds it.
+  public init(_ image: Image) {
+    let half = 128
+    self.init(
+      width: image.width, height: image.height,
+      isRepainted: (0..<image.width * image.height).map { pixel in
+        let red = 19_595 * Int(image.pixels[3 * pixel])
+        let green = 38_470 * Int(image.pixels[3 * pixel + 1])
+        let blue = 7_471 * Int(image.pixels[3 * pixel + 2])
+        return (red + green + blue + 0x8000) >> 16 >= half
+      })
+  }
+
+  /// The mask of latents, 1 where they are drawn anew: the upper left pixel of each block decides,
+  /// as torch's nearest interpolation has it.
+  func latents() -> [Float] {
+    let side = DiffusionModel.downsampling
+    return (0..<height / side).flatMap { row in
+      (0..<width / side).map { column in
+        isRepainted[row * side * width + column * side] ? 1 : 0
+      }
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import Engine
+import Synchronization
+
+/// A network that is loaded when it is first run.
+final class LazyNetwork: Network {
+  private let load: @Sendable () throws -> any Network
+  private let loaded = Mutex<(any Network)?>(nil)
+
+  init(_ load: @escaping @Sendable () throws -> any Network) {
+    self.load = load
+  }
+
+  func run(
+    _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+  ) throws -> [String: Value] {
+    let network = try loaded.withLock { held in
+      if let held { return held }
+      let network = try load()
+      held = network
+      return network
+    }
+    return try network.run(inputs, generations: generations, observer: observer)
+  }
+}

@@ -1,0 +1,132 @@
+import ArgumentParser
+import Diffusion
+import Glibc
+import ModelFormats
+import OrderedJSON
+import Terminal
+
+/// Draws many jobs with one model.
+struct BatchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "batch",
+    abstract: "Draw jobs from a file of JSON lines, the model loaded once.",
+    discussion: """
+      Each line is an object whose names are the arguments of sdgen generate without dashes:
+        {"prompt": "a red circle", "seed": 7, "output": "circle.png"}
+      Without "output" the picture is called job-1.png after its line. What each job gave is a line \
+      of JSON on stdout. A job whose pictures are there already is skipped, so that a run that was \
+      stopped goes on where it was; a bad job is reported, and the next one begins. Arguments of \
+      sdgen generate that follow hold for every job that does not say otherwise.
+
+      EXAMPLES
+        sdgen batch jobs.jsonl --model sd15.sdflat
+        produce-jobs | sdgen batch - >results.jsonl
+      """)
+
+  @Argument(help: ArgumentHelp("The file of jobs; - for stdin.", valueName: "jobs"))
+  var jobs: String
+
+  @Argument(
+    parsing: .allUnrecognized,
+    help: ArgumentHelp("Arguments of sdgen generate for every job.", valueName: "arguments"))
+  var defaults: [String] = []
+
+  func run() throws {
+    var defaults = try JobArguments(commandLine: defaults)
+    guard defaults["output"] == nil else {
+      throw Failure.usage(
+        "-o goes with one job", hint: "give each job an \"output\" of its own")
+    }
+    // Each job's report is a line of JSON here.
+    defaults["json"] = true
+    Interruption.watch()
+    let lines = try LineReader(jobs)
+    var counts: [Outcome: Int] = [:]
+    let models = ModelCache()
+    var number = 0
+    while !Interruption.isAsked, let line = try lines.next() {
+      number += 1
+      guard line.contains(where: { !$0.isWhitespace }) else { continue }
+      let (outcome, row) = Self.draw(line, number, defaults, models)
+      counts[outcome, default: 0] += 1
+      Console.print(row.text(.compact))
+    }
+    let parts = Outcome.allCases.compactMap { outcome in
+      counts[outcome].map { "\(Format.count($0)) \(outcome.rawValue)" }
+    }
+    Console.note("jobs: " + (parts.isEmpty ? "none" : parts.joined(separator: ", ")))
+    if Interruption.isAsked { throw Ended(.interrupted) }
+    if counts[.failed] != nil { throw Ended(.differs) }
+  }
+
+  /// What became of a job.
+  enum Outcome: String, CaseIterable {
+    case done, skipped, failed, cancelled
+  }
+
+  /// Does the job of a line, and says what came of it.
+  private static func draw(
+    _ line: String, _ number: Int, _ defaults: JobArguments, _ models: ModelCache
+  ) -> (Outcome, JSON) {
+    var row: JSONObject = ["version": 1, "line": .integer(number)]
+    do {
+      let start = Console.seconds()
+      let arguments = try arguments(of: line, number, defaults)
+      let command = try arguments.command()
+      let drawing = try Failure.fromDrawing {
+        try command.drawAll(
+          arguments, models, skipsFinished: !command.options.output.force)
+      }
+      let isSkipped = drawing.pictures.isEmpty && drawing.cancellation == nil
+      let outcome: Outcome =
+        drawing.cancellation != nil ? .cancelled : isSkipped ? .skipped : .done
+      row["status"] = .string(outcome.rawValue)
+      row["pictures"] = .array(command.rows(drawing))
+      row["skipped"] = .array(drawing.skipped.map { .string($0) })
+      row["seconds"] = .number(Console.seconds() - start)
+      row["memory_bytes"] = .integer(residentMemory)
+      row["warnings"] = .array(drawing.warnings.map { .string($0) })
+      return (outcome, .object(row))
+    } catch {
+      row["status"] = .string(Outcome.failed.rawValue)
+      row["error"] = Failure(wrapping: error).json["error"]
+      return (.failed, .object(row))
+    }
+  }
+
+  private static func arguments(
+    of line: String, _ number: Int, _ defaults: JobArguments
+  ) throws(Failure) -> JobArguments {
+    let json: JSON
+    do throws(JSONError) {
+      json = try JSON(parsing: line)
+    } catch {
+      throw Failure(
+        .data, code: "malformed", error.reason.rawValue, offset: error.offset,
+        hint: "a job is one JSON object on one line")
+    }
+    guard let object = json.object else {
+      throw Failure(
+        .data, code: "malformed", "the line is no JSON object",
+        hint: "a job is one JSON object on one line")
+    }
+    var arguments = try JobArguments(object).over(defaults)
+    arguments["json"] = true
+    if arguments["output"] == nil {
+      arguments["output"] = .string(
+        "job-\(number)." + (arguments.text("format").map { $0 == "jpeg" ? "jpg" : $0 } ?? "png"))
+    }
+    return arguments
+  }
+
+  /// Memory that the process has in use now, in bytes.
+  private static var residentMemory: Int {
+    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+    defer { fclose(file) }
+    var pages = [0, 0]
+    let count = withUnsafeMutablePointer(to: &pages[0]) { whole in
+      withVaList([whole, whole]) { vfscanf(file, "%ld %ld", $0) }
+    }
+    return count == 2 ? pages[0] * sysconf(Int32(_SC_PAGESIZE)) : 0
+  }
+}

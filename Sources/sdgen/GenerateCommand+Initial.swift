@@ -1,0 +1,46 @@
+import Diffusion
+import ModelFormats
+import Terminal
+
+extension GenerateCommand {
+  /// The picture to start from that the options name, in the size to draw.
+  ///
+  /// - Throws: ``FormatError`` where a file is no picture; ``Failure`` where the size cannot be had.
+  func initialPicture() throws -> InitialPicture? {
+    let pictures = options.pictures
+    guard let path = pictures.initial else { return nil }
+    let image = try PictureFile.read(path).image
+    // As diffusers has it: sides are cut down to multiples of 8.
+    let width = pictures.width ?? image.width / 8 * 8
+    let height = pictures.height ?? image.height / 8 * 8
+    guard width > 0, height > 0 else {
+      throw Failure(
+        .data, code: "unsupported", "the picture of \(image.width)x\(image.height) is too small",
+        file: path, hint: "give one of at least 8x8 pixels, or a size with --width and --height")
+    }
+    var result = image.resized(width: width, height: height)
+    var mask = try pictures.mask.map {
+      Mask(try PictureFile.read($0).image.resized(width: width, height: height))
+    }
+    if let padding = pictures.outpaint {
+      result = result.padded(padding)
+      mask = (mask ?? .keeping(width: width, height: height)).padded(padding)
+    }
+    for side in [result.width, result.height] where side > 8192 {
+      throw Failure.usage(
+        "a side of \(side) pixels cannot be drawn",
+        hint: "give a size up to 8192 with --width and --height")
+    }
+    return InitialPicture(
+      result, strength: pictures.strength ?? (pictures.outpaint == nil ? 0.75 : 1), mask: mask)
+  }
+
+  /// The second pass that the options ask for.
+  var enlargement: Enlargement? {
+    options.pictures.hires.map {
+      Enlargement(
+        scale: $0, strength: options.pictures.hiresStrength ?? 0.7,
+        steps: options.pictures.hiresSteps)
+    }
+  }
+}

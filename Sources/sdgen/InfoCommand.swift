@@ -1,0 +1,68 @@
+import ArgumentParser
+import Diffusion
+import ModelFormats
+import OrderedJSON
+import Terminal
+
+/// Says how a picture was made, by what its file tells.
+struct InfoCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "info",
+    abstract: "Say how a picture was made.",
+    discussion: """
+      Reads what sdgen, the AUTOMATIC1111 web UI and programs that write like it \
+      (stable-diffusion.cpp) put into PNG, JPEG and WebP files.
+
+      EXAMPLE
+        sdgen info out.png
+      """)
+
+  @Argument(help: ArgumentHelp("The picture.", valueName: "picture"), completion: .file())
+  var picture: String
+
+  @Flag(help: "Print JSON instead of text.")
+  var json = false
+
+  func run() throws {
+    let file = try PictureFile.read(picture)
+    let text = file.metadata.parameters.map(Infotext.init(parsing:))
+    guard json || text != nil || file.metadata.job != nil else {
+      throw Failure(
+        .differs, code: "mismatch", "the picture does not say how it was made", file: picture,
+        hint: "only pictures as programs wrote them do; many web sites remove it")
+    }
+    Console.print(json ? Self.json(file, text).text() : Self.text(file, text))
+  }
+
+  private static func json(_ file: PictureFile, _ text: Infotext?) -> JSON {
+    [
+      "version": 1, "format": .string(file.format.rawValue),
+      "width": .integer(file.image.width), "height": .integer(file.image.height),
+      "parameters": file.metadata.parameters.map { .string($0) } ?? .null,
+      "prompt": text.map { .string($0.prompt) } ?? .null,
+      "negative_prompt": text.map { .string($0.negativePrompt) } ?? .null,
+      "fields": text?.json ?? .null,
+      "job": file.metadata.job.flatMap { try? JSON(parsing: $0) } ?? .null,
+    ]
+  }
+
+  /// Lines of names and values; a value of several lines keeps them.
+  private static func text(_ file: PictureFile, _ text: Infotext?) -> String {
+    var lines: [String] = []
+    func add(_ name: String, _ value: String) {
+      let parts = value.split(separator: "\n", omittingEmptySubsequences: false)
+        .map { Console.sanitized(String($0)) }
+      lines.append(
+        Console.heading(name + ":") + " " + parts.joined(separator: "\n    "))
+    }
+    add("Picture", "\(file.format.rawValue.uppercased()), \(file.image.width)x\(file.image.height)")
+    if let text {
+      add("Prompt", text.prompt)
+      if !text.negativePrompt.isEmpty { add("Negative prompt", text.negativePrompt) }
+      for field in text.fields { add(field.name, field.value) }
+    } else if let job = file.metadata.job {
+      add("Job", job)
+    }
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,31 @@
+import Glibc
+import ModelFormats
+import Synchronization
+
+/// Ctrl-C while pictures are drawn: the first time the current picture is dropped and what is
+/// finished stays; the second time the program ends at once.
+enum Interruption {
+  private static let presses = Atomic<Int>(0)
+
+  /// Whether to stop at the next opportunity.
+  static var isAsked: Bool { presses.load(ordering: .relaxed) > 0 }
+
+  /// Watches from now on. An interruption that whoever started the program ignores stays ignored.
+  static func watch() {
+    _ = isAsked
+    var former = sigaction()
+    sigaction(SIGINT, nil, &former)
+    guard
+      unsafeBitCast(former.__sigaction_handler.sa_handler, to: Int.self)
+        != unsafeBitCast(SIG_IGN, to: Int.self)
+    else { return }
+    signal(SIGINT) { number in
+      if Interruption.presses.add(1, ordering: .relaxed).oldValue > 0 {
+        FileWriter.removeUnfinished()
+        _exit(128 + number)
+      }
+      let note: StaticString = "\nstopping after this evaluation; Ctrl-C again stops at once\n"
+      _ = note.withUTF8Buffer { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+  }
+}

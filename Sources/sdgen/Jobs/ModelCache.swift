@@ -1,0 +1,35 @@
+import Diffusion
+
+/// The model of the last job, kept for the next one that draws with the same.
+final class ModelCache {
+  private var held: (key: JobArguments, model: DiffusionModel, warnings: [String])?
+
+  /// Groups of arguments that a loaded model does not depend on.
+  private static let otherSections: Set<String> = ["Prompt", "Sampling", "Pictures", "Output"]
+
+  /// Arguments of those groups that it depends on all the same.
+  private static let loadedArguments: Set<String> = ["embedding"]
+
+  /// Arguments of the other groups that it does not depend on.
+  private static let unloadedArguments: Set<String> = [
+    "control-image", "control-scale", "control-start", "control-end", "guidance-interval",
+  ]
+
+  /// The model that a job asks for.
+  ///
+  /// - Parameter load: loads it, and says what is odd about it.
+  func model(
+    for arguments: JobArguments, _ load: () throws -> (DiffusionModel, [String])
+  ) throws -> (model: DiffusionModel, warnings: [String], isNew: Bool) {
+    let key = arguments.filtered {
+      Self.loadedArguments.contains($0.name)
+        || !Self.otherSections.contains($0.section) && !Self.unloadedArguments.contains($0.name)
+    }
+    if let held, held.key == key { return (held.model, held.warnings, false) }
+    // The old one goes first: two at once may be more than there is memory for.
+    held = nil
+    let (model, warnings) = try load()
+    held = (key, model, warnings)
+    return (model, warnings, true)
+  }
+}

@@ -1,0 +1,156 @@
+import Checkpoint
+import Diffusion
+import ModelFormats
+import OrderedJSON
+import Terminal
+
+/// What a picture remembers of how it was made: the web UI's text, and the arguments of its job.
+struct PictureRecord {
+  private let options: GenerateOptions
+  private let arguments: JobArguments
+  private let modelName: String
+  private let modelHash: String?
+  /// The first ten digits of the SHA-256 of each file that went in, by its argument.
+  private let fileHashes: [(argument: String, hash: String)]
+  /// Whether the arguments alone give this one picture again.
+  var isRepeatable = true
+
+  /// - Throws: ``FormatError`` where a file cannot be read.
+  init(_ options: GenerateOptions, _ arguments: JobArguments, modelPath: String) throws {
+    self.options = options
+    self.arguments = arguments
+    modelName = Self.name(of: modelPath)
+    let checkpoint = try? ModelCheckpoint.open(modelPath)
+    let isFile = checkpoint.map { $0.layout != .repository && $0.layout != .component } ?? false
+    modelHash =
+      options.output.modelHash && isFile ? try FileHashes.of([modelPath])[0].autoV2 : nil
+    fileHashes = try [("init", options.pictures.initial), ("mask", options.pictures.mask)]
+      .compactMap { argument, path in
+        try path.map { (argument, try FileHashes.of([$0])[0].autoV2) }
+      }
+  }
+
+  /// `sd15` of `models/sd15.safetensors`.
+  static func name(of path: String) -> String {
+    let last = path.split(separator: "/").last.map(String.init) ?? path
+    let (stem, ending) = PicturePlan.split(last)
+    let known = [".safetensors", ".ckpt", ".sdflat", ".gguf", ".pt", ".bin"]
+    return known.contains(ending) ? stem : last
+  }
+
+  /// What goes into a picture's file.
+  func metadata(of request: GenerationRequest, _ generation: Generation) -> PictureFile.Metadata {
+    PictureFile.Metadata(
+      parameters: infotext(request, generation).text,
+      job: isRepeatable ? job(request, generation).text(.compact) : nil)
+  }
+
+  /// What goes beside it.
+  func sidecar(of request: GenerationRequest, _ generation: Generation, file: String) -> JSON {
+    let text = infotext(request, generation)
+    let timings = generation.timings
+    return [
+      "version": 1, "file": .string(file), "parameters": .string(text.text),
+      "fields": text.json, "job": isRepeatable ? job(request, generation) : .null,
+      "timings": [
+        "text_encoder": .number(timings.textEncoder),
+        "unet": .array(timings.unet.map { .number($0) }), "scheduler": .number(timings.scheduler),
+        "vae": .number(timings.vae), "total": .number(timings.total),
+      ],
+    ]
+  }
+
+  private func infotext(_ request: GenerationRequest, _ generation: Generation) -> Infotext {
+    typealias Field = Infotext.Field
+    // The size of the first pass, as the web UI has it.
+    let scale = request.enlargement
+    let size =
+      scale == nil
+      ? (generation.image.width, generation.image.height)
+      : (generation.noise.width * 8, generation.noise.height * 8)
+    var fields = [Field("Steps", String(request.steps))]
+    fields +=
+      SamplerLabel(
+        scheduler: generation.scheduler.rawValue, sigmas: arguments.text("sigmas")
+      ).fields
+    fields += [
+      Field("CFG scale", Self.number(Double(request.guidanceScale))),
+      Field("Seed", String(request.seed)), Field("Size", "\(size.0)x\(size.1)"),
+    ]
+    if let modelHash { fields.append(Field("Model hash", modelHash)) }
+    fields.append(Field("Model", modelName))
+    if let strength = request.enlargement?.strength ?? request.initial?.strength {
+      fields.append(Field("Denoising strength", Self.number(strength)))
+    }
+    if let skip = arguments.text("clip-skip"), skip != "1" {
+      fields.append(Field("Clip skip", skip))
+    }
+    if let eta = arguments.text("eta") { fields.append(Field("Eta", eta)) }
+    if let hash = fileHashes.first(where: { $0.argument == "init" })?.hash {
+      fields.append(Field("Init image hash", hash))
+    }
+    // The web UI draws on the GPU where nothing is said.
+    let sources = ["cuda": "NV", "torch": "CPU"]
+    let source = arguments.text("rng") ?? "torch"
+    fields.append(Field("RNG", sources[source] ?? source))
+    if let scale {
+      fields += [
+        Field("Hires upscale", Self.number(scale.scale)),
+        Field("Hires steps", String(scale.steps ?? request.steps)),
+        Field("Hires upscaler", "Lanczos"),
+      ]
+    }
+    fields.append(Field("Version", "sdkit \(toolVersion)"))
+    return Infotext(
+      prompt: request.prompt, negativePrompt: request.negativePrompt, fields: fields)
+  }
+
+  /// As Python writes it, whole numbers without their fraction: 7.5, 7.
+  private static func number(_ value: Double) -> String {
+    // Guidance passed through 32 bits; the shortest number that gives them is the one asked for.
+    let text = "\(Float(value))"
+    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+  }
+
+  /// The arguments that give this picture alone, files by their names without folders.
+  private func job(_ request: GenerationRequest, _ generation: Generation) -> JSON {
+    let left: Set<String> = ["count", "prompts-from", "model"]
+    var job = arguments.filtered { entry in
+      entry.section != "Output" && !left.contains(entry.name)
+    }
+    for name in job.names where ArgumentTable.generate[name]?.isFile == true {
+      let values = job[name]?.array ?? job[name].map { [$0] } ?? []
+      let bare = values.map { JSON.string(Self.withoutFolder($0.string ?? $0.text(.compact))) }
+      job[name] = ArgumentTable.generate[name]?.isRepeating == true ? .array(bare) : bare[0]
+    }
+    job["prompt"] = .string(request.prompt)
+    if !request.negativePrompt.isEmpty { job["negative"] = .string(request.negativePrompt) }
+    job["seed"] = Int(exactly: request.seed).map { .integer($0) }
+    job["steps"] = .integer(request.steps)
+    job["scheduler"] = .string(generation.scheduler.rawValue)
+    job["guidance"] = arguments["guidance"] ?? .number(Double(request.guidanceScale))
+    if let initial = request.initial {
+      job["strength"] = .number(initial.strength)
+    } else {
+      job["width"] = .integer(generation.noise.width * 8)
+      job["height"] = .integer(generation.noise.height * 8)
+    }
+    return [
+      "version": 1, "program": .string("sdkit \(toolVersion)"), "model": .string(modelName),
+      "arguments": .object(job.inOrder.object),
+      "files": .object(
+        fileHashes.reduce(into: JSONObject()) { $0[$1.argument] = .string($1.hash) }),
+    ]
+  }
+
+  private static func withoutFolder(_ path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+  }
+}
+
+extension Infotext {
+  /// The fields as an object; of those of one name the last counts.
+  var json: JSON {
+    .object(fields.reduce(into: JSONObject()) { $0[$1.name] = .string($1.value) })
+  }
+}

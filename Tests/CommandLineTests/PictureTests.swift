@@ -1,0 +1,232 @@
+import Diffusion
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// Pictures in and out of `sdgen`, and what it writes into them.
+@Suite(.serialized) struct PictureTests {
+  static let source = Fixtures.path("pictures/source.png")
+  static let mask = Fixtures.path("pictures/mask.png")
+
+  static func draw(_ arguments: [String], in folder: String) throws -> Tool.Result {
+    try Tool.run(
+      "sdgen", [GenerateTests.prompt, "--scheduler", "ddim", "--steps", "4"] + arguments,
+      in: folder)
+  }
+
+  static func bytes(_ path: String) throws -> [UInt8] {
+    try [UInt8](Data(contentsOf: URL(filePath: path)))
+  }
+
+  @Test func formatsByNameAndByOption() throws {
+    try withTemporaryFolder { folder in
+      let cases: [(arguments: [String], file: String, format: PictureFormat)] = [
+        (["-o", "a.png"], "a.png", .png), (["-o", "a.jpg"], "a.jpg", .jpeg),
+        (["-o", "a.webp"], "a.webp", .webp), (["--format", "jpeg"], "out.jpg", .jpeg),
+        (["--format", "webp", "-o", "b.png"], "b.png", .webp), (["-o", "c"], "c", .png),
+        (["-o", "q.webp", "--quality", "50"], "q.webp", .webp),
+      ]
+      var pixels: [String: Image] = [:]
+      for (arguments, file, format) in cases {
+        let result = try Self.draw(arguments + ["--seed", "1"], in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        let picture = try PictureFile.read("\(folder)/\(file)")
+        #expect(picture.format == format, "\(arguments)")
+        pixels[file] = picture.image
+      }
+      #expect(pixels["a.webp"] == pixels["a.png"])
+      #expect(pixels["q.webp"] != pixels["a.png"])
+      #expect(pixels["a.jpg"] == pixels["out.jpg"])
+    }
+  }
+
+  @Test func startsFromAPicture() throws {
+    try withTemporaryFolder { folder in
+      for (name, arguments, width, height) in [
+        ("a", ["--init", Self.source], 96, 80),
+        ("b", ["--init", Fixtures.path("pictures/source.jpg"), "--width", "64"], 64, 80),
+        ("c", ["--init", Self.source, "--mask", Self.mask, "--strength", "1"], 96, 80),
+        ("d", ["--init", Self.source, "--outpaint", "16,0,8,32"], 120, 112),
+        (
+          "e", ["--hires", "1.5", "--hires-steps", "3", "--width", "64", "--height", "72"], 96, 104
+        ),
+      ] {
+        let result = try Self.draw(arguments + ["-o", "\(name).png", "--json"], in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        let row = try #require(try JSON(parsing: result.output)["pictures"]?.array?.first)
+        #expect(row["width"]?.int == width, "\(name)")
+        #expect(row["height"]?.int == height, "\(name)")
+      }
+      // Another seed changes what is repainted, and hardly what is kept.
+      let other = try Self.draw(
+        [
+          "--init", Self.source, "--mask", Self.mask, "--strength", "1", "--seed", "77", "-o",
+          "f.png",
+        ],
+        in: folder)
+      #expect(other.status == 0, "\(other.errors)")
+      let first = try PictureFile.read(folder + "/c.png").image
+      let second = try PictureFile.read(folder + "/f.png").image
+      func difference(_ columns: Range<Int>, _ rows: Range<Int>) -> Int {
+        let places = rows.flatMap { row in columns.map { 3 * (row * 96 + $0) } }
+        return places.reduce(0) {
+          $0 + abs(Int(first.pixels[$1]) - Int(second.pixels[$1]))
+        } / places.count
+      }
+      let kept = difference(0..<16, 56..<80)
+      let repainted = difference(48..<72, 24..<40)
+      #expect(repainted > 8 && repainted > 4 * kept, "\(kept) kept, \(repainted) repainted")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ["--strength", "0.5"], ["--init", source, "--strength", "0"],
+      ["--init", source, "--strength", "1.1"], ["--mask", mask], ["--outpaint", "8,8,8,8"],
+      ["--init", source, "--outpaint", "8,8,8"], ["--init", source, "--outpaint", "4,0,0,0"],
+      ["--init", source, "--outpaint", "0,0,0,0"], ["--hires", "1"], ["--hires", "9"],
+      ["--hires-steps", "3"], ["--hires-strength", "0.4"], ["--hires", "2", "--hires-steps", "0"],
+      ["--quality", "90"], ["-o", "a.jpg", "--quality", "0"], ["-o", "a.jpg", "--quality", "101"],
+      ["--format", "gif"], ["--init", source, "--strength", "0.1"],
+    ])
+  func badValues(arguments: [String]) throws {
+    try withTemporaryFolder { folder in
+      let result = try Self.draw(arguments, in: folder)
+      #expect(result.status == 64, "\(arguments): \(result.errors)")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  }
+
+  @Test func whatIsNoPictureIsSaid() throws {
+    try withTemporaryFolder { folder in
+      let cut = folder + "/cut.jpg"
+      try Data(Self.bytes(Fixtures.path("pictures/source.jpg")).prefix(900))
+        .write(to: URL(filePath: cut))
+      for (path, status) in [
+        (Fixtures.path("pictures/drawn.json"), 65), (cut, 65), ("/no/a.png", 66),
+      ] {
+        let result = try Self.draw(["--init", path], in: folder)
+        #expect(result.status == status, "\(result.errors)")
+        #expect(result.errors.contains(path))
+      }
+    }
+  }
+
+  @Test func metadataIsReadBack() throws {
+    try withTemporaryFolder { folder in
+      for format in ["png", "jpg", "webp"] {
+        let result = try Tool.run(
+          "sdgen",
+          [
+            "a red circle, café", "--negative", "a: \"star\"", "--steps", "3", "--seed", "9",
+            "--scheduler", "euler-a", "--guidance", "3.5", "--width", "64", "--height", "72", "-o",
+            "a.\(format)", "--sidecar",
+          ], in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        let info = try Tool.run("sdgen", ["info", "a.\(format)", "--json"], in: folder)
+        #expect(info.status == 0, "\(info.errors)")
+        let json = try JSON(parsing: info.output)
+        #expect(json["prompt"]?.string == "a red circle, café")
+        #expect(json["negative_prompt"]?.string == "a: \"star\"")
+        let fields: [(String, String)] = [
+          ("Steps", "3"), ("Sampler", "Euler a"), ("CFG scale", "3.5"), ("Seed", "9"),
+          ("Size", "64x72"), ("Model", "shapes-v1"), ("RNG", "CPU"),
+        ]
+        for (name, value) in fields { #expect(json["fields"]?[name]?.string == value, "\(name)") }
+        #expect(json["job"]?["arguments"]?["scheduler"]?.string == "euler-a")
+        let plain = try Tool.run("sdgen", ["info", "a.\(format)"], in: folder)
+        #expect(plain.output.contains("Sampler: Euler a"))
+        let sidecar = try JSON(
+          parsing: String(contentsOfFile: folder + "/a.json", encoding: .utf8))
+        #expect(sidecar["parameters"] == json["parameters"])
+        #expect(sidecar["job"] == json["job"])
+        try FileManager.default.removeItem(atPath: folder + "/a.json")
+      }
+      let bare = try Self.draw(["-o", "b.png", "--no-metadata"], in: folder)
+      #expect(bare.status == 0)
+      let none = try Tool.run("sdgen", ["info", "b.png"], in: folder)
+      #expect(none.status == 1)
+      #expect(none.errors.contains("does not say"))
+    }
+  }
+
+  @Test func aPictureComesOutTheSameAgain() throws {
+    try withTemporaryFolder { folder in
+      let cases: [[String]] = [
+        ["-o", "a.png", "--count", "2"], ["-o", "b.webp", "--guidance", "3.3"],
+        ["-o", "c.png", "--init", Self.source, "--mask", Self.mask],
+        ["-o", "d.png", "--hires", "1.5", "--width", "64", "--height", "64"],
+        ["-o", "e.png", "--negative=-x", "--scheduler", "euler-a"],
+      ]
+      for name in ["source.png", "mask.png"] {
+        try FileManager.default.copyItem(
+          atPath: Fixtures.path("pictures/\(name)"), toPath: "\(folder)/\(name)")
+      }
+      for arguments in cases {
+        let result = try Self.draw(arguments, in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+      }
+      for (file, again) in [
+        ("a-2.png", "a-2-again.png"), ("b.webp", "b-again.webp"), ("c.png", "c-again.png"),
+        ("d.png", "d-again.png"), ("e.png", "e-again.png"),
+      ] {
+        let result = try Tool.run("sdgen", ["again", file], in: folder)
+        #expect(result.status == 0, "\(file): \(result.errors)")
+        #expect(result.errors.contains("the same in every pixel"))
+        #expect(
+          try PictureFile.read("\(folder)/\(again)") == PictureFile.read("\(folder)/\(file)"))
+      }
+      let changed = try Tool.run(
+        "sdgen", ["again", "b.webp", "--seed", "1", "-o", "f.png"], in: folder)
+      #expect(changed.status == 0, "\(changed.errors)")
+      #expect(!changed.errors.contains("every pixel"))
+
+      // A file that went in must be there, and is known by its content.
+      try FileManager.default.removeItem(atPath: folder + "/mask.png")
+      let missing = try Tool.run("sdgen", ["again", "c.png", "-o", "g.png"], in: folder)
+      #expect(missing.status == 66)
+      #expect(missing.errors.contains("--mask PATH"))
+      try FileManager.default.copyItem(
+        atPath: Fixtures.path("pictures/grey.png"), toPath: folder + "/mask.png")
+      let other = try Tool.run("sdgen", ["again", "c.png", "-o", "g.png"], in: folder)
+      #expect(other.status == 1)
+      #expect(other.errors.contains("mask.png is not the file"))
+    }
+  }
+
+  /// A picture of the web UI is drawn as well as can be, and what is left out is said.
+  @Test func againFromAWebUI() throws {
+    try withTemporaryFolder { folder in
+      let text = """
+        a red circle on a blue background
+        Steps: 3, Sampler: Euler a, CFG scale: 4, Seed: 5, Size: 64x64, Model: shapes-v1, \
+        ENSD: 31337, RNG: CPU, Version: v1.9.4
+        """
+      try PictureFile.write(
+        PictureFile.read(Self.source).image, PictureFile.Metadata(parameters: text),
+        as: PictureFile.Compression(.png), to: folder + "/a.png")
+      let result = try Tool.run("sdgen", ["again", "a.png", "-o", "b.png"], in: folder)
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(result.errors.contains("not honoured: ENSD"))
+      let direct = try Tool.run(
+        "sdgen",
+        [
+          GenerateTests.prompt, "--steps", "3", "--scheduler", "euler-a", "--guidance", "4",
+          "--seed", "5", "--width", "64", "--height", "64", "-o", "c.png",
+        ], in: folder)
+      #expect(direct.status == 0)
+      #expect(
+        try PictureFile.read(folder + "/b.png").image == PictureFile.read(folder + "/c.png").image)
+      try PictureFile.write(
+        PictureFile.read(Self.source).image,
+        PictureFile.Metadata(
+          parameters: text.replacingOccurrences(of: "shapes-v1", with: "sd15")),
+        as: PictureFile.Compression(.png), to: folder + "/d.png")
+      let other = try Tool.run("sdgen", ["again", "d.png"], in: folder)
+      #expect(other.status == 66)
+      #expect(other.errors.contains("--model PATH"))
+    }
+  }
+}

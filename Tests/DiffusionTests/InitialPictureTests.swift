@@ -1,0 +1,158 @@
+import Diffusion
+import Engine
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// Image-to-image and inpainting on the embedded model, against diffusers' pipelines
+/// (Fixtures/pictures/make.py).
+@Suite(.serialized) struct InitialPictureTests {
+  struct Reference: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let json: JSON
+
+    static let all: [Reference] = {
+      let text = try? String(
+        contentsOfFile: Fixtures.path("pictures/drawn.json"), encoding: .utf8)
+      let rows = text.flatMap { try? JSON(parsing: $0) }?.array ?? []
+      return rows.map { Reference(testDescription: $0["name"]?.string ?? "", json: $0) }
+    }()
+
+    func request() throws -> GenerationRequest {
+      var request = GenerationRequest(prompt: json["prompt"]?.string ?? "")
+      request.seed = UInt64(json["seed"]?.int ?? 0)
+      request.steps = json["steps"]?.int ?? 0
+      request.guidanceScale = Float(json["guidance"]?.double ?? 0)
+      request.scheduler = SchedulerName(rawValue: json["scheduler"]?.string ?? "")
+      let width = json["width"]?.int ?? 0
+      let height = json["height"]?.int ?? 0
+      func picture(_ name: String) throws -> Image {
+        try PictureFile.read(Fixtures.path("pictures/\(name)")).image
+          .resized(width: width, height: height)
+      }
+      request.initial = InitialPicture(
+        try picture("source.png"), strength: json["strength"]?.double ?? 0,
+        mask: json["mask"] == true ? Mask(try picture("mask.png")) : nil)
+      return request
+    }
+  }
+
+  @Test func referencesAreThere() {
+    #expect(Reference.all.count == 20)
+  }
+
+  @Test(arguments: Reference.all)
+  func matchesTheReference(_ reference: Reference) throws {
+    let file = try TensorFile.open(Fixtures.path("pictures/drawn.safetensors"))
+    let golden = try #require(file["\(reference.testDescription)/image"])
+    let shape = golden.shape.dimensions
+    let expected = golden.withContiguousBytes { bytes in
+      Image(width: shape[1], height: shape[0], pixels: Array(bytes))
+    }
+    let latents = try #require(file["\(reference.testDescription)/latents"])
+    let values = latents.withContiguousBytes { bytes in
+      (0..<latents.elementCount).map {
+        bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self)
+      }
+    }
+    let generation = try GenerationTests.model.get().generate(reference.request())
+    #expect(Difference.relative(generation.latents.values, values) < 1e-3)
+    let ratio = GenerationTests.peakSignalToNoise(generation.image, expected)
+    #expect(ratio > 50, "\(ratio) dB")
+  }
+
+  static func small(strength: Double, mask: Mask? = nil) throws -> GenerationRequest {
+    var request = GenerationTests.small
+    request.steps = 4
+    request.initial = InitialPicture(
+      try PictureFile.read(Fixtures.path("pictures/source.png")).image.resized(
+        width: 64, height: 64),
+      strength: strength, mask: mask)
+    return request
+  }
+
+  @Test func strengthDecidesTheSteps() throws {
+    let model = try GenerationTests.model.get()
+    for (strength, steps) in [(0.25, 1), (0.5, 2), (1.0, 4)] {
+      let generation = try model.generate(Self.small(strength: strength))
+      #expect(generation.timings.unet.count == steps)
+    }
+    let error = #expect(throws: GenerationError.self) {
+      try model.generate(Self.small(strength: 0.2))
+    }
+    #expect(error?.code == .request)
+  }
+
+  /// Where nothing is repainted only the autoencoder changes the picture.
+  @Test func whatIsKeptStays() throws {
+    let model = try GenerationTests.model.get()
+    let kept = try model.generate(
+      Self.small(strength: 0.75, mask: .keeping(width: 64, height: 64)))
+    let passed = try model.generate(
+      Self.small(strength: 0.25, mask: .keeping(width: 64, height: 64)))
+    #expect(kept.latents == passed.latents)
+    let free = try model.generate(Self.small(strength: 0.75))
+    #expect(free.latents != kept.latents)
+  }
+
+  @Test func sizesMustFit() throws {
+    let model = try GenerationTests.model.get()
+    var request = try Self.small(strength: 1)
+    request.width = 72
+    let error = #expect(throws: GenerationError.self) { try model.generate(request) }
+    #expect(error?.code == .request)
+    var odd = try Self.small(strength: 1)
+    (odd.width, odd.height) = (nil, nil)
+    odd.initial = InitialPicture(PNGTests.picture)
+    #expect(throws: GenerationError.self) { try model.generate(odd) }
+  }
+
+  /// The second pass is image-to-image from the first one's picture, enlarged.
+  @Test func enlargement() throws {
+    let model = try GenerationTests.model.get()
+    var request = GenerationTests.small
+    request.enlargement = Enlargement(scale: 1.6, strength: 0.5, steps: 4)
+    var passes = 0
+    let drawn = try model.draw(request) { progress in
+      passes += progress.stage == .encoding ? 1 : 0
+      return true
+    }
+    #expect(passes == 2)
+    #expect((drawn.image.width, drawn.image.height) == (96, 96))
+    #expect(drawn.timings.unet.count == 2 + 2)
+    var second = GenerationTests.small
+    let first = try model.generate(second)
+    (second.width, second.height, second.steps) = (nil, nil, 4)
+    second.initial = InitialPicture(first.image.resized(width: 96, height: 96), strength: 0.5)
+    #expect(try model.generate(second).image == drawn.image)
+    #expect(drawn.noise == first.noise)
+    request.enlargement = Enlargement(scale: 200)
+    #expect(throws: GenerationError.self) { try model.draw(request) }
+  }
+
+  /// What an inpainting UNet takes beside the latents: the mask, then the latents of what is kept.
+  @Test func inpaintingModelsSeeTheMask() throws {
+    let sound = try GenerationTests.model.get()
+    let watcher = Watcher(sound.unet)
+    let model = DiffusionModel(
+      tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: watcher,
+      vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
+      scalingFactor: sound.scalingFactor, vaeEncoder: sound.vaeEncoder, unetChannels: 9)
+    let half = Mask(
+      width: 64, height: 64, isRepainted: (0..<64 * 64).map { $0 % 64 >= 32 })
+    _ = try model.generate(Self.small(strength: 1, mask: half))
+    let sample = try #require(watcher.samples.first)
+    #expect(sample.shape == [2, 9, 8, 8])
+    let plane = 64
+    let mask = Array(sample.reals[4 * plane..<5 * plane])
+    #expect(mask == (0..<plane).map { $0 % 8 >= 4 ? 1 : 0 })
+    // Both pictures of a guided batch see the same, and every step too.
+    let extra = Array(sample.reals[4 * plane..<9 * plane])
+    #expect(extra == Array(sample.reals[(9 + 4) * plane..<18 * plane]))
+    #expect(watcher.samples.allSatisfy { Array($0.reals[4 * plane..<9 * plane]) == extra })
+    let error = #expect(throws: GenerationError.self) { try model.generate(GenerationTests.small) }
+    #expect(error?.code == .request)
+  }
+}

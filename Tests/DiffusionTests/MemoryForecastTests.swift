@@ -1,0 +1,32 @@
+import Checkpoint
+import Diffusion
+import Engine
+import TestSupport
+import Testing
+
+@Suite struct MemoryForecastTests {
+  static func forecast(
+    _ width: Int, isGuided: Bool = true, encodes: Bool = false
+  ) throws -> MemoryForecast {
+    MemoryForecast(
+      try ModelCheckpoint.open(Fixtures.path("shapes-v1")), precision: .f32, width: width,
+      height: width, isGuided: isGuided, encodes: encodes)
+  }
+
+  /// Ten million parameters, and working memory that grows with the picture.
+  @Test func growsWithWhatIsAsked() throws {
+    let small = try Self.forecast(128)
+    #expect(small.parts.map(\.name) == ["text_encoder", "unet", "vae_decoder"])
+    #expect((38_000_000..<42_000_000).contains(small.weights))
+    #expect(try Self.forecast(256).activations > 3 * small.activations)
+    #expect(try Self.forecast(256).weights == small.weights)
+    #expect(try Self.forecast(128, isGuided: false).activations < small.activations)
+    #expect(try Self.forecast(128, encodes: true).parts.count == 4)
+    #expect(small.bytes == small.weights + small.activations)
+  }
+
+  @Test func theSystemSaysWhatThereIs() throws {
+    let supply = try #require(MemorySupply.current)
+    #expect(supply.available > 0 && supply.available <= supply.total)
+  }
+}
