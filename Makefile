@@ -6,7 +6,7 @@ BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
 
-.PHONY: demo test build install uninstall bench-inspect setup lint format gallery generate check-onnx \
+.PHONY: demo test build install uninstall bench-inspect bench-convert setup lint format gallery generate check-onnx \
   check-tensorrt check-obedience fuzz coverage clean
 
 demo: build
@@ -34,6 +34,12 @@ bench-inspect: build
 	@scripts/bench-inspect $(BIN) $(MODEL) >$(BUILD)/benchmarks-inspect.md
 	@mv $(BUILD)/benchmarks-inspect.md docs/
 	@cat docs/benchmarks-inspect.md
+
+# Conversions beside cp and torch, of a repository in F32: make bench-convert MODEL=PATH
+bench-convert: build
+	@scripts/bench-convert $(BIN) $(MODEL) >$(BUILD)/benchmarks-convert.md
+	@mv $(BUILD)/benchmarks-convert.md docs/
+	@cat docs/benchmarks-convert.md
 
 setup:
 	@scripts/setup

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "dispatch.h"
+#include "product_tables.h"
 
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 
@@ -11,6 +12,8 @@ typedef __m256 vector;
 // 12 accumulators, 2 vectors of queries and a broadcast fit in 16 registers.
 #define TILE_VECTORS 2
 #define TILE_ROWS 6
+// 12 accumulators, 3 broadcasts and a vector of weights.
+#define PRODUCT_ROWS 3
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE __m256i first_lanes(size_t count) {
@@ -68,17 +71,36 @@ INLINE vector v_from_bfloat(const uint16_t *p) {
   const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
-INLINE void v_to_bfloat(uint16_t *p, vector v) {
+/// The rounded value in the upper half of each lane.
+INLINE __m256i bfloat_bits(vector v) {
   const __m256i bits = _mm256_castps_si256(v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   const __m256i rounded =
       _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
   const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-  const __m256i chosen = _mm256_srli_epi32(
-      _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), nan), 16);
+  return _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), nan);
+}
+INLINE void v_to_bfloat(uint16_t *p, vector v) {
+  const __m256i chosen = _mm256_srli_epi32(bfloat_bits(v), 16);
   _mm_storeu_si128(
       (__m128i *)p, _mm_packus_epi32(
                         _mm256_castsi256_si128(chosen), _mm256_extracti128_si256(chosen, 1)));
+}
+
+// Pairs: in each lane of 32 bits the bf16 of one vector, then that of the next.
+
+INLINE void v_from_pairs(const uint16_t *p, vector *first, vector *second) {
+  const __m256i both = _mm256_loadu_si256((const __m256i *)p);
+  *first = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+  *second = _mm256_castsi256_ps(
+      _mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000)));
+}
+INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {
+  _mm256_storeu_si256(
+      (__m256i *)p,
+      _mm256_or_si256(
+          _mm256_srli_epi32(bfloat_bits(first), 16),
+          _mm256_and_si256(bfloat_bits(second), _mm256_set1_epi32((int)0xffff0000))));
 }
 /// Transposes a square of WIDTH by WIDTH.
 INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stride) {
@@ -101,6 +123,7 @@ INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stri
 }
 
 #define KERNELS sdk_avx2_kernels
+#define PRODUCTS sdk_avx2_products
 #include "vector.h"
 
 #pragma clang attribute pop

@@ -1,102 +1,18 @@
-// The kernels in AVX-512: vectors of 16 values, tiles of 64 queries.
+// The kernels in AVX-512.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 #include "dispatch.h"
+#include "product_tables.h"
 
 #pragma clang attribute push( \
     __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq"))), \
     apply_to = function)
 
-typedef __m512 vector;
-#define WIDTH 16
-// 24 accumulators, 4 vectors of queries and a broadcast fit in 32 registers.
-#define TILE_VECTORS 4
-#define TILE_ROWS 6
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)((1u << count) - 1); }
-
-INLINE vector v_set(float value) { return _mm512_set1_ps(value); }
-INLINE vector v_load(const float *p) { return _mm512_loadu_ps(p); }
-INLINE void v_store(float *p, vector v) { _mm512_storeu_ps(p, v); }
-INLINE vector v_load_part(const float *p, size_t n) {
-  return _mm512_maskz_loadu_ps(first_lanes(n), p);
-}
-INLINE void v_store_part(float *p, vector v, size_t n) {
-  _mm512_mask_storeu_ps(p, first_lanes(n), v);
-}
-INLINE vector v_add(vector a, vector b) { return _mm512_add_ps(a, b); }
-INLINE vector v_sub(vector a, vector b) { return _mm512_sub_ps(a, b); }
-INLINE vector v_mul(vector a, vector b) { return _mm512_mul_ps(a, b); }
-INLINE vector v_div(vector a, vector b) { return _mm512_div_ps(a, b); }
-INLINE vector v_fma(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
-/// b where either is NaN, as is v_min.
-INLINE vector v_max(vector a, vector b) { return _mm512_max_ps(a, b); }
-INLINE vector v_min(vector a, vector b) { return _mm512_min_ps(a, b); }
-INLINE vector v_abs(vector a) { return _mm512_abs_ps(a); }
-INLINE vector v_round(vector a) {
-  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-/// a * 2^n for integral n.
-INLINE vector v_scale(vector a, vector n) { return _mm512_scalef_ps(a, n); }
-INLINE float v_sum(vector a) { return _mm512_reduce_add_ps(a); }
-/// a where x < 0, else b.
-INLINE vector v_where_negative(vector x, vector a, vector b) {
-  return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
-}
-INLINE int v_all_equal(vector a, vector b) {
-  return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) == 0xffff;
-}
-/// v in the lanes from `first` on, -infinity before.
-INLINE vector v_hide_before(vector v, size_t first) {
-  const __mmask16 hidden = first >= WIDTH ? 0xffff : first_lanes(first);
-  return _mm512_mask_blend_ps(hidden, v, _mm512_set1_ps(-__builtin_inff()));
-}
-
-INLINE vector v_from_bfloat(const uint16_t *p) {
-  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
-INLINE void v_to_bfloat(uint16_t *p, vector v) {
-  const __m512i bits = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded =
-      _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-  const __m512i chosen = _mm512_mask_blend_epi32(
-      nan, rounded, _mm512_or_si512(bits, _mm512_set1_epi32(0x400000)));
-  _mm256_storeu_si256(
-      (__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(chosen, 16)));
-}
-/// Transposes a square of WIDTH by WIDTH.
-INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stride) {
-  __m512 a[16], b[16];
-  for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(x + (size_t)i * x_stride);
-  for (int i = 0; i < 16; i += 2) {
-    b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
-    b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    for (int j = 0; j < 2; j++) {
-      const __m512d low = _mm512_castps_pd(b[i + j]), high = _mm512_castps_pd(b[i + 2 + j]);
-      a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-      a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
-    }
-  }
-  for (int i = 0; i < 16; i += 8)
-    for (int j = 0; j < 4; j++) {
-      b[i + j] = _mm512_shuffle_f32x4(a[i + j], a[i + 4 + j], 0x88);
-      b[i + 4 + j] = _mm512_shuffle_f32x4(a[i + j], a[i + 4 + j], 0xdd);
-    }
-  for (int j = 0; j < 8; j++) {
-    _mm512_storeu_ps(y + (size_t)j * y_stride, _mm512_shuffle_f32x4(b[j], b[8 + j], 0x88));
-    _mm512_storeu_ps(
-        y + (size_t)(8 + j) * y_stride, _mm512_shuffle_f32x4(b[j], b[8 + j], 0xdd));
-  }
-}
+#include "avx512_words.h"
 
 #define KERNELS sdk_avx512_kernels
+#define PRODUCTS sdk_avx512_products
 #include "vector.h"
 
 #pragma clang attribute pop

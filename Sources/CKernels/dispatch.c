@@ -1,5 +1,6 @@
 // Chooses the kernels by what the CPU reports, once.
 #include "dispatch.h"
+#include "product_tables.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,6 +24,17 @@ int sdk_has_bf16(void) {
 #else
   return 0;
 #endif
+}
+
+/// The same, asked of the CPU once.
+static int has_bf16(void) {
+  static atomic_int known = -1;
+  int answer = atomic_load_explicit(&known, memory_order_relaxed);
+  if (answer < 0) {
+    answer = sdk_has_bf16();
+    atomic_store_explicit(&known, answer, memory_order_relaxed);
+  }
+  return answer;
 }
 
 static sdk_isa initial(void) {
@@ -59,9 +71,19 @@ void sdk_isa_force(sdk_isa isa) {
 const kernel_table *sdk_kernels(void) {
   switch (sdk_isa_current()) {
 #if defined(__x86_64__)
-    case SDK_AVX512: return &sdk_avx512_kernels;
+    case SDK_AVX512: return has_bf16() ? &sdk_avx512_bf16_kernels : &sdk_avx512_kernels;
     case SDK_AVX2: return &sdk_avx2_kernels;
 #endif
     default: return &sdk_plain_kernels;
+  }
+}
+
+const product_table *sdk_products(void) {
+  switch (sdk_isa_current()) {
+#if defined(__x86_64__)
+    case SDK_AVX512: return has_bf16() ? &sdk_avx512_bf16_products : &sdk_avx512_products;
+    case SDK_AVX2: return &sdk_avx2_products;
+#endif
+    default: return &sdk_plain_products;
   }
 }

@@ -37,6 +37,7 @@ extern const kernel_table sdk_plain_kernels;
 #if defined(__x86_64__)
 extern const kernel_table sdk_avx2_kernels;
 extern const kernel_table sdk_avx512_kernels;
+extern const kernel_table sdk_avx512_bf16_kernels;
 #endif
 
 /// The table of the current level.

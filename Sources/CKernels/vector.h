@@ -296,3 +296,5 @@ const kernel_table KERNELS = {
     .attention_scratch = attention_scratch,
     .attention = attention,
 };
+
+#include "vector_products.h"

@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-long sdk_copy_file_range(int source, long long *source_offset, int target, unsigned long count) {
-  off64_t offset = *source_offset;
-  ssize_t copied = copy_file_range(source, &offset, target, NULL, count, 0);
-  *source_offset = offset;
-  return copied;
+int sdk_reserve(int descriptor, long long size) {
+  return fallocate(descriptor, 0, 0, size);
+}
+
+void sdk_start_writing_back(int descriptor, long long offset, long long count) {
+  // What fails shows when all is flushed.
+  (void)sync_file_range(descriptor, offset, count, SYNC_FILE_RANGE_WRITE);
 }
 
 int sdk_open_unnamed(const char *directory, unsigned mode) {

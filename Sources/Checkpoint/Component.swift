@@ -135,13 +135,17 @@ extension Component {
     }
     guard !manifest.isComplete else { return }
     let faults = manifest.problems.dropLast(manifest.unexpected.count)
-    let shown = faults.prefix(20).joined(separator: "; ")
-    throw FormatError(
+    let shown = faults.prefix(3).joined(separator: "; ")
+    var error = FormatError(
       .mismatch,
       "\(faults.count) of the \(manifest.parameters.count) tensors of the \(name.title) are not as "
-        + "its configuration says: \(shown)" + (faults.count > 20 ? "; and more" : ""),
+        + "its configuration says: \(shown)"
+        + (faults.count > 3 ? "; and \(faults.count - 3) more" : ""),
       file: path, context: name.rawValue,
-      hint: "check that the weights and config.json are of the same model")
+      hint: "check that the weights and config.json are of the same model"
+        + (faults.count > 3 ? "; --json lists all tensors" : ""))
+    error.details = Array(faults)
+    throw error
   }
 
   /// The tensor that is the parameter of that name in the graphs, in the parameter's shape.

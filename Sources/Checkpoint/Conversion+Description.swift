@@ -3,7 +3,9 @@ import OrderedJSON
 
 extension Conversion {
   /// The plan as lines of text.
-  public var lines: [String] {
+  ///
+  /// - Parameter size: bytes as text.
+  public func lines(_ size: (Int) -> String = { "\($0) bytes" }) -> [String] {
     var lines = ["\(source.path) (\(source.layout.name)) -> \(path) (\(target.rawValue))"]
     for part in parts {
       var counts: [String: Int] = [:]
@@ -17,10 +19,13 @@ extension Conversion {
       let place = part.output.isEmpty ? "" : " to \(part.output)"
       let renamed = part.tensors.count(where: \.isRenamed)
       lines.append(
-        "\(part.component.name)\(place): \(part.tensors.count) tensors, \(part.byteCount) bytes ("
+        "\(part.component.name)\(place): \(part.tensors.count) tensors, \(size(part.storedByteCount)) ("
           + types.joined(separator: ", ") + ")" + (renamed > 0 ? ", \(renamed) renamed" : ""))
     }
-    lines += files.map { "\($0.path): \($0.byteCount) bytes" }
+    lines += files.map { "\($0.path): \(size($0.byteCount))" }
+    let tensors = parts.reduce(0) { $0 + $1.tensors.count }
+    let bytes = storedByteCount + files.reduce(0) { $0 + $1.byteCount }
+    lines.append("in all: \(tensors) tensors and \(files.count) files, \(size(bytes))")
     var reasons: [String] = []
     for drop in drops where !reasons.contains(drop.reason) { reasons.append(drop.reason) }
     for reason in reasons {
@@ -39,7 +44,7 @@ extension Conversion {
       "target": .string(path),
       "layout": .string(target.rawValue),
       "format": .string(container.rawValue),
-      "bytes": .integer(byteCount),
+      "bytes": .integer(storedByteCount),
       "components": .array(parts.map(\.json)),
       "files": .array(
         files.map { ["path": .string($0.path), "bytes": .integer($0.byteCount)] }),
@@ -60,7 +65,7 @@ extension Conversion.Part {
     [
       "name": .string(component.name.rawValue),
       "file": output.isEmpty ? .null : .string(output),
-      "bytes": .integer(byteCount),
+      "bytes": .integer(storedByteCount),
       "tensors": .array(
         tensors.map { step in
           [
@@ -68,7 +73,7 @@ extension Conversion.Part {
             "source": step.source.map { .string($0) } ?? .null,
             "from": .string(step.tensor.encoding),
             "to": .string(step.isQuantized ? "Q8_0" : step.dtype.rawValue),
-            "bytes": .integer(step.byteCount),
+            "bytes": .integer(step.storedByteCount),
             "change": step.change.map { .string($0.rawValue) } ?? .null,
           ]
         }),

@@ -20,22 +20,22 @@ extension Conversion {
   public func execute(
     _ progress: @escaping (Progress) -> Void = { _ in }
   ) throws(FormatError) -> Outcome {
-    // New checksums would make damage in the source look sound.
-    try source.requireUndamaged()
+    let check = SourceCheck(of: source, parts.flatMap { $0.tensors.map(\.tensor) })
+    defer { check.cancel() }
     let meter = ProgressMeter(total: byteCount, progress)
     if container == .sdflat {
-      try writeFlat(meter)
+      try writeFlat(meter, check)
     } else if isDirectory {
-      try writeDirectory(meter)
+      try writeDirectory(meter, check)
     } else {
-      for part in parts { try write(part, to: path, options.overwrite, meter) }
+      for part in parts { try write(part, to: path, options.overwrite, meter, check) }
     }
     return Outcome(saturated: meter.saturated)
   }
 
   // MARK: Flat
 
-  private func writeFlat(_ meter: ProgressMeter) throws(FormatError) {
+  private func writeFlat(_ meter: ProgressMeter, _ check: SourceCheck) throws(FormatError) {
     let digests = BackgroundDigests(of: options.hashSources ? try mappedSources() : [])
     defer { digests.cancel() }
     let placeholder = sourceFiles.map { _ in String(repeating: "0", count: 64) }
@@ -53,6 +53,7 @@ extension Conversion {
       writer.setChecksum(
         component: place.part, tensor: place.tensor, pump.checksum(index))
     }
+    try check.requireSound()
     try writer.commit(provenance: provenance(digests.wait()))
   }
 
@@ -114,10 +115,12 @@ extension Conversion {
   // MARK: Files of tensors
 
   private func write(
-    _ part: Part, to path: String, _ overwrite: Bool, _ meter: ProgressMeter
+    _ part: Part, to path: String, _ overwrite: Bool, _ meter: ProgressMeter,
+    _ check: SourceCheck? = nil
   ) throws(FormatError) {
     let writer = try self.writer(of: part, at: path, overwrite)
     _ = try move([part], into: writer, meter) { _ in }
+    try check?.requireSound()
     try writer.commit()
   }
 
@@ -162,7 +165,9 @@ extension Conversion {
     return pairs.map { (key: $0.key, value: .text($0.value)) }
   }
 
-  private func writeDirectory(_ meter: ProgressMeter) throws(FormatError) {
+  private func writeDirectory(
+    _ meter: ProgressMeter, _ check: SourceCheck
+  ) throws(FormatError) {
     let space = byteCount + files.reduce(0) { $0 + $1.byteCount }
     // One component's directory holds its files itself.
     let own = parts.count == 1 ? "\(parts[0].component.name)/" : ""
@@ -188,6 +193,7 @@ extension Conversion {
     } catch {
       throw directory.atItsPlace(error)
     }
+    try check.requireSound()
     try directory.commit()
   }
 

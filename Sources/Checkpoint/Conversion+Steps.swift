@@ -25,8 +25,12 @@ extension Conversion {
 
     public var isCast: Bool { dtype != tensor.dtype }
     public var isRenamed: Bool { source != nil && source != tensor.name }
-    /// Bytes that are given to the target; a quantised tensor takes 34 of every 128.
+    /// Bytes of the values as they are given to the target.
     public var byteCount: Int { tensor.shape.byteCount(of: dtype) ?? 0 }
+    /// Bytes that the target stores; of a quantised tensor those of its blocks.
+    public var storedByteCount: Int {
+      isQuantized ? BlockEncoding.q80.byteCount(of: tensor.shape) ?? byteCount : byteCount
+    }
   }
 
   /// A tensor of the source that is not written.

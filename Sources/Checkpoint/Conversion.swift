@@ -13,7 +13,10 @@ public struct Conversion: Sendable {
     public let output: String
     public let tensors: [Step]
 
+    /// Bytes of the values as they are given to the target.
     public var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
+    /// Bytes that the target stores.
+    public var storedByteCount: Int { tensors.reduce(0) { $0 + $1.storedByteCount } }
   }
 
   /// How far an execution has come.
@@ -35,6 +38,8 @@ public struct Conversion: Sendable {
   public let drops: [Drop]
   /// What a person should know before starting.
   public let notes: [String]
+  /// What the target will lack, so that it is of less use.
+  public let warnings: [String]
   /// Whether the target is a directory.
   public let isDirectory: Bool
   let container: Container
@@ -65,6 +70,7 @@ public struct Conversion: Sendable {
     files = planner.files
     drops = planner.maker.drops
     notes = planner.notes
+    warnings = planner.fileWarnings
     var names: [String] = []
     for name in planner.components.flatMap(\.files) where !names.contains(name) {
       names.append(name)
@@ -76,6 +82,8 @@ public struct Conversion: Sendable {
     self.options = options
   }
 
-  /// Bytes of tensors that are written.
+  /// Bytes of values that go through the conversion.
   public var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
+  /// Bytes of tensors that the target stores.
+  public var storedByteCount: Int { parts.reduce(0) { $0 + $1.storedByteCount } }
 }

@@ -14,6 +14,7 @@ struct ConversionPlanner {
   let files: [AuxiliaryFile]
   var maker: StepMaker
   private let fileNotes: [String]
+  let fileWarnings: [String]
 
   var notes: [String] { maker.notes + fileNotes }
 
@@ -48,10 +49,10 @@ struct ConversionPlanner {
           source.files.filter { file in
             options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
           })
-      fileNotes = []
+      (fileNotes, fileWarnings) = ([], [])
     } else {
       files = pipeline.files
-      fileNotes = pipeline.notes
+      (fileNotes, fileWarnings) = (pipeline.notes, pipeline.warnings)
     }
   }
 

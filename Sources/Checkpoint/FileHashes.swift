@@ -1,4 +1,4 @@
-import CZlib
+import CChecksum
 import Crypto
 import ModelFormats
 import Synchronization
@@ -105,14 +105,14 @@ public struct FileHashes: Sendable, Hashable {
       _ file: MappedFile, _ buffer: BlockBuffer, _ advance: (Int) -> Void
     ) throws(FormatError) -> String {
       var hash = SHA256()
-      var sum = CZlib.crc32(0, nil, 0)
+      var sum: UInt32 = 0
       // What stays in a core's cache between reading and hashing.
       let block = 256 << 10
       for start in stride(from: range.lowerBound, to: range.upperBound, by: block) {
         let bytes = buffer.bytes(min(block, range.upperBound - start))
         try file.read(into: bytes, at: start)
         if kind == .crc32 {
-          sum = CZlib.crc32(sum, bytes.baseAddress, UInt32(bytes.count))
+          sum = sdk_crc32(sum, bytes.baseAddress, bytes.count)
         } else {
           hash.update(bufferPointer: UnsafeRawBufferPointer(bytes))
         }
@@ -140,6 +140,13 @@ extension ModelCheckpoint {
   /// - Throws: ``FormatError`` `notFound` where there is nothing.
   public static func isDirectory(_ path: String) throws(FormatError) -> Bool {
     try Directory(path: path) != nil
+  }
+
+  /// Whether the path is of a directory that a repository may be written as: with nothing in it, or
+  /// a repository itself.
+  public static func isEmptyOrRepository(_ path: String) -> Bool {
+    guard let directory = try? Directory(path: path) else { return false }
+    return directory.isEmpty || directory.isRepository
   }
 
   /// Weights of a directory that were not read, by their path in it: other formats and variants,

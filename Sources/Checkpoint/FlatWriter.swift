@@ -84,7 +84,9 @@ final class FlatWriter {
 extension FlatWriter: TensorSink {
   func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) { try output.write(bytes) }
 
-  func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError) {
-    try output.copy(range, of: file)
+  func copy(
+    _ range: Range<Int>, of file: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void
+  ) throws(FormatError) {
+    try output.copy(range, of: file, seeing: seeing)
   }
 }

@@ -10,6 +10,8 @@ public struct Leftover: Sendable, Hashable {
     case optimizerState = "optimizer state"
     case trainingLoss = "training loss"
     case embeddings = "embeddings of training"
+    /// Shapes, scales and small tables that the nodes of an ONNX model read.
+    case graphConstants = "constants of the graph"
     /// Nothing that is known.
     case unknown
   }
@@ -37,6 +39,12 @@ public struct Leftover: Sendable, Hashable {
   /// Names that the JSON lists; the counts are of all.
   static let nameLimit = 20
 
+  /// Whether an initializer of an ONNX model that is no parameter is a constant of the graph; weights
+  /// that other exporters renamed are larger.
+  static func isGraphConstant(_ tensor: Tensor) -> Bool {
+    kind(of: tensor.name) == .unknown && tensor.byteCount <= 4_096
+  }
+
   /// What the checkpoint's components hold beside their networks' parameters.
   static func of(_ checkpoint: ModelCheckpoint) -> [Leftover] {
     var groups: [Kind: [Tensor]] = [:]
@@ -44,7 +52,11 @@ public struct Leftover: Sendable, Hashable {
       let buffers = component.manifest?.buffers ?? []
       let rest =
         component.manifest?.unexpected ?? (component.name == .other ? component.tensors : [])
-      for tensor in buffers + rest { groups[kind(of: tensor.name), default: []].append(tensor) }
+      for tensor in buffers + rest {
+        var kind = kind(of: tensor.name)
+        if component.format == .onnx, isGraphConstant(tensor) { kind = .graphConstants }
+        groups[kind, default: []].append(tensor)
+      }
     }
     return Kind.allCases.compactMap { kind in
       groups[kind].map { tensors in

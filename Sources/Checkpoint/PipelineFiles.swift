@@ -9,6 +9,8 @@ struct PipelineFiles {
   private(set) var files: [AuxiliaryFile]
   /// What was made or is lacking, in words.
   private(set) var notes: [String] = []
+  /// What is lacking and makes a pipeline useless.
+  private(set) var warnings: [String] = []
 
   /// The files of `source` for some of its components; of a whole pipeline all.
   ///
@@ -53,12 +55,36 @@ struct PipelineFiles {
       .configuration?.object["vocab_size"]?.int
     let tokenizer = companions.filter { $0.path.hasPrefix("tokenizer/") && !contains($0.path) }
     // CLIP's vocabulary is the same in all of Stable Diffusion up to 2.x.
-    guard tokens == 49_408, tokenizer.contains(where: { $0.path == "tokenizer/vocab.json" }) else {
-      notes.append("there is no tokenizer: the source has none")
+    guard tokens == 49_408 else {
+      warnings.append(
+        "no tokenizer is written: the source has none, and CLIP's is not for the "
+          + "\(tokens.map { "\($0)" } ?? "unknown number of") tokens of this text encoder")
+      dropTokenizer()
+      return
+    }
+    guard tokenizer.contains(where: { $0.path == "tokenizer/vocab.json" }) else {
+      warnings.append(
+        "no tokenizer is written, and without one no prompt can be read: the source has none, nor is "
+          + "CLIP's in the model that comes with the program; name a repository that has it with "
+          + "--tokenizer PATH, or set SDKIT_MODEL to that of the embedded model")
+      dropTokenizer()
       return
     }
     files += tokenizer
     notes.append("the tokenizer is CLIP's: the source has none")
+  }
+
+  /// Takes away what is no use without a vocabulary, and an index's word that there is one.
+  private mutating func dropTokenizer() {
+    // One file may hold it all, as the `tokenizers` library writes it.
+    guard !contains("tokenizer/tokenizer.json") else { return }
+    files.removeAll { $0.path.hasPrefix("tokenizer/") }
+    guard let position = files.firstIndex(where: { $0.path == "model_index.json" }),
+      var index = try? files[position].jsonObject(), index["tokenizer"] != nil
+    else { return }
+    files.remove(at: position)
+    index["tokenizer"] = [.null, .null]
+    add("model_index.json", index)
   }
 
   /// Stable Diffusion 1.x's own scheduler, where the source has none.
@@ -117,7 +143,7 @@ extension ModelCheckpoint {
       of: self, components: networks, isWhole: true, companions: companions)
     var checkpoint = self
     checkpoint.files = pipeline.files
-    checkpoint.warnings += pipeline.notes
+    checkpoint.warnings += pipeline.notes + pipeline.warnings
     return checkpoint
   }
 }

@@ -4,8 +4,8 @@ import ModelFormats
 /// Brings the values of many tensors to a file in their order, on all cores: while one piece is
 /// written, the next ones are cast, and what was written is hashed.
 ///
-/// Values that stay as they are go from file to file inside the system. Memory does not depend on
-/// the size of the tensors.
+/// Values that stay as they are go from file to file in small pieces. Memory does not depend on the
+/// size of the tensors.
 final class TensorPump {
   /// What is left to do with one tensor.
   struct Item {
@@ -223,8 +223,11 @@ final class TensorPump {
         try sink.write(bytes)
         advance(piece.item, count)
       } else if case .mapped(let file, let range) = piece.source {
-        hash(file, range, of: piece.item)
-        try sink.copy(range, of: file)
+        // On this thread, which waits for the disk: what passes is in this core's cache.
+        if !checksums.isEmpty { hashing.sync {} }
+        try sink.copy(range, of: file) { bytes in
+          if !checksums.isEmpty { checksums[piece.item].update(bytes) }
+        }
         advance(piece.item, range.count)
       } else {
         try piece.source.withBytes { (bytes) throws(FormatError) in
@@ -244,14 +247,8 @@ final class TensorPump {
     hashing.async { work.checksum.update(work.bytes) }
   }
 
-  private func hash(_ file: MappedFile, _ range: Range<Int>, of item: Int) {
-    guard !checksums.isEmpty else { return }
-    let work = SharedWork(
-      checksum: checksums[item], bytes: UnsafeRawBufferPointer(start: nil, count: 0))
-    hashing.async { file.withBytes(in: range) { work.checksum.update($0) } }
-  }
-
-  /// A checksum is only touched on the one queue; bytes stay until that has come to them.
+  /// A checksum is only touched on the one queue, or while it rests; bytes stay until that has come
+  /// to them.
   private struct SharedWork: @unchecked Sendable {
     let checksum: Checksum
     let bytes: UnsafeRawBufferPointer

@@ -3,15 +3,10 @@ import ModelFormats
 /// Where the values of tensors go, one after the other.
 protocol TensorSink: AnyObject {
   func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError)
-  /// Takes bytes of a file as they are, if possible without moving them through memory.
-  func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError)
-}
-
-extension TensorSink {
-  /// Through memory, for formats that have to see every byte.
-  func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError) {
-    try file.withBytes(in: range) { (bytes) throws(FormatError) in try write(bytes) }
-  }
+  /// Takes bytes of a file as they are; `seeing` is called with each piece as it passes.
+  func copy(
+    _ range: Range<Int>, of file: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void
+  ) throws(FormatError)
 }
 
 extension SafetensorsWriter: TensorSink {}

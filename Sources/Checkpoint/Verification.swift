@@ -59,7 +59,10 @@ public struct Verification: Sendable {
       // Then all that is missing is the other half.
       let first = half == nil ? 0 : manifest.missing.summedCount
       problems += sums[first..<faults].map { "\(component.name): \($0)" }
-      notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }
+      // Constants of an ONNX model's graph are no surprise.
+      if component.format != .onnx || !manifest.unexpected.allSatisfy(Leftover.isGraphConstant) {
+        notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }
+      }
       if component.configuration?.origin == .inferred {
         inferred.append(component.name.rawValue)
       }

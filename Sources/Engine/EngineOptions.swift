@@ -9,6 +9,14 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
 
   /// Whether this CPU multiplies bfloat16 directly, so that it is faster than ``f32``.
   public static var isBF16Native: Bool { sdk_has_bf16() != 0 }
+
+  /// Whether our own products are fast at the current instruction set; oneDNN's run elsewhere.
+  var hasProducts: Bool {
+    switch self {
+    case .f32: sdk_isa_current() != SDK_PLAIN
+    case .bf16: sdk_isa_current() == SDK_AVX512 && Self.isBF16Native
+    }
+  }
 }
 
 /// How an executable runs.

@@ -19,7 +19,16 @@ final class Parameters {
   private var vectors: [Graph.ParameterID: Allocation] = [:]
   private var tables: [Graph.ParameterID: (Allocation, sdk_type)] = [:]
   private var matrices: [Graph.ParameterID: [Memory]] = [:]
+  private var packed: [Panels: Allocation] = [:]
   private var staging: Allocation?
+
+  /// A matrix or the weights of a convolution as our own products read them.
+  struct Panels: Hashable {
+    let id: Graph.ParameterID
+    let type: UInt32
+    let method: UInt32
+    let isGated: Bool
+  }
 
   init(graph: Graph) {
     self.graph = graph
@@ -47,6 +56,7 @@ final class Parameters {
     vectors.values.reduce(0) { $0 + $1.byteCount }
       + tables.values.reduce(0) { $0 + $1.0.byteCount }
       + matrices.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.ownedByteCount } }
+      + packed.values.reduce(0) { $0 + $1.byteCount }
   }
 
   /// A bias, a scale or a table of positions, in f32.
@@ -103,6 +113,34 @@ final class Parameters {
     }
     matrices[id, default: []].append(packed)
     return packed
+  }
+
+  /// A weight in panels.
+  ///
+  /// - Parameters:
+  ///   - outputs, inputs, taps: the weight's dimensions.
+  ///   - method: what convolution transformed weights are for, else `SDK_DIRECT`.
+  func panels(
+    _ id: Graph.ParameterID, outputs: Int, inputs: Int, taps: Int, type: sdk_type,
+    method: sdk_method = SDK_DIRECT, isGated: Bool = false
+  ) throws -> UnsafeRawPointer {
+    let key = Panels(id: id, type: type.rawValue, method: method.rawValue, isGated: isGated)
+    if let known = packed[key] { return UnsafeRawPointer(known.pointer) }
+    var form = sdk_packing()
+    form.outputs = outputs
+    form.inputs = inputs
+    form.taps = taps
+    form.type = type
+    form.method = method
+    form.gated = isGated ? 1 : 0
+    let bytes = try Allocation(byteCount: sdk_packed_size(&form), context: graph[id].name)
+    try withTensor(id) { values, stored, _ in
+      form.source = values
+      form.source_type = stored
+      sdk_pack(&form, bytes.pointer)
+    }
+    packed[key] = bytes
+    return UnsafeRawPointer(bytes.pointer)
   }
 
   /// The values in f32 and at a multiple of four: in place where they are so already.

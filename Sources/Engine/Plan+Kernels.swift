@@ -91,12 +91,14 @@ extension Plan {
   }
 
   /// A step of ours that cannot fail.
-  private func step(
-    _ instruction: Program.Instruction, macs: Int = 0, _ run: @escaping () -> Void
+  func step(
+    _ instruction: Program.Instruction, implementation: String = "", macs: Int = 0,
+    _ run: @escaping () -> Void
   ) -> Step {
     Step(
       name: instruction.node.name, kind: instruction.node.operation.kind,
-      isSteady: instruction.isSteady, macs: macs, bytes: bytes(instruction)
+      isSteady: instruction.isSteady, implementation: implementation, macs: macs,
+      bytes: bytes(instruction)
     ) { () throws(EngineError) in run() }
   }
 

@@ -15,6 +15,7 @@ extension Plan {
     if isPointwise {
       return try linear(instruction, form.inputChannels, form.outputChannels)
     }
+    if let step = try ownConvolution(instruction, form) { return step }
     let name = instruction.node.name
     guard let weight = instruction.node.weight else {
       throw EngineError(.unsupported, "a convolution without weight", context: name)
@@ -58,6 +59,7 @@ extension Plan {
   func linear(
     _ instruction: Program.Instruction, _ inputs: Int, _ outputs: Int
   ) throws -> Step {
+    if let step = try ownProduct(instruction, inputs, outputs) { return step }
     let name = instruction.node.name
     guard let weight = instruction.node.weight else {
       throw EngineError(.unsupported, "a linear layer without weight", context: name)

@@ -17,6 +17,10 @@ struct Program {
     var offset: Int?
     /// An input whose storage the output takes over.
     var replaced: Int?
+    /// Whether a linear layer's result is halved and gated (GEGLU); the output is what comes of it.
+    var isGated = false
+    /// Whether a convolution reads each pixel of its input as a square of four.
+    var isDoubled = false
     /// Whether it depends on steady inputs alone.
     var isSteady = false
 
@@ -33,12 +37,15 @@ struct Program {
   private(set) var kept: Set<Int> = []
   /// Outputs of the graph that a layer writes which can write f32 whatever it reads.
   private let exact: Set<Int>
+  /// Whether products are computed by our own kernels: where the instruction set has fast ones.
+  let hasProducts: Bool
   /// Inputs that only steady instructions read.
   private(set) var steadyInputs: Set<Int> = []
 
   init(_ graph: Graph, precision: Precision, steadyInputs: Set<String>) {
     self.graph = graph
     self.precision = precision
+    hasProducts = precision.hasProducts
     storage = Array(graph.values.indices)
     let outputs = Set(graph.outputs)
     exact = Set(
@@ -57,6 +64,10 @@ struct Program {
     // First, since values that are kept must not be written over by what is fused.
     separateSteady(steadyInputs)
     foldOffsets()
+    if hasProducts {
+      fuseGates()
+      fuseDoublings()
+    }
     fuseResiduals()
     chooseReplacements()
   }
@@ -132,6 +143,52 @@ struct Program {
         removed.insert(index)
         break
       }
+    }
+    remove(removed)
+  }
+
+  /// Lets linear layers of which only GEGLU reads the result gate it themselves.
+  private mutating func fuseGates() {
+    let graph = graph
+    fuse { producer, reader in
+      guard case .geglu = reader.node.operation, case .linear = producer.node.operation,
+        let width = graph.values[producer.output].shape.last?.fixed, width % 32 == 0,
+        producer.isSteady == reader.isSteady
+      else { return nil }
+      var fused = producer
+      fused.isGated = true
+      fused.output = reader.output
+      return fused
+    }
+  }
+
+  /// Lets convolutions double the picture that they alone read while they read it.
+  private mutating func fuseDoublings() {
+    fuse { producer, reader in
+      guard case .upsampleNearest = producer.node.operation,
+        case .convolution(let form) = reader.node.operation, form.hasKernel,
+        form.stride == 1, form.padding == .all(1)
+      else { return nil }
+      var fused = reader
+      fused.isDoubled = true
+      fused.inputs = producer.inputs
+      return fused
+    }
+  }
+
+  /// Puts one instruction in the place of two where `join` makes one of a producer and the only
+  /// reader of its result.
+  private mutating func fuse(_ join: (Instruction, Instruction) -> Instruction?) {
+    let readers = readers()
+    let results = results
+    var removed: Set<Int> = []
+    for (index, producer) in instructions.enumerated() {
+      guard readers[producer.output].count == 1, !results.contains(producer.output),
+        !kept.contains(producer.output),
+        let fused = join(producer, instructions[readers[producer.output][0]])
+      else { continue }
+      instructions[readers[producer.output][0]] = fused
+      removed.insert(index)
     }
     remove(removed)
   }

@@ -3,6 +3,8 @@
 /// Reading a checkpoint checks the pickle alone: storages are used where they lie.
 public struct ArchiveCheck: Sendable {
   private let archive: ZipArchive
+  /// The records in the order of their bytes.
+  private let order: [Int]
 
   /// - Returns: nil where the file is no zip archive, and so has no checksums.
   /// - Throws: ``FormatError`` where the archive's directory is broken.
@@ -14,6 +16,23 @@ public struct ArchiveCheck: Sendable {
     } catch {
       throw error.inFile(path)
     }
+    let entries = archive.entries
+    order = entries.indices.sorted { entries[$0].dataOffset < entries[$1].dataOffset }
+  }
+
+  /// The record that holds the byte at `offset` of the file.
+  package func record(at offset: Int) -> Int? {
+    var (low, high) = (0, order.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if archive.entries[order[middle]].dataEnd <= offset {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    guard low < order.count, archive.entries[order[low]].dataOffset <= offset else { return nil }
+    return order[low]
   }
 
   public var recordCount: Int { archive.entries.count }
@@ -22,19 +41,22 @@ public struct ArchiveCheck: Sendable {
   public func byteCount(_ index: Int) -> Int { archive.entries[index].size }
 
   /// What is wrong with the record at that position; nil where its bytes are those announced.
-  ///
-  /// A record that is stored is read in place, page by page.
-  public func problem(_ index: Int) -> FormatError? {
+  public func problem(_ index: Int) -> FormatError? { problem(index, BlockBuffer()) }
+
+  /// - Parameter buffer: what a stored record is read into, piece by piece.
+  package func problem(_ index: Int, _ buffer: BlockBuffer) -> FormatError? {
     let entry = archive.entries[index]
     do throws(FormatError) {
       guard entry.method == .stored else {
         _ = try archive.contents(of: entry, limit: (16 << 20) + 4 * archive.file.count)
         return nil
       }
-      let range = entry.dataOffset..<entry.dataEnd
-      let checksum = unsafe archive.file.withBytes(in: range) { unsafe Inflate.checksum($0) }
-      // What was read is not needed again; a check of many gigabytes stays small in memory.
-      archive.file.releasePages(in: range)
+      var checksum: UInt32 = 0
+      for start in stride(from: entry.dataOffset, to: entry.dataEnd, by: FileWriter.pieceSize) {
+        let bytes = unsafe buffer.bytes(min(FileWriter.pieceSize, entry.dataEnd - start))
+        try unsafe archive.file.read(into: bytes, at: start)
+        checksum = unsafe Inflate.checksum(UnsafeRawBufferPointer(bytes), continuing: checksum)
+      }
       guard checksum == entry.checksum else {
         throw FormatError(
           .malformed, "the record's CRC-32 is not the one announced", offset: entry.dataOffset,

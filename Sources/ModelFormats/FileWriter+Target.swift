@@ -37,6 +37,7 @@ extension FileWriter {
     let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map {
       String(decoding: $0.prefix(200), as: UTF8.self)
     }
+    removeStale(in: directory(of: path), prefix: ".\(name ?? "").")
     // A link is made through /proc, which not every process sees.
     if unsafe access("/proc/self/fd", F_OK) == 0 {
       let descriptor = unsafe sdk_open_unnamed(directory(of: path), 0o666)
@@ -53,6 +54,23 @@ extension FileWriter {
       guard errno == EEXIST else { throw cannotCreate(path, reason: errno) }
     }
     throw cannotCreate(path, reason: EEXIST)
+  }
+
+  /// Removes what killed processes left of earlier tries at the same path.
+  private static func removeStale(in directory: String, prefix: String) {
+    guard let stream = unsafe opendir(directory) else { return }
+    defer { unsafe closedir(stream) }
+    while let entry = unsafe readdir(stream) {
+      // Names are at most 255 bytes and end with a zero.
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+        unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      guard name.hasPrefix(prefix), name.hasSuffix(".partial") else { continue }
+      let process = Int32(name.dropFirst(prefix.count).prefix { $0 != "-" }) ?? 0
+      guard process > 0, kill(process, 0) != 0, errno == ESRCH else { continue }
+      // A directory, which is not this writer's, stays.
+      unsafe unlink("\(directory)/\(name)")
+    }
   }
 
   /// The directory of `path` without a final slash. Bytes are looked at, as the system does: a mark

@@ -8,21 +8,33 @@ import Glibc
 /// hidden file in the same directory, which is renamed, and removed by a writer that is let go of.
 /// A source that is mapped from the same path stays readable throughout: a rename leaves the old
 /// file to its readers.
+@safe
 public final class FileWriter {
   public let path: String
   /// Bytes written so far.
-  public private(set) var position = 0
+  public var position: Int { written + held }
 
-  /// Bytes moved at a time: few enough to stay in a core's cache on their way to the system's,
-  /// which a copy of many megabytes at once does not and takes twice as long for.
-  package static let pieceSize = 512 << 10
+  /// Bytes moved at a time, to a multiple of as many: few enough to stay in a core's cache on their
+  /// way to the system's, and for that to take pages for; from 512 KiB on it takes five times as
+  /// long to find large ones.
+  package static let pieceSize = 128 << 10
+  /// Bytes after which the system is told to begin with the disk, which so has little left to do
+  /// when all is flushed.
+  private static let stretch = 16 << 20
   private let temporaryPath: String
   /// Whether the file has no name yet; then there is nothing at `temporaryPath`.
   private let isUnnamed: Bool
   private let overwrite: Bool
   private var descriptor: Int32
   private var slot: Int?
-  private var buffer: [UInt8] = []
+  /// A piece on its way, the bytes of it that are held, and those that the file has.
+  private let buffer: UnsafeMutableRawBufferPointer
+  private var held = 0
+  private var written = 0
+  /// Where the disk has not begun yet.
+  private var stretchStart = 0
+  /// The size that the file was given ahead.
+  private var reserved = 0
   private var state = State.writing
 
   private enum State {
@@ -45,10 +57,13 @@ public final class FileWriter {
     self.overwrite = overwrite
     (temporaryPath, descriptor, isUnnamed) = try FileWriter.createTemporary(beside: path)
     if !isUnnamed { slot = UnfinishedFiles.shared.add(temporaryPath) }
-    buffer.reserveCapacity(FileWriter.pieceSize)
+    unsafe buffer = .allocate(byteCount: FileWriter.pieceSize, alignment: 4096)
   }
 
-  deinit { withdraw() }
+  deinit {
+    withdraw()
+    unsafe buffer.deallocate()
+  }
 
   /// Removes the temporary files of all writers that have not committed: for a handler of a
   /// signal that ends the program, which it does not do itself.
@@ -63,14 +78,21 @@ public final class FileWriter {
   ///
   /// - Throws: ``FormatError`` with code `inputOutput`, after which the writer cannot commit.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-    if bytes.count >= FileWriter.pieceSize {
-      try flush()
-      try unsafe writeAll(bytes)
-    } else {
-      if buffer.count + bytes.count > FileWriter.pieceSize { try flush() }
-      unsafe buffer.append(contentsOf: bytes)
+    try requireOpen()
+    var done = 0
+    while done < bytes.count {
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
+      if held == 0, written.isMultiple(of: FileWriter.pieceSize), rest.count >= room {
+        try unsafe append(UnsafeRawBufferPointer(rebasing: rest[..<room]))
+        done += FileWriter.pieceSize
+        continue
+      }
+      let count = min(rest.count, room)
+      unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[held..<(held + count)])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<count]))
+      done += count
+      try hold(count)
     }
-    position += bytes.count
   }
 
   /// Appends `bytes`.
@@ -80,38 +102,23 @@ public final class FileWriter {
     }
   }
 
-  /// Appends bytes of another file inside the system, where it can do that, which saves a copy.
+  /// Appends bytes of another file.
   ///
+  /// - Parameter seeing: called with each piece as it passes, while a core's cache has it.
   /// - Throws: ``FormatError`` with code `inputOutput`, or `truncated` where the file became shorter.
-  public func copy(_ range: Range<Int>, of file: MappedFile) throws(FormatError) {
+  public func copy(
+    _ range: Range<Int>, of file: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
+  ) throws(FormatError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= file.count, "range outside the file")
-    // Small pieces are gathered in the buffer, which is cheaper than a call for each.
-    guard range.count >= FileWriter.pieceSize else {
-      return try unsafe file.withBytes(in: range) { (bytes) throws(FormatError) in
-        try unsafe write(bytes)
-      }
-    }
-    try flush()
-    var source = Int64(range.lowerBound)
+    try requireOpen()
+    var source = range.lowerBound
     while source < range.upperBound {
-      let count = unsafe sdk_copy_file_range(
-        file.descriptor, &source, descriptor, UInt(range.upperBound - Int(source)))
-      if count > 0 {
-        position += count
-      } else if count == 0 {
-        throw FormatError(
-          .truncated, "the file became shorter while it was copied", file: file.path,
-          offset: Int(source))
-      } else if errno != EINTR {
-        // Other file systems, old kernels: what is left goes through memory.
-        guard [EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM].contains(errno) else {
-          throw failure("writing")
-        }
-        let rest = Int(source)..<range.upperBound
-        return try unsafe file.withBytes(in: rest) { (bytes) throws(FormatError) in
-          try unsafe write(bytes)
-        }
-      }
+      let count = min(range.upperBound - source, room)
+      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[held..<(held + count)])
+      try unsafe file.read(into: piece, at: source)
+      unsafe seeing(UnsafeRawBufferPointer(piece))
+      source += count
+      try hold(count)
     }
   }
 
@@ -126,29 +133,23 @@ public final class FileWriter {
   public func replace(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
     precondition(offset >= 0 && offset + bytes.count <= position, "range not written yet")
     try flush()
-    var done = 0
-    while done < bytes.count {
-      let count = unsafe bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) in
-        unsafe pwrite(
-          descriptor, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done,
-          off_t(offset + done))
-      }
-      if count < 0 {
-        guard errno == EINTR else { throw failure("writing") }
-      } else {
-        done += count
-      }
+    try unsafe bytes.withUnsafeBytesTyped { (bytes: UnsafeRawBufferPointer) throws(FormatError) in
+      try unsafe writeAll(bytes, at: offset)
     }
   }
 
   /// Checks that the disk has room for a file of `byteCount`, so that a full disk shows before
-  /// the work is done.
+  /// the work is done, and takes that room.
   public func checkSpace(for byteCount: Int) throws(FormatError) {
     do throws(FormatError) {
       try FileWriter.checkSpace(for: byteCount, beside: path)
     } catch {
       discard()
       throw error
+    }
+    // File systems that cannot do this tell of a full disk later.
+    if byteCount > FileWriter.stretch, sdk_reserve(descriptor, Int64(byteCount)) == 0 {
+      reserved = byteCount
     }
   }
 
@@ -199,6 +200,9 @@ public final class FileWriter {
   /// Flushes everything to the disk; what is left is to ``publish()``.
   package func prepare() throws(FormatError) {
     try flush()
+    if reserved > written, ftruncate(descriptor, off_t(written)) != 0 {
+      throw failure("cutting the file to its size")
+    }
     guard fsync(descriptor) == 0 else { throw failure("flushing to the disk") }
     // Closed, a file without a name would be gone.
     if isUnnamed {
@@ -298,23 +302,44 @@ public final class FileWriter {
     close(directory)
   }
 
-  private func flush() throws(FormatError) {
+  private func requireOpen() throws(FormatError) {
     guard descriptor >= 0 else {
       throw FormatError(.inputOutput, "an earlier write to this file failed", file: path)
     }
-    guard !buffer.isEmpty else { return }
-    try unsafe buffer.withUnsafeBytesTyped { (bytes: UnsafeRawBufferPointer) throws(FormatError) in
-      try unsafe writeAll(bytes)
-    }
-    buffer.removeAll(keepingCapacity: true)
   }
 
-  private func writeAll(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+  /// What fits into the buffer until the file reaches the next multiple of a piece.
+  private var room: Int { FileWriter.pieceSize - position % FileWriter.pieceSize }
+
+  /// Takes bytes that were put into the buffer behind those that it holds.
+  private func hold(_ count: Int) throws(FormatError) {
+    held += count
+    if position.isMultiple(of: FileWriter.pieceSize) { try flush() }
+  }
+
+  /// Writes what the buffer holds.
+  private func flush() throws(FormatError) {
+    try requireOpen()
+    guard held > 0 else { return }
+    try unsafe append(UnsafeRawBufferPointer(rebasing: buffer[..<held]))
+    held = 0
+  }
+
+  private func append(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    try unsafe writeAll(bytes, at: written)
+    written += bytes.count
+    if written - stretchStart >= FileWriter.stretch {
+      sdk_start_writing_back(descriptor, Int64(stretchStart), Int64(written - stretchStart))
+      stretchStart = written
+    }
+  }
+
+  private func writeAll(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
     var done = 0
     while done < bytes.count {
-      let piece = min(FileWriter.pieceSize, bytes.count - done)
-      let count = unsafe Glibc.write(
-        descriptor, bytes.baseAddress.map { unsafe $0 + done }, piece)
+      let count = unsafe pwrite(
+        descriptor, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done,
+        off_t(offset + done))
       if count < 0 {
         guard errno == EINTR else { throw failure("writing") }
       } else {

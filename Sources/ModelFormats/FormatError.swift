@@ -31,6 +31,8 @@ public struct FormatError: Error, Sendable, Hashable {
   public var context: String?
   /// What the person can do.
   public var hint: String?
+  /// All that is wrong, where the message names the first few.
+  public var details: [String] = []
 
   public init(
     _ code: Code, _ message: String, file: String? = nil, offset: Int? = nil,

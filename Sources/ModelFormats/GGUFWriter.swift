@@ -89,18 +89,24 @@ public final class GGUFWriter: TensorWriter {
     try skipFinished()
   }
 
-  /// Appends values of another file, inside the system where they stay as they are.
-  public func copy(_ range: Range<Int>, of source: MappedFile) throws(FormatError) {
+  /// Appends values that lie in another file.
+  ///
+  /// - Parameter seeing: called with each piece as it passes.
+  public func copy(
+    _ range: Range<Int>, of source: MappedFile,
+    seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
+  ) throws(FormatError) {
     var range = range
     while !range.isEmpty {
       precondition(current < entries.count, "more values than were announced")
       guard entries[current].blocks == nil else {
         return try unsafe source.withBytes(in: range) { (bytes) throws(FormatError) in
+          unsafe seeing(bytes)
           try unsafe write(bytes)
         }
       }
       let count = min(range.count, entries[current].byteCount - written)
-      try file.copy(range.prefix(count), of: source)
+      try unsafe file.copy(range.prefix(count), of: source, seeing: seeing)
       written += count
       range = range.dropFirst(count)
       try skipFinished()

@@ -1,6 +1,7 @@
+import CChecksum
 import CZlib
 
-/// Raw deflate streams (RFC 1951) and CRC-32, by zlib.
+/// Raw deflate streams (RFC 1951), by zlib, and CRC-32.
 enum Inflate {
   /// The most that deflate can shrink data, 1032 to 1: what a size may be believed for.
   static func mayHold(_ size: Int, in compressedSize: Int) -> Bool {
@@ -83,9 +84,6 @@ enum Inflate {
   static func checksum(
     _ bytes: UnsafeRawBufferPointer, continuing checksum: UInt32 = 0
   ) -> UInt32 {
-    guard let base = bytes.baseAddress else { return checksum }
-    return unsafe UInt32(
-      truncatingIfNeeded: crc32_z(
-        UInt(checksum), base.assumingMemoryBound(to: UInt8.self), z_size_t(bytes.count)))
+    unsafe sdk_crc32(checksum, bytes.baseAddress, bytes.count)
   }
 }

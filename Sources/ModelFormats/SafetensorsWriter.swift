@@ -44,10 +44,15 @@ public final class SafetensorsWriter: TensorWriter {
   }
 
   /// Appends values that lie in another file as they are to be here.
-  public func copy(_ range: Range<Int>, of source: MappedFile) throws(FormatError) {
+  ///
+  /// - Parameter seeing: called with each piece as it passes.
+  public func copy(
+    _ range: Range<Int>, of source: MappedFile,
+    seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
+  ) throws(FormatError) {
     precondition(
       range.count <= byteCount - (file.position - valuesStart), "more values than were announced")
-    try file.copy(range, of: source)
+    try unsafe file.copy(range, of: source, seeing: seeing)
   }
 
   public func commit() throws(FormatError) {

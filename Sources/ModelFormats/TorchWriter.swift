@@ -49,10 +49,30 @@ public final class TorchWriter: TensorWriter {
       let count = min(archive.remaining, bytes.count - start)
       try unsafe archive.write(UnsafeRawBufferPointer(rebasing: bytes[start..<(start + count)]))
       start += count
-      if archive.remaining == 0 {
-        try archive.end()
-        try openRecords()
-      }
+      try endFullRecord()
+    }
+  }
+
+  private func endFullRecord() throws(FormatError) {
+    guard archive.remaining == 0 else { return }
+    try archive.end()
+    try openRecords()
+  }
+
+  /// Appends values that lie in another file as they are to be here.
+  ///
+  /// - Parameter seeing: called with each piece as it passes.
+  public func copy(
+    _ range: Range<Int>, of source: MappedFile,
+    seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
+  ) throws(FormatError) {
+    var range = range
+    while !range.isEmpty {
+      precondition(isOpen, "more values than were announced")
+      let part = range.prefix(archive.remaining)
+      try unsafe archive.copy(part, of: source, seeing: seeing)
+      range = range.dropFirst(part.count)
+      try endFullRecord()
     }
   }
 

@@ -81,6 +81,21 @@ struct ZipWriter {
     }
   }
 
+  /// Appends bytes of another file to the record at hand, at most ``remaining``.
+  mutating func copy(
+    _ range: Range<Int>, of source: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void
+  ) throws(FormatError) {
+    precondition(range.count <= remaining, "more bytes than the record has")
+    let last = records.count - 1
+    var checksum = records[last].checksum
+    try unsafe file.copy(range, of: source) { piece in
+      checksum = unsafe Inflate.checksum(piece, continuing: checksum)
+      unsafe seeing(piece)
+    }
+    records[last].checksum = checksum
+    records[last].written += range.count
+  }
+
   /// Ends the record at hand, whose bytes are all written.
   mutating func end() throws(FormatError) {
     precondition(remaining == 0, "the record lacks bytes")

@@ -155,14 +155,15 @@ package struct GraphBuilder {
   }
 
   mutating func attention(
-    _ name: String, query: Value, key: Value, value: Value, heads: Int, causal: Bool = false
+    _ name: String, query: Value, key: Value, value: Value, heads: Int, causal: Bool = false,
+    upcast: Bool = false
   ) throws(GraphError) -> Value {
     guard let width = shape(query).last?.fixed, heads > 0, width % heads == 0 else {
       throw failure(
         "\(name) cannot split \(shape(query)) into \(heads) heads", field: "attention_head_dim")
     }
     let form = Attention(
-      heads: heads, causal: causal, scale: 1 / Double(width / heads).squareRoot())
+      heads: heads, causal: causal, scale: 1 / Double(width / heads).squareRoot(), upcast: upcast)
     return node(name, .attention(form), [query, key, value], shape(query))
   }
 

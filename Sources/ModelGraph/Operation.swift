@@ -105,6 +105,8 @@ public struct Attention: Sendable, Hashable {
   public let causal: Bool
   /// What the products of queries and keys are multiplied by: `1 / sqrt(channels / heads)`.
   public let scale: Double
+  /// Whether products and softmax must be computed in F32 in every precision, as SD 2.1 asks for.
+  public let upcast: Bool
 }
 
 /// Functions of one element.

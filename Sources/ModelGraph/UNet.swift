@@ -278,7 +278,8 @@ struct UNetBuilder {
     let key = try build.linear(context, path.child("to_k"), to: width, bias: false)
     let value = try build.linear(context, path.child("to_v"), to: width, bias: false)
     let hidden = try build.attention(
-      path.name, query: query, key: key, value: value, heads: heads)
+      path.name, query: query, key: key, value: value, heads: heads,
+      upcast: configuration.upcastAttention)
     return try build.linear(hidden, path.child("to_out.0"), to: width)
   }
 

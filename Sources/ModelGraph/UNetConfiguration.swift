@@ -20,6 +20,8 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let normEpsilon: Double
   /// Whether transformers enter and leave by a linear layer (SD 2) instead of a 1x1 convolution.
   public let linearProjection: Bool
+  /// Whether attention's products and softmax must stay in F32 (SD 2.1).
+  public let upcastAttention: Bool
   public let inputKernel: Int
   public let outputKernel: Int
   public let timeEmbeddingWidth: Int
@@ -59,6 +61,7 @@ public struct UNetConfiguration: Sendable, Hashable {
     groups = try reader.integer("norm_num_groups", in: 1...1_024, default: 32)
     normEpsilon = try reader.number("norm_eps", default: 1e-5)
     linearProjection = try reader.boolean("use_linear_projection", default: false)
+    upcastAttention = try reader.boolean("upcast_attention", default: false)
     inputKernel = try reader.integer("conv_in_kernel", in: 1...7, default: 3)
     outputKernel = try reader.integer("conv_out_kernel", in: 1...7, default: 3)
     timeEmbeddingWidth = try reader.integer(
@@ -107,7 +110,7 @@ public struct UNetConfiguration: Sendable, Hashable {
     ] {
       try reader.require(field, .null)
     }
-    // Training only, arithmetic precision, or unused without the variants refused above.
-    reader.ignore("dropout", "upcast_attention", "addition_embed_type_num_heads")
+    // Training only, or unused without the variants refused above.
+    reader.ignore("dropout", "addition_embed_type_num_heads")
   }
 }

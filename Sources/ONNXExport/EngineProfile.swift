@@ -20,12 +20,10 @@ struct EngineProfile: Sendable, Hashable {
   init(_ graph: Graph, _ interface: Interface, nativeSize: Int) {
     // Guidance evaluates the UNet for two prompts a picture, and two prompts are encoded.
     let perPicture = graph.name.hasPrefix("vae") ? 1 : 2
-    let positions = graph.nodes.first { $0.operation == .addPositions }?.weight
-    let longest = positions.flatMap { graph[$0].shape.first }
     let sides = [max(1, nativeSize / 2), nativeSize, 2 * nativeSize]
     let batches = [1, perPicture, 4 * perPicture]
     // Prompts longer than one text encoder's window are encoded in pieces of its length.
-    let tokens = longest.map { [$0, $0, $0] } ?? [77, 77, 231]
+    let tokens = graph.tokenPlaces.map { [$0, $0, $0] } ?? [77, 77, 231]
     sizes = (0..<3).map { index in
       Sizes(
         batch: batches[index], height: sides[index], width: sides[index],

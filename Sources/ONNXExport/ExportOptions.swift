@@ -83,17 +83,35 @@ public struct ExportOptions: Sendable, Hashable {
   }
 
   /// The graph for the sizes that are known before the model is run.
-  func fixed(_ graph: Graph, _ interface: Interface) -> Graph {
+  ///
+  /// - Throws: ``FormatError`` `unsupported` where the convention wants more tokens than there are
+  ///   places for.
+  func fixed(_ graph: Graph, _ interface: Interface) throws(FormatError) -> Graph {
     var known: [Symbol: Int] = [:]
     if let sizes {
       for symbol in Symbol.allCases { known[symbol] = sizes[symbol] }
     }
-    if let sequence = interface.sequence { known[.sequence] = sequence }
+    if let sequence = interface.sequence {
+      if let places = graph.tokenPlaces, places < sequence {
+        throw FormatError(
+          .unsupported,
+          "--names \(names.rawValue) has prompts of \(sequence) tokens, but there are places for "
+            + "\(places)", context: graph.name, hint: "export with --names optimum")
+      }
+      known[.sequence] = sequence
+    }
     return known.isEmpty ? graph : graph.fixing(known)
   }
 
   /// The precision of the network of that name.
   func precision(of network: String) -> Precision {
     vaeInSinglePrecision && network.hasPrefix("vae") ? .f32 : precision
+  }
+}
+
+extension Graph {
+  /// How many tokens a text encoder has places for; nil for other networks.
+  public var tokenPlaces: Int? {
+    nodes.first { $0.operation == .addPositions }?.weight.flatMap { self[$0].shape.first }
   }
 }

@@ -1,3 +1,4 @@
+import ModelFormats
 import ModelGraph
 import OrderedJSON
 
@@ -15,11 +16,11 @@ struct HandOff {
   init(
     _ model: ONNXModel, of graph: Graph, at path: String, options: ExportOptions,
     interface: Interface, nativeSize: Int
-  ) {
+  ) throws(FormatError) {
     self.model = model
     precision = options.precision(of: graph.name)
     profile = EngineProfile(
-      options.fixed(graph, interface), interface, nativeSize: nativeSize)
+      try options.fixed(graph, interface), interface, nativeSize: nativeSize)
     modelFile = path.split(separator: "/").last.map(String.init) ?? path
     suffix = modelFile == "model.onnx" ? "" : "-\(graph.name)"
     let name = modelFile.hasSuffix(".onnx") ? String(modelFile.dropLast(5)) : modelFile
@@ -60,21 +61,32 @@ extension HandOff {
     #   TIMING_CACHE=FILE measurements to start from and to add to (timing.cache)
     #   TRTEXEC=COMMAND   another trtexec, such as TensorRT-RTX's tensorrt_rtx
     set -euo pipefail
-    cd "$(dirname "$0")"
+    from=$PWD
+    unset CDPATH
+    cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
+    # What the caller names lies where the caller is.
+    given() { case $1 in /*) echo "$1" ;; *) echo "$from/$1" ;; esac; }
 
     model="\(modelFile)"
     min="\(profile.trtexec(0))"
     opt="\(profile.trtexec(1))"
     max="\(profile.trtexec(2))"
-    engine=${ENGINE:-'\(engineFile)'}
-    cache=${TIMING_CACHE:-timing.cache}
+    engine='\(engineFile)'
+    cache=timing.cache
     trtexec=${TRTEXEC:-trtexec}
+    if [[ -n ${ENGINE:-} ]]; then engine=$(given "$ENGINE"); fi
+    if [[ -n ${TIMING_CACHE:-} ]]; then cache=$(given "$TIMING_CACHE"); fi
+    if [[ $trtexec == */* ]]; then trtexec=$(given "$trtexec"); fi
 
     if command -v "$trtexec" >/dev/null; then
-      arguments=(--onnx="$model" --saveEngine="$engine" --timingCacheFile="$cache" --skipInference)
-      # TensorRT 11 knows no other typing.
       help=$("$trtexec" --help 2>&1 || true)
-      if [[ $help == *--stronglyTyped* ]]; then arguments+=(--stronglyTyped); fi
+      arguments=(--onnx="$model" --saveEngine="$engine")
+      # TensorRT-RTX measures nothing while it builds, and keeps no cache.
+      for option in "--timingCacheFile=$cache" --skipInference; do
+        if [[ $help == *"${option%%=*}"* ]]; then arguments+=("$option"); fi
+      done
+      # TensorRT 11 knows no other typing.
+      if [[ $help == *--stronglyTyped* ]]; then arguments+=(--stronglyTyped)\(leaveForHalf); fi
       if [[ -n $min ]]; then
         arguments+=(--minShapes="$min" --optShapes="$opt" --maxShapes="$max")
       fi
@@ -105,6 +117,11 @@ extension HandOff {
     echo "built $engine"
 
     """
+  }
+
+  /// Before TensorRT 9 there was no strong typing, only leave to use F16.
+  private var leaveForHalf: String {
+    precision == .f16 ? "\n  elif [[ $help == *--fp16* ]]; then arguments+=(--fp16)" : ""
   }
 
   /// A text in Markdown.

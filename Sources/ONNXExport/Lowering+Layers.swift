@@ -20,23 +20,19 @@ extension Lowering {
       ])
   }
 
-  /// Gemm on a matrix, else MatMul with the weight transposed in the graph: the file keeps the
-  /// checkpoint's `[out, in]`, and every runtime folds or absorbs the transposition.
+  /// A Gemm that reads the weight as the checkpoint has it, `[out, in]`.
   mutating func linear(
     _ input: Value, _ node: Graph.Node, _ shape: [Dimension], at module: String
   ) throws(FormatError) -> Value {
-    let weight = try parameter(node.weight, at: module)
-    let bias = node.bias == nil ? nil : try parameter(node.bias, at: module)
-    if input.shape.count == 2 {
-      return build.node(
-        "Gemm", at: module, [input, weight] + (bias.map { [$0] } ?? []), shape,
-        ["transB": .integer(1)])
+    var inputs = [input, try parameter(node.weight, at: module)]
+    if node.bias != nil { inputs.append(try parameter(node.bias, at: module)) }
+    let factor = factor(node.output)
+    guard factor != 1 else {
+      return build.node("Gemm", at: module, inputs, shape, ["transB": .integer(1)])
     }
-    let transposed = build.node(
-      "Transpose", at: module, [weight], weight.shape.reversed(), ["perm": .integers([1, 0])])
-    let product = build.node("MatMul", at: module, [input, transposed], shape)
-    guard let bias else { return product }
-    return build.node("Add", at: module, [product, bias], shape)
+    return build.node(
+      "Gemm", at: module, inputs, shape,
+      ["alpha": .float(factor), "beta": .float(factor), "transB": .integer(1)])
   }
 
   /// Means and variances are in F32 in every precision: that is `stash_type` 1, the default of
@@ -49,7 +45,9 @@ extension Lowering {
     let bias = try parameter(node.bias, at: module)
     let epsilon = Float(form.epsilon)
     var output: Value
-    if options.opset.rawValue >= 21 {
+    if needsStages {
+      output = stagedGroupNorm(input, form, weight: weight, bias: bias, at: module)
+    } else if options.opset.rawValue >= 21 {
       output = build.node(
         "GroupNormalization", at: module, [input, weight, bias], input.shape,
         ["epsilon": .float(epsilon), "num_groups": .integer(form.groups)])
@@ -64,12 +62,7 @@ extension Lowering {
   private mutating func olderGroupNorm(
     _ input: Value, _ form: GroupNorm, weight: Value, bias: Value, at module: String
   ) -> Value {
-    let channels = weight.shape[0].fixed ?? 0
-    let rows = (channels / form.groups) * input.shape[2]
-    // The last axis stays, so that both shapes can be said without measuring the picture.
-    let grouped = build.node(
-      "Reshape", at: module, [input, build.constant([0, form.groups, -1, 0])],
-      [input.shape[0], Dimension(form.groups), rows, input.shape[3]])
+    let grouped = grouped(input, form, at: module)
     let ones = build.constant(
       "/constants/ones_\(form.groups)", [form.groups], Array(repeating: 1, count: form.groups),
       as: input.element)
@@ -79,14 +72,7 @@ extension Lowering {
     let normalized = build.node(
       "InstanceNormalization", at: module, [grouped, ones, zeros], grouped.shape,
       ["epsilon": .float(Float(form.epsilon))])
-    let picture = build.node(
-      "Reshape", at: module, [normalized, build.constant([0, channels, -1, 0])], input.shape)
-    let perChannel = build.constant([-1, 1, 1])
-    let column = [weight.shape[0], 1, 1]
-    let scale = build.node("Reshape", at: module, [weight, perChannel], column)
-    let shift = build.node("Reshape", at: module, [bias, perChannel], column)
-    let scaled = build.node("Mul", at: module, [picture, scale], input.shape)
-    return build.node("Add", at: module, [scaled, shift], input.shape)
+    return scaledPerChannel(normalized, input.shape, weight: weight, bias: bias, at: module)
   }
 
   mutating func activation(_ input: Value, _ function: Activation, at module: String) -> Value {
@@ -141,7 +127,8 @@ extension Lowering {
       "Mul", at: module, [product, build.constant(0.5, as: input.element)], input.shape)
   }
 
-  mutating func geglu(_ input: Value, _ shape: [Dimension], at module: String) -> Value {
+  mutating func geglu(_ input: Value, at module: String) -> Value {
+    let shape = Array(input.shape.dropLast()) + [Dimension((input.shape.last?.fixed ?? 0) / 2)]
     // Two equal parts are the default of opset 13; from 18 on their number must be said.
     let halves =
       options.opset.rawValue >= 18

@@ -2,49 +2,35 @@ import ModelFormats
 import ModelGraph
 
 extension Lowering {
-  /// Tokens back to the height and width of an earlier picture.
+  /// A picture's positions as the rows of a matrix.
+  mutating func imageToTokens(_ input: Value, at module: String) -> Value {
+    let size = Array(input.shape[2...])
+    firstTokenSize = firstTokenSize ?? size
+    let last = build.node(
+      "Transpose", at: module, [input], [input.shape[0]] + size + [input.shape[1]],
+      ["perm": .integers([0, 2, 3, 1])])
+    return build.node(
+      "Reshape", at: module, [last, build.constant([-1, input.shape[1].fixed ?? 0])],
+      [input.shape[0] * size[0] * size[1], input.shape[1]])
+  }
+
+  /// The rows of a matrix back to the height and width of an earlier picture.
   mutating func tokensToImage(
     _ input: Value, _ shape: [Dimension], at module: String
   ) throws(FormatError) -> Value {
-    let rows = build.node(
-      "Transpose", at: module, [input], [shape[0], shape[1], input.shape[1]],
-      ["perm": .integers([0, 2, 1])])
+    let size = Array(shape[2...])
+    let channels = shape[1].fixed ?? 0
     let target: Value
-    if let height = shape[2].fixed, let width = shape[3].fixed {
-      target = build.constant([0, 0, height, width])
+    if let height = size[0].fixed, let width = size[1].fixed {
+      target = build.constant([-1, height, width, channels])
     } else {
-      target = try pictureShape(Array(shape[1...]), at: module)
+      let measured = try resolution(size, at: module)
+      target = measuredShape([-1], measured, [channels], at: module)
     }
-    return build.node("Reshape", at: module, [rows, target], shape)
-  }
-
-  /// `[0, channels, height, width]`, where 0 stands for the batch of what is given that shape.
-  private mutating func pictureShape(
-    _ shape: [Dimension], at module: String
-  ) throws(FormatError) -> Value {
-    if let value = pictureShapes[shape] { return value }
-    let size = try resolution(Array(shape[1...]), at: module)
-    let value = build.node(
-      "Concat", at: module, [build.constant([0, shape[0].fixed ?? 0]), size], [4],
-      ["axis": .integer(0)])
-    pictureShapes[shape] = value
-    return value
-  }
-
-  /// The values at run time of a height and a width, from the first picture that has them.
-  private mutating func resolution(
-    _ size: [Dimension], at module: String
-  ) throws(FormatError) -> Value {
-    if let value = resolutions[size] { return value }
-    guard let picture = pictures[size] else {
-      throw FormatError(
-        .unsupported, "no earlier picture has the size \(size)", context: "\(graph.name)\(module)")
-    }
-    let value = build.node(
-      "Shape", at: module, [picture], [2], element: .int64,
-      ["start": .integer(2), "end": .integer(4)])
-    resolutions[size] = value
-    return value
+    let last = build.node(
+      "Reshape", at: module, [input, target], [shape[0]] + size + [shape[1]])
+    return build.node(
+      "Transpose", at: module, [last], shape, ["perm": .integers([0, 3, 1, 2])])
   }
 
   /// Each pixel four times; then cut to `shape`, where the picture that it meets again had an odd

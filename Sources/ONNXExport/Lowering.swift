@@ -3,9 +3,13 @@ import ModelGraph
 
 /// Turns a network's graph into an ONNX model, node by node.
 ///
+/// Tokens are the rows of one matrix for the whole batch: what the graph calls
+/// `[batch, tokens, channels]` is `[batch * tokens, channels]` here, so that a linear layer is one
+/// Gemm that reads the checkpoint's `[out, in]` weight as it is.
+///
 /// Every shape in the model's constants copies what is only known at run time (0) or leaves it
-/// to be inferred (-1), so that nodes which compute shapes are left only where height and width
-/// must come back after they were flattened: one Shape node for each resolution.
+/// to be inferred (-1), so that nodes which compute shapes are left only where sizes must come
+/// back after they were flattened: one Shape node for each resolution.
 struct Lowering {
   typealias Value = ONNXGraphBuilder.Value
 
@@ -23,12 +27,15 @@ struct Lowering {
   private var prepared: [Int: Value] = [:]
   /// The first picture of each height and width.
   var pictures: [[Dimension]: Value] = [:]
-  /// Height and width, measured, and whole shapes made from them.
-  var resolutions: [[Dimension]: Value] = [:]
-  var pictureShapes: [[Dimension]: Value] = [:]
-  /// Numbers of tokens, measured, and the causal masks made from them.
-  var tokenCounts: [Dimension: Value] = [:]
+  /// The size of the first picture that became tokens.
+  var firstTokenSize: [Dimension]?
+  /// What is measured at run time, and the shapes made from it.
+  var measures = Measures()
   var causalMasks: [Dimension: Value] = [:]
+  /// Rank 3 values as matrices.
+  private var matrices: [String: Value] = [:]
+  /// Factors of linear layers, by the value that the layer computes.
+  private var factors: [Graph.ValueID: Float] = [:]
 
   /// - Parameter weights: an initializer for each parameter of the graph, in its order.
   init(
@@ -36,7 +43,7 @@ struct Lowering {
   ) throws(FormatError) {
     precondition(weights.count == graph.parameters.count, "one initializer for each parameter")
     let interface = try options.interface(of: graph.name)
-    let graph = options.fixed(graph, interface)
+    let graph = try options.fixed(graph, interface)
     self.graph = graph
     self.options = options
     self.interface = interface
@@ -56,7 +63,24 @@ struct Lowering {
       values[input.index] = self.input(graph[input])
       remember(input)
     }
+    findFactors()
   }
+
+  /// Queries are scaled where they are projected, if nothing else reads them.
+  private mutating func findFactors() {
+    let linear = Set(graph.nodes.filter { $0.operation == .linear }.map(\.output))
+    let readers = graph.nodes.flatMap(\.inputs) + graph.outputs
+    let counts = Dictionary(readers.map { ($0, 1) }, uniquingKeysWith: +)
+    for node in graph.nodes {
+      guard case .attention(let form) = node.operation, let query = node.inputs.first,
+        !hasKernel(form, graph[query].shape), linear.contains(query), counts[query] == 1
+      else { continue }
+      factors[query] = Float(form.scale)
+    }
+  }
+
+  /// What the linear layer that computes `id` multiplies its result by.
+  func factor(_ id: Graph.ValueID) -> Float { factors[id] ?? 1 }
 
   private mutating func input(_ value: Graph.Value) -> Value {
     let name = interface.name(value.name)
@@ -81,7 +105,11 @@ struct Lowering {
       remember(node.output)
     }
     for output in graph.outputs {
-      let value = try value(output)
+      var value = try value(output)
+      if value.shape.count < graph[output].shape.count {
+        value = try sequences(value, graph[output].shape, at: "/" + graph[output].name)
+        values[output.index] = value
+      }
       build.output(
         interface.name(graph[output].name), interface.givesMeans ? means(of: value) : value)
     }
@@ -115,6 +143,22 @@ struct Lowering {
     return value
   }
 
+  /// Tokens as a matrix; other values as they are.
+  private mutating func matrix(_ tokens: Value) -> Value {
+    guard tokens.shape.count == 3 else { return tokens }
+    if let matrix = matrices[tokens.name] { return matrix }
+    // The input's own name, or the module of the node that computes it.
+    let module =
+      tokens.name.first == "/"
+      ? String(tokens.name[..<(tokens.name.lastIndex(of: "/") ?? tokens.name.endIndex)])
+      : "/" + tokens.name
+    let matrix = build.node(
+      "Reshape", at: module, [tokens, build.constant([-1, tokens.shape[2].fixed ?? 0])],
+      [tokens.shape[0] * tokens.shape[1], tokens.shape[2]])
+    matrices[tokens.name] = matrix
+    return matrix
+  }
+
   /// A parameter as the operators want it: of the network's type and the graph's shape.
   mutating func parameter(
     _ id: Graph.ParameterID?, at module: String
@@ -145,14 +189,17 @@ struct Lowering {
 
   private mutating func lower(_ node: Graph.Node, at module: String) throws(FormatError) -> Value {
     var inputs: [Value] = []
-    for input in node.inputs { inputs.append(try value(input)) }
+    for input in node.inputs {
+      let value = try value(input)
+      inputs.append(node.operation == .addPositions ? value : matrix(value))
+    }
     let input = inputs[0]
     let shape = graph[node.output].shape
     switch node.operation {
     case .convolution(let form):
       return try convolution(input, form, node, shape, at: module)
     case .linear:
-      // The batch of its input, which the graph does not know for timesteps of a batch.
+      // The rows of its input: tokens, or a batch that the graph does not know of timesteps.
       return try linear(input, node, input.shape.dropLast() + shape.suffix(1), at: module)
     case .groupNorm(let form):
       return try groupNorm(input, form, node, at: module)
@@ -160,16 +207,16 @@ struct Lowering {
       let weight = try parameter(node.weight, at: module)
       let bias = try parameter(node.bias, at: module)
       return build.node(
-        "LayerNormalization", at: module, [input, weight, bias], shape,
+        "LayerNormalization", at: module, [input, weight, bias], input.shape,
         ["axis": .integer(-1), "epsilon": .float(Float(epsilon))])
     case .attention(let form):
-      return attention(query: input, key: inputs[1], value: inputs[2], form, at: module)
+      return try attention(inputs, node, form, at: module)
     case .activation(let function):
       return activation(input, function, at: module)
     case .geglu:
-      return geglu(input, shape, at: module)
+      return geglu(input, at: module)
     case .add:
-      return build.node("Add", at: module, inputs, shape)
+      return build.node("Add", at: module, inputs, input.shape)
     case .addPerChannel:
       let axes = build.constant([2, 3])
       let vector = build.node(
@@ -188,9 +235,7 @@ struct Lowering {
     case .timestepEmbedding(let form):
       return try timestepEmbedding(input, form, shape, at: module)
     case .imageToTokens:
-      let rows = Array(input.shape[..<2]) + [shape[1]]
-      let flat = build.node("Reshape", at: module, [input, build.constant([0, 0, -1])], rows)
-      return build.node("Transpose", at: module, [flat], shape, ["perm": .integers([0, 2, 1])])
+      return imageToTokens(input, at: module)
     case .tokensToImage:
       return try tokensToImage(input, shape, at: module)
     case .prependToken:

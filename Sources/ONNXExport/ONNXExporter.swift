@@ -124,7 +124,7 @@ public enum ONNXExporter {
     if let configuration = network.configuration, placement.modelPath.hasSuffix("/model.onnx") {
       try output.file("\(folder)/config.json", configuration)
     }
-    let handOff = HandOff(
+    let handOff = try HandOff(
       model, of: graph, at: placement.modelPath, options: options,
       interface: try options.interface(of: graph.name), nativeSize: nativeSize)
     let scriptPath = "\(folder)/\(handOff.scriptFile)"

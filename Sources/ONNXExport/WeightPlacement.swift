@@ -2,6 +2,7 @@ import Checkpoint
 import Glibc
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// Where the values of a network's weights lie once it is exported.
 struct WeightPlacement {
@@ -71,13 +72,14 @@ extension WeightPlacement {
   static func linking(
     _ tensors: [Tensor], of name: String, to directory: String
   ) throws(FormatError) -> WeightPlacement {
-    var realPaths: [String: String] = [:]
+    // By the path of the file as it was opened.
+    var realPaths: [ExactName: String] = [:]
     for tensor in tensors {
       guard case .mapped(let file, _) = tensor.storage else {
         throw unlinkable("its values do not lie in one piece in a file", tensor)
       }
-      guard realPaths[file.path] == nil else { continue }
-      realPaths[file.path] = try realPath(of: file, tensor)
+      guard realPaths[ExactName(file.path)] == nil else { continue }
+      realPaths[ExactName(file.path)] = try realPath(of: file, tensor)
     }
     let places = [
       ("\(directory)/\(name)", "\(directory)/\(name)/model.onnx"),
@@ -85,9 +87,11 @@ extension WeightPlacement {
     ]
     for (place, modelPath) in places {
       guard let root = canonicalPath(place) else { continue }
-      let prefix = root == "/" ? root : root + "/"
-      guard realPaths.values.allSatisfy({ $0.hasPrefix(prefix) }) else { continue }
-      let locations = realPaths.mapValues { String($0.dropFirst(prefix.count)) }
+      let locations = realPaths.compactMapValues { relativePath($0, below: root) }
+      guard locations.count == realPaths.count else { continue }
+      if let present = canonicalPath(modelPath) {
+        try refuseReplacing(present, modelPath, of: Array(realPaths.values))
+      }
       var placement = WeightPlacement(modelPath: modelPath)
       placement.weightPaths = Set(realPaths.values).sorted()
       placement.initializers = try tensors.map { tensor throws(FormatError) in
@@ -103,19 +107,48 @@ extension WeightPlacement {
       hint: "export to the directory that holds the weights, or copy them: --weights copy")
   }
 
+  /// A model of other weights in a file of ONNX may hold them itself; replaced, it would take them
+  /// along.
+  private static func refuseReplacing(
+    _ present: String, _ modelPath: String, of weights: [String]
+  ) throws(FormatError) {
+    guard weights.contains(where: { ExactName($0) == ExactName(present) }) else { return }
+    throw FormatError(
+      .cannotCreate, "the model would take the place of the file that holds its weights",
+      file: modelPath, hint: "copy the weights: --weights copy")
+  }
+
+  /// The path from the directory `root` to `target`, both canonical; nil where it leads elsewhere.
+  /// Compared by bytes, as the file system does.
+  private static func relativePath(_ target: String, below root: String) -> String? {
+    let prefix = (root == "/" ? root : root + "/").utf8
+    guard target.utf8.starts(with: prefix) else { return nil }
+    return String(decoding: target.utf8.dropFirst(prefix.count), as: UTF8.self)
+  }
+
   /// Why weights are out of reach of a model in `directory`.
-  private static func reason(_ realPaths: [String: String], _ directory: String) -> String {
+  private static func reason(_ realPaths: [ExactName: String], _ directory: String) -> String {
     let rule = "readers of ONNX take them only from the same directory or below"
-    for (path, target) in realPaths.sorted(by: { $0.key < $1.key }) {
+    let root = canonicalPath(directory)
+    for (path, target) in realPaths.sorted(by: { $0.key.text < $1.key.text }) {
       // What looks as if it lay there and does not is reached through a link.
-      if path.hasPrefix("\(directory)/") {
-        return "\(path) leads to \(target) through a symbolic link, and \(rule)"
+      let folder = canonicalPath(parent(of: path.text))
+      let looksBelow =
+        path.text.utf8.starts(with: "\(directory)/".utf8)
+        || root.flatMap { root in folder.flatMap { relativePath($0 + "/", below: root) } } != nil
+      if looksBelow {
+        return "\(path.text) leads to \(target) through a symbolic link, and \(rule)"
       }
       if let from = device(of: directory), let to = device(of: target), from != to {
         return "they lie on another file system, and \(rule)"
       }
     }
     return rule
+  }
+
+  private static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   /// The file system of a path, or of the nearest directory above it that exists.
@@ -131,11 +164,14 @@ extension WeightPlacement {
   }
 
   private static func linked(
-    _ tensor: Tensor, locations: [String: String]
+    _ tensor: Tensor, locations: [ExactName: String]
   ) throws(FormatError) -> ONNXModel.Initializer {
-    guard let path = tensor.file?.path, let offset = tensor.offset, let location = locations[path]
+    guard let path = tensor.file?.path, let offset = tensor.offset,
+      let location = locations[ExactName(path)]
     else { throw unlinkable("its values lie in no file", tensor) }
-    guard !location.contains("..") else {
+    // Even inside a name, and by bytes.
+    guard !zip(location.utf8, location.utf8.dropFirst()).contains(where: { $0 == 46 && $1 == 46 })
+    else {
       throw unlinkable("readers of ONNX refuse paths with \"..\", such as \(location)", tensor)
     }
     guard let element = ONNXModel.Element(tensor.dtype) else {

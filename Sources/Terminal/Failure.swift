@@ -12,6 +12,8 @@ public struct Failure: Error {
   public var file: String?
   public var offset: Int?
   public var hint: String?
+  /// All that is wrong, where the message names the first few; only JSON shows it.
+  public var details: [String] = []
 
   public init(
     _ status: ExitStatus, code: String, _ message: String, file: String? = nil,
@@ -35,6 +37,7 @@ public struct Failure: Error {
     self.init(
       ExitStatus(error.code), code: error.code.rawValue, context + error.message,
       file: error.file, offset: error.offset, hint: error.hint)
+    details = error.details
   }
 
   /// Any error; one that no library foresaw is a fault of the program.
@@ -52,6 +55,7 @@ public struct Failure: Error {
     error["file"] = file.map { .string($0) } ?? .null
     error["offset"] = offset.map { .integer($0) } ?? .null
     error["hint"] = hint.map { .string($0) } ?? .null
+    if !details.isEmpty { error["details"] = .array(details.map { .string($0) }) }
     return ["version": 1, "error": .object(error)]
   }
 

@@ -19,9 +19,10 @@ extension Program {
     signal(SIGPIPE, SIG_IGN)
     // So does a file that may grow no further.
     signal(SIGXFSZ, SIG_IGN)
-    removeUnfinishedOnSignals()
     let arguments = Array(Swift.CommandLine.arguments.dropFirst())
     let isJSON = arguments.contains("--json")
+    Interruption.prepare(isJSON: isJSON)
+    removeUnfinishedOnSignals()
     var command: any ParsableCommand
     do {
       try check(arguments)
@@ -63,6 +64,7 @@ extension Program {
       }
       signal(number) { number in
         FileWriter.removeUnfinished()
+        Interruption.write()
         _exit(128 + number)
       }
     }

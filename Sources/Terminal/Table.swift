@@ -64,6 +64,7 @@ public struct Table {
   private let columns: [Column]
   private var rows: [[Cell]] = []
   private var totals: Set<Int> = []
+  private var notes: [Int: String] = [:]
 
   public init(_ columns: [Column]) {
     self.columns = columns
@@ -83,6 +84,11 @@ public struct Table {
 
   public mutating func add(_ cells: [String]) {
     add(cells.map { Cell($0) })
+  }
+
+  /// Adds a line below the last row that is never cut.
+  public mutating func addNote(_ text: String) {
+    notes[rows.count - 1] = Console.sanitized(text)
   }
 
   /// Adds a row that sums the others up.
@@ -110,6 +116,7 @@ public struct Table {
       let isTotal = totals.contains(position)
       let text = line(row, widths, shown, colours: colours && !isTotal)
       lines.append(isTotal ? Style.heading.apply(to: text, colours: colours) : text)
+      if let note = notes[position] { lines.append(Style.faint.apply(to: note, colours: colours)) }
     }
     let hidden = columns.indices.filter { !shown.contains($0) }.map { columns[$0].header }
     if !hidden.isEmpty, let width {

@@ -27,9 +27,14 @@ extension ConvertCommand {
     }
     if !dryRun { try createDirectory(directory) }
     var results: [Result] = []
+    Interruption.say("cancelled: nothing was written")
     for (index, input) in inputs.enumerated() {
       let path = "\(directory)/\(names[index])"
-      results.append(convert(input, path, options, "\(index + 1) of \(inputs.count)"))
+      let result = convert(input, path, options, "\(index + 1) of \(inputs.count)")
+      results.append(result)
+      if case .written = result {
+        Interruption.say("cancelled: what was not whole is gone; the same command goes on")
+      }
     }
     if json {
       printJSON(["conversions": .array(zip(inputs, results).map(row))])
@@ -52,6 +57,25 @@ extension ConvertCommand {
     } catch {
       return .failed(Failure(wrapping: error))
     }
+  }
+
+  /// Where the output of a lone input goes: to `output`, or into it where that is a directory and
+  /// not itself what is written.
+  func place(of input: String, at output: String) throws -> String {
+    let writesDirectory =
+      target == .diffusers
+      || target == .safetensors && isDirectory(input) && component.list == nil
+    let isInside =
+      if writesDirectory {
+        isDirectory(output) && !ModelCheckpoint.isEmptyOrRepository(output)
+      } else {
+        output.hasSuffix("/") || isDirectory(output)
+      }
+    guard isInside else { return output }
+    if !dryRun { try createDirectory(output) }
+    var directory = output
+    while directory.count > 1, directory.hasSuffix("/") { directory.removeLast() }
+    return (directory == "/" ? "" : directory) + "/" + name(input)
   }
 
   /// The input's name with the ending of the layout.
@@ -80,7 +104,8 @@ extension ConvertCommand {
     guard !isDirectory(path), mkdir(path, 0o777) != 0 else { return }
     throw FormatError(
       .cannotCreate, "the directory cannot be created: \(String(cString: strerror(errno)))",
-      file: path, hint: "with several inputs, the last path is the directory to write to")
+      file: path,
+      hint: "with several inputs, or a slash at its end, the last path is a directory to write to")
   }
 
   // MARK: Report
@@ -103,8 +128,11 @@ extension ConvertCommand {
   private func printLine(_ input: String, _ result: Result) {
     switch result {
     case .planned(let conversion):
-      Console.print(conversion.lines.map(Console.sanitized).joined(separator: "\n") + "\n")
+      printWarnings(conversion.source.warnings + conversion.warnings)
+      printPlan(conversion)
+      Console.print("")
     case .written(let conversion, let outcome, let seconds):
+      printWarnings(conversion.source.warnings + conversion.warnings)
       report(conversion, outcome, seconds: seconds)
     case .skipped(let path):
       Console.print("skipped \(Console.sanitized(input)): \(Console.sanitized(path)) is there")

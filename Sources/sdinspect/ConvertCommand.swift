@@ -16,7 +16,8 @@ struct ConvertCommand: ParsableCommand {
       the names. Values stay exactly as they are unless --dtype is given. Of a training \
       checkpoint the UNet is the last one, or with --ema the averaged one.
 
-      With several inputs, OUT is a directory; what it holds already is skipped unless --force is \
+      Where OUT ends in a slash or is a directory and one file is to be written, that gets the \
+      input's name in it. With several inputs, OUT is a directory; what it holds already is skipped unless --force is \
       given, so that an interrupted run is finished by running it again. Each output appears only \
       when it is whole.
 
@@ -95,6 +96,10 @@ struct ConvertCommand: ParsableCommand {
     if format != nil, target != .diffusers, target != .ldm {
       throw ValidationError("--format is for --to diffusers and --to ldm")
     }
+    if hashSources, target != .sdflat {
+      throw ValidationError(
+        "--hash-sources is for --to sdflat: no other layout records what it was made from")
+    }
     if dtype == .q8, target != .gguf {
       throw ValidationError("--dtype q8_0 is for --to gguf")
     }
@@ -106,16 +111,17 @@ struct ConvertCommand: ParsableCommand {
       try convertAll(Array(paths.dropLast()), into: paths[paths.count - 1], options)
       return
     }
-    let conversion = try plan(paths[0], paths[1], options)
-    if !json { printWarnings(conversion.source.warnings) }
+    let conversion = try plan(paths[0], try place(of: paths[0], at: paths[1]), options)
+    if !json { printWarnings(conversion.source.warnings + conversion.warnings) }
     if dryRun {
       if json {
         Console.print(JSON.object(object(conversion)).text())
       } else {
-        Console.print(conversion.lines.map(Console.sanitized).joined(separator: "\n"))
+        printPlan(conversion)
       }
       return
     }
+    Interruption.say("cancelled: nothing was written")
     let (outcome, seconds) = try execute(conversion, "converting")
     if json {
       Console.print(JSON.object(object(conversion, outcome, seconds: seconds)).text())
@@ -141,7 +147,15 @@ struct ConvertCommand: ParsableCommand {
 
   /// A tokenizer's files: of the repository that was named, else of the embedded model.
   private func companions() throws -> [AuxiliaryFile] {
-    if let tokenizer { return try ModelCheckpoint.open(tokenizer).files }
+    if let tokenizer {
+      let files = try ModelCheckpoint.open(tokenizer).files
+      guard files.contains(where: { $0.path == "tokenizer/vocab.json" }) else {
+        throw Failure.usage(
+          "there is no tokenizer/vocab.json in \(tokenizer)",
+          hint: "name a repository that has one, with --tokenizer PATH")
+      }
+      return files
+    }
     guard let path = try? EmbeddedModel.path() else { return [] }
     return (try? ModelCheckpoint.open(path).files) ?? []
   }
@@ -171,13 +185,19 @@ struct ConvertCommand: ParsableCommand {
     return (outcome, Console.seconds() - start)
   }
 
+  func printPlan(_ conversion: Conversion) {
+    let lines = conversion.lines(Format.bytes)
+    Console.print(lines.map(Console.sanitized).joined(separator: "\n"))
+  }
+
   func object(
     _ conversion: Conversion, _ outcome: Conversion.Outcome? = nil, seconds: Double? = nil,
     status: String? = nil
   ) -> JSONObject {
     var object = conversion.json.object ?? JSONObject()
     object["status"] = status.map { .string($0) }
-    object["warnings"] = .array(conversion.source.warnings.map { .string($0) })
+    object["warnings"] = .array(
+      (conversion.source.warnings + conversion.warnings).map { .string($0) })
     if let outcome {
       object["saturated"] = .array(
         outcome.saturated.map { ["name": .string($0.tensor), "values": .integer($0.count)] })
@@ -201,7 +221,7 @@ struct ConvertCommand: ParsableCommand {
   ) -> String {
     let tensors = conversion.parts.reduce(0) { $0 + $1.tensors.count }
     let dropped = conversion.drops.isEmpty ? "" : ", \(conversion.drops.count) tensors left out"
-    let bytes = conversion.byteCount
+    let bytes = conversion.storedByteCount
     return "wrote \(Console.sanitized(conversion.path)): \(tensors) tensors and "
       + "\(conversion.files.count) files, \(Format.bytes(bytes)) in \(Format.seconds(seconds)) ("
       + "\(Format.bytes(Int(Double(bytes) / max(seconds, 1e-3))))/s)\(dropped)"

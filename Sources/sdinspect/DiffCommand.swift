@@ -113,7 +113,7 @@ struct DiffCommand: ParsableCommand {
     ])
     for entry in entries.prefix(limit) {
       table.add([
-        .init(Tensor.displayName(entry.name), style), .init(entry.tensor.dtype.rawValue),
+        .init(Tensor.displayName(entry.name), style), .init(entry.tensor.encoding),
         .init(entry.tensor.shape.description),
       ])
     }
@@ -132,7 +132,8 @@ struct DiffCommand: ParsableCommand {
     for pair in changed.prefix(limit) {
       let dtypes =
         pair.isRetyped
-        ? "\(pair.left.dtype.rawValue) → \(pair.right.dtype.rawValue)" : pair.left.dtype.rawValue
+          || pair.left.encoding != pair.right.encoding
+        ? "\(pair.left.encoding) → \(pair.right.encoding)" : pair.left.encoding
       let shapes =
         pair.left.shape == pair.right.shape
         ? pair.left.shape.description : "\(pair.left.shape) → \(pair.right.shape)"
@@ -196,7 +197,8 @@ extension CheckpointDifference.Entry {
   fileprivate var json: JSON {
     [
       "name": .string(name), "component": .string(component.rawValue),
-      "dtype": .string(tensor.dtype.rawValue), "shape": tensor.shape.json,
+      "dtype": .string(tensor.dtype.rawValue), "encoding": .string(tensor.encoding),
+      "shape": tensor.shape.json,
     ]
   }
 }
@@ -206,7 +208,7 @@ extension CheckpointDifference.Pair {
     func side(_ tensor: Tensor) -> JSON {
       [
         "name": .string(tensor.name), "dtype": .string(tensor.dtype.rawValue),
-        "shape": tensor.shape.json,
+        "encoding": .string(tensor.encoding), "shape": tensor.shape.json,
       ]
     }
     var object: JSONObject = [

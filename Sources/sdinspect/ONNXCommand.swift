@@ -57,8 +57,11 @@ struct ONNXCommand: ParsableCommand {
   @Option(
     name: .customLong("static"),
     help: ArgumentHelp(
-      "Models for pictures of one size and batches of one size, as 512x768:2 (default: any).",
-      valueName: "WxH:batch"))
+      """
+      Models for pictures of one size, multiples of 8 from 8 to 8192 pixels, and batches of one \
+      size, 1 to 1024, as 512x768:2 (default: any).
+      """,
+      valueName: "WxH:batch"), transform: StaticSize.parse)
   var staticSize: StaticSize?
 
   @Option(
@@ -110,7 +113,7 @@ struct ONNXCommand: ParsableCommand {
     options.sizes = staticSize.map { size in
       Sizes(
         batch: size.batch, height: size.picture.height / 8, width: size.picture.width / 8,
-        sequence: longestPrompt(checkpoint))
+        sequence: checkpoint[.textEncoder]?.graphs.first?.tokenPlaces ?? 77)
     }
     options.overwrite = force
     options.producerVersion = toolVersion
@@ -149,7 +152,7 @@ struct ONNXCommand: ParsableCommand {
       }
       return networks
     }
-    return try ComponentOption.list(component).flatMap { name in
+    let asked = try ComponentOption.list(component).flatMap { name in
       if name == "vae" { return ["vae_decoder", "vae_encoder"] }
       guard ONNXCommand.networks.contains(name) else {
         throw Failure.usage(
@@ -158,13 +161,8 @@ struct ONNXCommand: ParsableCommand {
       }
       return [name]
     }
-  }
-
-  /// How many tokens the text encoder has places for; 77 where there is none.
-  private func longestPrompt(_ checkpoint: ModelCheckpoint) -> Int {
-    let graph = checkpoint[.textEncoder]?.graphs.first
-    let positions = graph?.nodes.first { $0.operation == .addPositions }?.weight
-    return positions.flatMap { graph?[$0].shape.first } ?? 77
+    // Each once, however often it was named.
+    return ONNXCommand.networks.filter(asked.contains)
   }
 
   /// The LoRAs, each read for the networks that are exported.
@@ -211,16 +209,22 @@ extension NameConvention: ExpressibleByArgument {}
 extension ExportOptions.Precision: ExpressibleByArgument {}
 
 /// The size of pictures and of batches, as in `512x768:2`; one picture where no batch is given.
-struct StaticSize: ExpressibleByArgument {
+struct StaticSize {
   let picture: PictureSize
   let batch: Int
 
-  init?(argument: String) {
+  /// Reads the value of an option.
+  ///
+  /// - Throws: `ValidationError` that says which part is wrong and what there is.
+  static func parse(_ argument: String) throws -> StaticSize {
     let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-    guard parts.count <= 2, let picture = PictureSize(argument: parts[0]),
-      let batch = parts.count == 2 ? Int(parts[1]) : 1, (1...1024).contains(batch)
-    else { return nil }
-    self.picture = picture
-    self.batch = batch
+    guard parts.count <= 2 else {
+      throw ValidationError("a size and a batch have one colon between them, as 512x768:2")
+    }
+    let picture = try PictureSize.parse(parts[0])
+    guard let batch = parts.count == 2 ? Int(parts[1]) : 1, (1...1024).contains(batch) else {
+      throw ValidationError("a batch is of 1 to 1024 pictures, as in 512x768:2")
+    }
+    return StaticSize(picture: picture, batch: batch)
   }
 }

@@ -92,7 +92,9 @@ struct SummaryCommand: ParsableCommand {
       lines.append(
         "\(leftover.kind.rawValue): \(Format.count(leftover.names.count)) "
           + "\(leftover.names.count == 1 ? "tensor" : "tensors"), "
-          + "\(Format.bytes(leftover.bytes)): \(leftover.shownNames)")
+          + Format.bytes(leftover.bytes)
+          // Whose names say nothing to anyone.
+          + (leftover.kind == .graphConstants ? "" : ": \(leftover.shownNames)"))
     }
     lines += metadataLines(summary)
     if !summary.unreadWeights.isEmpty {

@@ -62,7 +62,7 @@ struct TensorsCommand: ParsableCommand {
           "encoding": .string(tensor.encoding),
           "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
           "parameters": .integer(tensor.elementCount),
-          "bytes": .integer(tensor.byteCount),
+          "bytes": .integer(tensor.storedByteCount),
           "file": .string(tensor.file?.path ?? component.path),
           "offset": tensor.offset.map { .integer($0) } ?? .null,
         ]
@@ -85,7 +85,9 @@ struct TensorsCommand: ParsableCommand {
       .init("shape", .left, rank: 2), .init("parameters", .right, rank: 3),
       .init("bytes", .right, rank: 4),
     ]
-    if digests != nil { columns.append(.init("sha256", .left)) }
+    // Beside a digest a narrow terminal has no room for names.
+    let isBelow = Console.width.map { $0 < 140 } ?? false
+    if digests != nil, !isBelow { columns.append(.init("sha256", .left)) }
     var position = 0
     for component in components {
       var table = Table(columns)
@@ -93,10 +95,11 @@ struct TensorsCommand: ParsableCommand {
         var cells = [
           tensor.displayName, tensor.encoding,
           tensor.shape.description, Format.count(tensor.elementCount),
-          Format.count(tensor.byteCount),
+          Format.count(tensor.storedByteCount),
         ]
-        if let digests { cells.append(digests[position]) }
+        if let digests, !isBelow { cells.append(digests[position]) }
         table.add(cells)
+        if let digests, isBelow { table.addNote("  sha256 \(digests[position])") }
         position += 1
       }
       Console.print(

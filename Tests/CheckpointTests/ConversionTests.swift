@@ -328,9 +328,9 @@ import Testing
     let plan = try Conversion(
       of: ModelCheckpoint.open(ConversionTests.model), to: .sdflat, at: scratch.path("out"),
       options: .init(dtype: .bfloat16))
-    #expect(plan.lines.count == 1 + 3 + 9)
+    #expect(plan.lines().count == 1 + 3 + 9 + 1)
     #expect(
-      plan.lines[1] == "text_encoder: 69 tensors, 6734824 bytes (68 F16 -> BF16, 1 I64)")
+      plan.lines()[1] == "text_encoder: 69 tensors, 6734824 bytes (68 F16 -> BF16, 1 I64)")
     #expect(plan.json["bytes"]?.int == plan.byteCount)
     let step = plan.json["components"]?.array?[1]["tensors"]?.array?.first
     #expect(step?["from"] == "F16")

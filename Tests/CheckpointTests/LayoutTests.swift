@@ -249,7 +249,7 @@ import Testing
       #expect(
         plan.drops.count + names.count
           == (try TensorFile.open(training).tensors.count))
-      #expect(plan.lines.contains { $0.hasPrefix("left out: 1 (optimizer state)") })
+      #expect(plan.lines().contains { $0.hasPrefix("left out: 1 (optimizer state)") })
       #expect(
         plan.notes.contains("other: odd is kept though it is no tensor of this network")
           == !dropUnknown)

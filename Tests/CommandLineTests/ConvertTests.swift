@@ -206,6 +206,7 @@ import Testing
       } else {
         #expect(result.status == 143)
         #expect(left.isEmpty, "\(left)")
+        #expect(result.errors.contains("cancelled: nothing was written\n"), "\(result.errors)")
       }
     }
   }
@@ -304,6 +305,7 @@ import Testing
         (["convert", Self.model, "--to", "ldm"], 64, "what to write"),
         (["convert", Self.model, out, "--to", "sdflat", "--format", "bin"], 64, "--format"),
         (["convert", Self.model, out, "--to", "ldm", "--dtype", "q8_0"], 64, "--to gguf"),
+        (["convert", Self.model, out, "--to", "ldm", "--hash-sources"], 64, "--to sdflat"),
         (["convert", Self.model, out, "--to", "ldm", "--ema"], 65, "no averaged weights"),
         (["convert", Self.model, out, "--to", "ldm", "--variant", "fp16"], 66, "fp16"),
       ]
@@ -332,6 +334,17 @@ import Testing
     }
   }
 
+  /// Interrupted, a program that prints JSON says so in JSON.
+  @Test func anInterruptionIsAnErrorObject() throws {
+    try withTemporaryFolder { folder in
+      let result = try conversion(of: Self.model, in: folder, stoppedBy: "TERM", json: true)
+      guard result.status != 0 else { return }
+      #expect(result.status == 143)
+      let object = result.errors.split(separator: "\n").first { $0.hasPrefix("{") } ?? ""
+      #expect(try JSON(parsing: String(object))["error"]?["code"] == "cancelled")
+    }
+  }
+
   /// Killed at once and for good, nothing is left that looks like an output.
   @Test func aKilledConversionLeavesNothing() throws {
     try withTemporaryFolder { folder in
@@ -346,14 +359,14 @@ import Testing
 /// A conversion to `model.sdflat` in `folder`, sent the signal as soon as the partial output is
 /// there, however fast the machine is.
 private func conversion(
-  of model: String, in folder: String, stoppedBy signal: String
+  of model: String, in folder: String, stoppedBy signal: String, json: Bool = false
 ) throws -> Tool.Result {
   try Tool.launch(
     "/bin/bash",
     [
       "-c",
       """
-      "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 & pid=$!
+      "$0" convert "$1" "$2/model.sdflat" --to sdflat --dtype f32 \(json ? "--json" : "") & pid=$!
       for _ in $(seq 2000); do
         ls -l /proc/$pid/fd 2>/dev/null | grep -q "$2/" && break
         kill -0 $pid 2>/dev/null || break

@@ -26,6 +26,69 @@ import Testing
     }
   }
 
+  /// What is wrong with a size, and which there are.
+  @Test(
+    arguments: [
+      ("512", "multiples of 8 from 8 to 8192"), ("100x100:1", "multiples of 8 from 8 to 8192"),
+      ("512x512:0", "1 to 1024"), ("512x512:many", "1 to 1024"), ("512x512:1:1", "one colon"),
+    ])
+  func aSizeThatCannotBeSaysWhy(size: String, reason: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try export(["--static", size], to: folder + "/onnx")
+      #expect(result.status == 64)
+      #expect(result.errors.contains(reason), "\(result.errors)")
+      #expect(result.errors.contains("--static"), "\(result.errors)")
+    }
+  }
+
+  /// A network that is named twice is written once.
+  @Test(arguments: ["unet,unet", "vae,vae_decoder"])
+  func namedTwiceIsWrittenOnce(names: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try export(["--component", names, "--json"], to: folder + "/onnx")
+      #expect(result.status == 0, "\(result.errors)")
+      let networks = try #require(try JSON(parsing: result.output)["networks"]?.array)
+      #expect(networks.count == (names == "unet,unet" ? 1 : 2))
+    }
+  }
+
+  /// The small tables that nodes read are called what they are.
+  @Test func constantsOfTheGraphAreNotUnknown() throws {
+    try withTemporaryFolder { folder in
+      let result = try export(["--component", "unet"], to: folder + "/onnx")
+      #expect(result.status == 0, "\(result.errors)")
+      let model = folder + "/onnx/unet/model.onnx"
+      let summary = try json("sdinspect", ["summary", model, "--json"])
+      #expect(
+        summary["leftovers"]?.array?.map { $0["kind"]?.string } == ["constants of the graph"])
+      let text = try Tool.run("sdinspect", ["summary", model])
+      #expect(text.output.contains("constants of the graph: "))
+      #expect(!text.output.contains("/constants/") && !text.output.contains("unknown"))
+      #expect(try json("sdinspect", ["verify", model, "--json"])["notes"]?.array?.count == 1)
+    }
+  }
+
+  /// A model that holds its weights itself cannot be replaced by one that points into it.
+  @Test func linkingIntoTheFileThatIsReplacedIsRefused() throws {
+    try withTemporaryFolder { folder in
+      let copy = folder + "/model"
+      try FileManager.default.copyItem(atPath: Self.model, toPath: copy)
+      let weights = copy + "/unet/diffusion_pytorch_model.safetensors"
+      try FileManager.default.moveItem(atPath: weights, toPath: copy + "/unet/model.onnx")
+      let before = try Data(contentsOf: URL(filePath: copy + "/unet/model.onnx"))
+      let result = try Tool.run(
+        "sdinspect",
+        [
+          "onnx", copy + "/unet/model.onnx", copy, "--component", "unet", "--weights", "link",
+          "--force",
+        ])
+      #expect(result.status == 73, "\(result.errors)")
+      #expect(result.errors.contains("take the place of"), "\(result.errors)")
+      #expect(result.errors.contains("--weights copy"))
+      #expect(try Data(contentsOf: URL(filePath: copy + "/unet/model.onnx")) == before)
+    }
+  }
+
   /// Each is refused by name, with the way out.
   @Test(
     arguments: [
@@ -135,6 +198,21 @@ import Testing
         #expect(!refused.errors.contains("download"))
       }
     }
+  }
+
+  /// UNets of other shapes (inpainting, SD 2 with its linear projections and upcast attention), made
+  /// at random by diffusers, give diffusers' numbers.
+  @Test(
+    .enabled(if: Tool.python != nil, "no Python with onnxruntime: set SDKIT_PYTHON or make .venv"))
+  func otherUNetsGiveTheReferencesNumbers() throws {
+    let result = try Tool.launch(
+      try #require(Tool.python),
+      [
+        "\(Fixtures.root)/Tests/ONNXExportTests/Oracle/check_variants.py",
+        "\(Tool.folder)/sdinspect",
+      ])
+    #expect(result.status == 0, "\(result.output)\(result.errors)")
+    if result.output.contains("skipped") { print(result.output) }
   }
 
   /// ONNX Runtime's picture from the exports is the picture of `sdgen`.

@@ -1,3 +1,4 @@
+import CChecksum
 import Foundation
 import ModelFormats
 import TestSupport
@@ -116,7 +117,45 @@ import Testing
     }
   }
 
-  /// Small pieces go through the buffer, large ones from file to file.
+  /// The fast checksum is zlib's, at every length, place and start.
+  @Test func theChecksumIsZlibs() {
+    let bytes = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 167 ^ $0 >> 5) }
+    bytes.withUnsafeBytes { bytes in
+      // crc32("123456789") is the check value that catalogues of CRCs give.
+      #expect(sdk_crc32(0, "123456789", 9) == 0xCBF4_3926)
+      for length in Array(0..<600) + [4096, 4999] {
+        for start in [0, 1, 7] where start + length <= bytes.count {
+          let base = bytes.baseAddress! + start
+          for former in [0, 0x1234_5678, UInt32.max] {
+            #expect(
+              sdk_crc32(former, base, length) == sdk_crc32_plain(former, base, length),
+              "\(length) bytes from \(start)")
+          }
+        }
+      }
+    }
+  }
+
+  /// A large file gets its room ahead, and in the end the size that it came to have.
+  @Test func roomThatIsNotUsedIsGivenBack() throws {
+    let directory = try ScratchDirectory()
+    let contents = (0..<(21 << 20)).map { UInt8(truncatingIfNeeded: $0 ^ $0 >> 9) }
+    let source = try MappedFile(path: try directory.write(contents, as: "source"))
+    let writer = try FileWriter(path: directory.path("out"))
+    try writer.checkSpace(for: 40 << 20)
+    try writer.write([1, 2, 3])
+    var seen = 0
+    try writer.copy(5..<source.count, of: source) { seen += $0.count }
+    #expect(seen == source.count - 5)
+    try contents.withUnsafeBytes { try writer.write($0) }
+    try writer.replace([7, 8], at: 2)
+    try writer.commit()
+    var expected = [1, 2, 3] + contents[5...] + contents
+    expected.replaceSubrange(2..<4, with: [7, 8])
+    #expect(try directory.contents("out") == expected)
+  }
+
+  /// Small pieces are gathered, and large ones are cut at multiples of a piece.
   @Test(arguments: [0..<100, 5..<5, 1..<600_000, 0..<(1 << 20)])
   func bytesOfAnotherFileAreCopied(_ range: Range<Int>) throws {
     let directory = try ScratchDirectory()

@@ -2,6 +2,7 @@ import Foundation
 import ModelFormats
 import ModelGraph
 import ONNXExport
+import OrderedJSON
 import TestSupport
 import Testing
 
@@ -48,6 +49,22 @@ import Testing
     #expect(described(model.inputs) == inputs)
     #expect(described(model.outputs) == outputs)
     #expect(!model.values.contains { $0.shape.contains(.unknown) })
+  }
+
+  /// The demonstration's prompts of 77 tokens need 77 places.
+  @Test func tooFewPlacesForTheDemonstrationAreNamed() throws {
+    var json = try #require(Published.text.object)
+    json["max_position_embeddings"] = 32
+    let graph = try CLIPText.graph(CLIPTextConfiguration(json))
+    #expect(try Published.model(graph).inputs[0].shape[1] == .named("sequence_length"))
+    do {
+      _ = try Published.model(graph, options(.nvidia))
+      Issue.record("nothing was thrown")
+    } catch let error as FormatError {
+      #expect(error.code == .unsupported)
+      #expect(error.message.contains("77") && error.message.contains("32"))
+      #expect(error.hint?.contains("--names optimum") == true)
+    }
   }
 
   /// ComfyUI_TensorRT's `tensorrt_convert.py`.

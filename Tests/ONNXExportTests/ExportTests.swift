@@ -143,14 +143,16 @@ import Testing
   }
 
   /// Files that onnx's checker refuses as external data.
-  @Test(arguments: ["symbolic link", "hard link", "two dots"])
+  @Test(arguments: ["symbolic link", "hard link", "two dots", "relative"])
   func weightsThatReadersRefuseAreNotLinked(kind: String) throws {
     try withRepository { repository in
       let files = FileManager.default
       let weights = "\(repository)/unet/diffusion_pytorch_model.safetensors"
       var path = repository
       switch kind {
-      case "symbolic link":
+      case "symbolic link", "relative":
+        // However the two paths are written.
+        if kind == "relative" { path = repository + "/unet/../../model/./" }
         let elsewhere = "\(repository)/../elsewhere"
         try files.moveItem(atPath: weights, toPath: elsewhere)
         try files.createSymbolicLink(atPath: weights, withDestinationPath: elsewhere)
@@ -170,11 +172,34 @@ import Testing
       #expect(error.code == .cannotCreate)
       #expect(error.hint?.contains("--weights copy") == true)
       let reasons = [
-        "symbolic link": "through a symbolic link", "hard link": "other hard links",
+        "symbolic link": "through a symbolic link", "relative": "through a symbolic link",
+        "hard link": "other hard links",
         "two dots": "\"..\"",
       ]
       #expect(error.message.contains(try #require(reasons[kind])), "\(error.message)")
       #expect(!files.fileExists(atPath: "\(repository)/unet/model.onnx"))
+    }
+  }
+
+  /// Names that look alike are different files: é as one character and as two.
+  @Test func directoriesAreComparedByTheirBytes() throws {
+    try withTemporaryFolder { folder in
+      let (one, two) = (folder + "/caf\u{E9}", folder + "/cafe\u{301}")
+      try FileManager.default.copyItem(atPath: Self.embedded, toPath: one)
+      try FileManager.default.createDirectory(atPath: two, withIntermediateDirectories: false)
+      let networks = try sources(one, ["unet"])
+      let error = try error {
+        _ = try ONNXExporter.export(networks, to: two, options: linking())
+      }
+      #expect(error.code == .cannotCreate)
+      // A folder whose name begins with an accent for the slash before it.
+      let odd = one + "/\u{301}weights"
+      try FileManager.default.moveItem(atPath: one + "/unet", toPath: odd)
+      let report = try ONNXExporter.export(sources(odd, ["unet"]), to: one, options: linking())
+      let initializer = try #require(
+        try model(report.networks[0].modelPath).initializers.first { $0.name == "conv_in.weight" })
+      guard case .external(let place) = initializer.contents else { throw Missing() }
+      #expect(place.location == "\u{301}weights/diffusion_pytorch_model.safetensors")
     }
   }
 

@@ -9,12 +9,13 @@ import Testing
   /// Exports the embedded UNet and calls `body` with its folder.
   private func withExport(
     _ networks: [String] = ["unet"], names: NameConvention = .optimum, sizes: Sizes? = nil,
-    _ body: (String) throws -> Void
+    precision: ExportOptions.Precision = .f32, _ body: (String) throws -> Void
   ) throws {
     try withTemporaryFolder { folder in
       var options = ExportOptions()
       options.names = names
       options.sizes = sizes
+      options.precision = precision
       _ = try ONNXExporter.export(
         sources(Fixtures.path("shapes-v1"), networks), to: "\(folder)/out", options: options)
       try body("\(folder)/out/\(networks[0])")
@@ -23,7 +24,8 @@ import Testing
 
   /// Runs the script with programs of these names on its path, which say what they are given.
   private func run(
-    _ folder: String, programs: [String], help: String = "--stronglyTyped",
+    _ folder: String, programs: [String],
+    help: String = "--timingCacheFile --skipInference --stronglyTyped --fp16",
     environment: [String: String] = [:]
   ) throws -> Tool.Result {
     try withTemporaryFolder { bin in
@@ -54,15 +56,49 @@ import Testing
           "--optShapes=sample:2x4x16x16,encoder_hidden_states:2x77x64",
           "--maxShapes=sample:8x4x32x32,encoder_hidden_states:8x231x64", "built model.plan",
         ])
-      // TensorRT 11 has no such option.
-      let eleven = try run(
-        folder, programs: ["trtexec"], help: "none",
-        environment: ["REFIT": "1", "LEVEL": "5", "ENGINE": "a.plan", "TIMING_CACHE": "b"])
-      #expect(!eleven.output.contains("--stronglyTyped"))
+    }
+  }
+
+  /// TensorRT 11 has no `--stronglyTyped`, TensorRT-RTX no timing cache either; TensorRT 8.6 wants
+  /// leave to use F16.
+  @Test(
+    arguments: [
+      (ExportOptions.Precision.f16, "--timingCacheFile --skipInference", [Substring]()),
+      (.f16, "--skipInference", []), (.f16, "--fp16 --timingCacheFile", ["--fp16"]),
+      (.f32, "--fp16 --timingCacheFile", []), (.f16, "--fp16 --stronglyTyped", ["--stronglyTyped"]),
+    ])
+  func theScriptGivesTheOptionsThatThereAre(
+    precision: ExportOptions.Precision, help: String, typing: [Substring]
+  ) throws {
+    try withExport(sizes: Sizes(height: 8, width: 8), precision: precision) { folder in
+      let result = try run(folder, programs: ["trtexec"], help: help)
+      #expect(result.status == 0, "\(result.errors)")
+      let rest = ["--timingCacheFile", "--skipInference"].filter(help.contains).map { option in
+        option == "--skipInference" ? option : option + "=timing.cache"
+      }
+      #expect(
+        result.output.split(separator: "\n")
+          == ["trtexec", "--onnx=model.onnx", "--saveEngine=model.plan"] + rest.map { $0[...] }
+          + typing + ["built model.plan"])
+    }
+  }
+
+  /// What the caller names lies where the caller is, not where the script is.
+  @Test func variablesOfTheScript() throws {
+    try withExport { folder in
+      let result = try run(
+        folder, programs: ["trtexec"],
+        environment: [
+          "REFIT": "1", "LEVEL": "5", "ENGINE": "tmp/a b.plan", "TIMING_CACHE": "/b",
+          "CDPATH": "/usr",
+        ])
+      #expect(result.status == 0, "\(result.errors)")
+      let lines = result.output.split(separator: "\n")
       for argument in [
-        "--refit", "--builderOptimizationLevel=5", "--saveEngine=a.plan", "--timingCacheFile=b",
+        "--refit", "--builderOptimizationLevel=5", "--saveEngine=//tmp/a b.plan",
+        "--timingCacheFile=/b",
       ] {
-        #expect(eleven.output.contains(argument))
+        #expect(lines.contains(argument[...]), "\(argument)")
       }
     }
   }

@@ -1,5 +1,6 @@
 import ModelGraph
 import ONNXExport
+import OrderedJSON
 import Testing
 
 /// The models of the published networks, without their weights.
@@ -8,18 +9,18 @@ import Testing
   /// 686 names and with an Attention in F32 that TensorRT does not build.
   @Test(
     arguments: [
-      (Opset.v17, ExportOptions.Precision.f32, 1860), (.v21, .f32, 1370), (.v23, .f32, 1370),
-      (.v17, .f16, 1860), (.v21, .f16, 1370), (.v23, .f16, 1270),
+      (Opset.v17, ExportOptions.Precision.f32, 1545), (.v21, .f32, 1115), (.v23, .f32, 1115),
+      (.v17, .f16, 1546), (.v21, .f16, 1116), (.v23, .f16, 1052),
     ])
   func unetIsSmall(
-    opset: Opset, precision: ExportOptions.Precision, limit: Int
+    opset: Opset, precision: ExportOptions.Precision, count: Int
   ) throws {
     var options = ExportOptions()
     options.opset = opset
     options.precision = precision
     let model = try Published.model(
       "unet", options, element: precision == .f16 ? .float16 : .float32)
-    #expect(model.nodes.count <= limit)
+    #expect(model.nodes.count == count)
     #expect(model.opset == opset.rawValue)
   }
 
@@ -89,6 +90,17 @@ import Testing
     }
   }
 
+  /// An inpainting UNet takes the mask and the masked picture's latents too.
+  @Test func inpaintingTakesNineChannels() throws {
+    var json = try #require(Published.unet.object)
+    json["in_channels"] = 9
+    let model = try Published.model(UNet.graph(UNetConfiguration(json)))
+    #expect(
+      model.inputs[0].shape == [.named("batch_size"), .fixed(9), .named("height"), .named("width")])
+    #expect(model.outputs[0].shape[1] == .fixed(4))
+    #expect(model.nodes.count == 1115)
+  }
+
   /// Names and dimensions as optimum's exporter has them.
   @Test func inputsAndOutputsAreOptimums() throws {
     let unet = try Published.model("unet")
@@ -125,25 +137,51 @@ import Testing
     for name in [
       "/conv_in/Conv", "/time_embedding/linear_1/Gemm",
       "/down_blocks.0/resnets.0/norm1/GroupNormalization",
-      "/down_blocks.0/attentions.1/transformer_blocks.0/attn1/to_q/MatMul",
+      "/down_blocks.0/attentions.1/transformer_blocks.0/attn1/to_q/Gemm",
       "/up_blocks.1/upsamplers.0/Resize",
     ] {
       #expect(names.contains(name), "\(name)")
     }
   }
 
-  /// Queries are scaled before they meet the keys, so that products stay in range.
-  @Test func queriesAreScaledFirst() throws {
-    let model = try Published.model("unet")
-    let module = "/mid_block/attentions.0/transformer_blocks.0/attn1"
-    let scale = try #require(model.nodes.first { $0.name == "\(module)/Mul" })
-    #expect(scale.inputs[0].hasPrefix("\(module)/to_q/"))
-    let constant = try #require(model.initializers.first { $0.name == scale.inputs[1] })
+  /// Queries are scaled where they are projected, before they meet the keys, so that products stay
+  /// in range; no other layer is.
+  @Test(arguments: zip(Published.names, [12, 32, 1, 1]))
+  func queriesAreScaledFirst(name: String, count: Int) throws {
+    let model = try Published.model(name)
+    var scaled = 0
+    for node in model.nodes where node.operatorType == "Gemm" {
+      let arguments = Dictionary(
+        uniqueKeysWithValues: node.attributes.map { ($0.name, $0.argument) })
+      #expect(arguments["transB"] == .integer(1))
+      guard let alpha = arguments["alpha"] else { continue }
+      scaled += 1
+      #expect(node.name.hasSuffix("/to_q/Gemm") || node.name.hasSuffix("/q_proj/Gemm"))
+      #expect(arguments["beta"] == alpha)
+    }
+    #expect(scaled == count)
+    guard name == "unet" else { return }
     // 1280 channels in 8 heads.
-    #expect(constant.contents == .inline(littleEndian(1 / Float(160).squareRoot())))
+    let node = try #require(
+      model.nodes.first {
+        $0.name == "/mid_block/attentions.0/transformer_blocks.0/attn1/to_q/Gemm"
+      })
+    #expect(
+      node.attributes.first { $0.name == "alpha" }?.argument
+        == .float(1 / Float(160).squareRoot()))
   }
 
-  private func littleEndian(_ value: Float) -> [UInt8] {
-    withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+  /// Each weight of a linear layer is read by one Gemm as the checkpoint has it, so that engines
+  /// can be refitted by its name.
+  @Test(arguments: Published.names)
+  func linearWeightsAreReadAsTheyAre(name: String) throws {
+    let model = try Published.model(name)
+    let graph = try Published.graph(name)
+    for node in graph.nodes where node.operation == .linear {
+      let weight = try #require(node.weight.map { graph[$0].name })
+      let readers = model.nodes.filter { $0.inputs.contains(weight) }
+      #expect(readers.map(\.operatorType) == ["Gemm"], "\(weight)")
+    }
+    #expect(model.operatorCounts["Shape", default: 0] <= (name == "unet" ? 4 : 1))
   }
 }

@@ -49,7 +49,13 @@ enum Published {
     _ name: String, _ options: ExportOptions = ExportOptions(),
     element: ONNXModel.Element = .float32
   ) throws -> ONNXModel {
-    let graph = try graph(name)
+    try model(graph(name), options, element: element)
+  }
+
+  static func model(
+    _ graph: Graph, _ options: ExportOptions = ExportOptions(),
+    element: ONNXModel.Element = .float32
+  ) throws -> ONNXModel {
     var offset = 0
     let weights = graph.parameters.map { parameter in
       let length = parameter.elementCount * element.size
@@ -60,7 +66,7 @@ enum Published {
           ONNXModel.ExternalData(location: "weights", offset: offset, length: length)))
     }
     return try ONNXExporter.model(
-      of: graph, weights: weights, endOfText: name == "text_encoder" ? 49_407 : nil,
+      of: graph, weights: weights, endOfText: graph.name == "text_encoder" ? 49_407 : nil,
       options: options)
   }
 }

@@ -2,6 +2,7 @@ import Foundation
 import ModelFormats
 import ModelGraph
 import ONNXExport
+import OrderedJSON
 import TestSupport
 import Testing
 
@@ -94,6 +95,44 @@ import Testing
       options.precision = precision
       #expect(try Published.model(name, options).operatorCounts["Attention"] == nil)
     }
+  }
+
+  /// The VAE's groups in F32 are averaged in stages; every other norm is an operator of its own.
+  @Test(arguments: Opset.allCases)
+  func largeGroupsAreAveragedInStages(opset: Opset) throws {
+    var options = ExportOptions()
+    options.opset = opset
+    let norm = opset == .v17 ? "InstanceNormalization" : "GroupNormalization"
+    for (name, norms) in [("unet", 61), ("vae_decoder", 30), ("vae_encoder", 22)] {
+      for precision in ExportOptions.Precision.allCases {
+        options.precision = precision
+        let counts = try Published.model(
+          name, options, element: precision == .f16 ? .float16 : .float32
+        ).operatorCounts
+        let isStaged = name != "unet" && precision == .f32
+        #expect(counts[norm, default: 0] == (isStaged ? 0 : norms))
+        #expect(counts["ReduceMean", default: 0] == (isStaged ? 4 * norms : 0))
+      }
+    }
+  }
+
+  /// SD 2.1's configuration asks for products and softmax in F32; only those are.
+  @Test(arguments: Opset.allCases)
+  func attentionIsUpcastWhereTheConfigurationSaysSo(opset: Opset) throws {
+    var json = try #require(Published.unet.object)
+    json["upcast_attention"] = true
+    let graph = try UNet.graph(UNetConfiguration(json))
+    let model = try Published.model(graph, half(opset), element: .float16)
+    #expect(model.operatorCounts["Attention"] == nil)
+    let types = types(model)
+    for node in model.nodes where node.operatorType == "Softmax" {
+      #expect(types[node.inputs[0]] == .float32 && types[node.outputs[0]] == .float32)
+    }
+    // Of each attention the queries, the keys and the weights; and the timestep's.
+    #expect(model.operatorCounts["Cast"] == 32 * 3 + 1)
+    #expect(model.outputs.map(\.element) == [.float16])
+    let single = try Published.model(graph)
+    #expect(single == (try Published.model("unet")))
   }
 
   /// The lowest number of the type, which stays finite.

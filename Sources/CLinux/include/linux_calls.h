@@ -3,9 +3,12 @@
 // No system header is included here: its declarations would become this module's.
 #pragma once
 
-/// copy_file_range(2): appends to `target` at most `count` bytes that begin at `*source_offset` of
-/// `source`, and moves the offset on. The bytes that were copied; -1 with errno on failure.
-long sdk_copy_file_range(int source, long long *source_offset, int target, unsigned long count);
+/// fallocate(2): gives the file room for its first `size` bytes, and that size; -1 with errno on
+/// failure.
+int sdk_reserve(int descriptor, long long size);
+
+/// sync_file_range(2): starts to bring these bytes to the disk and does not wait for them.
+void sdk_start_writing_back(int descriptor, long long offset, long long count);
 
 /// Opens a new file of no name for writing, on the file system of `directory`; -1 where that file
 /// system knows no such files.

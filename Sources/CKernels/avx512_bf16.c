@@ -1,0 +1,20 @@
+// The kernels in AVX-512 with the instructions for bf16.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "dispatch.h"
+#include "product_tables.h"
+
+#pragma clang attribute push( \
+    __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), \
+    apply_to = function)
+
+#define HAS_BF16_PRODUCTS
+#include "avx512_words.h"
+
+#define KERNELS sdk_avx512_bf16_kernels
+#define PRODUCTS sdk_avx512_bf16_products
+#include "vector.h"
+
+#pragma clang attribute pop
+#endif

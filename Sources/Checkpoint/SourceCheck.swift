@@ -1,0 +1,70 @@
+import Dispatch
+import ModelFormats
+import Synchronization
+
+/// Checks on another core, while a conversion runs, that what it reads is what was once written: by
+/// the checksums of a flat file, or the CRC-32 of the records of a PyTorch file that hold its
+/// tensors. New checksums would make the damage look sound.
+final class SourceCheck: Sendable {
+  private let isCancelled = Atomic(false)
+  private let failure = Mutex<FormatError?>(nil)
+  private let group = DispatchGroup()
+
+  /// Starts the check.
+  ///
+  /// - Parameter tensors: those of `source` that are read.
+  init(of source: ModelCheckpoint, _ tensors: [Tensor]) {
+    DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
+      do throws(FormatError) {
+        try source.requireUndamaged()
+        try checkRecords(tensors)
+      } catch {
+        failure.withLock { $0 = error }
+      }
+    }
+  }
+
+  /// Waits for the end of the check.
+  ///
+  /// - Throws: ``FormatError`` `malformed` naming what is damaged.
+  func requireSound() throws(FormatError) {
+    group.wait()
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// Lets the check end early.
+  func cancel() {
+    isCancelled.store(true, ordering: .relaxed)
+    group.wait()
+  }
+
+  private func checkRecords(_ tensors: [Tensor]) throws(FormatError) {
+    var files: [(path: String, tensors: [Tensor])] = []
+    var places: [String: Int] = [:]
+    for tensor in tensors {
+      guard let path = tensor.file?.path else { continue }
+      if let place = places[path] {
+        files[place].tensors.append(tensor)
+      } else {
+        places[path] = files.count
+        files.append((path, [tensor]))
+      }
+    }
+    let buffer = BlockBuffer()
+    for (path, tensors) in files {
+      guard let archive = try ArchiveCheck(path) else { continue }
+      var checked: Set<Int> = []
+      for tensor in tensors {
+        if isCancelled.load(ordering: .relaxed) { return }
+        guard let offset = tensor.offset, let record = archive.record(at: offset),
+          checked.insert(record).inserted
+        else { continue }
+        guard var problem = archive.problem(record, buffer) else { continue }
+        problem.hint =
+          "the values of \(Tensor.displayName(tensor.name)) are damaged: download the file again, or "
+          + "see what `sdinspect verify` finds"
+        throw problem
+      }
+    }
+  }
+}

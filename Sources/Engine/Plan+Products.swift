@@ -1,0 +1,112 @@
+import CKernels
+import ModelGraph
+
+/// Steps that our own products compute.
+extension Plan {
+  /// A linear layer or a convolution of 1x1; nil where oneDNN must do it.
+  func ownProduct(
+    _ instruction: Program.Instruction, _ inputs: Int, _ outputs: Int
+  ) throws -> Step? {
+    let source = instruction.inputs[0]
+    // bf16 is multiplied in pairs.
+    guard program.hasProducts, inputs % 2 == 0, let weight = instruction.node.weight else {
+      return nil
+    }
+    var form = sdk_product_form()
+    form.x = UnsafeRawPointer(pointer(source))
+    form.type = type(source)
+    form.y = pointer(instruction.output)
+    form.y_type = type(instruction.output)
+    form.rows = count(source) / inputs
+    form.depth = inputs
+    form.columns = outputs
+    form.gated = instruction.isGated ? 1 : 0
+    form.weights = try parameters.panels(
+      weight, outputs: outputs, inputs: inputs, taps: 1, type: form.type,
+      isGated: instruction.isGated)
+    form.bias = try instruction.node.bias.map(parameters.vector)
+    form.residual = instruction.residual.map { UnsafeRawPointer(pointer($0)) }
+    let product = form
+    return step(
+      instruction, implementation: instruction.isGated ? "product, GEGLU" : "product",
+      macs: form.rows * inputs * outputs
+    ) {
+      var form = product
+      sdk_product(&form)
+    }
+  }
+
+  /// A convolution of 3x3; nil where oneDNN must do it.
+  func ownConvolution(
+    _ instruction: Program.Instruction, _ convolution: Convolution
+  ) throws -> Step? {
+    guard program.hasProducts, convolution.hasKernel, let weight = instruction.node.weight,
+      let bias = instruction.node.bias
+    else { return nil }
+    // Shapes as the node states them: a value's storage may be known as tokens elsewhere.
+    let from = shape(instruction.node.inputs[0].index)
+    let to = shape(instruction.node.output.index)
+    var form = sdk_convolution_form()
+    form.x = UnsafeRawPointer(pointer(instruction.inputs[0]))
+    form.type = type(instruction.inputs[0])
+    form.y = pointer(instruction.output)
+    form.y_type = type(instruction.output)
+    form.batch = from[0]
+    form.height = from[2]
+    form.width = from[3]
+    form.inputs = convolution.inputChannels
+    form.outputs = convolution.outputChannels
+    form.out_height = to[2]
+    form.out_width = to[3]
+    form.stride = convolution.stride
+    form.pad_top = convolution.padding.top
+    form.pad_left = convolution.padding.left
+    form.doubled = instruction.isDoubled ? 1 : 0
+    let method = convolution.method(form.type, batch: to[0], height: to[2], width: to[3])
+    form.method = method.method
+    form.transformed = method.isTransformed ? 1 : 0
+    form.weights = try parameters.panels(
+      weight, outputs: convolution.outputChannels, inputs: convolution.inputChannels, taps: 9,
+      type: form.type, method: method.isTransformed ? method.method : SDK_DIRECT)
+    form.bias = try parameters.vector(bias)
+    form.residual = instruction.residual.map { UnsafeRawPointer(pointer($0)) }
+    scratch.require(sdk_convolution_scratch(&form, sdk_threads()))
+    let implementation =
+      switch method.method {
+      case SDK_WINOGRAD2: "winograd 2x2"
+      case SDK_WINOGRAD4: "winograd 4x4"
+      default: "direct"
+      }
+    let (scratch, fixed) = (scratch, form)
+    return step(
+      instruction, implementation: implementation,
+      macs: to.reduce(1, *) * convolution.inputChannels * 9
+    ) {
+      var form = fixed
+      form.scratch = scratch.pointer
+      sdk_convolution(&form)
+    }
+  }
+}
+
+extension Convolution {
+  /// Whether our own products have kernels for it.
+  var hasKernel: Bool { kernel == 3 && inputChannels % 16 == 0 && outputChannels % 16 == 0 }
+
+  /// How it is computed, and whether its weights are kept transformed for that.
+  ///
+  /// Measured on Zen 5: F(4x4) in f32, F(2x2) in bf16, whose range is too short for more. Small
+  /// pictures have too few tiles to make up for the larger weights. Transformed weights take 16 or
+  /// 8 times the bytes of a tap, so only those of wide pictures, which are few, are kept so.
+  fileprivate func method(
+    _ type: sdk_type, batch: Int, height: Int, width: Int
+  ) -> (method: sdk_method, isTransformed: Bool) {
+    guard stride == 1, padding == .all(1) else { return (SDK_DIRECT, false) }
+    let edge = type == SDK_F32 ? 4 : 2
+    let method = type == SDK_F32 ? SDK_WINOGRAD4 : SDK_WINOGRAD2
+    // From the weights alone: they are packed once, whatever sizes come.
+    if inputChannels * outputChannels <= 320 * 960 { return (method, true) }
+    let tiles = batch * ((height + edge - 1) / edge) * ((width + edge - 1) / edge)
+    return tiles >= (type == SDK_F32 ? 16 : 64) ? (method, false) : (SDK_DIRECT, false)
+  }
+}
