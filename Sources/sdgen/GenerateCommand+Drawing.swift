@@ -84,7 +84,7 @@ extension GenerateCommand {
     }
     return Drawing.Picture(
       file: file, request: request, image: generation.image, scheduler: generation.scheduler,
-      timings: generation.timings,
+      timings: generation.timings, safety: generation.safety,
       latents: options.output.saveLatents == nil
         ? nil : (noise: generation.noise, latents: generation.latents),
       metadata: metadata)

@@ -31,7 +31,8 @@ extension GenerateCommand {
     // What cannot be read is said before gigabytes are.
     _ = try options.networks.controls()
     let engine = EngineOptions(
-      threads: options.model.threads, precision: options.model.dtype.precision)
+      threads: options.model.threads, precision: options.model.dtype.precision,
+      keepsWeightsInFile: options.approximations.lowMemory)
     let width = initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width }
     let height = initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
     try foreseeMemory(checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
@@ -61,7 +62,7 @@ extension GenerateCommand {
     additions.tinyAutoencoderDecodesAll = options.networks.tinyVaeFor == .all
     additions.checksSafety = !options.networks.withoutSafetyChecker
     additions.reusesDeepFeatures = options.approximations.cacheInterval > 1
-    additions.tiling = options.approximations.vaeTile.tiling
+    additions.tiling = options.approximations.tiling
     return additions
   }
 }

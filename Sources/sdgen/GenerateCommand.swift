@@ -111,6 +111,8 @@ struct Drawing {
     let image: Image
     let scheduler: SchedulerName
     let timings: GenerationTimings
+    /// What the safety checker found; nil where none looked.
+    let safety: SafetyVerdict?
     /// Kept where they are to be written.
     let latents: (noise: Latents, latents: Latents)?
     /// What was written into the picture.

@@ -30,7 +30,7 @@ import Testing
     let exact = try Self.picture([]).picture
     for arguments in [
       ["--cache-interval", "1"], ["--guidance-interval", "0:1"], ["--vae-tile", "off"],
-      ["--no-safety-checker"],
+      ["--no-safety-checker"], ["--low-memory"],
     ] {
       #expect(try Self.picture(arguments).picture == exact, "\(arguments)")
     }
@@ -66,6 +66,17 @@ import Testing
       #expect(result.status == 64, "\(arguments): \(result.errors)")
       #expect(result.errors.contains(says), "\(arguments): \(result.errors)")
       #expect(result.output.isEmpty)
+    }
+  }
+
+  /// Where the temporary file for weights cannot be made.
+  @Test func noRoomForWeights() throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.run(
+        "sdgen", [GenerateTests.prompt, "--low-memory", "-o", "\(folder)/a.png"],
+        environment: ["TMPDIR": "\(folder)/nowhere"])
+      #expect(result.status == 70, "\(result.errors)")
+      #expect(result.errors.contains("\(folder)/nowhere"), "\(result.errors)")
     }
   }
 

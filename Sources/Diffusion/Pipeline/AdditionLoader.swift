@@ -166,7 +166,9 @@ struct AdditionLoader {
       return try Executable(
         graph: graph, parameters: { try weights.tensor(named: $0, of: component) },
         options: steady.map {
-          EngineOptions(threads: options.threads, precision: options.precision, steadyInputs: $0)
+          EngineOptions(
+            threads: options.threads, precision: options.precision, steadyInputs: $0,
+            keepsWeightsInFile: options.keepsWeightsInFile)
         } ?? options, sizes: sizes, progress: report)
     }
     for component in controlNets {
@@ -193,7 +195,8 @@ struct AdditionLoader {
     if let (component, preparation) = checker {
       result.safetyChecker = try PictureChecker(component, preparation) { graph in
         // Verdicts are as the reference's whatever the pictures are computed in.
-        let options = EngineOptions(threads: options.threads)
+        let options = EngineOptions(
+          threads: options.threads, keepsWeightsInFile: options.keepsWeightsInFile)
         return try Executable(
           graph: graph, parameters: { try component.tensor(named: $0) }, options: options,
           sizes: single)

@@ -32,9 +32,10 @@ public struct MemoryForecast: Sendable, Hashable {
   ///   - isGuided: whether the UNet runs on prompt and negative prompt together.
   ///   - encodes: whether pictures are read by the VAE's encoder.
   ///   - tiling: how large pictures are decoded.
+  ///   - weightsInFile: whether weights lie in a file, of which memory holds next to nothing.
   public init(
     _ checkpoint: ModelCheckpoint, precision: Precision, width: Int, height: Int, isGuided: Bool,
-    encodes: Bool, tiling: VAETiling = .automatic
+    encodes: Bool, tiling: VAETiling = .automatic, weightsInFile: Bool = false
   ) {
     var parts: [Part] = []
     for component in checkpoint.components where ComponentName.required.contains(component.name) {
@@ -52,7 +53,7 @@ public struct MemoryForecast: Sendable, Hashable {
         let (weights, overflow) = elements.multipliedReportingOverflow(by: size)
         parts.append(
           Part(
-            name: graph.name, weights: overflow ? .max : weights,
+            name: graph.name, weights: weightsInFile ? 0 : overflow ? .max : weights,
             activations: graph.peakActivationBytes(sizes) / (precision == .bf16 ? 2 : 1)))
       }
     }

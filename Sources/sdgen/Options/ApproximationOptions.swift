@@ -18,8 +18,17 @@ struct ApproximationOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Decode large pictures in tiles: auto (beyond 768 pixels), off, or the longest side of a tile"
-        + " in pixels, a multiple of 8 from 256 to 8192.", valueName: "pixels"))
-  var vaeTile = VAETileOption(.automatic)
+        + " in pixels, a multiple of 8 from 256 to 8192 (default: auto).", valueName: "pixels"))
+  var vaeTile: VAETileOption?
+
+  @Flag(
+    help: ArgumentHelp(
+      "Keep weights in a temporary file (in TMPDIR, else /var/tmp) instead of in memory, and decode"
+        + " in tiles of 256 pixels."))
+  var lowMemory = false
+
+  /// How large pictures are decoded.
+  var tiling: VAETiling { vaeTile?.tiling ?? (lowMemory ? .tiles(256) : .automatic) }
 
   func validate() throws {
     try checkRange("--cache-interval", cacheInterval, in: 1...100)
@@ -47,8 +56,6 @@ struct ShareInterval: ExpressibleByArgument {
 struct VAETileOption: ExpressibleByArgument {
   let tiling: VAETiling
 
-  init(_ tiling: VAETiling) { self.tiling = tiling }
-
   init?(argument: String) {
     switch argument {
     case "auto": tiling = .automatic
@@ -60,6 +67,4 @@ struct VAETileOption: ExpressibleByArgument {
       tiling = .tiles(pixels)
     }
   }
-
-  var defaultValueDescription: String { "auto" }
 }
