@@ -35,7 +35,7 @@ INLINE vector v_abs(vector a) { return _mm512_abs_ps(a); }
 INLINE vector v_round(vector a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-/// a * 2^n for integral n.
+/// a * 2^n for integral n, else for the next lower integer.
 INLINE vector v_scale(vector a, vector n) { return _mm512_scalef_ps(a, n); }
 INLINE float v_sum(vector a) { return _mm512_reduce_add_ps(a); }
 /// a where x < 0, else b.
@@ -103,6 +103,16 @@ INLINE pairs v_pairs(vector first, vector second) {
 }
 INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {
   _mm512_storeu_si512(p, (__m512i)v_pairs(first, second));
+}
+/// What x is above the next lower integer; 0 of infinities.
+INLINE vector v_fraction(vector x) {
+  return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+/// WIDTH pairs of values that are bf16 already.
+INLINE void v_zip_bfloat(uint16_t *p, const uint16_t *first, const uint16_t *second) {
+  const __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)first));
+  const __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)second));
+  _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
 }
 #else
 INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {

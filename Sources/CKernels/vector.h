@@ -283,6 +283,35 @@ static void transpose(
       y[c * y_stride + r] = x[r * x_stride + c];
 }
 
+#include "vector_products.h"
+#ifdef HAS_BF16_PRODUCTS
+#include "vector_attention_bf16.h"
+#endif
+
+/// The version for the form's type and size.
+static void any_attention(
+    const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
+    size_t first, size_t count, void *scratch) {
+#ifdef HAS_BF16_PRODUCTS
+  // Pairs of channels are read whole.
+  if (form->type == SDK_BF16 && form->size % 2 == 0 && form->q_stride % 2 == 0) {
+    attention_pairs(form, q, k, v, y, first, count, scratch);
+    return;
+  }
+#endif
+  attention(form, q, k, v, y, first, count, scratch);
+}
+
+static size_t any_attention_scratch(size_t keys, size_t size) {
+  const size_t bytes = attention_scratch(keys, size);
+#ifdef HAS_BF16_PRODUCTS
+  const size_t pairs = attention_pairs_scratch(size);
+  return pairs > bytes ? pairs : bytes;
+#else
+  return bytes;
+#endif
+}
+
 const kernel_table KERNELS = {
     .moments = moments,
     .scale_shift = scale_shift,
@@ -293,8 +322,6 @@ const kernel_table KERNELS = {
     .add_row = add_row,
     .transpose = transpose,
     .tile_queries = TILE_VECTORS * WIDTH,
-    .attention_scratch = attention_scratch,
-    .attention = attention,
+    .attention_scratch = any_attention_scratch,
+    .attention = any_attention,
 };
-
-#include "vector_products.h"

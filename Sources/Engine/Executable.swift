@@ -79,6 +79,11 @@ public final class Executable: @unchecked Sendable {
     }
   }
 
+  /// Bytes of activations and working memory alone, for the sizes used last.
+  public var workingMemoryBytes: Int {
+    lock.withLock { _ in plans.reduce(0) { $0 + $1.byteCount } }
+  }
+
   /// Computes the graph's outputs, by name.
   ///
   /// - Parameters:

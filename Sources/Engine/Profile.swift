@@ -11,6 +11,17 @@ public struct StepTiming: Sendable, Hashable {
   public let macs: Int
   /// Bytes of activations read and written.
   public let bytes: Int
+
+  public init(
+    name: String, kind: String, implementation: String, seconds: Double, macs: Int, bytes: Int
+  ) {
+    self.name = name
+    self.kind = kind
+    self.implementation = implementation
+    self.seconds = seconds
+    self.macs = macs
+    self.bytes = bytes
+  }
 }
 
 /// The steps of one or more runs added up by kind of operation and what does it.

@@ -53,7 +53,11 @@ struct DimensionNames {
       return constant == 1 ? quotient : "\(quotient) * \(constant)"
     }
     if constant == base.unit { return base.name }
-    if multiplies { return "\(constant)\(base.name)" }
+    if multiplies {
+      // 77 times 2B is 154B.
+      let number = base.name.prefix { $0.isNumber }
+      return "\(constant * (Int(number) ?? 1))\(base.name.dropFirst(number.count))"
+    }
     if constant % base.unit == 0 { return "\(base.name) * \(constant / base.unit)" }
     return base.unit % constant == 0 ? "\(base.name) / \(base.unit / constant)" : nil
   }

@@ -76,7 +76,9 @@ extension WeightPlacement {
     var realPaths: [ExactName: String] = [:]
     for tensor in tensors {
       guard case .mapped(let file, _) = tensor.storage else {
-        throw unlinkable("its values do not lie in one piece in a file", tensor)
+        throw unlinkable(
+          "its values do not lie in a file as they are, but compressed, quantised or in pieces",
+          tensor)
       }
       guard realPaths[ExactName(file.path)] == nil else { continue }
       realPaths[ExactName(file.path)] = try realPath(of: file, tensor)

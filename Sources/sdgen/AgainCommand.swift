@@ -55,7 +55,9 @@ struct AgainCommand: ParsableCommand {
     command.report(drawing)
     if let cancellation = drawing.cancellation { throw Failure(cancellation) }
 
-    let isUnchanged = given.filtered { $0.section != "Output" && $0.name != "model" }.names.isEmpty
+    let isUnchanged = given.filtered {
+      !["Output", "Watching"].contains($0.section) && $0.name != "model"
+    }.names.isEmpty
     guard job.isExact, isUnchanged, let image = drawing.pictures.first?.image else { return }
     // A file with loss does not hold the pixels that were drawn.
     guard file.format != .jpeg else { return }

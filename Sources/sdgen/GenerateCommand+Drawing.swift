@@ -7,10 +7,11 @@ extension GenerateCommand {
   /// Draws one picture and writes it.
   func draw(
     _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel,
-    _ record: PictureRecord, _ warnings: inout [String]
+    _ record: PictureRecord, _ trace: LayerTrace?, _ warnings: inout [String]
   ) throws -> Drawing.Picture {
     let bar = ProgressBar(plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing")
     defer { bar.finish() }
+    let watch = PictureWatch(options, plan, index, model)
     var stepStart = Console.seconds()
     var loopStart = stepStart
     var passes = 0
@@ -37,7 +38,7 @@ extension GenerateCommand {
                 + "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
                 + "\(Format.seconds(left)) left", force: true)
             do {
-              if passes == 1 { try preview(progress, index, plan, model) }
+              if passes == 1 { try watch.see(progress) }
             } catch {
               failure = error
               return false
@@ -47,7 +48,7 @@ extension GenerateCommand {
           }
           stepStart = Console.seconds()
           return !Interruption.isAsked
-        })
+        }, observer: trace.map { trace in { trace.add($0, $1) } })
     } catch {
       throw failure ?? error
     }
@@ -78,6 +79,7 @@ extension GenerateCommand {
     try PictureFile.write(
       generation.image, options.output.noMetadata ? PictureFile.Metadata() : metadata,
       as: options.output.compression, to: file, overwrite: options.output.force)
+    try watch.finish(generation.image)
     if options.output.sidecar {
       try write(
         sidecar: record.sidecar(of: request, generation, file: file), to: plan.sidecarFile(index))
@@ -94,18 +96,5 @@ extension GenerateCommand {
     let writer = try FileWriter(path: path, overwrite: options.output.force)
     try writer.write(Array((sidecar.text() + "\n").utf8))
     try writer.commit()
-  }
-
-  /// Writes the picture so far where that was asked for; the last one is the picture itself.
-  private func preview(
-    _ progress: GenerationProgress, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel
-  ) throws {
-    guard let every = options.output.previewEvery, progress.evaluations % every == 0,
-      progress.evaluations < progress.total
-    else { return }
-    try PictureFile.write(
-      model.decodePreview(progress.latents), as: options.output.compression,
-      to: plan.previewFile(index, evaluation: progress.evaluations), overwrite: options.output.force
-    )
   }
 }

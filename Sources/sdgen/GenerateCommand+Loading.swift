@@ -36,11 +36,15 @@ extension GenerateCommand {
     let width = initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width }
     let height = initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
     try foreseeMemory(checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
+    let embeddings = try options.prompt.style.loadEmbeddings()
+    for embedding in embeddings {
+      for warning in embedding.warnings { warn("\(embedding.path): \(warning)", &warnings) }
+    }
     let bar = ProgressBar("loading")
     defer { bar.finish() }
     let model = try DiffusionModel(
       checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
-      embeddings: try options.prompt.style.loadEmbeddings(), additions: additions
+      embeddings: embeddings, additions: additions
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),

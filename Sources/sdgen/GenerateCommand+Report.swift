@@ -16,8 +16,21 @@ extension GenerateCommand {
           + "\(picture.image.width)x\(picture.image.height), "
           + "\(picture.request.steps) steps of \(picture.scheduler.rawValue), "
           + Format.seconds(picture.timings.total))
-      if options.output.profile { printProfile(picture.timings, load: drawing.loadSeconds) }
+      show(picture)
+      if options.watch.profile { printProfile(picture.timings, load: drawing.loadSeconds) }
     }
+  }
+
+  /// Draws a picture in the terminal where that was asked for.
+  private func show(_ picture: Drawing.Picture) {
+    guard options.watch.show || options.watch.showAs != nil else { return }
+    guard let graphics = options.watch.showAs ?? .detected else {
+      Console.note(
+        "note: this terminal shows no pictures, as far as it says; --show-as tells how to try")
+      return
+    }
+    guard let sequence = try? graphics.sequence(for: picture.image) else { return }
+    Console.print(sequence)
   }
 
   /// The article's table: what each component took of the whole.

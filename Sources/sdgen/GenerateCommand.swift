@@ -75,13 +75,14 @@ struct GenerateCommand: ParsableCommand {
     var record = try PictureRecord(options, arguments, modelPath: path)
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
+    let trace = options.watch.trace.map { _ in LayerTrace() }
     for index in plan.indices where !finished.contains(index) {
       let request = try request(
         prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
         noise: noise?.picture(plan.position(index)), initial: initial)
       do {
         result.pictures.append(
-          try draw(request, index, plan, loaded.model, record, &result.warnings))
+          try draw(request, index, plan, loaded.model, record, trace, &result.warnings))
       } catch let error as GenerationError where error.code == .cancelled {
         result.cancellation = error
         break
@@ -90,6 +91,9 @@ struct GenerateCommand: ParsableCommand {
     if let file = options.output.saveLatents, !result.pictures.isEmpty {
       try Latents.write(
         result.pictures.compactMap(\.latents), to: file, overwrite: options.output.force)
+    }
+    if let trace, let file = options.watch.trace {
+      try trace.write(to: file, overwrite: options.output.force)
     }
     return result
   }

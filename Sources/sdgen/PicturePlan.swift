@@ -68,8 +68,13 @@ struct PicturePlan {
     named((count == 1 ? "" : "-\(index + 1)") + "-step-\(evaluation)")
   }
 
-  private func named(_ suffix: String) -> String {
-    let (stem, ending) = Self.split(options.output.file)
+  /// What goes with a picture, as it is numbered: `sheet.png`, or `sheet-1.png` and so on.
+  func beside(_ file: String, _ index: Int) -> String {
+    count == 1 ? file : named("-\(index + 1)", file)
+  }
+
+  private func named(_ suffix: String, _ file: String? = nil) -> String {
+    let (stem, ending) = Self.split(file ?? options.output.file)
     return stem + suffix + ending
   }
 
@@ -88,11 +93,16 @@ struct PicturePlan {
     var files = indices.map(file)
     if options.output.sidecar { files += indices.map(sidecarFile) }
     if let latents = options.output.saveLatents { files.append(latents) }
-    if let every = options.output.previewEvery {
+    if let trace = options.watch.trace { files.append(trace) }
+    for file in [options.watch.contactSheet, options.watch.animation].compactMap({ $0 }) {
+      files += indices.map { beside(file, $0) }
+    }
+    if let every = options.watch.previewEvery {
       let steps = options.sampling.stepCount
       // No scheduler evaluates the UNet more than twice and once more for each step; but four times
       // for each of the first three where pndm starts with Runge-Kutta steps.
-      let most = options.sampling.prk == true ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
+      let most =
+        options.sampling.pndmStart == .rungeKutta ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
       for index in indices {
         for evaluation in stride(from: every, to: most, by: every) {
           files.append(previewFile(index, evaluation: evaluation))

@@ -117,7 +117,7 @@ struct PictureRecord {
   private func job(_ request: GenerationRequest, _ generation: Generation) -> JSON {
     let left: Set<String> = ["count", "prompts-from", "model"]
     var job = arguments.filtered { entry in
-      entry.section != "Output" && !left.contains(entry.name)
+      !["Output", "Watching"].contains(entry.section) && !left.contains(entry.name)
     }
     for name in job.names where ArgumentTable.generate[name]?.isFile == true {
       let values = job[name]?.array ?? job[name].map { [$0] } ?? []

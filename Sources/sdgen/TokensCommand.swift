@@ -70,7 +70,9 @@ struct TokensCommand: ParsableCommand {
     let stretches = try reader.schedule(of: text, style.style, steps: steps).map {
       Stretch(part: $0, encoding: try reader.read($0.prompt, style.style))
     }
-    var warnings: [String] = []
+    var warnings = embeddings.flatMap { embedding in
+      embedding.warnings.map { "\(embedding.path): \($0)" }
+    }
     for warning in stretches.flatMap(\.warnings) where !warnings.contains(warning) {
       warnings.append(warning)
     }

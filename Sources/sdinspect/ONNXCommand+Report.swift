@@ -31,7 +31,8 @@ extension ONNXCommand {
     }
     Console.print(table.text())
     Console.print(
-      "wrote \(report.paths.count) files to \(output) in \(Format.seconds(seconds))")
+      "wrote \(report.paths.count) files to \(Console.sanitized(output)) in \(Format.seconds(seconds))"
+    )
     for network in report.networks {
       for tensor in network.saturated {
         Console.note("note: \(tensor.count) values of \(tensor.name) became 65504")

@@ -94,6 +94,9 @@ struct ONNXCommand: ParsableCommand {
   func validate() throws {
     _ = try component.map(ComponentOption.list)
     for file in lora { try file.check("--lora") }
+    guard !output.isEmpty else {
+      throw ValidationError("OUTDIR is empty; name the directory to write to, as onnx")
+    }
   }
 
   func run() throws {

@@ -47,7 +47,11 @@ import Testing
     ]
     var source = LayoutTests.model
     for (target, name, format) in chain {
-      try LayoutTests.convert(source, to: target, at: scratch.path(name)) { $0.format = format }
+      try LayoutTests.convert(source, to: target, at: scratch.path(name)) {
+        $0.format = format
+        // Without a tokenizer the index would no longer name one.
+        $0.companions = try ModelCheckpoint.open(LayoutTests.model).files
+      }
       source = scratch.path(name)
       let checkpoint = try ModelCheckpoint.open(source)
       #expect(try LayoutTests.parameters(checkpoint) == expected, "\(name)")

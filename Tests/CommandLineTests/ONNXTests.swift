@@ -41,6 +41,22 @@ import Testing
     }
   }
 
+  @Test func anEmptyDirectoryIsUsage() throws {
+    let result = try export([], to: "")
+    #expect(result.status == 64)
+    #expect(result.errors.contains("OUTDIR is empty"), "\(result.errors)")
+  }
+
+  /// A line feed in a path begins no line of its own.
+  @Test func pathsArePrintedOnOneLine() throws {
+    try withTemporaryFolder { folder in
+      let result = try export(["--component", "vae_encoder"], to: folder + "/a\nwrote 7 files")
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(!result.output.contains("\nwrote 7"))
+      #expect(FileManager.default.fileExists(atPath: folder + "/a\nwrote 7 files/vae_encoder"))
+    }
+  }
+
   /// A network that is named twice is written once.
   @Test(arguments: ["unet,unet", "vae,vae_decoder"])
   func namedTwiceIsWrittenOnce(names: String) throws {

@@ -41,7 +41,7 @@ extension EngineTests {
         var random = SplitMix(seed: 6)
         // Rows further apart than they are long, as in a merged projection.
         let width = form.heads * form.size
-        let stride = width + 5
+        let stride = width + 6
         let q = Stored(
           random.normals(form.batch * form.queries * stride, deviation: form.spread), type)
         let k = Stored(random.normals(form.batch * form.keys * stride), type)

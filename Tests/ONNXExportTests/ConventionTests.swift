@@ -51,6 +51,14 @@ import Testing
     #expect(!model.values.contains { $0.shape.contains(.unknown) })
   }
 
+  /// 77 tokens of each of 2B prompts are 154B rows.
+  @Test func multiplesOfNumberedSizesAreMultiplied() throws {
+    let model = try Published.model("unet", options(.nvidia))
+    #expect(
+      described(model.values).contains(
+        "/encoder_hidden_states/Reshape_output_0 float32 [154B, 768]"))
+  }
+
   /// The demonstration's prompts of 77 tokens need 77 places.
   @Test func tooFewPlacesForTheDemonstrationAreNamed() throws {
     var json = try #require(Published.text.object)

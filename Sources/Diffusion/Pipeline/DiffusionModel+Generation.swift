@@ -29,11 +29,15 @@ extension DiffusionModel {
     let point = try startingPoint(for: request, scheduler, &random)
     var latents = point.latents
     let evaluations = point.firstEvaluation..<scheduler.timesteps.count
-    func report(_ stage: GenerationProgress.Stage, _ done: Int, _ latents: Latents) throws {
+    func report(
+      _ stage: GenerationProgress.Stage, _ done: Int, _ latents: Latents,
+      _ prediction: Prediction? = nil
+    ) throws {
       let progress =
         progress?(
           GenerationProgress(
-            stage: stage, evaluations: done, total: evaluations.count, latents: latents)) ?? true
+            stage: stage, evaluations: done, total: evaluations.count, latents: latents,
+            prediction: prediction)) ?? true
       guard progress else {
         throw GenerationError(
           .cancelled, "cancelled after \(done) of \(evaluations.count) evaluations")
@@ -75,6 +79,9 @@ extension DiffusionModel {
           modelOutput: output, at: evaluation, sample: latents.values, random: &random)
         return point.keeping?.applied(to: stepped, after: evaluation, scheduler) ?? stepped
       }
+      let prediction = Prediction(
+        scheduler, at: evaluation, latents: latents, output: output,
+        type: configuration.predictionType)
       latents = latents.with(values)
       timings.unet.append(unetSeconds)
       timings.scheduler += inputSeconds + stepSeconds
@@ -84,7 +91,7 @@ extension DiffusionModel {
           "the latents are no longer finite after evaluation \(done + 1) of \(evaluations.count)",
           hint: "try another scheduler, more steps or less guidance, or check the model's weights")
       }
-      try report(.denoising, done + 1, latents)
+      try report(.denoising, done + 1, latents, prediction)
     }
 
     try report(.decoding, evaluations.count, latents)

@@ -85,6 +85,8 @@ public struct GenerationProgress: Sendable {
   public let total: Int
   /// The latents so far; before the first evaluation the scaled noise.
   public let latents: Latents
+  /// What the model made of the latents at the evaluation that has just been.
+  public let prediction: Prediction?
 }
 
 /// Why a picture was not drawn though the model is sound.

@@ -15,6 +15,8 @@ public struct TextualInversion: Sendable, Hashable {
   public let width: Int
   /// `[count, width]`
   public let vectors: [Float]
+  /// What is odd about the file: classes in a pickle that do harm, above all.
+  public let warnings: [String]
 
   /// Reads a file.
   ///
@@ -65,6 +67,7 @@ public struct TextualInversion: Sendable, Hashable {
         .mismatch, "the tensor holds values that are not finite", file: path, context: tensor.name)
     }
     vectors = values
+    warnings = file.warnings
     self.path = path
     let name = path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]
     let stem = String(name.prefix { $0 != "." })

@@ -38,7 +38,7 @@ struct ArgumentTable: Sendable {
 }
 
 extension ArgumentTable.Entry {
-  /// The entries of an argument: a flag with an opposite, as `--prk` and `--no-prk`, is two.
+  /// The entries of an argument: a flag with an opposite, as `--x` and `--no-x`, is two.
   fileprivate static func entries(_ json: JSON) -> [ArgumentTable.Entry] {
     guard let kind = json["kind"]?.string else { return [] }
     let names = json["names"]?.array ?? []

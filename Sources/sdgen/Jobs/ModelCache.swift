@@ -5,7 +5,9 @@ final class ModelCache {
   private var held: (key: JobArguments, model: DiffusionModel, warnings: [String])?
 
   /// Groups of arguments that a loaded model does not depend on.
-  private static let otherSections: Set<String> = ["Prompt", "Sampling", "Pictures", "Output"]
+  private static let otherSections: Set<String> = [
+    "Prompt", "Sampling", "Pictures", "Output", "Watching",
+  ]
 
   /// Arguments of those groups that it depends on all the same.
   private static let loadedArguments: Set<String> = ["embedding"]

@@ -9,4 +9,5 @@ struct GenerateOptions: ParsableArguments {
   @OptionGroup(title: "Additional networks") var networks: NetworkOptions
   @OptionGroup(title: "Approximations") var approximations: ApproximationOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Watching") var watch: WatchOptions
 }

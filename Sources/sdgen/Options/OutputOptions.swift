@@ -37,14 +37,6 @@ struct OutputOptions: ParsableArguments {
       valueName: "file"), completion: .file())
   var saveLatents: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "Write the picture so far after every N evaluations of the UNet.", valueName: "n"))
-  var previewEvery: Int?
-
-  @Flag(help: "Print the time that each component took, and each evaluation of the UNet.")
-  var profile = false
-
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
@@ -60,7 +52,6 @@ struct OutputOptions: ParsableArguments {
   }
 
   func validate() throws {
-    if let previewEvery { try checkRange("--preview-every", previewEvery, in: 1...1000) }
     if let quality {
       try checkRange("--quality", quality, in: 1...100)
       if compression.format == .png {

@@ -44,10 +44,11 @@ struct SamplingOptions: ParsableArguments {
         + " (default: ddim 0, tcd 0.3).", valueName: "share"))
   var eta: Double?
 
-  @Flag(
-    inversion: .prefixedNo,
-    help: "Start pndm with Runge-Kutta steps (default: the model's own).")
-  var prk: Bool?
+  @Option(
+    help: ArgumentHelp(
+      "How pndm starts: runge-kutta, with three steps of four evaluations, or repeat, with one step"
+        + " taken twice (default: the model's own).", valueName: "way"))
+  var pndmStart: PNDMStart?
 
   @Option(
     help: ArgumentHelp(
@@ -69,7 +70,7 @@ struct SamplingOptions: ParsableArguments {
     request.sampling.sigmas = sigmas
     request.sampling.spacing = spacing
     request.sampling.prediction = prediction
-    request.sampling.startsWithRungeKutta = prk
+    request.sampling.startsWithRungeKutta = pndmStart.map { $0 == .rungeKutta }
     request.randomSource = rng
   }
 
@@ -92,6 +93,12 @@ struct SamplingOptions: ParsableArguments {
 extension SchedulerName: ExpressibleByArgument {}
 
 extension RandomSourceName: ExpressibleByArgument {}
+
+/// What comes before PNDM's multistep method.
+enum PNDMStart: String, ExpressibleByArgument, CaseIterable {
+  case rungeKutta = "runge-kutta"
+  case `repeat`
+}
 
 extension SchedulerConfiguration.TimestepSpacing: ExpressibleByArgument {
   public static var allValueStrings: [String] { ["leading", "linspace", "trailing"] }

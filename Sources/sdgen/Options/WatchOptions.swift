@@ -1,0 +1,60 @@
+import ArgumentParser
+
+/// What shows how a picture comes about.
+struct WatchOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Write what the model predicts after every N evaluations of the UNet: out-step-5.png.",
+      valueName: "n"))
+  var previewEvery: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "How predictions become pictures: vae (or the tiny one that --tiny-vae names), or latent, a linear"
+        + " map that costs nothing.",
+      valueName: "way"))
+  var preview = PreviewKind.vae
+
+  @Option(
+    help: ArgumentHelp(
+      "Write one picture of the steps, with latents, predicted picture and noise of each.",
+      valueName: "file"))
+  var contactSheet: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write the predictions after every evaluation as an animation, WebP or PNG by its ending.",
+      valueName: "file"))
+  var animation: String?
+
+  @Flag(help: "Print the time that each component took, and each evaluation of the UNet.")
+  var profile = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Write a Chrome trace of every layer, for ui.perfetto.dev.", valueName: "file"))
+  var trace: String?
+
+  @Flag(help: "Draw the finished picture in the terminal, where it shows pictures.")
+  var show = false
+
+  @Option(
+    help: ArgumentHelp(
+      "How the terminal is told pictures: kitty, iterm2 or sixel (default: as it says itself);"
+        + " implies --show.", valueName: "protocol"))
+  var showAs: TerminalGraphics?
+
+  func validate() throws {
+    if let previewEvery { try checkRange("--preview-every", previewEvery, in: 1...1000) }
+    if let animation, ![".webp", ".png"].contains(PicturePlan.split(animation).ending.lowercased())
+    {
+      throw ValidationError("--animation is \(animation); it ends in .webp or .png")
+    }
+  }
+}
+
+/// How latents become a preview.
+enum PreviewKind: String, ExpressibleByArgument, CaseIterable {
+  case vae
+  case latent
+}

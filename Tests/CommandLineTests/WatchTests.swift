@@ -1,0 +1,85 @@
+import Diffusion
+import Foundation
+import ModelFormats
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// Previews, contact sheets, animations, traces, pictures in terminals.
+@Suite(.serialized) struct WatchTests {
+  @Test func everythingAtOnce() throws {
+    try withTemporaryFolder { folder in
+      let result = try PictureTests.draw(
+        [
+          "--preview-every", "2", "--preview", "latent", "--contact-sheet", "sheet.png",
+          "--animation", "a.webp", "--trace", "trace.json", "--count", "2", "--width", "64",
+          "--height", "72",
+        ], in: folder)
+      #expect(result.status == 0, "\(result.errors)")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      #expect(
+        files == [
+          "a-1.webp", "a-2.webp", "out-1-step-2.png", "out-1.png", "out-2-step-2.png", "out-2.png",
+          "sheet-1.png", "sheet-2.png", "trace.json",
+        ])
+      let preview = try PictureFile.read(folder + "/out-1-step-2.png").image
+      #expect((preview.width, preview.height) == (64, 72))
+      // All of it, and the same picture, as without.
+      #expect(try PictureFile.read(folder + "/sheet-1.png").image.width > 4 * 100)
+      let trace = try JSON(parsing: String(contentsOfFile: folder + "/trace.json", encoding: .utf8))
+      let events = try #require(trace["traceEvents"]?.array)
+      #expect(events.count > 1000)
+      #expect(
+        Set(events.compactMap { $0["cat"]?.string }) == ["text_encoder", "unet", "vae_decoder"])
+      #expect(events.allSatisfy { $0["ph"]?.string == "M" || ($0["dur"]?.double ?? -1) >= 0 })
+    }
+  }
+
+  @Test(arguments: [
+    ["--preview-every", "0"], ["--preview", "magic"], ["--animation", "a.jpg"],
+    ["--show-as", "ansi"],
+  ])
+  func badValues(arguments: [String]) throws {
+    try withTemporaryFolder { folder in
+      let result = try PictureTests.draw(arguments, in: folder)
+      #expect(result.status == 64, "\(arguments): \(result.errors)")
+    }
+  }
+
+  @Test func outputsAreCheckedFirst() throws {
+    try withTemporaryFolder { folder in
+      for arguments in [
+        ["--contact-sheet", "out.png"], ["--animation", "no/a.png"], ["--trace", "jobs"],
+      ] {
+        try Data().write(to: URL(filePath: folder + "/jobs"))
+        let result = try PictureTests.draw(arguments, in: folder)
+        #expect(result.status == 73, "\(arguments): \(result.errors)")
+      }
+    }
+  }
+
+  @Test func terminalsAreToldPictures() throws {
+    try withTemporaryFolder { folder in
+      for (name, start, end) in [
+        ("kitty", "\u{1B}_Ga=T,f=100,m=1;iVBORw0KGgo", "\u{1B}\\"),
+        ("iterm2", "\u{1B}]1337;File=inline=1;size=", "\u{07}"),
+        ("sixel", "\u{1B}Pq\"1;1;128;128#0;2;0;0;0", "-\u{1B}\\"),
+      ] {
+        let result = try PictureTests.draw(
+          ["--show-as", name, "--force", "--no-metadata"], in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.output.contains(start), "\(name)")
+        #expect(result.output.hasSuffix(end + "\n"), "\(name)")
+      }
+      // Nothing is drawn where no terminal is.
+      let result = try PictureTests.draw(["--show", "--force"], in: folder)
+      #expect(result.errors.contains("--show-as"))
+      #expect(!result.output.contains("\u{1B}"))
+      let kitty = try PseudoTerminal.run(
+        "sdgen",
+        ["a star", "--steps", "2", "--scheduler", "ddim", "--show", "-o", folder + "/b.png"],
+        columns: 80, environment: ["TERM": "xterm-kitty", "TMUX": ""])
+      #expect(kitty.contains("\u{1B}_Ga=T,f=100"))
+    }
+  }
+}
