@@ -33,12 +33,21 @@ static float silu(float x) { return x / (1 + expf(-x)); }
 static float gelu(float x) { return 0.5f * x * (1 + erff(x * 0.70710678118654752f)); }
 static float quick_gelu(float x) { return x / (1 + expf(-1.702f * x)); }
 
+static float value_of(sdk_function function, float x) {
+  switch (function) {
+    case SDK_SILU: return silu(x);
+    case SDK_GELU: return gelu(x);
+    case SDK_QUICK_GELU: return quick_gelu(x);
+    case SDK_RELU: return x < 0 ? 0 : x;  // NaN stays NaN
+    case SDK_LATENT_CLAMP: return 3 * tanhf(x / 3);
+  }
+  return x;
+}
+
 static void activation(
     const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
   for (size_t i = 0; i < count; i++) {
-    const float v = get(x, i, type);
-    put(y, i, function == SDK_SILU ? silu(v) : function == SDK_GELU ? gelu(v) : quick_gelu(v),
-        type);
+    put(y, i, value_of(function, get(x, i, type)), type);
   }
 }
 

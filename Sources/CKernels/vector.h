@@ -69,6 +69,7 @@ INLINE void put_part(void *base, size_t i, size_t n, vector v, sdk_type type) {
 
 // MARK: Functions of elements
 
+/// The clamp of a few latents is left to the plain version.
 INLINE void activation_body(
     const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
 #define BODY(GET, PUT) PUT(y, i, v_function(GET(x, i, type), function), type);
@@ -81,7 +82,9 @@ static void activation(
 #define CALL(t) \
   if (function == SDK_SILU) activation_body(x, y, t, count, SDK_SILU); \
   else if (function == SDK_GELU) activation_body(x, y, t, count, SDK_GELU); \
-  else activation_body(x, y, t, count, SDK_QUICK_GELU)
+  else if (function == SDK_QUICK_GELU) activation_body(x, y, t, count, SDK_QUICK_GELU); \
+  else if (function == SDK_RELU) activation_body(x, y, t, count, SDK_RELU); \
+  else sdk_plain_kernels.activation(x, y, t, count, function)
   BY_TYPE(type, CALL)
 #undef CALL
 }

@@ -59,6 +59,7 @@ INLINE vector v_normal(vector x) {
 
 INLINE vector v_function(vector x, sdk_function function) {
   if (function == SDK_GELU) return v_mul(x, v_normal(x));
+  if (function == SDK_RELU) return v_max(v_set(0.0f), x);
   const float slope = function == SDK_SILU ? -1.0f : -1.702f;
   return v_div(x, v_add(v_set(1.0f), v_exp(v_mul(x, v_set(slope)))));
 }

@@ -15,6 +15,7 @@ typedef struct {
   dnnl_dim_t kernel, stride;
   dnnl_dim_t pad_top, pad_left, pad_bottom, pad_right;
   dnnl_data_type_t source_type, weights_type, result_type;  // the bias is f32
+  int has_bias;
   int accumulate;         // whether the result is added to what the output holds
 } onednn_convolution;
 
@@ -87,8 +88,8 @@ static inline dnnl_status_t onednn_convolution_create(
     return status;
   dnnl_convolution_desc_t description;
   status = dnnl_convolution_forward_desc_init(
-      &description, dnnl_forward_inference, dnnl_convolution_direct, &source, &weights, &bias,
-      &result, strides, before, after);
+      &description, dnnl_forward_inference, dnnl_convolution_direct, &source, &weights,
+      form->has_bias ? &bias : NULL, &result, strides, before, after);
   if (status != dnnl_success) return status;
   return onednn_primitive(&description, form->accumulate, engine, primitive);
 }

@@ -22,6 +22,13 @@ extension Architecture {
     case .vae:
       return ["", "vae."].flatMap(Architecture.both(.published))
         + ["first_stage_model.", "vae.", ""].map { Naming(.singleFile, prefix: $0) }
+    case .controlNet:
+      return [Naming.published] + ["control_model.", ""].map { Naming(.singleFile, prefix: $0) }
+    case .safetyChecker:
+      return Architecture.both(.published)("")
+    case .tinyAutoencoder:
+      // The older spelling is of files that hold one half alone.
+      return [Naming.published] + Architecture.both(.singleFile)("")
     }
   }
 

@@ -8,6 +8,9 @@ public enum Architecture: String, Sendable, CaseIterable {
   case textEncoder = "CLIPTextModel"
   case unet = "UNet2DConditionModel"
   case vae = "AutoencoderKL"
+  case controlNet = "ControlNetModel"
+  case safetyChecker = "StableDiffusionSafetyChecker"
+  case tinyAutoencoder = "AutoencoderTiny"
 
   /// The component that has this architecture in a Stable Diffusion pipeline.
   public var component: ComponentName {
@@ -15,10 +18,13 @@ public enum Architecture: String, Sendable, CaseIterable {
     case .textEncoder: .textEncoder
     case .unet: .unet
     case .vae: .vae
+    case .controlNet: .controlNet
+    case .safetyChecker: .safetyChecker
+    case .tinyAutoencoder: .tinyAutoencoder
     }
   }
 
-  /// The graphs of the network: one, or for the VAE the encoder's and the decoder's.
+  /// The graphs of the network: one, or for an autoencoder the encoder's and the decoder's.
   func graphs(_ object: JSONObject) throws(GraphError) -> [Graph] {
     switch self {
     case .textEncoder:
@@ -28,6 +34,17 @@ public enum Architecture: String, Sendable, CaseIterable {
     case .vae:
       let configuration = try VAEConfiguration(object)
       return [try VAE.encoder(configuration), try VAE.decoder(configuration)]
+    case .controlNet:
+      return [try ControlNet.graph(ControlNetConfiguration(object))]
+    case .safetyChecker:
+      return [try SafetyChecker.graph(SafetyCheckerConfiguration(object))]
+    case .tinyAutoencoder:
+      let configuration = try TinyAutoencoderConfiguration(object)
+      // Files may hold one half alone; then the configuration was inferred and says which.
+      let half = object[ConfigurationInference.half]?.string
+      return
+        (half == "decoder" ? [] : [try TinyAutoencoder.encoder(configuration)])
+        + (half == "encoder" ? [] : [try TinyAutoencoder.decoder(configuration)])
     }
   }
 
@@ -39,8 +56,20 @@ public enum Architecture: String, Sendable, CaseIterable {
     }?.0
   }
 
-  /// Tensors that a network has whatever its size, in each naming without a prefix.
+  /// Tensors that a network has whatever its size, in each naming without a prefix; a ControlNet
+  /// before the UNet, half of whose tensors it has.
   private static let marks: [(Architecture, [[String]])] = [
+    (
+      .controlNet,
+      [
+        ["controlnet_cond_embedding.conv_in.weight", "conv_in.weight"],
+        ["input_hint_block.0.weight", "input_blocks.0.0.weight"],
+      ]
+    ),
+    (
+      .safetyChecker,
+      [["visual_projection.weight", "concept_embeds", "special_care_embeds"]]
+    ),
     (
       .textEncoder,
       [
@@ -62,6 +91,17 @@ public enum Architecture: String, Sendable, CaseIterable {
         ["decoder.conv_in.weight", "decoder.conv_norm_out.weight"],
         ["encoder.conv_in.weight", "encoder.norm_out.weight"],
         ["decoder.conv_in.weight", "decoder.norm_out.weight"],
+      ]
+    ),
+    (
+      .tinyAutoencoder,
+      [
+        ["decoder.layers.0.weight", "decoder.layers.2.conv.0.weight"],
+        ["encoder.layers.0.weight", "encoder.layers.1.conv.0.weight"],
+        ["decoder.1.weight", "decoder.3.conv.0.weight"],
+        ["encoder.0.weight", "encoder.1.conv.0.weight"],
+        ["1.weight", "3.conv.0.weight", "19.weight"],
+        ["0.weight", "1.conv.0.weight", "14.weight"],
       ]
     ),
   ]

@@ -15,6 +15,10 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   public static let secondTextEncoder = ComponentName(rawValue: "text_encoder_2")
   /// The copy of half a UNet that lets a picture guide it.
   public static let controlNet = ComponentName(rawValue: "controlnet")
+  /// What a picture is looked at with before it is given out.
+  public static let safetyChecker = ComponentName(rawValue: "safety_checker")
+  /// A small stand-in for the VAE.
+  public static let tinyAutoencoder = ComponentName(rawValue: "tiny_vae")
   /// A file whose tensors are of no known network.
   public static let model = ComponentName(rawValue: "model")
   /// Tensors of a single-file checkpoint outside all networks: the noise schedule.
@@ -30,6 +34,9 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
     case .unet: "UNet"
     case .vae: "VAE"
     case .unetEMA: "averaged UNet"
+    case .controlNet: "ControlNet"
+    case .safetyChecker: "safety checker"
+    case .tinyAutoencoder: "tiny autoencoder"
     default: rawValue
     }
   }

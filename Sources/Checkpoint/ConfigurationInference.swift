@@ -25,6 +25,9 @@ package enum ConfigurationInference {
         case .textEncoder: text(shapes)
         case .unet: unet(shapes)
         case .vae: vae(shapes)
+        case .controlNet: controlNet(shapes)
+        case .safetyChecker: safetyChecker(shapes)
+        case .tinyAutoencoder: tinyAutoencoder(shapes)
         }
       if let object { return Configuration(object: object, path: path, origin: .inferred) }
     }
@@ -114,7 +117,7 @@ package enum ConfigurationInference {
   // MARK: UNet
 
   /// A level of a UNet, as its tensors show it.
-  private struct Level {
+  struct Level {
     var channels = 0
     var layers = 0
     /// Transformer blocks of each attention; none where the level does not attend.
@@ -183,7 +186,7 @@ package enum ConfigurationInference {
     return object
   }
 
-  private static func publishedLevels(_ shapes: TensorShapes) -> [Level] {
+  static func publishedLevels(_ shapes: TensorShapes) -> [Level] {
     var levels: [Level] = []
     while levels.count <= 16 {
       let path = "down_blocks.\(levels.count)"
@@ -203,7 +206,7 @@ package enum ConfigurationInference {
     return levels
   }
 
-  private static func singleFileLevels(_ shapes: TensorShapes) -> [Level] {
+  static func singleFileLevels(_ shapes: TensorShapes) -> [Level] {
     var levels: [Level] = [Level()]
     var block = 1
     while true {
@@ -231,13 +234,13 @@ package enum ConfigurationInference {
   }
 
   /// One number where all are the same, as published configurations have it.
-  private static func list(_ numbers: [Int]) -> JSON {
+  static func list(_ numbers: [Int]) -> JSON {
     numbers.allSatisfy { $0 == numbers[0] }
       ? .integer(numbers[0]) : .array(numbers.map { .integer($0) })
   }
 
   /// 32 as everywhere in Stable Diffusion, or the largest power of two below that divides.
-  private static func groups(_ channels: [Int]) -> Int {
+  static func groups(_ channels: [Int]) -> Int {
     [32, 16, 8, 4, 2].first { groups in channels.allSatisfy { $0 % groups == 0 } } ?? 1
   }
 }

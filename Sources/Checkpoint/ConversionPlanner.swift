@@ -147,6 +147,7 @@ struct ConversionPlanner {
     case .textEncoder: return Naming(.singleFile, prefix: "cond_stage_model.transformer.")
     case .unet: return Naming(.singleFile, prefix: "model.diffusion_model.")
     case .vae: return Naming(.singleFile, prefix: isAlone ? "" : "first_stage_model.")
+    case .controlNet: return Naming(.singleFile, prefix: "control_model.")
     default: return nil
     }
   }
@@ -193,8 +194,8 @@ struct ConversionPlanner {
       order.compactMap { name in components.first { $0.name == name } }
       + components.filter { !order.contains($0.name) }
     for component in sorted {
-      if target == .ldm || target == .gguf, component.manifest == nil, component.name != .other,
-        components.count > 1
+      if target == .ldm || target == .gguf, component.name != .other, components.count > 1,
+        ConversionPlanner.single(component, isAlone: false) == nil
       {
         maker.drop(component.tensors, of: component.name, "a single file has no place for it")
         continue

@@ -32,7 +32,7 @@ package enum SingleFileLayout {
     Group(
       prefix: "vae.", name: .vae, architecture: .vae,
       mark: ["encoder.conv_in.weight", "decoder.conv_in.weight"]),
-    Group(prefix: "control_model.", name: .controlNet, architecture: nil),
+    Group(prefix: "control_model.", name: .controlNet, architecture: .controlNet),
     Group(prefix: "model_ema.", name: .unetEMA, architecture: .unet),
   ]
 

@@ -4,6 +4,8 @@ import Glibc
 final class Allocation {
   let pointer: UnsafeMutableRawPointer
   let byteCount: Int
+  /// The file that the bytes lie in, where they are not the process's own.
+  private let file: WeightFile?
 
   /// The size of the large pages of x86-64.
   private static let hugePage = 2 << 20
@@ -19,7 +21,24 @@ final class Allocation {
     if isLarge { madvise(pointer, size / Self.hugePage * Self.hugePage, MADV_HUGEPAGE) }
     self.pointer = pointer
     self.byteCount = byteCount
+    file = nil
   }
 
-  deinit { free(pointer) }
+  /// Room in `file`.
+  ///
+  /// - Throws: ``EngineError`` `memory` where the disk is full.
+  init(byteCount: Int, in file: WeightFile, context: String) throws(EngineError) {
+    guard let pointer = file.room(byteCount) else {
+      throw EngineError(
+        .memory, "the temporary file for weights cannot grow by \(byteCount) bytes",
+        context: context)
+    }
+    self.pointer = pointer
+    self.byteCount = byteCount
+    self.file = file
+  }
+
+  deinit {
+    if file == nil { free(pointer) }
+  }
 }

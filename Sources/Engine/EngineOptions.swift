@@ -29,11 +29,15 @@ public struct EngineOptions: Sendable, Hashable {
   /// Inputs that often stay the same from run to run, as the prompt does from step to step. What
   /// depends on them alone is kept while their generation, given to `run`, stays the same.
   public let steadyInputs: Set<String>
+  /// Whether weights lie in a temporary file (in TMPDIR, else /var/tmp) of which the pages are given
+  /// back after each layer, so that memory holds little more than what flows between layers.
+  public let keepsWeightsInFile: Bool
 
   public init(
     threads: Int? = nil, precision: Precision = .f32,
-    steadyInputs: Set<String> = ["encoder_hidden_states"]
+    steadyInputs: Set<String> = ["encoder_hidden_states"], keepsWeightsInFile: Bool = false
   ) {
+    self.keepsWeightsInFile = keepsWeightsInFile
     self.threads = threads.map { max(1, min($0, EngineOptions.coreCount)) }
     self.precision = precision
     self.steadyInputs = steadyInputs

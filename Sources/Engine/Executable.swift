@@ -54,7 +54,10 @@ public final class Executable: @unchecked Sendable {
     self.stream = stream
     threads = options.threads(macs: LayerCost.total(graph.costs(sizes)).macs)
     sdk_set_threads(Int32(threads))
-    let parameters = Parameters(graph: graph)
+    // Address space for any packing of any network; the file grows as it is used.
+    let file =
+      options.keepsWeightsInFile ? try WeightFile(capacity: 1 << 36, context: graph.name) : nil
+    let parameters = Parameters(graph: graph, file: file)
     self.parameters = parameters
     let program = program
     plans = [
@@ -112,10 +115,12 @@ public final class Executable: @unchecked Sendable {
       for step in plan.steps where !(isSteady && step.isSteady) {
         guard let observer else {
           try step.run()
+          parameters.release()
           continue
         }
         let start = Self.now()
         try step.run()
+        parameters.release()
         observer(
           StepTiming(
             name: step.name, kind: step.kind, implementation: step.implementation,

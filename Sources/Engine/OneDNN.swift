@@ -112,10 +112,15 @@ final class Memory {
 
   /// New bytes in the layout that `primitive` asks for its tensor `role`.
   init(
-    for primitive: Primitive, _ role: onednn_role, _ context: String
+    for primitive: Primitive, _ role: onednn_role, in file: WeightFile? = nil, _ context: String
   ) throws(EngineError) {
-    let bytes = try Allocation(
-      byteCount: onednn_size(primitive.handle, role), context: context)
+    let size = onednn_size(primitive.handle, role)
+    let bytes =
+      if let file {
+        try Allocation(byteCount: size, in: file, context: context)
+      } else {
+        try Allocation(byteCount: size, context: context)
+      }
     var handle: dnnl_memory_t?
     let status = onednn_memory_for(
       primitive.handle, role, try OneDNN.requireEngine(), bytes.pointer, &handle)

@@ -20,6 +20,7 @@ final class Parameters {
   private var tables: [Graph.ParameterID: (Allocation, sdk_type)] = [:]
   private var matrices: [Graph.ParameterID: [Memory]] = [:]
   private var packed: [Panels: Allocation] = [:]
+  private var zeroVectors: [Int: Allocation] = [:]
   private var staging: Allocation?
 
   /// A matrix or the weights of a convolution as our own products read them.
@@ -30,8 +31,20 @@ final class Parameters {
     let isGated: Bool
   }
 
-  init(graph: Graph) {
+  /// Where matrices and tables lie, if not in memory.
+  private let file: WeightFile?
+
+  init(graph: Graph, file: WeightFile? = nil) {
     self.graph = graph
+    self.file = file
+  }
+
+  /// Gives back the pages of weights that lie in a file.
+  func release() { file?.release() }
+
+  private func allocation(_ byteCount: Int, _ context: String) throws(EngineError) -> Allocation {
+    guard let file else { return try Allocation(byteCount: byteCount, context: context) }
+    return try Allocation(byteCount: byteCount, in: file, context: context)
   }
 
   /// Runs `body`, in which parameters that are asked for are read from `source`.
@@ -75,12 +88,19 @@ final class Parameters {
     return UnsafePointer(vector.pointer.assumingMemoryBound(to: Float.self))
   }
 
+  /// In place of a bias that a layer has not.
+  func zeros(_ count: Int) throws -> UnsafePointer<Float> {
+    let vector = try zeroVectors[count] ?? Allocation(byteCount: count * 4, context: graph.name)
+    memset(vector.pointer, 0, count * 4)
+    zeroVectors[count] = vector
+    return UnsafePointer(vector.pointer.assumingMemoryBound(to: Float.self))
+  }
+
   /// A table whose rows are read a few at a time, in the type that it is stored in.
   func table(_ id: Graph.ParameterID) throws -> (rows: UnsafeRawPointer, type: sdk_type) {
     if let (table, type) = tables[id] { return (UnsafeRawPointer(table.pointer), type) }
     let (table, type) = try withTensor(id) { bytes, type, count in
-      let table = try Allocation(
-        byteCount: count * sdk_type_size(type), context: graph[id].name)
+      let table = try allocation(count * sdk_type_size(type), graph[id].name)
       table.pointer.copyMemory(from: bytes, byteCount: count * sdk_type_size(type))
       return (table, type)
     }
@@ -101,7 +121,7 @@ final class Parameters {
     if let memory = matrices[id]?.first(where: { $0.fits(primitive, onednn_weights) }) {
       return memory
     }
-    let packed = try Memory(for: primitive, onednn_weights, name)
+    let packed = try Memory(for: primitive, onednn_weights, in: file, name)
     if let other = matrices[id]?.first {
       try other.reorder(into: packed, on: stream, name)
     } else {
@@ -133,7 +153,7 @@ final class Parameters {
     form.type = type
     form.method = method
     form.gated = isGated ? 1 : 0
-    let bytes = try Allocation(byteCount: sdk_packed_size(&form), context: graph[id].name)
+    let bytes = try allocation(sdk_packed_size(&form), graph[id].name)
     try withTensor(id) { values, stored, _ in
       form.source = values
       form.source_type = stored
@@ -194,6 +214,7 @@ final class Parameters {
       }
       defer {
         if case .mapped = tensor.storage { Self.release(bytes) }
+        file?.release()
       }
       return try body(base, type, tensor.elementCount)
     }

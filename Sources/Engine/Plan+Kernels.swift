@@ -35,6 +35,8 @@ extension Plan {
         case .silu: SDK_SILU
         case .gelu: SDK_GELU
         case .quickGELU: SDK_QUICK_GELU
+        case .relu: SDK_RELU
+        case .latentClamp: SDK_LATENT_CLAMP
         }
       return step(instruction) { sdk_activation(from[0], to, type, count, kernel) }
     case .geglu:
@@ -79,6 +81,10 @@ extension Plan {
           Double(timestep), to.assumingMemoryBound(to: Float.self), form.channels,
           form.flipSinToCos ? 1 : 0, form.frequencyShift)
       }
+    case .prependToken:
+      return try prependToken(instruction)
+    case .firstToken:
+      return firstToken(instruction)
     case .imageToTokens, .tokensToImage:
       preconditionFailure("a change of view has no instruction")
     }
@@ -179,6 +185,39 @@ extension Plan {
       var kernel = kernel
       kernel.scratch = scratch.pointer
       sdk_attention(&kernel)
+    }
+  }
+
+  private func prependToken(_ instruction: Program.Instruction) throws -> Step {
+    let node = instruction.node
+    let token = try parameters.vector(parameter(node.weight, node))
+    let from = pointer(instruction.inputs[0])
+    let to = pointer(instruction.output)
+    let type = type(instruction.output)
+    let output = shape(node.output.index)
+    let width = output[2] * sdk_type_size(type)
+    let others = (output[1] - 1) * width
+    return step(instruction) {
+      for sample in 0..<output[0] {
+        let row = to + sample * output[1] * width
+        sdk_convert_serial(token, SDK_F32, row, type, output[2])
+        (row + width).copyMemory(from: from + sample * others, byteCount: others)
+      }
+    }
+  }
+
+  private func firstToken(_ instruction: Program.Instruction) -> Step {
+    let from = pointer(instruction.inputs[0])
+    let to = pointer(instruction.output)
+    let input = shape(instruction.node.inputs[0].index)
+    let stored = type(instruction.inputs[0])
+    let type = type(instruction.output)
+    return step(instruction) {
+      for sample in 0..<input[0] {
+        sdk_convert_serial(
+          from + sample * input[1] * input[2] * sdk_type_size(stored), stored,
+          to + sample * input[2] * sdk_type_size(type), type, input[2])
+      }
     }
   }
 

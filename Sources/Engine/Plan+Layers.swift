@@ -17,8 +17,8 @@ extension Plan {
     }
     if let step = try ownConvolution(instruction, form) { return step }
     let name = instruction.node.name
-    guard let weight = instruction.node.weight, let bias = instruction.node.bias else {
-      throw EngineError(.unsupported, "a convolution without weight or bias", context: name)
+    guard let weight = instruction.node.weight else {
+      throw EngineError(.unsupported, "a convolution without weight", context: name)
     }
     // Shapes as the node states them: a value's storage may be known as tokens elsewhere.
     let from = shape(instruction.node.inputs[0].index)
@@ -40,6 +40,7 @@ extension Plan {
     description.source_type = dataType(type(instruction.inputs[0]))
     description.weights_type = description.source_type
     description.result_type = dataType(type(instruction.output))
+    description.has_bias = instruction.node.bias == nil ? 0 : 1
     description.accumulate = instruction.residual == nil ? 0 : 1
     let primitive = try Primitive(name) { engine, primitive in
       onednn_convolution_create(&description, engine, &primitive)
@@ -51,7 +52,8 @@ extension Plan {
     let macs =
       to.reduce(1, *) * form.inputChannels * form.kernel * form.kernel
     return try step(
-      instruction, primitive, weights: packed, bias: parameters.vector(bias), macs: macs)
+      instruction, primitive, weights: packed, bias: instruction.node.bias.map(parameters.vector),
+      macs: macs)
   }
 
   func linear(

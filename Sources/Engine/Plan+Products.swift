@@ -40,9 +40,9 @@ extension Plan {
   func ownConvolution(
     _ instruction: Program.Instruction, _ convolution: Convolution
   ) throws -> Step? {
-    guard program.hasProducts, convolution.hasKernel, let weight = instruction.node.weight,
-      let bias = instruction.node.bias
-    else { return nil }
+    guard program.hasProducts, convolution.hasKernel, let weight = instruction.node.weight else {
+      return nil
+    }
     // Shapes as the node states them: a value's storage may be known as tokens elsewhere.
     let from = shape(instruction.node.inputs[0].index)
     let to = shape(instruction.node.output.index)
@@ -68,7 +68,9 @@ extension Plan {
     form.weights = try parameters.panels(
       weight, outputs: convolution.outputChannels, inputs: convolution.inputChannels, taps: 9,
       type: form.type, method: method.isTransformed ? method.method : SDK_DIRECT)
-    form.bias = try parameters.vector(bias)
+    form.bias =
+      try instruction.node.bias.map(parameters.vector)
+      ?? parameters.zeros(convolution.outputChannels)
     form.residual = instruction.residual.map { UnsafeRawPointer(pointer($0)) }
     // Factors of the norm lie before the rest of the working memory.
     var norm: sdk_group_norm_form?

@@ -27,9 +27,12 @@ public enum CLIPText {
       width: width)
     build.buffer(embeddings.child("position_ids"), [1, configuration.maximumPositions])
 
+    let shape = CLIPLayer(
+      width: width, inner: configuration.intermediateSize, heads: configuration.heads,
+      activation: configuration.activation, epsilon: configuration.layerNormEpsilon, causal: true)
     for index in 0..<configuration.layers {
       let layer = root.child("encoder").child("layers").child(String(index))
-      hidden = try self.layer(hidden, layer, configuration, &build)
+      hidden = try shape.append(hidden, layer, to: &build)
       if earlierLayers, index + 1 < configuration.layers {
         let normed = try build.layerNorm(
           hidden, root.child("final_layer_norm"), epsilon: configuration.layerNormEpsilon)
@@ -45,31 +48,5 @@ public enum CLIPText {
   /// The name of the output of the layer that is the `position`-th from the last, which is 1.
   public static func hiddenState(fromLast position: Int) -> String {
     position == 1 ? "last_hidden_state" : "hidden_state_\(position)"
-  }
-
-  private static func layer(
-    _ input: Graph.ValueID, _ path: Path, _ configuration: CLIPTextConfiguration,
-    _ build: inout GraphBuilder
-  ) throws(GraphError) -> Graph.ValueID {
-    let width = configuration.hiddenSize
-    let attention = path.child("self_attn")
-    var hidden = try build.layerNorm(
-      input, path.child("layer_norm1"), epsilon: configuration.layerNormEpsilon)
-    let query = try build.linear(hidden, attention.child("q_proj"), to: width)
-    let key = try build.linear(hidden, attention.child("k_proj"), to: width)
-    let value = try build.linear(hidden, attention.child("v_proj"), to: width)
-    hidden = try build.attention(
-      attention.name, query: query, key: key, value: value, heads: configuration.heads,
-      causal: true)
-    hidden = try build.linear(hidden, attention.child("out_proj"), to: width)
-    let attended = try build.add(attention.name + ".residual", input, hidden)
-
-    let mlp = path.child("mlp")
-    hidden = try build.layerNorm(
-      attended, path.child("layer_norm2"), epsilon: configuration.layerNormEpsilon)
-    hidden = try build.linear(hidden, mlp.child("fc1"), to: configuration.intermediateSize)
-    hidden = build.activation(mlp.name + ".activation_fn", configuration.activation, hidden)
-    hidden = try build.linear(hidden, mlp.child("fc2"), to: width)
-    return try build.add(mlp.name + ".residual", attended, hidden)
   }
 }

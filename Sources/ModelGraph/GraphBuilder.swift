@@ -51,7 +51,7 @@ package struct GraphBuilder {
 
   package mutating func convolution(
     _ input: Value, _ path: Path, to outputChannels: Int, kernel: Int, stride: Int = 1,
-    padding: Convolution.Padding
+    padding: Convolution.Padding, bias hasBias: Bool = true
   ) throws(GraphError) -> Value {
     let inputChannels = try channels(input)
     let form = Convolution(
@@ -65,9 +65,17 @@ package struct GraphBuilder {
       }
       output[2] = height
       output[3] = width
+    } else if stride > 2 {
+      guard let height = output[2].fixed, let width = output[3].fixed, padding == .all(0),
+        height >= kernel, width >= kernel
+      else {
+        throw failure("\(path.name) cannot cut a picture of shape \(shape(input)) into patches")
+      }
+      output[2] = Dimension((height - kernel) / stride + 1)
+      output[3] = Dimension((width - kernel) / stride + 1)
     }
     let weight = parameter(path.child("weight"), [outputChannels, inputChannels, kernel, kernel])
-    let bias = parameter(path.child("bias"), [outputChannels])
+    let bias = hasBias ? parameter(path.child("bias"), [outputChannels]) : nil
     return node(path.name, .convolution(form), [input], output, weight: weight, bias: bias)
   }
 
@@ -128,7 +136,23 @@ package struct GraphBuilder {
     return node(path.name, .addPositions, [tokens], shape(tokens), weight: weight)
   }
 
+  /// Puts one learned token before those of each sample.
+  mutating func prependToken(_ tokens: Value, _ path: Path) throws(GraphError) -> Value {
+    guard let count = shape(tokens)[1].fixed, let width = shape(tokens)[2].fixed else {
+      throw failure("\(path.name) needs a fixed number of tokens, not \(shape(tokens))")
+    }
+    let weight = parameter(path, [width])
+    return node(
+      path.name, .prependToken, [tokens],
+      [shape(tokens)[0], Dimension(count + 1), shape(tokens)[2]],
+      weight: weight)
+  }
+
   // MARK: Layers without parameters
+
+  mutating func firstToken(_ name: String, _ tokens: Value) -> Value {
+    node(name, .firstToken, [tokens], [shape(tokens)[0], shape(tokens)[2]])
+  }
 
   mutating func attention(
     _ name: String, query: Value, key: Value, value: Value, heads: Int, causal: Bool = false,

@@ -3,7 +3,7 @@
 /// Pictures are `[batch, channels, height, width]` and token sequences `[batch, tokens, channels]`
 /// in every shape that the graph states; how an engine lays them out in memory is its own matter.
 public enum Operation: Sendable, Hashable {
-  /// A two-dimensional convolution. Weight `[out, in, kernel, kernel]`, bias `[out]`.
+  /// A two-dimensional convolution. Weight `[out, in, kernel, kernel]`, bias `[out]` or none.
   case convolution(Convolution)
   /// `x * weight^T + bias` on the last axis. Weight `[out, in]`, bias `[out]` or none.
   case linear
@@ -38,6 +38,10 @@ public enum Operation: Sendable, Hashable {
   case imageToTokens
   /// The inverse, with the height and width that the output states.
   case tokensToImage
+  /// The weight `[channels]` becomes the first token of each sample, before the others.
+  case prependToken
+  /// The first token of each sample: `[batch, n, channels]` becomes `[batch, channels]`.
+  case firstToken
 
   /// The operation's name as tables print it.
   public var kind: String {
@@ -58,6 +62,8 @@ public enum Operation: Sendable, Hashable {
     case .timestepEmbedding: "timestep_embedding"
     case .imageToTokens: "image_to_tokens"
     case .tokensToImage: "tokens_to_image"
+    case .prependToken: "prepend_token"
+    case .firstToken: "first_token"
     }
   }
 }
@@ -110,6 +116,10 @@ public enum Activation: String, Sendable, Hashable {
   case gelu
   /// `x * sigmoid(1.702 x)`, as CLIP has it.
   case quickGELU = "quick_gelu"
+  /// `max(x, 0)`.
+  case relu
+  /// `3 tanh(x / 3)`, which keeps the latents of a tiny autoencoder from straying.
+  case latentClamp = "latent_clamp"
 }
 
 /// Sinusoidal embedding of a timestep.

@@ -20,43 +20,39 @@ public enum UNet {
   }
 }
 
-/// The state of building a UNet: what every block reads, and the skip connections to come.
-private struct UNetBuilder {
+/// The state of building a UNet, or the half of one that a ControlNet is: what every block reads,
+/// and the skip connections to come.
+struct UNetBuilder {
   typealias Value = Graph.ValueID
 
   let configuration: UNetConfiguration
   let residualInputs: Bool
-  private var build = GraphBuilder(name: "unet", component: "unet")
-  private let root = Path(prefix: "model.diffusion_model.")
+  var build: GraphBuilder
+  let root: Path
   /// SiLU of the time embedding `[1, width]`, which every residual block projects.
   private var time: Value?
   private var context: Value?
-  private var skips: [Value] = []
+  private(set) var skips: [Value] = []
 
   var graph: Graph { build.graph }
 
   init(_ configuration: UNetConfiguration, residualInputs: Bool) {
     self.configuration = configuration
     self.residualInputs = residualInputs
+    build = GraphBuilder(name: "unet", component: "unet")
+    root = Path(prefix: "model.diffusion_model.")
+  }
+
+  /// - Parameter name: of the graph and of the component whose configuration it is.
+  init(_ configuration: UNetConfiguration, name: String, root: Path) {
+    self.configuration = configuration
+    residualInputs = false
+    build = GraphBuilder(name: name, component: name)
+    self.root = root
   }
 
   mutating func network() throws(GraphError) {
-    let channels = configuration.blockChannels
-    let sample = build.input(
-      "sample",
-      [
-        .symbol(.batch), Dimension(configuration.inputChannels), .symbol(.height), .symbol(.width),
-      ])
-    let timestep = build.input("timestep", [1])
-    context = build.input(
-      "encoder_hidden_states",
-      [.symbol(.batch), .symbol(.sequence), Dimension(configuration.crossAttentionWidth)])
-    time = try timeEmbedding(timestep)
-
-    var hidden = try build.convolution(
-      sample, root.child("conv_in", singleFile: "input_blocks.0.0"), to: channels[0],
-      kernel: configuration.inputKernel, padding: .all(configuration.inputKernel / 2))
-    skips = [hidden]
+    var hidden = try start()
     hidden = try down(hidden)
     if residualInputs { try addResiduals() }
     hidden = try middle(hidden)
@@ -70,6 +66,24 @@ private struct UNetBuilder {
       hidden, root.child("conv_out", singleFile: "out.2"), to: configuration.outputChannels,
       kernel: configuration.outputKernel, padding: .all(configuration.outputKernel / 2))
     build.output("out_sample", hidden)
+  }
+
+  /// The inputs, and the first convolution of the sample.
+  mutating func start() throws(GraphError) -> Value {
+    let sample = build.input(
+      "sample",
+      [
+        .symbol(.batch), Dimension(configuration.inputChannels), .symbol(.height), .symbol(.width),
+      ])
+    let timestep = build.input("timestep", [1])
+    context = build.input(
+      "encoder_hidden_states",
+      [.symbol(.batch), .symbol(.sequence), Dimension(configuration.crossAttentionWidth)])
+    time = try timeEmbedding(timestep)
+    return try build.convolution(
+      sample, root.child("conv_in", singleFile: "input_blocks.0.0"),
+      to: configuration.blockChannels[0], kernel: configuration.inputKernel,
+      padding: .all(configuration.inputKernel / 2))
   }
 
   private mutating func timeEmbedding(_ timestep: Value) throws(GraphError) -> Value {
@@ -86,8 +100,10 @@ private struct UNetBuilder {
     return build.activation("time_embedding.nonlinearity", .silu, hidden)
   }
 
-  private mutating func down(_ input: Value) throws(GraphError) -> Value {
+  /// The way down; what each layer gives becomes a skip connection, the input the first.
+  mutating func down(_ input: Value) throws(GraphError) -> Value {
     var hidden = input
+    skips = [hidden]
     var block = 1
     for level in configuration.blockChannels.indices {
       let path = root.child("down_blocks").child(String(level))
@@ -125,7 +141,7 @@ private struct UNetBuilder {
     return try build.add(name + ".add", image, residual)
   }
 
-  private mutating func middle(_ input: Value) throws(GraphError) -> Value {
+  mutating func middle(_ input: Value) throws(GraphError) -> Value {
     let level = configuration.blockChannels.count - 1
     let channels = configuration.blockChannels[level]
     let path = root.child("mid_block")

@@ -32,7 +32,12 @@ public struct UNetConfiguration: Sendable, Hashable {
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   public init(_ object: JSONObject) throws(GraphError) {
-    var reader = ConfigurationReader(component: "unet", object)
+    try self.init(object, component: "unet")
+  }
+
+  /// - Parameter component: whose configuration it is, for errors.
+  init(_ object: JSONObject, component: String) throws(GraphError) {
+    var reader = ConfigurationReader(component: component, object)
     inputChannels = try reader.integer("in_channels", default: 4)
     outputChannels = try reader.integer("out_channels", default: 4)
     blockChannels = try reader.list("block_out_channels")

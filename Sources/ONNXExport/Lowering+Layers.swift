@@ -87,7 +87,29 @@ extension Lowering {
       return build.node("Mul", at: module, [input, gate], input.shape)
     case .gelu:
       return gelu(input, at: module)
+    case .relu:
+      return build.node("Relu", at: module, [input], input.shape)
+    case .latentClamp:
+      let three = build.constant(3, as: input.element)
+      let third = build.node("Div", at: module, [input, three], input.shape)
+      let bounded = build.node("Tanh", at: module, [third], input.shape)
+      return build.node("Mul", at: module, [bounded, three], input.shape)
     }
+  }
+
+  /// One learned token, repeated for each sample, before the others.
+  mutating func prependToken(
+    _ input: Value, _ node: Graph.Node, _ shape: [Dimension], at module: String
+  ) throws(FormatError) -> Value {
+    let token = try parameter(node.weight, at: module)
+    let batch = build.node(
+      "Shape", at: module, [input], [1], element: .int64,
+      ["start": .integer(0), "end": .integer(1)])
+    let width = shape[2].fixed ?? 0
+    let size = build.node(
+      "Concat", at: module, [batch, build.constant([1, width])], [3], ["axis": .integer(0)])
+    let first = build.node("Expand", at: module, [token, size], [shape[0], 1, shape[2]])
+    return build.node("Concat", at: module, [first, input], shape, ["axis": .integer(1)])
   }
 
   private mutating func gelu(_ input: Value, at module: String) -> Value {

@@ -238,6 +238,11 @@ struct Lowering {
       return imageToTokens(input, at: module)
     case .tokensToImage:
       return try tokensToImage(input, shape, at: module)
+    case .prependToken:
+      return try prependToken(input, node, shape, at: module)
+    case .firstToken:
+      return build.node(
+        "Gather", at: module, [input, build.constant(scalar: 0)], shape, ["axis": .integer(1)])
     }
   }
 }

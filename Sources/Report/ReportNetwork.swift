@@ -62,7 +62,7 @@ struct ReportNetwork {
     case .attention(let form): return "\(form.heads) heads" + (form.causal ? ", causal" : "")
     case .timestepEmbedding(let form): return "\(form.channels) channels"
     case .linear, .activation, .geglu, .add, .addPerChannel, .concatenate, .upsampleNearest,
-      .embedding, .addPositions, .imageToTokens, .tokensToImage:
+      .embedding, .addPositions, .imageToTokens, .tokensToImage, .prependToken, .firstToken:
       return ""
     }
   }

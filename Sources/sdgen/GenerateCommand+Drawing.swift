@@ -69,6 +69,11 @@ extension GenerateCommand {
     for embedding in model.embeddings where !used.contains(embedding.token) {
       warn("the prompt does not hold the embedding \(embedding.token)", &warnings)
     }
+    if generation.safety?.isFlagged == true {
+      warn(
+        "the safety checker found what it should not show; the picture is black"
+          + " (another seed or prompt may do, or --no-safety-checker)", &warnings)
+    }
     let file = plan.file(index)
     let metadata = record.metadata(of: request, generation)
     try PictureFile.write(
@@ -81,7 +86,7 @@ extension GenerateCommand {
     }
     return Drawing.Picture(
       file: file, request: request, image: generation.image, scheduler: generation.scheduler,
-      timings: generation.timings,
+      timings: generation.timings, safety: generation.safety,
       latents: options.output.saveLatents == nil
         ? nil : (noise: generation.noise, latents: generation.latents),
       metadata: metadata)

@@ -28,8 +28,11 @@ extension GenerateCommand {
         hint: "give latents that were saved with this model")
     }
     try checkpoint.requireUndamaged()
+    // What cannot be read is said before gigabytes are.
+    _ = try options.networks.controls()
     let engine = EngineOptions(
-      threads: options.model.threads, precision: options.model.dtype.precision)
+      threads: options.model.threads, precision: options.model.dtype.precision,
+      keepsWeightsInFile: options.approximations.lowMemory)
     let width = initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width }
     let height = initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
     try foreseeMemory(checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
@@ -39,13 +42,31 @@ extension GenerateCommand {
     }
     let bar = ProgressBar("loading")
     defer { bar.finish() }
-    return try DiffusionModel(
+    let model = try DiffusionModel(
       checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
-      embeddings: embeddings
+      embeddings: embeddings, additions: additions
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
         "\(progress.component): \(progress.loaded) of \(progress.total) tensors")
     }
+    bar.finish()
+    for warning in model.additions.warnings { warn(warning, &warnings) }
+    return model
+  }
+
+  /// What the options load beside the model.
+  private var additions: ModelAdditions {
+    var additions = ModelAdditions()
+    additions.adapters = options.networks.lora.map {
+      ModelAdditions.Adapter($0.path, scale: $0.scale)
+    }
+    additions.controlNets = options.networks.control
+    additions.tinyAutoencoder = options.networks.tinyVae
+    additions.tinyAutoencoderDecodesAll = options.networks.tinyVaeFor == .all
+    additions.checksSafety = !options.networks.withoutSafetyChecker
+    additions.reusesDeepFeatures = options.approximations.cacheInterval > 1
+    additions.tiling = options.approximations.tiling
+    return additions
   }
 }

@@ -19,17 +19,24 @@ extension GenerateCommand {
     let side = DiffusionModel.downsampling * (unet?.sampleSize ?? 64)
     let (width, height) = (width ?? side, height ?? side)
     let precision = options.model.dtype.precision
-    func forecast(_ precision: Precision) -> MemoryForecast {
+    func forecast(_ precision: Precision, lowMemory: Bool) -> MemoryForecast {
       MemoryForecast(
         checkpoint, precision: precision, width: enlargement?.side(width) ?? width,
         height: enlargement?.side(height) ?? height, isGuided: isGuided,
-        encodes: options.pictures.initial != nil || enlargement != nil)
+        encodes: options.pictures.initial != nil || enlargement != nil,
+        tiling: lowMemory ? .tiles(256) : options.approximations.tiling, weightsInFile: lowMemory)
     }
-    let need = forecast(precision)
+    let lowMemory = options.approximations.lowMemory
+    let need = forecast(precision, lowMemory: lowMemory)
     guard need.bytes > supply.available else { return }
     var advice: [String] = []
     if precision == .f32, Precision.isBF16Native {
-      advice.append("--dtype bf16 takes about \(Format.bytes(forecast(.bf16).bytes))")
+      let bytes = forecast(.bf16, lowMemory: lowMemory).bytes
+      advice.append("--dtype bf16 takes about \(Format.bytes(bytes))")
+    }
+    if !lowMemory {
+      let bytes = forecast(precision, lowMemory: true).bytes
+      advice.append("--low-memory takes about \(Format.bytes(bytes))")
     }
     advice.append("a smaller picture takes less: its share is \(Format.bytes(need.activations))")
     advice.append("close other programs")

@@ -88,7 +88,7 @@ extension GenerateCommand {
       "height": .integer(picture.image.height),
       "steps": .integer(picture.request.steps),
       "scheduler": .string(picture.scheduler.rawValue),
-      "guidance": .number(guidance),
+      "guidance": .number(guidance), "safety": picture.safety?.json ?? .null,
     ]
   }
 
@@ -97,5 +97,15 @@ extension GenerateCommand {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_maxrss * 1024
+  }
+}
+
+extension SafetyVerdict {
+  var json: JSON {
+    func scores(_ values: [Float]) -> JSON { .array(values.map { .number(Double("\($0)") ?? 0) }) }
+    return [
+      "flagged": .bool(isFlagged), "concepts": .array(concepts.map { .integer($0) }),
+      "concept_scores": scores(conceptScores), "special_care_scores": scores(specialCareScores),
+    ]
   }
 }

@@ -2,9 +2,11 @@ import Diffusion
 
 extension GenerateCommand {
   /// What the options ask for, as one picture.
+  ///
+  /// - Throws: ``FormatError`` where a ControlNet's picture cannot be read.
   func request(
     _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?, initial: InitialPicture?
-  ) -> GenerationRequest {
+  ) throws -> GenerationRequest {
     var request = GenerationRequest(prompt: prompt)
     // Prompts and sampling.
     options.prompt.apply(to: &request)
@@ -17,6 +19,9 @@ extension GenerateCommand {
     request.noise = noise
     request.initial = initial
     request.enlargement = enlargement
+    request.networks.controls = try options.networks.controls()
+    request.networks.cacheInterval = options.approximations.cacheInterval
+    request.networks.guidanceInterval = options.approximations.guidanceInterval.shares
     return request
   }
 }

@@ -77,7 +77,7 @@ struct GenerateCommand: ParsableCommand {
 
     let trace = options.watch.trace.map { _ in LayerTrace() }
     for index in plan.indices where !finished.contains(index) {
-      let request = request(
+      let request = try request(
         prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
         noise: noise?.picture(plan.position(index)), initial: initial)
       do {
@@ -115,6 +115,8 @@ struct Drawing {
     let image: Image
     let scheduler: SchedulerName
     let timings: GenerationTimings
+    /// What the safety checker found; nil where none looked.
+    let safety: SafetyVerdict?
     /// Kept where they are to be written.
     let latents: (noise: Latents, latents: Latents)?
     /// What was written into the picture.

@@ -52,6 +52,7 @@ struct PictureRecord {
     return [
       "version": 1, "file": .string(file), "parameters": .string(text.text),
       "fields": text.json, "job": isRepeatable ? job(request, generation) : .null,
+      "safety": generation.safety?.json ?? .null,
       "timings": [
         "text_encoder": .number(timings.textEncoder),
         "unet": .array(timings.unet.map { .number($0) }), "scheduler": .number(timings.scheduler),

@@ -51,7 +51,7 @@ final class PictureWatch {
   }
 
   private func picture(of latents: Latents) throws -> Image {
-    guard options.watch.preview == .latent else { return try model.decode(latents) }
+    guard options.watch.preview == .latent else { return try model.decodePreview(latents) }
     let projection: LatentProjection
     if let known = self.projection {
       projection = known

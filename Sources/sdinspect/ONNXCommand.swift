@@ -78,7 +78,7 @@ struct ONNXCommand: ParsableCommand {
     help: ArgumentHelp(
       "Add a LoRA's updates to the weights, times a scale; may be given several times.",
       valueName: "FILE[:scale]"))
-  var lora: [LoRAOption] = []
+  var lora: [ScaledFile] = []
 
   @Flag(
     name: .customLong("controlnet-inputs"),
@@ -93,6 +93,7 @@ struct ONNXCommand: ParsableCommand {
 
   func validate() throws {
     _ = try component.map(ComponentOption.list)
+    for file in lora { try file.check("--lora") }
     guard !output.isEmpty else {
       throw ValidationError("OUTDIR is empty; name the directory to write to, as onnx")
     }
@@ -209,24 +210,6 @@ extension ExportOptions.Weights: ExpressibleByArgument {}
 extension ExportOptions.TimestepShape: ExpressibleByArgument {}
 extension NameConvention: ExpressibleByArgument {}
 extension ExportOptions.Precision: ExpressibleByArgument {}
-
-/// A LoRA file and its scale, as in `style.safetensors:0.8`.
-struct LoRAOption: ExpressibleByArgument {
-  let path: String
-  let scale: Double
-
-  /// What follows the last colon is a scale where it is a number.
-  init?(argument: String) {
-    guard !argument.isEmpty else { return nil }
-    guard let colon = argument.lastIndex(of: ":"),
-      let scale = Double(argument[argument.index(after: colon)...]), scale.isFinite
-    else {
-      (path, self.scale) = (argument, 1)
-      return
-    }
-    (path, self.scale) = (String(argument[..<colon]), scale)
-  }
-}
 
 /// The size of pictures and of batches, as in `512x768:2`; one picture where no batch is given.
 struct StaticSize {

@@ -18,6 +18,8 @@ extension EngineTests {
         (SDK_SILU, { $0 / (1 + exp(-$0)) }),
         (SDK_GELU, EngineTests.gelu),
         (SDK_QUICK_GELU, { $0 / (1 + exp(-1.702 * $0)) }),
+        (SDK_RELU, { max($0, 0) }),
+        (SDK_LATENT_CLAMP, { 3 * tanh($0 / 3) }),
       ]
       for (function, expected) in functions {
         for count in Self.widths + [x.count] {

@@ -39,6 +39,25 @@ extension EngineTests {
       }
     }
 
+    /// What bounds its input: NaN stays, infinities end at the bounds.
+    @Test(arguments: InstructionSet.available, types)
+    func bounds(_ isa: InstructionSet, _ type: sdk_type) {
+      for (function, low, high) in [
+        (SDK_RELU, Float(0), Float.infinity), (SDK_LATENT_CLAMP, -3, 3),
+      ] {
+        for position in [0, 13, 16] {
+          var x = [Float](repeating: 1, count: 17)
+          for (value, bound) in [(-Float.infinity, low), (Float.infinity, high)] {
+            x[position] = value
+            #expect(activation(x, isa, type, function)[position] == bound, "\(function)")
+          }
+          x[position] = .nan
+          let y = activation(x, isa, type, function)
+          #expect(y.indices.allSatisfy { y[$0].isNaN == ($0 == position) })
+        }
+      }
+    }
+
     private func activation(
       _ x: [Float], _ isa: InstructionSet, _ type: sdk_type, _ function: sdk_function
     ) -> [Float] {

@@ -95,6 +95,8 @@ typedef enum {
   SDK_SILU = 0,        ///< x * sigmoid(x)
   SDK_GELU = 1,        ///< x * (1 + erf(x / sqrt 2)) / 2
   SDK_QUICK_GELU = 2,  ///< x * sigmoid(1.702 x)
+  SDK_RELU = 3,        ///< max(x, 0)
+  SDK_LATENT_CLAMP = 4,  ///< 3 tanh(x / 3)
 } sdk_function;
 
 /// y = function(x); x may be y. Threaded.

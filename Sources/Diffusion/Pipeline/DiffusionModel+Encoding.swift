@@ -15,9 +15,7 @@ extension DiffusionModel {
         .request, "the model has no VAE encoder, which reads pictures",
         hint: "give a model with a whole VAE")
     }
-    let outputs = try vaeEncoder.run(
-      ["sample": image.value(without: mask)], generations: [:], observer: nil)
-    let moments = try outputs.require("latent_parameters")
+    let moments = try moments(of: image.value(without: mask), vaeEncoder)
     let half = moments.reals.count / 2
     let noise = random.normal(count: half)
     let values = (0..<half).map { index in
@@ -30,6 +28,30 @@ extension DiffusionModel {
         hint: "check the VAE's weights")
     }
     return Latents(values, shape: [1, latentChannels, image.height / 8, image.width / 8])
+  }
+
+  /// Means and logarithms of variances, of a large picture tile by tile.
+  private func moments(of picture: Value, _ encoder: any Network) throws -> Value {
+    func moments(_ picture: Value) throws -> Value {
+      try encoder.run(["sample": picture], generations: [:], observer: nil)
+        .require("latent_parameters")
+    }
+    let (height, width) = (picture.shape[2] / 8, picture.shape[3] / 8)
+    guard let limit = additions.tiling.limit, max(width, height) > limit else {
+      return try moments(picture)
+    }
+    let pixels = Latents(picture.reals, shape: picture.shape)
+    let channels = 2 * latentChannels
+    let values = try Self.tiled(
+      height: height, width: width, limit: limit, scale: 1, channels: channels
+    ) { tile in
+      try moments(
+        pixels.part(
+          top: 8 * tile.top, left: 8 * tile.left, height: 8 * tile.height, width: 8 * tile.width
+        ).value
+      ).reals
+    }
+    return Value(values, shape: [1, channels, height, width])
   }
 }
 

@@ -55,16 +55,16 @@ extension DiffusionModel {
     timings.textEncoder = textSeconds
 
     try report(.denoising, 0, latents)
-    var denoiser = Denoiser(
-      unet, request, conditioning, condition: point.condition, observer: named("unet"))
+    var denoiser = try Denoiser(
+      self, request, conditioning, condition: point.condition, evaluations: evaluations.count,
+      observer: observer)
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
       // Prompts that change from step to step.
       if done % scheduler.evaluationsPerStep == 0,
         let next = conditioning.change(at: done / scheduler.evaluationsPerStep + 1)
       {
-        denoiser = Denoiser(
-          unet, request, next, condition: point.condition, observer: named("unet"))
+        denoiser.change(to: next)
       }
       let (input, inputSeconds) = timed {
         latents.with(scheduler.modelInput(for: latents.values, at: evaluation))
@@ -95,12 +95,15 @@ extension DiffusionModel {
     }
 
     try report(.decoding, evaluations.count, latents)
-    let (image, vaeSeconds) = try timed { try decode(latents, observer: named("vae_decoder")) }
+    let (decoded, vaeSeconds) = try timed { try decode(latents, observer: named("vae_decoder")) }
     timings.vae = vaeSeconds
+    let safety = try additions.safetyChecker?.check(decoded, observer: named("safety_checker"))
+    let image = safety?.isFlagged == true ? decoded.blackened : decoded
     timings.total = (ContinuousClock.now - start).seconds
     return Generation(
       image: image, latents: latents, noise: point.noise, prompt: conditioning.prompt,
-      negativePrompt: conditioning.negativePrompt, scheduler: name, timings: timings)
+      negativePrompt: conditioning.negativePrompt, scheduler: name, safety: safety,
+      timings: timings)
   }
 }
 

@@ -21,11 +21,13 @@ extension DiffusionModel {
   ///     nil. So is `height`. Other sizes can be drawn too.
   ///   - embeddings: what stands for learned vectors in prompts.
   ///   - isGuided: whether the UNet will mostly run on prompt and negative prompt together.
+  ///   - additions: what is loaded beside the model's own networks.
   /// - Throws: ``FormatError`` where the checkpoint lacks a component or the tokenizer, or a
   ///   configuration is not supported; ``EngineError``.
   public init(
     _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(), width: Int? = nil,
     height: Int? = nil, isGuided: Bool = true, embeddings: [TextualInversion] = [],
+    additions: ModelAdditions = ModelAdditions(),
     progress: ((LoadProgress) -> Void)? = nil
   ) throws {
     let start = ContinuousClock.now
@@ -35,8 +37,9 @@ extension DiffusionModel {
     }
     let textEncoder = try Self.configuration(of: components[0], CLIPTextConfiguration.init)
     let unet = try Self.configuration(of: components[1], UNetConfiguration.init)
-    let vae = try Self.configuration(of: components[2], VAEConfiguration.init)
+    let vae = try Autoencoder(components[2])
     try Self.check(unet, against: vae, textEncoder, path: checkpoint.path)
+    let extras = try AdditionLoader(additions, checkpoint, unet, vae)
     let tokenizer = try Self.tokenizer(of: checkpoint)
     guard tokenizer.highestID < textEncoder.vocabularySize else {
       throw FormatError(
@@ -65,32 +68,40 @@ extension DiffusionModel {
         progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
       }
       return try Executable(
-        graph: graph, parameters: parameters ?? { try component.tensor(named: $0) },
+        graph: graph,
+        parameters: parameters ?? { try extras.weights.tensor(named: $0, of: component) },
         options: options, sizes: sizes, progress: report)
     }
-    let prompts = try PromptTable(components[0], textEncoder, embeddings)
+    let prompts = try PromptTable(
+      components[0], textEncoder, embeddings, weights: extras.weights)
     var single = sizes
     single.batch = 1
+    single.height = additions.tiling.tileLength(single.height)
+    single.width = additions.tiling.tileLength(single.width)
     let (vaeComponent, encoderSizes) = (components[2], single)
-    let vaeEncoder = LazyNetwork {
-      try Executable(
-        graph: vaeComponent.graph("vae_encoder"),
-        parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: encoderSizes)
-    }
+    let vaeEncoder: (any Network)? =
+      vae.isTiny
+      ? nil
+      : LazyNetwork {
+        try Executable(
+          graph: vaeComponent.graph("vae_encoder"),
+          parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: encoderSizes)
+      }
     self.init(
       tokenizer: tokenizer,
       textEncoder: try network(components[0], prompts.graph, sizes, prompts.tensor(named:)),
-      unet: try network(components[1], components[1].graph("unet"), sizes),
-      vaeDecoder: try network(components[2], components[2].graph("vae_decoder"), single),
+      unet: try network(components[1], extras.unetGraph(components[1]), sizes),
+      vaeDecoder: try vae.decoder(network(components[2], vae.decoderGraph, single)),
       scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
       loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
       vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers,
       vaeEncoder: vaeEncoder, unetChannels: unet.inputChannels)
+    self.additions = try extras.load(components[1], sizes, options, progress)
   }
 
-  private static func configuration<Network>(
+  static func configuration<Network>(
     of component: Component, _ read: (JSONObject) throws(GraphError) -> Network
   ) throws(FormatError) -> Network {
     guard let configuration = component.configuration else {
@@ -107,19 +118,20 @@ extension DiffusionModel {
 
   /// The three networks must take what the one before gives.
   private static func check(
-    _ unet: UNetConfiguration, against vae: VAEConfiguration, _ text: CLIPTextConfiguration,
+    _ unet: UNetConfiguration, against vae: Autoencoder, _ text: CLIPTextConfiguration,
     path: String
   ) throws(FormatError) {
     func refuse(_ message: String, _ hint: String) -> FormatError {
       FormatError(.unsupported, message, file: path, context: "unet", hint: hint)
     }
-    guard unet.inputChannels == vae.latentChannels, unet.outputChannels == vae.latentChannels else {
+    // An inpainting model takes the mask and the latents of the masked picture too.
+    guard [vae.latentChannels, 2 * vae.latentChannels + 1].contains(unet.inputChannels),
+      unet.outputChannels == vae.latentChannels
+    else {
       throw refuse(
         "the UNet takes \(unet.inputChannels) and gives \(unet.outputChannels) channels; the VAE's"
           + " latents have \(vae.latentChannels)",
-        unet.inputChannels == 9
-          ? "this is an inpainting model; give a text-to-image one"
-          : "check that the components are of the same model")
+        "check that the components are of the same model")
     }
     guard unet.crossAttentionWidth == text.hiddenSize else {
       throw refuse(
@@ -157,7 +169,7 @@ extension DiffusionModel {
     }
   }
 
-  private static func file(
+  static func file(
     _ path: String, of checkpoint: ModelCheckpoint
   ) throws(FormatError) -> AuxiliaryFile {
     guard let file = checkpoint.file(named: path) else {

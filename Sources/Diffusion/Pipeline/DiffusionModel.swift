@@ -14,6 +14,8 @@ public struct DiffusionModel: Sendable {
   /// mask and masked picture.
   public let unetChannels: Int
   public let scheduler: SchedulerConfiguration
+  /// ControlNets, a tiny autoencoder, the safety checker: what was loaded beside the three.
+  public package(set) var additions = AdditionalNetworks()
 
   // Prompts.
   /// What stands for learned vectors in prompts.

@@ -29,6 +29,8 @@ public struct GenerationRequest: Sendable, Hashable {
   public var initial: InitialPicture?
   /// A second pass at a larger size; see ``DiffusionModel/draw(_:progress:observer:)``.
   public var enlargement: Enlargement?
+  /// What concerns additional networks and approximations.
+  public var networks = NetworkSettings()
 
   public init(prompt: String) {
     self.prompt = prompt
@@ -49,6 +51,8 @@ public struct Generation: Sendable {
   public let prompt: PromptEncoding
   public let negativePrompt: PromptEncoding?
   public let scheduler: SchedulerName
+  /// What the safety checker found; nil where no checker looked.
+  public var safety: SafetyVerdict?
   public internal(set) var timings: GenerationTimings
 }
 

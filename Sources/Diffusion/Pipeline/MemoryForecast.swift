@@ -31,23 +31,29 @@ public struct MemoryForecast: Sendable, Hashable {
   ///   - width: of the largest picture that is drawn, in pixels.
   ///   - isGuided: whether the UNet runs on prompt and negative prompt together.
   ///   - encodes: whether pictures are read by the VAE's encoder.
+  ///   - tiling: how large pictures are decoded.
+  ///   - weightsInFile: whether weights lie in a file, of which memory holds next to nothing.
   public init(
     _ checkpoint: ModelCheckpoint, precision: Precision, width: Int, height: Int, isGuided: Bool,
-    encodes: Bool
+    encodes: Bool, tiling: VAETiling = .automatic, weightsInFile: Bool = false
   ) {
     var parts: [Part] = []
     for component in checkpoint.components where ComponentName.required.contains(component.name) {
       for graph in component.graphs where encodes || graph.name != "vae_encoder" {
-        let sizes = Sizes(
+        var sizes = Sizes(
           batch: isGuided && graph.name != "vae_decoder" && graph.name != "vae_encoder" ? 2 : 1,
           height: height / DiffusionModel.downsampling, width: width / DiffusionModel.downsampling,
           sequence: 77)
+        if graph.name.hasPrefix("vae") {
+          sizes.height = tiling.tileLength(sizes.height)
+          sizes.width = tiling.tileLength(sizes.width)
+        }
         let elements = graph.parameters.reduce(0) { Self.sum($0, $1.elementCount) }
         let size = precision == .bf16 ? 2 : 4
         let (weights, overflow) = elements.multipliedReportingOverflow(by: size)
         parts.append(
           Part(
-            name: graph.name, weights: overflow ? .max : weights,
+            name: graph.name, weights: weightsInFile ? 0 : overflow ? .max : weights,
             activations: graph.peakActivationBytes(sizes) / (precision == .bf16 ? 2 : 1)))
       }
     }

@@ -8,13 +8,15 @@ struct PromptTable {
   let graph: Graph
   private let component: Component
   private let embeddings: [TextualInversion]
+  private let weights: AdaptedWeights
 
   /// - Throws: ``FormatError`` `mismatch` where an embedding is not for this encoder.
   init(
     _ component: Component, _ configuration: CLIPTextConfiguration,
-    _ embeddings: [TextualInversion]
+    _ embeddings: [TextualInversion], weights: AdaptedWeights
   ) throws(FormatError) {
     self.component = component
+    self.weights = weights
     self.embeddings = embeddings
     let room = configuration.maximumPositions - 2
     for embedding in embeddings {
@@ -41,7 +43,7 @@ struct PromptTable {
 
   /// A parameter of the graph.
   func tensor(named name: String) throws -> Tensor {
-    let tensor = try component.tensor(named: name)
+    let tensor = try weights.tensor(named: name, of: component)
     guard name.hasSuffix("token_embedding.weight"), !embeddings.isEmpty, tensor.shape.rank == 2
     else { return tensor }
     let rows = tensor.shape[0] + embeddings.reduce(0) { $0 + $1.count }

@@ -12,6 +12,11 @@ final class ModelCache {
   /// Arguments of those groups that it depends on all the same.
   private static let loadedArguments: Set<String> = ["embedding"]
 
+  /// Arguments of the other groups that it does not depend on.
+  private static let unloadedArguments: Set<String> = [
+    "control-image", "control-scale", "control-start", "control-end", "guidance-interval",
+  ]
+
   /// The model that a job asks for.
   ///
   /// - Parameter load: loads it, and says what is odd about it.
@@ -19,7 +24,8 @@ final class ModelCache {
     for arguments: JobArguments, _ load: () throws -> (DiffusionModel, [String])
   ) throws -> (model: DiffusionModel, warnings: [String], isNew: Bool) {
     let key = arguments.filtered {
-      !Self.otherSections.contains($0.section) || Self.loadedArguments.contains($0.name)
+      Self.loadedArguments.contains($0.name)
+        || !Self.otherSections.contains($0.section) && !Self.unloadedArguments.contains($0.name)
     }
     if let held, held.key == key { return (held.model, held.warnings, false) }
     // The old one goes first: two at once may be more than there is memory for.

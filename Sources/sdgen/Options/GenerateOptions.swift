@@ -6,6 +6,8 @@ struct GenerateOptions: ParsableArguments {
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
   @OptionGroup(title: "Pictures") var pictures: PictureOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Additional networks") var networks: NetworkOptions
+  @OptionGroup(title: "Approximations") var approximations: ApproximationOptions
   @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup(title: "Watching") var watch: WatchOptions
 }

@@ -10,7 +10,8 @@ struct WatchOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How predictions become pictures: vae, or latent, a linear map that costs nothing.",
+      "How predictions become pictures: vae (or the tiny one that --tiny-vae names), or latent, a linear"
+        + " map that costs nothing.",
       valueName: "way"))
   var preview = PreviewKind.vae
 

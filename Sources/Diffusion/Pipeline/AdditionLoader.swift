@@ -1,0 +1,246 @@
+import Checkpoint
+import Engine
+import ModelFormats
+import ModelGraph
+import OrderedJSON
+
+/// The autoencoder of a checkpoint: a whole one, or a tiny one in its place.
+struct Autoencoder {
+  let decoderGraph: Graph
+  let latentChannels: Int
+  let scalingFactor: Double
+  let shiftFactor: Double
+  let isTiny: Bool
+
+  /// - Throws: ``FormatError`` where it has no decoder or its configuration is not supported.
+  init(_ component: Component) throws(FormatError) {
+    isTiny = component.architecture == Architecture.tinyAutoencoder.rawValue
+    if isTiny {
+      let tiny = try DiffusionModel.configuration(
+        of: component, TinyAutoencoderConfiguration.init)
+      decoderGraph = try component.graph("tiny_decoder")
+      (latentChannels, scalingFactor) = (tiny.latentChannels, tiny.scalingFactor)
+      shiftFactor = tiny.shiftFactor
+    } else {
+      let vae = try DiffusionModel.configuration(of: component, VAEConfiguration.init)
+      decoderGraph = try component.graph("vae_decoder")
+      (latentChannels, scalingFactor) = (vae.latentChannels, vae.scalingFactor)
+      shiftFactor = vae.shiftFactor
+    }
+  }
+
+  /// The decoder with its picture in -1...1.
+  func decoder(_ network: any Network) -> any Network {
+    isTiny ? SignedPictures(network: network) : network
+  }
+}
+
+/// Opens what is loaded beside a model, checks that it goes with it, and loads it.
+struct AdditionLoader {
+  private let additions: ModelAdditions
+  private let controlNets: [Component]
+  private let tiny: (component: Component, autoencoder: Autoencoder)?
+  private let checker: (component: Component, preparation: PictureChecker.Preparation)?
+  private let warnings: [String]
+  /// The networks' weights, adapters added.
+  let weights: AdaptedWeights
+
+  /// Reads headers and configurations only.
+  ///
+  /// - Throws: ``FormatError`` naming the file that cannot be read or does not go with the model.
+  init(
+    _ additions: ModelAdditions, _ checkpoint: ModelCheckpoint, _ unet: UNetConfiguration,
+    _ vae: Autoencoder
+  ) throws(FormatError) {
+    self.additions = additions
+    var warnings: [String] = []
+    var adapters: [LoRA] = []
+    for adapter in additions.adapters {
+      let lora = try LoRA.open(
+        adapter.path, scale: adapter.scale, for: checkpoint.components)
+      warnings += lora.unusedSummary
+      adapters.append(lora)
+    }
+    weights = AdaptedWeights(adapters)
+    var controlNets: [Component] = []
+    for path in additions.controlNets {
+      controlNets.append(try Self.controlNet(path, for: unet))
+    }
+    self.controlNets = controlNets
+    tiny = try additions.tinyAutoencoder.map { (path) throws(FormatError) in
+      let component = try Self.component(.tinyAutoencoder, at: path, "a tiny autoencoder (TAESD)")
+      let autoencoder = try Autoencoder(component)
+      guard autoencoder.latentChannels == vae.latentChannels else {
+        throw FormatError(
+          .mismatch,
+          "its latents have \(autoencoder.latentChannels) channels; the model's have"
+            + " \(vae.latentChannels)", file: path, hint: "give the one for Stable Diffusion 1.x")
+      }
+      return (component, autoencoder)
+    }
+    if additions.checksSafety, checkpoint[.safetyChecker] != nil {
+      let component = try checkpoint.require(.safetyChecker)
+      var preparation = PictureChecker.Preparation()
+      if let file = checkpoint.file(named: "feature_extractor/preprocessor_config.json") {
+        do throws(FormatError) {
+          preparation = try PictureChecker.Preparation(file.jsonObject())
+        } catch {
+          throw error.inFile(file.location)
+        }
+      }
+      checker = (component, preparation)
+    } else {
+      checker = nil
+    }
+    self.warnings = warnings
+  }
+
+  private static func component(
+    _ name: ComponentName, at path: String, _ title: String
+  ) throws(FormatError) -> Component {
+    let checkpoint = try ModelCheckpoint.open(path)
+    guard checkpoint[name] != nil else {
+      throw FormatError(
+        .mismatch, "this is not \(title); by its tensors it is: \(Recognition(checkpoint).title)",
+        file: path,
+        hint: "`sdinspect summary` says what a file holds")
+    }
+    return try checkpoint.require(name)
+  }
+
+  private static func controlNet(
+    _ path: String, for unet: UNetConfiguration
+  ) throws(FormatError) -> Component {
+    let component = try component(.controlNet, at: path, "a ControlNet")
+    let control = try DiffusionModel.configuration(of: component, ControlNetConfiguration.init)
+    guard control.unet.blockChannels == unet.blockChannels,
+      control.unet.layersPerBlock == unet.layersPerBlock,
+      control.unet.crossAttentionWidth == unet.crossAttentionWidth
+    else {
+      throw FormatError(
+        .mismatch, "this ControlNet is of another model: its levels or prompts differ in width",
+        file: path,
+        hint: "the UNet has levels of \(unet.blockChannels) channels and prompts of"
+          + " \(unet.crossAttentionWidth)")
+    }
+    return component
+  }
+
+  /// The UNet's graph with what ControlNets feed and what is kept of it.
+  func unetGraph(_ component: Component) throws(FormatError) -> Graph {
+    let graph =
+      controlNets.isEmpty ? try component.graph("unet") : try component.graphWithResidualInputs()
+    guard additions.reusesDeepFeatures else { return graph }
+    guard let node = Self.lastUpLayer(graph),
+      let giving = graph.giving(inputOf: node, as: AdditionalNetworks.deepFeatures)
+    else { throw Self.noDeepFeatures(component) }
+    return giving
+  }
+
+  private static func noDeepFeatures(_ component: Component) -> FormatError {
+    FormatError(
+      .unsupported, "this UNet has no deep features apart from its last layer",
+      file: component.path, hint: "leave --cache-interval out")
+  }
+
+  /// The last layer on the way up, by the node that joins it with its skip connection.
+  private static func lastUpLayer(_ graph: Graph) -> String? {
+    graph.nodes.last { $0.operation == .concatenate }?.name
+  }
+
+  /// Loads everything.
+  func load(
+    _ unet: Component, _ sizes: Sizes, _ options: EngineOptions,
+    _ progress: ((DiffusionModel.LoadProgress) -> Void)?
+  ) throws -> AdditionalNetworks {
+    var result = AdditionalNetworks()
+    result.warnings = warnings
+    result.tiling = additions.tiling
+    func executable(
+      _ component: Component, _ graph: Graph, _ sizes: Sizes, steady: Set<String>? = nil
+    ) throws -> Executable {
+      func report(loaded: Int, total: Int) {
+        progress?(
+          DiffusionModel.LoadProgress(component: component.name, loaded: loaded, total: total))
+      }
+      return try Executable(
+        graph: graph, parameters: { try weights.tensor(named: $0, of: component) },
+        options: steady.map {
+          EngineOptions(
+            threads: options.threads, precision: options.precision, steadyInputs: $0,
+            keepsWeightsInFile: options.keepsWeightsInFile)
+        } ?? options, sizes: sizes, progress: report)
+    }
+    for component in controlNets {
+      let graph = try component.graph("controlnet")
+      let network = try executable(
+        component, graph, sizes, steady: ["encoder_hidden_states", "controlnet_cond"])
+      result.controlNets.append(ControlNetwork(network, graph: graph))
+    }
+    if additions.reusesDeepFeatures {
+      let graph =
+        controlNets.isEmpty ? try unet.graph("unet") : try unet.graphWithResidualInputs()
+      guard let node = Self.lastUpLayer(graph),
+        let shallow = graph.taking(inputOf: node, as: AdditionalNetworks.deepFeatures)
+      else { throw Self.noDeepFeatures(unet) }
+      result.shallowUNet = try executable(unet, shallow, sizes)
+    }
+    var single = sizes
+    single.batch = 1
+    if let (component, autoencoder) = tiny {
+      result.tinyDecoder = autoencoder.decoder(
+        try executable(component, autoencoder.decoderGraph, single))
+      result.tinyDecodesAll = additions.tinyAutoencoderDecodesAll
+    }
+    if let (component, preparation) = checker {
+      result.safetyChecker = try PictureChecker(component, preparation) { graph in
+        // Verdicts are as the reference's whatever the pictures are computed in.
+        let options = EngineOptions(
+          threads: options.threads, keepsWeightsInFile: options.keepsWeightsInFile)
+        return try Executable(
+          graph: graph, parameters: { try component.tensor(named: $0) }, options: options,
+          sizes: single)
+      }
+    }
+    return result
+  }
+}
+
+extension PictureChecker {
+  /// - Parameter load: makes a network of the component's graph.
+  package init(
+    _ component: Component, _ preparation: Preparation, load: (Graph) throws -> any Network
+  ) throws {
+    let configuration = try DiffusionModel.configuration(
+      of: component, SafetyCheckerConfiguration.init)
+    func values(_ name: String, _ shape: [Int]) throws(FormatError) -> [Float] {
+      guard let tensor = component[name], tensor.shape == Shape(shape) else {
+        throw FormatError(
+          .mismatch, "the safety checker has no tensor \(name) of shape \(Shape(shape))",
+          file: component.path, context: name,
+          hint: "take safety_checker/ from the model's own repository, or give"
+            + " --no-safety-checker")
+      }
+      var values: [Float] = []
+      try tensor.withPieces(as: .float32) { bytes in
+        for index in stride(from: 0, to: bytes.count, by: 4) {
+          values.append(bytes.loadUnaligned(fromByteOffset: index, as: Float.self))
+        }
+      }
+      return values
+    }
+    func concepts(_ name: String, _ count: Int) throws(FormatError) -> Concepts {
+      let width = configuration.projectionWidth
+      let rows = try values(name, [count, width])
+      return Concepts(
+        vectors: (0..<count).map { Self.unit(Array(rows[$0 * width..<($0 + 1) * width])) },
+        thresholds: try values(name + "_weights", [count]))
+    }
+    self.init(
+      try load(component.graph("safety_checker")), side: configuration.pictureSize,
+      preparation: preparation,
+      concepts: try concepts("concept_embeds", SafetyCheckerConfiguration.conceptCount),
+      specialCare: try concepts(
+        "special_care_embeds", SafetyCheckerConfiguration.specialCareCount))
+  }
+}

@@ -1,0 +1,40 @@
+import OrderedJSON
+
+/// The shape of a ControlNet, from diffusers' `config.json`: that of the UNet which it copies, and
+/// of the small network that reads its picture.
+public struct ControlNetConfiguration: Sendable, Hashable {
+  /// The UNet whose way down and middle it repeats.
+  public let unet: UNetConfiguration
+  /// Channels of the picture: 3.
+  public let pictureChannels: Int
+  /// Channels of the convolutions that read the picture; all but the first halve it.
+  public let pictureBlockChannels: [Int]
+
+  /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
+  public init(_ object: JSONObject) throws(GraphError) {
+    var own = ConfigurationReader(component: "controlnet", object)
+    pictureChannels = try own.integer("conditioning_channels", in: 1...64, default: 3)
+    pictureBlockChannels =
+      object["conditioning_embedding_out_channels"] == nil
+      ? [16, 32, 96, 256] : try own.list("conditioning_embedding_out_channels")
+    try own.require("controlnet_conditioning_channel_order", "rgb")
+    try own.require("global_pool_conditions", false)
+    // What is left is a UNet's, but for the way up that a ControlNet has not.
+    var rest = object
+    for field in [
+      "conditioning_channels", "conditioning_embedding_out_channels",
+      "controlnet_conditioning_channel_order", "global_pool_conditions",
+    ] {
+      rest[field] = nil
+    }
+    let down = object["down_block_types"]?.array ?? []
+    rest["up_block_types"] = .array(
+      down.reversed().map { $0 == "CrossAttnDownBlock2D" ? "CrossAttnUpBlock2D" : "UpBlock2D" })
+    unet = try UNetConfiguration(rest, component: "controlnet")
+    guard pictureBlockChannels.count == 4 else {
+      throw own.failure(
+        "conditioning_embedding_out_channels",
+        "has \(pictureBlockChannels.count) entries; 4 make an eighth of the picture's size")
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import OrderedJSON
+
+/// The shape of Stable Diffusion's safety checker, from `safety_checker/config.json`.
+public struct SafetyCheckerConfiguration: Sendable, Hashable {
+  public let hiddenSize: Int
+  public let intermediateSize: Int
+  public let layers: Int
+  public let heads: Int
+  /// Pixels of a side of the square picture that it sees: 224.
+  public let pictureSize: Int
+  public let patchSize: Int
+  public let activation: Activation
+  public let layerNormEpsilon: Double
+  /// The width of the space in which pictures and concepts are compared: 768.
+  public let projectionWidth: Int
+
+  /// The rows of concepts and of those to take special care with; the class has no field for them.
+  public static let conceptCount = 17
+  public static let specialCareCount = 3
+
+  /// Reads what concerns the vision model; the text model that the file describes too is not there.
+  ///
+  /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
+  public init(_ object: JSONObject) throws(GraphError) {
+    let whole = ConfigurationReader(component: "safety_checker", object)
+    guard let vision = object["vision_config"]?.object ?? object["vision_config_dict"]?.object
+    else {
+      throw whole.failure("vision_config", "is missing")
+    }
+    var root = whole
+    projectionWidth = try root.integer("projection_dim", default: 512)
+    // The published file states every field of transformers' classes, most of them of generation;
+    // those that shape the network are read.
+    var reader = ConfigurationReader(component: "safety_checker", vision)
+    hiddenSize = try reader.integer("hidden_size", default: 768)
+    intermediateSize = try reader.integer("intermediate_size", in: 1...262_144, default: 3_072)
+    layers = try reader.integer("num_hidden_layers", in: 1...128, default: 12)
+    heads = try reader.integer("num_attention_heads", in: 1...1_024, default: 12)
+    pictureSize = try reader.integer("image_size", in: 1...4_096, default: 224)
+    patchSize = try reader.integer("patch_size", in: 1...256, default: 32)
+    layerNormEpsilon = try reader.number("layer_norm_eps", default: 1e-5)
+    try reader.require("num_channels", 3)
+    switch try reader.choice("hidden_act", of: ["quick_gelu", "gelu"], default: "quick_gelu") {
+    case "gelu": activation = .gelu
+    default: activation = .quickGELU
+    }
+    guard hiddenSize % heads == 0 else {
+      throw reader.failure(
+        "num_attention_heads", "is \(heads), which does not divide the hidden size \(hiddenSize)")
+    }
+    guard patchSize > 2, patchSize <= pictureSize else {
+      throw reader.failure("patch_size", "is \(patchSize); it goes from 3 to the picture's size")
+    }
+  }
+}

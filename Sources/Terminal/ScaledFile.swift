@@ -1,0 +1,31 @@
+import ArgumentParser
+
+/// A file and how much of it is taken, as in `style.safetensors:0.8`.
+public struct ScaledFile: ExpressibleByArgument, Sendable {
+  public let path: String
+  public let scale: Double
+
+  /// Scales that make sense; far beyond, weights lose what they learned.
+  public static let scales = -10.0...10.0
+
+  /// What follows the last colon is a scale where it is a number.
+  public init?(argument: String) {
+    guard !argument.isEmpty else { return nil }
+    guard let colon = argument.lastIndex(of: ":"),
+      let scale = Double(argument[argument.index(after: colon)...])
+    else {
+      (path, self.scale) = (argument, 1)
+      return
+    }
+    (path, self.scale) = (String(argument[..<colon]), scale)
+  }
+
+  /// - Throws: `ValidationError` with the valid range.
+  public func check(_ option: String) throws {
+    guard Self.scales.contains(scale) else {
+      throw ValidationError(
+        "\(option): the scale is \(scale); it goes from \(Self.scales.lowerBound) to"
+          + " \(Self.scales.upperBound)")
+    }
+  }
+}

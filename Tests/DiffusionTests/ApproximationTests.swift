@@ -1,0 +1,134 @@
+import Checkpoint
+import Diffusion
+import Engine
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+
+/// What is reused, left out or done in parts: exact where it claims to be, near where it does not.
+@Suite(.serialized) struct ApproximationTests {
+  private static func model(_ change: (inout ModelAdditions) -> Void = { _ in }) throws
+    -> DiffusionModel
+  {
+    var additions = ModelAdditions()
+    change(&additions)
+    return try DiffusionModel(
+      ModelCheckpoint.open(Fixtures.path("shapes-v1")), additions: additions)
+  }
+
+  static let caching = Result { try model { $0.reusesDeepFeatures = true } }
+
+  private static func request() -> GenerationRequest {
+    var request = GenerationTests.request(.ddim)
+    request.steps = 10
+    return request
+  }
+
+  /// From the deep features of the same evaluation the last layer gives what the whole UNet gives.
+  @Test func shallowIsTheEndOfTheWhole() throws {
+    let model = try Self.caching.get()
+    let golden = try TestTensors(path: Fixtures.path("shapes-v1/golden/unet.safetensors"))
+    func value(_ name: String) -> Value {
+      Value(golden[name].floats, shape: golden[name].shape)
+    }
+    let inputs = [
+      "sample": value("sample"), "encoder_hidden_states": value("encoder_hidden_states"),
+      "timestep": Value([321], shape: [1]),
+    ]
+    let whole = try model.unet.run(inputs, generations: [:], observer: nil)
+    let name = AdditionalNetworks.deepFeatures
+    let shallow = try #require(model.additions.shallowUNet)
+    let end = try shallow.run(
+      inputs.merging([name: #require(whole[name])]) { first, _ in first }, generations: [:],
+      observer: nil)
+    let difference = try Difference.relative(
+      #require(end["out_sample"]).reals, #require(whole["out_sample"]).reals)
+    #expect(difference < 1e-6)
+    #expect(
+      try Difference.relative(#require(whole["out_sample"]).reals, value("out_321").reals) < 1e-5)
+  }
+
+  @Test func wholeEvaluationsAreExact() throws {
+    let exact = try Self.model().generate(Self.request())
+    let cached = try Self.caching.get()
+    #expect(try cached.generate(Self.request()).image == exact.image)
+    var request = Self.request()
+    request.networks.cacheInterval = 2
+    let near = try cached.generate(request)
+    #expect(near.image != exact.image)
+    #expect(GenerationTests.peakSignalToNoise(near.image, exact.image) > 15)
+    #expect(throws: GenerationError.self) { try Self.model().generate(request) }
+  }
+
+  /// Notes the samples of each run.
+  private final class Counting: Network {
+    let network: any Network
+    let batches = Mutex<[Int]>([])
+
+    init(_ network: any Network) { self.network = network }
+
+    func run(
+      _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+    ) throws -> [String: Value] {
+      batches.withLock { $0.append(inputs["sample"]?.shape[0] ?? 0) }
+      return try network.run(inputs, generations: generations, observer: observer)
+    }
+  }
+
+  @Test(arguments: [
+    (0.0...1.0, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]), (0.0...0.5, [2, 2, 2, 2, 2, 1, 1, 1, 1, 1]),
+    (0.2...1.0, [1, 1, 2, 2, 2, 2, 2, 2, 2, 2]), (0.2...0.8, [1, 1, 2, 2, 2, 2, 2, 2, 1, 1]),
+  ])
+  func guidanceWithinAnInterval(interval: ClosedRange<Double>, batches: [Int]) throws {
+    let model = try Self.model()
+    let counting = Counting(model.unet)
+    let counted = DiffusionModel(
+      tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
+      vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
+      scalingFactor: model.scalingFactor)
+    var request = Self.request()
+    request.networks.guidanceInterval = interval
+    let generation = try counted.generate(request)
+    #expect(counting.batches.withLock { $0 } == batches)
+    if interval == 0...1 {
+      #expect(try generation.image == model.generate(Self.request()).image)
+    }
+  }
+
+  // MARK: Tiles
+
+  /// Tiles cover a side, are no longer than asked, and share what they should; weights are never
+  /// all nothing.
+  @Test(arguments: [(128, 96), (97, 96), (96, 96), (1024, 96), (200, 32), (33, 32), (65, 64)])
+  func tileLines(side: Int, limit: Int) {
+    let line = TileLine(side, limit: limit)
+    #expect(line.length <= limit)
+    #expect(line.starts.first == 0)
+    #expect((line.starts.last ?? 0) + line.length == side)
+    var totals = [Float](repeating: 0, count: side * 8)
+    for (index, start) in line.starts.enumerated() {
+      if index > 0 {
+        #expect(line.starts[index - 1] + line.length - start >= min(TileLine.overlap, limit / 2))
+      }
+      for (place, weight) in line.weights(index, scale: 8).enumerated() {
+        totals[start * 8 + place] += weight
+      }
+    }
+    #expect(totals.allSatisfy { $0 > 0.9 && $0 < 2.1 })
+  }
+
+  /// A picture in tiles differs by little more than rounding where tiles meet.
+  @Test func tiledDecoding() throws {
+    var request = Self.request()
+    (request.width, request.height) = (384, 320)
+    let whole = try Self.model { $0.tiling = .off }
+    let generation = try whole.generate(request)
+    let tiled = try Self.model { $0.tiling = .tiles(256) }.decode(generation.latents)
+    #expect(tiled != generation.image)
+    #expect(GenerationTests.peakSignalToNoise(tiled, generation.image) > 30)
+    // Small pictures are not cut.
+    let automatic = try Self.model().decode(generation.latents)
+    #expect(automatic == generation.image)
+  }
+}
