@@ -79,7 +79,8 @@ extension GenerateCommand {
     try PictureFile.write(
       generation.image, options.output.noMetadata ? PictureFile.Metadata() : metadata,
       as: options.output.compression, to: file, overwrite: options.output.force)
-    try watch.finish(generation.image)
+    // What the checker blots out is not shown by its steps either.
+    if generation.safety?.isFlagged != true { try watch.finish(generation.image) }
     if options.output.sidecar {
       try write(
         sidecar: record.sidecar(of: request, generation, file: file), to: plan.sidecarFile(index))

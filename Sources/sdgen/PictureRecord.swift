@@ -101,6 +101,9 @@ struct PictureRecord {
         Field("Hires upscaler", "Lanczos"),
       ]
     }
+    if let safety = generation.safety {
+      fields.append(Field("Safety checker", safety.isFlagged ? "flagged" : "passed"))
+    }
     fields.append(Field("Version", "sdkit \(toolVersion)"))
     return Infotext(
       prompt: request.prompt, negativePrompt: request.negativePrompt, fields: fields)
@@ -136,12 +139,14 @@ struct PictureRecord {
       job["width"] = .integer(generation.noise.width * 8)
       job["height"] = .integer(generation.noise.height * 8)
     }
-    return [
+    var result: JSONObject = [
       "version": 1, "program": .string("sdkit \(toolVersion)"), "model": .string(modelName),
       "arguments": .object(job.inOrder.object),
       "files": .object(
         fileHashes.reduce(into: JSONObject()) { $0[$1.argument] = .string($1.hash) }),
     ]
+    result["safety"] = generation.safety?.json
+    return .object(result)
   }
 
   private static func withoutFolder(_ path: String) -> String {

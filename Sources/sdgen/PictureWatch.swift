@@ -51,7 +51,15 @@ final class PictureWatch {
   }
 
   private func picture(of latents: Latents) throws -> Image {
-    guard options.watch.preview == .latent else { return try model.decodePreview(latents) }
+    switch options.watch.preview {
+    case .auto, .tiny: return try model.decodePreview(latents)
+    case .vae: return try model.decode(latents)
+    case .latent: return try projected(latents)
+    }
+  }
+
+  /// The picture by a linear map.
+  private func projected(_ latents: Latents) throws -> Image {
     let projection: LatentProjection
     if let known = self.projection {
       projection = known

@@ -116,6 +116,23 @@ import Testing
     }
   }
 
+  /// A run that waits for its next job ends at once.
+  @Test func interruptionWhileWaiting() throws {
+    try withTemporaryFolder { folder in
+      let script = """
+        mkfifo jobs
+        env --default-signal=INT "$0" batch - <jobs >results & pid=$!
+        exec 3>jobs
+        echo '{"prompt": ""' >&3
+        while [ ! -s results ]; do sleep 0.05; done
+        sleep 0.2; kill -INT $pid; wait $pid
+        """
+      let result = try Tool.launch("/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)
+      #expect(result.status == 130, "\(result.errors)")
+      #expect(result.errors.contains("jobs: 1 failed"))
+    }
+  }
+
   /// Killed in the middle and run again, a batch ends with every picture whole.
   @Test func killedAndRunAgain() throws {
     try withTemporaryFolder { folder in

@@ -94,6 +94,34 @@ import Testing
     }
   }
 
+  /// What the options say of reading prompts reaches the picture.
+  @Test func stylesAreDrawn() throws {
+    try withTemporaryFolder { folder in
+      func latents(_ prompt: String, _ options: [String] = []) throws -> [Float] {
+        let file = folder + "/a.safetensors"
+        let result = try Tool.run(
+          "sdgen",
+          [
+            prompt, "--steps", "2", "--scheduler", "ddim", "--seed", "5", "--force", "-o",
+            folder + "/a.png", "--save-latents", file,
+          ] + options)
+        #expect(result.status == 0, "\(result.errors)")
+        return GenerateTests.floats(try #require(try TensorFile.open(file)["latents"]))
+      }
+      let plain = try latents("a red circle")
+      let weighed = try latents("a (red:1.5) circle")
+      #expect(weighed != plain)
+      #expect(try latents("a (red:1.5) circle", ["--emphasis", "ignore"]) == plain)
+      #expect(try latents("a (red:1.5) circle", ["--emphasis", "no-norm"]) != weighed)
+      let literal = try latents("a (red:1.5) circle", ["--emphasis", "none"])
+      #expect(literal != plain && literal != weighed)
+      #expect(try latents("a (red:1.5) circle", ["--plain-prompt"]) == literal)
+      #expect(try latents("a red circle", ["--clip-skip", "1"]) == plain)
+      #expect(try latents("a red circle", ["--clip-skip", "2"]) != plain)
+      #expect(try latents("[a blue star:a red circle:0]") == plain)
+    }
+  }
+
   @Test func embeddingsAreDrawnAndMissed() throws {
     try withTemporaryFolder { folder in
       let file = Fixtures.path("diffusion/embedding.bin")

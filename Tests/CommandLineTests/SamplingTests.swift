@@ -80,7 +80,9 @@ import Testing
     arguments: [
       (["--sigmas", "3,5"], "falling numbers"), (["--sigmas", "5,-1"], "falling numbers"),
       (["--sigmas", "5,,1"], "falling numbers"), (["--sigmas", "nan"], "falling numbers"),
-      (["--sigmas", "cosine"], "falling numbers"), (["--spacing", "even"], "'linspace'"),
+      (["--sigmas", "cosine"], "falling numbers"),
+      (["--sigmas", "5,1", "--steps", "3", "--scheduler", "euler"], "one for each step"),
+      (["--spacing", "even"], "'linspace'"),
       (["--prediction", "sample"], "'v_prediction'"), (["--eta", "1.5"], "0.0 to 1.0"),
       (["--eta", "nan"], "0.0 to 1.0"), (["--rng", "dice"], "'numpy'"),
       (["--pndm-start", "prk"], "'runge-kutta'"),

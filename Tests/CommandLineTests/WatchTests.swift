@@ -36,7 +36,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ["--preview-every", "0"], ["--preview", "magic"], ["--animation", "a.jpg"],
+    ["--preview-every", "0"], ["--preview", "magic"], ["--preview", "tiny"],
+    ["--animation", "a.jpg"],
     ["--show-as", "ansi"],
   ])
   func badValues(arguments: [String]) throws {

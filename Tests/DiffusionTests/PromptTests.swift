@@ -159,6 +159,41 @@ import Testing
     #expect(plain.droppedText == "cat cat cat cat cat ")
   }
 
+  /// Whatever is written, it is read, or refused for a weight; and every chunk is whole.
+  @Test(.timeLimit(.minutes(1)), arguments: 1...4) func anyPromptIsRead(seed: UInt64) throws {
+    let reader = try Self.reader([
+      TextualInversion(Fixtures.path("diffusion/embedding.pt"), token: "<a>")
+    ])
+    let pieces = [
+      "(", ")", "[", "]", ":", "|", "\\", "<", ">", "<a>", ",", " ", ".", "1", "-", "a", "BREAK",
+      "AND", "cat ", ":1.2)", "é", "語", "\u{301}", "\n", "lora:x:1",
+    ]
+    var state = seed
+    for _ in 0..<1500 {
+      var prompt = ""
+      // Knuth's multiplier; the upper bits are the better ones.
+      for _ in 0..<Int(state >> 59) * 8 {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        prompt += pieces[Int(state >> 33) % pieces.count]
+      }
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      var style = PromptStyle()
+      style.emphasis = PromptStyle.Emphasis.allCases[Int(state >> 40) % 4]
+      style.isPlain = state >> 62 == 0
+      for stretch in reader.schedule(of: prompt, style, steps: 3) {
+        do {
+          let encoding = try reader.read(stretch.prompt, style)
+          #expect(!encoding.chunks.isEmpty && (!style.isPlain || encoding.chunks.count == 1))
+          for chunk in encoding.chunks where chunk.ids.count != 77 || chunk.weights.count != 77 {
+            Issue.record("a chunk of \(chunk.ids.count) for \(prompt.debugDescription)")
+          }
+        } catch {
+          #expect(error.code == .request && error.message.contains("no weight"))
+        }
+      }
+    }
+  }
+
   @Test func oddPartsAreSaid() throws {
     let encoding = try Self.reader().read("a <lora:foo_v1.0:0.8>cat AND a dog <b>x</b> <:a>")
     #expect(encoding.warnings.count == 2)

@@ -19,7 +19,10 @@ enum Interruption {
       unsafeBitCast(former.__sigaction_handler.sa_handler, to: Int.self)
         != unsafeBitCast(SIG_IGN, to: Int.self)
     else { return }
-    signal(SIGINT) { number in
+    var action = sigaction()
+    // No restart: a wait for the next job ends too.
+    action.sa_flags = 0
+    action.__sigaction_handler.sa_handler = { number in
       if Interruption.presses.add(1, ordering: .relaxed).oldValue > 0 {
         FileWriter.removeUnfinished()
         _exit(128 + number)
@@ -27,5 +30,6 @@ enum Interruption {
       let note: StaticString = "\nstopping after this evaluation; Ctrl-C again stops at once\n"
       _ = note.withUTF8Buffer { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
+    sigaction(SIGINT, &action, nil)
   }
 }

@@ -9,8 +9,11 @@ final class ModelCache {
     "Prompt", "Sampling", "Pictures", "Output", "Watching",
   ]
 
-  /// Arguments of those groups that it depends on all the same.
+  /// Arguments of those groups that it depends on all the same, and of others that it does not.
   private static let loadedArguments: Set<String> = ["embedding"]
+  private static let otherArguments: Set<String> = [
+    "control-image", "control-scale", "control-start", "control-end", "guidance-interval",
+  ]
 
   /// Arguments of the other groups that it does not depend on.
   private static let unloadedArguments: Set<String> = [
@@ -23,9 +26,9 @@ final class ModelCache {
   func model(
     for arguments: JobArguments, _ load: () throws -> (DiffusionModel, [String])
   ) throws -> (model: DiffusionModel, warnings: [String], isNew: Bool) {
-    let key = arguments.filtered {
-      Self.loadedArguments.contains($0.name)
-        || !Self.otherSections.contains($0.section) && !Self.unloadedArguments.contains($0.name)
+    let key = arguments.filtered { entry in
+      Self.otherSections.contains(entry.section)
+        ? Self.loadedArguments.contains(entry.name) : !Self.otherArguments.contains(entry.name)
     }
     if let held, held.key == key { return (held.model, held.warnings, false) }
     // The old one goes first: two at once may be more than there is memory for.

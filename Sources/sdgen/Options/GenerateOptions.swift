@@ -10,4 +10,10 @@ struct GenerateOptions: ParsableArguments {
   @OptionGroup(title: "Approximations") var approximations: ApproximationOptions
   @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup(title: "Watching") var watch: WatchOptions
+
+  func validate() throws {
+    if watch.preview == .tiny, networks.tinyVae == nil {
+      throw ValidationError("--preview tiny goes with --tiny-vae, which is not given")
+    }
+  }
 }

@@ -3,8 +3,11 @@ import Diffusion
 
 /// How latents are taken from noise to a picture.
 struct SamplingOptions: ParsableArguments {
-  @Option(help: "Steps of the scheduler, 1 to 1000.")
-  var steps = 25
+  @Option(
+    help: ArgumentHelp(
+      "Steps of the scheduler, 1 to 1000 (default: 25; one for each number of --sigmas).",
+      valueName: "steps"))
+  var steps: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -59,7 +62,7 @@ struct SamplingOptions: ParsableArguments {
   /// One step for each noise level where they are given one by one.
   var stepCount: Int {
     if case .list(let levels) = sigmas { return levels.count }
-    return steps
+    return steps ?? 25
   }
 
   /// Sets what a request says of sampling.
@@ -75,7 +78,12 @@ struct SamplingOptions: ParsableArguments {
   }
 
   func validate() throws {
-    try checkRange("--steps", steps, in: 1...1000)
+    if let steps { try checkRange("--steps", steps, in: 1...1000) }
+    if let steps, case .list(let levels) = sigmas, levels.count != steps {
+      throw ValidationError(
+        "--steps is \(steps), and --sigmas gives \(levels.count) noise levels; there is one for each"
+          + " step")
+    }
     if let eta { try checkRange("--eta", eta, in: 0...1) }
     if sigmas != nil, spacing != nil {
       throw ValidationError("--sigmas and --spacing exclude each other")

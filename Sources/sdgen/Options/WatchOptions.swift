@@ -10,10 +10,9 @@ struct WatchOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How predictions become pictures: vae (or the tiny one that --tiny-vae names), or latent, a linear"
-        + " map that costs nothing.",
-      valueName: "way"))
-  var preview = PreviewKind.vae
+      "How predictions become pictures: vae, tiny (what --tiny-vae names), latent, a linear map that"
+        + " costs nothing, or auto, tiny where there is one and else vae.", valueName: "way"))
+  var preview = PreviewKind.auto
 
   @Option(
     help: ArgumentHelp(
@@ -55,6 +54,8 @@ struct WatchOptions: ParsableArguments {
 
 /// How latents become a preview.
 enum PreviewKind: String, ExpressibleByArgument, CaseIterable {
+  case auto
   case vae
+  case tiny
   case latent
 }
