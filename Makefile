@@ -6,7 +6,7 @@ BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
 
-.PHONY: demo test build install uninstall bench-inspect setup lint format gallery generate check-onnx \
+.PHONY: demo test build install uninstall bench bench-inspect bench-generate setup lint format gallery generate check-onnx \
   check-tensorrt fuzz coverage clean
 
 demo: build
@@ -34,6 +34,16 @@ bench-inspect: build
 	@scripts/bench-inspect $(BIN) $(MODEL) >$(BUILD)/benchmarks-inspect.md
 	@mv $(BUILD)/benchmarks-inspect.md docs/
 	@cat docs/benchmarks-inspect.md
+
+# Drawing beside PyTorch and OpenVINO, on a repository of full size; WORK takes 10 GB:
+# make bench-generate MODEL=PATH
+WORK ?= $(BUILD)/bench-generate
+bench-generate: build
+	@scripts/bench-generate $(BIN) $(MODEL) $(WORK) >$(BUILD)/benchmarks.md
+	@mv $(BUILD)/benchmarks.md docs/
+	@cat docs/benchmarks.md
+
+bench: bench-generate
 
 setup:
 	@scripts/setup

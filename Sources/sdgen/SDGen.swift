@@ -17,7 +17,7 @@ struct SDGen: Program {
       73 cannot create output; 74 input or output failed; 130 interrupted.
       """,
     version: "sdgen \(toolVersion)",
-    subcommands: [GenerateCommand.self],
+    subcommands: [GenerateCommand.self, BenchCommand.self],
     defaultSubcommand: GenerateCommand.self)
 
   static func main() {

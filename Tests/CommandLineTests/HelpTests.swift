@@ -11,6 +11,7 @@ import Testing
       ("sdinspect", ["hash"]), ("sdinspect", ["report"]), ("sdinspect", ["verify"]),
       ("sdinspect", ["convert"]),
       ("sdinspect", ["onnx"]), ("sdgen", []), ("sdgen", ["generate"]),
+      ("sdgen", ["bench"]),
     ] as [(String, [String])])
   func helpHasAnExample(program: String, command: [String]) throws {
     for arguments in [command + ["--help"], ["help"] + command] {
@@ -27,7 +28,7 @@ import Testing
     ("sdinspect", ""), ("sdinspect", "summary"), ("sdinspect", "tensors"), ("sdinspect", "layers"),
     ("sdinspect", "stats"), ("sdinspect", "diff"), ("sdinspect", "hash"), ("sdinspect", "report"),
     ("sdinspect", "verify"), ("sdinspect", "convert"), ("sdinspect", "onnx"), ("sdgen", ""),
-    ("sdgen", "generate"),
+    ("sdgen", "generate"), ("sdgen", "bench"),
   ])
   func examplesFitATerminal(program: String, command: String) throws {
     let arguments = (command.isEmpty ? [] : [command]) + ["--help"]
