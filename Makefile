@@ -6,8 +6,8 @@ BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
 
-.PHONY: demo test build install uninstall bench-inspect bench-convert setup lint format gallery generate check-onnx \
-  check-tensorrt check-obedience fuzz coverage clean
+.PHONY: demo test build install uninstall bench bench-inspect bench-convert bench-generate setup lint format gallery \
+  generate check-onnx check-tensorrt check-obedience fuzz coverage clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -40,6 +40,16 @@ bench-convert: build
 	@scripts/bench-convert $(BIN) $(MODEL) >$(BUILD)/benchmarks-convert.md
 	@mv $(BUILD)/benchmarks-convert.md docs/
 	@cat docs/benchmarks-convert.md
+
+# Drawing beside PyTorch and OpenVINO, on a repository of full size; WORK takes 10 GB:
+# make bench-generate MODEL=PATH
+WORK ?= $(BUILD)/bench-generate
+bench-generate: build
+	@scripts/bench-generate $(BIN) $(MODEL) $(WORK) >$(BUILD)/benchmarks.md
+	@mv $(BUILD)/benchmarks.md docs/
+	@cat docs/benchmarks.md
+
+bench: bench-generate
 
 setup:
 	@scripts/setup

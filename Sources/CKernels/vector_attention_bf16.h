@@ -5,7 +5,7 @@
 // weights that were rounded to bf16. Scores, softmax and sums are in f32.
 
 /// Keys whose scores are held at once: scores and weights stay in the first cache.
-#define PAIR_KEYS 128
+#define PAIR_KEYS 96
 
 /// 2^x with a relative error below 1e-4, for weights that are rounded to bf16; 0 of -infinity, NaN of
 /// NaN. A minimax fit on 0...1, as the others are.

@@ -10,6 +10,9 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
   /// Whether this CPU multiplies bfloat16 directly, so that it is faster than ``f32``.
   public static var isBF16Native: Bool { sdk_has_bf16() != 0 }
 
+  /// The faster one: ``bf16`` where this CPU multiplies it and SDKIT_ISA does not forbid to.
+  public static var automatic: Precision { Precision.bf16.hasProducts ? .bf16 : .f32 }
+
   /// Whether our own products are fast at the current instruction set; oneDNN's run elsewhere.
   var hasProducts: Bool {
     switch self {

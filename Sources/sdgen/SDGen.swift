@@ -21,7 +21,7 @@ struct SDGen: Program {
     version: "sdgen \(toolVersion)",
     subcommands: [
       GenerateCommand.self, BatchCommand.self, AgainCommand.self, InfoCommand.self,
-      TokensCommand.self,
+      TokensCommand.self, BenchCommand.self,
     ],
     defaultSubcommand: GenerateCommand.self)
 

@@ -11,7 +11,9 @@ struct ModelOptions: ParsableArguments {
   var path: String?
 
   @Option(
-    help: ArgumentHelp("Arithmetic: auto, f32 or bf16; auto is f32.", valueName: "type"))
+    help: ArgumentHelp(
+      "Arithmetic: auto, f32 or bf16; auto is bf16 where the CPU multiplies it, else f32.",
+      valueName: "type"))
   var dtype = Arithmetic.auto
 
   @Option(
@@ -32,7 +34,8 @@ enum Arithmetic: String, ExpressibleByArgument, CaseIterable {
 
   var precision: Precision {
     switch self {
-    case .auto, .f32: .f32
+    case .auto: Precision.automatic
+    case .f32: .f32
     case .bf16: .bf16
     }
   }

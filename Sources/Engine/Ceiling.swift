@@ -1,0 +1,65 @@
+import CKernels
+import Glibc
+import ModelFormats
+import ModelGraph
+
+/// What this machine gives at best, measured as layers are run.
+public struct Ceiling: Sendable, Hashable {
+  /// Multiplications and additions a second of a large matrix product.
+  public let operations: Double
+  /// Bytes read and written a second by a copy of what no cache holds.
+  public let bytes: Double
+
+  /// Rows, columns and depth of the product.
+  private static let side = 2048
+  /// Numbers of the copy: 256 MiB are read, and as much is written.
+  private static let copied = 64 << 20
+  private static let repeats = 5
+
+  /// Measures both, which takes about a second.
+  ///
+  /// - Throws: ``EngineError`` where there is no memory for it.
+  public static func measure(_ options: EngineOptions) throws -> Ceiling {
+    var build = GraphBuilder(name: "ceiling", component: "ceiling")
+    let input = build.input("x", [.symbol(.batch), .symbol(.sequence), Dimension(side)])
+    let output: Graph.ValueID
+    do throws(GraphError) {
+      output = try build.linear(
+        build.linear(input, Path(name: "first"), to: side, bias: false),
+        Path(name: "second"), to: side, bias: false)
+    } catch {
+      throw EngineError(.unsupported, error.message, context: "ceiling")
+    }
+    build.output("y", output)
+    let weights = [UInt8](repeating: 0, count: side * side * 4)
+    let executable = try Executable(
+      graph: build.graph,
+      parameters: { name in
+        Tensor(
+          name: name, dtype: .float32, shape: Shape([side, side]), storage: .memory(weights))
+      }, options: options, sizes: Sizes(sequence: side))
+    let value = Value([Float](repeating: 1, count: side * side), shape: [1, side, side])
+    var best = Double.infinity
+    for _ in 0..<repeats {
+      // The first product reads what all layers read; the last one writes f32 for the caller.
+      try _ = executable.run(["x": value]) { step in
+        if step.name == "first" { best = min(best, step.seconds) }
+      }
+    }
+    let product = 2 * Double(side) * Double(side) * Double(side)
+    return Ceiling(operations: product / best, bytes: try copyRate())
+  }
+
+  private static func copyRate() throws -> Double {
+    let from = try Allocation(byteCount: copied * 4, context: "ceiling")
+    let to = try Allocation(byteCount: copied * 4, context: "ceiling")
+    memset(from.pointer, 0, copied * 4)
+    var best = Double.infinity
+    for _ in 0..<repeats {
+      let start = ContinuousClock.now
+      sdk_convert(from.pointer, SDK_F32, to.pointer, SDK_F32, copied)
+      best = min(best, start.duration(to: .now) / .seconds(1))
+    }
+    return Double(2 * copied * 4) / best
+  }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import Checkpoint
+import Diffusion
+import Engine
+import Glibc
+import OrderedJSON
+import Terminal
+
+/// Times the networks of a model, layer by layer.
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Time the text encoder, one guided step of the UNet, and the VAE's decoder.",
+    discussion: """
+      For each kind of layer: its time, the operations and bytes of activations a second, and how \
+      much that is of what a large matrix product and a copy reach on this machine. Convolutions \
+      count as they are written: by Winograd's method they do fewer multiplications, and their \
+      share goes beyond 100 %.
+
+      EXAMPLES
+        sdgen bench --model sd15.sdflat
+        sdgen bench --model sd15.sdflat --dtype f32 --size 768x512
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "The picture's size in pixels, multiples of 8 (default: the model's own).",
+      valueName: "WxH"))
+  var size: PictureSize?
+
+  @Option(help: ArgumentHelp("Runs of each network; the best counts; 1 to 1000.", valueName: "n"))
+  var repeats = 3
+
+  @Flag(help: "Print JSON instead of text.")
+  var json = false
+
+  func validate() throws {
+    guard (1...1000).contains(repeats) else {
+      throw ValidationError("--repeats is \(repeats); it goes from 1 to 1000")
+    }
+  }
+
+  func run() throws {
+    do {
+      try bench()
+    } catch let error as GenerationError {
+      throw Failure(error)
+    } catch let error as EngineError {
+      throw Failure(error)
+    }
+  }
+
+  private func bench() throws {
+    guard model.dtype.precision != .bf16 || Precision.isBF16Native else {
+      throw Failure.usage(
+        "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
+    }
+    let path = try model.path ?? EmbeddedModel.path()
+    let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
+    let opened = try ModelCheckpoint.open(path)
+    let checkpoint = opened.layout == .repository ? opened : opened.completed(with: companions)
+    try checkpoint.requireUndamaged()
+    if !json {
+      for warning in checkpoint.warnings {
+        Console.note("warning: " + Console.sanitized(warning))
+      }
+    }
+    let options = EngineOptions(threads: model.threads, precision: model.dtype.precision)
+    let ceiling = try Ceiling.measure(options)
+    let loaded = try DiffusionModel(
+      checkpoint, options: options, width: size?.width, height: size?.height)
+    let measurement = try Measurement(loaded, size: size, repeats: repeats)
+    if json {
+      Console.print(
+        measurement.json(options, ceiling, load: loaded.loadSeconds, checkpoint.warnings).text())
+    } else {
+      Console.print(measurement.text(options, ceiling, load: loaded.loadSeconds))
+    }
+  }
+}
+
+/// A picture's width and height in pixels, as in 512x768.
+struct PictureSize: ExpressibleByArgument {
+  let width: Int
+  let height: Int
+
+  init?(argument: String) {
+    let sides = argument.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+    guard sides.count == 2, let width = sides[0], let height = sides[1],
+      [width, height].allSatisfy({ (8...8192).contains($0) && $0 % 8 == 0 })
+    else { return nil }
+    (self.width, self.height) = (width, height)
+  }
+}
