@@ -59,8 +59,7 @@ struct AgainCommand: ParsableCommand {
       !["Output", "Watching"].contains($0.section) && $0.name != "model"
     }.names.isEmpty
     guard job.isExact, isUnchanged, let image = drawing.pictures.first?.image else { return }
-    // A file with loss does not hold the pixels that were drawn.
-    guard file.format != .jpeg else { return }
+    guard file.isExact else { return }
     let differences = Self.differences(image, file.image)
     if !command.options.output.json {
       Console.note(

@@ -20,14 +20,19 @@ struct PictureRecord {
     self.options = options
     self.arguments = arguments
     modelName = Self.name(of: modelPath)
-    let checkpoint = try? ModelCheckpoint.open(modelPath)
-    let isFile = checkpoint.map { $0.layout != .repository && $0.layout != .component } ?? false
-    modelHash =
-      options.output.modelHash && isFile ? try FileHashes.of([modelPath])[0].autoV2 : nil
+    modelHash = options.output.modelHash ? try Self.hash(of: modelPath) : nil
     fileHashes = try [("init", options.pictures.initial), ("mask", options.pictures.mask)]
       .compactMap { argument, path in
         try path.map { (argument, try FileHashes.of([$0])[0].autoV2) }
       }
+  }
+
+  /// The first ten digits of the SHA-256 of a model of one file; nil of a directory.
+  private static func hash(of path: String) throws -> String? {
+    switch try ModelCheckpoint.open(path).layout {
+    case .repository, .component: nil
+    case .file: try FileHashes.of([path])[0].autoV2
+    }
   }
 
   /// `sd15` of `models/sd15.safetensors`.
@@ -118,15 +123,7 @@ struct PictureRecord {
 
   /// The arguments that give this picture alone, files by their names without folders.
   private func job(_ request: GenerationRequest, _ generation: Generation) -> JSON {
-    let left: Set<String> = ["count", "prompts-from", "model"]
-    var job = arguments.filtered { entry in
-      !["Output", "Watching"].contains(entry.section) && !left.contains(entry.name)
-    }
-    for name in job.names where ArgumentTable.generate[name]?.isFile == true {
-      let values = job[name]?.array ?? job[name].map { [$0] } ?? []
-      let bare = values.map { JSON.string(Self.withoutFolder($0.string ?? $0.text(.compact))) }
-      job[name] = ArgumentTable.generate[name]?.isRepeating == true ? .array(bare) : bare[0]
-    }
+    var job = arguments.filtered(Self.isRecorded).withoutFolders
     job["prompt"] = .string(request.prompt)
     if !request.negativePrompt.isEmpty { job["negative"] = .string(request.negativePrompt) }
     job["seed"] = Int(exactly: request.seed).map { .integer($0) }
@@ -149,8 +146,11 @@ struct PictureRecord {
     return .object(result)
   }
 
-  private static func withoutFolder(_ path: String) -> String {
-    path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+  /// Whether an argument says what one picture looks like: a picture may come from a stranger, and
+  /// must not say which files are written, or read from anywhere.
+  static func isRecorded(_ argument: ArgumentTable.Entry) -> Bool {
+    !["Output", "Watching"].contains(argument.section)
+      && !["count", "prompts-from", "model"].contains(argument.name)
   }
 }
 

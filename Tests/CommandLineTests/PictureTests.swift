@@ -196,6 +196,57 @@ import Testing
     }
   }
 
+  /// A picture from a stranger says what to draw, not which files to write or where to read.
+  @Test func picturesGiveNoOrders() throws {
+    try withTemporaryFolder { folder in
+      let victim = folder + "/victim"
+      try Data("mine".utf8).write(to: URL(filePath: victim))
+      let job = """
+        {"version":1,"program":"sdkit","model":"shapes-v1","arguments":{"prompt":"a star","steps":2,\
+        "scheduler":"ddim","width":64,"height":64,"seed":1,"output":"\(victim)","force":true,\
+        "trace":"\(victim)","save-latents":"\(victim)","count":50,"model":"\(victim)"},"files":{}}
+        """
+      func write(_ job: String, to name: String) throws {
+        try PictureFile.write(
+          PictureFile.read(Self.source).image, PictureFile.Metadata(job: job),
+          as: PictureFile.Compression(.png), to: "\(folder)/\(name)")
+      }
+      try write(job, to: "a.png")
+      let result = try Tool.run("sdgen", ["again", "a.png"], in: folder)
+      // Drawn, and of course not the picture that it was put into.
+      #expect(result.status == 1, "\(result.errors)")
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+          == ["a-again.png", "a.png", "victim"])
+      #expect(try Data(contentsOf: URL(filePath: victim)) == Data("mine".utf8))
+      try write(
+        job.replacingOccurrences(of: "\"count\":50", with: "\"init\":\"\(Self.source)\""),
+        to: "b.png")
+      let read = try Tool.run("sdgen", ["again", "b.png"], in: folder)
+      #expect(read.status == 66, "\(read.errors)")
+      #expect(read.errors.contains("source.png, which is not here"))
+      for text in ["{", "[]", "{\"version\":2}", "{\"version\":1,\"arguments\":{\"x\":1}}"] {
+        try? FileManager.default.removeItem(atPath: folder + "/c.png")
+        try write(text, to: "c.png")
+        let odd = try Tool.run("sdgen", ["again", "c.png"], in: folder)
+        #expect(odd.status == 65 || odd.status == 64, "\(text): \(odd.errors)")
+      }
+    }
+  }
+
+  /// A file with loss does not hold the pixels that were drawn, so nothing is said of them.
+  @Test func againFromAFileWithLoss() throws {
+    try withTemporaryFolder { folder in
+      for (file, quality) in [("a.jpg", "90"), ("b.webp", "70")] {
+        let drawn = try Self.draw(["-o", file, "--quality", quality], in: folder)
+        #expect(drawn.status == 0, "\(drawn.errors)")
+        let result = try Tool.run("sdgen", ["again", file, "-o", "again-" + file], in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(!result.errors.contains("same"))
+      }
+    }
+  }
+
   /// A picture of the web UI is drawn as well as can be, and what is left out is said.
   @Test func againFromAWebUI() throws {
     try withTemporaryFolder { folder in

@@ -22,7 +22,7 @@ import Testing
     #expect(try Self.forecast(256).weights == small.weights)
     #expect(try Self.forecast(128, isGuided: false).activations < small.activations)
     #expect(try Self.forecast(128, encodes: true).parts.count == 4)
-    #expect(small.bytes == small.weights + small.activations)
+    #expect(small.bytes > small.weights + small.activations)
   }
 
   @Test func theSystemSaysWhatThereIs() throws {

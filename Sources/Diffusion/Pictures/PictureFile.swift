@@ -21,6 +21,8 @@ public struct PictureFile: Sendable, Hashable {
   /// Turned upright where the file says how it was held.
   public let image: Image
   public let metadata: Metadata
+  /// Whether the pixels are those that were written.
+  public let isExact: Bool
 
   /// How a picture is compressed.
   public struct Compression: Sendable, Hashable {
@@ -69,12 +71,20 @@ public struct PictureFile: Sendable, Hashable {
         picture.texts.first { $0.keyword == keyword }?.text
       }
       image = picture.image.upright(from: exif?.orientation)
+      isExact = true
       metadata = Metadata(
         parameters: text(Self.parametersKeyword) ?? exif?.comment, job: text(Self.jobKeyword))
-    case .jpeg, .webp:
-      let picture = format == .jpeg ? try JPEG.decode(bytes) : try WebP.decode(bytes)
+    case .jpeg:
+      let picture = try JPEG.decode(bytes)
       let exif = picture.exif.map(EXIF.init(parsing:))
       image = picture.image.upright(from: exif?.orientation)
+      isExact = false
+      metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
+    case .webp:
+      let picture = try WebP.decode(bytes)
+      let exif = picture.exif.map(EXIF.init(parsing:))
+      image = picture.image.upright(from: exif?.orientation)
+      isExact = picture.isLossless
       metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
     }
   }

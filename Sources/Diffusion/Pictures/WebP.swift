@@ -8,10 +8,12 @@ enum WebP {
   /// The most pixels that a side has.
   static let sideLimit = 16_383
 
-  /// The picture, and what its EXIF chunk holds.
+  /// The picture, what its EXIF chunk holds, and whether it was compressed without loss.
   ///
   /// - Throws: ``FormatError`` `malformed`, `truncated`, or `unsupported` for an animation.
-  static func decode(_ bytes: [UInt8]) throws(FormatError) -> (image: Image, exif: [UInt8]?) {
+  static func decode(
+    _ bytes: [UInt8]
+  ) throws(FormatError) -> (image: Image, exif: [UInt8]?, isLossless: Bool) {
     var features = WebPBitstreamFeatures()
     let status = WebPGetFeatures(bytes, bytes.count, &features)
     guard status == VP8_STATUS_OK else {
@@ -35,7 +37,10 @@ enum WebP {
         .malformed, "libwebp cannot decode the picture: it is damaged or ends early",
         hint: "get the file again")
     }
-    return (Image(width: width, height: height, pixels: pixels), exif(in: bytes))
+    // 1 is with loss, 2 without.
+    return (
+      Image(width: width, height: height, pixels: pixels), exif(in: bytes), features.format == 2
+    )
   }
 
   /// - Parameter quality: 0 to 100; nil keeps every pixel.

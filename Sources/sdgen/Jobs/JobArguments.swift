@@ -124,6 +124,21 @@ struct JobArguments: Sendable, Hashable {
     return result
   }
 
+  /// The same with files by their names alone.
+  var withoutFolders: JobArguments {
+    func bare(_ value: JSON) -> JSON {
+      let path = Self.text(value)
+      return .string(
+        path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path)
+    }
+    var result = self
+    for member in object.members where ArgumentTable.generate[member.key]?.isFile == true {
+      result.object[member.key] =
+        member.value.array.map { .array($0.map(bare)) } ?? bare(member.value)
+    }
+    return result
+  }
+
   /// The same, in the order of the help.
   var inOrder: JobArguments {
     var result = JobArguments()

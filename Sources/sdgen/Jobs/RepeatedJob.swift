@@ -28,7 +28,7 @@ struct RepeatedJob {
           file: path,
           hint: "draw it with the version of sdgen that made it")
       }
-      arguments = try JobArguments(object)
+      arguments = try JobArguments(object).filtered(PictureRecord.isRecorded).withoutFolders
       modelName = json["model"]?.string
       fileHashes = (json["files"]?.object?.members ?? []).reduce(into: [:]) {
         $0[$1.key] = $1.value.string
