@@ -24,11 +24,11 @@ struct ApproximationOptions: ParsableArguments {
   @Flag(
     help: ArgumentHelp(
       "Keep weights in a temporary file (in TMPDIR, else /var/tmp) instead of in memory, and decode"
-        + " in tiles of 256 pixels."))
+        + " in tiles of 384 pixels."))
   var lowMemory = false
 
   /// How large pictures are decoded.
-  var tiling: VAETiling { vaeTile?.tiling ?? (lowMemory ? .tiles(256) : .automatic) }
+  var tiling: VAETiling { vaeTile?.tiling ?? (lowMemory ? .tiles(384) : .automatic) }
 
   func validate() throws {
     try checkRange("--cache-interval", cacheInterval, in: 1...100)
