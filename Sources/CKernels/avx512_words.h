@@ -108,6 +108,8 @@ INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {
 INLINE vector v_fraction(vector x) {
   return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }
+/// 1 / x with a relative error below 2^-14.
+INLINE vector v_inverse_short(vector x) { return _mm512_rcp14_ps(x); }
 /// WIDTH pairs of values that are bf16 already.
 INLINE void v_zip_bfloat(uint16_t *p, const uint16_t *first, const uint16_t *second) {
   const __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)first));

@@ -7,17 +7,6 @@
 /// Keys whose scores are held at once: scores and weights stay in the first cache.
 #define PAIR_KEYS 96
 
-/// 2^x with a relative error below 1e-4, for weights that are rounded to bf16; 0 of -infinity, NaN of
-/// NaN. A minimax fit on 0...1, as the others are.
-INLINE vector v_exp2_short(vector x) {
-  const vector f = v_fraction(x);
-  vector p = v_set(0.07802451544f);
-  p = v_fma(p, f, v_set(0.2260671657f));
-  p = v_fma(p, f, v_set(0.695833537f));
-  p = v_fma(p, f, v_set(0.9999252187f));
-  return v_scale(p, x);
-}
-
 /// y[r, :] += sum over pairs of keys of v[j, r] weights[j, :], for `rows` channels from the first
 /// of `v [keys / 2, size]` on.
 INLINE void value_pairs(

@@ -104,7 +104,7 @@ INLINE void finish_body(
   if (gated) { \
     vector gate = v_load(c + SDK_PANEL / 2 + i); \
     if (f->gate_bias) gate = v_add(gate, GET(f->gate_bias, i, SDK_F32)); \
-    v = v_mul(v, v_function(gate, SDK_GELU)); \
+    v = v_mul(v, v_gelu_for(gate, type)); \
   } \
   if (residual) v = v_add(v, GET(residual, i, type)); \
   PUT(y, i, v, type);
@@ -126,7 +126,7 @@ INLINE void normalize_body(
     const float *shift, const int silu) {
   for (size_t c = 0; c < channels; c += WIDTH) {
     vector v = v_fma(get(x, c, type), v_load(scale + c), v_load(shift + c));
-    if (silu) v = v_function(v, SDK_SILU);
+    if (silu) v = v_silu_for(v, type);
     v_store(y + c, v);
   }
 }

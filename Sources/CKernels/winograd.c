@@ -138,7 +138,7 @@ static void transform_strip(const winograd *w, size_t i, size_t count, float *st
         }
         const size_t from = ((batch * f->height + row - 1) * f->width + column - 1) * f->inputs;
         table->normalize(
-            sdk_at(f->x, f->type, from + c), f->type, to, channels, scale + c, shift + c, f->silu);
+            sdk_at(f->x, f->x_type, from + c), f->x_type, to, channels, scale + c, shift + c, f->silu);
       }
     winograd_input tile = {
         .type = SDK_F32, .v_type = f->type, .channels = channels,

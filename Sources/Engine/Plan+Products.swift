@@ -48,7 +48,9 @@ extension Plan {
     let to = shape(instruction.node.output.index)
     var form = sdk_convolution_form()
     form.x = UnsafeRawPointer(pointer(instruction.inputs[0]))
-    form.type = type(instruction.inputs[0])
+    form.x_type = type(instruction.inputs[0])
+    let isSensitive = instruction.norm != nil && program.isSensitive(instruction.node)
+    form.type = isSensitive ? SDK_F32 : form.x_type
     form.y = pointer(instruction.output)
     form.y_type = type(instruction.output)
     form.batch = from[0]
@@ -62,7 +64,12 @@ extension Plan {
     form.pad_top = convolution.padding.top
     form.pad_left = convolution.padding.left
     form.doubled = instruction.isDoubled ? 1 : 0
-    let method = convolution.method(form.type, batch: to[0], height: to[2], width: to[3])
+    // Values of bf16 are widened by this method alone. Its weights, transformed, would take as many
+    // bytes as the rest of the VAE.
+    let method =
+      form.type != form.x_type
+      ? (method: SDK_WINOGRAD4, isTransformed: false)
+      : convolution.method(form.type, batch: to[0], height: to[2], width: to[3])
     form.method = method.method
     form.transformed = method.isTransformed ? 1 : 0
     form.weights = try parameters.panels(
@@ -107,7 +114,21 @@ extension Plan {
   }
 }
 
+extension Program {
+  /// Whether a convolution multiplies in f32 in any case: the VAE's at the resolution of latents,
+  /// since the layers that follow magnify their errors. They are a fourteenth of its work.
+  fileprivate func isSensitive(_ node: Graph.Node) -> Bool {
+    guard graph.name == "vae_decoder", case .convolution(let form) = node.operation,
+      form.keepsTransformed, case let shape = graph[node.output].shape, shape.count == 4
+    else { return false }
+    return shape[2] == .symbol(.height)
+  }
+}
+
 extension Convolution {
+  /// Whether weights are few enough to be kept transformed.
+  fileprivate var keepsTransformed: Bool { inputChannels * outputChannels <= 640 * 1920 }
+
   /// Whether our own products have kernels for it.
   var hasKernel: Bool { kernel == 3 && inputChannels % 16 == 0 && outputChannels % 16 == 0 }
 
@@ -123,7 +144,7 @@ extension Convolution {
     let edge = type == SDK_F32 ? 4 : 2
     let method = type == SDK_F32 ? SDK_WINOGRAD4 : SDK_WINOGRAD2
     // From the weights alone: they are packed once, whatever sizes come.
-    if inputChannels * outputChannels <= 640 * 1920 { return (method, true) }
+    if keepsTransformed { return (method, true) }
     let tiles = batch * ((height + edge - 1) / edge) * ((width + edge - 1) / edge)
     return tiles >= (type == SDK_F32 ? 16 : 64) ? (method, false) : (SDK_DIRECT, false)
   }

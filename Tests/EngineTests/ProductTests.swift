@@ -89,10 +89,13 @@ extension EngineTests {
       var hasResidual = true
       /// The VAE's encoder pads below and to the right alone.
       var padding = 1
+      /// Whether x is normalised as it is read, and SiLU follows.
+      var isNormalized = false
 
       var testDescription: String {
         "\(batch)x\(height)x\(width), \(inputs) to \(outputs), stride \(stride)"
-          + (isDoubled ? ", doubled" : "") + (padding == 1 ? "" : ", padding \(padding)")
+          + (isDoubled ? ", doubled" : "") + (isNormalized ? ", normalised" : "")
+          + (padding == 1 ? "" : ", padding \(padding)")
       }
     }
 
@@ -104,6 +107,14 @@ extension EngineTests {
       Picture(height: 20, width: 37, inputs: 16, outputs: 16),
       // More inputs than are transformed at once, for tiles of any method.
       Picture(height: 6, width: 6, inputs: 400, outputs: 16),
+    ]
+
+    /// Strips of tiles that end with the picture and before, channels in more than one part.
+    static let normalized = [
+      Picture(batch: 2, height: 9, width: 7, inputs: 32, outputs: 48, isNormalized: true),
+      Picture(height: 5, width: 70, inputs: 16, outputs: 16, isNormalized: true),
+      Picture(
+        height: 4, width: 4, inputs: 272, outputs: 32, hasResidual: false, isNormalized: true),
     ]
 
     static let strided = [
@@ -123,6 +134,20 @@ extension EngineTests {
           let bound = type == SDK_F32 ? 2e-6 : method == SDK_WINOGRAD4 ? 0x1p-6 : 0x1p-8
           #expect(error < bound, "\(type) by \(method), \(isTransformed)")
         }
+      }
+    }
+
+    @Test(arguments: InstructionSet.available, normalized)
+    func normalizedConvolutions(_ isa: InstructionSet, _ form: Picture) {
+      for (type, method, products) in [
+        (SDK_F32, SDK_DIRECT, SDK_F32), (SDK_F32, SDK_WINOGRAD2, SDK_F32),
+        (SDK_F32, SDK_WINOGRAD4, SDK_F32), (SDK_BF16, SDK_DIRECT, SDK_BF16),
+        (SDK_BF16, SDK_WINOGRAD2, SDK_BF16),
+        // Widened: the result alone is rounded.
+        (SDK_BF16, SDK_WINOGRAD4, SDK_F32),
+      ] {
+        let error = form.error(isa, type, method, false, products: products)
+        #expect(error < (type == SDK_F32 ? 2e-6 : 0x1p-8), "\(type) by \(method)")
       }
     }
 
@@ -177,7 +202,8 @@ private final class Packed {
 extension EngineTests.ProductTests.Picture {
   /// How far the kernel's result is from sums in double.
   fileprivate func error(
-    _ isa: InstructionSet, _ type: sdk_type, _ method: sdk_method, _ isTransformed: Bool
+    _ isa: InstructionSet, _ type: sdk_type, _ method: sdk_method, _ isTransformed: Bool,
+    products: sdk_type? = nil
   ) -> Double {
     var random = SplitMix(seed: 13)
     let (fromHeight, fromWidth) =
@@ -188,17 +214,20 @@ extension EngineTests.ProductTests.Picture {
     let weights = Stored(
       random.normals(outputs * inputs * 9, deviation: 1 / (9 * Double(inputs)).squareRoot()), type)
     let bias = random.normals(outputs)
+    // [batch, scale and shift, inputs]
+    let factors = random.normals(batch * 2 * inputs)
     let count = batch * toHeight * toWidth * outputs
     let residual = Stored(random.normals(count), type)
     let y = isa.using {
       Stored(count: count, type) { y in
         bias.withUnsafeBufferPointer { bias in
           let packed = Packed(
-            weights, outputs: outputs, inputs: inputs, taps: 9, type,
+            weights, outputs: outputs, inputs: inputs, taps: 9, products ?? type,
             method: isTransformed ? method : SDK_DIRECT)
           var form = sdk_convolution_form()
           form.x = UnsafeRawPointer(x.bytes)
-          form.type = type
+          form.x_type = type
+          form.type = products ?? type
           form.y = y
           form.y_type = type
           form.batch = batch
@@ -217,11 +246,17 @@ extension EngineTests.ProductTests.Picture {
           form.weights = UnsafeRawPointer(packed.bytes)
           form.bias = bias.baseAddress
           form.residual = hasResidual ? UnsafeRawPointer(residual.bytes) : nil
+          // Whether there are factors counts here.
+          if isNormalized { form.factors = bias.baseAddress }
           let scratch = UnsafeMutableRawPointer.allocate(
             byteCount: sdk_convolution_scratch(&form, sdk_threads()), alignment: 64)
           defer { scratch.deallocate() }
           form.scratch = scratch
-          sdk_convolution(&form)
+          factors.withUnsafeBufferPointer { factors in
+            if isNormalized { form.factors = factors.baseAddress }
+            form.silu = 1
+            sdk_convolution(&form)
+          }
         }
       }
     }
@@ -239,7 +274,13 @@ extension EngineTests.ProductTests.Picture {
         if isDoubled { (i, j) = (i / 2, j / 2) }
         let at = ((sample * fromHeight + i) * fromWidth + j) * inputs
         for input in 0..<inputs {
-          sum += Double(x[at + input]) * Double(weights[(output * inputs + input) * 9 + tap])
+          var value = Double(x[at + input])
+          if isNormalized {
+            value *= Double(factors[2 * sample * inputs + input])
+            value += Double(factors[(2 * sample + 1) * inputs + input])
+            value /= 1 + exp(-value)
+          }
+          sum += value * Double(weights[(output * inputs + input) * 9 + tap])
         }
       }
       return sum

@@ -56,7 +56,8 @@ void sdk_product(const sdk_product_form *form);
 /// A convolution of 3x3 with a border of zeros.
 typedef struct {
   const void *x;         ///< [batch, height, width, inputs]
-  sdk_type type;         ///< of x and weights
+  sdk_type x_type;       ///< as type, or bf16 with factors and SDK_WINOGRAD* in f32
+  sdk_type type;         ///< of weights, and of what they multiply
   void *y;               ///< [batch, out_height, out_width, outputs]
   sdk_type y_type;       ///< of y and residual
   size_t batch, height, width, inputs, outputs;
