@@ -239,10 +239,12 @@ struct Lowering {
     case .tokensToImage:
       return try tokensToImage(input, shape, at: module)
     case .prependToken:
-      return try prependToken(input, node, shape, at: module)
+      let tokens = try sequences(input, graph[node.inputs[0]].shape, at: module)
+      return try prependToken(tokens, node, shape, at: module)
     case .firstToken:
+      let tokens = try sequences(input, graph[node.inputs[0]].shape, at: module)
       return build.node(
-        "Gather", at: module, [input, build.constant(scalar: 0)], shape, ["axis": .integer(1)])
+        "Gather", at: module, [tokens, build.constant(scalar: 0)], shape, ["axis": .integer(1)])
     }
   }
 }

@@ -16,7 +16,9 @@ import Testing
     try result.output.split(separator: "\n").map { try JSON(parsing: String($0)) }
   }
 
-  static let flags = ["--scheduler", "ddim", "--steps", "3", "--width", "64", "--height", "64"]
+  static let flags = [
+    "--scheduler", "ddim", "--steps", "3", "--width", "64", "--height", "64", "--dtype", "f32",
+  ]
 
   @Test func aBadJobDoesNotStopTheOthers() throws {
     try withTemporaryFolder { folder in

@@ -243,7 +243,7 @@ import Testing
         "sdgen",
         [
           "a red circle on a blue background", "--scheduler", scheduler, "--steps", "20",
-          "--guidance", "5", "--seed", "42", "-o", picture,
+          "--guidance", "5", "--seed", "42", "--dtype", "f32", "-o", picture,
         ])
       #expect(drawn.status == 0, "\(drawn.errors)")
       let exported = try export(["--dtype", dtype], to: folder + "/onnx")

@@ -11,7 +11,7 @@ import Testing
       "sdgen",
       [
         "a red circle on a blue background", "--negative", "a green square", "--seed", "11",
-        "--guidance", "4", "--width", "64", "--height", "64", "-o", path,
+        "--guidance", "4", "--width", "64", "--height", "64", "--dtype", "f32", "-o", path,
       ] + arguments)
   }
 
