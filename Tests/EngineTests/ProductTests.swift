@@ -205,6 +205,10 @@ extension EngineTests.ProductTests.Picture {
     _ isa: InstructionSet, _ type: sdk_type, _ method: sdk_method, _ isTransformed: Bool,
     products: sdk_type? = nil
   ) -> Double {
+    // One thread for most: teams of threads of hundreds of small layers wait for each other longer
+    // than they work.
+    sdk_set_threads(batch > 1 && isTransformed ? 2 : 1)
+    defer { sdk_set_threads(Int32(sdk_core_count())) }
     var random = SplitMix(seed: 13)
     let (fromHeight, fromWidth) =
       isDoubled ? ((height + 1) / 2, (width + 1) / 2) : (height, width)
