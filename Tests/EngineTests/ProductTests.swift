@@ -62,9 +62,10 @@ extension EngineTests {
         }
         sdk_set_threads(Int32(sdk_core_count()))
         #expect(results[0] == results[1])
+        let (xs, ws, residuals) = (x.values, weights.values, residual.values)
         func sum(_ row: Int, _ column: Int) -> Double {
           (0..<form.depth).reduce(form.hasBias ? Double(bias[column]) : 0) {
-            $0 + Double(x[row * form.depth + $1]) * Double(weights[column * form.depth + $1])
+            $0 + Double(xs[row * form.depth + $1]) * Double(ws[column * form.depth + $1])
           }
         }
         let expected = (0..<form.rows * width).map { index in
@@ -72,7 +73,7 @@ extension EngineTests {
           let value =
             form.isGated
             ? sum(row, column) * EngineTests.gelu(sum(row, width + column)) : sum(row, column)
-          return value + (form.hasResidual ? Double(residual[index]) : 0)
+          return value + (form.hasResidual ? Double(residuals[index]) : 0)
         }
         #expect(relativeError(results[0], expected) < tolerance(type))
       }
@@ -260,6 +261,7 @@ extension EngineTests.ProductTests.Picture {
         }
       }
     }
+    let (xs, ws, residuals, ys) = (x.values, weights.values, residual.values, y.values)
     // Every pixel of small pictures, some of larger ones.
     let step = count > 2000 ? 7 : 1
     let places = Array(Swift.stride(from: 0, to: count, by: step))
@@ -267,24 +269,24 @@ extension EngineTests.ProductTests.Picture {
       let (output, pixel) = (place % outputs, place / outputs)
       let (column, row) = (pixel % toWidth, pixel / toWidth % toHeight)
       let sample = pixel / toWidth / toHeight
-      var sum = Double(bias[output]) + (hasResidual ? Double(residual[place]) : 0)
+      var sum = Double(bias[output]) + (hasResidual ? Double(residuals[place]) : 0)
       for tap in 0..<9 {
         var (i, j) = (row * stride + tap / 3 - padding, column * stride + tap % 3 - padding)
         guard 0..<height ~= i, 0..<width ~= j else { continue }
         if isDoubled { (i, j) = (i / 2, j / 2) }
         let at = ((sample * fromHeight + i) * fromWidth + j) * inputs
         for input in 0..<inputs {
-          var value = Double(x[at + input])
+          var value = Double(xs[at + input])
           if isNormalized {
             value *= Double(factors[2 * sample * inputs + input])
             value += Double(factors[(2 * sample + 1) * inputs + input])
             value /= 1 + exp(-value)
           }
-          sum += value * Double(weights[(output * inputs + input) * 9 + tap])
+          sum += value * Double(ws[(output * inputs + input) * 9 + tap])
         }
       }
       return sum
     }
-    return relativeError(places.map { y[$0] }, expected)
+    return relativeError(places.map { ys[$0] }, expected)
   }
 }
