@@ -56,7 +56,7 @@ extension GenerateCommand {
   }
 
   /// What the options load beside the model.
-  private var additions: ModelAdditions {
+  var additions: ModelAdditions {
     var additions = ModelAdditions()
     additions.adapters = options.networks.lora.map {
       ModelAdditions.Adapter($0.path, scale: $0.scale)

@@ -24,7 +24,8 @@ extension GenerateCommand {
         checkpoint, precision: precision, width: enlargement?.side(width) ?? width,
         height: enlargement?.side(height) ?? height, isGuided: isGuided,
         encodes: options.pictures.initial != nil || enlargement != nil,
-        tiling: lowMemory ? .tiles(384) : options.approximations.tiling, weightsInFile: lowMemory)
+        tiling: lowMemory ? .tiles(384) : options.approximations.tiling, weightsInFile: lowMemory,
+        additions: additions)
     }
     let lowMemory = options.approximations.lowMemory
     let need = forecast(precision, lowMemory: lowMemory)

@@ -95,6 +95,13 @@ import Testing
       (["--eta", "0.5", "--scheduler", "euler"], "no eta"),
       (["--pndm-start", "repeat", "--scheduler", "euler"], "no Runge-Kutta"),
       (["--spacing", "trailing", "--scheduler", "lcm"], "its own spacing"),
+      (["--steps", "60", "--scheduler", "lcm"], "up to 50 steps"),
+      (["--steps", "1000", "--scheduler", "dpmpp-2m"], "fewer than 1000 steps"),
+      (["--steps", "1000", "--scheduler", "ddim"], "take fewer steps"),
+      (
+        ["--hires", "2", "--hires-strength", "0.1", "--steps", "4", "--scheduler", "ddim"],
+        "more --hires-strength"
+      ),
       (["--clip-skip", "0"], "1 to 128"), (["--clip-skip", "5"], "1 (the last layer) to 4"),
       (["--emphasis", "loud"], "'no-norm'"),
       (["--plain-prompt", "--emphasis", "none"], "exclude each other"),

@@ -132,6 +132,45 @@ import Testing
     #expect(throws: GenerationError.self) { try model.draw(request) }
   }
 
+  static let rightHalf = Mask(
+    width: 64, height: 64, isRepainted: (0..<64 * 64).map { $0 % 64 >= 32 })
+
+  /// The second pass keeps what the first one kept.
+  @Test func enlargementKeepsTheMask() throws {
+    let model = try GenerationTests.model.get()
+    let plain = try Self.small(strength: 0.75, mask: Self.rightHalf)
+    var request = plain
+    request.enlargement = Enlargement(scale: 1.5, strength: 0.75)
+    let drawn = try model.draw(request)
+    let first = try model.generate(plain)
+    var second = plain
+    (second.width, second.height) = (96, 96)
+    second.initial = InitialPicture(
+      first.image.resized(width: 96, height: 96), strength: 0.75,
+      mask: Mask(width: 96, height: 96, isRepainted: (0..<96 * 96).map { $0 % 96 >= 48 }))
+    #expect(try model.generate(second).image == drawn.image)
+    second.initial?.mask = nil
+    #expect(try model.generate(second).image != drawn.image)
+  }
+
+  /// A second pass that cannot be is refused before the first is drawn.
+  @Test func enlargementIsCheckedFirst() throws {
+    let model = try GenerationTests.model.get()
+    var request = GenerationTests.small
+    for enlargement in [
+      Enlargement(scale: 2, strength: 0.1, steps: 4), Enlargement(scale: 2, steps: 5000),
+    ] {
+      request.enlargement = enlargement
+      let error = #expect(throws: GenerationError.self) {
+        try model.draw(request) { _ in
+          Issue.record("the first pass has begun")
+          return false
+        }
+      }
+      #expect(error?.code == .request)
+    }
+  }
+
   /// What an inpainting UNet takes beside the latents: the mask, then the latents of what is kept.
   @Test func inpaintingModelsSeeTheMask() throws {
     let sound = try GenerationTests.model.get()
@@ -140,9 +179,7 @@ import Testing
       tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: watcher,
       vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
       scalingFactor: sound.scalingFactor, vaeEncoder: sound.vaeEncoder, unetChannels: 9)
-    let half = Mask(
-      width: 64, height: 64, isRepainted: (0..<64 * 64).map { $0 % 64 >= 32 })
-    _ = try model.generate(Self.small(strength: 1, mask: half))
+    _ = try model.generate(Self.small(strength: 1, mask: Self.rightHalf))
     let sample = try #require(watcher.samples.first)
     #expect(sample.shape == [2, 9, 8, 8])
     let plane = 64
@@ -152,6 +189,13 @@ import Testing
     let extra = Array(sample.reals[4 * plane..<9 * plane])
     #expect(extra == Array(sample.reals[(9 + 4) * plane..<18 * plane]))
     #expect(watcher.samples.allSatisfy { Array($0.reals[4 * plane..<9 * plane]) == extra })
+    var enlarged = try Self.small(strength: 1, mask: Self.rightHalf)
+    enlarged.enlargement = Enlargement(scale: 1.5, strength: 0.5)
+    _ = try model.draw(enlarged)
+    let larger = try #require(watcher.samples.last)
+    #expect(larger.shape == [2, 9, 12, 12])
+    #expect(
+      Array(larger.reals[4 * 144..<5 * 144]) == (0..<144).map { $0 % 12 >= 6 ? 1 : 0 })
     let error = #expect(throws: GenerationError.self) { try model.generate(GenerationTests.small) }
     #expect(error?.code == .request)
   }

@@ -25,6 +25,21 @@ import Testing
     #expect(small.bytes > small.weights + small.activations)
   }
 
+  /// The shallow UNet has weights of its own, a few of the whole one's; what is not there has none.
+  @Test func additionsCount() throws {
+    var additions = ModelAdditions()
+    additions.reusesDeepFeatures = true
+    additions.controlNets = ["/nowhere"]
+    let forecast = MemoryForecast(
+      try ModelCheckpoint.open(Fixtures.path("shapes-v1")), precision: .f32, width: 128,
+      height: 128, isGuided: true, encodes: false, additions: additions)
+    #expect(
+      forecast.parts.map(\.name) == ["text_encoder", "unet", "vae_decoder", "shallow unet"])
+    #expect(forecast.parts[3].weights > 0 && forecast.parts[3].activations > 0)
+    #expect(forecast.parts[3].weights < forecast.parts[1].weights / 2)
+    #expect(try forecast.bytes > Self.forecast(128).bytes)
+  }
+
   @Test func theSystemSaysWhatThereIs() throws {
     let supply = try #require(MemorySupply.current)
     #expect(supply.available > 0 && supply.available <= supply.total)

@@ -327,5 +327,33 @@ struct NetworkTests {
     let black = try model.generate(Self.request())
     #expect(black.safety?.concepts == Array(0..<17))
     #expect(black.image.pixels.allSatisfy { $0 == 0 })
+    // No second pass draws from the black picture, and none loses the verdict.
+    var request = Self.request()
+    request.enlargement = Enlargement(scale: 2)
+    var passes = 0
+    let held = try model.draw(request) { progress in
+      passes += progress.stage == .encoding ? 1 : 0
+      return true
+    }
+    #expect(passes == 1)
+    #expect(held.safety == black.safety && held.image == black.image)
+  }
+
+  /// What lies beside a model's own networks counts.
+  @Test func additionsTakeMemory() throws {
+    var additions = ModelAdditions()
+    additions.checksSafety = false
+    func names() throws -> [String] {
+      try MemoryForecast(
+        Self.checkpoint("repository"), precision: .f32, width: 128, height: 128, isGuided: true,
+        encodes: false, additions: additions
+      ).parts.map(\.name)
+    }
+    let own = try names()
+    additions.checksSafety = true
+    additions.controlNets = [try Self.path("controlnet"), try Self.path("controlnet")]
+    additions.tinyAutoencoder = try Self.path("taesd_decoder.pth")
+    #expect(
+      try names() == own + ["controlnet", "controlnet", "tiny_decoder", "safety_checker"])
   }
 }

@@ -110,6 +110,26 @@ import Testing
     #expect(large?.code == .unsupported)
   }
 
+  /// A progressive file whose last scan stands there again and again; decoders go through each.
+  @Test func scanBombs() throws {
+    let jpeg = try Self.bytes("progressive.jpg")
+    let scan = try #require(
+      jpeg.indices.dropLast().last { jpeg[$0] == 0xFF && jpeg[$0 + 1] == 0xDA })
+    let last = Array(jpeg[scan..<jpeg.count - 2])
+    let others = jpeg.indices.dropLast().count { jpeg[$0] == 0xFF && jpeg[$0 + 1] == 0xDA } - 1
+    func file(scans: Int) -> [UInt8] {
+      let repeated = [[UInt8]](repeating: last, count: scans - others).joined()
+      return Array(jpeg[..<scan]) + Array(repeated) + [0xFF, 0xD9]
+    }
+    #expect(file(scans: others + 1) == jpeg)
+    #expect(throws: Never.self) { try PictureFile(decoding: file(scans: 500)) }
+    let error = #expect(throws: FormatError.self) {
+      try PictureFile(decoding: file(scans: 501))
+    }
+    #expect(error?.code == .malformed)
+    #expect(error?.message.contains("500 scans") == true, "\(error?.message ?? "")")
+  }
+
   @Test func unsupportedPictures() throws {
     let wide = Image(width: 16_384, height: 1, pixels: [UInt8](repeating: 0, count: 49_152))
     let error = #expect(throws: FormatError.self) {
@@ -139,6 +159,10 @@ import Testing
       padded.pixels.map(Int.init)
         == Array(repeating: [127, 127, 127, 127, 127, 127, 128, 128, 128], count: 2).flatMap { $0 })
     #expect(mask.padded(padding).isRepainted == [true, true, true, true, false, true])
+    #expect(
+      mask.resized(width: 5, height: 2).isRepainted
+        == [false, false, false, true, true, false, false, false, true, true])
+    #expect(mask.resized(width: 2, height: 1) == mask)
     #expect(!Mask.keeping(width: 3, height: 2).isRepainted.contains(true))
   }
 }

@@ -202,6 +202,18 @@ import Testing
     #expect(!encoding.chunks[0].tokens.contains { $0.text.contains("lora") })
     #expect(encoding.chunks[0].tokens.contains { $0.text == "b" })
     #expect(try Self.reader().read("a HAND and SAND").warnings.isEmpty)
+    #expect(try Self.reader().read("<lora:a> <lora:> <:b> <l<b:c>").warnings.count == 2)
+  }
+
+  /// Brackets without end, which once took time by their square.
+  @Test(
+    .timeLimit(.minutes(1)),
+    arguments: ["<", "<a", "<a:", "<a:>"].flatMap { [($0, ""), ($0, ">")] })
+  func manyOpenBrackets(piece: String, end: String) throws {
+    let reader = PromptReader(try TokenizerTests.tokenizer.get())
+    let prompt = String(repeating: piece, count: 20_000) + end
+    let warnings = try reader.read(prompt).warnings
+    #expect(warnings.count == (piece == "<a:" && end == ">" ? 1 : 0))
   }
 }
 
@@ -299,6 +311,18 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     #expect(try model.generate(request).image == plain.image)
     request.prompt = "[a red circle|a large blue square]"
     #expect(try model.generate(request).image != plain.image)
+  }
+
+  /// Two prompts by turns take the memory of two, whatever the number of steps.
+  @Test func alternatingPromptsShareTheirStates() throws {
+    var request = GenerationRequest(prompt: "[a red circle|a blue square]")
+    request.steps = 12
+    let conditioning = try Self.model.get().conditioning(for: request, observer: nil)
+    let states = [conditioning.states] + conditioning.later.map(\.conditioning.states)
+    #expect(states.count == 12)
+    let places = states.map { $0.reals.withUnsafeBufferPointer { $0.baseAddress } }
+    #expect(Set(places).count == 2)
+    #expect(states[0] == states[2] && states[0] != states[1])
   }
 
   @Test(arguments: [0, 5, 13])

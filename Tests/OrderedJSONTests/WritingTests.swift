@@ -40,6 +40,14 @@ import Testing
     #expect(JSON.array([.number(.infinity), .number(.nan)]).text(.compact) == "[null,null]")
   }
 
+  /// Terminals obey U+007F to U+009F too, which JSON lets stand.
+  @Test func controlsAreEscaped() throws {
+    let value: JSON = ["\u{85}": "\u{7F}\u{80}\u{9B}31m\u{9F}\u{A0}"]
+    let text = value.text(.compact)
+    #expect(text == #"{"\u0085":"\u007f\u0080\u009b31m\u009f"# + "\u{A0}\"}")
+    #expect(try JSON(parsing: text) == value)
+  }
+
   @Test func membersAreSetAndRemoved() {
     var object = JSONObject(["a": 1, "b": 2, "c": 3])
     object["b"] = nil

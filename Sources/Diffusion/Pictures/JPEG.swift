@@ -23,11 +23,12 @@ enum JPEG {
     try PictureFile.check(
       width: Int(width), height: Int(height), byteCount: bytes.count, pixelsPerByte: 512)
     var pixels = [UInt8](repeating: 0, count: 3 * Int(width) * Int(height))
-    // As libjpeg does by default, and so what most programs see: exact DCT, smooth chroma.
+    // As libjpeg does by default, and so what most programs see: exact DCT, smooth chroma. Scans
+    // are limited, for each goes over the whole picture.
     try codec.check(
       tjDecompress2(
         codec.handle, bytes, UInt(bytes.count), &pixels, width, 0, height,
-        Int32(TJPF_RGB.rawValue), TJFLAG_ACCURATEDCT))
+        Int32(TJPF_RGB.rawValue), TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS))
     return (Image(width: Int(width), height: Int(height), pixels: pixels), exif(in: bytes))
   }
 
@@ -108,6 +109,11 @@ private final class Codec {
     let reason = tjGetErrorStr2(handle).map { String(cString: $0) } ?? "unknown error"
     if reason.contains("Premature end") {
       throw FormatError(.truncated, "the JPEG file ends early", hint: "get the file again")
+    }
+    // Its error code is a warning's where a warning came before.
+    if reason.contains("more than 500 scans") {
+      throw FormatError(
+        .malformed, "the JPEG file has more than 500 scans", hint: "save it again as a plain JPEG")
     }
     // A warning is about bytes that no decoder needs.
     guard tjGetErrorCode(handle) != TJERR_WARNING.rawValue else { return }

@@ -26,6 +26,18 @@ public struct Mask: Sendable, Hashable {
       })
   }
 
+  /// The mask in another size: each pixel is the nearest one's, as torch's nearest interpolation
+  /// has it.
+  public func resized(width: Int, height: Int) -> Mask {
+    precondition(self.width > 0 && self.height > 0, "there is a pixel to take")
+    return Mask(
+      width: width, height: height,
+      isRepainted: (0..<height).flatMap { row in
+        let start = row * self.height / height * self.width
+        return (0..<width).map { isRepainted[start + $0 * self.width / width] }
+      })
+  }
+
   /// The mask of latents, 1 where they are drawn anew: the upper left pixel of each block decides,
   /// as torch's nearest interpolation has it.
   func latents() -> [Float] {

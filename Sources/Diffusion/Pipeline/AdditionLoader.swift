@@ -144,7 +144,7 @@ struct AdditionLoader {
   }
 
   /// The last layer on the way up, by the node that joins it with its skip connection.
-  private static func lastUpLayer(_ graph: Graph) -> String? {
+  static func lastUpLayer(_ graph: Graph) -> String? {
     graph.nodes.last { $0.operation == .concatenate }?.name
   }
 

@@ -117,10 +117,15 @@ private struct ChunkEncoder {
       waiting += [PromptEncoding.Chunk](repeating: last, count: batch - waiting.count)
       try encode(waiting, into: &known)
     }
+    // Prompts that come back, as alternating ones do at every step, share their states.
+    var made: [[[PromptEncoding.Chunk]]: Value] = [:]
     return filled.map { prompts in
-      Value(
+      if let value = made[prompts] { return value }
+      let value = Value(
         prompts.flatMap { $0.flatMap { known[$0] ?? [] } },
         shape: [prompts.count, prompts[0].count * model.tokenLimit, width])
+      made[prompts] = value
+      return value
     }
   }
 

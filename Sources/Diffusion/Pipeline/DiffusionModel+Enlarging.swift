@@ -25,7 +25,9 @@ extension DiffusionModel {
   /// Draws a picture in one pass, or in two where the request asks for an enlargement.
   ///
   /// The second pass starts from the first's finished picture, brought to its new size with
-  /// Lanczos' kernel, and from the seed's noise of that size.
+  /// Lanczos' kernel, and from the seed's noise of that size. Where a mask keeps a part of the
+  /// picture, the second pass keeps it too. There is no second pass of a picture that the safety
+  /// checker holds back.
   ///
   /// - Parameters:
   ///   - progress: as for ``generate(_:progress:observer:)``; the second pass begins with the stage
@@ -45,17 +47,29 @@ extension DiffusionModel {
         .request, "enlarged, a side of \(side) pixels has \(enlargement.side(side))",
         hint: "give a smaller size or scale: a side has at most 8192")
     }
-    let first = try generate(request, progress: progress, observer: observer)
     var larger = request
     larger.enlargement = nil
-    larger.width = enlargement.side(first.image.width)
-    larger.height = enlargement.side(first.image.height)
     larger.steps = enlargement.steps ?? request.steps
+    // What the second pass cannot do is said before the first is drawn.
+    let scheduler = try sampler(for: larger).scheduler
+    guard
+      scheduler.firstEvaluation(strength: enlargement.strength, steps: larger.steps)
+        < scheduler.timesteps.count
+    else {
+      throw GenerationError(
+        .request,
+        "a strength of \(enlargement.strength) leaves none of the second pass's \(larger.steps)"
+          + " steps", hint: "give more --hires-strength or more --hires-steps")
+    }
+    let first = try generate(request, progress: progress, observer: observer)
+    guard first.safety?.isFlagged != true else { return first }
+    let newWidth = enlargement.side(first.image.width)
+    let newHeight = enlargement.side(first.image.height)
+    (larger.width, larger.height) = (newWidth, newHeight)
     larger.noise = nil
     larger.initial = InitialPicture(
-      first.image.resized(
-        width: enlargement.side(first.image.width), height: enlargement.side(first.image.height)),
-      strength: enlargement.strength)
+      first.image.resized(width: newWidth, height: newHeight), strength: enlargement.strength,
+      mask: request.initial?.mask?.resized(width: newWidth, height: newHeight))
     var second = try generate(larger, progress: progress, observer: observer)
     second.add(first)
     return second

@@ -1,4 +1,5 @@
 import Engine
+import ModelFormats
 
 extension DiffusionModel {
   /// Called as a picture comes along; returns whether to go on.
@@ -13,7 +14,8 @@ extension DiffusionModel {
   /// - Parameters:
   ///   - progress: called before the first and after each evaluation, and before decoding.
   ///   - observer: called after each layer with its network and what it took.
-  /// - Throws: ``GenerationError``; ``FormatError`` where the scheduler cannot be had;
+  /// - Throws: ``GenerationError``, also where the scheduler cannot take the steps; ``FormatError``
+  ///   where it cannot be had with the model's configuration;
   ///   ``EngineError``.
   public func generate(
     _ request: GenerationRequest, progress: ProgressHandler? = nil,
@@ -21,10 +23,9 @@ extension DiffusionModel {
   ) throws -> Generation {
     let start = ContinuousClock.now
     var timings = GenerationTimings(load: loadSeconds)
-    let name = try request.scheduler ?? self.scheduler.defaultName()
     // Sampling.
-    let configuration = try self.scheduler.applying(request.sampling, to: name, eta: request.eta)
-    var scheduler = try configuration.scheduler(name, steps: request.steps, eta: request.eta)
+    let (name, configuration, fresh) = try sampler(for: request)
+    var scheduler = fresh
     var random = try request.randomSource.source(seed: request.seed)
     let point = try startingPoint(for: request, scheduler, &random)
     var latents = point.latents
@@ -104,6 +105,29 @@ extension DiffusionModel {
       image: image, latents: latents, noise: point.noise, prompt: conditioning.prompt,
       negativePrompt: conditioning.negativePrompt, scheduler: name, safety: safety,
       timings: timings)
+  }
+}
+
+extension DiffusionModel {
+  /// The scheduler that a request asks for, with its name and what it was made of.
+  ///
+  /// - Throws: ``GenerationError`` `request` where it cannot take the steps or heed an option;
+  ///   ``FormatError`` where the model's configuration cannot be honoured.
+  func sampler(
+    for request: GenerationRequest
+  ) throws -> (name: SchedulerName, configuration: SchedulerConfiguration, scheduler: any Scheduler)
+  {
+    let name = try request.scheduler ?? self.scheduler.defaultName()
+    let configuration = try self.scheduler.applying(request.sampling, to: name, eta: request.eta)
+    do throws(FormatError) {
+      return (
+        name, configuration,
+        try configuration.scheduler(name, steps: request.steps, eta: request.eta)
+      )
+    } catch {
+      guard error.context == Timesteps.context else { throw error }
+      throw GenerationError(.request, error.message, hint: error.hint)
+    }
   }
 }
 

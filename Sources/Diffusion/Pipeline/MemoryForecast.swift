@@ -38,29 +38,55 @@ public struct MemoryForecast: Sendable, Hashable {
   ///   - encodes: whether pictures are read by the VAE's encoder.
   ///   - tiling: how large pictures are decoded.
   ///   - weightsInFile: whether weights lie in a file, of which memory holds next to nothing.
+  ///   - additions: what is loaded beside the model. What of it cannot be read counts nothing; that
+  ///     is for loading to say.
   public init(
     _ checkpoint: ModelCheckpoint, precision: Precision, width: Int, height: Int, isGuided: Bool,
-    encodes: Bool, tiling: VAETiling = .automatic, weightsInFile: Bool = false
+    encodes: Bool, tiling: VAETiling = .automatic, weightsInFile: Bool = false,
+    additions: ModelAdditions = ModelAdditions()
   ) {
     var parts: [Part] = []
+    func add(_ graph: Graph?, _ sizes: Sizes, as name: String? = nil, in precision: Precision) {
+      guard let graph else { return }
+      let elements = graph.parameters.reduce(0) { Self.sum($0, $1.elementCount) }
+      let (weights, overflow) = elements.multipliedReportingOverflow(by: precision == .bf16 ? 2 : 4)
+      parts.append(
+        Part(
+          name: name ?? graph.name, weights: weightsInFile ? 0 : overflow ? .max : weights,
+          activations: graph.peakActivationBytes(sizes) / (precision == .bf16 ? 2 : 1)))
+    }
+    let guided = Sizes(
+      batch: isGuided ? 2 : 1, height: height / DiffusionModel.downsampling,
+      width: width / DiffusionModel.downsampling, sequence: 77)
+    var single = guided
+    single.batch = 1
+    // The tiles that the VAE works on.
+    var tile = single
+    tile.height = tiling.tileLength(tile.height)
+    tile.width = tiling.tileLength(tile.width)
     for component in checkpoint.components where ComponentName.required.contains(component.name) {
       for graph in component.graphs where encodes || graph.name != "vae_encoder" {
-        var sizes = Sizes(
-          batch: isGuided && graph.name != "vae_decoder" && graph.name != "vae_encoder" ? 2 : 1,
-          height: height / DiffusionModel.downsampling, width: width / DiffusionModel.downsampling,
-          sequence: 77)
-        if graph.name.hasPrefix("vae") {
-          sizes.height = tiling.tileLength(sizes.height)
-          sizes.width = tiling.tileLength(sizes.width)
-        }
-        let elements = graph.parameters.reduce(0) { Self.sum($0, $1.elementCount) }
-        let size = precision == .bf16 ? 2 : 4
-        let (weights, overflow) = elements.multipliedReportingOverflow(by: size)
-        parts.append(
-          Part(
-            name: graph.name, weights: weightsInFile ? 0 : overflow ? .max : weights,
-            activations: graph.peakActivationBytes(sizes) / (precision == .bf16 ? 2 : 1)))
+        add(graph, graph.name.hasPrefix("vae") ? tile : guided, in: precision)
       }
+    }
+    for path in additions.controlNets {
+      let component = try? ModelCheckpoint.open(path)[.controlNet]
+      add(try? component?.graph("controlnet"), guided, in: precision)
+    }
+    if additions.reusesDeepFeatures, let unet = try? checkpoint[.unet]?.graph("unet"),
+      let node = AdditionLoader.lastUpLayer(unet)
+    {
+      add(
+        unet.taking(inputOf: node, as: AdditionalNetworks.deepFeatures), guided,
+        as: "shallow unet", in: precision)
+    }
+    if let path = additions.tinyAutoencoder {
+      let component = try? ModelCheckpoint.open(path)[.tinyAutoencoder]
+      add(try? component?.graph("tiny_decoder"), single, in: precision)
+    }
+    if additions.checksSafety {
+      // It always computes in f32.
+      add(try? checkpoint[.safetyChecker]?.graph("safety_checker"), single, in: .f32)
     }
     self.parts = parts
   }

@@ -44,7 +44,7 @@ public struct PNDMScheduler: Scheduler {
       guard steps >= 4 else {
         throw FormatError(
           .unsupported, "PNDM with Runge-Kutta steps cannot take \(steps) steps",
-          context: "scheduler", hint: "take 4 steps or more, or set skip_prk_steps")
+          context: Timesteps.context, hint: "take 4 steps or more, or set skip_prk_steps")
       }
       let half = stride / 2
       let halves = rising.suffix(4).flatMap { [$0, $0 + half] }.dropLast()

@@ -142,7 +142,7 @@ extension SchedulerConfiguration {
     guard steps >= 1, steps <= trainingTimesteps else {
       throw FormatError(
         .unsupported, "\(steps) steps cannot be taken; the model knows \(trainingTimesteps)",
-        context: "scheduler", hint: "take 1 to \(trainingTimesteps) steps")
+        context: Timesteps.context, hint: "take 1 to \(trainingTimesteps) steps")
     }
     switch name {
     case .pndm: return try PNDMScheduler(self, steps: steps)

@@ -118,7 +118,7 @@ struct SigmaSchedule: Sendable {
       guard levels.count == count else {
         throw FormatError(
           .unsupported, "\(levels.count) noise levels do not give \(count) steps",
-          context: "scheduler", hint: "give one level for each step")
+          context: Timesteps.context, hint: "give one level for each step")
       }
     }
     // A level of 0 has no logarithm.

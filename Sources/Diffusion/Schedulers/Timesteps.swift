@@ -2,6 +2,10 @@ import ModelFormats
 
 /// The timesteps of `steps` inference steps, in falling order.
 enum Timesteps {
+  /// The context of errors about the number of steps, which the request is to blame for, not the
+  /// model's files.
+  static let context = "scheduler"
+
   /// Whole timesteps, each below the number of training timesteps.
   ///
   /// - Throws: ``FormatError`` `unsupported` where `steps_offset` pushes one beyond the last.
@@ -22,7 +26,7 @@ enum Timesteps {
   ) throws(FormatError) -> [Int] {
     guard steps < configuration.trainingTimesteps else {
       throw FormatError(
-        .unsupported, "a multistep solver cannot take \(steps) steps", context: "scheduler",
+        .unsupported, "a multistep solver cannot take \(steps) steps", context: Timesteps.context,
         hint: "take fewer than \(configuration.trainingTimesteps) steps")
     }
     guard spacing != .trailing else {
@@ -45,7 +49,7 @@ enum Timesteps {
     }
     guard steps <= original else {
       throw FormatError(
-        .unsupported, "\(scheduler) cannot take \(steps) steps", context: "scheduler",
+        .unsupported, "\(scheduler) cannot take \(steps) steps", context: Timesteps.context,
         hint: "take up to \(original) steps; 4 to 8 are usual")
     }
     let stride = configuration.trainingTimesteps / original
@@ -65,7 +69,7 @@ enum Timesteps {
         .unsupported,
         "\(steps) steps with a steps_offset of \(configuration.stepsOffset) reach "
           + "timestep \(outside); the model knows 0 to \(range.upperBound - 1)",
-        context: "scheduler", hint: "take fewer steps")
+        context: Timesteps.context, hint: "take fewer steps")
     }
   }
 
@@ -82,7 +86,7 @@ enum Timesteps {
     guard timesteps.allSatisfy({ $0 >= 0 }) else {
       throw FormatError(
         .unsupported, "\(steps) steps with trailing timestep_spacing reach before timestep 0",
-        context: "scheduler", hint: "take one step more or fewer")
+        context: Timesteps.context, hint: "take one step more or fewer")
     }
     return timesteps
   }

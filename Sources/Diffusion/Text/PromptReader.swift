@@ -176,13 +176,14 @@ extension PromptReader {
   private static func removingNetworks(from prompt: String, _ warnings: inout [String]) -> String {
     var result = ""
     var rest = prompt[...]
-    while let open = rest.firstIndex(of: "<") {
+    // Each character is looked at a few times at most, however many brackets there are.
+    guard let last = prompt.lastIndex(of: ">") else { return prompt }
+    while let open = rest.firstIndex(of: "<"), open < last {
       result += rest[..<open]
       let inside = rest[rest.index(after: open)...]
-      guard let close = inside.firstIndex(of: ">"), let colon = inside.firstIndex(of: ":"),
-        colon < close, colon > inside.startIndex,
-        inside[..<colon].allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" }),
-        inside.index(after: colon) < close
+      let colon = inside.prefix { $0.isLetter || $0.isNumber || $0 == "_" }.endIndex
+      guard colon > inside.startIndex, inside[colon] == ":",
+        let close = inside[colon...].firstIndex(of: ">"), inside.index(after: colon) < close
       else {
         result += "<"
         rest = inside

@@ -39,7 +39,8 @@ struct PictureOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Repaint only what is light in this picture, and keep the rest of --init.",
+      "Repaint only what is light in this picture, and keep the rest of --init as the VAE gives"
+        + " it back: alike, not every pixel the same.",
       valueName: "file"), completion: .file())
   var mask: String?
 
