@@ -31,7 +31,7 @@ struct AgainCommand: ParsableCommand {
   var changes: [String] = []
 
   func run() throws {
-    let file = try PictureFile.read(picture)
+    let file = try PictureFile.opened(picture)
     var job = try RepeatedJob(file, path: picture)
     let given = try JobArguments(commandLine: changes)
     try job.findFiles(given: given, beside: picture)
@@ -43,32 +43,53 @@ struct AgainCommand: ParsableCommand {
     }
     if arguments["output"] == nil {
       let (stem, ending) = PicturePlan.split(picture)
-      arguments["output"] = .string(stem + "-again" + ending)
+      let isKnown = ending.isEmpty || PictureFormat(path: picture) != nil
+      let usual = "." + (file.format == .jpeg ? "jpg" : file.format.rawValue)
+      arguments["output"] = .string(stem + "-again" + (isKnown ? ending : usual))
     }
+    // The quality that the picture tells is that of its own format.
+    let format =
+      arguments.text("format").flatMap(PictureFormat.init(argument:))
+      ?? arguments.text("output").flatMap(PictureFormat.init(path:)) ?? .png
+    if given["quality"] == nil, format != file.format { arguments["quality"] = nil }
     let command = try arguments.command()
     for warning in job.warnings where !command.options.output.json {
       Console.note("warning: " + Console.sanitized(warning))
     }
-    Interruption.watch()
-    var drawing = try Failure.fromDrawing { try command.drawAll(arguments, ModelCache()) }
+    Interruption.watch(quiet: command.options.output.json)
+    var purpose = DrawingPurpose()
+    purpose.keepsImages = true
+    var drawing = try Failure.fromDrawing {
+      try command.drawAll(arguments, ModelCache(), purpose)
+    }
     drawing.warnings = job.warnings + drawing.warnings
-    command.report(drawing)
-    if let cancellation = drawing.cancellation { throw Failure(cancellation) }
 
     let isUnchanged = given.filtered {
       !["Output", "Watching"].contains($0.section) && $0.name != "model"
     }.names.isEmpty
-    guard job.isExact, isUnchanged, let image = drawing.pictures.first?.image else { return }
-    guard file.isExact else { return }
-    let differences = Self.differences(image, file.image)
-    if !command.options.output.json {
-      Console.note(
-        differences == 0
-          ? "the same in every pixel"
-          : "not the same: \(Format.count(differences)) of"
-            + " \(Format.count(image.width * image.height)) pixels differ")
+    let isExpected = job.isExact && isUnchanged
+    let image = drawing.pictures.first?.image
+    let differences =
+      isExpected && file.isExact ? image.map { Self.differences($0, file.image) } : nil
+    command.report(drawing, same: differences.map { .bool($0 == 0) } ?? .null)
+    try drawing.requireComplete()
+    if !command.options.output.json, let image, isExpected {
+      Console.note(Self.verdict(differences, of: image, job))
     }
-    if differences > 0 { throw Ended(.differs) }
+    if let differences, differences > 0 { throw Ended(.differs) }
+  }
+
+  /// What the comparison found; `differences` is nil where there was none.
+  private static func verdict(_ differences: Int?, of image: Image, _ job: RepeatedJob) -> String {
+    guard let differences else {
+      return "not compared: the file was compressed with loss, and does not hold what was drawn"
+    }
+    guard differences > 0 else { return "the same in every pixel" }
+    let words =
+      "not the same: \(Format.count(differences)) of \(Format.count(image.width * image.height))"
+      + " pixels differ"
+    return job.arguments["dtype"] == nil
+      ? words + "; the picture does not say its arithmetic: try --dtype f32 or bf16" : words
   }
 
   /// Pixels that are not equal; all where the sizes differ.

@@ -44,10 +44,11 @@ struct BatchCommand: ParsableCommand {
     var counts: [Outcome: Int] = [:]
     let models = ModelCache()
     var number = 0
+    var purpose = DrawingPurpose()
     while !Interruption.isAsked, let line = try lines.next() {
       number += 1
-      guard line.contains(where: { !$0.isWhitespace }) else { continue }
-      let (outcome, row) = Self.draw(line, number, defaults, models)
+      if case .text(let text) = line, text.allSatisfy(\.isWhitespace) { continue }
+      let (outcome, row) = Self.draw(line, number, defaults, models, &purpose)
       counts[outcome, default: 0] += 1
       Console.print(row.text(.compact))
     }
@@ -66,22 +67,33 @@ struct BatchCommand: ParsableCommand {
 
   /// Does the job of a line, and says what came of it.
   private static func draw(
-    _ line: String, _ number: Int, _ defaults: JobArguments, _ models: ModelCache
+    _ line: LineReader.Line, _ number: Int, _ defaults: JobArguments, _ models: ModelCache,
+    _ purpose: inout DrawingPurpose
   ) -> (Outcome, JSON) {
     var row: JSONObject = ["version": 1, "line": .integer(number)]
     do {
       let start = Console.seconds()
       let arguments = try arguments(of: line, number, defaults)
       let command = try arguments.command()
-      let drawing = try Failure.fromDrawing {
-        try command.drawAll(
-          arguments, models, skipsFinished: !command.options.output.force)
+      purpose.skipsFinished = !command.options.output.force
+      let drawing = try Failure.fromDrawing { [purpose] in
+        try command.drawAll(arguments, models, purpose)
+      }
+      for file in drawing.skipped + drawing.pictures.map(\.file) {
+        let identity = PicturePlan.identity(file)
+        if purpose.earlier[identity] == nil { purpose.earlier[identity] = (number, arguments) }
+      }
+      // An error behind pictures that were drawn.
+      if drawing.failure != nil {
+        row["pictures"] = .array(command.rows(drawing))
+        try drawing.requireComplete()
       }
       let isSkipped = drawing.pictures.isEmpty && drawing.cancellation == nil
       let outcome: Outcome =
         drawing.cancellation != nil ? .cancelled : isSkipped ? .skipped : .done
       row["status"] = .string(outcome.rawValue)
       row["pictures"] = .array(command.rows(drawing))
+      row["files"] = .array(drawing.files.map { .string($0) })
       row["skipped"] = .array(drawing.skipped.map { .string($0) })
       row["seconds"] = .number(Console.seconds() - start)
       row["memory_bytes"] = .integer(residentMemory)
@@ -95,8 +107,13 @@ struct BatchCommand: ParsableCommand {
   }
 
   private static func arguments(
-    of line: String, _ number: Int, _ defaults: JobArguments
+    of line: LineReader.Line, _ number: Int, _ defaults: JobArguments
   ) throws(Failure) -> JobArguments {
+    guard case .text(let line) = line else {
+      throw Failure(
+        .data, code: "malformed", "the line is longer than \(LineReader.limit) bytes",
+        hint: "a job is one JSON object on one line")
+    }
     let json: JSON
     do throws(JSONError) {
       json = try JSON(parsing: line)

@@ -9,7 +9,7 @@ extension GenerateCommand {
   func initialPicture() throws -> InitialPicture? {
     let pictures = options.pictures
     guard let path = pictures.initial else { return nil }
-    let image = try PictureFile.read(path).image
+    let image = try PictureFile.opened(path).image
     // As diffusers has it: sides are cut down to multiples of 8.
     let width = pictures.width ?? image.width / 8 * 8
     let height = pictures.height ?? image.height / 8 * 8
@@ -18,18 +18,23 @@ extension GenerateCommand {
         .data, code: "unsupported", "the picture of \(image.width)x\(image.height) is too small",
         file: path, hint: "give one of at least 8x8 pixels, or a size with --width and --height")
     }
-    var result = image.resized(width: width, height: height)
-    var mask = try pictures.mask.map {
-      Mask(try PictureFile.read($0).image.resized(width: width, height: height))
-    }
-    if let padding = pictures.outpaint {
-      result = result.padded(padding)
-      mask = (mask ?? .keeping(width: width, height: height)).padded(padding)
-    }
-    for side in [result.width, result.height] where side > 8192 {
+    let padding = pictures.outpaint
+    let sides = [
+      width + (padding.map { $0.left + $0.right } ?? 0),
+      height + (padding.map { $0.top + $0.bottom } ?? 0),
+    ]
+    for side in sides where side > 8192 {
       throw Failure.usage(
         "a side of \(side) pixels cannot be drawn",
         hint: "give a size up to 8192 with --width and --height")
+    }
+    var result = image.resized(width: width, height: height)
+    var mask = try pictures.mask.map {
+      Mask(try PictureFile.opened($0).image.resized(width: width, height: height))
+    }
+    if let padding {
+      result = result.padded(padding)
+      mask = (mask ?? .keeping(width: width, height: height)).padded(padding)
     }
     return InitialPicture(
       result, strength: pictures.strength ?? (pictures.outpaint == nil ? 0.75 : 1), mask: mask)

@@ -9,10 +9,10 @@ extension GenerateCommand {
   func load(
     _ path: String, isGuided: Bool, noise: Latents?, initial: InitialPicture?,
     _ warnings: inout [String]
-  ) throws -> DiffusionModel {
+  ) throws -> ModelCache.Loaded {
     guard options.model.dtype.precision != .bf16 || Precision.isBF16Native else {
       throw Failure.usage(
-        "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
+        "this CPU does not compute in bf16", hint: "give --dtype f32, or leave --dtype out")
     }
     // A single file has neither tokenizer nor scheduler.
     let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
@@ -33,8 +33,7 @@ extension GenerateCommand {
     let engine = EngineOptions(
       threads: options.model.threads, precision: options.model.dtype.precision,
       keepsWeightsInFile: options.approximations.lowMemory)
-    let width = initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width }
-    let height = initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
+    let (width, height) = firstSize(noise: noise, initial: initial)
     try foreseeMemory(checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
     let embeddings = try options.prompt.style.loadEmbeddings()
     for embedding in embeddings {
@@ -52,7 +51,15 @@ extension GenerateCommand {
     }
     bar.finish()
     for warning in model.additions.warnings { warn(warning, &warnings) }
-    return model
+    return ModelCache.Loaded(model: model, checkpoint: checkpoint, warnings: warnings)
+  }
+
+  /// The size of the first pass in pixels, where something other than the model says it.
+  func firstSize(noise: Latents?, initial: InitialPicture?) -> (width: Int?, height: Int?) {
+    (
+      initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width },
+      initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
+    )
   }
 
   /// What the options load beside the model.

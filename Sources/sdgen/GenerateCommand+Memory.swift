@@ -9,12 +9,13 @@ extension GenerateCommand {
   ///
   /// - Parameters:
   ///   - width: of the first pass, in pixels; the model's own where nil. So is `height`.
+  ///   - isLoaded: whether the weights are in memory already.
   /// - Throws: ``Failure`` where not even the weights and half of the rest fit, without --force.
   func foreseeMemory(
     _ checkpoint: ModelCheckpoint, width: Int?, height: Int?, isGuided: Bool,
-    _ warnings: inout [String]
+    isLoaded: Bool = false, _ warnings: inout [String]
   ) throws(Failure) {
-    guard let supply = Self.memorySupply else { return }
+    guard let (supply, isGiven) = try Self.memorySupply() else { return }
     let unet = checkpoint[.unet]?.configuration.flatMap { try? UNetConfiguration($0.object) }
     let side = DiffusionModel.downsampling * (unet?.sampleSize ?? 64)
     let (width, height) = (width ?? side, height ?? side)
@@ -29,34 +30,44 @@ extension GenerateCommand {
     }
     let lowMemory = options.approximations.lowMemory
     let need = forecast(precision, lowMemory: lowMemory)
-    guard need.bytes > supply.available else { return }
+    // What is free now is free beside the weights that are loaded.
+    let available = supply.available + (isLoaded && !isGiven ? need.weights : 0)
+    guard need.bytes > available else { return }
+    func fits(_ need: MemoryForecast) -> Bool {
+      need.bytes <= available || need.weights + need.activations / 2 <= supply.total
+    }
     var advice: [String] = []
     if precision == .f32, Precision.isBF16Native {
-      let bytes = forecast(.bf16, lowMemory: lowMemory).bytes
-      advice.append("--dtype bf16 takes about \(Format.bytes(bytes))")
+      let less = forecast(.bf16, lowMemory: lowMemory)
+      if fits(less) { advice.append("--dtype bf16 takes about \(Format.bytes(less.bytes))") }
     }
     if !lowMemory {
-      let bytes = forecast(precision, lowMemory: true).bytes
-      advice.append("--low-memory takes about \(Format.bytes(bytes))")
+      let less = forecast(precision, lowMemory: true)
+      if fits(less) { advice.append("--low-memory takes about \(Format.bytes(less.bytes))") }
     }
     advice.append("a smaller picture takes less: its share is \(Format.bytes(need.activations))")
     advice.append("close other programs")
     let words = "drawing takes about \(Format.bytes(need.bytes)) of memory"
-    guard need.weights + need.activations / 2 <= supply.total || options.output.force else {
+    guard fits(need) || options.output.force else {
       throw Failure(
         .usage, code: "memory", words + "; there are \(Format.bytes(supply.total)) in all",
         hint: advice.dropLast().joined(separator: "; ") + "; --force tries it all the same")
     }
     warn(
-      words + "; \(Format.bytes(supply.available)) are free. " + advice.joined(separator: "; "),
+      words + "; \(Format.bytes(available)) are free. " + advice.joined(separator: "; "),
       &warnings)
   }
 
   /// SDKIT_MEMORY, in bytes, in place of what the system says.
-  private static var memorySupply: MemorySupply? {
-    if let bytes = Console.variable("SDKIT_MEMORY").flatMap({ Int($0) }), bytes > 0 {
-      return MemorySupply(total: bytes, available: bytes)
+  private static func memorySupply() throws(Failure) -> (supply: MemorySupply, isGiven: Bool)? {
+    guard let text = Console.variable("SDKIT_MEMORY") else {
+      return MemorySupply.current.map { ($0, false) }
     }
-    return .current
+    guard let bytes = Int(text), bytes > 0 else {
+      throw .usage(
+        "SDKIT_MEMORY is \(text); it is a number of bytes above 0",
+        hint: "give bytes, or unset it to take what the system says")
+    }
+    return (MemorySupply(total: bytes, available: bytes), true)
   }
 }

@@ -5,31 +5,38 @@ import Terminal
 
 extension GenerateCommand {
   /// Says what was drawn: a line for each picture, a table of times, or JSON.
-  func report(_ drawing: Drawing) {
+  ///
+  /// - Parameter same: of a picture drawn again whether it came out the same; null where that cannot
+  ///   be told.
+  func report(_ drawing: Drawing, same: JSON? = nil) {
     guard !options.output.json else {
-      Console.print(json(drawing).text())
+      Console.print(json(drawing, same: same).text())
       return
     }
     for picture in drawing.pictures {
       Console.print(
-        "wrote \(Console.sanitized(picture.file)): seed \(picture.request.seed), "
-          + "\(picture.image.width)x\(picture.image.height), "
-          + "\(picture.request.steps) steps of \(picture.scheduler.rawValue), "
+        "wrote \(Console.sanitized(picture.file)): seed \(picture.seed), "
+          + "\(picture.width)x\(picture.height), "
+          + "\(picture.steps) steps of \(picture.scheduler.rawValue), "
           + Format.seconds(picture.timings.total))
+      for file in picture.files { Console.print("wrote \(Console.sanitized(file))") }
       show(picture)
       if options.watch.profile { printProfile(picture.timings, load: drawing.loadSeconds) }
     }
+    for file in drawing.files { Console.print("wrote \(Console.sanitized(file))") }
   }
 
   /// Draws a picture in the terminal where that was asked for.
   private func show(_ picture: Drawing.Picture) {
-    guard options.watch.show || options.watch.showAs != nil else { return }
+    guard options.watch.show || options.watch.showAs != nil, let image = picture.image else {
+      return
+    }
     guard let graphics = options.watch.showAs ?? .detected else {
       Console.note(
         "note: this terminal shows no pictures, as far as it says; --show-as tells how to try")
       return
     }
-    guard let sequence = try? graphics.sequence(for: picture.image) else { return }
+    guard let sequence = try? graphics.sequence(for: image) else { return }
     Console.print(sequence)
   }
 
@@ -56,14 +63,15 @@ extension GenerateCommand {
     Console.print("peak memory: \(Format.bytes(Self.peakMemory))")
   }
 
-  private func json(_ drawing: Drawing) -> JSON {
+  private func json(_ drawing: Drawing, same: JSON?) -> JSON {
     let timings = drawing.pictures.map(\.timings)
     func sum(_ part: (GenerationTimings) -> Double) -> JSON {
       .number(timings.reduce(0) { $0 + part($1) })
     }
-    return [
+    var result: JSONObject = [
       "version": 1,
       "pictures": .array(rows(drawing)),
+      "files": .array(drawing.files.map { .string($0) }),
       "timings": [
         "load": .number(drawing.loadSeconds), "text_encoder": sum(\.textEncoder),
         "unet": .array(timings.flatMap(\.unet).map { .number($0) }),
@@ -73,6 +81,8 @@ extension GenerateCommand {
       "peak_memory_bytes": .integer(Self.peakMemory),
       "warnings": .array(drawing.warnings.map { .string($0) }),
     ]
+    if let same { result["same"] = same }
+    return .object(result)
   }
 
   /// The pictures as `--json` lists them.
@@ -83,12 +93,13 @@ extension GenerateCommand {
   private func row(_ picture: Drawing.Picture, guidance: Double) -> JSON {
     [
       "file": .string(picture.file),
-      "seed": Int(exactly: picture.request.seed).map { .integer($0) } ?? .null,
-      "width": .integer(picture.image.width),
-      "height": .integer(picture.image.height),
-      "steps": .integer(picture.request.steps),
+      "seed": Int(exactly: picture.seed).map { .integer($0) } ?? .null,
+      "width": .integer(picture.width),
+      "height": .integer(picture.height),
+      "steps": .integer(picture.steps),
       "scheduler": .string(picture.scheduler.rawValue),
       "guidance": .number(guidance), "safety": picture.safety?.json ?? .null,
+      "files": .array(picture.files.map { .string($0) }),
     ]
   }
 

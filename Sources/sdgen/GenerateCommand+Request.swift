@@ -21,7 +21,9 @@ extension GenerateCommand {
     request.enlargement = enlargement
     request.networks.controls = try options.networks.controls()
     request.networks.cacheInterval = options.approximations.cacheInterval
-    request.networks.guidanceInterval = options.approximations.guidanceInterval.shares
+    if let interval = options.approximations.guidanceInterval {
+      request.networks.guidanceInterval = interval.shares
+    }
     return request
   }
 }

@@ -26,7 +26,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var options: GenerateOptions
 
   func run() throws {
-    Interruption.watch()
+    Interruption.watch(quiet: options.output.json)
     var words = Array(Swift.CommandLine.arguments.dropFirst())
     if words.first == Self.configuration.commandName { words.removeFirst() }
     try draw(JobArguments(commandLine: words))
@@ -34,9 +34,11 @@ struct GenerateCommand: ParsableCommand {
 
   /// Draws what the arguments ask for and says so.
   func draw(_ arguments: JobArguments) throws {
-    let result = try Failure.fromDrawing { try drawAll(arguments, ModelCache()) }
+    var purpose = DrawingPurpose()
+    purpose.keepsImages = options.watch.show || options.watch.showAs != nil
+    let result = try Failure.fromDrawing { try drawAll(arguments, ModelCache(), purpose) }
     report(result)
-    if let cancellation = result.cancellation { throw Failure(cancellation) }
+    try result.requireComplete()
   }
 
   /// Draws all pictures of a plan.
@@ -44,9 +46,10 @@ struct GenerateCommand: ParsableCommand {
   /// - Parameters:
   ///   - arguments: the arguments that these options were read from.
   ///   - models: where a model may be loaded already.
-  ///   - skipsFinished: whether pictures whose file is there are left out.
+  ///   - purpose: what is left out and kept.
+  /// - Throws: what happened before a first picture; later errors are in the result.
   func drawAll(
-    _ arguments: JobArguments, _ models: ModelCache, skipsFinished: Bool = false
+    _ arguments: JobArguments, _ models: ModelCache, _ purpose: DrawingPurpose
   ) throws -> Drawing {
     let path = try options.model.path ?? EmbeddedModel.path()
     let isEmbedded = EmbeddedModel.isEmbedded(path)
@@ -59,43 +62,69 @@ struct GenerateCommand: ParsableCommand {
     let noise = try options.pictures.latents.map { try Latents(noiseAt: $0) }
     let prompts = try options.prompt.prompts()
     let plan = try PicturePlan(options, noise: noise, prompts: prompts.count)
-    let finished = skipsFinished ? plan.finished : []
+    try purpose.requireNoOther(arguments, plan.indices.map(plan.file))
+    let finished = purpose.skipsFinished ? plan.finished : []
     var result = Drawing(guidance: guidance, skipped: finished.map(plan.file))
     guard finished.count < plan.count else { return result }
-    try plan.requireFreeOutputs(besides: finished)
+    try plan.requireFreeOutputs(besides: finished, replacesPreviews: purpose.skipsFinished)
     let initial = try initialPicture()
-    let loaded = try models.model(for: arguments) {
+    let (loaded, isNew) = try models.model(for: arguments) {
       var warnings: [String] = []
-      let model = try load(
-        path, isGuided: guidance > 1, noise: noise, initial: initial, &warnings)
-      return (model, warnings)
+      return try load(path, isGuided: guidance > 1, noise: noise, initial: initial, &warnings)
     }
     result.warnings = loaded.warnings
-    result.loadSeconds = loaded.isNew ? loaded.model.loadSeconds : 0
+    result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
+    if !isNew {
+      let size = firstSize(noise: noise, initial: initial)
+      try foreseeMemory(
+        loaded.checkpoint, width: size.width, height: size.height, isGuided: guidance > 1,
+        isLoaded: true, &result.warnings)
+    }
     var record = try PictureRecord(options, arguments, modelPath: path)
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
     let trace = options.watch.trace.map { _ in LayerTrace() }
     for index in plan.indices where !finished.contains(index) {
-      let request = try request(
-        prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
-        noise: noise?.picture(plan.position(index)), initial: initial)
       do {
+        let request = try request(
+          prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
+          noise: noise?.picture(plan.position(index)), initial: initial)
         result.pictures.append(
-          try draw(request, index, plan, loaded.model, record, trace, &result.warnings))
+          try draw(request, index, plan, loaded.model, record, trace, purpose, &result.warnings))
       } catch let error as GenerationError where error.code == .cancelled {
         result.cancellation = error
         break
+      } catch {
+        result.failure = error
+        break
       }
     }
+    do {
+      try writeTogether(trace, &result)
+    } catch {
+      result.failure = result.failure ?? error
+    }
+    // Where there is nothing to tell of, the error alone is told.
+    if result.pictures.isEmpty, let failure = result.failure { throw failure }
+    return result
+  }
+
+  /// Writes what goes with all pictures together.
+  private func writeTogether(_ trace: LayerTrace?, _ result: inout Drawing) throws {
     if let file = options.output.saveLatents, !result.pictures.isEmpty {
-      try Latents.write(
-        result.pictures.compactMap(\.latents), to: file, overwrite: options.output.force)
+      let latents = result.pictures.compactMap(\.latents)
+      if latents.count < result.pictures.count {
+        warn("of pictures that the safety checker held back no latents are saved", &result.warnings)
+      }
+      if !latents.isEmpty {
+        try Latents.write(latents, to: file, overwrite: options.output.force)
+        result.files.append(file)
+      }
     }
     if let trace, let file = options.watch.trace {
       try trace.write(to: file, overwrite: options.output.force)
+      result.files.append(file)
     }
-    return result
   }
 
   /// Says a warning once; with --json it goes into the output.
@@ -104,31 +133,4 @@ struct GenerateCommand: ParsableCommand {
     warnings.append(warning)
     if !options.output.json { Console.note("warning: " + Console.sanitized(warning)) }
   }
-}
-
-/// What a run of the command drew.
-struct Drawing {
-  /// A picture that was drawn, and what it was asked as.
-  struct Picture {
-    let file: String
-    let request: GenerationRequest
-    let image: Image
-    let scheduler: SchedulerName
-    let timings: GenerationTimings
-    /// What the safety checker found; nil where none looked.
-    let safety: SafetyVerdict?
-    /// Kept where they are to be written.
-    let latents: (noise: Latents, latents: Latents)?
-    /// What was written into the picture.
-    let metadata: PictureFile.Metadata
-  }
-
-  let guidance: Double
-  /// Files that were there already.
-  let skipped: [String]
-  var pictures: [Picture] = []
-  var warnings: [String] = []
-  var loadSeconds = 0.0
-  /// Set where the person stopped it.
-  var cancellation: GenerationError?
 }

@@ -11,7 +11,8 @@ struct InfoCommand: ParsableCommand {
     abstract: "Say how a picture was made.",
     discussion: """
       Reads what sdgen, the AUTOMATIC1111 web UI and programs that write like it \
-      (stable-diffusion.cpp) put into PNG, JPEG and WebP files.
+      (stable-diffusion.cpp) put into PNG, JPEG and WebP files. The exit status is 1 where a picture \
+      does not say how it was made.
 
       EXAMPLE
         sdgen info out.png
@@ -24,14 +25,16 @@ struct InfoCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let file = try PictureFile.read(picture)
+    let file = try PictureFile.opened(picture)
     let text = file.metadata.parameters.map(Infotext.init(parsing:))
-    guard json || text != nil || file.metadata.job != nil else {
+    let isKnown = text != nil || file.metadata.job != nil
+    guard json || isKnown else {
       throw Failure(
         .differs, code: "mismatch", "the picture does not say how it was made", file: picture,
         hint: "only pictures as programs wrote them do; many web sites remove it")
     }
     Console.print(json ? Self.json(file, text).text() : Self.text(file, text))
+    if !isKnown { throw Ended(.differs) }
   }
 
   private static func json(_ file: PictureFile, _ text: Infotext?) -> JSON {
@@ -60,6 +63,8 @@ struct InfoCommand: ParsableCommand {
       add("Prompt", text.prompt)
       if !text.negativePrompt.isEmpty { add("Negative prompt", text.negativePrompt) }
       for field in text.fields { add(field.name, field.value) }
+      let job = file.metadata.job.flatMap { try? JSON(parsing: $0) }
+      if let type = job?["arguments"]?["dtype"]?.string { add("Arithmetic", type) }
     } else if let job = file.metadata.job {
       add("Job", job)
     }

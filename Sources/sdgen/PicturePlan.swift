@@ -36,7 +36,18 @@ struct PicturePlan {
     }
     perPrompt = noise?.batch ?? options.pictures.count
     count = perPrompt * prompts
-    firstSeed = options.sampling.seed.map(UInt64.init) ?? UInt64(UInt32.random(in: .min ... .max))
+    // Each picture of a prompt has the next seed, and the last must be one still.
+    let further = UInt64(perPrompt - 1)
+    let isNumPy = options.sampling.rng == .numpy
+    let most = isNumPy ? UInt64(UInt32.max) : UInt64(Int.max)
+    guard further <= UInt64(UInt32.max), (options.sampling.seed ?? 0) <= most - further else {
+      throw Failure.usage(
+        "--seed \(options.sampling.seed ?? 0) and \(further) more leave the range of seeds,"
+          + " 0 to \(most)", hint: "give a smaller --seed, or fewer pictures")
+    }
+    firstSeed =
+      options.sampling.seed.map(UInt64.init)
+      ?? UInt64(UInt32.random(in: 0...(.max - UInt32(further))))
   }
 
   var indices: Range<Int> { 0..<count }
@@ -85,10 +96,24 @@ struct PicturePlan {
     return (String(path[..<dot]), String(path[dot...]))
   }
 
+  /// The same for all spellings of a path: what its folder really is, and its name.
+  static func identity(_ path: String) -> String {
+    let slash = path.lastIndex(of: "/")
+    let folder = slash.map { String(path[...$0]) } ?? "."
+    let name = slash.map { path[path.index(after: $0)...] } ?? path[...]
+    guard let real = realpath(folder, nil) else { return path }
+    defer { free(real) }
+    return String(cString: real) + "/" + name
+  }
+
   /// Refuses before anything is computed what could not be written afterwards.
   ///
-  /// - Parameter finished: pictures that are there and are not drawn again.
-  func requireFreeOutputs(besides finished: [Int] = []) throws(FormatError) {
+  /// - Parameters:
+  ///   - finished: pictures that are there and are not drawn again.
+  ///   - replacesPreviews: whether previews may be there, of a picture that was not finished.
+  func requireFreeOutputs(
+    besides finished: [Int] = [], replacesPreviews: Bool = false
+  ) throws(FormatError) {
     let indices = indices.filter { !finished.contains($0) }
     var files = indices.map(file)
     if options.output.sidecar { files += indices.map(sidecarFile) }
@@ -97,6 +122,7 @@ struct PicturePlan {
     for file in [options.watch.contactSheet, options.watch.animation].compactMap({ $0 }) {
       files += indices.map { beside(file, $0) }
     }
+    var previews: [String] = []
     if let every = options.watch.previewEvery {
       let steps = options.sampling.stepCount
       // No scheduler evaluates the UNet more than twice and once more for each step; but four times
@@ -105,11 +131,13 @@ struct PicturePlan {
         options.sampling.pndmStart == .rungeKutta ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
       for index in indices {
         for evaluation in stride(from: every, to: most, by: every) {
-          files.append(previewFile(index, evaluation: evaluation))
+          previews.append(previewFile(index, evaluation: evaluation))
         }
       }
     }
-    guard Set(files).count == files.count else {
+    let kept = Set(replacesPreviews || options.output.force ? previews : [])
+    files += previews
+    guard Set(files.map(Self.identity)).count == files.count else {
       throw FormatError(
         .cannotCreate, "two outputs would have this name", file: options.output.file,
         hint: "give -o and the other outputs different names")
@@ -120,7 +148,7 @@ struct PicturePlan {
         throw FormatError(
           .cannotCreate, "this is a directory", file: file, hint: "name a file inside it")
       }
-      if access(file, F_OK) == 0, !options.output.force {
+      if !options.output.force, !kept.contains(file), access(file, F_OK) == 0 {
         throw FormatError(
           .cannotCreate, "the file exists already", file: file,
           hint: "choose another name with -o, or replace it with --force")

@@ -1,5 +1,6 @@
 import Checkpoint
 import Diffusion
+import Engine
 import ModelFormats
 import OrderedJSON
 import Terminal
@@ -130,6 +131,8 @@ struct PictureRecord {
     job["steps"] = .integer(request.steps)
     job["scheduler"] = .string(generation.scheduler.rawValue)
     job["guidance"] = arguments["guidance"] ?? .number(Double(request.guidanceScale))
+    // What auto meant on this CPU; another may choose otherwise.
+    job["dtype"] = .string(options.model.dtype.precision == .bf16 ? "bf16" : "f32")
     if let initial = request.initial {
       job["strength"] = .number(initial.strength)
     } else {
@@ -149,8 +152,9 @@ struct PictureRecord {
   /// Whether an argument says what one picture looks like: a picture may come from a stranger, and
   /// must not say which files are written, or read from anywhere.
   static func isRecorded(_ argument: ArgumentTable.Entry) -> Bool {
-    !["Output", "Watching"].contains(argument.section)
-      && !["count", "prompts-from", "model"].contains(argument.name)
+    argument.name == "quality"
+      || (!["Output", "Watching"].contains(argument.section)
+        && !["count", "prompts-from", "model"].contains(argument.name))
   }
 }
 

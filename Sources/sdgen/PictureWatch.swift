@@ -1,4 +1,5 @@
 import Diffusion
+import Glibc
 import ModelFormats
 
 /// Sees a picture come about, and writes what was asked for of it: previews, a contact sheet, an
@@ -8,11 +9,19 @@ final class PictureWatch {
   private let plan: PicturePlan
   private let index: Int
   private let model: DiffusionModel
+  private let replacesPreviews: Bool
+  /// Previews that were written.
+  private(set) var previews: [String] = []
   private var projection: LatentProjection?
   private var entries: [ContactSheet.Entry] = []
   private var frames: [Animation.Frame] = []
 
-  init(_ options: GenerateOptions, _ plan: PicturePlan, _ index: Int, _ model: DiffusionModel) {
+  /// - Parameter replacesPreviews: whether previews of a run that was stopped are replaced.
+  init(
+    _ options: GenerateOptions, _ plan: PicturePlan, _ index: Int, _ model: DiffusionModel,
+    replacesPreviews: Bool
+  ) {
+    self.replacesPreviews = replacesPreviews
     self.options = options
     self.plan = plan
     self.index = index
@@ -36,10 +45,11 @@ final class PictureWatch {
     guard isPreview || isEntry || watch.animation != nil else { return }
     let image = try picture(of: prediction.picture)
     if isPreview {
+      let file = plan.previewFile(index, evaluation: progress.evaluations)
       try PictureFile.write(
-        image, as: options.output.compression,
-        to: plan.previewFile(index, evaluation: progress.evaluations),
-        overwrite: options.output.force)
+        image, as: options.output.compression, to: file,
+        overwrite: options.output.force || replacesPreviews)
+      previews.append(file)
     }
     if isEntry {
       entries.append(
@@ -76,26 +86,35 @@ final class PictureWatch {
       .resized(width: 8 * latents.width, height: 8 * latents.height)
   }
 
-  /// Writes what the steps together give.
+  /// Removes the previews, which show what is not to be seen.
+  func removePreviews() {
+    for file in previews { unlink(file) }
+    previews = []
+  }
+
+  /// What the steps together give, written but not yet at its place.
   ///
   /// - Parameter image: the picture after the last of them.
   /// - Throws: ``FormatError``.
-  func finish(_ image: Image) throws(FormatError) {
-    let overwrite = options.output.force
+  func finish(_ image: Image) throws(FormatError) -> [(file: String, writer: FileWriter)] {
+    var result: [(file: String, writer: FileWriter)] = []
+    func add(_ bytes: [UInt8], _ name: String) throws(FormatError) {
+      let file = plan.beside(name, index)
+      let writer = try FileWriter(path: file, overwrite: options.output.force)
+      try writer.write(bytes)
+      result.append((file, writer))
+    }
     if let file = options.watch.contactSheet, let sheet = ContactSheet(entries).image() {
-      try PictureFile.write(
-        sheet, as: PictureFile.Compression(PictureFormat(path: file) ?? .png),
-        to: plan.beside(file, index), overwrite: overwrite)
+      let compression = PictureFile.Compression(PictureFormat(path: file) ?? .png)
+      try add(PictureFile.encode(sheet, as: compression), file)
     }
     if let file = options.watch.animation, let first = frames.first {
       // Of a second pass the frames are the first's.
       let last = image.resized(width: first.image.width, height: first.image.height)
       let animation = Animation(frames + [Animation.Frame(last, milliseconds: 1500)])
-      let bytes = try animation.encode(
-        as: PictureFile.Compression(PictureFormat(path: file) ?? .webp))
-      let writer = try FileWriter(path: plan.beside(file, index), overwrite: overwrite)
-      try writer.write(bytes)
-      try writer.commit()
+      try add(
+        animation.encode(as: PictureFile.Compression(PictureFormat(path: file) ?? .webp)), file)
     }
+    return result
   }
 }

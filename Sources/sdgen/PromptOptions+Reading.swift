@@ -13,9 +13,9 @@ extension PromptOptions {
   func prompts() throws -> [String] {
     guard let promptsFrom else { return [text ?? ""] }
     let bytes = try Self.contents(of: promptsFrom)
-    guard let text = String(validating: bytes, as: UTF8.self) else {
+    guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else {
       throw FormatError(
-        .malformed, "this is not UTF-8 text", file: promptsFrom,
+        .malformed, "this is not UTF-8 text without zeros", file: promptsFrom,
         hint: "give a text file of one prompt a line")
     }
     let prompts = text.split(whereSeparator: \.isNewline)

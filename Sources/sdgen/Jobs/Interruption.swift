@@ -6,12 +6,16 @@ import Synchronization
 /// finished stays; the second time the program ends at once.
 enum Interruption {
   private static let presses = Atomic<Int>(0)
+  private static let isQuiet = Atomic<Bool>(false)
 
   /// Whether to stop at the next opportunity.
   static var isAsked: Bool { presses.load(ordering: .relaxed) > 0 }
 
   /// Watches from now on. An interruption that whoever started the program ignores stays ignored.
-  static func watch() {
+  ///
+  /// - Parameter quiet: whether stderr is to hold nothing but an error's JSON.
+  static func watch(quiet: Bool = false) {
+    isQuiet.store(quiet, ordering: .relaxed)
     _ = isAsked
     var former = sigaction()
     sigaction(SIGINT, nil, &former)
@@ -27,6 +31,7 @@ enum Interruption {
         FileWriter.removeUnfinished()
         _exit(128 + number)
       }
+      guard !Interruption.isQuiet.load(ordering: .relaxed) else { return }
       let note: StaticString = "\nstopping after this evaluation; Ctrl-C again stops at once\n"
       _ = note.withUTF8Buffer { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }

@@ -27,7 +27,11 @@ struct JobArguments: Sendable, Hashable {
     for element in elements {
       switch element {
       case .bool where entry.isFlag: break
-      case .string where !entry.isFlag: break
+      case .string(let text) where !entry.isFlag:
+        // The system's calls end a name there.
+        guard !text.utf8.contains(0) else {
+          throw .usage("\(entry.name) holds a zero character", hint: "leave it out")
+        }
       case .integer where !entry.isFlag, .number where !entry.isFlag: break
       default:
         throw .usage(

@@ -8,7 +8,7 @@ final class LineReader {
   private let isStandardInput: Bool
 
   /// The longest line, in bytes.
-  private static let limit = 1 << 20
+  static let limit = 1 << 20
 
   /// - Throws: ``Failure`` where the file cannot be opened.
   init(_ path: String) throws(Failure) {
@@ -24,28 +24,42 @@ final class LineReader {
 
   deinit { if !isStandardInput { fclose(file) } }
 
-  /// The next line without its end; nil where there is none.
+  enum Line {
+    case text(String)
+    /// Left out, for it is longer than any job.
+    case tooLong
+  }
+
+  /// The next line without its end; nil where there is none, or where the person stopped the wait.
   ///
-  /// - Throws: ``Failure`` where reading fails or a line has no end.
-  func next() throws(Failure) -> String? {
+  /// - Throws: ``Failure`` where reading fails.
+  func next() throws(Failure) -> Line? {
     var bytes: [UInt8] = []
+    var isTooLong = false
     while true {
       let character = getc(file)
       guard character != EOF else {
-        if ferror(file) != 0, errno != EINTR {
+        if ferror(file) != 0 {
+          let number = errno
+          if number == EINTR {
+            // Half a line is no job.
+            if Interruption.isAsked { return nil }
+            clearerr(file)
+            continue
+          }
           throw Failure(
-            .inputOutput, code: "input-output", String(cString: strerror(errno)), file: path)
+            .inputOutput, code: "input-output", String(cString: strerror(number)), file: path)
         }
+        guard isTooLong || !bytes.isEmpty else { return nil }
         break
       }
-      if character == 10 { return String(decoding: bytes, as: UTF8.self) }
-      guard bytes.count < Self.limit else {
-        throw Failure(
-          .data, code: "malformed", "a line is longer than \(Self.limit) bytes", file: path,
-          hint: "a job is one JSON object on one line")
+      if character == 10 { break }
+      if bytes.count < Self.limit {
+        bytes.append(UInt8(truncatingIfNeeded: character))
+      } else {
+        isTooLong = true
       }
-      bytes.append(UInt8(truncatingIfNeeded: character))
     }
-    return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
+    return isTooLong ? .tooLong : .text(String(decoding: bytes, as: UTF8.self))
   }
 }

@@ -1,8 +1,16 @@
+import Checkpoint
 import Diffusion
 
 /// The model of the last job, kept for the next one that draws with the same.
 final class ModelCache {
-  private var held: (key: JobArguments, model: DiffusionModel, warnings: [String])?
+  /// A model, the checkpoint that it was read from, and what is odd about it.
+  struct Loaded {
+    let model: DiffusionModel
+    let checkpoint: ModelCheckpoint
+    var warnings: [String] = []
+  }
+
+  private var held: (key: JobArguments, loaded: Loaded)?
 
   /// Groups of arguments that a loaded model does not depend on.
   private static let otherSections: Set<String> = [
@@ -15,26 +23,21 @@ final class ModelCache {
     "control-image", "control-scale", "control-start", "control-end", "guidance-interval",
   ]
 
-  /// Arguments of the other groups that it does not depend on.
-  private static let unloadedArguments: Set<String> = [
-    "control-image", "control-scale", "control-start", "control-end", "guidance-interval",
-  ]
-
   /// The model that a job asks for.
   ///
-  /// - Parameter load: loads it, and says what is odd about it.
+  /// - Parameter load: loads it.
   func model(
-    for arguments: JobArguments, _ load: () throws -> (DiffusionModel, [String])
-  ) throws -> (model: DiffusionModel, warnings: [String], isNew: Bool) {
+    for arguments: JobArguments, _ load: () throws -> Loaded
+  ) throws -> (loaded: Loaded, isNew: Bool) {
     let key = arguments.filtered { entry in
       Self.otherSections.contains(entry.section)
         ? Self.loadedArguments.contains(entry.name) : !Self.otherArguments.contains(entry.name)
     }
-    if let held, held.key == key { return (held.model, held.warnings, false) }
+    if let held, held.key == key { return (held.loaded, false) }
     // The old one goes first: two at once may be more than there is memory for.
     held = nil
-    let (model, warnings) = try load()
-    held = (key, model, warnings)
-    return (model, warnings, true)
+    let loaded = try load()
+    held = (key, loaded)
+    return (loaded, true)
   }
 }

@@ -17,6 +17,7 @@ struct ModelOptions: ParsableArguments {
   var dtype = Arithmetic.auto
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Threads (default: one for each core; one for a small network).", valueName: "n"))
   var threads: Int?

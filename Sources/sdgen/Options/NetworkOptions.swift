@@ -24,18 +24,21 @@ struct NetworkOptions: ParsableArguments {
   var controlImage: [String] = []
 
   @Option(
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "How strongly it is followed, 0 to 10; one for all or one each (default: 1).",
       valueName: "scale"))
   var controlScale: [Double] = []
 
   @Option(
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "The share of the steps from which it is followed, 0 to 1; one for all or one each"
         + " (default: 0).", valueName: "share"))
   var controlStart: [Double] = []
 
   @Option(
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "The share of the steps up to which it is followed, 0 to 1; one for all or one each"
         + " (default: 1).", valueName: "share"))
@@ -101,7 +104,7 @@ struct NetworkOptions: ParsableArguments {
     for (index, path) in controlImage.enumerated() {
       controls.append(
         NetworkSettings.Control(
-          try PictureFile.read(path).image, scale: Float(Self.value(controlScale, index) ?? 1),
+          try PictureFile.opened(path).image, scale: Float(Self.value(controlScale, index) ?? 1),
           start: start(index), end: end(index)))
     }
     return controls

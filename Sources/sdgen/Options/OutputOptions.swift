@@ -17,6 +17,7 @@ struct OutputOptions: ParsableArguments {
   var format: PictureFormat?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Quality of JPEG and WebP, 1 to 100 (default: 95 for JPEG; WebP without loss).",
       valueName: "n"))
@@ -52,6 +53,13 @@ struct OutputOptions: ParsableArguments {
   }
 
   func validate() throws {
+    if let path {
+      guard !path.isEmpty else { throw ValidationError("--output is empty; give a file's name") }
+      guard path != "-" else {
+        throw ValidationError("--output is -; pictures go to files, not to stdout: give a name")
+      }
+      if format == nil { try checkPictureEnding("--output", path, orElse: ", or give --format") }
+    }
     if let quality {
       try checkRange("--quality", quality, in: 1...100)
       if compression.format == .png {

@@ -4,18 +4,22 @@ import Diffusion
 /// Size and number of the pictures, and what they start from.
 struct PictureOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Width in pixels, a multiple of 8 (default: the --init picture's, else the model's own).",
       valueName: "pixels"))
   var width: Int?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Height in pixels, a multiple of 8 (default: the --init picture's, else the model's own).",
       valueName: "pixels"))
   var height: Int?
 
-  @Option(help: "Pictures to draw, each with the next seed: out-1.png, out-2.png, …")
+  @Option(
+    parsing: .unconditional,
+    help: "Pictures to draw, each with the next seed: out-1.png, out-2.png, …")
   var count = 1
 
   @Option(
@@ -32,6 +36,7 @@ struct PictureOptions: ParsableArguments {
   var initial: String?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How much of the --init picture may change, above 0 to 1: the share of the steps taken"
         + " (default: 0.75; 1 with --outpaint).", valueName: "share"))
@@ -47,22 +52,25 @@ struct PictureOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Extend the --init picture by so many pixels at each side, multiples of 8.",
-      valueName: "left,top,right,bottom"))
+      valueName: "left,top,right,bottom"), transform: Image.Padding.init(parsing:))
   var outpaint: Image.Padding?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Draw a second time, so many times larger, from the first picture: above 1 to 8.",
       valueName: "scale"))
   var hires: Double?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How much the second pass of --hires may change, above 0 to 1 (default: 0.7).",
       valueName: "share"))
   var hiresStrength: Double?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Steps of the second pass of --hires, 1 to 1000 (default: --steps).", valueName: "n"))
   var hiresSteps: Int?
@@ -95,14 +103,19 @@ struct PictureOptions: ParsableArguments {
   }
 }
 
-extension Image.Padding: ExpressibleByArgument {
-  public init?(argument: String) {
+extension Image.Padding {
+  /// Four numbers with commas.
+  init(parsing argument: String) throws {
     let sides = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
     guard sides.count == 4,
       sides.allSatisfy({ $0.map { (0...4096).contains($0) && $0 % 8 == 0 } ?? false })
-    else { return nil }
+    else {
+      throw ValidationError("give four multiples of 8 from 0 to 4096, as in 64,0,64,0")
+    }
     let numbers = sides.compactMap { $0 }
-    guard numbers.contains(where: { $0 > 0 }) else { return nil }
+    guard numbers.contains(where: { $0 > 0 }) else {
+      throw ValidationError("one side must be above 0")
+    }
     self.init(left: numbers[0], top: numbers[1], right: numbers[2], bottom: numbers[3])
   }
 }

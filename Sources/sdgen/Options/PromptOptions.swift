@@ -19,6 +19,7 @@ struct PromptOptions: ParsableArguments {
   var negative = ""
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "The text encoder's layer to take, counted from the last, which is 1; up to the number of"
         + " layers, 12 in Stable Diffusion v1.5.", valueName: "n"))
@@ -34,6 +35,9 @@ struct PromptOptions: ParsableArguments {
   }
 
   func validate() throws {
+    guard !(text ?? "").utf8.contains(0), !negative.utf8.contains(0) else {
+      throw ValidationError("a prompt holds a zero character; leave it out")
+    }
     try checkRange("--clip-skip", clipSkip, in: 1...128)
     guard (text == nil) != (promptsFrom == nil) else {
       throw ValidationError(

@@ -4,19 +4,23 @@ import Diffusion
 /// How latents are taken from noise to a picture.
 struct SamplingOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Steps of the scheduler, 1 to 1000 (default: 25; one for each number of --sigmas).",
       valueName: "steps"))
   var steps: Int?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Guidance scale, 0 to 100; up to 1 the negative prompt is left out"
         + " (default: 7.5; 4 with the embedded model).", valueName: "scale"))
   var guidance: Double?
 
   @Option(
-    help: ArgumentHelp("Seed of the noise, 0 to 2^63-1 (default: drawn).", valueName: "n"))
+    parsing: .unconditional,
+    help: ArgumentHelp("Seed of the noise, 0 to 2^63-1 (default: drawn).", valueName: "n"),
+    transform: SamplingOptions.seed(parsing:))
   var seed: Int?
 
   @Option(help: ArgumentHelp("The scheduler (default: the model's own).", valueName: "name"))
@@ -42,6 +46,7 @@ struct SamplingOptions: ParsableArguments {
   var prediction: SchedulerConfiguration.PredictionType?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Noise that ddim adds back, as a share of ddpm's, or how far tcd looks beyond a step, 0 to 1"
         + " (default: ddim 0, tcd 0.3).", valueName: "share"))
@@ -77,6 +82,14 @@ struct SamplingOptions: ParsableArguments {
     request.randomSource = rng
   }
 
+  private static func seed(parsing argument: String) throws -> Int {
+    guard let seed = Int(argument), seed >= 0 else {
+      throw ValidationError(
+        "--seed goes from 0 to 2^63-1, \(Int.max); leave it out for one that is drawn")
+    }
+    return seed
+  }
+
   func validate() throws {
     if let steps { try checkRange("--steps", steps, in: 1...1000) }
     if let steps, case .list(let levels) = sigmas, levels.count != steps {
@@ -91,7 +104,6 @@ struct SamplingOptions: ParsableArguments {
     if rng == .numpy, let seed, seed > Int(UInt32.max) {
       throw ValidationError("--seed is \(seed); with --rng numpy it goes from 0 to \(UInt32.max)")
     }
-    if let seed { try checkRange("--seed", seed, in: 0...Int.max) }
     if let guidance, !(0...100).contains(guidance) {
       throw ValidationError("--guidance is \(guidance); it goes from 0 to 100")
     }

@@ -3,6 +3,7 @@ import ArgumentParser
 /// What shows how a picture comes about.
 struct WatchOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Write what the model predicts after every N evaluations of the UNet: out-step-5.png.",
       valueName: "n"))
@@ -45,6 +46,7 @@ struct WatchOptions: ParsableArguments {
 
   func validate() throws {
     if let previewEvery { try checkRange("--preview-every", previewEvery, in: 1...1000) }
+    if let contactSheet { try checkPictureEnding("--contact-sheet", contactSheet) }
     if let animation, ![".webp", ".png"].contains(PicturePlan.split(animation).ending.lowercased())
     {
       throw ValidationError("--animation is \(animation); it ends in .webp or .png")

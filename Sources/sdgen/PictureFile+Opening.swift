@@ -1,0 +1,20 @@
+import Diffusion
+import Glibc
+import ModelFormats
+
+extension PictureFile {
+  /// Reads a picture that an argument names.
+  ///
+  /// - Throws: ``FormatError`` as ``PictureFile/read(_:)``, also where the path is a directory or a
+  ///   device.
+  static func opened(_ path: String) throws(FormatError) -> PictureFile {
+    var status = stat()
+    if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+      let isFolder = status.st_mode & S_IFMT == S_IFDIR
+      throw FormatError(
+        .unrecognized, isFolder ? "this is a directory" : "this is not a regular file", file: path,
+        hint: "give a picture: a PNG, JPEG or WebP file")
+    }
+    return try read(path)
+  }
+}
