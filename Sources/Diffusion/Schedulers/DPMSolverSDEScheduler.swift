@@ -47,9 +47,7 @@ public struct DPMSolverSDEScheduler: Scheduler {
   }
 
   public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
-    let sigma = level(at: evaluation)
-    let divisor = (sigma * sigma + 1).squareRoot()
-    return sample.map { $0 / divisor }
+    SigmaSchedule.modelInput(for: sample, sigma: level(at: evaluation))
   }
 
   public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {

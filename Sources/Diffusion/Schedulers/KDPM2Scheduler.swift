@@ -61,8 +61,7 @@ public struct KDPM2Scheduler: Scheduler {
   public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     let sigma =
       evaluation % 2 == 0 ? schedule.sigmas[evaluation / 2] : midLevels[evaluation / 2]
-    let divisor = (sigma * sigma + 1).squareRoot()
-    return sample.map { $0 / divisor }
+    return SigmaSchedule.modelInput(for: sample, sigma: sigma)
   }
 
   public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {

@@ -85,7 +85,12 @@ struct SigmaSchedule: Sendable {
 
   /// The latents divided so that their variance is 1.
   func modelInput(for sample: [Float], at step: Int) -> [Float] {
-    let divisor = (sigmas[step] * sigmas[step] + 1).squareRoot()
+    Self.modelInput(for: sample, sigma: sigmas[step])
+  }
+
+  /// The same at any level, as between two steps.
+  static func modelInput(for sample: [Float], sigma: Float) -> [Float] {
+    let divisor = (sigma * sigma + 1).squareRoot()
     return sample.map { $0 / divisor }
   }
 
