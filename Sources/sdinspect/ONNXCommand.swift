@@ -145,6 +145,7 @@ struct ONNXCommand: ParsableCommand {
   /// The networks to export: those asked for, else all that the checkpoint has.
   private func selection(_ checkpoint: ModelCheckpoint) throws -> [String] {
     guard let component else {
+      try requireKnown(checkpoint)
       let present = Set(checkpoint.components.flatMap(\.graphs).map(\.name))
       let networks = ONNXCommand.networks.filter { name in
         present.contains(name) && (names != .comfy || name == "unet")
@@ -166,6 +167,24 @@ struct ONNXCommand: ParsableCommand {
     }
     // Each once, however often it was named.
     return ONNXCommand.networks.filter(asked.contains)
+  }
+
+  /// Refuses a checkpoint one of whose networks cannot be exported: a model without its UNet must
+  /// not pass for a whole one.
+  private func requireKnown(_ checkpoint: ModelCheckpoint) throws {
+    let parts = checkpoint.components.filter { component in
+      component.name == .vae || ONNXCommand.networks.contains(component.name.rawValue)
+    }
+    guard let failed = parts.first(where: { $0.graphFailure != nil }),
+      var error = failed.graphFailure
+    else { return }
+    let others = parts.filter { $0.graphFailure == nil }.map(\.name.rawValue)
+    if !others.isEmpty {
+      error.hint =
+        "\(error.hint.map { $0 + "; " } ?? "")the others alone are exported with "
+        + "--component " + others.joined(separator: ",")
+    }
+    throw error
   }
 
   /// The LoRAs, each read for the networks that are exported.

@@ -47,6 +47,27 @@ import Testing
     #expect(result.errors.contains("OUTDIR is empty"), "\(result.errors)")
   }
 
+  /// A model without its UNet does not pass for a whole one.
+  @Test func aNetworkThatIsNotSupportedStopsTheExport() throws {
+    try withTemporaryFolder { folder in
+      let model = folder + "/model"
+      try FileManager.default.copyItem(atPath: Self.model, toPath: model)
+      let configuration = model + "/unet/config.json"
+      let text = try String(contentsOfFile: configuration, encoding: .utf8)
+      try text.replacingOccurrences(of: "\"silu\"", with: "\"mish\"")
+        .write(toFile: configuration, atomically: true, encoding: .utf8)
+      let all = try Tool.run("sdinspect", ["onnx", model, folder + "/onnx"])
+      #expect(all.status == 65)
+      #expect(all.errors.contains("act_fn: is \"mish\""), "\(all.errors)")
+      #expect(all.errors.contains("--component text_encoder,vae"), "\(all.errors)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
+      let others = try Tool.run(
+        "sdinspect", ["onnx", model, folder + "/onnx", "--component", "text_encoder,vae"])
+      #expect(others.status == 0, "\(others.errors)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/onnx/unet"))
+    }
+  }
+
   /// A line feed in a path begins no line of its own.
   @Test func pathsArePrintedOnOneLine() throws {
     try withTemporaryFolder { folder in
