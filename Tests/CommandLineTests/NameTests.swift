@@ -63,7 +63,7 @@ import Testing
     ("--cfg-scale", "--guidance"), ("--cfg_scale", "--guidance"), ("--scale", "--guidance"),
     ("--guidance_scale", "--guidance"), ("--negative-prompt", "--negative"),
     ("--negativePrompt", "--negative"), ("-n", "--count"), ("-b", "--count"),
-    ("--batch-size", "--count"), ("--batch_count", "--count"), ("--n_samples", "--count"),
+    ("--batch_count", "--count"), ("--n_samples", "--count"),
     ("-W", "--width"), ("-H", "--height"), ("--W", "--width"), ("--size", "--height"),
     ("-s", "--steps"), ("-S", "--seed"), ("--num_inference_steps", "--steps"),
     ("--ddim_steps", "--steps"), ("--ddim_eta", "--eta"), ("-m", "--model"), ("--ckpt", "--model"),

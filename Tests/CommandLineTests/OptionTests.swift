@@ -150,6 +150,26 @@ import Testing
     }
   }
 
+  /// Arguments behind `batch` and `again` are refused before a file is opened.
+  @Test(arguments: ["batch", "again"])
+  func badValuesBehindAFile(command: String) throws {
+    for (option, kind) in Self.generate {
+      let (value, says): (String, String)
+      switch kind {
+      case .range(let range, let bad): (value, says) = (bad[0], range)
+      case .choice: (value, says) = ("magic", "magic")
+      case .free: continue
+      }
+      let result = try Tool.run("sdgen", [command, "/nowhere", "--\(option)", value])
+      // Whether a LoRA's scale is one is known when its file's name is.
+      #expect(result.status == (option == "lora" ? 66 : 64), "--\(option): \(result.errors)")
+      if option != "lora" { #expect(result.errors.contains(says), "\(result.errors)") }
+    }
+    // What may go with a job's own arguments is left to them.
+    let missing = try Tool.run("sdgen", [command, "/nowhere", "--mask", "a.png"])
+    #expect(missing.status == 66, "\(missing.errors)")
+  }
+
   /// Refused with what would do, before the model is looked for.
   @Test(arguments: commands.map(\.name))
   func badValues(command: String) throws {
