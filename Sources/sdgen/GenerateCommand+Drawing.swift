@@ -5,15 +5,22 @@ import Terminal
 
 extension GenerateCommand {
   /// Draws one picture and writes it.
+  ///
+  /// - Parameter together: what goes with all pictures together, written but not yet at its place,
+  ///   where this is the last of them.
   func draw(
     _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel,
     _ record: PictureRecord, _ trace: LayerTrace?, _ purpose: DrawingPurpose,
-    _ warnings: inout [String]
+    _ warnings: inout [String],
+    together: (_ last: Drawing.Picture, inout [String]) throws -> [FileWriter]
   ) throws -> Drawing.Picture {
-    let bar = ProgressBar(plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing")
+    let bar = progressBar(
+      plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing", purpose)
     defer { bar.finish() }
+    let replaces = options.output.force || plan.isLeft(index, purpose)
     let watch = PictureWatch(
-      options, plan, index, model, replacesPreviews: purpose.skipsFinished)
+      options, plan, index, model,
+      replaces: (previews: options.output.force || purpose.skipsFinished, others: replaces))
     var stepStart = Console.seconds()
     var loopStart = stepStart
     var passes = 0
@@ -30,14 +37,14 @@ extension GenerateCommand {
             bar.update(0, "reading the prompt", force: true)
           case .denoising where progress.evaluations == 0:
             loopStart = now
-            bar.update(0, "step 1 of \(progress.total)", force: true)
+            bar.update(0, "evaluation 1 of \(progress.total)", force: true)
           case .denoising:
             let done = progress.evaluations
             let left = (now - loopStart) / Double(done) * Double(progress.total - done)
             bar.update(
               Double(done) / Double(progress.total),
               (passes > 1 ? "second pass, " : "")
-                + "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
+                + "evaluation \(done) of \(progress.total), \(Format.seconds(now - stepStart)) each, "
                 + "\(Format.seconds(left)) left", force: true)
             do {
               if passes == 1 { try watch.see(progress) }
@@ -88,28 +95,37 @@ extension GenerateCommand {
     if options.output.sidecar {
       let sidecar = plan.sidecarFile(index)
       let text = record.sidecar(of: request, generation, file: file).text() + "\n"
-      let writer = try FileWriter(path: sidecar, overwrite: options.output.force)
+      let writer = try FileWriter(path: sidecar, overwrite: replaces)
       try writer.write(Array(text.utf8))
       outputs.append((sidecar, writer))
     }
     let metadata =
       options.output.noMetadata
       ? PictureFile.Metadata() : record.metadata(of: request, generation)
-    let writer = try FileWriter(path: file, overwrite: options.output.force)
+    let writer = try FileWriter(path: file, overwrite: replaces)
     do throws(FormatError) {
       try writer.write(encoded(generation.image, metadata, &warnings))
     } catch {
       throw error.file == nil ? error.inFile(file) : error
     }
-    // The picture is the last: where it is, all is that goes with it.
-    try FileWriter.commit(outputs.map(\.writer) + [writer])
-    return Drawing.Picture(
+    let picture = Drawing.Picture(
       file: file, seed: request.seed, steps: request.steps, width: generation.image.width,
       height: generation.image.height, image: purpose.keepsImages ? generation.image : nil,
       scheduler: generation.scheduler, timings: generation.timings, safety: generation.safety,
       latents: options.output.saveLatents == nil || isFlagged
         ? nil : (noise: generation.noise, latents: generation.latents),
       files: watch.previews + outputs.map(\.file))
+    // The picture is the last: where it is, all is that goes with it.
+    try FileWriter.commit(
+      outputs.map(\.writer) + together(picture, &warnings) + [writer])
+    return picture
+  }
+
+  /// Says how far a picture or the loading is, unless nothing is to be said.
+  func progressBar(_ label: String, _ purpose: DrawingPurpose) -> ProgressBar {
+    ProgressBar(
+      (purpose.label.map { $0 + ", " } ?? "") + label, isQuiet: options.output.quiet,
+      elsewhere: options.output.json && purpose.label == nil ? .nothing : .lines)
   }
 
   /// The bytes of the picture's file, with as much of the texts as a JPEG file holds.

@@ -24,7 +24,7 @@ extension DiffusionModel {
     let start = ContinuousClock.now
     var timings = GenerationTimings(load: loadSeconds)
     // Sampling.
-    let (name, configuration, fresh) = try sampler(for: request)
+    let (name, configuration, fresh) = try limits.sampler(for: request)
     var scheduler = fresh
     var random = try request.randomSource.source(seed: request.seed)
     let point = try startingPoint(for: request, scheduler, &random)
@@ -105,29 +105,6 @@ extension DiffusionModel {
       image: image, latents: latents, noise: point.noise, prompt: conditioning.prompt,
       negativePrompt: conditioning.negativePrompt, scheduler: name, safety: safety,
       timings: timings)
-  }
-}
-
-extension DiffusionModel {
-  /// The scheduler that a request asks for, with its name and what it was made of.
-  ///
-  /// - Throws: ``GenerationError`` `request` where it cannot take the steps or heed an option;
-  ///   ``FormatError`` where the model's configuration cannot be honoured.
-  func sampler(
-    for request: GenerationRequest
-  ) throws -> (name: SchedulerName, configuration: SchedulerConfiguration, scheduler: any Scheduler)
-  {
-    let name = try request.scheduler ?? self.scheduler.defaultName()
-    let configuration = try self.scheduler.applying(request.sampling, to: name, eta: request.eta)
-    do throws(FormatError) {
-      return (
-        name, configuration,
-        try configuration.scheduler(name, steps: request.steps, eta: request.eta)
-      )
-    } catch {
-      guard error.context == Timesteps.context else { throw error }
-      throw GenerationError(.request, error.message, hint: error.hint)
-    }
   }
 }
 

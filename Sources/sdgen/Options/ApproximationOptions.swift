@@ -7,17 +7,20 @@ struct ApproximationOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Run the whole UNet every n evaluations and its last layer alone between them, 1 to 100"
-        + " (DeepCache); 1 is always the whole.", valueName: "n"))
+        + " (DeepCache); 1 is always the whole (default: 1).", valueName: "n"),
+    transform: wholeNumber(in: 1...100))
   var cacheInterval = 1
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "The share of the steps in which guidance applies, as 0.1:0.8; the others take half the time"
-        + " (default: 0:1, all).", valueName: "from:to"),
+      "The share of the steps in which guidance applies, two numbers from 0 to 1 as in 0.1:0.8; the"
+        + " others take half the time (default: 0:1, all).", valueName: "from:to"),
     transform: ShareInterval.init(parsing:))
   var guidanceInterval: ShareInterval?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Decode large pictures in tiles: auto (beyond 768 pixels), off, or the longest side of a tile"
         + " in pixels, a multiple of 8 from 256 to 8192 (default: auto).", valueName: "pixels"),
@@ -32,10 +35,6 @@ struct ApproximationOptions: ParsableArguments {
 
   /// How large pictures are decoded.
   var tiling: VAETiling { vaeTile?.tiling ?? (lowMemory ? .tiles(384) : .automatic) }
-
-  func validate() throws {
-    try checkRange("--cache-interval", cacheInterval, in: 1...100)
-  }
 }
 
 /// Two shares with a colon between them, 0 to 1.
