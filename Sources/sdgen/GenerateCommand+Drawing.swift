@@ -4,29 +4,53 @@ import OrderedJSON
 import Terminal
 
 extension GenerateCommand {
-  /// Draws one picture and writes it.
+  /// Draws pictures that are drawn at once, and writes them.
+  ///
+  /// - Parameters:
+  ///   - requests: which differ in seeds and noise alone.
+  ///   - indices: of the pictures in the plan.
   func draw(
-    _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel,
-    _ record: PictureRecord, _ trace: LayerTrace?, _ purpose: DrawingPurpose,
-    _ warnings: inout [String]
-  ) throws -> Drawing.Picture {
-    let bar = ProgressBar(plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing")
+    _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
+    _ model: DiffusionModel, _ record: PictureRecord, _ trace: LayerTrace?,
+    _ purpose: DrawingPurpose, _ result: inout Drawing
+  ) throws {
+    let watches = indices.map {
+      PictureWatch(options, plan, $0, model, replacesPreviews: purpose.skipsFinished)
+    }
+    let generations = try generations(requests, indices, plan, model, watches, trace)
+    for (position, generation) in generations.enumerated() {
+      result.pictures.append(
+        try write(
+          generation, requests[position], indices[position], plan, model, watches[position],
+          record, purpose, &result.warnings))
+    }
+  }
+
+  /// Draws pictures at once, and says how far they are.
+  private func generations(
+    _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
+    _ model: DiffusionModel, _ watches: [PictureWatch], _ trace: LayerTrace?
+  ) throws -> [Generation] {
+    let (first, last) = (indices[0] + 1, indices[indices.count - 1] + 1)
+    let bar = ProgressBar(
+      plan.count == 1
+        ? "drawing"
+        : first == last
+          ? "picture \(first) of \(plan.count)"
+          : "pictures \(first) to \(last) of \(plan.count)")
     defer { bar.finish() }
-    let watch = PictureWatch(
-      options, plan, index, model, replacesPreviews: purpose.skipsFinished)
     var stepStart = Console.seconds()
     var loopStart = stepStart
-    var passes = 0
+    var passes = [Int](repeating: 0, count: requests.count)
     var failure: (any Error)?
-    let generation: Generation
     do {
-      generation = try model.draw(
-        request,
-        progress: { progress in
+      return try model.draw(
+        requests,
+        progress: { index, progress in
           let now = Console.seconds()
           switch progress.stage {
           case .encoding:
-            passes += 1
+            passes[index] += 1
             bar.update(0, "reading the prompt", force: true)
           case .denoising where progress.evaluations == 0:
             loopStart = now
@@ -34,13 +58,16 @@ extension GenerateCommand {
           case .denoising:
             let done = progress.evaluations
             let left = (now - loopStart) / Double(done) * Double(progress.total - done)
-            bar.update(
-              Double(done) / Double(progress.total),
-              (passes > 1 ? "second pass, " : "")
-                + "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
-                + "\(Format.seconds(left)) left", force: true)
+            // In the first pass all pictures take a step together; the first of them tells of it.
+            if index == 0 || passes[index] > 1 {
+              bar.update(
+                Double(done) / Double(progress.total),
+                (passes[index] > 1 ? "second pass, " : "")
+                  + "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
+                  + "\(Format.seconds(left)) left", force: true)
+            }
             do {
-              if passes == 1 { try watch.see(progress) }
+              if passes[index] == 1 { try watches[index].see(progress) }
             } catch {
               failure = error
               return false
@@ -54,7 +81,14 @@ extension GenerateCommand {
     } catch {
       throw failure ?? error
     }
-    bar.finish()
+  }
+
+  /// Writes a picture and what goes with it.
+  private func write(
+    _ generation: Generation, _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan,
+    _ model: DiffusionModel, _ watch: PictureWatch, _ record: PictureRecord,
+    _ purpose: DrawingPurpose, _ warnings: inout [String]
+  ) throws -> Drawing.Picture {
     // Prompts.
     let encodings = [
       ("prompt", generation.prompt), ("negative prompt", generation.negativePrompt),

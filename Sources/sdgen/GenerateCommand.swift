@@ -74,9 +74,10 @@ struct GenerateCommand: ParsableCommand {
     }
     result.warnings = loaded.warnings
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
+    var batch = loaded.batch
     if !isNew {
       let size = firstSize(noise: noise, initial: initial)
-      try foreseeMemory(
+      batch = try foreseeMemory(
         loaded.checkpoint, width: size.width, height: size.height, isGuided: guidance > 1,
         isLoaded: true, &result.warnings)
     }
@@ -84,13 +85,14 @@ struct GenerateCommand: ParsableCommand {
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
     let trace = options.watch.trace.map { _ in LayerTrace() }
-    for index in plan.indices where !finished.contains(index) {
+    for indices in plan.batches(of: batch, besides: finished) {
       do {
-        let request = try request(
-          prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
-          noise: noise?.picture(plan.position(index)), initial: initial)
-        result.pictures.append(
-          try draw(request, index, plan, loaded.model, record, trace, purpose, &result.warnings))
+        let requests = try indices.map { index in
+          try request(
+            prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
+            noise: noise?.picture(plan.position(index)), initial: initial)
+        }
+        try draw(requests, indices, plan, loaded.model, record, trace, purpose, &result)
       } catch let error as GenerationError where error.code == .cancelled {
         result.cancellation = error
         break

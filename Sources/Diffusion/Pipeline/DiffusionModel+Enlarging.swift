@@ -37,8 +37,20 @@ extension DiffusionModel {
     _ request: GenerationRequest, progress: ProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
   ) throws -> Generation {
-    guard let enlargement = request.enlargement else {
-      return try generate(request, progress: progress, observer: observer)
+    try draw(
+      [request], progress: progress.map { progress in { progress($1) } }, observer: observer)[0]
+  }
+
+  /// Draws pictures that differ in seeds and noise alone: the first pass of all of them together,
+  /// the second, which takes more memory, one by one.
+  ///
+  /// - Throws: as ``generate(_:progress:observer:)``.
+  public func draw(
+    _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
+    observer: ((String, StepTiming) -> Void)? = nil
+  ) throws -> [Generation] {
+    guard let request = requests.first, let enlargement = request.enlargement else {
+      return try generate(requests, progress: progress, observer: observer)
     }
     let width = request.initial?.image.width ?? request.width ?? defaultSide
     let height = request.initial?.image.height ?? request.height ?? defaultSide
@@ -61,18 +73,23 @@ extension DiffusionModel {
         "a strength of \(enlargement.strength) leaves none of the second pass's \(larger.steps)"
           + " steps", hint: "give more --hires-strength or more --hires-steps")
     }
-    let first = try generate(request, progress: progress, observer: observer)
-    guard first.safety?.isFlagged != true else { return first }
-    let newWidth = enlargement.side(first.image.width)
-    let newHeight = enlargement.side(first.image.height)
-    (larger.width, larger.height) = (newWidth, newHeight)
-    larger.noise = nil
-    larger.initial = InitialPicture(
-      first.image.resized(width: newWidth, height: newHeight), strength: enlargement.strength,
-      mask: request.initial?.mask?.resized(width: newWidth, height: newHeight))
-    var second = try generate(larger, progress: progress, observer: observer)
-    second.add(first)
-    return second
+    let generations = try generate(requests, progress: progress, observer: observer)
+    return try generations.enumerated().map { index, first in
+      guard first.safety?.isFlagged != true else { return first }
+      let newWidth = enlargement.side(first.image.width)
+      let newHeight = enlargement.side(first.image.height)
+      larger.seed = requests[index].seed
+      (larger.width, larger.height) = (newWidth, newHeight)
+      larger.noise = nil
+      larger.initial = InitialPicture(
+        first.image.resized(width: newWidth, height: newHeight), strength: enlargement.strength,
+        mask: request.initial?.mask?.resized(width: newWidth, height: newHeight))
+      var second = try generate(
+        larger, progress: progress.map { progress in { progress(index, $0) } },
+        observer: observer)
+      second.add(first)
+      return second
+    }
   }
 }
 

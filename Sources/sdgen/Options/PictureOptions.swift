@@ -23,6 +23,13 @@ struct PictureOptions: ParsableArguments {
   var count = 1
 
   @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Pictures of one prompt that are drawn at once, 1 to 64; as many as memory allows. They are"
+        + " the same as one by one (default: 1).", valueName: "n"))
+  var batchSize = 1
+
+  @Option(
     help: ArgumentHelp(
       "Start from the noise in this safetensors file instead of the seed's.", valueName: "file"),
     completion: .file())
@@ -77,6 +84,7 @@ struct PictureOptions: ParsableArguments {
 
   func validate() throws {
     try checkRange("--count", count, in: 1...10_000)
+    try checkRange("--batch-size", batchSize, in: 1...64)
     for (name, side) in [("--width", width), ("--height", height)] {
       guard let side else { continue }
       try checkRange(name, side, in: 8...8192)
