@@ -189,8 +189,8 @@ let package = Package(
   ]
 )
 
-// Another oneDNN than the system's, 2.x or 3.x, on libgomp: SDKIT_ONEDNN=PREFIX, where include/ and lib/
-// are. A module that was compiled with another one must be gone: give --scratch-path too.
+// Another oneDNN than the system's, 2.x or 3.x: SDKIT_ONEDNN=PREFIX, where include/ and lib/ are. What
+// was compiled for another one must not be met: give a --scratch-path of its own too.
 if let prefix = Context.environment["SDKIT_ONEDNN"] {
   let swiftTargets: [Target.TargetType] = [.regular, .executable, .test]
   for target in package.targets where swiftTargets.contains(target.type) {

@@ -55,13 +55,18 @@ public final class SafetensorsWriter: TensorWriter {
     try unsafe file.copy(range, of: source, seeing: seeing)
   }
 
-  public func commit() throws(FormatError) {
+  public func commit() throws(FormatError) { try completed().commit() }
+
+  /// The file with all its values, to be committed together with others.
+  ///
+  /// - Throws: ``FormatError`` where values are missing.
+  public func completed() throws(FormatError) -> FileWriter {
     let written = file.position - valuesStart
     guard written == byteCount else {
       throw FormatError(
         .mismatch, "\(written) of \(byteCount) bytes of values were written", file: file.path)
     }
-    try file.commit()
+    return file
   }
 
   private static func referenceOrder(_ tensors: [TensorInfo]) -> [TensorInfo] {

@@ -30,10 +30,7 @@ extension Program {
     } catch let failure as Failure {
       end(failure, isJSON: isJSON)
     } catch {
-      // Called with nothing it shows its help, as the parser does by itself.
-      guard exitCode(for: error) == .validationFailure, !arguments.isEmpty else {
-        exit(withError: error)
-      }
+      guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
       end(Failure.usage(message(for: error), hint: "run it with --help"), isJSON: isJSON)
     }
     do {

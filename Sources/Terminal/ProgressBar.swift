@@ -1,14 +1,38 @@
-/// A line on a terminal that says how far something is; nothing where stderr is no terminal.
+import Synchronization
+
+/// A line on a terminal that says how far something is. Where stderr is no terminal, nothing, or a
+/// line of its own now and then.
 public final class ProgressBar {
+  /// What is said where stderr is no terminal.
+  public enum Elsewhere: Sendable {
+    case nothing
+    /// A line at most every ``ProgressBar/interval`` seconds, all bars of the process together.
+    case lines
+  }
+
   private let label: String
   private let isShown: Bool
+  private let saysLines: Bool
   private let start = Console.seconds()
   private var lastDrawn = -1.0
 
+  /// Seconds between lines: SDKIT_PROGRESS where it is a number, 20 else. 0 stands for no lines.
+  public static let interval: Double = {
+    guard let text = Console.variable("SDKIT_PROGRESS"), let seconds = Double(text), seconds >= 0
+    else { return 20 }
+    return seconds
+  }()
+
+  /// When the last line was written; at first when the first bar was made.
+  private static let lastLine = Mutex(Console.seconds())
+
   /// - Parameter isQuiet: draws nothing even on a terminal.
-  public init(_ label: String, isQuiet: Bool = false) {
+  public init(_ label: String, isQuiet: Bool = false, elsewhere: Elsewhere = .nothing) {
     self.label = label
     isShown = Console.isInteractive && !isQuiet
+    saysLines =
+      elsewhere == .lines && !Console.isInteractive && !isQuiet && Self.interval > 0
+    if saysLines { _ = Self.lastLine.withLock { $0 } }
   }
 
   /// Seconds since the bar was made.
@@ -20,12 +44,26 @@ public final class ProgressBar {
   ///   - fraction: how much is done, 0 to 1.
   ///   - detail: what follows the bar.
   public func update(_ fraction: Double, _ detail: String, force: Bool = false) {
-    guard isShown, force || elapsed - lastDrawn > 0.1 else { return }
+    guard isShown else {
+      if saysLines { say(detail) }
+      return
+    }
+    guard force || elapsed - lastDrawn > 0.1 else { return }
     lastDrawn = elapsed
     let width = 24
     let full = Int((max(0, min(1, fraction)) * Double(width)).rounded())
     let bar = String(repeating: "█", count: full) + String(repeating: "░", count: width - full)
     Console.write("\r\u{1B}[K\(label) \(bar) \(detail)", to: 2)
+  }
+
+  private func say(_ detail: String) {
+    let now = Console.seconds()
+    let isTime = Self.lastLine.withLock { last in
+      guard now - last >= Self.interval else { return false }
+      last = now
+      return true
+    }
+    if isTime { Console.note("\(label): \(detail)") }
   }
 
   /// Takes the line away.

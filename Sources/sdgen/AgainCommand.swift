@@ -26,7 +26,7 @@ struct AgainCommand: ParsableCommand {
   @Argument(
     parsing: .allUnrecognized,
     help: ArgumentHelp(
-      "Arguments of sdgen generate (default of -o: the picture's name with -again).",
+      "Arguments of sdgen generate (default: none; -o: the picture's name with -again).",
       valueName: "arguments"))
   var changes: [String] = []
 
@@ -34,7 +34,8 @@ struct AgainCommand: ParsableCommand {
     let file = try PictureFile.opened(picture)
     var job = try RepeatedJob(file, path: picture)
     let given = try JobArguments(commandLine: changes)
-    try job.findFiles(given: given, beside: picture)
+    let models = ModelCache()
+    try job.findFiles(given: given, beside: picture, models.digests)
     var arguments = given.over(job.arguments)
     if arguments["model"] == nil, let name = job.modelName, !job.usesEmbeddedModel {
       throw Failure(
@@ -53,14 +54,14 @@ struct AgainCommand: ParsableCommand {
       ?? arguments.text("output").flatMap(PictureFormat.init(path:)) ?? .png
     if given["quality"] == nil, format != file.format { arguments["quality"] = nil }
     let command = try arguments.command()
-    for warning in job.warnings where !command.options.output.json {
+    for warning in job.warnings where !command.options.output.isSilent {
       Console.note("warning: " + Console.sanitized(warning))
     }
-    Interruption.watch(quiet: command.options.output.json)
+    Interruption.watch(quiet: command.options.output.isSilent)
     var purpose = DrawingPurpose()
     purpose.keepsImages = true
     var drawing = try Failure.fromDrawing {
-      try command.drawAll(arguments, ModelCache(), purpose)
+      try command.drawAll(arguments, models, purpose)
     }
     drawing.warnings = job.warnings + drawing.warnings
 
@@ -73,7 +74,7 @@ struct AgainCommand: ParsableCommand {
       isExpected && file.isExact ? image.map { Self.differences($0, file.image) } : nil
     command.report(drawing, same: differences.map { .bool($0 == 0) } ?? .null)
     try drawing.requireComplete()
-    if !command.options.output.json, let image, isExpected {
+    if !command.options.output.isSilent, let image, isExpected {
       Console.note(Self.verdict(differences, of: image, job))
     }
     if let differences, differences > 0 { throw Ended(.differs) }

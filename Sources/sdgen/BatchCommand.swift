@@ -28,7 +28,8 @@ struct BatchCommand: ParsableCommand {
 
   @Argument(
     parsing: .allUnrecognized,
-    help: ArgumentHelp("Arguments of sdgen generate for every job.", valueName: "arguments"))
+    help: ArgumentHelp(
+      "Arguments of sdgen generate for every job (default: none).", valueName: "arguments"))
   var defaults: [String] = []
 
   func run() throws {
@@ -37,25 +38,33 @@ struct BatchCommand: ParsableCommand {
       throw Failure.usage(
         "-o goes with one job", hint: "give each job an \"output\" of its own")
     }
+    let isQuiet = defaults["quiet"] == true
+    // A program that reads errors as JSON reads no progress between them.
+    let saysProgress = defaults["json"] != true
     // Each job's report is a line of JSON here.
     defaults["json"] = true
-    Interruption.watch()
+    Interruption.watch(quiet: isQuiet)
     let lines = try LineReader(jobs)
     var counts: [Outcome: Int] = [:]
     let models = ModelCache()
     var number = 0
     var purpose = DrawingPurpose()
-    while !Interruption.isAsked, let line = try lines.next() {
+    while !Interruption.isAsked, let content = try lines.next() {
       number += 1
-      if case .text(let text) = line, text.allSatisfy(\.isWhitespace) { continue }
-      let (outcome, row) = Self.draw(line, number, defaults, models, &purpose)
+      let line = JobLine(
+        number: number, content: content, start: lines.start, file: jobs == "-" ? nil : jobs)
+      if line.isBlank { continue }
+      purpose.label = saysProgress ? "line \(number)" : nil
+      let (outcome, row) = Self.draw(line, defaults, models, &purpose)
       counts[outcome, default: 0] += 1
       Console.print(row.text(.compact))
     }
     let parts = Outcome.allCases.compactMap { outcome in
       counts[outcome].map { "\(Format.count($0)) \(outcome.rawValue)" }
     }
-    Console.note("jobs: " + (parts.isEmpty ? "none" : parts.joined(separator: ", ")))
+    if !isQuiet {
+      Console.note("jobs: " + (parts.isEmpty ? "none" : parts.joined(separator: ", ")))
+    }
     if Interruption.isAsked { throw Ended(.interrupted) }
     if counts[.failed] != nil { throw Ended(.differs) }
   }
@@ -67,21 +76,21 @@ struct BatchCommand: ParsableCommand {
 
   /// Does the job of a line, and says what came of it.
   private static func draw(
-    _ line: LineReader.Line, _ number: Int, _ defaults: JobArguments, _ models: ModelCache,
+    _ line: JobLine, _ defaults: JobArguments, _ models: ModelCache,
     _ purpose: inout DrawingPurpose
   ) -> (Outcome, JSON) {
-    var row: JSONObject = ["version": 1, "line": .integer(number)]
+    var row: JSONObject = ["version": 1, "line": .integer(line.number)]
     do {
       let start = Console.seconds()
-      let arguments = try arguments(of: line, number, defaults)
-      let command = try arguments.command()
+      let arguments = try line.arguments(over: defaults)
+      let command = try line.command(of: arguments)
       purpose.skipsFinished = !command.options.output.force
       let drawing = try Failure.fromDrawing { [purpose] in
         try command.drawAll(arguments, models, purpose)
       }
       for file in drawing.skipped + drawing.pictures.map(\.file) {
         let identity = PicturePlan.identity(file)
-        if purpose.earlier[identity] == nil { purpose.earlier[identity] = (number, arguments) }
+        if purpose.earlier[identity] == nil { purpose.earlier[identity] = (line.number, arguments) }
       }
       // An error behind pictures that were drawn.
       if drawing.failure != nil {
@@ -104,36 +113,6 @@ struct BatchCommand: ParsableCommand {
       row["error"] = Failure(wrapping: error).json["error"]
       return (.failed, .object(row))
     }
-  }
-
-  private static func arguments(
-    of line: LineReader.Line, _ number: Int, _ defaults: JobArguments
-  ) throws(Failure) -> JobArguments {
-    guard case .text(let line) = line else {
-      throw Failure(
-        .data, code: "malformed", "the line is longer than \(LineReader.limit) bytes",
-        hint: "a job is one JSON object on one line")
-    }
-    let json: JSON
-    do throws(JSONError) {
-      json = try JSON(parsing: line)
-    } catch {
-      throw Failure(
-        .data, code: "malformed", error.reason.rawValue, offset: error.offset,
-        hint: "a job is one JSON object on one line")
-    }
-    guard let object = json.object else {
-      throw Failure(
-        .data, code: "malformed", "the line is no JSON object",
-        hint: "a job is one JSON object on one line")
-    }
-    var arguments = try JobArguments(object).over(defaults)
-    arguments["json"] = true
-    if arguments["output"] == nil {
-      arguments["output"] = .string(
-        "job-\(number)." + (arguments.text("format").map { $0 == "jpeg" ? "jpg" : $0 } ?? "png"))
-    }
-    return arguments
   }
 
   /// Memory that the process has in use now, in bytes.

@@ -25,22 +25,21 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var model: ModelOptions
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "The picture's size in pixels, multiples of 8 (default: the model's own).",
-      valueName: "WxH"))
+      "The picture's size in pixels, multiples of 8 from 8 to 8192 (default: the model's own).",
+      valueName: "WxH"), transform: PictureSize.init(parsing:))
   var size: PictureSize?
 
-  @Option(help: ArgumentHelp("Runs of each network; the best counts; 1 to 1000.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Runs of each network, of which the best counts, 1 to 1000 (default: 3).", valueName: "n"),
+    transform: wholeNumber(in: 1...1000))
   var repeats = 3
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
-
-  func validate() throws {
-    guard (1...1000).contains(repeats) else {
-      throw ValidationError("--repeats is \(repeats); it goes from 1 to 1000")
-    }
-  }
 
   func run() throws {
     do {
@@ -82,15 +81,17 @@ struct BenchCommand: ParsableCommand {
 }
 
 /// A picture's width and height in pixels, as in 512x768.
-struct PictureSize: ExpressibleByArgument {
+struct PictureSize {
   let width: Int
   let height: Int
 
-  init?(argument: String) {
+  init(parsing argument: String) throws {
     let sides = argument.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
     guard sides.count == 2, let width = sides[0], let height = sides[1],
       [width, height].allSatisfy({ (8...8192).contains($0) && $0 % 8 == 0 })
-    else { return nil }
+    else {
+      throw ValidationError("give width and height, multiples of 8 from 8 to 8192, as in 512x768")
+    }
     (self.width, self.height) = (width, height)
   }
 }

@@ -54,6 +54,8 @@ struct DrawingPurpose {
   var skipsFinished = false
   /// Whether the pictures themselves are wanted behind the files.
   var keepsImages = false
+  /// What stands before the progress of one of many jobs; nil of one job alone.
+  var label: String?
   /// Files of this run's earlier jobs, by ``PicturePlan/identity(_:)``.
   var earlier: [String: (line: Int, arguments: JobArguments)] = [:]
 

@@ -9,35 +9,52 @@ extension GenerateCommand {
   /// - Parameters:
   ///   - requests: which differ in seeds and noise alone.
   ///   - indices: of the pictures in the plan.
+  ///   - together: what goes with all pictures of the plan together, written but not yet at its
+  ///     place, where a picture is the last of them.
   func draw(
     _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
     _ model: DiffusionModel, _ record: PictureRecord, _ trace: LayerTrace?,
-    _ purpose: DrawingPurpose, _ result: inout Drawing
+    _ purpose: DrawingPurpose, _ result: inout Drawing,
+    together: (_ index: Int, _ picture: Drawing.Picture, inout Drawing) throws -> [FileWriter]
   ) throws {
     let watches = indices.map {
-      PictureWatch(options, plan, $0, model, replacesPreviews: purpose.skipsFinished)
+      PictureWatch(
+        options, plan, $0, model,
+        replaces: (
+          previews: options.output.force || purpose.skipsFinished,
+          others: replaces($0, plan, purpose)
+        ))
     }
-    let generations = try generations(requests, indices, plan, model, watches, trace)
+    let generations = try generations(requests, indices, plan, model, watches, trace, purpose)
     for (position, generation) in generations.enumerated() {
-      result.pictures.append(
-        try write(
-          generation, requests[position], indices[position], plan, model, watches[position],
-          record, purpose, &result.warnings))
+      let index = indices[position]
+      let written = try write(
+        generation, requests[position], index, plan, model, watches[position], record, purpose,
+        &result.warnings)
+      // The picture is the last: where it is, all is that goes with it.
+      try FileWriter.commit(
+        written.others + together(index, written.picture, &result) + [written.writer])
+      result.pictures.append(written.picture)
     }
+  }
+
+  private func replaces(_ index: Int, _ plan: PicturePlan, _ purpose: DrawingPurpose) -> Bool {
+    options.output.force || plan.isLeft(index, purpose)
   }
 
   /// Draws pictures at once, and says how far they are.
   private func generations(
     _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
-    _ model: DiffusionModel, _ watches: [PictureWatch], _ trace: LayerTrace?
+    _ model: DiffusionModel, _ watches: [PictureWatch], _ trace: LayerTrace?,
+    _ purpose: DrawingPurpose
   ) throws -> [Generation] {
     let (first, last) = (indices[0] + 1, indices[indices.count - 1] + 1)
-    let bar = ProgressBar(
+    let bar = progressBar(
       plan.count == 1
         ? "drawing"
         : first == last
           ? "picture \(first) of \(plan.count)"
-          : "pictures \(first) to \(last) of \(plan.count)")
+          : "pictures \(first) to \(last) of \(plan.count)", purpose)
     defer { bar.finish() }
     var stepStart = Console.seconds()
     var loopStart = stepStart
@@ -54,7 +71,7 @@ extension GenerateCommand {
             bar.update(0, "reading the prompt", force: true)
           case .denoising where progress.evaluations == 0:
             loopStart = now
-            bar.update(0, "step 1 of \(progress.total)", force: true)
+            bar.update(0, "evaluation 1 of \(progress.total)", force: true)
           case .denoising:
             let done = progress.evaluations
             let left = (now - loopStart) / Double(done) * Double(progress.total - done)
@@ -63,8 +80,9 @@ extension GenerateCommand {
               bar.update(
                 Double(done) / Double(progress.total),
                 (passes[index] > 1 ? "second pass, " : "")
-                  + "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
-                  + "\(Format.seconds(left)) left", force: true)
+                  + "evaluation \(done) of \(progress.total), "
+                  + "\(Format.seconds(now - stepStart)) each, \(Format.seconds(left)) left",
+                force: true)
             }
             do {
               if passes[index] == 1 { try watches[index].see(progress) }
@@ -83,12 +101,13 @@ extension GenerateCommand {
     }
   }
 
-  /// Writes a picture and what goes with it.
+  /// Writes a picture and what goes with it, but not yet at their places.
   private func write(
     _ generation: Generation, _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan,
     _ model: DiffusionModel, _ watch: PictureWatch, _ record: PictureRecord,
     _ purpose: DrawingPurpose, _ warnings: inout [String]
-  ) throws -> Drawing.Picture {
+  ) throws -> (picture: Drawing.Picture, writer: FileWriter, others: [FileWriter]) {
+    let replaces = replaces(index, plan, purpose)
     // Prompts.
     let encodings = [
       ("prompt", generation.prompt), ("negative prompt", generation.negativePrompt),
@@ -122,28 +141,34 @@ extension GenerateCommand {
     if options.output.sidecar {
       let sidecar = plan.sidecarFile(index)
       let text = record.sidecar(of: request, generation, file: file).text() + "\n"
-      let writer = try FileWriter(path: sidecar, overwrite: options.output.force)
+      let writer = try FileWriter(path: sidecar, overwrite: replaces)
       try writer.write(Array(text.utf8))
       outputs.append((sidecar, writer))
     }
     let metadata =
       options.output.noMetadata
       ? PictureFile.Metadata() : record.metadata(of: request, generation)
-    let writer = try FileWriter(path: file, overwrite: options.output.force)
+    let writer = try FileWriter(path: file, overwrite: replaces)
     do throws(FormatError) {
       try writer.write(encoded(generation.image, metadata, &warnings))
     } catch {
       throw error.file == nil ? error.inFile(file) : error
     }
-    // The picture is the last: where it is, all is that goes with it.
-    try FileWriter.commit(outputs.map(\.writer) + [writer])
-    return Drawing.Picture(
+    let picture = Drawing.Picture(
       file: file, seed: request.seed, steps: request.steps, width: generation.image.width,
       height: generation.image.height, image: purpose.keepsImages ? generation.image : nil,
       scheduler: generation.scheduler, timings: generation.timings, safety: generation.safety,
       latents: options.output.saveLatents == nil || isFlagged
         ? nil : (noise: generation.noise, latents: generation.latents),
       files: watch.previews + outputs.map(\.file))
+    return (picture, writer, outputs.map(\.writer))
+  }
+
+  /// Says how far a picture or the loading is, unless nothing is to be said.
+  func progressBar(_ label: String, _ purpose: DrawingPurpose) -> ProgressBar {
+    ProgressBar(
+      (purpose.label.map { $0 + ", " } ?? "") + label, isQuiet: options.output.quiet,
+      elsewhere: options.output.json && purpose.label == nil ? .nothing : .lines)
   }
 
   /// The bytes of the picture's file, with as much of the texts as a JPEG file holds.

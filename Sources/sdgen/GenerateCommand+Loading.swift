@@ -1,15 +1,19 @@
 import Checkpoint
 import Diffusion
 import Engine
+import Glibc
 import ModelGraph
 import Terminal
 
 extension GenerateCommand {
   /// Loads the model that the options name.
+  ///
+  /// - Parameter request: a picture that is to be drawn, which the model must be able to.
   func load(
-    _ path: String, isGuided: Bool, noise: Latents?, initial: InitialPicture?,
+    _ path: String, for request: GenerationRequest, _ purpose: DrawingPurpose,
     _ warnings: inout [String]
   ) throws -> ModelCache.Loaded {
+    let (noise, isGuided) = (request.noise, request.isGuided)
     guard options.model.dtype.precision != .bf16 || Precision.isBF16Native else {
       throw Failure.usage(
         "this CPU does not compute in bf16", hint: "give --dtype f32, or leave --dtype out")
@@ -28,19 +32,20 @@ extension GenerateCommand {
         hint: "give latents that were saved with this model")
     }
     try checkpoint.requireUndamaged()
-    // What cannot be read is said before gigabytes are.
-    _ = try options.networks.controls()
+    // What cannot be drawn is said before gigabytes are read.
+    try DrawingLimits(of: checkpoint).check(request)
+    if options.approximations.lowMemory { try Self.requireWeightsFolder() }
     let engine = EngineOptions(
       threads: options.model.threads, precision: options.model.dtype.precision,
       keepsWeightsInFile: options.approximations.lowMemory)
-    let (width, height) = firstSize(noise: noise, initial: initial)
+    let (width, height) = firstSize(noise: noise, initial: request.initial)
     let batch = try foreseeMemory(
       checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
     let embeddings = try options.prompt.style.loadEmbeddings()
     for embedding in embeddings {
       for warning in embedding.warnings { warn("\(embedding.path): \(warning)", &warnings) }
     }
-    let bar = ProgressBar("loading")
+    let bar = progressBar("loading", purpose)
     defer { bar.finish() }
     let model = try DiffusionModel(
       checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
@@ -54,6 +59,25 @@ extension GenerateCommand {
     for warning in model.additions.warnings { warn(warning, &warnings) }
     return ModelCache.Loaded(
       model: model, checkpoint: checkpoint, batch: batch, warnings: warnings)
+  }
+
+  /// Refuses a folder of temporary files in which weights cannot be kept.
+  private static func requireWeightsFolder() throws(Failure) {
+    let given = Console.variable("TMPDIR")
+    let folder = given ?? "/var/tmp"
+    guard access(folder, W_OK | X_OK) != 0 || !isDirectory(folder) else { return }
+    let reason = isDirectory(folder) ? "cannot be written to" : "is not there"
+    throw Failure(
+      .cannotCreate, code: "cannot-create",
+      "the folder \(folder), in which --low-memory keeps the weights, \(reason)", file: folder,
+      hint: given == nil
+        ? "make the folder \(folder), or name another with TMPDIR"
+        : "make the folder \(folder), or have TMPDIR name another")
+  }
+
+  private static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// The size of the first pass in pixels, where something other than the model says it.

@@ -13,17 +13,18 @@ extension GenerateCommand {
       Console.print(json(drawing, same: same).text())
       return
     }
+    func say(_ line: String) { if !options.output.quiet { Console.print(line) } }
     for picture in drawing.pictures {
-      Console.print(
+      say(
         "wrote \(Console.sanitized(picture.file)): seed \(picture.seed), "
           + "\(picture.width)x\(picture.height), "
           + "\(picture.steps) steps of \(picture.scheduler.rawValue), "
           + Format.seconds(picture.timings.total))
-      for file in picture.files { Console.print("wrote \(Console.sanitized(file))") }
+      for file in picture.files { say("wrote \(Console.sanitized(file))") }
       show(picture)
       if options.watch.profile { printProfile(picture.timings, load: drawing.loadSeconds) }
     }
-    for file in drawing.files { Console.print("wrote \(Console.sanitized(file))") }
+    for file in drawing.files { say("wrote \(Console.sanitized(file))") }
   }
 
   /// Draws a picture in the terminal where that was asked for.

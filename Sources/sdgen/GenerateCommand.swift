@@ -26,7 +26,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var options: GenerateOptions
 
   func run() throws {
-    Interruption.watch(quiet: options.output.json)
+    Interruption.watch(quiet: options.output.isSilent)
     var words = Array(Swift.CommandLine.arguments.dropFirst())
     if words.first == Self.configuration.commandName { words.removeFirst() }
     try draw(JobArguments(commandLine: words))
@@ -54,7 +54,7 @@ struct GenerateCommand: ParsableCommand {
     let path = try options.model.path ?? EmbeddedModel.path()
     let isEmbedded = EmbeddedModel.isEmbedded(path)
     let guidance = options.sampling.guidance ?? (isEmbedded ? EmbeddedModel.guidance : 7.5)
-    if isEmbedded, options.sampling.guidance == nil, !options.output.json {
+    if isEmbedded, options.sampling.guidance == nil, !options.output.isSilent {
       Console.note(
         "note: drawing with the embedded model, with guidance \(EmbeddedModel.guidance)"
           + " (other models: 7.5)")
@@ -65,12 +65,18 @@ struct GenerateCommand: ParsableCommand {
     try purpose.requireNoOther(arguments, plan.indices.map(plan.file))
     let finished = purpose.skipsFinished ? plan.finished : []
     var result = Drawing(guidance: guidance, skipped: finished.map(plan.file))
-    guard finished.count < plan.count else { return result }
-    try plan.requireFreeOutputs(besides: finished, replacesPreviews: purpose.skipsFinished)
+    let wanted = plan.indices.filter { !finished.contains($0) }
+    guard let first = wanted.first, let last = wanted.last else { return result }
+    try plan.requireFreeOutputs(besides: finished, purpose)
     let initial = try initialPicture()
+    func request(_ index: Int) throws -> GenerationRequest {
+      try self.request(
+        prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
+        noise: noise?.picture(plan.position(index)), initial: initial)
+    }
     let (loaded, isNew) = try models.model(for: arguments) {
       var warnings: [String] = []
-      return try load(path, isGuided: guidance > 1, noise: noise, initial: initial, &warnings)
+      return try load(path, for: request(first), purpose, &warnings)
     }
     result.warnings = loaded.warnings
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
@@ -81,18 +87,20 @@ struct GenerateCommand: ParsableCommand {
         loaded.checkpoint, width: size.width, height: size.height, isGuided: guidance > 1,
         isLoaded: true, &result.warnings)
     }
-    var record = try PictureRecord(options, arguments, modelPath: path)
+    var record = try PictureRecord(options, arguments, modelPath: path, models.digests)
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
     let trace = options.watch.trace.map { _ in LayerTrace() }
     for indices in plan.batches(of: batch, besides: finished) {
       do {
-        let requests = try indices.map { index in
-          try request(
-            prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
-            noise: noise?.picture(plan.position(index)), initial: initial)
+        try draw(
+          indices.map(request), indices, plan, loaded.model, record, trace, purpose, &result
+        ) { index, picture, result in
+          guard index == last else { return [] }
+          let files = try writeTogether(result.pictures + [picture], trace, &result.warnings)
+          result.files = files.map(\.file)
+          return files.map(\.writer)
         }
-        try draw(requests, indices, plan, loaded.model, record, trace, purpose, &result)
       } catch let error as GenerationError where error.code == .cancelled {
         result.cancellation = error
         break
@@ -101,38 +109,46 @@ struct GenerateCommand: ParsableCommand {
         break
       }
     }
-    do {
-      try writeTogether(trace, &result)
-    } catch {
-      result.failure = result.failure ?? error
+    // One of many jobs that was stopped is begun anew, and writes them then.
+    if result.pictures.count < wanted.count, !purpose.skipsFinished {
+      do {
+        let files = try writeTogether(result.pictures, trace, &result.warnings)
+        try FileWriter.commit(files.map(\.writer))
+        result.files = files.map(\.file)
+      } catch {
+        result.failure = result.failure ?? error
+      }
     }
     // Where there is nothing to tell of, the error alone is told.
     if result.pictures.isEmpty, let failure = result.failure { throw failure }
     return result
   }
 
-  /// Writes what goes with all pictures together.
-  private func writeTogether(_ trace: LayerTrace?, _ result: inout Drawing) throws {
-    if let file = options.output.saveLatents, !result.pictures.isEmpty {
-      let latents = result.pictures.compactMap(\.latents)
-      if latents.count < result.pictures.count {
-        warn("of pictures that the safety checker held back no latents are saved", &result.warnings)
+  /// Writes what goes with all pictures together, but not yet at its place.
+  private func writeTogether(
+    _ pictures: [Drawing.Picture], _ trace: LayerTrace?, _ warnings: inout [String]
+  ) throws -> [(file: String, writer: FileWriter)] {
+    var result: [(file: String, writer: FileWriter)] = []
+    if let file = options.output.saveLatents, !pictures.isEmpty {
+      let latents = pictures.compactMap(\.latents)
+      if latents.count < pictures.count {
+        warn("of pictures that the safety checker held back no latents are saved", &warnings)
       }
       if !latents.isEmpty {
-        try Latents.write(latents, to: file, overwrite: options.output.force)
-        result.files.append(file)
+        result.append(
+          (file, try Latents.writer(latents, to: file, overwrite: options.output.force)))
       }
     }
     if let trace, let file = options.watch.trace {
-      try trace.write(to: file, overwrite: options.output.force)
-      result.files.append(file)
+      result.append((file, try trace.writer(to: file, overwrite: options.output.force)))
     }
+    return result
   }
 
   /// Says a warning once; with --json it goes into the output.
   func warn(_ warning: String, _ warnings: inout [String]) {
     guard !warnings.contains(warning) else { return }
     warnings.append(warning)
-    if !options.output.json { Console.note("warning: " + Console.sanitized(warning)) }
+    if !options.output.isSilent { Console.note("warning: " + Console.sanitized(warning)) }
   }
 }

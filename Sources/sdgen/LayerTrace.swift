@@ -40,8 +40,10 @@ final class LayerTrace {
     lines.append(event.text(.compact))
   }
 
-  /// - Throws: ``FormatError`` where the file cannot be written.
-  func write(to path: String, overwrite: Bool) throws(FormatError) {
+  /// The file, written but not yet at its place.
+  ///
+  /// - Throws: ``FormatError`` where it cannot be written.
+  func writer(to path: String, overwrite: Bool) throws(FormatError) -> FileWriter {
     let names = networks.enumerated().map { thread, network in
       let event: JSON = [
         "name": "thread_name", "ph": "M", "pid": 1, "tid": .integer(thread),
@@ -53,6 +55,6 @@ final class LayerTrace {
     try writer.write(Array("{\"traceEvents\":[\n".utf8))
     try writer.write(Array((names + lines).joined(separator: ",\n").utf8))
     try writer.write(Array("\n]}\n".utf8))
-    try writer.commit()
+    return writer
   }
 }

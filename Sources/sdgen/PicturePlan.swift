@@ -85,8 +85,23 @@ struct PicturePlan {
     return Self.split(file).stem + ".json"
   }
 
-  /// Those whose picture is there already.
-  var finished: [Int] { indices.filter { access(file($0), F_OK) == 0 } }
+  /// Whether a file is written for all pictures together, so that all are drawn in one run.
+  var isIndivisible: Bool { options.output.saveLatents != nil || options.watch.trace != nil }
+
+  /// Those whose picture is there already. Where something is written for all together it is there
+  /// with the last, and where one is missing none is finished.
+  var finished: [Int] {
+    let there = indices.filter(isThere)
+    return isIndivisible && there.count < count ? [] : there
+  }
+
+  private func isThere(_ index: Int) -> Bool { access(file(index), F_OK) == 0 }
+
+  /// Whether a picture is there that a run left which was stopped before the last, and that is drawn
+  /// again for what is written for all together.
+  func isLeft(_ index: Int, _ purpose: DrawingPurpose) -> Bool {
+    purpose.skipsFinished && isIndivisible && isThere(index)
+  }
 
   /// `out-step-5.png`, or `out-1-step-5.png`.
   func previewFile(_ index: Int, evaluation: Int) -> String {
@@ -124,9 +139,9 @@ struct PicturePlan {
   ///
   /// - Parameters:
   ///   - finished: pictures that are there and are not drawn again.
-  ///   - replacesPreviews: whether previews may be there, of a picture that was not finished.
+  ///   - purpose: whether previews may be there, of a picture that was not finished.
   func requireFreeOutputs(
-    besides finished: [Int] = [], replacesPreviews: Bool = false
+    besides finished: [Int], _ purpose: DrawingPurpose
   ) throws(FormatError) {
     let indices = indices.filter { !finished.contains($0) }
     var files = indices.map(file)
@@ -149,7 +164,13 @@ struct PicturePlan {
         }
       }
     }
-    let kept = Set(replacesPreviews || options.output.force ? previews : [])
+    var kept = Set(purpose.skipsFinished || options.output.force ? previews : [])
+    for index in indices where isLeft(index, purpose) {
+      kept.formUnion([file(index), sidecarFile(index)])
+      for file in [options.watch.contactSheet, options.watch.animation].compactMap({ $0 }) {
+        kept.insert(beside(file, index))
+      }
+    }
     files += previews
     guard Set(files.map(Self.identity)).count == files.count else {
       throw FormatError(

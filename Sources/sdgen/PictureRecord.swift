@@ -11,21 +11,24 @@ struct PictureRecord {
   private let arguments: JobArguments
   private let modelName: String
   private let modelHash: String?
-  /// The first ten digits of the SHA-256 of each file that went in, by its argument.
-  private let fileHashes: [(argument: String, hash: String)]
+  /// The files that went in, by their argument: nil for what is no file.
+  private let files: [(argument: String, hashes: [FileHashes?])]
   /// Whether the arguments alone give this one picture again.
   var isRepeatable = true
 
   /// - Throws: ``FormatError`` where a file cannot be read.
-  init(_ options: GenerateOptions, _ arguments: JobArguments, modelPath: String) throws {
+  init(
+    _ options: GenerateOptions, _ arguments: JobArguments, modelPath: String, _ digests: FileDigests
+  ) throws {
     self.options = options
-    self.arguments = arguments
+    self.arguments = arguments.withOwnSchedulerName
     modelName = Self.name(of: modelPath)
     modelHash = options.output.modelHash ? try Self.hash(of: modelPath) : nil
-    fileHashes = try [("init", options.pictures.initial), ("mask", options.pictures.mask)]
-      .compactMap { argument, path in
-        try path.map { (argument, try FileHashes.of([$0])[0].autoV2) }
-      }
+    files = try ["init", "mask", "control-image", "lora", "embedding"].compactMap { name in
+      guard let value = arguments[name] else { return nil }
+      let paths = (value.array ?? [value]).compactMap(\.string)
+      return (name, try paths.map { try digests.hashes(of: FileDigests.path($0, of: name)) })
+    }
   }
 
   /// The first ten digits of the SHA-256 of a model of one file; nil of a directory.
@@ -95,7 +98,7 @@ struct PictureRecord {
     let merged = options.approximations.tokenMerging
     if merged > 0 { fields.append(Field("Token merging ratio", Self.number(merged))) }
     if let eta = arguments.text("eta") { fields.append(Field("Eta", eta)) }
-    if let hash = fileHashes.first(where: { $0.argument == "init" })?.hash {
+    if let hash = hashes(of: "init").first??.autoV2 {
       fields.append(Field("Init image hash", hash))
     }
     // The web UI draws on the GPU where nothing is said.
@@ -112,9 +115,43 @@ struct PictureRecord {
     if let safety = generation.safety {
       fields.append(Field("Safety checker", safety.isFlagged ? "flagged" : "passed"))
     }
+    fields += networkHashes
     fields.append(Field("Version", "sdkit \(toolVersion)"))
     return Infotext(
       prompt: request.prompt, negativePrompt: request.negativePrompt, fields: fields)
+  }
+
+  private func hashes(of argument: String) -> [FileHashes?] {
+    files.first { $0.argument == argument }?.hashes ?? []
+  }
+
+  /// What the web UI says of LoRAs and embeddings: twelve digits each of the SHA-256, of LoRAs in
+  /// safetensors files without their headers.
+  private var networkHashes: [Infotext.Field] {
+    let loras = zip(options.networks.lora, hashes(of: "lora")).compactMap { file, hashes in
+      hashes.map { hashes in
+        let name = Self.name(of: file.path).filter { !":,".contains($0) }
+        return "\(name): \(hashes.autoV3 ?? String(hashes.sha256.prefix(12)))"
+      }
+    }
+    let embeddings = zip(options.prompt.style.embeddings, hashes(of: "embedding"))
+      .compactMap { argument, hashes in
+        hashes.map { hashes in
+          let (path, token) = PromptStyleOptions.embedding(argument)
+          return "\(token ?? Self.name(of: path)): \(hashes.sha256.prefix(12))"
+        }
+      }
+    return [("Lora hashes", loras), ("TI hashes", embeddings)].filter { !$0.1.isEmpty }
+      .map { Infotext.Field($0.0, $0.1.joined(separator: ", ")) }
+  }
+
+  /// The first ten digits of pictures, as web UIs have them; of what may be given several times a
+  /// list of whole ones.
+  private static func json(_ hashes: [FileHashes?], of argument: String) -> JSON {
+    guard ArgumentTable.generate[argument]?.isRepeating == true else {
+      return hashes.first.flatMap { $0 }.map { JSON.string($0.autoV2) } ?? .null
+    }
+    return .array(hashes.map { $0.map { .string($0.sha256) } ?? .null })
   }
 
   /// As Python writes it, whole numbers without their fraction: 7.5, 7.
@@ -145,7 +182,8 @@ struct PictureRecord {
       "version": 1, "program": .string("sdkit \(toolVersion)"), "model": .string(modelName),
       "arguments": .object(job.inOrder.object),
       "files": .object(
-        fileHashes.reduce(into: JSONObject()) { $0[$1.argument] = .string($1.hash) }),
+        files.reduce(into: JSONObject()) { $0[$1.argument] = Self.json($1.hashes, of: $1.argument) }
+      ),
     ]
     result["safety"] = generation.safety?.json
     return .object(result)

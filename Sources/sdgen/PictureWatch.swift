@@ -9,19 +9,20 @@ final class PictureWatch {
   private let plan: PicturePlan
   private let index: Int
   private let model: DiffusionModel
-  private let replacesPreviews: Bool
+  private let replaces: (previews: Bool, others: Bool)
   /// Previews that were written.
   private(set) var previews: [String] = []
   private var projection: LatentProjection?
   private var entries: [ContactSheet.Entry] = []
   private var frames: [Animation.Frame] = []
 
-  /// - Parameter replacesPreviews: whether previews of a run that was stopped are replaced.
+  /// - Parameter replaces: whether previews, and what else is written, of a run that was stopped are
+  ///   replaced.
   init(
     _ options: GenerateOptions, _ plan: PicturePlan, _ index: Int, _ model: DiffusionModel,
-    replacesPreviews: Bool
+    replaces: (previews: Bool, others: Bool)
   ) {
-    self.replacesPreviews = replacesPreviews
+    self.replaces = replaces
     self.options = options
     self.plan = plan
     self.index = index
@@ -48,7 +49,7 @@ final class PictureWatch {
       let file = plan.previewFile(index, evaluation: progress.evaluations)
       try PictureFile.write(
         image, as: options.output.compression, to: file,
-        overwrite: options.output.force || replacesPreviews)
+        overwrite: replaces.previews)
       previews.append(file)
     }
     if isEntry {
@@ -100,7 +101,7 @@ final class PictureWatch {
     var result: [(file: String, writer: FileWriter)] = []
     func add(_ bytes: [UInt8], _ name: String) throws(FormatError) {
       let file = plan.beside(name, index)
-      let writer = try FileWriter(path: file, overwrite: options.output.force)
+      let writer = try FileWriter(path: file, overwrite: replaces.others)
       try writer.write(bytes)
       result.append((file, writer))
     }

@@ -60,20 +60,23 @@ extension PromptOptions {
 }
 
 extension PromptStyleOptions {
+  /// The file that an argument names, and the word behind it, if there is one.
+  static func embedding(_ argument: String) -> (path: String, token: String?) {
+    // A file's own name may hold a colon.
+    guard access(argument, F_OK) != 0, let colon = argument.lastIndex(of: ":") else {
+      return (argument, nil)
+    }
+    return (String(argument[..<colon]), String(argument[argument.index(after: colon)...]))
+  }
+
   /// The textual inversions that were given.
   ///
   /// - Throws: ``Failure`` where two would stand for the same word; ``FormatError``.
   func loadEmbeddings() throws -> [TextualInversion] {
     var result: [TextualInversion] = []
     for argument in embeddings {
-      let embedding: TextualInversion
-      // A file's own name may hold a colon.
-      if access(argument, F_OK) != 0, let colon = argument.lastIndex(of: ":") {
-        embedding = try TextualInversion(
-          String(argument[..<colon]), token: String(argument[argument.index(after: colon)...]))
-      } else {
-        embedding = try TextualInversion(argument)
-      }
+      let (path, token) = Self.embedding(argument)
+      let embedding = try TextualInversion(path, token: token)
       guard !result.contains(where: { $0.token == embedding.token }) else {
         throw Failure.usage(
           "two embeddings are called \(embedding.token)", hint: "name one of them: FILE:WORD")

@@ -28,4 +28,20 @@ struct SDGen: Program {
   static func main() {
     start()
   }
+
+  static func check(_ arguments: [String]) throws(Failure) {
+    guard let first = arguments.first else {
+      throw .usage(
+        "give a prompt, or --prompts-from",
+        hint: "sdgen \"a red circle on a blue background\"; sdgen --help tells what else there is")
+    }
+    let others: [any ParsableCommand.Type] = configuration.subcommands.filter {
+      $0 != GenerateCommand.self
+    }
+    guard first != "help", !others.contains(where: { $0.configuration.commandName == first }) else {
+      return
+    }
+    try ForeignOption.check(
+      first == GenerateCommand.configuration.commandName ? Array(arguments.dropFirst()) : arguments)
+  }
 }

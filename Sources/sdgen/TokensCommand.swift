@@ -31,15 +31,15 @@ struct TokensCommand: ParsableCommand {
 
   @OptionGroup var style: PromptStyleOptions
 
-  @Option(help: "Steps, 1 to 1000, for prompts that change from step to step.")
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Steps, 1 to 1000, for prompts that change from step to step (default: 25).",
+      valueName: "n"), transform: wholeNumber(in: 1...1000))
   var steps = 25
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
-
-  func validate() throws {
-    try checkRange("--steps", steps, in: 1...1000)
-  }
 
   func run() throws {
     do {

@@ -45,8 +45,8 @@ import Testing
 
   @Test(arguments: [
     (["--cache-interval", "0"], "1 to 100"), (["--cache-interval", "101"], "1 to 100"),
-    (["--token-merging", "0.76"], "0.0 to 0.75"), (["--token-merging", "-0.1"], "0.0 to 0.75"),
-    (["--token-merging", "nan"], "0.0 to 0.75"), (["--batch-size", "0"], "1 to 64"),
+    (["--token-merging", "0.76"], "0 to 0.75"), (["--token-merging", "-0.1"], "0 to 0.75"),
+    (["--token-merging", "nan"], "0 to 0.75"), (["--batch-size", "0"], "1 to 64"),
     (["--batch-size", "65"], "1 to 64"), (["--guidance-interval", "0.5"], "guidance-interval"),
     (["--guidance-interval", "0.8:0.2"], "guidance-interval"),
     (["--guidance-interval", "0:2"], "guidance-interval"), (["--vae-tile", "100"], "vae-tile"),

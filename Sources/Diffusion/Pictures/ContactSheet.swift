@@ -1,16 +1,16 @@
 import Glibc
 
-/// One picture of how another came about: from left to right chosen steps, each with the latents,
-/// the picture that the model predicted then, and how much of the latents is noise.
+/// One picture of how another came about: from left to right chosen evaluations of the UNet, each
+/// with the latents, the picture that the model predicted then, and how much of them is noise.
 public struct ContactSheet: Sendable {
-  /// A step.
+  /// An evaluation.
   public struct Entry: Sendable {
     /// Counted from 1.
     public let evaluation: Int
     public let timestep: Float
     /// The standard deviation of the noise over that of the picture.
     public let sigma: Float
-    /// The latents before the step.
+    /// The latents before it.
     public let latents: Latents
     /// What the model predicted, decoded.
     public let picture: Image
@@ -56,7 +56,7 @@ public struct ContactSheet: Sendable {
   private static let gap = 14
   private static let scale = 2
 
-  /// Draws the sheet; nothing where there are no steps.
+  /// Draws the sheet; nothing where there are no entries.
   public func image() -> Image? {
     guard let first = entries.first else { return nil }
     let longer = max(first.picture.width, first.picture.height)
@@ -68,7 +68,8 @@ public struct ContactSheet: Sendable {
     let margin = 2 * gap
     let label = rowNames.map { Canvas.width(of: $0, scale: scale) }.max() ?? 0
     let left = margin + label + gap
-    let pitch = max(width, Canvas.width(of: "sigma 00.00", scale: scale)) + gap
+    let numbers = entries.map { "evaluation \($0.evaluation)" } + ["sigma 00.00"]
+    let pitch = max(width, numbers.map { Canvas.width(of: $0, scale: scale) }.max() ?? 0) + gap
     let top = margin + line
     let bottom = top + 2 * (height + gap)
     var canvas = Canvas(
@@ -84,7 +85,7 @@ public struct ContactSheet: Sendable {
     let spread = Self.spread(of: entries.map(\.latents))
     for (column, entry) in entries.enumerated() {
       let x = left + column * pitch + (pitch - gap - width) / 2
-      canvas.write("step \(entry.evaluation)", x: x, y: margin, scale: scale, Self.text)
+      canvas.write("evaluation \(entry.evaluation)", x: x, y: margin, scale: scale, Self.text)
       let tiles = [
         Self.tile(of: entry.latents, spread: spread, width: width, height: height),
         entry.picture.resized(width: width, height: height),

@@ -32,12 +32,8 @@ extension DiffusionModel {
   package func conditioning(
     for request: GenerationRequest, observer: ((StepTiming) -> Void)?
   ) throws -> Conditioning {
+    try limits.checkClipSkip(of: request)
     let style = request.promptStyle
-    guard (1...textLayers).contains(style.clipSkip) else {
-      throw GenerationError(
-        .request, "a clip skip of \(style.clipSkip) leaves no layer of the text encoder",
-        hint: "give 1 (the last layer) to \(textLayers)")
-    }
     let reader = promptReader
     let prompts = (request.isGuided ? [request.negativePrompt] : []) + [request.prompt]
     let schedules = prompts.map { reader.schedule(of: $0, style, steps: request.steps) }

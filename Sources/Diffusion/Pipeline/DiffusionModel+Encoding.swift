@@ -10,11 +10,7 @@ extension DiffusionModel {
   func encode(
     _ image: Image, without mask: Mask? = nil, _ random: inout any RandomSource
   ) throws -> Latents {
-    guard let vaeEncoder else {
-      throw GenerationError(
-        .request, "the model has no VAE encoder, which reads pictures",
-        hint: "give a model with a whole VAE")
-    }
+    guard let vaeEncoder else { throw DrawingLimits.noEncoder }
     let moments = try moments(of: image.value(without: mask), vaeEncoder)
     let half = moments.reals.count / 2
     let noise = random.normal(count: half)

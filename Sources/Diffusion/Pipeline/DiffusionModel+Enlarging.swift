@@ -49,38 +49,19 @@ extension DiffusionModel {
     _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
   ) throws -> [Generation] {
-    guard let request = requests.first, let enlargement = request.enlargement else {
+    guard let request = requests.first else { return [] }
+    // What a second pass cannot do is said before the first is drawn.
+    try limits.check(request)
+    guard let enlargement = request.enlargement else {
       return try generate(requests, progress: progress, observer: observer)
-    }
-    let width = request.initial?.image.width ?? request.width ?? defaultSide
-    let height = request.initial?.image.height ?? request.height ?? defaultSide
-    for side in [width, height] where enlargement.side(side) > 8192 {
-      throw GenerationError(
-        .request, "enlarged, a side of \(side) pixels has \(enlargement.side(side))",
-        hint: "give a smaller size or scale: a side has at most 8192")
-    }
-    var larger = request
-    larger.enlargement = nil
-    larger.steps = enlargement.steps ?? request.steps
-    // What the second pass cannot do is said before the first is drawn.
-    let scheduler = try sampler(for: larger).scheduler
-    guard
-      scheduler.firstEvaluation(strength: enlargement.strength, steps: larger.steps)
-        < scheduler.timesteps.count
-    else {
-      throw GenerationError(
-        .request,
-        "a strength of \(enlargement.strength) leaves none of the second pass's \(larger.steps)"
-          + " steps", hint: "give more --hires-strength or more --hires-steps")
     }
     let generations = try generate(requests, progress: progress, observer: observer)
     return try generations.enumerated().map { index, first in
       guard first.safety?.isFlagged != true else { return first }
+      var larger = requests[index].secondPass(of: enlargement)
       let newWidth = enlargement.side(first.image.width)
       let newHeight = enlargement.side(first.image.height)
-      larger.seed = requests[index].seed
       (larger.width, larger.height) = (newWidth, newHeight)
-      larger.noise = nil
       larger.initial = InitialPicture(
         first.image.resized(width: newWidth, height: newHeight), strength: enlargement.strength,
         mask: request.initial?.mask?.resized(width: newWidth, height: newHeight))

@@ -120,29 +120,6 @@ extension DiffusionModel {
   }
 }
 
-extension DiffusionModel {
-  /// The scheduler that a request asks for, with its name and what it was made of.
-  ///
-  /// - Throws: ``GenerationError`` `request` where it cannot take the steps or heed an option;
-  ///   ``FormatError`` where the model's configuration cannot be honoured.
-  func sampler(
-    for request: GenerationRequest
-  ) throws -> (name: SchedulerName, configuration: SchedulerConfiguration, scheduler: any Scheduler)
-  {
-    let name = try request.scheduler ?? self.scheduler.defaultName()
-    let configuration = try self.scheduler.applying(request.sampling, to: name, eta: request.eta)
-    do throws(FormatError) {
-      return (
-        name, configuration,
-        try configuration.scheduler(name, steps: request.steps, eta: request.eta)
-      )
-    } catch {
-      guard error.context == Timesteps.context else { throw error }
-      throw GenerationError(.request, error.message, hint: error.hint)
-    }
-  }
-}
-
 extension [String: Value] {
   func require(_ name: String) throws(EngineError) -> Value {
     guard let value = self[name] else {

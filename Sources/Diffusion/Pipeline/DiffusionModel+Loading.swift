@@ -49,13 +49,7 @@ extension DiffusionModel {
           + " \(textEncoder.vocabularySize)", file: checkpoint.path, context: "vocab.json",
         hint: "take the tokenizer's files from the model's own repository")
     }
-    let schedulerFile = try Self.file("scheduler/scheduler_config.json", of: checkpoint)
-    let scheduler: SchedulerConfiguration
-    do throws(FormatError) {
-      scheduler = try SchedulerConfiguration(.object(schedulerFile.jsonObject()))
-    } catch {
-      throw error.inFile(schedulerFile.location)
-    }
+    let scheduler = try Self.scheduler(of: checkpoint)
 
     let prompts = Sizes(
       batch: isGuided ? 2 : 1, height: (height ?? unet.sampleSize * Self.downsampling) / 8,
@@ -144,6 +138,20 @@ extension DiffusionModel {
     }
     guard text.maximumPositions >= 2 else {
       throw refuse("the text encoder takes fewer than two tokens", "check its config.json")
+    }
+  }
+
+  /// The scheduler's configuration, as a repository holds it.
+  ///
+  /// - Throws: ``FormatError`` where there is none, or it cannot be honoured.
+  static func scheduler(
+    of checkpoint: ModelCheckpoint
+  ) throws(FormatError) -> SchedulerConfiguration {
+    let file = try file("scheduler/scheduler_config.json", of: checkpoint)
+    do throws(FormatError) {
+      return try SchedulerConfiguration(.object(file.jsonObject()))
+    } catch {
+      throw error.inFile(file.location)
     }
   }
 

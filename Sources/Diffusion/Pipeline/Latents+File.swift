@@ -49,11 +49,25 @@ extension Latents {
   public static func write(
     _ pictures: [(noise: Latents, latents: Latents)], to path: String, overwrite: Bool = false
   ) throws(FormatError) {
-    try Safetensors.write(
-      [
-        tensor(Name.noise, of: pictures.map(\.noise)),
-        tensor(Name.latents, of: pictures.map(\.latents)),
-      ], to: path, overwrite: overwrite)
+    try writer(pictures, to: path, overwrite: overwrite).commit()
+  }
+
+  /// The same file, written but not yet at its place.
+  ///
+  /// - Throws: as ``write(_:to:overwrite:)``.
+  public static func writer(
+    _ pictures: [(noise: Latents, latents: Latents)], to path: String, overwrite: Bool = false
+  ) throws(FormatError) -> FileWriter {
+    let tensors = [
+      tensor(Name.noise, of: pictures.map(\.noise)),
+      tensor(Name.latents, of: pictures.map(\.latents)),
+    ]
+    let writer = try SafetensorsWriter(
+      path: path, tensors: tensors.map(\.info), overwrite: overwrite)
+    for tensor in tensors {
+      try tensor.withContiguousBytes { (bytes) throws(FormatError) in try writer.write(bytes) }
+    }
+    return try writer.completed()
   }
 
   private static func tensor(_ name: String, of pictures: [Latents]) -> Tensor {

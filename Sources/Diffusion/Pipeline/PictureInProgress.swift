@@ -11,7 +11,7 @@ struct PictureInProgress {
 
   /// - Throws: as ``DiffusionModel/generate(_:progress:observer:)`` before anything is evaluated.
   init(_ request: GenerationRequest, _ model: DiffusionModel) throws {
-    (name, configuration, scheduler) = try model.sampler(for: request)
+    (name, configuration, scheduler) = try model.limits.sampler(for: request)
     random = try request.randomSource.source(seed: request.seed)
     point = try model.startingPoint(for: request, scheduler, &random)
     latents = point.latents

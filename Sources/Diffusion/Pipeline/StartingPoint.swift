@@ -73,53 +73,28 @@ extension DiffusionModel {
     for request: GenerationRequest, _ scheduler: any Scheduler,
     _ random: inout any RandomSource
   ) throws -> StartingPoint {
+    try limits.checkStart(of: request, scheduler)
     guard let initial = request.initial else {
-      guard unetChannels == latentChannels else {
-        throw GenerationError(
-          .request, "this is an inpainting model; it repaints a part of a picture",
-          hint: "give --init with the picture and --mask with what to repaint in white")
-      }
-      let noise = try startingNoise(for: request, &random)
+      let noise = startingNoise(for: request, &random)
       return StartingPoint(
         noise: noise, latents: noise.mapped { $0 * scheduler.initialNoiseSigma })
     }
     var request = request
     let image = initial.image
-    for (side, asked) in [(image.width, request.width), (image.height, request.height)] {
-      guard side % Self.downsampling == 0, asked == nil || asked == side else {
-        throw GenerationError(
-          .request, "the picture to start from is \(image.width)x\(image.height)",
-          hint: "give it in the size to draw, in multiples of \(Self.downsampling)")
-      }
-    }
     (request.width, request.height) = (image.width, image.height)
     let first = scheduler.firstEvaluation(strength: initial.strength, steps: request.steps)
-    guard first < scheduler.timesteps.count else {
-      throw GenerationError(
-        .request, "a strength of \(initial.strength) leaves none of \(request.steps) steps",
-        hint: "give more strength or more steps")
-    }
-    let takesMask = unetChannels == latentChannels + 1 + latentChannels
-    guard takesMask || unetChannels == latentChannels else {
-      throw GenerationError(
-        .request, "the UNet takes \(unetChannels) channels, which is no inpainting model's number")
-    }
     guard let mask = initial.mask else {
-      guard !takesMask else {
-        throw GenerationError(
-          .request, "this is an inpainting model; it repaints a part of a picture",
-          hint: "give --mask with what to repaint in white")
-      }
       let clean = try encode(image, &random)
-      let noise = try startingNoise(for: request, &random)
+      let noise = startingNoise(for: request, &random)
       return StartingPoint(
         noise: noise,
         latents: noise.with(
           scheduler.noised(clean.values, with: noise.values, at: first)), firstEvaluation: first)
     }
     let isWhole = initial.strength == 1
+    let takesMask = unetChannels != latentChannels
     let clean = takesMask && isWhole ? nil : try encode(image, &random)
-    let noise = try startingNoise(for: request, &random)
+    let noise = startingNoise(for: request, &random)
     let kept = try encode(image, without: mask, &random)
     let latents =
       isWhole
@@ -138,27 +113,11 @@ extension DiffusionModel {
   /// The noise of the request, or that of its seed in the size asked for.
   private func startingNoise(
     for request: GenerationRequest, _ random: inout any RandomSource
-  ) throws(GenerationError) -> Latents {
-    let (width, height) = (request.width, request.height)
-    for side in [width, height].compactMap({ $0 }) where side % 8 != 0 || !(8...8192 ~= side) {
-      throw GenerationError(
-        .request, "a side of \(side) pixels cannot be drawn",
-        hint: "give a multiple of 8 from 8 to 8192")
-    }
-    if let noise = request.noise {
-      let shape = [
-        1, latentChannels, height.map { $0 / 8 } ?? noise.height,
-        width.map { $0 / 8 } ?? noise.width,
-      ]
-      guard noise.shape == shape else {
-        throw GenerationError(
-          .request, "the latents have the shape \(noise.shape), not \(shape)",
-          hint: "give latents of one picture of the size asked for")
-      }
-      return noise
-    }
+  ) -> Latents {
+    if let noise = request.noise { return noise }
     let shape = [
-      1, latentChannels, (height ?? defaultSide) / 8, (width ?? defaultSide) / 8,
+      1, latentChannels, (request.height ?? defaultSide) / 8,
+      (request.width ?? defaultSide) / 8,
     ]
     return Latents(random.normal(count: shape.reduce(1, *)), shape: shape)
   }

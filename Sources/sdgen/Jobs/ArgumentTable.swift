@@ -34,6 +34,11 @@ struct ArgumentTable: Sendable {
     entries.first { $0.spellings.contains(spelling) }
   }
 
+  /// The spelling that one is likely a slip of.
+  func nearest(to spelling: String) -> String? {
+    Spelling.nearest(to: spelling, in: entries.flatMap(\.spellings).filter { $0.hasPrefix("--") })
+  }
+
   var positional: Entry? { entries.first(where: \.isPositional) }
 }
 

@@ -15,7 +15,10 @@ struct JobArguments: Sendable, Hashable {
       guard let entry = ArgumentTable.generate[member.key] else {
         throw .usage(
           "there is no argument called \(member.key)",
-          hint: "names are those of sdgen generate --help, without dashes")
+          hint: ForeignOption.hint("--" + member.key).map { "give \($0), here without dashes" }
+            ?? ArgumentTable.generate.nearest(to: "--" + member.key)
+            .map { "did you mean \($0.dropFirst(2))?" }
+            ?? "names are those of sdgen generate --help, without dashes")
       }
       try Self.check(member.value, of: entry)
     }
@@ -32,12 +35,19 @@ struct JobArguments: Sendable, Hashable {
         guard !text.utf8.contains(0) else {
           throw .usage("\(entry.name) holds a zero character", hint: "leave it out")
         }
-      case .integer where !entry.isFlag, .number where !entry.isFlag: break
+      case .integer where !entry.isFlag: break
+      case .number(let number) where !entry.isFlag:
+        guard number.isFinite else {
+          throw .usage(
+            "\(entry.name) is too large a number",
+            hint: "sdgen generate --help lists the ranges")
+        }
       default:
         throw .usage(
           "\(entry.name) is \(value.text(.compact)); it takes "
             + (entry.isFlag
-              ? "true or false" : "a text or a number" + (entry.isRepeating ? ", or several" : "")))
+              ? "true or false" : "a text or a number" + (entry.isRepeating ? ", or several" : "")),
+          hint: value.isNull ? "leave \(entry.name) out where it has no value" : nil)
       }
     }
   }
@@ -65,7 +75,11 @@ struct JobArguments: Sendable, Hashable {
       let equals = word.firstIndex(of: "=")
       let spelling = String(word[..<(equals ?? word.endIndex)])
       guard let entry = ArgumentTable.generate.entry(spelled: spelling) else {
-        throw .usage("unknown option \(spelling)")
+        throw .usage(
+          "there is no option \(spelling)",
+          hint: ForeignOption.hint(spelling)
+            ?? ArgumentTable.generate.nearest(to: spelling).map { "did you mean \($0)?" }
+            ?? "sdgen generate --help lists those that there are")
       }
       guard !entry.isFlag else {
         object[entry.name] = true
@@ -115,6 +129,8 @@ struct JobArguments: Sendable, Hashable {
   func over(_ others: JobArguments) -> JobArguments {
     var result = others
     for member in object.members { result.object[member.key] = member.value }
+    // A scheduler's name that says the noise levels goes before others' noise levels.
+    if self["sigmas"] == nil, withOwnSchedulerName["sigmas"] != nil { result["sigmas"] = nil }
     return result
   }
 

@@ -7,6 +7,10 @@ final class LineReader {
   private let path: String
   private let isStandardInput: Bool
 
+  /// Bytes before the line that was read last, and of all lines so far.
+  private(set) var start = 0
+  private var position = 0
+
   /// The longest line, in bytes.
   static let limit = 1 << 20
 
@@ -28,6 +32,8 @@ final class LineReader {
     case text(String)
     /// Left out, for it is longer than any job.
     case tooLong
+    /// No UTF-8 from this byte of it on.
+    case notText(Int)
   }
 
   /// The next line without its end; nil where there is none, or where the person stopped the wait.
@@ -36,6 +42,7 @@ final class LineReader {
   func next() throws(Failure) -> Line? {
     var bytes: [UInt8] = []
     var isTooLong = false
+    start = position
     while true {
       let character = getc(file)
       guard character != EOF else {
@@ -53,6 +60,7 @@ final class LineReader {
         guard isTooLong || !bytes.isEmpty else { return nil }
         break
       }
+      position += 1
       if character == 10 { break }
       if bytes.count < Self.limit {
         bytes.append(UInt8(truncatingIfNeeded: character))
@@ -60,6 +68,12 @@ final class LineReader {
         isTooLong = true
       }
     }
-    return isTooLong ? .tooLong : .text(String(decoding: bytes, as: UTF8.self))
+    if isTooLong { return .tooLong }
+    do throws(UTF8.ValidationError) {
+      _ = try UTF8Span(validating: bytes.span)
+    } catch {
+      return .notText(error.byteOffsets.lowerBound)
+    }
+    return .text(String(decoding: bytes, as: UTF8.self))
   }
 }

@@ -12,6 +12,9 @@ final class ModelCache {
     var warnings: [String] = []
   }
 
+  /// Hashes of files that went into pictures.
+  let digests = FileDigests()
+
   private var held: (key: JobArguments, loaded: Loaded)?
 
   /// Groups of arguments that a loaded model does not depend on.

@@ -10,8 +10,9 @@ struct RepeatedJob {
   var arguments: JobArguments
   /// What the model was called.
   let modelName: String?
-  /// The first ten digits of the SHA-256 of files that went in, by their arguments.
-  let fileHashes: [String: String]
+  /// The SHA-256 of files that went in, or its first digits, by their arguments; nil for what was
+  /// no file.
+  let fileHashes: [String: [String?]]
   /// What cannot be honoured, or only nearly.
   private(set) var warnings: [String] = []
   /// Whether the same pixels can be expected.
@@ -31,7 +32,7 @@ struct RepeatedJob {
       arguments = try JobArguments(object).filtered(PictureRecord.isRecorded).withoutFolders
       modelName = json["model"]?.string
       fileHashes = (json["files"]?.object?.members ?? []).reduce(into: [:]) {
-        $0[$1.key] = $1.value.string
+        $0[$1.key] = ($1.value.array ?? [$1.value]).map(\.string)
       }
       isExact = true
       let program = json["program"]?.string ?? "another program"
@@ -109,7 +110,9 @@ struct RepeatedJob {
   /// current folder.
   ///
   /// - Throws: ``Failure`` `noInput` where one is missing.
-  mutating func findFiles(given: JobArguments, beside picture: String) throws {
+  mutating func findFiles(
+    given: JobArguments, beside picture: String, _ digests: FileDigests
+  ) throws {
     let folder = picture.lastIndex(of: "/").map { String(picture[...$0]) } ?? ""
     for name in arguments.names where ArgumentTable.generate[name]?.isFile == true {
       guard given[name] == nil else { continue }
@@ -132,10 +135,14 @@ struct RepeatedJob {
       arguments[name] =
         ArgumentTable.generate[name]?.isRepeating == true ? .array(found) : found.first
     }
-    for (name, hash) in fileHashes.sorted(by: { $0.key < $1.key }) {
-      guard given[name] == nil, let path = arguments.text(name) else { continue }
-      if try FileHashes.of([path])[0].autoV2 != hash {
-        warnings.append("\(path) is not the file that the picture was made with")
+    for (name, hashes) in fileHashes.sorted(by: { $0.key < $1.key }) {
+      guard given[name] == nil, let value = arguments[name] else { continue }
+      let paths = (value.array ?? [value]).compactMap(\.string)
+      for (path, hash) in zip(paths.map { FileDigests.path($0, of: name) }, hashes) {
+        guard let hash, let now = try digests.hashes(of: path) else { continue }
+        if !now.sha256.hasPrefix(hash) {
+          warnings.append("\(path) is not the file that the picture was made with")
+        }
       }
     }
   }

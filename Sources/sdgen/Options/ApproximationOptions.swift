@@ -7,13 +7,15 @@ struct ApproximationOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Run the whole UNet every n evaluations and its last layer alone between them, 1 to 100"
-        + " (DeepCache); 1 is always the whole.", valueName: "n"))
+        + " (DeepCache); 1 is always the whole (default: 1).", valueName: "n"),
+    transform: wholeNumber(in: 1...100))
   var cacheInterval = 1
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "The share of the steps in which guidance applies, as 0.1:0.8; the others take half the time"
-        + " (default: 0:1, all).", valueName: "from:to"),
+      "The share of the steps in which guidance applies, two numbers from 0 to 1 as in 0.1:0.8; the"
+        + " others take half the time (default: 0:1, all).", valueName: "from:to"),
     transform: ShareInterval.init(parsing:))
   var guidanceInterval: ShareInterval?
 
@@ -21,10 +23,12 @@ struct ApproximationOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Merge this share of the UNet's tokens that are alike before the self-attention of its highest"
-        + " resolution (ToMe), 0 to 0.75, in thousandths (default: 0, none).", valueName: "share"))
+        + " resolution (ToMe), 0 to 0.75, in thousandths (default: 0, none).", valueName: "share"),
+    transform: number(in: 0...0.75))
   var tokenMerging = 0.0
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Decode large pictures in tiles: auto (beyond 768 pixels), off, or the longest side of a tile"
         + " in pixels, a multiple of 8 from 256 to 8192 (default: auto).", valueName: "pixels"),
@@ -42,11 +46,6 @@ struct ApproximationOptions: ParsableArguments {
 
   /// The thousandths of ``tokenMerging``.
   var mergedThousandths: Int { Int((1000 * tokenMerging).rounded()) }
-
-  func validate() throws {
-    try checkRange("--cache-interval", cacheInterval, in: 1...100)
-    try checkRange("--token-merging", tokenMerging, in: 0...0.75)
-  }
 }
 
 /// Two shares with a colon between them, 0 to 1.

@@ -6,8 +6,8 @@ struct ModelOptions: ParsableArguments {
   @Option(
     name: .customLong("model"),
     help: ArgumentHelp(
-      "The model: a repository or a .sdflat file (default: the embedded model).",
-      valueName: "path"), completion: .file())
+      "The model: a repository, or a file of weights (safetensors, .ckpt, GGUF, .sdflat)"
+        + " (default: the embedded model).", valueName: "path"), completion: .file())
   var path: String?
 
   @Option(
@@ -19,12 +19,9 @@ struct ModelOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Threads (default: one for each core; one for a small network).", valueName: "n"))
+      "Threads, 1 to 1024 (default: one for each core; one for a small network).",
+      valueName: "n"), transform: wholeNumber(in: 1...1024))
   var threads: Int?
-
-  func validate() throws {
-    if let threads { try checkRange("--threads", threads, in: 1...1024) }
-  }
 }
 
 /// The arithmetic that was asked for.

@@ -8,51 +8,51 @@ struct NetworkOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Add a LoRA's updates to the weights, times a scale of -10 to 10; may be given several times"
-        + " (default scale: 1).", valueName: "file[:scale]"), completion: .file())
+        + " (default: none; the scale: 1).", valueName: "file[:scale]"), completion: .file())
   var lora: [ScaledFile] = []
 
   @Option(
     help: ArgumentHelp(
-      "Follow a picture with this ControlNet, a file or its directory; may be given several times.",
-      valueName: "path"), completion: .file())
+      "Follow a picture with this ControlNet, a file or its directory; may be given several times"
+        + " (default: none).", valueName: "path"), completion: .file())
   var control: [String] = []
 
   @Option(
     help: ArgumentHelp(
-      "The map that the ControlNet of the same place follows: edges, a pose, depths.",
-      valueName: "file"), completion: .file())
+      "The map that the ControlNet of the same place follows: edges, a pose, depths (default: none;"
+        + " one for each --control).", valueName: "file"), completion: .file())
   var controlImage: [String] = []
 
   @Option(
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "How strongly it is followed, 0 to 10; one for all or one each (default: 1).",
-      valueName: "scale"))
+      valueName: "scale"), transform: number(in: 0...10))
   var controlScale: [Double] = []
 
   @Option(
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "The share of the steps from which it is followed, 0 to 1; one for all or one each"
-        + " (default: 0).", valueName: "share"))
+        + " (default: 0).", valueName: "share"), transform: number(in: 0...1))
   var controlStart: [Double] = []
 
   @Option(
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "The share of the steps up to which it is followed, 0 to 1; one for all or one each"
-        + " (default: 1).", valueName: "share"))
+        + " (default: 1).", valueName: "share"), transform: number(in: 0...1))
   var controlEnd: [Double] = []
 
   @Option(
     help: ArgumentHelp(
-      "Decode with this tiny autoencoder (TAESD), a file or its directory: fast, with less detail.",
-      valueName: "path"), completion: .file())
+      "Decode with this tiny autoencoder (TAESD), a file or its directory: fast, with less detail"
+        + " (default: none).", valueName: "path"), completion: .file())
   var tinyVae: String?
 
   @Option(
     help: ArgumentHelp(
-      "What the tiny autoencoder decodes: all, or previews alone (default: all).",
+      "What the tiny autoencoder decodes: all, or previews alone.",
       valueName: "what"))
   var tinyVaeFor = TinyAutoencoderUse.all
 
@@ -68,11 +68,10 @@ struct NetworkOptions: ParsableArguments {
         "there are \(control.count) of --control and \(controlImage.count) of --control-image;"
           + " each ControlNet follows one picture")
     }
-    for (name, values, range) in [
-      ("--control-scale", controlScale, 0.0...10.0), ("--control-start", controlStart, 0.0...1.0),
-      ("--control-end", controlEnd, 0.0...1.0),
+    for (name, values) in [
+      ("--control-scale", controlScale), ("--control-start", controlStart),
+      ("--control-end", controlEnd),
     ] {
-      for value in values { try checkRange(name, value, in: range) }
       guard values.count <= 1 || values.count == control.count else {
         throw ValidationError(
           "there are \(values.count) of \(name) for \(control.count) of --control; give one for all"

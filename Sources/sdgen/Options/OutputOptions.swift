@@ -20,7 +20,7 @@ struct OutputOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Quality of JPEG and WebP, 1 to 100 (default: 95 for JPEG; WebP without loss).",
-      valueName: "n"))
+      valueName: "n"), transform: wholeNumber(in: 1...100))
   var quality: Int?
 
   @Flag(help: "Write nothing into the picture about how it was made.")
@@ -34,15 +34,22 @@ struct OutputOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Write the finished latents, and the noise they came from, to this safetensors file.",
+      "Write the finished latents, and the noise they came from, to this safetensors file"
+        + " (default: none).",
       valueName: "file"), completion: .file())
   var saveLatents: String?
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
+  @Flag(help: "Print nothing but errors, and what --json, --profile and --show print.")
+  var quiet = false
+
   @Flag(help: "Replace files that exist.")
   var force = false
+
+  /// Whether notes, warnings and progress are left out of stderr.
+  var isSilent: Bool { json || quiet }
 
   /// The picture to write.
   var file: String { path ?? "out." + (format == .jpeg ? "jpg" : format?.rawValue ?? "png") }
@@ -60,11 +67,8 @@ struct OutputOptions: ParsableArguments {
       }
       if format == nil { try checkPictureEnding("--output", path, orElse: ", or give --format") }
     }
-    if let quality {
-      try checkRange("--quality", quality, in: 1...100)
-      if compression.format == .png {
-        throw ValidationError("--quality is for JPEG and WebP; PNG keeps every pixel")
-      }
+    if quality != nil, compression.format == .png {
+      throw ValidationError("--quality is for JPEG and WebP; PNG keeps every pixel")
     }
   }
 }

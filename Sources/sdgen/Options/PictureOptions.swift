@@ -6,39 +6,44 @@ struct PictureOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Width in pixels, a multiple of 8 (default: the --init picture's, else the model's own).",
-      valueName: "pixels"))
+      "Width in pixels, a multiple of 8 from 8 to 8192 (default: the --init picture's, else the"
+        + " model's own).", valueName: "pixels"),
+    transform: wholeNumber(in: 8...8192, multipleOf: 8))
   var width: Int?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Height in pixels, a multiple of 8 (default: the --init picture's, else the model's own).",
-      valueName: "pixels"))
+      "Height in pixels, a multiple of 8 from 8 to 8192 (default: the --init picture's, else the"
+        + " model's own).", valueName: "pixels"),
+    transform: wholeNumber(in: 8...8192, multipleOf: 8))
   var height: Int?
 
   @Option(
     parsing: .unconditional,
-    help: "Pictures to draw, each with the next seed: out-1.png, out-2.png, …")
+    help: ArgumentHelp(
+      "Pictures to draw, 1 to 10000, each with the next seed: out-1.png, out-2.png, …"
+        + " (default: 1).", valueName: "n"), transform: wholeNumber(in: 1...10_000))
   var count = 1
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
       "Pictures of one prompt that are drawn at once, 1 to 64; as many as memory allows. They are"
-        + " the same as one by one (default: 1).", valueName: "n"))
+        + " the same as one by one (default: 1).", valueName: "n"),
+    transform: wholeNumber(in: 1...64))
   var batchSize = 1
 
   @Option(
     help: ArgumentHelp(
-      "Start from the noise in this safetensors file instead of the seed's.", valueName: "file"),
+      "Start from the noise in this safetensors file (default: the seed's).", valueName: "file"),
     completion: .file())
   var latents: String?
 
   @Option(
     name: .customLong("init"),
     help: ArgumentHelp(
-      "Start from this picture (PNG, JPEG, WebP), brought to the size to draw.",
+      "Start from this picture (PNG, JPEG, WebP), brought to the size to draw (default: none).",
       valueName: "file"), completion: .file())
   var initial: String?
 
@@ -46,58 +51,47 @@ struct PictureOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "How much of the --init picture may change, above 0 to 1: the share of the steps taken"
-        + " (default: 0.75; 1 with --outpaint).", valueName: "share"))
+        + " (default: 0.75; 1 with --outpaint).", valueName: "share"),
+    transform: number(in: 0...1, isAbove: true))
   var strength: Double?
 
   @Option(
     help: ArgumentHelp(
       "Repaint only what is light in this picture, and keep the rest of --init as the VAE gives"
-        + " it back: alike, not every pixel the same.",
+        + " it back: alike, not every pixel the same (default: none).",
       valueName: "file"), completion: .file())
   var mask: String?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "Extend the --init picture by so many pixels at each side, multiples of 8.",
+      "Extend the --init picture by so many pixels at each side, multiples of 8 from 0 to 4096"
+        + " (default: none).",
       valueName: "left,top,right,bottom"), transform: Image.Padding.init(parsing:))
   var outpaint: Image.Padding?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Draw a second time, so many times larger, from the first picture: above 1 to 8.",
-      valueName: "scale"))
+      "Draw a second time, so many times larger, from the first picture: above 1 to 8"
+        + " (default: none).", valueName: "scale"), transform: number(in: 1...8, isAbove: true))
   var hires: Double?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
       "How much the second pass of --hires may change, above 0 to 1 (default: 0.7).",
-      valueName: "share"))
+      valueName: "share"), transform: number(in: 0...1, isAbove: true))
   var hiresStrength: Double?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Steps of the second pass of --hires, 1 to 1000 (default: --steps).", valueName: "n"))
+      "Steps of the second pass of --hires, 1 to 1000 (default: --steps).", valueName: "n"),
+    transform: wholeNumber(in: 1...1000))
   var hiresSteps: Int?
 
   func validate() throws {
-    try checkRange("--count", count, in: 1...10_000)
-    try checkRange("--batch-size", batchSize, in: 1...64)
-    for (name, side) in [("--width", width), ("--height", height)] {
-      guard let side else { continue }
-      try checkRange(name, side, in: 8...8192)
-      if side % 8 != 0 { throw ValidationError("\(name) is \(side); it must be a multiple of 8") }
-    }
-    for (name, share) in [("--strength", strength), ("--hires-strength", hiresStrength)] {
-      guard let share, !(share > 0 && share <= 1) else { continue }
-      throw ValidationError("\(name) is \(share); it goes from above 0 to 1")
-    }
-    if let hires, !(hires > 1 && hires <= 8) {
-      throw ValidationError("--hires is \(hires); it goes from above 1 to 8")
-    }
-    if let hiresSteps { try checkRange("--hires-steps", hiresSteps, in: 1...1000) }
     let needs = [
       ("--strength", strength != nil, "--init", initial),
       ("--mask", mask != nil, "--init", initial),

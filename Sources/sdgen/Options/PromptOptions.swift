@@ -5,24 +5,27 @@ import Diffusion
 struct PromptOptions: ParsableArguments {
   @Argument(
     help: ArgumentHelp(
-      "What the picture shows; (words:1.2) weigh more, [words] less, BREAK begins a new chunk.",
+      "What the picture shows; (words:1.2) weigh more, [words] less, BREAK begins a new chunk"
+        + " (default: none; required without --prompts-from).",
       valueName: "prompt"))
   var text: String?
 
   @Option(
     help: ArgumentHelp(
-      "Draw each line of this file, or of standard input for -; lines that begin with # are left"
-        + " out.", valueName: "file"), completion: .file())
+      "Draw each line of this file, or of standard input for -, up to 10000; lines that begin with"
+        + " # are left out (default: none).", valueName: "file"), completion: .file())
   var promptsFrom: String?
 
-  @Option(help: ArgumentHelp("What the picture should not show.", valueName: "text"))
+  @Option(
+    help: ArgumentHelp("What the picture should not show (default: nothing).", valueName: "text"))
   var negative = ""
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The text encoder's layer to take, counted from the last, which is 1; up to the number of"
-        + " layers, 12 in Stable Diffusion v1.5.", valueName: "n"))
+      "The text encoder's layer to take, counted from the last, 1 to the number of layers: 12 in"
+        + " Stable Diffusion v1.5, 128 at most (default: 1).", valueName: "n"),
+    transform: wholeNumber(in: 1...128))
   var clipSkip = 1
 
   @OptionGroup var style: PromptStyleOptions
@@ -38,7 +41,6 @@ struct PromptOptions: ParsableArguments {
     guard !(text ?? "").utf8.contains(0), !negative.utf8.contains(0) else {
       throw ValidationError("a prompt holds a zero character; leave it out")
     }
-    try checkRange("--clip-skip", clipSkip, in: 1...128)
     guard (text == nil) != (promptsFrom == nil) else {
       throw ValidationError(
         text == nil
@@ -62,8 +64,9 @@ struct PromptStyleOptions: ParsableArguments {
   @Option(
     name: .customLong("embedding"),
     help: ArgumentHelp(
-      "Learned vectors of a textual inversion, and the word that stands for them (default: the"
-        + " file's). Repeatable.", valueName: "file[:word]"), completion: .file())
+      "Learned vectors of a textual inversion, and the word that stands for them; may be given"
+        + " several times (default: none; the word: the file's).", valueName: "file[:word]"),
+    completion: .file())
   var embeddings: [String] = []
 
   var style: PromptStyle {

@@ -7,29 +7,36 @@ struct SamplingOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Steps of the scheduler, 1 to 1000 (default: 25; one for each number of --sigmas).",
-      valueName: "steps"))
+      valueName: "n"), transform: wholeNumber(in: 1...1000))
   var steps: Int?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
       "Guidance scale, 0 to 100; up to 1 the negative prompt is left out"
-        + " (default: 7.5; 4 with the embedded model).", valueName: "scale"))
+        + " (default: 7.5; 4 with the embedded model).", valueName: "scale"),
+    transform: number(in: 0...100))
   var guidance: Double?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Seed of the noise, 0 to 2^63-1 (default: drawn).", valueName: "n"),
-    transform: SamplingOptions.seed(parsing:))
+    help: ArgumentHelp(
+      "Seed of the noise, 0 to 2^63-1; with --rng numpy to 2^32-1 (default: drawn).",
+      valueName: "n"), transform: SamplingOptions.seed(parsing:))
   var seed: Int?
-
-  @Option(help: ArgumentHelp("The scheduler (default: the model's own).", valueName: "name"))
-  var scheduler: SchedulerName?
 
   @Option(
     help: ArgumentHelp(
+      "The scheduler, by its name here or a web UI's, as in \"DPM++ 2M Karras\""
+        + " (default: the model's own).", valueName: "name"))
+  var scheduler: SchedulerChoice?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
       "Noise levels: karras, exponential, ays (Align Your Steps), or falling numbers with commas,"
-        + " one for each step; not for pndm, ddim, ddpm, lcm, tcd.", valueName: "spacing"),
+        + " one for each step; not for pndm, ddim, ddpm, lcm, tcd (default: the scheduler's own).",
+      valueName: "spacing"),
     completion: .list(["karras", "exponential", "ays"]), transform: SigmaSpacing.init(parsing:))
   var sigmas: SigmaSpacing?
 
@@ -49,7 +56,7 @@ struct SamplingOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Noise that ddim adds back, as a share of ddpm's, or how far tcd looks beyond a step, 0 to 1"
-        + " (default: ddim 0, tcd 0.3).", valueName: "share"))
+        + " (default: ddim 0, tcd 0.3).", valueName: "share"), transform: number(in: 0...1))
   var eta: Double?
 
   @Option(
@@ -70,12 +77,15 @@ struct SamplingOptions: ParsableArguments {
     return steps ?? 25
   }
 
+  /// What was asked for, by itself or in the scheduler's name.
+  private var noiseLevels: SigmaSpacing? { sigmas ?? scheduler?.label?.sigmas }
+
   /// Sets what a request says of sampling.
   func apply(to request: inout GenerationRequest) {
     request.steps = stepCount
-    request.scheduler = scheduler
+    request.scheduler = scheduler?.label.map(\.name)
     request.eta = eta.map { Float($0) }
-    request.sampling.sigmas = sigmas
+    request.sampling.sigmas = noiseLevels
     request.sampling.spacing = spacing
     request.sampling.prediction = prediction
     request.sampling.startsWithRungeKutta = pndmStart.map { $0 == .rungeKutta }
@@ -85,32 +95,26 @@ struct SamplingOptions: ParsableArguments {
   private static func seed(parsing argument: String) throws -> Int {
     guard let seed = Int(argument), seed >= 0 else {
       throw ValidationError(
-        "--seed goes from 0 to 2^63-1, \(Int.max); leave it out for one that is drawn")
+        "give a whole number from 0 to 2^63-1, \(Int.max); or leave it out for one that is drawn")
     }
     return seed
   }
 
   func validate() throws {
-    if let steps { try checkRange("--steps", steps, in: 1...1000) }
+    try scheduler?.check(besides: sigmas)
     if let steps, case .list(let levels) = sigmas, levels.count != steps {
       throw ValidationError(
         "--steps is \(steps), and --sigmas gives \(levels.count) noise levels; there is one for each"
           + " step")
     }
-    if let eta { try checkRange("--eta", eta, in: 0...1) }
-    if sigmas != nil, spacing != nil {
+    if noiseLevels != nil, spacing != nil {
       throw ValidationError("--sigmas and --spacing exclude each other")
     }
-    if rng == .numpy, let seed, seed > Int(UInt32.max) {
-      throw ValidationError("--seed is \(seed); with --rng numpy it goes from 0 to \(UInt32.max)")
-    }
-    if let guidance, !(0...100).contains(guidance) {
-      throw ValidationError("--guidance is \(guidance); it goes from 0 to 100")
+    if rng == .numpy, let seed {
+      try checkRange("with --rng numpy --seed", seed, in: 0...Int(UInt32.max))
     }
   }
 }
-
-extension SchedulerName: ExpressibleByArgument {}
 
 extension RandomSourceName: ExpressibleByArgument {}
 

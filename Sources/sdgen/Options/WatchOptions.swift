@@ -5,8 +5,8 @@ struct WatchOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Write what the model predicts after every N evaluations of the UNet: out-step-5.png.",
-      valueName: "n"))
+      "Write what the model predicts after every n evaluations of the UNet, 1 to 1000:"
+        + " out-step-5.png (default: none).", valueName: "n"), transform: wholeNumber(in: 1...1000))
   var previewEvery: Int?
 
   @Option(
@@ -17,13 +17,15 @@ struct WatchOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Write one picture of the steps, with latents, predicted picture and noise of each.",
+      "Write one picture of up to eight evaluations, with latents, predicted picture and noise of"
+        + " each (default: none).",
       valueName: "file"))
   var contactSheet: String?
 
   @Option(
     help: ArgumentHelp(
-      "Write the predictions after every evaluation as an animation, WebP or PNG by its ending.",
+      "Write the predictions after every evaluation as an animation, WebP or PNG by its ending"
+        + " (default: none).",
       valueName: "file"))
   var animation: String?
 
@@ -32,7 +34,8 @@ struct WatchOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Write a Chrome trace of every layer, for ui.perfetto.dev.", valueName: "file"))
+      "Write a Chrome trace of every layer, for ui.perfetto.dev (default: none).", valueName: "file"
+    ))
   var trace: String?
 
   @Flag(help: "Draw the finished picture in the terminal, where it shows pictures.")
@@ -45,7 +48,6 @@ struct WatchOptions: ParsableArguments {
   var showAs: TerminalGraphics?
 
   func validate() throws {
-    if let previewEvery { try checkRange("--preview-every", previewEvery, in: 1...1000) }
     if let contactSheet { try checkPictureEnding("--contact-sheet", contactSheet) }
     if let animation, ![".webp", ".png"].contains(PicturePlan.split(animation).ending.lowercased())
     {

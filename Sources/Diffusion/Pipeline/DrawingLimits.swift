@@ -1,0 +1,198 @@
+import Checkpoint
+import ModelFormats
+import ModelGraph
+
+/// What a model can draw, by its configurations alone: known before any weights are read.
+public struct DrawingLimits: Sendable {
+  public let scheduler: SchedulerConfiguration
+  /// The text encoder's layers, of which clip skip chooses one.
+  public let textLayers: Int
+  public let latentChannels: Int
+  /// The channels that the UNet takes; more than the latents' in an inpainting model.
+  public let unetChannels: Int
+  /// The side of a picture in pixels where nothing else is asked for.
+  public let defaultSide: Int
+  /// Whether the VAE has an encoder, so that pictures can be started from.
+  public let readsPictures: Bool
+
+  /// The longest side of a picture in pixels.
+  static let longestSide = 8192
+
+  /// Reads configurations only.
+  ///
+  /// - Throws: ``FormatError`` where a component or its configuration is missing or not supported.
+  public init(of checkpoint: ModelCheckpoint) throws(FormatError) {
+    let unet = try DiffusionModel.configuration(
+      of: checkpoint.require(.unet), UNetConfiguration.init)
+    let vae = try Autoencoder(checkpoint.require(.vae))
+    textLayers = try DiffusionModel.configuration(
+      of: checkpoint.require(.textEncoder), CLIPTextConfiguration.init
+    ).layers
+    scheduler = try DiffusionModel.scheduler(of: checkpoint)
+    latentChannels = vae.latentChannels
+    unetChannels = unet.inputChannels
+    defaultSide = unet.sampleSize * DiffusionModel.downsampling
+    readsPictures = !vae.isTiny
+  }
+
+  /// Those of a model that is loaded.
+  init(_ model: DiffusionModel) {
+    scheduler = model.scheduler
+    textLayers = model.textLayers
+    latentChannels = model.latentChannels
+    unetChannels = model.unetChannels
+    defaultSide = model.defaultSide
+    readsPictures = model.vaeEncoder != nil
+  }
+
+  /// Refuses what the model cannot do: in all passes, but for what prompts say.
+  ///
+  /// - Throws: ``GenerationError`` `request`, saying what would do; ``FormatError`` where the
+  ///   model's scheduler configuration cannot be honoured.
+  public func check(_ request: GenerationRequest) throws {
+    _ = try request.randomSource.source(seed: request.seed)
+    try checkClipSkip(of: request)
+    try checkStart(of: request, sampler(for: request).scheduler)
+    try checkEnlargement(of: request)
+  }
+
+  /// The scheduler that a request asks for, with its name and what it was made of.
+  ///
+  /// - Throws: as ``check(_:)``.
+  func sampler(
+    for request: GenerationRequest
+  ) throws -> (name: SchedulerName, configuration: SchedulerConfiguration, scheduler: any Scheduler)
+  {
+    let name = try request.scheduler ?? scheduler.defaultName()
+    let configuration = try scheduler.applying(request.sampling, to: name, eta: request.eta)
+    do throws(FormatError) {
+      return (
+        name, configuration,
+        try configuration.scheduler(name, steps: request.steps, eta: request.eta)
+      )
+    } catch {
+      guard error.context == Timesteps.context else { throw error }
+      throw GenerationError(.request, error.message, hint: error.hint)
+    }
+  }
+
+  func checkClipSkip(of request: GenerationRequest) throws(GenerationError) {
+    let skip = request.promptStyle.clipSkip
+    guard (1...textLayers).contains(skip) else {
+      throw GenerationError(
+        .request, "a clip skip of \(skip) leaves no layer of the text encoder",
+        hint: "give 1 (the last layer) to \(textLayers)")
+    }
+  }
+
+  /// What a picture starts from: sizes, noise, a picture, a mask.
+  func checkStart(
+    of request: GenerationRequest, _ scheduler: any Scheduler
+  ) throws(GenerationError) {
+    let takesMask = unetChannels == latentChannels + 1 + latentChannels
+    guard takesMask || unetChannels == latentChannels else {
+      throw GenerationError(
+        .request, "the UNet takes \(unetChannels) channels, which is no inpainting model's number")
+    }
+    guard !takesMask || request.initial?.mask != nil else {
+      throw GenerationError(
+        .request, "this is an inpainting model; it repaints a part of a picture",
+        hint: request.initial == nil
+          ? "give --init with the picture and --mask with what to repaint in white"
+          : "give --mask with what to repaint in white")
+    }
+    for side in [request.width, request.height].compactMap({ $0 })
+    where side % DiffusionModel.downsampling != 0 || !(8...Self.longestSide ~= side) {
+      throw GenerationError(
+        .request, "a side of \(side) pixels cannot be drawn",
+        hint: "give a multiple of 8 from 8 to \(Self.longestSide)")
+    }
+    if let initial = request.initial { try check(initial, of: request, scheduler) }
+    guard let noise = request.noise else { return }
+    let width = request.initial?.image.width ?? request.width
+    let height = request.initial?.image.height ?? request.height
+    let shape = [
+      1, latentChannels, height.map { $0 / 8 } ?? noise.height, width.map { $0 / 8 } ?? noise.width,
+    ]
+    guard noise.shape == shape else {
+      throw GenerationError(
+        .request, "the latents have the shape \(noise.shape), not \(shape)",
+        hint: "give latents of one picture of the size asked for")
+    }
+  }
+
+  private func check(
+    _ initial: InitialPicture, of request: GenerationRequest, _ scheduler: any Scheduler
+  ) throws(GenerationError) {
+    let image = initial.image
+    for (side, asked) in [(image.width, request.width), (image.height, request.height)] {
+      guard side % DiffusionModel.downsampling == 0, asked == nil || asked == side else {
+        throw GenerationError(
+          .request, "the picture to start from is \(image.width)x\(image.height)",
+          hint: "give it in the size to draw, in multiples of \(DiffusionModel.downsampling)")
+      }
+    }
+    guard readsPictures else { throw Self.noEncoder }
+    let first = scheduler.firstEvaluation(strength: initial.strength, steps: request.steps)
+    guard first < scheduler.timesteps.count else {
+      throw GenerationError(
+        .request, "a strength of \(initial.strength) leaves no step of \(request.steps)",
+        hint: "give more strength or more steps")
+    }
+  }
+
+  static let noEncoder = GenerationError(
+    .request, "the model has no VAE encoder, which reads pictures",
+    hint: "give a model with a whole VAE")
+
+  /// The second pass, which is to be refused before the first is drawn.
+  private func checkEnlargement(of request: GenerationRequest) throws {
+    guard let enlargement = request.enlargement else { return }
+    let width =
+      request.initial?.image.width ?? request.width ?? request.noise.map { 8 * $0.width }
+      ?? defaultSide
+    let height =
+      request.initial?.image.height ?? request.height ?? request.noise.map { 8 * $0.height }
+      ?? defaultSide
+    for side in [width, height] where enlargement.side(side) > Self.longestSide {
+      throw GenerationError(
+        .request, "enlarged, a side of \(side) pixels has \(enlargement.side(side))",
+        hint: "give a smaller size or scale: a side has at most \(Self.longestSide)")
+    }
+    let longer = max(width, height)
+    guard enlargement.side(width) > width || enlargement.side(height) > height else {
+      throw GenerationError(
+        .request,
+        "\(enlargement.scale) times \(width)x\(height) pixels is no larger size in multiples of 8",
+        hint: "give a scale of \(Double(longer + 8) / Double(longer)) or more")
+    }
+    guard readsPictures else { throw Self.noEncoder }
+    let larger = request.secondPass(of: enlargement)
+    let scheduler = try sampler(for: larger).scheduler
+    guard
+      scheduler.firstEvaluation(strength: enlargement.strength, steps: larger.steps)
+        < scheduler.timesteps.count
+    else {
+      throw GenerationError(
+        .request,
+        "a strength of \(enlargement.strength) leaves the second pass no step of \(larger.steps)",
+        hint: "give more --hires-strength or more --hires-steps")
+    }
+  }
+}
+
+extension GenerationRequest {
+  /// The settings of the pass that draws the finished picture again; what it starts from is missing.
+  func secondPass(of enlargement: Enlargement) -> GenerationRequest {
+    var larger = self
+    larger.enlargement = nil
+    larger.steps = enlargement.steps ?? steps
+    larger.noise = nil
+    return larger
+  }
+}
+
+extension DiffusionModel {
+  /// What it can draw.
+  public var limits: DrawingLimits { DrawingLimits(self) }
+}

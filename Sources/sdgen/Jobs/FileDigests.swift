@@ -1,0 +1,42 @@
+import Checkpoint
+import Glibc
+import ModelFormats
+import Terminal
+
+/// Hashes of the files that go into pictures, each made once as long as the file stays as it is.
+final class FileDigests {
+  /// A file's state: another content has, in practice, another one.
+  private struct State: Hashable {
+    let device: UInt
+    let inode: UInt
+    let size: Int
+    let seconds: Int
+    let nanoseconds: Int
+  }
+
+  private var known: [State: FileHashes] = [:]
+
+  /// The hashes of a file; nil of what is none, such as a directory.
+  ///
+  /// - Throws: ``FormatError`` where it cannot be read.
+  func hashes(of path: String) throws(FormatError) -> FileHashes? {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    let state = State(
+      device: UInt(status.st_dev), inode: UInt(status.st_ino), size: Int(status.st_size),
+      seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+    if let hashes = known[state] { return hashes }
+    let hashes = try FileHashes.of([path])[0]
+    known[state] = hashes
+    return hashes
+  }
+
+  /// The file that an argument's value names, without a word or scale behind it.
+  static func path(_ value: String, of argument: String) -> String {
+    switch argument {
+    case "lora": ScaledFile(argument: value)?.path ?? value
+    case "embedding": PromptStyleOptions.embedding(value).path
+    default: value
+    }
+  }
+}

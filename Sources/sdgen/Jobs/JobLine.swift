@@ -1,0 +1,117 @@
+import OrderedJSON
+import Terminal
+
+/// A line of a file of jobs.
+struct JobLine {
+  /// Counted from 1.
+  let number: Int
+  let content: LineReader.Line
+  /// The first byte of the line in the file.
+  let start: Int
+  /// The file; nil of stdin.
+  let file: String?
+
+  private static let form = "a job is one JSON object on one line"
+
+  var isBlank: Bool {
+    if case .text(let text) = content { text.allSatisfy(\.isWhitespace) } else { false }
+  }
+
+  /// The job's arguments; what it leaves out is as `defaults` has it.
+  ///
+  /// - Throws: ``Failure`` saying what is wrong, where, and what to do.
+  func arguments(over defaults: JobArguments) throws(Failure) -> JobArguments {
+    let object = try object()
+    var arguments: JobArguments
+    do throws(Failure) {
+      arguments = try JobArguments(object).over(defaults)
+    } catch {
+      throw located(error)
+    }
+    arguments["json"] = true
+    if arguments["output"] == nil {
+      arguments["output"] = .string(
+        "job-\(number)." + (arguments.text("format").map { $0 == "jpeg" ? "jpg" : $0 } ?? "png"))
+    }
+    return arguments
+  }
+
+  /// The command of arguments that came from this line.
+  ///
+  /// - Throws: as ``arguments(over:)``.
+  func command(of arguments: JobArguments) throws(Failure) -> GenerateCommand {
+    do throws(Failure) {
+      return try arguments.command()
+    } catch {
+      throw located(error)
+    }
+  }
+
+  /// An error with the line's place.
+  private func located(_ error: Failure) -> Failure {
+    var error = error
+    error.file = error.file ?? file
+    error.offset = error.offset ?? start
+    error.hint =
+      error.hint ?? "correct the job; sdgen generate --help lists arguments with their ranges"
+    return error
+  }
+
+  private func malformed(_ message: String, at offset: Int = 0, hint: String) -> Failure {
+    Failure(
+      .data, code: "malformed", message, file: file, offset: start + offset, hint: hint)
+  }
+
+  private func object() throws(Failure) -> JSONObject {
+    let text: String
+    switch content {
+    case .text(let line): text = line
+    case .tooLong:
+      throw malformed(
+        "the line is longer than \(LineReader.limit) bytes", hint: "shorten it: " + Self.form)
+    case .notText(let offset):
+      throw malformed(
+        "the line is not UTF-8", at: offset, hint: "save the file as UTF-8")
+    }
+    let json: JSON
+    do throws(JSONError) {
+      json = try JSON(parsing: text)
+    } catch {
+      throw explained(error, in: text)
+    }
+    guard let object = json.object else {
+      throw malformed(
+        "the line holds no JSON object",
+        hint: #"write a job as {"prompt": "a red circle", "output": "circle.png"}"#)
+    }
+    return object
+  }
+
+  private func explained(_ error: JSONError, in text: String) -> Failure {
+    let rest = String(decoding: text.utf8.dropFirst(error.offset).prefix(20), as: UTF8.self)
+    let place = rest.isEmpty ? "at the end of the line" : "before \(rest)"
+    let (message, hint) =
+      switch error.reason {
+      case .unexpectedByte:
+        (
+          "the line is no JSON: something is missing or too much \(place)",
+          "check commas, colons, quotes and brackets there; names and texts stand in double quotes"
+        )
+      case .unexpectedEnd:
+        ("the line ends within the job", "close its quotes and brackets; " + Self.form)
+      case .invalidEscape:
+        (
+          "the line is no JSON: a backslash in a text begins no escape \(place)",
+          #"write \\ for a backslash itself"#
+        )
+      case .invalidNumber:
+        ("the line is no JSON: a number is miswritten \(place)", "write it as 7, 0.5 or 1e-3")
+      case .duplicateKey:
+        ("\(error.key ?? "a name") stands twice in the job", "leave one of them out")
+      case .trailingBytes:
+        ("something follows the job \(place)", "write each job on a line of its own")
+      default: ("the line is no JSON: \(error.reason.rawValue)", Self.form)
+      }
+    return malformed(message, at: error.offset, hint: hint)
+  }
+}

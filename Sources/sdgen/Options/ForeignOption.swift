@@ -1,0 +1,101 @@
+import Terminal
+
+/// Options of other programs that draw, and what they are called here.
+///
+/// Source: the help of stable-diffusion.cpp, CompVis' txt2img.py, InvokeAI, Apple's
+/// StableDiffusionSample and diffusers' pipelines.
+enum ForeignOption {
+  /// What to give instead of an option that is none of ours.
+  static func hint(_ spelling: String) -> String? {
+    let plain = spelling.hasPrefix("--") ? spelling.lowercased() : spelling
+    return table[plain.split(separator: "_").joined(separator: "-")]
+  }
+
+  /// Refuses words of a command line that other programs know, with a hint.
+  ///
+  /// - Throws: ``Failure`` `usage`.
+  static func check(_ words: [String]) throws(Failure) {
+    var position = 0
+    while position < words.count, words[position] != "--" {
+      let word = words[position]
+      position += 1
+      guard word.hasPrefix("-"), word != "-" else { continue }
+      let spelling = String(word.prefix { $0 != "=" })
+      if let entry = ArgumentTable.generate.entry(spelled: spelling) {
+        if !entry.isFlag, spelling == word { position += 1 }
+      } else if let hint = hint(spelling) {
+        throw .usage("there is no option \(spelling)", hint: hint)
+      }
+    }
+  }
+
+  private static let table: [String: String] = {
+    var table: [String: String] = [:]
+    for (hint, spellings) in hints {
+      for spelling in spellings { table[spelling] = hint }
+    }
+    return table
+  }()
+
+  private static let hints: [(hint: String, spellings: [String])] = [
+    (
+      "--scheduler NAME, by its name here or a web UI's, as in \"DPM++ 2M Karras\"",
+      ["--sampler", "--sampling-method", "--sampler-name", "-A"]
+    ),
+    ("--sigmas karras, exponential or ays", ["--schedule", "--schedule-type", "--karras"]),
+    ("--guidance SCALE", ["--cfg-scale", "--cfg", "--scale", "--guidance-scale", "-C"]),
+    (
+      "--negative TEXT",
+      ["--negative-prompt", "--negativeprompt", "--neg", "--neg-prompt", "--nprompt"]
+    ),
+    ("--count N for several pictures, --negative TEXT for what they should not show", ["-n"]),
+    (
+      "--count N: pictures are drawn one after the other",
+      [
+        "-b", "--batch-size", "--batch-count", "--n-samples", "--n-iter", "--num-images",
+        "--images",
+        "--num-images-per-prompt", "--image-count", "--iterations",
+      ]
+    ),
+    ("--width PIXELS", ["-W", "-w", "--w"]), ("--height PIXELS", ["-H", "--h"]),
+    ("--width PIXELS and --height PIXELS", ["--size", "--resolution"]),
+    ("--steps N, or --seed N", ["-s"]), ("--seed N", ["-S"]),
+    (
+      "--steps N",
+      [
+        "--ddim-steps", "--num-inference-steps", "--inference-steps", "--sampling-steps",
+        "--step-count",
+      ]
+    ),
+    ("--eta SHARE", ["--ddim-eta"]),
+    ("the prompt itself, without an option: sdgen \"a red circle\"", ["-p", "--prompt"]),
+    (
+      "--model PATH",
+      ["-m", "--ckpt", "--checkpoint", "--model-path", "--diffusion-model", "--resource-path"]
+    ),
+    ("--init FILE", ["-i", "-I", "--init-img", "--init-image", "--image", "--input-image"]),
+    ("--strength SHARE", ["-f", "--denoising-strength", "--denoise"]),
+    ("--threads N", ["-t", "--n-threads", "--num-threads"]),
+    ("--clip-skip N", ["--clipskip"]),
+    (
+      "--lora FILE:SCALE, once for each; <lora:name:1> in a prompt is not read",
+      ["--lora-model-dir", "--lora-dir", "--loras"]
+    ),
+    ("--control PATH with --control-image FILE", ["--control-net", "--controlnet"]),
+    ("--control-scale SCALE", ["--control-strength"]),
+    ("--tiny-vae PATH", ["--taesd"]), ("--vae-tile PIXELS", ["--vae-tiling"]),
+    ("--output FILE", ["--out", "--outdir", "--output-path", "--outfile", "-O"]),
+    ("--dtype f32 or bf16", ["--type", "--precision", "--half", "--no-half", "--fp16"]),
+    ("--hires SCALE", ["--hr", "--enable-hr", "--hr-scale", "--upscale", "--hires-fix"]),
+    ("--hires-steps N", ["--hr-second-pass-steps"]),
+    (
+      "--embedding FILE:WORD",
+      ["--embd-dir", "--embeddings", "--textual-inversion", "--embeddings-dir"]
+    ),
+    (
+      "--no-safety-checker",
+      ["--disable-safety", "--disable-safety-checker", "--nsfw", "--disable-nsfw-checker"]
+    ),
+    ("leave it out: sdgen computes on the CPU", ["--device", "--gpu", "--cpu", "--backend"]),
+  ]
+}
