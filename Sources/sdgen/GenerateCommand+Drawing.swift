@@ -40,7 +40,7 @@ extension GenerateCommand {
                 + "step \(done) of \(progress.total), \(Format.seconds(now - stepStart))/step, "
                 + "\(Format.seconds(left)) left", force: true)
             do {
-              if passes == 1 { try watch.see(progress) }
+              try watch.see(progress, pass: passes)
             } catch {
               failure = error
               return false

@@ -28,8 +28,6 @@ extension GenerateCommand {
         hint: "give latents that were saved with this model")
     }
     try checkpoint.requireUndamaged()
-    // What cannot be read is said before gigabytes are.
-    _ = try options.networks.controls()
     let engine = EngineOptions(
       threads: options.model.threads, precision: options.model.dtype.precision,
       keepsWeightsInFile: options.approximations.lowMemory)

@@ -67,12 +67,14 @@ struct GenerateCommand: ParsableCommand {
     var result = Drawing(guidance: guidance, skipped: finished.map(plan.file))
     guard finished.count < plan.count else { return result }
     try plan.requireFreeOutputs(besides: finished, replacesPreviews: purpose.skipsFinished)
-    let initial = try initialPicture()
+    let initial = try initialPicture(&result.warnings)
+    // What cannot be read is said before gigabytes are.
+    _ = try options.networks.controls { warn($0, &result.warnings) }
     let (loaded, isNew) = try models.model(for: arguments) {
       var warnings: [String] = []
       return try load(path, isGuided: guidance > 1, noise: noise, initial: initial, &warnings)
     }
-    result.warnings = loaded.warnings
+    result.warnings += loaded.warnings
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
     if !isNew {
       let size = firstSize(noise: noise, initial: initial)
