@@ -31,6 +31,7 @@ struct AgainCommand: ParsableCommand {
   var changes: [String] = []
 
   func run() throws {
+    ThreadWaiting.shorten()
     let file = try PictureFile.opened(picture)
     var job = try RepeatedJob(file, path: picture)
     let given = try JobArguments(commandLine: changes)
