@@ -32,9 +32,10 @@ struct AgainCommand: ParsableCommand {
 
   func run() throws {
     ThreadWaiting.shorten()
+    let given = try JobArguments(commandLine: changes)
+    try given.checkValues()
     let file = try PictureFile.opened(picture)
     var job = try RepeatedJob(file, path: picture)
-    let given = try JobArguments(commandLine: changes)
     let models = ModelCache()
     try job.findFiles(given: given, beside: picture, models.digests)
     var arguments = given.over(job.arguments)

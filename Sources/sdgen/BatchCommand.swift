@@ -39,6 +39,7 @@ struct BatchCommand: ParsableCommand {
       throw Failure.usage(
         "-o goes with one job", hint: "give each job an \"output\" of its own")
     }
+    try defaults.checkValues()
     let isQuiet = defaults["quiet"] == true
     // A program that reads errors as JSON reads no progress between them.
     let saysProgress = defaults["json"] != true

@@ -66,7 +66,9 @@ extension GenerateCommand {
     let given = Console.variable("TMPDIR")
     let folder = given ?? "/var/tmp"
     guard access(folder, W_OK | X_OK) != 0 || !isDirectory(folder) else { return }
-    let reason = isDirectory(folder) ? "cannot be written to" : "is not there"
+    let reason =
+      isDirectory(folder)
+      ? "cannot be written to" : access(folder, F_OK) == 0 ? "is no folder" : "is not there"
     throw Failure(
       .cannotCreate, code: "cannot-create",
       "the folder \(folder), in which --low-memory keeps the weights, \(reason)", file: folder,

@@ -50,10 +50,10 @@ import Testing
     (["--batch-size", "65"], "1 to 64"), (["--guidance-interval", "0.5"], "guidance-interval"),
     (["--guidance-interval", "0.8:0.2"], "guidance-interval"),
     (["--guidance-interval", "0:2"], "guidance-interval"), (["--vae-tile", "100"], "vae-tile"),
-    (["--vae-tile", "259"], "vae-tile"), (["--lora", "a.safetensors:11"], "-10.0 to 10.0"),
-    (["--lora", "a.safetensors:nan"], "-10.0 to 10.0"), (["--control", "a"], "--control-image"),
+    (["--vae-tile", "259"], "vae-tile"), (["--lora", "a.safetensors:11"], "-10 to 10"),
+    (["--lora", "a.safetensors:nan"], "-10 to 10"), (["--control", "a"], "--control-image"),
     (["--control-image", "a.png"], "--control-image"), (["--control-scale", "1"], "--control"),
-    (["--control", "a", "--control-image", "a.png", "--control-scale", "11"], "0.0 to 10.0"),
+    (["--control", "a", "--control-image", "a.png", "--control-scale", "11"], "0 to 10"),
     (["--control", "a", "--control-image", "a.png", "--control-start", "1"], "--control-end"),
     (
       [
@@ -79,8 +79,15 @@ import Testing
       let result = try Tool.run(
         "sdgen", [GenerateTests.prompt, "--low-memory", "-o", "\(folder)/a.png"],
         environment: ["TMPDIR": "\(folder)/nowhere"])
-      #expect(result.status == 70, "\(result.errors)")
-      #expect(result.errors.contains("\(folder)/nowhere"), "\(result.errors)")
+      #expect(result.status == 73, "\(result.errors)")
+      #expect(
+        result.errors.contains("hint: make the folder \(folder)/nowhere"), "\(result.errors)")
+      let file = folder + "/file"
+      try Data().write(to: URL(filePath: file))
+      let odd = try Tool.run(
+        "sdgen", [GenerateTests.prompt, "--low-memory", "-o", "\(folder)/a.png"],
+        environment: ["TMPDIR": file])
+      #expect(odd.status == 73 && odd.errors.contains("is no folder"), "\(odd.errors)")
     }
   }
 

@@ -83,8 +83,8 @@ import Testing
       (["--sigmas", "cosine"], "falling numbers"),
       (["--sigmas", "5,1", "--steps", "3", "--scheduler", "euler"], "one for each step"),
       (["--spacing", "even"], "'linspace'"),
-      (["--prediction", "sample"], "'v_prediction'"), (["--eta", "1.5"], "0.0 to 1.0"),
-      (["--eta", "nan"], "0.0 to 1.0"), (["--rng", "dice"], "'numpy'"),
+      (["--prediction", "sample"], "'v_prediction'"), (["--eta", "1.5"], "0 to 1"),
+      (["--eta", "nan"], "0 to 1"), (["--rng", "dice"], "'numpy'"),
       (["--pndm-start", "prk"], "'runge-kutta'"),
       (["--rng", "numpy", "--seed", "4294967296"], "0 to 4294967295"),
       (

@@ -33,7 +33,9 @@ extension SamplerLabel {
       spacing = sigmas.map { " --sigmas \($0)" } ?? ""
       break
     }
-    return substitutes[plain].map { $0 + ($0.hasPrefix("--scheduler") ? spacing : "") }
+    guard let substitute = substitutes[plain] else { return nil }
+    guard substitute.hasPrefix("--scheduler") else { return spacing.isEmpty ? substitute : nil }
+    return substitute + spacing
   }
 
   /// How names end that say the spacing of noise levels; nil for the scheduler's own.

@@ -185,6 +185,24 @@ struct JobArguments: Sendable, Hashable {
     return words + (positional.isEmpty ? [] : ["--"] + positional)
   }
 
+  /// Refuses values that no other argument can make right.
+  ///
+  /// - Throws: ``Failure`` `usage`.
+  func checkValues() throws(Failure) {
+    do {
+      if let name = text("scheduler") { try SchedulerChoice(argument: name).check(besides: nil) }
+      let isComplete = self["prompt"] != nil || self["prompts-from"] != nil
+      _ = try GenerateCommand.parse(commandLine + (isComplete ? [] : ["--", "a"]))
+    } catch let error as ValidationError {
+      throw .usage(error.message, hint: "run it with --help")
+    } catch {
+      // Values are read first; whether they go with one another may be up to the arguments missing.
+      let message = GenerateCommand.message(for: error)
+      guard message.hasPrefix("The value '") else { return }
+      throw .usage(message, hint: "run it with --help")
+    }
+  }
+
   /// The command that these arguments stand for, with every value checked.
   ///
   /// - Throws: ``Failure`` `usage`.

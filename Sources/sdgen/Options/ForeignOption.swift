@@ -52,7 +52,7 @@ enum ForeignOption {
     (
       "--count N: pictures are drawn one after the other",
       [
-        "-b", "--batch-size", "--batch-count", "--n-samples", "--n-iter", "--num-images",
+        "-b", "--batch-count", "--n-samples", "--n-iter", "--num-images",
         "--images",
         "--num-images-per-prompt", "--image-count", "--iterations",
       ]

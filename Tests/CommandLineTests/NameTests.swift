@@ -1,0 +1,126 @@
+import Diffusion
+import Foundation
+import OrderedJSON
+import TestSupport
+import Testing
+
+/// Names that users of other programs know.
+@Suite struct NameTests {
+  /// A scheduler by a web UI's name gives the picture, and is remembered, as by ours.
+  @Test func schedulersByOtherNames() throws {
+    try withTemporaryFolder { folder in
+      func draw(_ name: String, _ arguments: [String]) throws -> [UInt8] {
+        let result = try Tool.run(
+          "sdgen",
+          ["a star", "--steps", "3", "--seed", "1", "--width", "64", "--height", "64", "-o", name]
+            + arguments, in: folder)
+        #expect(result.status == 0, "\(arguments): \(result.errors)")
+        return try PictureTests.bytes("\(folder)/\(name)")
+      }
+      for (index, (foreign, own)) in [
+        ("DPM++ 2M Karras", ["--scheduler", "dpmpp-2m", "--sigmas", "karras"]),
+        ("k_euler_a", ["--scheduler", "euler-a"]), ("PLMS", ["--scheduler", "pndm"]),
+        ("dpm++2m", ["--scheduler", "dpmpp-2m"]),
+      ].enumerated() {
+        let picture = try draw("\(index)a.png", ["--scheduler", foreign])
+        // With the text and the job in it.
+        #expect(try picture == draw("\(index)b.png", own), "\(foreign)")
+      }
+      let again = try Tool.run("sdgen", ["again", "0a.png"], in: folder)
+      #expect(again.status == 0 && again.errors.contains("the same in every pixel"))
+      // A name that says the noise levels goes before those that the picture remembers.
+      let other = try Tool.run(
+        "sdgen", ["again", "0a.png", "--scheduler", "Euler Exponential", "-o", "c.png"], in: folder)
+      #expect(other.status == 0, "\(other.errors)")
+      let fields = Infotext(
+        parsing: try #require(PictureFile.read(folder + "/c.png").metadata.parameters))
+      #expect(fields["Sampler"] == "Euler" && fields["Schedule type"] == "Exponential")
+    }
+  }
+
+  @Test(arguments: [
+    ("DPM++ 2S a Karras", "--scheduler dpmpp-2s"), ("DPM++ 3M SDE", "--scheduler dpmpp-2m-sde"),
+    ("DPM adaptive", "--scheduler dpmpp-2m"), ("ddim_trailing", "--spacing trailing"),
+    ("dpmpp_2m_sde_gpu", "--scheduler dpmpp-2m-sde --rng cuda"), ("karras", "--sigmas karras"),
+    ("eulr", "did you mean euler?"), ("magic", "The schedulers: pndm, ddim"),
+  ])
+  func schedulersThatAreNotHere(name: String, says: String) throws {
+    let result = try Tool.run("sdgen", ["a", "--scheduler", name])
+    #expect(result.status == 64)
+    #expect(result.errors.contains(says), "\(result.errors)")
+  }
+
+  @Test func noiseLevelsSaidTwice() throws {
+    let result = try Tool.run(
+      "sdgen", ["a", "--scheduler", "DPM++ 2M Karras", "--sigmas", "exponential"])
+    #expect(result.status == 64)
+    #expect(result.errors.contains("give --scheduler dpmpp-2m"), "\(result.errors)")
+  }
+
+  /// Hints name options that there are.
+  @Test(arguments: [
+    ("--sampler", "--scheduler"), ("--sampling-method", "--scheduler"),
+    ("--cfg-scale", "--guidance"), ("--cfg_scale", "--guidance"), ("--scale", "--guidance"),
+    ("--guidance_scale", "--guidance"), ("--negative-prompt", "--negative"),
+    ("--negativePrompt", "--negative"), ("-n", "--count"), ("-b", "--count"),
+    ("--batch_count", "--count"), ("--n_samples", "--count"),
+    ("-W", "--width"), ("-H", "--height"), ("--W", "--width"), ("--size", "--height"),
+    ("-s", "--steps"), ("-S", "--seed"), ("--num_inference_steps", "--steps"),
+    ("--ddim_steps", "--steps"), ("--ddim_eta", "--eta"), ("-m", "--model"), ("--ckpt", "--model"),
+    ("--init-img", "--init"), ("--denoising-strength", "--strength"), ("-t", "--threads"),
+    ("--clipskip", "--clip-skip"), ("--lora-model-dir", "--lora"), ("--control-net", "--control"),
+    ("--control-strength", "--control-scale"), ("--taesd", "--tiny-vae"),
+    ("--vae-tiling", "--vae-tile"), ("--outdir", "--output"), ("--precision", "--dtype"),
+    ("--hr-scale", "--hires"), ("--hr-second-pass-steps", "--hires-steps"),
+    ("--embd-dir", "--embedding"), ("--schedule", "--sigmas"),
+    ("--disable-safety-checker", "--no-safety-checker"), ("-p", "sdgen \""), ("--gpu", "the CPU"),
+  ])
+  func optionsOfOthers(option: String, hint: String) throws {
+    let result = try Tool.run("sdgen", ["a", option, "3"])
+    #expect(result.status == 64)
+    #expect(result.errors.contains("there is no option \(option)"), "\(result.errors)")
+    let line = try #require(result.errors.split(separator: "\n").first { $0.hasPrefix("hint:") })
+    #expect(line.contains(hint), "\(line)")
+    guard hint.hasPrefix("--") else { return }
+    let options = try OptionTests.arguments(of: "generate").compactMap(OptionTests.longName)
+    for word in line.split(whereSeparator: { " ,;:".contains($0) }) where word.hasPrefix("--") {
+      #expect(options.contains(String(word.dropFirst(2))), "\(line)")
+    }
+  }
+
+  /// In a batch, behind `again`, and as names in JSON.
+  @Test func optionsOfOthersElsewhere() throws {
+    try withTemporaryFolder { folder in
+      try BatchTests.jobs(
+        [#"{"prompt": "a", "cfg_scale": 3}"#, #"{"prompt": "a", "sead": 3}"#], in: folder)
+      let batch = try Tool.run("sdgen", ["batch", "jobs.jsonl", "--sampler", "x"], in: folder)
+      #expect(batch.status == 64 && batch.errors.contains("--scheduler NAME"), "\(batch.errors)")
+      let slip = try Tool.run("sdgen", ["batch", "jobs.jsonl", "--sed", "3"], in: folder)
+      #expect(slip.status == 64 && slip.errors.contains("did you mean --seed?"), "\(slip.errors)")
+      let rows = try BatchTests.rows(Tool.run("sdgen", ["batch", "jobs.jsonl"], in: folder))
+      let hints = rows.map { $0["error"]?["hint"]?.string ?? "" }
+      #expect(hints[0].contains("--guidance"), "\(hints[0])")
+      #expect(hints[1] == "did you mean seed?")
+    }
+  }
+
+  /// What looks like another's option is a text where a text is expected.
+  @Test func valuesAreNotOptions() throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.run(
+        "sdgen",
+        ["--steps", "1", "--scheduler", "ddim", "--negative=-n", "--", "--sampler"], in: folder)
+      #expect(result.status == 0, "\(result.errors)")
+    }
+  }
+
+  /// Called with nothing.
+  @Test(arguments: [("sdgen", "give a prompt"), ("sdinspect", "Missing expected argument")])
+  func bare(program: String, says: String) throws {
+    let result = try Tool.run(program, [])
+    #expect(result.status == 64 && result.output.isEmpty)
+    #expect(result.errors.hasPrefix("error: " + says), "\(result.errors)")
+    #expect(result.errors.split(separator: "\n").count == 2)
+    #expect(result.errors.contains("\nhint: "))
+  }
+}

@@ -1,0 +1,77 @@
+import Checkpoint
+import Diffusion
+import Foundation
+import TestSupport
+import Testing
+
+/// What configurations alone say of requests.
+@Suite struct DrawingLimitsTests {
+  @Test func theCheckpointSaysWhatTheModelSays() throws {
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let (early, late) = (try DrawingLimits(of: checkpoint), try GenerationTests.model.get().limits)
+    #expect(early.scheduler == late.scheduler)
+    #expect(early.textLayers == late.textLayers && early.textLayers == 4)
+    #expect(early.latentChannels == late.latentChannels)
+    #expect(early.unetChannels == late.unetChannels)
+    #expect(early.defaultSide == late.defaultSide && early.defaultSide == 128)
+    #expect(early.readsPictures && late.readsPictures)
+  }
+
+  @Test func inpaintingModelsWantAMask() throws {
+    let sound = try GenerationTests.model.get()
+    let limits = DiffusionModel(
+      tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: sound.unet,
+      vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
+      scalingFactor: sound.scalingFactor, vaeEncoder: sound.vaeEncoder, unetChannels: 9
+    ).limits
+    let none = #expect(throws: GenerationError.self) { try limits.check(GenerationTests.small) }
+    #expect(none?.hint?.contains("--init") == true)
+    let unmasked = #expect(throws: GenerationError.self) {
+      try limits.check(InitialPictureTests.small(strength: 1))
+    }
+    #expect(unmasked?.hint?.hasPrefix("give --mask") == true)
+    try limits.check(InitialPictureTests.small(strength: 1, mask: InitialPictureTests.rightHalf))
+  }
+
+  /// Without the VAE's encoder nothing can be started from a picture, and nothing drawn twice.
+  @Test func picturesWantAnEncoder() throws {
+    let sound = try GenerationTests.model.get()
+    let limits = DiffusionModel(
+      tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: sound.unet,
+      vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
+      scalingFactor: sound.scalingFactor
+    ).limits
+    var request = GenerationTests.small
+    try limits.check(request)
+    request.enlargement = Enlargement(scale: 2, steps: 4)
+    for request in [request, try InitialPictureTests.small(strength: 1)] {
+      let error = #expect(throws: GenerationError.self) { try limits.check(request) }
+      #expect(error?.message.contains("no VAE encoder") == true)
+    }
+  }
+
+  @Test(arguments: [0, -1, 1001, 5000])
+  func stepsMustBeThere(steps: Int) throws {
+    let limits = try GenerationTests.model.get().limits
+    var request = GenerationTests.small
+    request.steps = steps
+    let error = #expect(throws: GenerationError.self) { try limits.check(request) }
+    #expect(error?.code == .request && error?.hint?.contains("1 to 1000") == true)
+    request.steps = 4
+    request.enlargement = Enlargement(scale: 2, steps: steps)
+    #expect(throws: GenerationError.self) { try limits.check(request) }
+  }
+
+  /// The size of the second pass is that of the noise times the scale where only noise says it.
+  @Test func noiseSaysTheSizeOfTheSecondPass() throws {
+    let limits = try GenerationTests.model.get().limits
+    var request = GenerationTests.small
+    (request.width, request.height) = (nil, nil)
+    request.noise = Latents([Float](repeating: 0, count: 4 * 8 * 200), shape: [1, 4, 8, 200])
+    request.enlargement = Enlargement(scale: 5)
+    try limits.check(request)
+    request.enlargement = Enlargement(scale: 6)
+    let error = #expect(throws: GenerationError.self) { try limits.check(request) }
+    #expect(error?.message.contains("9600") == true)
+  }
+}
