@@ -110,11 +110,42 @@ INLINE vector v_fraction(vector x) {
 }
 /// 1 / x with a relative error below 2^-14.
 INLINE vector v_inverse_short(vector x) { return _mm512_rcp14_ps(x); }
-/// WIDTH pairs of values that are bf16 already.
+/// Whether a > b in any lane.
+INLINE int v_any_above(vector a, vector b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
+/// ZIP_WIDTH pairs of values that are bf16 already.
+#define ZIP_WIDTH 8
 INLINE void v_zip_bfloat(uint16_t *p, const uint16_t *first, const uint16_t *second) {
-  const __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)first));
-  const __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)second));
-  _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  const __m128i a = _mm_loadu_si128((const __m128i *)first);
+  const __m128i b = _mm_loadu_si128((const __m128i *)second);
+  _mm_storeu_si128((__m128i *)p, _mm_unpacklo_epi16(a, b));
+  _mm_storeu_si128((__m128i *)(p + ZIP_WIDTH), _mm_unpackhi_epi16(a, b));
+}
+/// 2^x for x <= 127 in the upper half of each lane, rounded to bf16; below -126 about 2^-126. NaN of
+/// NaN. Relative error below 8e-5 before the rounding.
+///
+/// Of what there is for this only additions and integers leave the multipliers free: instructions
+/// that scale and that round to bf16 take four times the time.
+INLINE __m512i weight_bits(vector x) {
+  // Added to it, x is rounded to an integer, which is then in the lowest bits.
+  const vector magic = v_set(12582912.0f);
+  x = v_max(v_set(-126.0f), x);
+  const vector shifted = v_add(x, magic);
+  const vector f = v_sub(x, v_sub(shifted, magic));
+  vector p = v_set(0.05517166854f);
+  p = v_fma(p, f, v_set(0.2426111332f));
+  p = v_fma(p, f, v_set(0.6932609865f));
+  p = v_fma(p, f, v_set(0.9999280729f));
+  const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+  return _mm512_add_epi32(
+      _mm512_add_epi32(_mm512_castps_si512(p), exponent), _mm512_set1_epi32(0x8000));
+}
+/// What `weight_bits` gave for two vectors as pairs; returns the sum of both as they were rounded.
+INLINE vector v_weights_to_pairs(uint16_t *p, vector first, vector second) {
+  const __m512i high = _mm512_set1_epi32((int)0xffff0000);
+  const __m512i a = _mm512_and_si512(weight_bits(first), high);
+  const __m512i b = _mm512_and_si512(weight_bits(second), high);
+  _mm512_storeu_si512(p, _mm512_or_si512(_mm512_srli_epi32(a, 16), b));
+  return v_add(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b));
 }
 #else
 INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {

@@ -299,7 +299,13 @@ static void any_attention(
     return;
   }
 #endif
-  attention(form, q, k, v, y, first, count, scratch);
+  // The tile of the other is as large or larger.
+  while (count > 0) {
+    const size_t queries = count < TILE ? count : TILE;
+    attention(form, q, k, v, y, first, queries, scratch);
+    first += queries;
+    count -= queries;
+  }
 }
 
 static size_t any_attention_scratch(size_t keys, size_t size) {
@@ -321,7 +327,11 @@ const kernel_table KERNELS = {
     .add = add,
     .add_row = add_row,
     .transpose = transpose,
-    .tile_queries = TILE_VECTORS * WIDTH,
+#ifdef HAS_BF16_PRODUCTS
+    .tile_queries = PAIR_PANELS * SDK_PANEL,
+#else
+    .tile_queries = TILE,
+#endif
     .attention_scratch = any_attention_scratch,
     .attention = any_attention,
 };

@@ -4,8 +4,15 @@
 // place, and a panel of queries; results are a product of values, two keys interleaved, and of
 // weights that were rounded to bf16. Scores, softmax and sums are in f32.
 
-/// Keys whose scores are held at once: scores and weights stay in the first cache.
-#define PAIR_KEYS 96
+/// Keys whose scores are held at once: two panels' scores and weights stay in the first cache.
+#define PAIR_KEYS 48
+/// Queries whose values are interleaved once, in panels.
+#define PAIR_PANELS 8
+/// Keys whose scores are in registers, beside what becomes of others.
+#define SCORE_ROWS 8
+/// How far, in powers of two, scores may go beyond the reference that their weights are relative to.
+/// bf16 has room for a hundred; what weights multiply must have some too.
+#define REACH 16
 
 /// y[r, :] += sum over pairs of keys of v[j, r] weights[j, :], for `rows` channels from the first
 /// of `v [keys / 2, size]` on.
@@ -42,154 +49,334 @@ static void value_panel(
   }
 }
 
-/// Turns scores of `keys` more keys into weights in pairs, and brings what there is in line.
-static void weigh_pairs(
-    const float *scores, size_t keys, float scale, uint16_t *weights, float *highest, float *total,
-    float *y, size_t size) {
-  const vector unit = v_set(scale);
+// MARK: Weights
+
+/// Scores of one panel on their way to weights, which are 2^(scale score - reference).
+///
+/// The reference is not the highest score of all, which another pass would have to find first, but
+/// one that no score so far goes beyond by REACH.
+typedef struct {
+  float *scores;      ///< [keys, SDK_PANEL], with room for one more
+  size_t keys;
+  float scale;
+  uint16_t *weights;  ///< [keys / 2, SDK_PANEL] pairs
+  float *reference;   ///< [SDK_PANEL]
+  float *total;       ///< [SDK_PANEL], the sum of all weights
+  float *y;           ///< [size, SDK_PANEL], the sum of values by their weights
+  size_t size;
+  size_t done;        ///< pairs of vectors that are weights
+  float sum[SDK_PANEL], most[SDK_PANEL];  ///< of these keys: sum of weights, highest exponent
+} weighing;
+
+INLINE void start_weighing(weighing *w) {
+  w->done = 0;
   for (int t = 0; t < PANEL_VECTORS; t++) {
-    const float *at = scores + t * WIDTH;
-    const vector before = v_load(highest + t * WIDTH);
-    // A score of NaN is passed over here; its weight is NaN, and with it the query's sums.
-    vector top = v_load(at), other = top;
-    size_t j = 1;
-    for (; j + 2 <= keys; j += 2) {
-      top = v_max(v_load(at + j * SDK_PANEL), top);
-      other = v_max(v_load(at + (j + 1) * SDK_PANEL), other);
-    }
-    if (j < keys) top = v_max(v_load(at + j * SDK_PANEL), top);
-    top = v_max(v_mul(v_max(other, top), unit), before);
-    const vector negative = v_sub(v_set(0), top);
-    vector sum = v_set(0), next = sum;
-    for (j = 0; j + 2 <= keys; j += 2) {
-      const vector a = v_exp2_short(v_fma(v_load(at + j * SDK_PANEL), unit, negative));
-      const vector b = v_exp2_short(v_fma(v_load(at + (j + 1) * SDK_PANEL), unit, negative));
-      sum = v_add(sum, a);
-      next = v_add(next, b);
-      v_to_pairs(weights + j * SDK_PANEL + 2 * t * WIDTH, a, b);
-    }
-    if (j < keys) {
-      const vector a = v_exp2_short(v_fma(v_load(at + j * SDK_PANEL), unit, negative));
-      sum = v_add(sum, a);
-      v_to_pairs(weights + j * SDK_PANEL + 2 * t * WIDTH, a, v_set(0));
-    }
-    vector so_far = v_load(total + t * WIDTH);
-    if (!v_all_equal(before, top)) {
-      const vector factor = v_exp2_short(v_sub(before, top));
-      so_far = v_mul(so_far, factor);
-      for (size_t c = 0; c < size; c++) {
-        float *sums = y + c * SDK_PANEL + t * WIDTH;
-        v_store(sums, v_mul(v_load(sums), factor));
-      }
-      v_store(highest + t * WIDTH, top);
-    }
-    v_store(total + t * WIDTH, v_add(so_far, v_add(sum, next)));
+    v_store(w->sum + t * WIDTH, v_set(0));
+    v_store(w->most + t * WIDTH, v_set(-INFINITY));
   }
 }
+
+/// Pairs of vectors in all; those of one lane follow each other.
+INLINE size_t weighing_steps(const weighing *w) { return (w->keys + 1) / 2 * PANEL_VECTORS; }
+
+/// The part of `weighing` that is in registers while steps are done.
+typedef struct {
+  const float *scores;
+  uint16_t *weights;
+  vector unit, negative, sum, most;
+} weighing_lane;
+
+INLINE weighing_lane lane_of(const weighing *w) {
+  const size_t pairs = (w->keys + 1) / 2, t = w->done / pairs, pair = w->done % pairs;
+  return (weighing_lane){
+      .scores = w->scores + 2 * pair * SDK_PANEL + t * WIDTH,
+      .weights = w->weights + 2 * (pair * SDK_PANEL + t * WIDTH), .unit = v_set(w->scale),
+      .negative = v_sub(v_set(0), v_load(w->reference + t * WIDTH)),
+      .sum = v_load(w->sum + t * WIDTH), .most = v_load(w->most + t * WIDTH)};
+}
+
+INLINE void weigh_step(weighing_lane *lane) {
+  const vector a = v_fma(v_load(lane->scores), lane->unit, lane->negative);
+  const vector b = v_fma(v_load(lane->scores + SDK_PANEL), lane->unit, lane->negative);
+  // A score of NaN is passed over here; its weight is NaN, and with it the query's sums.
+  lane->most = v_max(b, v_max(a, lane->most));
+  lane->sum = v_add(lane->sum, v_weights_to_pairs(lane->weights, a, b));
+  lane->scores += 2 * SDK_PANEL;
+  lane->weights += 2 * SDK_PANEL;
+}
+
+INLINE void leave_lane(weighing *w, const weighing_lane *lane, size_t steps) {
+  const size_t t = w->done / ((w->keys + 1) / 2);
+  v_store(w->sum + t * WIDTH, lane->sum);
+  v_store(w->most + t * WIDTH, lane->most);
+  w->done += steps;
+}
+
+/// At most so many steps that are left of one lane.
+INLINE size_t steps_of_lane(const weighing *w, size_t most) {
+  const size_t pairs = (w->keys + 1) / 2, left = pairs - w->done % pairs;
+  return left < most ? left : most;
+}
+
+/// Makes the highest score so far the reference, and brings what there is in line.
+static void raise_reference(const weighing *w) {
+  const vector unit = v_set(w->scale);
+  for (int t = 0; t < PANEL_VECTORS; t++) {
+    const float *at = w->scores + t * WIDTH;
+    const vector before = v_load(w->reference + t * WIDTH);
+    vector top = v_load(at);
+    for (size_t j = 1; j < w->keys; j++) top = v_max(v_load(at + j * SDK_PANEL), top);
+    top = v_max(v_mul(top, unit), before);
+    if (v_all_equal(before, top)) continue;
+    const vector factor = v_exp2_short(v_sub(before, top));
+    v_store(w->total + t * WIDTH, v_mul(v_load(w->total + t * WIDTH), factor));
+    for (size_t c = 0; c < w->size; c++) {
+      float *sums = w->y + c * SDK_PANEL + t * WIDTH;
+      v_store(sums, v_mul(v_load(sums), factor));
+    }
+    v_store(w->reference + t * WIDTH, top);
+  }
+}
+
+static void weigh_rest(weighing *w) {
+  while (w->done < weighing_steps(w)) {
+    const size_t steps = steps_of_lane(w, weighing_steps(w));
+    weighing_lane lane = lane_of(w);
+    for (size_t i = 0; i < steps; i++) weigh_step(&lane);
+    leave_lane(w, &lane, steps);
+  }
+}
+
+/// Does what is left to do, again if the reference was too low, and counts the weights.
+static void finish_weighing(weighing *w) {
+  weigh_rest(w);
+  int is_low = 0;
+  for (int t = 0; t < PANEL_VECTORS; t++)
+    is_low |= v_any_above(v_load(w->most + t * WIDTH), v_set(REACH));
+  if (is_low) {
+    raise_reference(w);
+    start_weighing(w);
+    weigh_rest(w);
+  }
+  for (int t = 0; t < PANEL_VECTORS; t++) {
+    float *total = w->total + t * WIDTH;
+    v_store(total, v_add(v_load(total), v_load(w->sum + t * WIDTH)));
+  }
+}
+
+// MARK: Scores
+
+/// scores[r, :] = k[r, :] q for `rows` keys, and `steps` steps of other scores' weighing between.
+INLINE void score_pairs(
+    const uint16_t *k, size_t stride, size_t depth, const float *q, float *scores,
+    const int rows, weighing *w, size_t steps) {
+  vector sum[SCORE_ROWS][PANEL_VECTORS];
+  for (int r = 0; r < rows; r++)
+    for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_set(0);
+#define STEP \
+  do { \
+    pairs query[PANEL_VECTORS]; \
+    for (int t = 0; t < PANEL_VECTORS; t++) \
+      query[t] = (pairs)v_load(q + i * SDK_PANEL + t * WIDTH); \
+    for (int r = 0; r < rows; r++) { \
+      const pairs key = v_set_pair(k + (size_t)r * stride + 2 * i); \
+      for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_dot(sum[r][t], key, query[t]); \
+    } \
+  } while (0)
+  size_t i = 0;
+  if (steps > 0) {
+    weighing_lane lane = lane_of(w);
+    for (; i < steps; i++) {
+      weigh_step(&lane);
+      STEP;
+    }
+    leave_lane(w, &lane, steps);
+  }
+  for (; i < depth; i++) STEP;
+#undef STEP
+  for (int r = 0; r < rows; r++)
+    for (int t = 0; t < PANEL_VECTORS; t++)
+      v_store(scores + r * SDK_PANEL + t * WIDTH, sum[r][t]);
+}
+
+/// Scores of `keys` keys; `w` may be null.
+static void score_panel(
+    const uint16_t *k, size_t stride, size_t depth, const float *q, float *scores, size_t keys,
+    weighing *w) {
+  const size_t chunks = (keys + SCORE_ROWS - 1) / SCORE_ROWS;
+  for (size_t chunk = 0; chunk < chunks; chunk++) {
+    const size_t r = chunk * keys / chunks, rows = (chunk + 1) * keys / chunks - r;
+    size_t steps = 0;
+    if (w && w->done < weighing_steps(w)) {
+      // As many in each chunk as even out.
+      const size_t left = weighing_steps(w) - w->done, share = left / (chunks - chunk);
+      steps = steps_of_lane(w, share < depth ? share : depth);
+    }
+#define CASE(n) \
+  case n: \
+    score_pairs(k + r * stride, stride, depth, q, scores + r * SDK_PANEL, n, w, steps); \
+    break;
+    switch (rows) {
+      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
+      CASE(12)
+      default: break;
+    }
+#undef CASE
+  }
+}
+
+// MARK: Attention
 
 /// Two rows of values to one of pairs; `b` may be null for zeros.
 INLINE void zip_rows(const uint16_t *a, const uint16_t *b, size_t count, uint16_t *to) {
   size_t i = 0;
-  for (; b && i + WIDTH <= count; i += WIDTH) v_zip_bfloat(to + 2 * i, a + i, b + i);
+  for (; b && i + ZIP_WIDTH <= count; i += ZIP_WIDTH) v_zip_bfloat(to + 2 * i, a + i, b + i);
   for (; i < count; i++) {
     to[2 * i] = a[i];
     to[2 * i + 1] = b ? b[i] : 0;
   }
 }
 
-/// Bytes for one thread; for each panel of the tile queries, sums, highest and total.
-static size_t attention_pairs_scratch(size_t size) {
-  return TILE / SDK_PANEL * (size + 2 * size + 4) * SDK_PANEL * 2 +
-         PAIR_KEYS * SDK_PANEL * (sizeof(float) + 2) + (PAIR_KEYS * 2 + SDK_PANEL * 2) * size;
+/// The working memory of one thread.
+typedef struct {
+  float *sums;         ///< [PAIR_PANELS, size, SDK_PANEL]
+  float *reference;    ///< [PAIR_PANELS, SDK_PANEL]
+  float *total;        ///< the same
+  float *queries;      ///< [PAIR_PANELS, size / 2, SDK_PANEL] pairs, moved as if they were floats
+  float *scores[2];    ///< [PAIR_KEYS + 1, SDK_PANEL]
+  uint16_t *weights;   ///< [PAIR_KEYS / 2, SDK_PANEL] pairs
+  uint16_t *values[2]; ///< [PAIR_KEYS / 2, size] pairs
+} attention_memory;
+
+/// Lays it out from `base` on; returns its bytes.
+static size_t lay_out(attention_memory *m, void *base, size_t size) {
+  float *at = base;
+  m->sums = at;
+  m->reference = m->sums + PAIR_PANELS * size * SDK_PANEL;
+  m->total = m->reference + PAIR_PANELS * SDK_PANEL;
+  m->queries = m->total + PAIR_PANELS * SDK_PANEL;
+  m->scores[0] = m->queries + PAIR_PANELS * size / 2 * SDK_PANEL;
+  m->scores[1] = m->scores[0] + (PAIR_KEYS + 1) * SDK_PANEL;
+  float *weights = m->scores[1] + (PAIR_KEYS + 1) * SDK_PANEL;
+  m->weights = (uint16_t *)weights;
+  m->values[0] = (uint16_t *)(weights + PAIR_KEYS / 2 * SDK_PANEL);
+  m->values[1] = m->values[0] + PAIR_KEYS * size;
+  return (size_t)((char *)(m->values[1] + PAIR_KEYS * size) - (char *)base);
 }
 
-/// As attention, for bf16 and even sizes.
+static size_t attention_pairs_scratch(size_t size) {
+  attention_memory m;
+  static float base[1];
+  return lay_out(&m, base, size);
+}
+
+/// Hides key `first_key + r` from lanes of queries before it.
+static void hide_later(float *scores, size_t keys, size_t first_key, size_t first_query) {
+  for (size_t r = 0; r < keys; r++)
+    for (size_t t = 0; t < PANEL_VECTORS; t++) {
+      const size_t key = first_key + r, query = first_query + t * WIDTH;
+      if (key <= query) continue;
+      float *at = scores + r * SDK_PANEL + t * WIDTH;
+      v_store(at, v_hide_before(v_load(at), key - query < WIDTH ? key - query : WIDTH));
+    }
+}
+
+/// Queries of one panel with a lane each; lanes without a query compute on zeros.
+static void load_queries(const uint16_t *q, size_t stride, size_t rows, size_t size, float *panel) {
+  if (rows < SDK_PANEL) memset(panel, 0, size / 2 * SDK_PANEL * sizeof(float));
+  transpose((const float *)(const void *)q, stride / 2, panel, SDK_PANEL, rows, size / 2);
+}
+
+/// Divides a panel's sums by `total`, and stores them as rows of y by way of `rows`, [SDK_PANEL, size].
+static void store_results(
+    float *sums, const float *total, size_t count, size_t size, float *rows, uint16_t *y,
+    size_t stride) {
+  for (size_t t = 0; t < PANEL_VECTORS; t++) {
+    const vector inverse = v_div(v_set(1.0f), v_load(total + t * WIDTH));
+    for (size_t c = 0; c < size; c++) {
+      float *at = sums + c * SDK_PANEL + t * WIDTH;
+      v_store(at, v_mul(v_load(at), inverse));
+    }
+  }
+  transpose(sums, SDK_PANEL, rows, size, size, count);
+  for (size_t i = 0; i < count; i++) {
+    const float *from = rows + i * size;
+    size_t c = 0;
+    for (; c + WIDTH <= size; c += WIDTH) put(y + i * stride, c, v_load(from + c), SDK_BF16);
+    if (c < size)
+      put_part(y + i * stride, c, size - c, v_load_part(from + c, size - c), SDK_BF16);
+  }
+}
+
+/// As attention, for bf16 and even sizes, and at most PAIR_PANELS panels of queries.
+///
+/// While the scores of one panel are multiplied, those of the panel before become weights: the
+/// first keeps the multipliers busy, the second mostly what is beside them.
 static void attention_pairs(
     const sdk_attention_form *form, const uint16_t *q, const uint16_t *k, const uint16_t *v,
     uint16_t *y, size_t first, size_t count, void *scratch) {
-  static const size_t no_offset[1] = {0};
-  enum { panels_in_tile = TILE / SDK_PANEL };
   const size_t size = form->size, panels = (count + SDK_PANEL - 1) / SDK_PANEL;
-  // 2^(s log2 e) is e^s.
-  const float scale = (float)(form->scale * 1.44269504088896341);
-  float *sums = scratch;                                             // [panels, size, SDK_PANEL]
-  float *highest = sums + panels_in_tile * size * SDK_PANEL;         // [panels, SDK_PANEL]
-  float *total = highest + panels_in_tile * SDK_PANEL;
-  float *scores = total + panels_in_tile * SDK_PANEL;                // [PAIR_KEYS, SDK_PANEL]
-  float *queries = scores + PAIR_KEYS * SDK_PANEL;                   // [panels, size / 2, SDK_PANEL] pairs
-  uint16_t *weights = (uint16_t *)(queries + panels_in_tile * size / 2 * SDK_PANEL);
-  uint16_t *values = weights + PAIR_KEYS * SDK_PANEL;                // [PAIR_KEYS / 2, size] pairs
-
-  memset(sums, 0, panels * size * SDK_PANEL * sizeof(float));
+  attention_memory m;
+  lay_out(&m, scratch, size);
+  memset(m.sums, 0, panels * size * SDK_PANEL * sizeof(float));
   for (size_t i = 0; i < panels * SDK_PANEL; i++) {
-    highest[i] = -INFINITY;
-    total[i] = 0;
+    m.reference[i] = -INFINITY;
+    m.total[i] = 0;
   }
   for (size_t p = 0; p < panels; p++) {
-    float *panel = queries + p * size / 2 * SDK_PANEL;
-    const size_t left = count - p * SDK_PANEL, rows = left < SDK_PANEL ? left : SDK_PANEL;
-    // Lanes without a query compute on zeros. Pairs are moved as if they were floats.
-    if (rows < SDK_PANEL) memset(panel, 0, size / 2 * SDK_PANEL * sizeof(float));
-    transpose(
-        (const float *)(const void *)(q + (first + p * SDK_PANEL) * form->q_stride),
-        form->q_stride / 2, panel, SDK_PANEL, rows, size / 2);
+    const size_t at = p * SDK_PANEL, left = count - at;
+    load_queries(
+        q + (first + at) * form->q_stride, form->q_stride, left < SDK_PANEL ? left : SDK_PANEL,
+        size, m.queries + at * size / 2);
   }
 
   size_t keys = form->keys;
   if (form->causal && first + count < keys) keys = first + count;
-  for (size_t j = 0; j < keys; j += PAIR_KEYS) {
+  // Two in turn: one is on its way while the next is filled.
+  weighing works[2], *before = NULL;
+  const uint16_t *values_before = NULL;
+  size_t turn = 0;
+  for (size_t j = 0, block = 0; j < keys; j += PAIR_KEYS, block++) {
     const size_t n = keys - j < PAIR_KEYS ? keys - j : PAIR_KEYS;
+    uint16_t *values = m.values[block % 2];
     for (size_t r = 0; r < n; r += 2) {
       const uint16_t *row = v + (j + r) * form->v_stride;
       zip_rows(row, r + 1 < n ? row + form->v_stride : NULL, size, values + r * size);
     }
-    const size_t chunks = (n + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
-    for (size_t p = 0; p < panels; p++) {
-      for (size_t chunk = 0; chunk < chunks; chunk++) {
-        const size_t r = chunk * n / chunks;
-        const product_tile tile = {
-            .a = k + (j + r) * form->k_stride, .stride = form->k_stride, .offsets = no_offset,
-            .taps = 1, .depth = size, .b = queries + p * size / 2 * SDK_PANEL,
-            .c = scores + r * SDK_PANEL};
-        product(&tile, SDK_BF16, (chunk + 1) * n / chunks - r);
+    for (size_t p = 0; p < panels; p++, turn++) {
+      float *scores = m.scores[turn % 2];
+      score_panel(
+          k + j * form->k_stride, form->k_stride, size / 2,
+          m.queries + p * size / 2 * SDK_PANEL, scores, n, before);
+      if (before) {
+        finish_weighing(before);
+        value_panel(values_before, size, m.weights, before->keys, before->y);
       }
-      if (form->causal && j + n > first + p * SDK_PANEL + 1) {
-        // Key j + r is seen from query j + r on.
-        for (size_t r = 0; r < n; r++)
-          for (size_t t = 0; t < PANEL_VECTORS; t++) {
-            const size_t lane = first + p * SDK_PANEL + t * WIDTH;
-            if (j + r <= lane) continue;
-            float *at = scores + r * SDK_PANEL + t * WIDTH;
-            const size_t hidden = j + r - lane;
-            v_store(at, v_hide_before(v_load(at), hidden < WIDTH ? hidden : WIDTH));
-          }
-      }
-      float *panel = sums + p * size * SDK_PANEL;
-      weigh_pairs(
-          scores, n, scale, weights, highest + p * SDK_PANEL, total + p * SDK_PANEL, panel, size);
-      value_panel(values, size, weights, n, panel);
+      if (form->causal && j + n > first + p * SDK_PANEL + 1)
+        hide_later(scores, n, j, first + p * SDK_PANEL);
+      // The key that an odd count lacks to a pair.
+      for (size_t t = 0; t < PANEL_VECTORS; t++)
+        v_store(scores + n * SDK_PANEL + t * WIDTH, v_set(-INFINITY));
+      weighing *work = &works[turn % 2];
+      *work = (weighing){
+          .scores = scores, .keys = n, .scale = (float)(form->scale * 1.44269504088896341),
+          .weights = m.weights, .reference = m.reference + p * SDK_PANEL,
+          .total = m.total + p * SDK_PANEL, .y = m.sums + p * size * SDK_PANEL, .size = size};
+      start_weighing(work);
+      if (j == 0) raise_reference(work);
+      before = work;
+      values_before = values;
     }
   }
-
-  float *rows = queries;  // [SDK_PANEL, size] once the queries are done with
+  if (before) {
+    finish_weighing(before);
+    value_panel(values_before, size, m.weights, before->keys, before->y);
+  }
   for (size_t p = 0; p < panels; p++) {
-    float *panel = sums + p * size * SDK_PANEL;
-    for (size_t t = 0; t < PANEL_VECTORS; t++) {
-      const vector inverse = v_div(v_set(1.0f), v_load(total + p * SDK_PANEL + t * WIDTH));
-      for (size_t c = 0; c < size; c++) {
-        float *at = panel + c * SDK_PANEL + t * WIDTH;
-        v_store(at, v_mul(v_load(at), inverse));
-      }
-    }
-    const size_t left = count - p * SDK_PANEL, here = left < SDK_PANEL ? left : SDK_PANEL;
-    transpose(panel, SDK_PANEL, rows, size, size, here);
-    for (size_t i = 0; i < here; i++) {
-      uint16_t *to = y + (first + p * SDK_PANEL + i) * form->y_stride;
-      const float *from = rows + i * size;
-      size_t c = 0;
-      for (; c + WIDTH <= size; c += WIDTH) put(to, c, v_load(from + c), SDK_BF16);
-      if (c < size)
-        put_part(to, c, size - c, v_load_part(from + c, size - c), SDK_BF16);
-    }
+    const size_t at = p * SDK_PANEL, left = count - at;
+    // The queries are done with.
+    store_results(
+        m.sums + at * size, m.total + at, left < SDK_PANEL ? left : SDK_PANEL, size, m.queries,
+        y + (first + at) * form->y_stride, form->y_stride);
   }
 }

@@ -115,16 +115,15 @@ public final class Executable: @unchecked Sendable {
       for input in graph.inputs where !(isSteady && program.steadyInputs.contains(input.index)) {
         try plan.read(inputs[graph[input].name], into: input)
       }
-      for step in plan.steps where !(isSteady && step.isSteady) {
-        guard let observer else {
-          try step.run()
-          parameters.release()
-          continue
-        }
+      let steps = plan.steps.filter { !(isSteady && $0.isSteady) }
+      if let first = steps.first { parameters.fetch(first.weights) }
+      for (index, step) in steps.enumerated() {
+        // The disk, where it is needed, reads while the cores work.
+        if index + 1 < steps.count { parameters.fetch(steps[index + 1].weights) }
         let start = Self.now()
         try step.run()
         parameters.release()
-        observer(
+        observer?(
           StepTiming(
             name: step.name, kind: step.kind, implementation: step.implementation,
             seconds: Self.now() - start, macs: step.macs, bytes: step.bytes))

@@ -83,7 +83,7 @@ final class Primitive {
 final class Memory {
   let handle: dnnl_memory_t
   /// Keeps the bytes alive where nobody else does.
-  private let bytes: Allocation?
+  let bytes: Allocation?
 
   fileprivate init(_ handle: dnnl_memory_t?, _ context: String) throws(EngineError) {
     guard let handle else {

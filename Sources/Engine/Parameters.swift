@@ -39,8 +39,27 @@ final class Parameters {
     self.file = file
   }
 
+  /// The packed weights that were asked for since ``collectUses()``, where they lie in a file.
+  private var uses: [UnsafeRawBufferPointer] = []
+
+  /// The packed weights in a file that were asked for since the last call.
+  func collectUses() -> [UnsafeRawBufferPointer] {
+    defer { uses = [] }
+    return uses
+  }
+
+  /// Starts to read weights that lie in a file.
+  func fetch(_ weights: [UnsafeRawBufferPointer]) {
+    for bytes in weights { file?.fetch(bytes) }
+  }
+
   /// Gives back the pages of weights that lie in a file.
   func release() { file?.release() }
+
+  private func use(_ weights: Allocation?) {
+    guard file != nil, let weights else { return }
+    uses.append(UnsafeRawBufferPointer(start: weights.pointer, count: weights.byteCount))
+  }
 
   private func allocation(_ byteCount: Int, _ context: String) throws(EngineError) -> Allocation {
     guard let file else { return try Allocation(byteCount: byteCount, context: context) }
@@ -119,9 +138,11 @@ final class Parameters {
   ) throws -> Memory {
     let name = graph[id].name
     if let memory = matrices[id]?.first(where: { $0.fits(primitive, onednn_weights) }) {
+      use(memory.bytes)
       return memory
     }
     let packed = try Memory(for: primitive, onednn_weights, in: file, name)
+    use(packed.bytes)
     if let other = matrices[id]?.first {
       try other.reorder(into: packed, on: stream, name)
     } else {
@@ -145,7 +166,10 @@ final class Parameters {
     method: sdk_method = SDK_DIRECT, isGated: Bool = false
   ) throws -> UnsafeRawPointer {
     let key = Panels(id: id, type: type.rawValue, method: method.rawValue, isGated: isGated)
-    if let known = packed[key] { return UnsafeRawPointer(known.pointer) }
+    if let known = packed[key] {
+      use(known)
+      return UnsafeRawPointer(known.pointer)
+    }
     var form = sdk_packing()
     form.outputs = outputs
     form.inputs = inputs
@@ -154,6 +178,7 @@ final class Parameters {
     form.method = method
     form.gated = isGated ? 1 : 0
     let bytes = try allocation(sdk_packed_size(&form), graph[id].name)
+    use(bytes)
     try withTensor(id) { values, stored, _ in
       form.source = values
       form.source_type = stored

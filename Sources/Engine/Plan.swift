@@ -13,6 +13,8 @@ final class Plan {
     var implementation = ""
     let macs: Int
     let bytes: Int
+    /// The packed weights that it reads, where they lie in a file.
+    var weights: [UnsafeRawBufferPointer] = []
     let run: () throws(EngineError) -> Void
   }
 
@@ -44,7 +46,11 @@ final class Plan {
     // A value that nothing reads or writes has no place, and needs none.
     offsets = program.storage.map { places[$0] ?? 0 }
     arena = try Allocation(byteCount: plan.byteCount, context: program.graph.name)
-    for instruction in program.instructions { steps.append(try step(instruction)) }
+    for instruction in program.instructions {
+      var step = try step(instruction)
+      step.weights = parameters.collectUses()
+      steps.append(step)
+    }
     try scratch.allocate(context: program.graph.name)
   }
 

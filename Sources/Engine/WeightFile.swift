@@ -58,6 +58,13 @@ final class WeightFile {
     return base + used
   }
 
+  /// Starts to read what of the file's bytes the system's cache does not hold. Read as they are
+  /// touched, they would come a few pages at a time, with a wait for each.
+  func fetch(_ bytes: UnsafeRawBufferPointer) {
+    // Rooms start at pages of their own.
+    madvise(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count, MADV_WILLNEED)
+  }
+
   /// Gives back the pages that are mapped now; they are read again where they are needed.
   func release() {
     madvise(base, used, MADV_DONTNEED)
