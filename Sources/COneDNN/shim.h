@@ -8,7 +8,9 @@
 #error "this shim is written for oneDNN 2.x and 3.x"
 #endif
 // On SYCL a primitive has not run when its call returns, and its threads are not libgomp's.
-#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL || DNNL_CPU_RUNTIME == DNNL_RUNTIME_THREADPOOL
+#if !defined(DNNL_RUNTIME_SYCL) || !defined(DNNL_RUNTIME_THREADPOOL)
+#error "this oneDNN does not say what it runs on"
+#elif DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL || DNNL_CPU_RUNTIME == DNNL_RUNTIME_THREADPOOL
 #error "this oneDNN runs on SYCL or a thread pool; take one that was built for OpenMP or TBB"
 #endif
 

@@ -12,6 +12,8 @@ import Synchronization
 public final class Executable: @unchecked Sendable {
   public let graph: Graph
   public let options: EngineOptions
+  /// Those that it was made ready for.
+  public let sizes: Sizes
   private let threads: Int
 
   private let program: Program
@@ -37,6 +39,7 @@ public final class Executable: @unchecked Sendable {
   ) throws {
     self.graph = graph
     self.options = options
+    self.sizes = sizes
     if options.precision == .bf16, !Precision.isBF16Native {
       throw EngineError(
         .unsupported, "this CPU has no bfloat16 instructions; use f32", context: graph.name)

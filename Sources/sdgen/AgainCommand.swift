@@ -31,6 +31,7 @@ struct AgainCommand: ParsableCommand {
   var changes: [String] = []
 
   func run() throws {
+    ThreadWaiting.shorten()
     let given = try JobArguments(commandLine: changes)
     try given.checkValues()
     let file = try PictureFile.opened(picture)

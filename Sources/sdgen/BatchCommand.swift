@@ -33,6 +33,7 @@ struct BatchCommand: ParsableCommand {
   var defaults: [String] = []
 
   func run() throws {
+    ThreadWaiting.shorten()
     var defaults = try JobArguments(commandLine: defaults)
     guard defaults["output"] == nil else {
       throw Failure.usage(

@@ -42,6 +42,7 @@ struct BenchCommand: ParsableCommand {
   var json = false
 
   func run() throws {
+    ThreadWaiting.shorten()
     do {
       try bench()
     } catch let error as GenerationError {

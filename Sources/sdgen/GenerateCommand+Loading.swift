@@ -49,7 +49,7 @@ extension GenerateCommand {
     defer { bar.finish() }
     let model = try DiffusionModel(
       checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
-      batch: batch, embeddings: embeddings, additions: additions
+      batch: batch, embeddings: embeddings, additions: additions(purpose)
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
@@ -88,6 +88,16 @@ extension GenerateCommand {
       initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width },
       initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
     )
+  }
+
+  /// What the options load beside the model; for one picture alone, so that the networks are not all
+  /// in memory at once.
+  func additions(_ purpose: DrawingPurpose) -> ModelAdditions {
+    var additions = additions
+    additions.releasesNetworks =
+      !purpose.skipsFinished && options.pictures.count == 1 && options.pictures.hires == nil
+      && options.prompt.promptsFrom == nil
+    return additions
   }
 
   /// What the options load beside the model.

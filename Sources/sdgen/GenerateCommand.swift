@@ -26,6 +26,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var options: GenerateOptions
 
   func run() throws {
+    ThreadWaiting.shorten()
     Interruption.watch(quiet: options.output.isSilent)
     var words = Array(Swift.CommandLine.arguments.dropFirst())
     if words.first == Self.configuration.commandName { words.removeFirst() }

@@ -39,6 +39,19 @@ import Testing
     }
   }
 
+  /// libgomp says what it found in the environment when it was loaded.
+  @Test(arguments: [([:], "1000"), (["GOMP_SPINCOUNT": "77"], "77")])
+  func threadsSpinShortly(environment: [String: String], rounds: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try Tool.run(
+        "sdgen", [GenerateTests.prompt, "--steps", "1", "-o", folder + "/a.png"],
+        environment: environment.merging(["OMP_DISPLAY_ENV": "VERBOSE"]) { first, _ in first })
+      #expect(result.status == 0, "\(result.errors)")
+      let last = result.errors.split(separator: "\n").last { $0.contains("GOMP_SPINCOUNT") }
+      #expect(last?.contains("'\(rounds)'") == true, "\(result.errors)")
+    }
+  }
+
   /// Of several prompts each has its own batches.
   @Test func promptsOfAFile() throws {
     try withTemporaryFolder { folder in

@@ -94,6 +94,21 @@ import Testing
     #expect(told == (0..<5).flatMap { _ in [0, 1, 2] })
   }
 
+  /// Networks that are given back are loaded again for the next picture, with the same numbers.
+  @Test func sameWithNetworksReleased() throws {
+    let model = try Self.model(.f32)
+    var additions = ModelAdditions()
+    additions.releasesNetworks = true
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let releasing = try DiffusionModel(checkpoint, additions: additions)
+    for request in Self.requests(2) {
+      let generation = try releasing.generate(request)
+      let expected = try model.generate(request)
+      #expect(generation.latents == expected.latents)
+      #expect(generation.image == expected.image)
+    }
+  }
+
   @Test func onlySeedsMayDiffer() throws {
     let model = try Self.model(.f32)
     var requests = Self.requests(2)

@@ -168,6 +168,7 @@ struct AdditionLoader {
     var result = AdditionalNetworks()
     result.warnings = warnings
     result.tiling = additions.tiling
+    result.releasesNetworks = additions.releasesNetworks
     func executable(
       _ component: Component, _ graph: Graph, _ sizes: Sizes, steady: Set<String>? = nil
     ) throws -> Executable {

@@ -72,6 +72,7 @@ extension DiffusionModel {
       try self.conditioning(for: request, observer: named("text_encoder"))
     }
 
+    release(textEncoder)
     for index in pictures.indices { try report(index, .denoising, 0) }
     var denoiser = try Denoiser(
       self, request, conditioning, conditions: pictures.compactMap(\.point.condition),
@@ -97,6 +98,7 @@ extension DiffusionModel {
       }
     }
 
+    release(unet)
     let drawingSeconds = (ContinuousClock.now - start).seconds
     return try pictures.indices.map { index in
       let start = ContinuousClock.now
@@ -117,6 +119,13 @@ extension DiffusionModel {
         prompt: conditioning.prompt, negativePrompt: conditioning.negativePrompt,
         scheduler: picture.name, safety: safety, timings: timings)
     }
+  }
+}
+
+extension DiffusionModel {
+  /// Gives a network's memory back where the model was loaded to do so.
+  private func release(_ network: any Network) {
+    if additions.releasesNetworks { (network as? LazyNetwork)?.release() }
   }
 }
 

@@ -75,20 +75,54 @@ extension DiffusionModel {
     single.batch = 1
     single.height = additions.tiling.tileLength(single.height)
     single.width = additions.tiling.tileLength(single.width)
-    let (vaeComponent, encoderSizes) = (components[2], single)
+    let (vaeComponent, vaeSizes, weights) = (components[2], single, extras.weights)
     let vaeEncoder: (any Network)? =
       vae.isTiny
       ? nil
       : LazyNetwork {
         try Executable(
           graph: vaeComponent.graph("vae_encoder"),
-          parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: encoderSizes)
+          parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: vaeSizes)
       }
+    // A network, or where it is released after its work one that can be loaded again.
+    func releasable(
+      _ network: Executable, _ parameters: @escaping @Sendable (String) throws -> Tensor
+    ) -> any Network {
+      guard additions.releasesNetworks else { return network }
+      let (graph, sizes) = (network.graph, network.sizes)
+      return LazyNetwork(network) {
+        try Executable(graph: graph, parameters: parameters, options: options, sizes: sizes)
+      }
+    }
+    @Sendable func decoder(_ progress: ((Int, Int) -> Void)? = nil) throws -> any Network {
+      vae.decoder(
+        try Executable(
+          graph: vae.decoderGraph,
+          parameters: { try weights.tensor(named: $0, of: vaeComponent) }, options: options,
+          sizes: vaeSizes, progress: progress))
+    }
+    let vaeDecoder: any Network
+    if additions.releasesNetworks {
+      // It comes when the others are gone; that it is whole is seen now.
+      for parameter in vae.decoderGraph.parameters {
+        _ = try vaeComponent.tensor(named: parameter.name)
+      }
+      vaeDecoder = LazyNetwork { try decoder() }
+    } else {
+      vaeDecoder = try decoder {
+        progress?(LoadProgress(component: vaeComponent.name, loaded: $0, total: $1))
+      }
+    }
+    let unetComponent = components[1]
     self.init(
       tokenizer: tokenizer,
-      textEncoder: try network(components[0], table.graph, prompts, table.tensor(named:)),
-      unet: try network(components[1], extras.unetGraph(components[1]), sizes),
-      vaeDecoder: try vae.decoder(network(components[2], vae.decoderGraph, single)),
+      textEncoder: releasable(
+        try network(components[0], table.graph, prompts, table.tensor(named:)),
+        { try table.tensor(named: $0) }),
+      unet: releasable(
+        try network(unetComponent, extras.unetGraph(unetComponent), sizes),
+        { try weights.tensor(named: $0, of: unetComponent) }),
+      vaeDecoder: vaeDecoder,
       scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),

@@ -1,13 +1,15 @@
 import Engine
 import Synchronization
 
-/// A network that is loaded when it is first run.
+/// A network that is loaded when it is first run, and again where it was released before.
 final class LazyNetwork: Network {
   private let load: @Sendable () throws -> any Network
-  private let loaded = Mutex<(any Network)?>(nil)
+  private let loaded: Mutex<(any Network)?>
 
-  init(_ load: @escaping @Sendable () throws -> any Network) {
+  /// - Parameter network: what `load` gave already.
+  init(_ network: (any Network)? = nil, _ load: @escaping @Sendable () throws -> any Network) {
     self.load = load
+    loaded = Mutex(network)
   }
 
   func run(
@@ -21,4 +23,7 @@ final class LazyNetwork: Network {
     }
     return try network.run(inputs, generations: generations, observer: observer)
   }
+
+  /// Gives the memory of the network back.
+  func release() { loaded.withLock { $0 = nil } }
 }

@@ -33,6 +33,9 @@ public struct ModelAdditions: Sendable, Hashable {
   public var mergedThousandths = 0
   /// How large pictures are decoded.
   public var tiling = VAETiling.automatic
+  /// Whether a network's memory is given back once a picture needs it no more, and the VAE is loaded
+  /// when it is first needed. For one picture: the next one loads what it needs again.
+  public var releasesNetworks = false
 
   public init() {}
 }
@@ -48,6 +51,7 @@ public struct AdditionalNetworks: Sendable {
   package var shallowUNet: (any Network)?
   package var safetyChecker: PictureChecker?
   package var tiling = VAETiling.automatic
+  var releasesNetworks = false
   /// What a person should know though everything is loaded: keys of LoRA files without effect.
   public internal(set) var warnings: [String] = []
 
