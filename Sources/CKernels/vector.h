@@ -299,7 +299,7 @@ static void any_attention(
     return;
   }
 #endif
-  // The tile of the other is as large or larger.
+  // The pieces are those of attention_pairs where there is one, which are larger.
   while (count > 0) {
     const size_t queries = count < TILE ? count : TILE;
     attention(form, q, k, v, y, first, queries, scratch);

@@ -33,6 +33,11 @@ extension EngineTests {
       Case(queries: 20, keys: 100, size: 160),
       Case(queries: 70, keys: 300, size: 512),
       Case(queries: 20, keys: 4096, size: 40, spread: 4),
+      // More queries than one tile has at any instruction set.
+      Case(queries: 300, keys: 100, heads: 2, size: 40),
+      Case(queries: 290, keys: 290, size: 6, causal: true),
+      // Weights relative to the highest score of the first keys would be beyond all floats.
+      Case(queries: 40, keys: 500, size: 40, spread: 200),
     ]
 
     @Test(arguments: InstructionSet.available, cases)
