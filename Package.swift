@@ -189,6 +189,20 @@ let package = Package(
   ]
 )
 
+// Another oneDNN than the system's, 2.x or 3.x: SDKIT_ONEDNN=PREFIX, where include/ and lib/ are. What
+// was compiled for another one must not be met: give a --scratch-path of its own too.
+if let prefix = Context.environment["SDKIT_ONEDNN"] {
+  let swiftTargets: [Target.TargetType] = [.regular, .executable, .test]
+  for target in package.targets where swiftTargets.contains(target.type) {
+    // Targets of C alone have no Swift settings, and no use for these.
+    guard target.swiftSettings != nil else { continue }
+    target.swiftSettings?.append(.unsafeFlags(["-Xcc", "-I\(prefix)/include"]))
+  }
+  package.targets.first { $0.name == "Engine" }?.linkerSettings = [
+    .unsafeFlags(["-L\(prefix)/lib", "-Xlinker", "-rpath", "-Xlinker", "\(prefix)/lib"])
+  ]
+}
+
 // For `scripts/coverage`: the readers of files and their tests alone, which build in a minute.
 if Context.environment["SDKIT_COVERAGE"] != nil {
   let measured = [

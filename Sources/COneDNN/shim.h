@@ -7,6 +7,10 @@
 #if DNNL_VERSION_MAJOR != 2 && DNNL_VERSION_MAJOR != 3
 #error "this shim is written for oneDNN 2.x and 3.x"
 #endif
+// On SYCL a primitive has not run when its call returns, and its threads are not libgomp's.
+#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL || DNNL_CPU_RUNTIME == DNNL_RUNTIME_THREADPOOL
+#error "this oneDNN runs on SYCL or a thread pool; take one that was built for OpenMP or TBB"
+#endif
 
 // A layout is a structure in 2.x, an object of the library in 3.x.
 #if DNNL_VERSION_MAJOR == 2

@@ -85,6 +85,12 @@ extension Plan {
       return try prependToken(instruction)
     case .firstToken:
       return firstToken(instruction)
+    case .matchTokens(let form):
+      return matchTokens(instruction, form)
+    case .mergeTokens:
+      return mergeTokens(instruction)
+    case .unmergeTokens:
+      return unmergeTokens(instruction)
     case .imageToTokens, .tokensToImage:
       preconditionFailure("a change of view has no instruction")
     }

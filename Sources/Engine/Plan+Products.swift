@@ -69,7 +69,7 @@ extension Plan {
     let method =
       form.type != form.x_type
       ? (method: SDK_WINOGRAD4, isTransformed: false)
-      : convolution.method(form.type, batch: to[0], height: to[2], width: to[3])
+      : convolution.method(form.type, height: to[2], width: to[3])
     form.method = method.method
     form.transformed = method.isTransformed ? 1 : 0
     form.weights = try parameters.panels(
@@ -132,20 +132,26 @@ extension Convolution {
   /// Whether our own products have kernels for it.
   var hasKernel: Bool { kernel == 3 && inputChannels % 16 == 0 && outputChannels % 16 == 0 }
 
+  /// Whether each pixel of the result has all around it those of the input: what Winograd's method
+  /// and what reads the input on the way, norms and doublings, ask for.
+  var keepsSize: Bool { stride == 1 && padding == .all(1) }
+
   /// How it is computed, and whether its weights are kept transformed for that.
   ///
   /// Measured on Zen 5: F(4x4) in f32, F(2x2) in bf16, whose range is too short for more. Small
   /// pictures have too few tiles to make up for the larger weights. Transformed weights take 16 or
   /// 8 times the bytes of a tap, so only those of wide pictures, which are few, are kept so.
   fileprivate func method(
-    _ type: sdk_type, batch: Int, height: Int, width: Int
+    _ type: sdk_type, height: Int, width: Int
   ) -> (method: sdk_method, isTransformed: Bool) {
-    guard stride == 1, padding == .all(1) else { return (SDK_DIRECT, false) }
+    guard keepsSize else { return (SDK_DIRECT, false) }
     let edge = type == SDK_F32 ? 4 : 2
     let method = type == SDK_F32 ? SDK_WINOGRAD4 : SDK_WINOGRAD2
     // From the weights alone: they are packed once, whatever sizes come.
     if keepsTransformed { return (method, true) }
-    let tiles = batch * ((height + edge - 1) / edge) * ((width + edge - 1) / edge)
+    // Of prompt and negative prompt, however many samples there are: what a picture looks like must
+    // not depend on what is drawn beside it.
+    let tiles = 2 * ((height + edge - 1) / edge) * ((width + edge - 1) / edge)
     return tiles >= (type == SDK_F32 ? 16 : 64) ? (method, false) : (SDK_DIRECT, false)
   }
 }

@@ -169,8 +169,7 @@ struct Program {
   private mutating func fuseDoublings() {
     fuse { producer, reader in
       guard case .upsampleNearest = producer.node.operation,
-        case .convolution(let form) = reader.node.operation, form.hasKernel,
-        form.stride == 1, form.padding == .all(1)
+        case .convolution(let form) = reader.node.operation, form.hasKernel, form.keepsSize
       else { return nil }
       var fused = reader
       fused.isDoubled = true
@@ -184,8 +183,8 @@ struct Program {
   private mutating func fuseNorms() {
     fuse { producer, reader in
       guard case .groupNorm = producer.node.operation,
-        case .convolution(let form) = reader.node.operation, form.hasKernel,
-        form.stride == 1, form.padding == .all(1), !reader.isDoubled
+        case .convolution(let form) = reader.node.operation, form.hasKernel, form.keepsSize,
+        !reader.isDoubled
       else { return nil }
       var fused = reader
       fused.norm = producer.node
@@ -283,6 +282,7 @@ extension Program.Instruction {
     switch node.operation {
     case .add: inputs
     case .activation, .addPerChannel, .addPositions, .groupNorm, .layerNorm: [inputs[0]]
+    case .unmergeTokens: [inputs[1]]
     default: []
     }
   }

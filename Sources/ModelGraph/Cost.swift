@@ -40,6 +40,12 @@ extension Graph {
     case .attention:
       // Scores and weighted sum, each queries x keys x channels.
       return elements.saturatingTimes(shape(node.inputs[1], sizes)[1]).saturatingTimes(2)
+    case .matchTokens(let form):
+      // Every token that is no destination with every destination, one in each window of 2x2.
+      let windows = (form.height.value(sizes) + 1) / 2 * ((form.width.value(sizes) + 1) / 2)
+      let channels = shape(node.inputs[0], sizes).last ?? 0
+      return (elements - shape(node.output, sizes)[0] * windows).saturatingTimes(windows)
+        .saturatingTimes(channels)
     default:
       return 0
     }

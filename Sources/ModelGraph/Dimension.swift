@@ -23,10 +23,23 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
 
   public let constant: Int
   public let factors: [Factor]
+  /// Thousandths of a picture's tokens that are merged with others, rounded down. There are never
+  /// fewer tokens left than windows of 2x2 in the picture whose sides the factors are.
+  public let merged: Int
 
   public init(_ constant: Int, _ factors: [Factor] = []) {
+    self.init(constant, factors, merged: 0)
+  }
+
+  private init(_ constant: Int, _ factors: [Factor], merged: Int) {
     self.constant = constant
     self.factors = factors
+    self.merged = merged
+  }
+
+  /// The tokens that are left of as many as this once `thousandths` of them are merged.
+  public func merging(thousandths: Int) -> Dimension {
+    Dimension(constant, factors, merged: thousandths)
   }
 
   public init(integerLiteral value: Int) {
@@ -61,9 +74,12 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
 
   /// Its value for given sizes.
   public func value(_ sizes: Sizes) -> Int {
-    factors.reduce(constant) { product, factor in
-      product * ((sizes[factor.symbol] + factor.divisor - 1) / factor.divisor)
-    }
+    let sides = factors.map { (sizes[$0.symbol] + $0.divisor - 1) / $0.divisor }
+    let count = sides.reduce(constant, *)
+    guard merged > 0 else { return count }
+    // Thousandths of the whole thousands and of the rest, so that no product overflows.
+    let gone = count / 1000 * merged + count % 1000 * merged / 1000
+    return max(sides.reduce(constant) { $0 * (($1 + 1) / 2) }, count - gone)
   }
 }
 
@@ -73,8 +89,9 @@ extension Dimension: CustomStringConvertible {
     let terms = factors.map { factor in
       factor.divisor == 1 ? factor.symbol.rawValue : "ceil(\(factor.symbol)/\(factor.divisor))"
     }
-    return (constant == 1 && !terms.isEmpty ? terms : [String(constant)] + terms)
+    let product = (constant == 1 && !terms.isEmpty ? terms : [String(constant)] + terms)
       .joined(separator: "*")
+    return merged == 0 ? product : "merged(\(product))"
   }
 }
 
@@ -95,11 +112,21 @@ public struct Sizes: Sendable, Hashable {
   }
 
   public subscript(symbol: Symbol) -> Int {
-    switch symbol {
-    case .batch: batch
-    case .height: height
-    case .width: width
-    case .sequence: sequence
+    get {
+      switch symbol {
+      case .batch: batch
+      case .height: height
+      case .width: width
+      case .sequence: sequence
+      }
+    }
+    set {
+      switch symbol {
+      case .batch: batch = newValue
+      case .height: height = newValue
+      case .width: width = newValue
+      case .sequence: sequence = newValue
+      }
     }
   }
 }

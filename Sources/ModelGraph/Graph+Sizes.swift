@@ -13,7 +13,14 @@ extension Graph {
 extension Dimension {
   /// The dimension with the symbols of `sizes` replaced by their sizes.
   func fixing(_ sizes: [Symbol: Int]) -> Dimension {
-    factors.reduce(Dimension(constant)) { product, factor in
+    if merged > 0 {
+      // What is left depends on both sides at once.
+      guard factors.allSatisfy({ sizes[$0.symbol] != nil }) else { return self }
+      var known = Sizes()
+      for (symbol, size) in sizes { known[symbol] = size }
+      return Dimension(value(known))
+    }
+    return factors.reduce(Dimension(constant)) { product, factor in
       guard let size = sizes[factor.symbol] else {
         return product * Dimension(1, [factor])
       }

@@ -42,6 +42,16 @@ public enum Operation: Sendable, Hashable {
   case prependToken
   /// The first token of each sample: `[batch, n, channels]` becomes `[batch, channels]`.
   case firstToken
+  /// Which of a picture's tokens are alike: `[batch, tokens, channels]` and a timestep `[1]`, which
+  /// chooses the tokens that others are compared with, become the place `[batch, tokens]` of each
+  /// token among those that are left once as many as the form states are merged.
+  case matchTokens(TokenMatching)
+  /// The means of the tokens of each place: tokens `[batch, n, channels]` and places `[batch, n]`
+  /// become `[batch, left, channels]`.
+  case mergeTokens
+  /// The inverse, added to something: `[batch, left, channels]`, a residual
+  /// `[batch, n, channels]` and places `[batch, n]` become the residual plus each place's token.
+  case unmergeTokens
 
   /// The operation's name as tables print it.
   public var kind: String {
@@ -64,6 +74,9 @@ public enum Operation: Sendable, Hashable {
     case .tokensToImage: "tokens_to_image"
     case .prependToken: "prepend_token"
     case .firstToken: "first_token"
+    case .matchTokens: "match_tokens"
+    case .mergeTokens: "merge_tokens"
+    case .unmergeTokens: "unmerge_tokens"
     }
   }
 }
@@ -96,6 +109,13 @@ public struct GroupNorm: Sendable, Hashable {
   public let groups: Int
   public let epsilon: Double
   public let silu: Bool
+}
+
+/// The picture whose tokens are matched, and how many are left.
+public struct TokenMatching: Sendable, Hashable {
+  public let height: Dimension
+  public let width: Dimension
+  public let left: Dimension
 }
 
 /// How an attention is cut into heads.

@@ -245,6 +245,11 @@ struct Lowering {
       let tokens = try sequences(input, graph[node.inputs[0]].shape, at: module)
       return build.node(
         "Gather", at: module, [tokens, build.constant(scalar: 0)], shape, ["axis": .integer(1)])
+    case .matchTokens, .mergeTokens, .unmergeTokens:
+      // An approximation of the engine's; no graph of a component has it.
+      throw FormatError(
+        .unsupported, "merged tokens cannot be exported", context: node.name,
+        hint: "export the network as it is")
     }
   }
 }

@@ -62,7 +62,8 @@ struct ReportNetwork {
     case .attention(let form): return "\(form.heads) heads" + (form.causal ? ", causal" : "")
     case .timestepEmbedding(let form): return "\(form.channels) channels"
     case .linear, .activation, .geglu, .add, .addPerChannel, .concatenate, .upsampleNearest,
-      .embedding, .addPositions, .imageToTokens, .tokensToImage, .prependToken, .firstToken:
+      .embedding, .addPositions, .imageToTokens, .tokensToImage, .prependToken, .firstToken,
+      .matchTokens, .mergeTokens, .unmergeTokens:
       return ""
     }
   }

@@ -4,36 +4,70 @@ import OrderedJSON
 import Terminal
 
 extension GenerateCommand {
-  /// Draws one picture and writes it.
+  /// Draws pictures that are drawn at once, and writes them.
   ///
-  /// - Parameter together: what goes with all pictures together, written but not yet at its place,
-  ///   where this is the last of them.
+  /// - Parameters:
+  ///   - requests: which differ in seeds and noise alone.
+  ///   - indices: of the pictures in the plan.
+  ///   - together: what goes with all pictures of the plan together, written but not yet at its
+  ///     place, where a picture is the last of them.
   func draw(
-    _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan, _ model: DiffusionModel,
-    _ record: PictureRecord, _ trace: LayerTrace?, _ purpose: DrawingPurpose,
-    _ warnings: inout [String],
-    together: (_ last: Drawing.Picture, inout [String]) throws -> [FileWriter]
-  ) throws -> Drawing.Picture {
+    _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
+    _ model: DiffusionModel, _ record: PictureRecord, _ trace: LayerTrace?,
+    _ purpose: DrawingPurpose, _ result: inout Drawing,
+    together: (_ index: Int, _ picture: Drawing.Picture, inout Drawing) throws -> [FileWriter]
+  ) throws {
+    let watches = indices.map {
+      PictureWatch(
+        options, plan, $0, model,
+        replaces: (
+          previews: options.output.force || purpose.skipsFinished,
+          others: replaces($0, plan, purpose)
+        ))
+    }
+    let generations = try generations(requests, indices, plan, model, watches, trace, purpose)
+    for (position, generation) in generations.enumerated() {
+      let index = indices[position]
+      let written = try write(
+        generation, requests[position], index, plan, model, watches[position], record, purpose,
+        &result.warnings)
+      // The picture is the last: where it is, all is that goes with it.
+      try FileWriter.commit(
+        written.others + together(index, written.picture, &result) + [written.writer])
+      result.pictures.append(written.picture)
+    }
+  }
+
+  private func replaces(_ index: Int, _ plan: PicturePlan, _ purpose: DrawingPurpose) -> Bool {
+    options.output.force || plan.isLeft(index, purpose)
+  }
+
+  /// Draws pictures at once, and says how far they are.
+  private func generations(
+    _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
+    _ model: DiffusionModel, _ watches: [PictureWatch], _ trace: LayerTrace?,
+    _ purpose: DrawingPurpose
+  ) throws -> [Generation] {
+    let (first, last) = (indices[0] + 1, indices[indices.count - 1] + 1)
     let bar = progressBar(
-      plan.count > 1 ? "picture \(index + 1) of \(plan.count)" : "drawing", purpose)
+      plan.count == 1
+        ? "drawing"
+        : first == last
+          ? "picture \(first) of \(plan.count)"
+          : "pictures \(first) to \(last) of \(plan.count)", purpose)
     defer { bar.finish() }
-    let replaces = options.output.force || plan.isLeft(index, purpose)
-    let watch = PictureWatch(
-      options, plan, index, model,
-      replaces: (previews: options.output.force || purpose.skipsFinished, others: replaces))
     var stepStart = Console.seconds()
     var loopStart = stepStart
-    var passes = 0
+    var passes = [Int](repeating: 0, count: requests.count)
     var failure: (any Error)?
-    let generation: Generation
     do {
-      generation = try model.draw(
-        request,
-        progress: { progress in
+      return try model.draw(
+        requests,
+        progress: { index, progress in
           let now = Console.seconds()
           switch progress.stage {
           case .encoding:
-            passes += 1
+            passes[index] += 1
             bar.update(0, "reading the prompt", force: true)
           case .denoising where progress.evaluations == 0:
             loopStart = now
@@ -41,13 +75,17 @@ extension GenerateCommand {
           case .denoising:
             let done = progress.evaluations
             let left = (now - loopStart) / Double(done) * Double(progress.total - done)
-            bar.update(
-              Double(done) / Double(progress.total),
-              (passes > 1 ? "second pass, " : "")
-                + "evaluation \(done) of \(progress.total), \(Format.seconds(now - stepStart)) each, "
-                + "\(Format.seconds(left)) left", force: true)
+            // In the first pass all pictures take a step together; the first of them tells of it.
+            if index == 0 || passes[index] > 1 {
+              bar.update(
+                Double(done) / Double(progress.total),
+                (passes[index] > 1 ? "second pass, " : "")
+                  + "evaluation \(done) of \(progress.total), "
+                  + "\(Format.seconds(now - stepStart)) each, \(Format.seconds(left)) left",
+                force: true)
+            }
             do {
-              if passes == 1 { try watch.see(progress) }
+              if passes[index] == 1 { try watches[index].see(progress) }
             } catch {
               failure = error
               return false
@@ -61,7 +99,15 @@ extension GenerateCommand {
     } catch {
       throw failure ?? error
     }
-    bar.finish()
+  }
+
+  /// Writes a picture and what goes with it, but not yet at their places.
+  private func write(
+    _ generation: Generation, _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan,
+    _ model: DiffusionModel, _ watch: PictureWatch, _ record: PictureRecord,
+    _ purpose: DrawingPurpose, _ warnings: inout [String]
+  ) throws -> (picture: Drawing.Picture, writer: FileWriter, others: [FileWriter]) {
+    let replaces = replaces(index, plan, purpose)
     // Prompts.
     let encodings = [
       ("prompt", generation.prompt), ("negative prompt", generation.negativePrompt),
@@ -115,10 +161,7 @@ extension GenerateCommand {
       latents: options.output.saveLatents == nil || isFlagged
         ? nil : (noise: generation.noise, latents: generation.latents),
       files: watch.previews + outputs.map(\.file))
-    // The picture is the last: where it is, all is that goes with it.
-    try FileWriter.commit(
-      outputs.map(\.writer) + together(picture, &warnings) + [writer])
-    return picture
+    return (picture, writer, outputs.map(\.writer))
   }
 
   /// Says how far a picture or the loading is, unless nothing is to be said.

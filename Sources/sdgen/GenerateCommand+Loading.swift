@@ -39,7 +39,8 @@ extension GenerateCommand {
       threads: options.model.threads, precision: options.model.dtype.precision,
       keepsWeightsInFile: options.approximations.lowMemory)
     let (width, height) = firstSize(noise: noise, initial: request.initial)
-    try foreseeMemory(checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
+    let batch = try foreseeMemory(
+      checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
     let embeddings = try options.prompt.style.loadEmbeddings()
     for embedding in embeddings {
       for warning in embedding.warnings { warn("\(embedding.path): \(warning)", &warnings) }
@@ -48,7 +49,7 @@ extension GenerateCommand {
     defer { bar.finish() }
     let model = try DiffusionModel(
       checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
-      embeddings: embeddings, additions: additions
+      batch: batch, embeddings: embeddings, additions: additions
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
@@ -56,7 +57,8 @@ extension GenerateCommand {
     }
     bar.finish()
     for warning in model.additions.warnings { warn(warning, &warnings) }
-    return ModelCache.Loaded(model: model, checkpoint: checkpoint, warnings: warnings)
+    return ModelCache.Loaded(
+      model: model, checkpoint: checkpoint, batch: batch, warnings: warnings)
   }
 
   /// Refuses a folder of temporary files in which weights cannot be kept.
@@ -99,6 +101,7 @@ extension GenerateCommand {
     additions.tinyAutoencoderDecodesAll = options.networks.tinyVaeFor == .all
     additions.checksSafety = !options.networks.withoutSafetyChecker
     additions.reusesDeepFeatures = options.approximations.cacheInterval > 1
+    additions.mergedThousandths = options.approximations.mergedThousandths
     additions.tiling = options.approximations.tiling
     return additions
   }

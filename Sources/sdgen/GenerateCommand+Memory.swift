@@ -10,20 +10,26 @@ extension GenerateCommand {
   /// - Parameters:
   ///   - width: of the first pass, in pixels; the model's own where nil. So is `height`.
   ///   - isLoaded: whether the weights are in memory already.
+  /// - Returns: how many pictures may be drawn at once: --batch-size, or fewer where memory does not
+  ///   do for those.
   /// - Throws: ``Failure`` where not even the weights and half of the rest fit, without --force.
   func foreseeMemory(
     _ checkpoint: ModelCheckpoint, width: Int?, height: Int?, isGuided: Bool,
     isLoaded: Bool = false, _ warnings: inout [String]
-  ) throws(Failure) {
-    guard let (supply, isGiven) = try Self.memorySupply() else { return }
+  ) throws(Failure) -> Int {
+    // A file of noise says itself how many pictures there are.
+    let pictures = options.pictures
+    let wanted =
+      pictures.latents == nil ? min(pictures.batchSize, pictures.count) : pictures.batchSize
+    guard let (supply, isGiven) = try Self.memorySupply() else { return wanted }
     let unet = checkpoint[.unet]?.configuration.flatMap { try? UNetConfiguration($0.object) }
     let side = DiffusionModel.downsampling * (unet?.sampleSize ?? 64)
     let (width, height) = (width ?? side, height ?? side)
     let precision = options.model.dtype.precision
-    func forecast(_ precision: Precision, lowMemory: Bool) -> MemoryForecast {
+    func forecast(_ precision: Precision, lowMemory: Bool, batch: Int = 1) -> MemoryForecast {
       MemoryForecast(
         checkpoint, precision: precision, width: enlargement?.side(width) ?? width,
-        height: enlargement?.side(height) ?? height, isGuided: isGuided,
+        height: enlargement?.side(height) ?? height, isGuided: isGuided, batch: batch,
         encodes: options.pictures.initial != nil || enlargement != nil,
         tiling: lowMemory ? .tiles(384) : options.approximations.tiling, weightsInFile: lowMemory,
         additions: additions)
@@ -32,7 +38,19 @@ extension GenerateCommand {
     let need = forecast(precision, lowMemory: lowMemory)
     // What is free now is free beside the weights that are loaded.
     let available = supply.available + (isLoaded && !isGiven ? need.weights : 0)
-    guard need.bytes > available else { return }
+    guard need.bytes > available else {
+      let fitting = (1...wanted).last {
+        forecast(precision, lowMemory: lowMemory, batch: $0).bytes <= available
+      }
+      let batch = fitting ?? 1
+      if batch < wanted {
+        let bytes = forecast(precision, lowMemory: lowMemory, batch: wanted).bytes
+        warn(
+          "\(wanted) pictures at once take about \(Format.bytes(bytes)) of memory;"
+            + " \(Format.bytes(available)) are free: drawing \(batch) at once", &warnings)
+      }
+      return batch
+    }
     func fits(_ need: MemoryForecast) -> Bool {
       need.bytes <= available || need.weights + need.activations / 2 <= supply.total
     }
@@ -56,6 +74,7 @@ extension GenerateCommand {
     warn(
       words + "; \(Format.bytes(available)) are free. " + advice.joined(separator: "; "),
       &warnings)
+    return 1
   }
 
   /// SDKIT_MEMORY, in bytes, in place of what the system says.

@@ -80,9 +80,10 @@ struct GenerateCommand: ParsableCommand {
     }
     result.warnings = loaded.warnings
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
+    var batch = loaded.batch
     if !isNew {
       let size = firstSize(noise: noise, initial: initial)
-      try foreseeMemory(
+      batch = try foreseeMemory(
         loaded.checkpoint, width: size.width, height: size.height, isGuided: guidance > 1,
         isLoaded: true, &result.warnings)
     }
@@ -90,18 +91,16 @@ struct GenerateCommand: ParsableCommand {
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
     let trace = options.watch.trace.map { _ in LayerTrace() }
-    for index in wanted {
+    for indices in plan.batches(of: batch, besides: finished) {
       do {
-        let earlier = result.pictures
-        var together: [(file: String, writer: FileWriter)] = []
-        let picture = try draw(
-          request(index), index, plan, loaded.model, record, trace, purpose, &result.warnings
-        ) { picture, warnings in
-          if index == last { together = try writeTogether(earlier + [picture], trace, &warnings) }
-          return together.map(\.writer)
+        try draw(
+          indices.map(request), indices, plan, loaded.model, record, trace, purpose, &result
+        ) { index, picture, result in
+          guard index == last else { return [] }
+          let files = try writeTogether(result.pictures + [picture], trace, &result.warnings)
+          result.files = files.map(\.file)
+          return files.map(\.writer)
         }
-        result.pictures.append(picture)
-        result.files = together.map(\.file)
       } catch let error as GenerationError where error.code == .cancelled {
         result.cancellation = error
         break

@@ -60,6 +60,20 @@ struct PicturePlan {
   /// prompt begins with the same one.
   func seed(_ index: Int) -> UInt64 { firstSeed &+ UInt64(position(index)) }
 
+  /// The pictures that are not finished, cut into those that are drawn at once: of one prompt, and at
+  /// most `size` of them.
+  func batches(of size: Int, besides finished: [Int]) -> [[Int]] {
+    var batches: [[Int]] = []
+    for index in indices where !finished.contains(index) {
+      if let last = batches.last, last.count < size, prompt(last[0]) == prompt(index) {
+        batches[batches.count - 1].append(index)
+      } else {
+        batches.append([index])
+      }
+    }
+    return batches
+  }
+
   /// `out.png`, or `out-1.png` and so on where there are several.
   func file(_ index: Int) -> String {
     count == 1 ? options.output.file : named("-\(index + 1)")

@@ -95,6 +95,8 @@ struct PictureRecord {
     if let skip = arguments.text("clip-skip"), skip != "1" {
       fields.append(Field("Clip skip", skip))
     }
+    let merged = options.approximations.tokenMerging
+    if merged > 0 { fields.append(Field("Token merging ratio", Self.number(merged))) }
     if let eta = arguments.text("eta") { fields.append(Field("Eta", eta)) }
     if let hash = hashes(of: "init").first??.autoV2 {
       fields.append(Field("Init image hash", hash))
@@ -192,7 +194,7 @@ struct PictureRecord {
   static func isRecorded(_ argument: ArgumentTable.Entry) -> Bool {
     argument.name == "quality"
       || (!["Output", "Watching"].contains(argument.section)
-        && !["count", "prompts-from", "model"].contains(argument.name))
+        && !["count", "batch-size", "prompts-from", "model"].contains(argument.name))
   }
 }
 

@@ -30,11 +30,13 @@ import Testing
     let exact = try Self.picture([]).picture
     for arguments in [
       ["--cache-interval", "1"], ["--guidance-interval", "0:1"], ["--vae-tile", "off"],
-      ["--no-safety-checker"], ["--low-memory"],
+      ["--no-safety-checker"], ["--low-memory"], ["--token-merging", "0"],
     ] {
       #expect(try Self.picture(arguments).picture == exact, "\(arguments)")
     }
-    for arguments in [["--cache-interval", "2"], ["--guidance-interval", "0:0.8"]] {
+    for arguments in [
+      ["--cache-interval", "2"], ["--guidance-interval", "0:0.8"], ["--token-merging", "0.25"],
+    ] {
       let picture = try Self.picture(arguments).picture
       #expect(picture != exact, "\(arguments)")
       #expect(Self.likeness(picture, exact) > 15, "\(arguments)")
@@ -43,7 +45,9 @@ import Testing
 
   @Test(arguments: [
     (["--cache-interval", "0"], "1 to 100"), (["--cache-interval", "101"], "1 to 100"),
-    (["--guidance-interval", "0.5"], "guidance-interval"),
+    (["--token-merging", "0.76"], "0 to 0.75"), (["--token-merging", "-0.1"], "0 to 0.75"),
+    (["--token-merging", "nan"], "0 to 0.75"), (["--batch-size", "0"], "1 to 64"),
+    (["--batch-size", "65"], "1 to 64"), (["--guidance-interval", "0.5"], "guidance-interval"),
     (["--guidance-interval", "0.8:0.2"], "guidance-interval"),
     (["--guidance-interval", "0:2"], "guidance-interval"), (["--vae-tile", "100"], "vae-tile"),
     (["--vae-tile", "259"], "vae-tile"), (["--lora", "a.safetensors:11"], "-10 to 10"),

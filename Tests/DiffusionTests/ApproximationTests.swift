@@ -96,6 +96,44 @@ import Testing
     }
   }
 
+  // MARK: Merged tokens
+
+  @Test(arguments: [250, 500, 750])
+  func mergedTokens(thousandths: Int) throws {
+    let exact = try Self.model().generate(Self.request())
+    let merging = try Self.model { $0.mergedThousandths = thousandths }
+    let near = try merging.generate(Self.request())
+    #expect(near.image != exact.image)
+    #expect(GenerationTests.peakSignalToNoise(near.image, exact.image) > 15)
+    // The same on every run, and beside another seed's.
+    var other = Self.request()
+    other.seed = 1
+    let both = try merging.generate([Self.request(), other])
+    #expect(both[0].image == near.image)
+    #expect(both[0].latents == near.latents)
+    #expect(try both[1].image == merging.generate(other).image)
+  }
+
+  /// With deep features kept, a picture to start from, and guidance in a part of the steps.
+  @Test func mergedTokensBesideOthers() throws {
+    let merging = try Self.model {
+      $0.mergedThousandths = 500
+      $0.reusesDeepFeatures = true
+    }
+    let first = try merging.generate(Self.request())
+    for change: (inout GenerationRequest) -> Void in [
+      { $0.networks.cacheInterval = 2 }, { $0.networks.guidanceInterval = 0...0.5 },
+      { $0.initial = InitialPicture(first.image, strength: 0.5) },
+    ] {
+      var request = Self.request()
+      change(&request)
+      let exact = try Self.caching.get().generate(request)
+      let near = try merging.generate(request)
+      #expect(near.image != exact.image)
+      #expect(GenerationTests.peakSignalToNoise(near.image, exact.image) > 15)
+    }
+  }
+
   // MARK: Tiles
 
   /// Tiles cover a side, are no longer than asked, and share what they should; weights are never

@@ -18,12 +18,13 @@ extension EngineTests {
 
     static func executable(
       _ component: ComponentName, _ graph: String, sizes: Sizes,
-      options: EngineOptions = EngineOptions()
+      options: EngineOptions = EngineOptions(),
+      changing change: (Graph) throws -> Graph = { $0 }
     ) throws -> Executable {
       let component = try model.get().require(component)
       return try Executable(
-        graph: component.graph(graph), parameters: component.tensor(named:), options: options,
-        sizes: sizes)
+        graph: change(component.graph(graph)), parameters: component.tensor(named:),
+        options: options, sizes: sizes)
     }
 
     @Test(arguments: instructionSets)

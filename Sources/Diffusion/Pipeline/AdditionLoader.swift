@@ -128,13 +128,25 @@ struct AdditionLoader {
 
   /// The UNet's graph with what ControlNets feed and what is kept of it.
   func unetGraph(_ component: Component) throws(FormatError) -> Graph {
-    let graph =
-      controlNets.isEmpty ? try component.graph("unet") : try component.graphWithResidualInputs()
+    let graph = try wholeGraph(component)
     guard additions.reusesDeepFeatures else { return graph }
     guard let node = Self.lastUpLayer(graph),
       let giving = graph.giving(inputOf: node, as: AdditionalNetworks.deepFeatures)
     else { throw Self.noDeepFeatures(component) }
     return giving
+  }
+
+  /// The same without what is kept.
+  private func wholeGraph(_ component: Component) throws(FormatError) -> Graph {
+    let graph =
+      controlNets.isEmpty ? try component.graph("unet") : try component.graphWithResidualInputs()
+    guard additions.mergedThousandths > 0 else { return graph }
+    guard let merging = graph.mergingTokens(thousandths: additions.mergedThousandths) else {
+      throw FormatError(
+        .unsupported, "this UNet has no attention at its highest resolution to merge tokens for",
+        file: component.path, hint: "leave --token-merging out")
+    }
+    return merging
   }
 
   private static func noDeepFeatures(_ component: Component) -> FormatError {
@@ -178,8 +190,7 @@ struct AdditionLoader {
       result.controlNets.append(ControlNetwork(network, graph: graph))
     }
     if additions.reusesDeepFeatures {
-      let graph =
-        controlNets.isEmpty ? try unet.graph("unet") : try unet.graphWithResidualInputs()
+      let graph = try wholeGraph(unet)
       guard let node = Self.lastUpLayer(graph),
         let shallow = graph.taking(inputOf: node, as: AdditionalNetworks.deepFeatures)
       else { throw Self.noDeepFeatures(unet) }

@@ -1,7 +1,7 @@
 import Engine
 import Synchronization
 
-/// Asks the UNet for its predictions for one picture, guidance applied.
+/// Asks the UNet for its predictions for pictures that are drawn together, guidance applied.
 ///
 /// Around the UNet are ControlNets, which add to its inner values, and two approximations: guidance
 /// in a part of the evaluations only, and deep features kept from one evaluation to the next.
@@ -9,10 +9,13 @@ struct Denoiser {
   private let unet: any Network
   private let additions: AdditionalNetworks
   private var states: Value
+  /// The states for all pictures, by the samples of a run.
+  private var repeatedStates: [Int: Value] = [:]
   private let guidanceScale: Float
   private let settings: NetworkSettings
   /// What goes into the model beside the latents: of an inpainting UNet, mask and masked picture.
-  private let condition: Latents?
+  /// One for each picture, or none.
+  private let conditions: [Latents]
   /// How many evaluations there will be.
   private let evaluations: Int
   /// A new number tells the networks that these states are not those of an earlier picture.
@@ -34,14 +37,14 @@ struct Denoiser {
 
   init(
     _ model: DiffusionModel, _ request: GenerationRequest, _ conditioning: Conditioning,
-    condition: Latents? = nil, evaluations: Int, observer: ((String, StepTiming) -> Void)?
+    conditions: [Latents] = [], evaluations: Int, observer: ((String, StepTiming) -> Void)?
   ) throws(GenerationError) {
     unet = model.unet
     additions = model.additions
     states = conditioning.states
     guidanceScale = request.guidanceScale
     settings = request.networks
-    self.condition = condition
+    self.conditions = conditions
     self.evaluations = evaluations
     self.observer = observer
     guard settings.controls.count == additions.controlNets.count else {
@@ -60,37 +63,66 @@ struct Denoiser {
   /// Goes on with other prompts, where they change from step to step.
   mutating func change(to conditioning: Conditioning) {
     states = conditioning.states
+    repeatedStates = [:]
     generation = Self.generations.add(1, ordering: .relaxed).newValue
     cache = nil
   }
 
-  /// The prediction for latents in the form that the scheduler gives to the model.
+  /// The predictions for latents of one picture each, in the form that the scheduler gives to the
+  /// model.
   ///
   /// - Parameter progress: the share of the evaluations that is done, 0 to below 1.
   mutating func predict(
-    _ latents: Latents, timestep: Float, progress: Double
-  ) throws -> [Float] {
+    _ latents: [Latents], timestep: Float, progress: Double
+  ) throws -> [[Float]] {
     let interval = settings.guidanceInterval
     let isGuided =
       states.shape[0] == 2 && progress >= interval.lowerBound
       && (progress < interval.upperBound || interval.upperBound == 1)
-    let count = isGuided ? 2 : 1
-    let one = latents.values + (condition?.values ?? [])
-    let sample = Value(
-      Array(repeatElement(one, count: count).joined()),
-      shape: [count, latents.channels + (condition?.channels ?? 0)] + latents.shape.dropFirst(2))
+    // All pictures with the negative prompt, then all with the prompt.
+    let count = (isGuided ? 2 : 1) * latents.count
+    var samples: [Float] = []
+    for sample in 0..<count {
+      let index = sample % latents.count
+      samples += latents[index].values
+      if !conditions.isEmpty { samples += conditions[index].values }
+    }
     let inputs = [
-      "sample": sample, "timestep": Value([timestep], shape: [1]),
-      // The prompt's own states come last.
-      "encoder_hidden_states": states.shape[0] == count ? states : states.last,
+      "sample": Value(
+        samples,
+        shape: [count, latents[0].channels + conditionChannels] + latents[0].shape.dropFirst(2)),
+      "timestep": Value([timestep], shape: [1]),
+      "encoder_hidden_states": states(isGuided: isGuided, pictures: latents.count),
     ]
     let values = try evaluate(inputs, progress: progress).reals
-    guard isGuided else { return values }
-    let half = values.count / 2
+    let size = values.count / count
     let scale = guidanceScale
-    return elementwise(Array(values[..<half]), Array(values[half...])) { negative, positive in
-      negative + scale * (positive - negative)
+    return latents.indices.map { index in
+      let first = Array(values[index * size..<(index + 1) * size])
+      guard isGuided else { return first }
+      let second = (latents.count + index) * size
+      return elementwise(first, Array(values[second..<(second + size)])) { negative, positive in
+        negative + scale * (positive - negative)
+      }
     }
+  }
+
+  private var conditionChannels: Int { conditions.first?.channels ?? 0 }
+
+  /// The prompts' states once for each picture.
+  private mutating func states(isGuided: Bool, pictures: Int) -> Value {
+    let count = (isGuided ? 2 : 1) * pictures
+    if states.shape[0] == count, pictures == 1 { return states }
+    if let known = repeatedStates[count] { return known }
+    let size = states.shape.dropFirst().reduce(1, *)
+    // The prompt's own states come last.
+    let prompts = isGuided ? [0, 1] : [states.shape[0] - 1]
+    let values = prompts.flatMap { prompt in
+      repeatElement(states.reals[prompt * size..<(prompt + 1) * size], count: pictures).joined()
+    }
+    let value = Value(values, shape: [count] + states.shape.dropFirst())
+    repeatedStates[count] = value
+    return value
   }
 
   /// `out_sample` of the UNet, whole or from kept features.
@@ -138,8 +170,8 @@ struct Denoiser {
     var sum: [String: Value]?
     // A ControlNet sees the latents alone, whatever an inpainting UNet takes beside them.
     var own = inputs
-    if let condition {
-      own["sample"] = sample.droppingChannels(condition.channels)
+    if conditionChannels > 0 {
+      own["sample"] = sample.droppingChannels(conditionChannels)
     }
     for index in active {
       own["controlnet_cond"] = pictures[index]
@@ -174,12 +206,6 @@ extension AdditionalNetworks {
 }
 
 extension Value {
-  /// The last sample of a batch, as a batch of one.
-  fileprivate var last: Value {
-    let count = shape.dropFirst().reduce(1, *)
-    return Value(Array(reals.suffix(count)), shape: [1] + shape.dropFirst())
-  }
-
   /// Pictures without their last channels.
   fileprivate func droppingChannels(_ dropped: Int) -> Value {
     let plane = shape[2] * shape[3]

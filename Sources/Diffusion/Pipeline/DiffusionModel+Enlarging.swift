@@ -37,23 +37,40 @@ extension DiffusionModel {
     _ request: GenerationRequest, progress: ProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
   ) throws -> Generation {
+    try draw(
+      [request], progress: progress.map { progress in { progress($1) } }, observer: observer)[0]
+  }
+
+  /// Draws pictures that differ in seeds and noise alone: the first pass of all of them together,
+  /// the second, which takes more memory, one by one.
+  ///
+  /// - Throws: as ``generate(_:progress:observer:)``.
+  public func draw(
+    _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
+    observer: ((String, StepTiming) -> Void)? = nil
+  ) throws -> [Generation] {
+    guard let request = requests.first else { return [] }
     // What a second pass cannot do is said before the first is drawn.
     try limits.check(request)
     guard let enlargement = request.enlargement else {
-      return try generate(request, progress: progress, observer: observer)
+      return try generate(requests, progress: progress, observer: observer)
     }
-    var larger = request.secondPass(of: enlargement)
-    let first = try generate(request, progress: progress, observer: observer)
-    guard first.safety?.isFlagged != true else { return first }
-    let newWidth = enlargement.side(first.image.width)
-    let newHeight = enlargement.side(first.image.height)
-    (larger.width, larger.height) = (newWidth, newHeight)
-    larger.initial = InitialPicture(
-      first.image.resized(width: newWidth, height: newHeight), strength: enlargement.strength,
-      mask: request.initial?.mask?.resized(width: newWidth, height: newHeight))
-    var second = try generate(larger, progress: progress, observer: observer)
-    second.add(first)
-    return second
+    let generations = try generate(requests, progress: progress, observer: observer)
+    return try generations.enumerated().map { index, first in
+      guard first.safety?.isFlagged != true else { return first }
+      var larger = requests[index].secondPass(of: enlargement)
+      let newWidth = enlargement.side(first.image.width)
+      let newHeight = enlargement.side(first.image.height)
+      (larger.width, larger.height) = (newWidth, newHeight)
+      larger.initial = InitialPicture(
+        first.image.resized(width: newWidth, height: newHeight), strength: enlargement.strength,
+        mask: request.initial?.mask?.resized(width: newWidth, height: newHeight))
+      var second = try generate(
+        larger, progress: progress.map { progress in { progress(index, $0) } },
+        observer: observer)
+      second.add(first)
+      return second
+    }
   }
 }
 

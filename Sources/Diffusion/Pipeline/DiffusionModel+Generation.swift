@@ -4,6 +4,8 @@ import ModelFormats
 extension DiffusionModel {
   /// Called as a picture comes along; returns whether to go on.
   public typealias ProgressHandler = (GenerationProgress) -> Bool
+  /// The same for several pictures, with the index of the picture.
+  public typealias BatchProgressHandler = (Int, GenerationProgress) -> Bool
 
   /// Draws a picture.
   ///
@@ -21,24 +23,40 @@ extension DiffusionModel {
     _ request: GenerationRequest, progress: ProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
   ) throws -> Generation {
+    try generate(
+      [request], progress: progress.map { progress in { progress($1) } }, observer: observer)[0]
+  }
+
+  /// Draws pictures that differ in seeds and noise alone, with one evaluation of the UNet for all of
+  /// them at each timestep. They are the same as drawn one by one.
+  ///
+  /// - Parameter progress: called for each picture in turn, as for one alone.
+  /// - Returns: as many as there are requests. What was done for all together counts in the timings
+  ///   of each as its share.
+  /// - Throws: as for one; ``GenerationError`` `request` too where the requests differ in more.
+  public func generate(
+    _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
+    observer: ((String, StepTiming) -> Void)? = nil
+  ) throws -> [Generation] {
+    guard let request = requests.first else { return [] }
+    guard requests.allSatisfy({ $0.isLike(request) }) else {
+      throw GenerationError(
+        .request, "pictures that are drawn at once differ in more than seeds and noise",
+        hint: "draw them one by one")
+    }
     let start = ContinuousClock.now
-    var timings = GenerationTimings(load: loadSeconds)
-    // Sampling.
-    let (name, configuration, fresh) = try limits.sampler(for: request)
-    var scheduler = fresh
-    var random = try request.randomSource.source(seed: request.seed)
-    let point = try startingPoint(for: request, scheduler, &random)
-    var latents = point.latents
-    let evaluations = point.firstEvaluation..<scheduler.timesteps.count
+    var pictures = try requests.map { try PictureInProgress($0, self) }
+    let (evaluations, timesteps) = (pictures[0].evaluations, pictures[0].scheduler.timesteps)
+    let evaluationsPerStep = pictures[0].scheduler.evaluationsPerStep
     func report(
-      _ stage: GenerationProgress.Stage, _ done: Int, _ latents: Latents,
-      _ prediction: Prediction? = nil
+      _ index: Int, _ stage: GenerationProgress.Stage, _ done: Int, _ prediction: Prediction? = nil
     ) throws {
       let progress =
         progress?(
+          index,
           GenerationProgress(
-            stage: stage, evaluations: done, total: evaluations.count, latents: latents,
-            prediction: prediction)) ?? true
+            stage: stage, evaluations: done, total: evaluations.count,
+            latents: pictures[index].latents, prediction: prediction)) ?? true
       guard progress else {
         throw GenerationError(
           .cancelled, "cancelled after \(done) of \(evaluations.count) evaluations")
@@ -49,62 +67,56 @@ extension DiffusionModel {
       observer.map { observer in { observer(network, $0) } }
     }
 
-    try report(.encoding, 0, latents)
+    for index in pictures.indices { try report(index, .encoding, 0) }
     let (conditioning, textSeconds) = try timed {
       try self.conditioning(for: request, observer: named("text_encoder"))
     }
-    timings.textEncoder = textSeconds
 
-    try report(.denoising, 0, latents)
+    for index in pictures.indices { try report(index, .denoising, 0) }
     var denoiser = try Denoiser(
-      self, request, conditioning, condition: point.condition, evaluations: evaluations.count,
-      observer: observer)
+      self, request, conditioning, conditions: pictures.compactMap(\.point.condition),
+      evaluations: evaluations.count, observer: observer)
     for evaluation in evaluations {
       let done = evaluation - evaluations.lowerBound
       // Prompts that change from step to step.
-      if done % scheduler.evaluationsPerStep == 0,
-        let next = conditioning.change(at: done / scheduler.evaluationsPerStep + 1)
+      if done % evaluationsPerStep == 0,
+        let next = conditioning.change(at: done / evaluationsPerStep + 1)
       {
         denoiser.change(to: next)
       }
-      let (input, inputSeconds) = timed {
-        latents.with(scheduler.modelInput(for: latents.values, at: evaluation))
-      }
-      let (output, unetSeconds) = try timed {
+      let inputs = pictures.indices.map { pictures[$0].input(at: evaluation) }
+      let (outputs, seconds) = try timed {
         try denoiser.predict(
-          input, timestep: scheduler.timesteps[evaluation],
+          inputs, timestep: timesteps[evaluation],
           progress: Double(done) / Double(evaluations.count))
       }
-      let (values, stepSeconds) = timed {
-        let stepped = scheduler.step(
-          modelOutput: output, at: evaluation, sample: latents.values, random: &random)
-        return point.keeping?.applied(to: stepped, after: evaluation, scheduler) ?? stepped
+      for (index, output) in outputs.enumerated() {
+        let prediction = try pictures[index].step(
+          output, at: evaluation, seconds: seconds / Double(pictures.count))
+        try report(index, .denoising, done + 1, prediction)
       }
-      let prediction = Prediction(
-        scheduler, at: evaluation, latents: latents, output: output,
-        type: configuration.predictionType)
-      latents = latents.with(values)
-      timings.unet.append(unetSeconds)
-      timings.scheduler += inputSeconds + stepSeconds
-      guard values.allSatisfy(\.isFinite) else {
-        throw GenerationError(
-          .notFinite,
-          "the latents are no longer finite after evaluation \(done + 1) of \(evaluations.count)",
-          hint: "try another scheduler, more steps or less guidance, or check the model's weights")
-      }
-      try report(.denoising, done + 1, latents, prediction)
     }
 
-    try report(.decoding, evaluations.count, latents)
-    let (decoded, vaeSeconds) = try timed { try decode(latents, observer: named("vae_decoder")) }
-    timings.vae = vaeSeconds
-    let safety = try additions.safetyChecker?.check(decoded, observer: named("safety_checker"))
-    let image = safety?.isFlagged == true ? decoded.blackened : decoded
-    timings.total = (ContinuousClock.now - start).seconds
-    return Generation(
-      image: image, latents: latents, noise: point.noise, prompt: conditioning.prompt,
-      negativePrompt: conditioning.negativePrompt, scheduler: name, safety: safety,
-      timings: timings)
+    let drawingSeconds = (ContinuousClock.now - start).seconds
+    return try pictures.indices.map { index in
+      let start = ContinuousClock.now
+      let picture = pictures[index]
+      try report(index, .decoding, evaluations.count)
+      let (decoded, vaeSeconds) = try timed {
+        try decode(picture.latents, observer: named("vae_decoder"))
+      }
+      let safety = try additions.safetyChecker?.check(decoded, observer: named("safety_checker"))
+      let image = safety?.isFlagged == true ? decoded.blackened : decoded
+      var timings = picture.timings
+      timings.textEncoder = textSeconds / Double(pictures.count)
+      timings.vae = vaeSeconds
+      timings.total =
+        drawingSeconds / Double(pictures.count) + (ContinuousClock.now - start).seconds
+      return Generation(
+        image: image, latents: picture.latents, noise: picture.point.noise,
+        prompt: conditioning.prompt, negativePrompt: conditioning.negativePrompt,
+        scheduler: picture.name, safety: safety, timings: timings)
+    }
   }
 }
 
@@ -123,11 +135,4 @@ extension Latents {
   func with(_ values: [Float]) -> Latents { Latents(values, shape: shape) }
 
   func mapped(_ transform: (Float) -> Float) -> Latents { with(values.map(transform)) }
-}
-
-/// A result and the seconds that it took.
-private func timed<Result>(_ body: () throws -> Result) rethrows -> (Result, Double) {
-  let start = ContinuousClock.now
-  let result = try body()
-  return (result, (ContinuousClock.now - start).seconds)
 }

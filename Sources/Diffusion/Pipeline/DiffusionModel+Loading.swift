@@ -21,12 +21,13 @@ extension DiffusionModel {
   ///     nil. So is `height`. Other sizes can be drawn too.
   ///   - embeddings: what stands for learned vectors in prompts.
   ///   - isGuided: whether the UNet will mostly run on prompt and negative prompt together.
+  ///   - batch: how many pictures will mostly be drawn at once.
   ///   - additions: what is loaded beside the model's own networks.
   /// - Throws: ``FormatError`` where the checkpoint lacks a component or the tokenizer, or a
   ///   configuration is not supported; ``EngineError``.
   public init(
     _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(), width: Int? = nil,
-    height: Int? = nil, isGuided: Bool = true, embeddings: [TextualInversion] = [],
+    height: Int? = nil, isGuided: Bool = true, batch: Int = 1, embeddings: [TextualInversion] = [],
     additions: ModelAdditions = ModelAdditions(),
     progress: ((LoadProgress) -> Void)? = nil
   ) throws {
@@ -50,10 +51,12 @@ extension DiffusionModel {
     }
     let scheduler = try Self.scheduler(of: checkpoint)
 
-    let sizes = Sizes(
+    let prompts = Sizes(
       batch: isGuided ? 2 : 1, height: (height ?? unet.sampleSize * Self.downsampling) / 8,
       width: (width ?? unet.sampleSize * Self.downsampling) / 8,
       sequence: textEncoder.maximumPositions)
+    var sizes = prompts
+    sizes.batch *= batch
     func network(
       _ component: Component, _ graph: Graph, _ sizes: Sizes,
       _ parameters: ((String) throws -> Tensor)? = nil
@@ -66,7 +69,7 @@ extension DiffusionModel {
         parameters: parameters ?? { try extras.weights.tensor(named: $0, of: component) },
         options: options, sizes: sizes, progress: report)
     }
-    let prompts = try PromptTable(
+    let table = try PromptTable(
       components[0], textEncoder, embeddings, weights: extras.weights)
     var single = sizes
     single.batch = 1
@@ -83,7 +86,7 @@ extension DiffusionModel {
       }
     self.init(
       tokenizer: tokenizer,
-      textEncoder: try network(components[0], prompts.graph, sizes, prompts.tensor(named:)),
+      textEncoder: try network(components[0], table.graph, prompts, table.tensor(named:)),
       unet: try network(components[1], extras.unetGraph(components[1]), sizes),
       vaeDecoder: try vae.decoder(network(components[2], vae.decoderGraph, single)),
       scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,

@@ -38,6 +38,13 @@ public struct GenerationRequest: Sendable, Hashable {
 
   /// Whether the UNet runs on prompt and negative prompt together.
   public var isGuided: Bool { guidanceScale > 1 }
+
+  /// Whether it differs from another in seed and noise alone.
+  func isLike(_ other: GenerationRequest) -> Bool {
+    var other = other
+    (other.seed, other.noise) = (seed, noise)
+    return self == other
+  }
 }
 
 /// A picture and how it came about.

@@ -35,6 +35,7 @@ public struct MemoryForecast: Sendable, Hashable {
   /// - Parameters:
   ///   - width: of the largest picture that is drawn, in pixels.
   ///   - isGuided: whether the UNet runs on prompt and negative prompt together.
+  ///   - batch: how many pictures are drawn at once.
   ///   - encodes: whether pictures are read by the VAE's encoder.
   ///   - tiling: how large pictures are decoded.
   ///   - weightsInFile: whether weights lie in a file, of which memory holds next to nothing.
@@ -42,7 +43,7 @@ public struct MemoryForecast: Sendable, Hashable {
   ///     is for loading to say.
   public init(
     _ checkpoint: ModelCheckpoint, precision: Precision, width: Int, height: Int, isGuided: Bool,
-    encodes: Bool, tiling: VAETiling = .automatic, weightsInFile: Bool = false,
+    batch: Int = 1, encodes: Bool, tiling: VAETiling = .automatic, weightsInFile: Bool = false,
     additions: ModelAdditions = ModelAdditions()
   ) {
     var parts: [Part] = []
@@ -56,7 +57,7 @@ public struct MemoryForecast: Sendable, Hashable {
           activations: graph.peakActivationBytes(sizes) / (precision == .bf16 ? 2 : 1)))
     }
     let guided = Sizes(
-      batch: isGuided ? 2 : 1, height: height / DiffusionModel.downsampling,
+      batch: (isGuided ? 2 : 1) * batch, height: height / DiffusionModel.downsampling,
       width: width / DiffusionModel.downsampling, sequence: 77)
     var single = guided
     single.batch = 1

@@ -27,6 +27,10 @@ public struct ModelAdditions: Sendable, Hashable {
   /// Whether evaluations of the UNet may reuse deep features of earlier ones, which takes a second,
   /// shallow program.
   public var reusesDeepFeatures = false
+  /// Thousandths of the UNet's tokens that are merged before the self-attention of its highest
+  /// resolution, up to 750; none where 0. Source: Bolya and Hoffman, "Token Merging for Fast Stable
+  /// Diffusion" (2023).
+  public var mergedThousandths = 0
   /// How large pictures are decoded.
   public var tiling = VAETiling.automatic
 

@@ -7,6 +7,8 @@ final class ModelCache {
   struct Loaded {
     let model: DiffusionModel
     let checkpoint: ModelCheckpoint
+    /// How many pictures may be drawn at once.
+    var batch = 1
     var warnings: [String] = []
   }
 

@@ -68,6 +68,7 @@ struct RepeatedJob {
     for (field, argument) in [
       ("Steps", "steps"), ("CFG scale", "guidance"), ("Seed", "seed"), ("Clip skip", "clip-skip"),
       ("Hires upscale", "hires"), ("Hires steps", "hires-steps"),
+      ("Token merging ratio", "token-merging"),
     ] {
       guard let value = number(field) else { continue }
       set(argument, value, field, &unused)

@@ -22,6 +22,14 @@ struct ApproximationOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
+      "Merge this share of the UNet's tokens that are alike before the self-attention of its highest"
+        + " resolution (ToMe), 0 to 0.75, in thousandths (default: 0, none).", valueName: "share"),
+    transform: number(in: 0...0.75))
+  var tokenMerging = 0.0
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
       "Decode large pictures in tiles: auto (beyond 768 pixels), off, or the longest side of a tile"
         + " in pixels, a multiple of 8 from 256 to 8192 (default: auto).", valueName: "pixels"),
     transform: VAETileOption.init(parsing:))
@@ -35,6 +43,9 @@ struct ApproximationOptions: ParsableArguments {
 
   /// How large pictures are decoded.
   var tiling: VAETiling { vaeTile?.tiling ?? (lowMemory ? .tiles(384) : .automatic) }
+
+  /// The thousandths of ``tokenMerging``.
+  var mergedThousandths: Int { Int((1000 * tokenMerging).rounded()) }
 }
 
 /// Two shares with a colon between them, 0 to 1.

@@ -27,6 +27,14 @@ struct PictureOptions: ParsableArguments {
   var count = 1
 
   @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Pictures of one prompt that are drawn at once, 1 to 64; as many as memory allows. They are"
+        + " the same as one by one (default: 1).", valueName: "n"),
+    transform: wholeNumber(in: 1...64))
+  var batchSize = 1
+
+  @Option(
     help: ArgumentHelp(
       "Start from the noise in this safetensors file (default: the seed's).", valueName: "file"),
     completion: .file())

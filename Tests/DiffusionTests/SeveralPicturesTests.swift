@@ -1,0 +1,119 @@
+import Checkpoint
+import Diffusion
+import Engine
+import Synchronization
+import TestSupport
+import Testing
+
+/// Pictures that are drawn at once are those that are drawn one by one, bit for bit.
+@Suite(.serialized) struct SeveralPicturesTests {
+  private static func model(_ precision: Precision) throws -> DiffusionModel {
+    try DiffusionModel(
+      ModelCheckpoint.open(Fixtures.path("shapes-v1")), options: EngineOptions(precision: precision)
+    )
+  }
+
+  private static let precisions: [Precision] = Precision.isBF16Native ? [.f32, .bf16] : [.f32]
+
+  private static func requests(
+    _ count: Int, _ change: (inout GenerationRequest) -> Void = { _ in }
+  ) -> [GenerationRequest] {
+    (0..<count).map { index in
+      var request = GenerationTests.request(.ddim)
+      request.steps = 5
+      request.seed += UInt64(index)
+      change(&request)
+      return request
+    }
+  }
+
+  private static func expectSame(
+    _ together: [Generation], _ requests: [GenerationRequest], _ model: DiffusionModel
+  ) throws {
+    #expect(together.count == requests.count)
+    for (generation, request) in zip(together, requests) {
+      let alone = try model.draw(request)
+      #expect(generation.noise == alone.noise)
+      #expect(generation.latents == alone.latents)
+      #expect(generation.image == alone.image)
+      #expect(generation.timings.unet.count == alone.timings.unet.count)
+    }
+  }
+
+  @Test(arguments: precisions, [2, 3])
+  func sameAsOneByOne(precision: Precision, count: Int) throws {
+    let model = try Self.model(precision)
+    for scheduler: SchedulerName in [.pndm, .eulerAncestral, .heun, .dpmppMultistep] {
+      let requests = Self.requests(count) { $0.scheduler = scheduler }
+      try Self.expectSame(model.generate(requests), requests, model)
+    }
+  }
+
+  /// Without guidance, at odd sizes, with guidance in a part of the steps, with prompts that change.
+  @Test(arguments: precisions)
+  func sameInOtherForms(precision: Precision) throws {
+    let model = try Self.model(precision)
+    let picture = try model.generate(Self.requests(1)[0]).image
+    let changes: [(inout GenerationRequest) -> Void] = [
+      { $0.guidanceScale = 1 }, { ($0.width, $0.height) = (104, 72) },
+      { $0.networks.guidanceInterval = 0.2...0.6 },
+      { $0.prompt = "a [red:green:0.5] circle" },
+      { $0.initial = InitialPicture(picture, strength: 0.6) },
+      {
+        let mask = Mask(
+          width: 128, height: 128, isRepainted: (0..<128 * 128).map { $0 < 64 * 128 })
+        $0.initial = InitialPicture(picture, strength: 0.8, mask: mask)
+      },
+    ]
+    for change in changes {
+      let requests = Self.requests(2, change)
+      try Self.expectSame(model.generate(requests), requests, model)
+    }
+  }
+
+  @Test func sameInTwoPasses() throws {
+    let model = try Self.model(.f32)
+    let requests = Self.requests(2) { $0.enlargement = Enlargement(scale: 1.5, steps: 4) }
+    try Self.expectSame(model.draw(requests), requests, model)
+  }
+
+  /// One run of the UNet for all; steps are told for each picture in turn.
+  @Test func oneRunForAll() throws {
+    let model = try Self.model(.f32)
+    let counting = CountingNetwork(model.unet)
+    let counted = DiffusionModel(
+      tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
+      vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
+      scalingFactor: model.scalingFactor)
+    var told: [Int] = []
+    _ = try counted.generate(Self.requests(3)) { index, progress in
+      if progress.prediction != nil { told.append(index) }
+      return true
+    }
+    #expect(counting.batches.withLock { $0 } == [6, 6, 6, 6, 6])
+    #expect(told == (0..<5).flatMap { _ in [0, 1, 2] })
+  }
+
+  @Test func onlySeedsMayDiffer() throws {
+    let model = try Self.model(.f32)
+    var requests = Self.requests(2)
+    requests[1].steps = 6
+    #expect(throws: GenerationError.self) { try model.generate(requests) }
+    #expect(try model.generate([]).isEmpty)
+  }
+}
+
+/// Notes the samples of each run.
+private final class CountingNetwork: Network {
+  let network: any Network
+  let batches = Mutex<[Int]>([])
+
+  init(_ network: any Network) { self.network = network }
+
+  func run(
+    _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+  ) throws -> [String: Value] {
+    batches.withLock { $0.append(inputs["sample"]?.shape[0] ?? 0) }
+    return try network.run(inputs, generations: generations, observer: observer)
+  }
+}
