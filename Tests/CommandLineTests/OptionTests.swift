@@ -31,7 +31,8 @@ import Testing
     ),
     ("spacing", .choice), ("prediction", .choice), ("eta", share), ("pndm-start", .choice),
     ("rng", .choice), ("width", side), ("height", side),
-    ("count", .range("1 to 10000", ["0", "-1", "10001"])), ("latents", .free), ("init", .free),
+    ("count", .range("1 to 10000", ["0", "-1", "10001"])),
+    ("batch-size", .range("1 to 64", ["0", "-1", "65"])), ("latents", .free), ("init", .free),
     ("strength", positiveShare), ("mask", .free),
     (
       "outpaint",
@@ -45,6 +46,7 @@ import Testing
     ("control-scale", .range("0 to 10", ["-1", "11", "nan"])), ("control-start", share),
     ("control-end", share), ("tiny-vae", .free), ("tiny-vae-for", .choice),
     ("cache-interval", .range("1 to 100", ["0", "-1", "101"])),
+    ("token-merging", .range("0 to 0.75", ["-0.1", "0.8", "nan"])),
     ("guidance-interval", .range("from 0 to 1", ["-0.1:0.5", "0.5:1.1", "0.8:0.2", "0.5"])),
     ("vae-tile", .range("multiple of 8 from 256 to 8192", ["248", "8200", "-256", "260"])),
     ("output", .free), ("format", .choice), ("quality", .range("1 to 100", ["0", "-1", "101"])),

@@ -50,7 +50,7 @@ enum ForeignOption {
     ),
     ("--count N for several pictures, --negative TEXT for what they should not show", ["-n"]),
     (
-      "--count N: pictures are drawn one after the other",
+      "--count N, and --batch-size N for how many of them are drawn at once",
       [
         "-b", "--batch-count", "--n-samples", "--n-iter", "--num-images",
         "--images",
