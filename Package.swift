@@ -183,7 +183,8 @@ let package = Package(
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "sdinspect", "sdgen", "sdmanual", "Diffusion", "ModelFormats", "OrderedJSON", "TestSupport",
+        "sdinspect", "sdgen", "sdmanual", "Diffusion", "ModelFormats", "ModelGraph", "OrderedJSON",
+        "TestSupport",
       ],
       swiftSettings: strict),
   ]

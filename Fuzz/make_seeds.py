@@ -14,6 +14,7 @@ import struct
 import sys
 import tarfile
 import zipfile
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FORMATS = ROOT / "Fixtures" / "formats"
@@ -246,6 +247,49 @@ FLAT = {
 }
 seed("flat-header", "whole", b"\2" + json.dumps(FLAT).encode())
 seed("flat-header", "empty", b"\0" + b'{"files":[],"components":[]}')
+
+# Pictures that are there already, of every kind, and such as test their readers' limits.
+for path in sorted((ROOT / "Fixtures" / "pictures").iterdir()):
+    if path.suffix in (".png", ".jpg", ".webp"):
+        seed("picture", path.name, path.read_bytes())
+
+
+def chunk(name, data):
+    body = name + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png(width, height, depth, colour, rows, *chunks, interlaced=0):
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunk(*part) for part in chunks)
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+PARAMETERS = b"a star\nSteps: 1, Seed: 2"
+EXIF = (b"MM\0*\0\0\0\x08\0\2\x01\x12\0\3\0\0\0\1\0\6\0\0\x87\x69\0\4\0\0\0\1\0\0\0\x26\0\0\0\0"
+        b"\0\1\x92\x86\0\7\0\0\0\x0c\0\0\0\x38\0\0\0\0UNICODE\0\0a\0b")
+for name, data in {
+    "text": png(2, 2, 8, 2, (b"\0" + bytes(6)) * 2, (b"tEXt", b"parameters\0" + PARAMETERS)),
+    "compressed-text": png(1, 1, 8, 0, b"\0\0", (b"zTXt", b"parameters\0\0" + zlib.compress(PARAMETERS * 40))),
+    "international": png(1, 1, 8, 0, b"\0\0", (b"iTXt", b"sdkit\0\0\0\0\0" + b'{"version":1}')),
+    "exif": png(3, 2, 8, 0, b"\0\0\1\2" * 2, (b"eXIf", EXIF)),
+    "interlaced": png(3, 3, 1, 0, b"\0\x80" * 6, interlaced=1),
+    "deep": png(1, 1, 16, 6, b"\0" + bytes(8), (b"gAMA", struct.pack(">I", 45455))),
+    "palette": png(4, 1, 2, 3, b"\0\x1b", (b"PLTE", bytes(range(12))), (b"tRNS", b"\0\x7f")),
+    "wide": png(65535, 1, 1, 0, b"\0" + bytes(8192)), "bomb": png(8192, 8192, 1, 0, bytes(64)),
+}.items():
+    seed("picture", name + ".png", data)
+LOSSLESS = b"\x2f\0\0\0\x10\x07\x10\x11\x11\x88\x88\xfe\x07\0"
+WEBP = b"VP8L" + struct.pack("<I", len(LOSSLESS)) + LOSSLESS
+VP8X = b"VP8X" + struct.pack("<I", 10) + b"\x08" + bytes(9)
+for name, body in {"small": WEBP, "exif": VP8X + WEBP + b"EXIF" + struct.pack("<I", len(EXIF)) + EXIF}.items():
+    seed("picture", name + ".webp", b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body)
+for name in ["source.jpg", "progressive.jpg"]:
+    data = (ROOT / "Fixtures" / "pictures" / name).read_bytes()
+    scan = data.index(b"\xff\xda")
+    seed("picture", "garbage-" + name, data[:scan] + b"\0\1" + data[scan:])
+    seed("picture", "damaged-" + name, data[:scan + 40] + b"\xff\xd9")
+    seed("picture", "two-" + name, data[:-2] + data[2:])
 
 for name, data in {
     "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1\n",

@@ -8,6 +8,7 @@ private let targets: [String: @Sendable (_ bytes: [UInt8]) -> Void] = [
   "json": fuzzJSON,
   "onnx": fuzzONNX,
   "pickle": fuzzPickle,
+  "picture": fuzzPicture,
   "safetensors": fuzzSafetensors,
   "shard-index": fuzzShardIndex,
   "torch-legacy": fuzzTorchLegacy,

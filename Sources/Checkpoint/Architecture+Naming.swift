@@ -32,6 +32,14 @@ extension Architecture {
     }
   }
 
+  /// Namings in which several parameters share a tensor; a file in one of them needs its own reading.
+  package var joinedNamings: [Naming] {
+    self == .textEncoder ? [Architecture.openCLIP] : []
+  }
+
+  /// The naming of the text encoder in original single files of Stable Diffusion 2.
+  package static let openCLIP = Naming(.openCLIP, prefix: "cond_stage_model.model.")
+
   /// The naming of the averaged weights in training checkpoints.
   package static let average = Naming(.average, prefix: "model_ema.")
 

@@ -1,4 +1,5 @@
 import ModelFormats
+import ModelGraph
 import OrderedJSON
 
 /// How two checkpoints differ, tensor by tensor, whatever their formats and namings.
@@ -121,13 +122,13 @@ public struct CheckpointDifference: Sendable {
     return result
   }
 
-  /// A component's tensors under their published names; where two would have one name the second
-  /// keeps its own.
+  /// A component's tensors under their published names, taken apart where several parameters share
+  /// one; where two would have one name the second keeps its own.
   private static func named(_ component: Component?) -> [(name: String, tensor: Tensor)] {
     guard let component else { return [] }
     var taken: Set<ExactName> = []
-    return component.tensors.map { tensor in
-      let name = component.publishedName(of: tensor)
+    return component.tensors.flatMap(component.pieces).map { parameter, tensor in
+      let name = parameter?.name ?? tensor.name
       return (taken.insert(ExactName(name)).inserted ? name : tensor.name, tensor)
     }
   }

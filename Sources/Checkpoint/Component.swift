@@ -61,10 +61,10 @@ public struct Component: Sendable {
       graphs = []
       graphFailure = error
     }
+    let known = self.architecture.flatMap(Architecture.init(rawValue:))
     let namings =
       name == .unetEMA
-      ? [Architecture.average]
-      : self.architecture.flatMap(Architecture.init(rawValue:))?.namings ?? [.published]
+      ? [Architecture.average] : known.map { $0.namings + $0.joinedNamings } ?? [.published]
     manifest =
       graphs.isEmpty
       ? nil
@@ -175,13 +175,32 @@ extension Component {
         hint: "check that the weights and config.json are of the same model")
     }
     let tensor = tensors[position]
+    if let third = manifest?.third(parameter.name) { return tensor.third(third) }
     let shape = Shape(parameter.shape)
     return tensor.shape == shape ? tensor : tensor.reshaped(shape)
+  }
+
+  /// A tensor of the file as the parameters that it is, one or several of its rows each; one that is
+  /// no parameter as it is.
+  package func pieces(of tensor: Tensor) -> [(parameter: Parameter?, tensor: Tensor)] {
+    let sharers = manifest?.sharers(of: tensor.name) ?? []
+    guard sharers.count == 3, sharers.allSatisfy({ manifest?.position($0.name) != nil }) else {
+      return [(manifest?.parameter(of: tensor.name), tensor)]
+    }
+    return sharers.enumerated().map { (parameter: $1, tensor: tensor.third($0)) }
   }
 
   /// The tensors in the order in which the network uses them; file order where it is not known.
   package var executionOrder: [Tensor] {
     manifest.map { $0.executionOrder.map { tensors[$0] } } ?? tensors
+  }
+}
+
+extension Tensor {
+  /// One of three equal parts of the rows.
+  fileprivate func third(_ index: Int) -> Tensor {
+    let count = shape[0] / 3
+    return rows(index * count..<(index + 1) * count)
   }
 }
 

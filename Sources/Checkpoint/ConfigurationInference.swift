@@ -15,7 +15,8 @@ package enum ConfigurationInference {
   ) -> Configuration? {
     let shapes = TensorShapes(tensors, wrapper: wrapper)
     var prefixes: [String] = []
-    for naming in architecture.namings where !prefixes.contains(naming.prefix) {
+    for naming in architecture.namings + architecture.joinedNamings
+    where !prefixes.contains(naming.prefix) {
       prefixes.append(naming.prefix)
     }
     for prefix in prefixes {
@@ -37,6 +38,7 @@ package enum ConfigurationInference {
   // MARK: Text encoder
 
   private static func text(_ shapes: TensorShapes) -> JSONObject? {
+    if shapes.contains("transformer.resblocks.0.attn.in_proj_weight") { return openCLIP(shapes) }
     let roots = ["text_model.", ""]
     guard
       let root = roots.first(where: {
@@ -45,17 +47,41 @@ package enum ConfigurationInference {
       let positions = shapes(root + "embeddings.position_embedding.weight", rank: 2),
       let inner = shapes(root + "encoder.layers.0.mlp.fc1.weight", rank: 2)
     else { return nil }
+    // OpenAI's ViT-L is 768 wide; the larger ones are OpenCLIP's.
+    return text(
+      embedding, positions, inner: inner[0],
+      layers: shapes.count { "\(root)encoder.layers.\($0).mlp.fc1.weight" },
+      isOpenCLIP: embedding[1] > 768)
+  }
+
+  /// OpenCLIP's own layout. Stable Diffusion 2 attends to the states of the layer before the last,
+  /// and repositories leave the last one out: 23 of 24. What was converted back from a repository
+  /// lacks it, and the projection too.
+  private static func openCLIP(_ shapes: TensorShapes) -> JSONObject? {
+    guard let embedding = shapes("token_embedding.weight", rank: 2),
+      let positions = shapes("positional_embedding", rank: 2),
+      let inner = shapes("transformer.resblocks.0.mlp.c_fc.weight", rank: 2)
+    else { return nil }
+    let layers = shapes.count { "transformer.resblocks.\($0).mlp.c_fc.weight" }
+    let isWhole = embedding[1] == 1024 ? layers == 24 : shapes.contains("text_projection")
+    return text(
+      embedding, positions, inner: inner[0], layers: isWhole ? max(1, layers - 1) : layers,
+      isOpenCLIP: true)
+  }
+
+  /// - Parameter isOpenCLIP: its encoders have the plain GELU.
+  private static func text(
+    _ embedding: [Int], _ positions: [Int], inner: Int, layers: Int, isOpenCLIP: Bool
+  ) -> JSONObject {
     let hidden = embedding[1]
     return [
       "architectures": [.string(Architecture.textEncoder.rawValue)],
       "model_type": "clip_text_model",
-      // OpenAI's ViT-L is 768 wide; the larger ones are OpenCLIP's, with the plain GELU.
-      "hidden_act": hidden > 768 ? "gelu" : "quick_gelu",
-      "hidden_size": .integer(hidden), "intermediate_size": .integer(inner[0]),
+      "hidden_act": isOpenCLIP ? "gelu" : "quick_gelu",
+      "hidden_size": .integer(hidden), "intermediate_size": .integer(inner),
       "layer_norm_eps": 1e-05, "max_position_embeddings": .integer(positions[0]),
       "num_attention_heads": .integer(hidden % 64 == 0 ? hidden / 64 : 1),
-      "num_hidden_layers": .integer(
-        shapes.count { "\(root)encoder.layers.\($0).mlp.fc1.weight" }),
+      "num_hidden_layers": .integer(layers),
       "projection_dim": .integer(hidden > 768 ? hidden / 2 : 768),
       "vocab_size": .integer(embedding[0]),
       "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1,

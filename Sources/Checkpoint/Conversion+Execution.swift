@@ -20,7 +20,7 @@ extension Conversion {
   public func execute(
     _ progress: @escaping (Progress) -> Void = { _ in }
   ) throws(FormatError) -> Outcome {
-    let check = SourceCheck(of: source, parts.flatMap { $0.tensors.map(\.tensor) })
+    let check = SourceCheck(of: source, parts.flatMap { $0.tensors.flatMap(\.sources) })
     defer { check.cancel() }
     let meter = ProgressMeter(total: byteCount, progress)
     if container == .sdflat {
@@ -203,17 +203,21 @@ extension Conversion {
     _ parts: [Part], into sink: some TensorSink, _ meter: ProgressMeter,
     begin: (Int) throws(FormatError) -> Void
   ) throws(FormatError) -> TensorPump {
-    let steps = parts.flatMap(\.tensors)
+    // A step whose tensor is made of several has an item for each; flat files have none such, so
+    // that their items are numbered as their tensors are.
+    let items = parts.flatMap(\.tensors).flatMap { step in
+      step.sources.map { (step: step, tensor: $0) }
+    }
     let pump = TensorPump(
-      steps.map { .init(tensor: $0.tensor, dtype: $0.dtype) },
+      items.map { .init(tensor: $0.tensor, dtype: $0.step.dtype) },
       isSaturating: options.saturate, isHashing: container == .sdflat)
     let overflows = try pump.run(into: sink) { (index) throws(FormatError) in
       try begin(index)
-      meter.start(steps[index].component, steps[index].tensor.name)
+      meter.start(items[index].step.component, items[index].step.tensor.name)
     } advance: { _, count in
       meter.advance(count)
     }
-    let named = overflows.map { (tensor: steps[$0.index].tensor.name, count: $0.count) }
+    let named = overflows.map { (tensor: items[$0.index].step.tensor.name, count: $0.count) }
     meter.saturated += named
     guard options.saturate || named.isEmpty else { throw overflow(named) }
     return pump

@@ -1,5 +1,6 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 extension Conversion {
   /// One tensor on its way.
@@ -22,6 +23,11 @@ extension Conversion {
     public let change: Change?
     /// Whether the target holds it as blocks of Q8_0, made from F32.
     public var isQuantized = false
+    /// The tensors of the source whose rows follow one another in it, where they are several.
+    public var joined: [Tensor] = []
+
+    /// What is read for it.
+    var sources: [Tensor] { joined.isEmpty ? [tensor] : joined }
 
     public var isCast: Bool { dtype != tensor.dtype }
     public var isRenamed: Bool { source != nil && source != tensor.name }
@@ -62,14 +68,45 @@ struct StepMaker {
   /// The steps of one component.
   ///
   /// - Parameter naming: the names to write; nil keeps those of the source.
+  /// - Throws: ``FormatError`` `unsupported` where tensors that the target holds as one have
+  ///   different types.
   mutating func steps(
     of component: Component, _ tensors: [Tensor], naming: Naming?
-  ) -> [Conversion.Step] {
+  ) throws(FormatError) -> [Conversion.Step] {
     var steps: [Conversion.Step] = []
     var unknown: [String] = []
     var uncast: [(name: String, type: String)] = []
+    let unused = Set((component.manifest?.unused ?? []).map { ExactName($0.name) })
     for tensor in tensors {
-      let parameter = component.manifest?.parameter(of: tensor.name)
+      let pieces = component.pieces(of: tensor)
+      if let naming, naming.family != .openCLIP, pieces.count > 1 {
+        for (parameter, piece) in pieces {
+          steps.append(step(piece, of: component, parameter, naming))
+        }
+        continue
+      }
+      if unused.contains(ExactName(tensor.name)) {
+        if let naming, naming.family != .openCLIP {
+          drop([tensor], of: component.name, Leftover.unusedKind(of: tensor.name).rawValue)
+        } else {
+          steps.append(step(tensor, of: component, nil, naming))
+        }
+        continue
+      }
+      let parameter = pieces[0].parameter
+      if let naming, naming.family == .openCLIP, component.naming?.family != .openCLIP {
+        if PositionIDs.isName(tensor.name) {
+          drop([tensor], of: component.name, "OpenCLIP's layout has no position ids")
+          continue
+        }
+        if let third = parameter.flatMap({ naming.third(of: $0) }) {
+          // Keys and values go with the queries.
+          if third == 0, let parameter {
+            steps.append(try joinedStep(parameter, tensor, of: component, naming))
+          }
+          continue
+        }
+      }
       let kind = Leftover.kind(of: tensor.name)
       if parameter == nil, component.manifest != nil || component.name == .other {
         if kind == .optimizerState || kind == .averageCounters {
@@ -97,6 +134,32 @@ struct StepMaker {
     }
     say(uncast, unknown, of: component)
     return steps
+  }
+
+  /// The step of the tensor that `parameter` shares with others in `naming`, but not in the source.
+  private func joinedStep(
+    _ parameter: Parameter, _ tensor: Tensor, of component: Component, _ naming: Naming
+  ) throws(FormatError) -> Conversion.Step {
+    let name = naming.name(of: parameter)
+    var sources: [Tensor] = []
+    for sharer in component.manifest?.parameters ?? [] where naming.name(of: sharer) == name {
+      sources.append(try component.tensor(for: sharer))
+    }
+    guard sources.allSatisfy({ $0.dtype == tensor.dtype }) else {
+      throw FormatError(
+        .unsupported,
+        "\(name) is one tensor of one type, but its parts are "
+          + sources.map { "\($0.name) (\($0.dtype.rawValue))" }.joined(separator: ", "),
+        file: component.path, context: tensor.name,
+        hint: "convert to diffusers' layout with --dtype first, then to this one")
+    }
+    // Its values are those of the parts.
+    let target = Tensor(
+      name: name, dtype: tensor.dtype, shape: Shape(naming.shape(of: parameter)),
+      storage: .memory([]))
+    return Conversion.Step(
+      component: component.name, tensor: target, source: tensor.name,
+      dtype: options.type(of: target), change: nil, joined: sources)
   }
 
   private func step(

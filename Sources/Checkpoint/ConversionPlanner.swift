@@ -123,13 +123,17 @@ struct ConversionPlanner {
 
   mutating func parts() throws(FormatError) -> [Conversion.Part] {
     switch target {
-    case .sdflat: return components.map { part($0, naming: published($0), output: "") }
-    case .diffusers: return directoryParts(naming: published)
-    case .safetensors where isDirectory: return directoryParts { _ in nil }
-    case .safetensors: return [joined { _ in nil }]
+    case .sdflat:
+      return try components.map { (component) throws(FormatError) in
+        try part(component, naming: published(component), output: "")
+      }
+    case .diffusers: return try directoryParts(naming: published)
+    case .safetensors where isDirectory: return try directoryParts { _ in nil }
+    case .safetensors: return [try joined { _ in nil }]
     case .ldm, .gguf:
       let isAlone = components.count == 1
-      return [joined { ConversionPlanner.single($0, isAlone: isAlone) }]
+      let target = target
+      return [try joined { ConversionPlanner.single($0, isAlone: isAlone, target) }]
     }
   }
 
@@ -141,9 +145,14 @@ struct ConversionPlanner {
   }
 
   /// The names of single files. A VAE alone goes without prefix, as programs that take one expect.
-  private static func single(_ component: Component, isAlone: Bool) -> Naming? {
+  /// An original file has OpenCLIP's text encoder in OpenCLIP's layout; of a GGUF file each
+  /// tensor is quantised alone, and its readers take the names of SD 1.x.
+  private static func single(
+    _ component: Component, isAlone: Bool, _ target: Conversion.Target
+  ) -> Naming? {
     guard component.manifest != nil else { return nil }
     switch component.name {
+    case .textEncoder where target == .ldm && component.isOpenCLIP: return Architecture.openCLIP
     case .textEncoder: return Naming(.singleFile, prefix: "cond_stage_model.transformer.")
     case .unet: return Naming(.singleFile, prefix: "model.diffusion_model.")
     case .vae: return Naming(.singleFile, prefix: isAlone ? "" : "first_stage_model.")
@@ -154,7 +163,7 @@ struct ConversionPlanner {
 
   private mutating func directoryParts(
     naming: (Component) -> Naming?
-  ) -> [Conversion.Part] {
+  ) throws(FormatError) -> [Conversion.Part] {
     var parts: [Conversion.Part] = []
     let networks = components.filter { $0.name != .other }
     for component in components {
@@ -171,22 +180,25 @@ struct ConversionPlanner {
         case (_, true): "model.safetensors"
         case (_, false): "diffusion_pytorch_model.safetensors"
         }
-      parts.append(part(component, naming: naming(component), output: directory + name))
+      parts.append(
+        try part(component, naming: naming(component), output: directory + name))
     }
     return parts
   }
 
   private mutating func part(
     _ component: Component, naming: Naming?, output: String
-  ) -> Conversion.Part {
+  ) throws(FormatError) -> Conversion.Part {
     let tensors = target == .sdflat ? component.executionOrder : component.tensors
     return Conversion.Part(
       component: component, output: output,
-      tensors: maker.steps(of: component, tensors, naming: naming))
+      tensors: try maker.steps(of: component, tensors, naming: naming))
   }
 
   /// All components in one file, as one part.
-  private mutating func joined(_ naming: (Component) -> Naming?) -> Conversion.Part {
+  private mutating func joined(
+    _ naming: (Component) -> Naming?
+  ) throws(FormatError) -> Conversion.Part {
     var steps: [Conversion.Step] = []
     // Single files of 2022 begin with the UNet.
     let order: [ComponentName] = target == .ldm ? [.unet, .vae, .textEncoder] : []
@@ -195,21 +207,22 @@ struct ConversionPlanner {
       + components.filter { !order.contains($0.name) }
     for component in sorted {
       if target == .ldm || target == .gguf, component.name != .other, components.count > 1,
-        ConversionPlanner.single(component, isAlone: false) == nil
+        ConversionPlanner.single(component, isAlone: false, target) == nil
       {
         maker.drop(component.tensors, of: component.name, "a single file has no place for it")
         continue
       }
       let naming = naming(component)
-      if component.name == .textEncoder,
-        component.configuration?.object["hidden_size"]?.int == 1024
-      {
+      if naming?.family == .openCLIP, component.naming?.family != .openCLIP {
         maker.note(
-          "text_encoder: the original files of SD 2.x hold it in OpenCLIP's layout, with other "
-            + "names and joined projections; it is written under the names of SD 1.x")
+          "text_encoder: it is written in OpenCLIP's layout, as original files of SD 2.x have it; "
+            + "their last layer, text_projection and logit_scale, which SD 2.x does not use, are not "
+            + "in the source and are not written")
       }
-      steps += maker.steps(of: component, component.tensors, naming: naming)
-      if target == .ldm, let naming { steps += missingBuffers(of: component, steps, naming) }
+      steps += try maker.steps(of: component, component.tensors, naming: naming)
+      if target == .ldm, let naming, naming.family == .singleFile {
+        steps += missingBuffers(of: component, steps, naming)
+      }
     }
     return Conversion.Part(
       component: components.count == 1 ? components[0] : .joined(components, source),

@@ -10,6 +10,9 @@ public struct Leftover: Sendable, Hashable {
     case optimizerState = "optimizer state"
     case trainingLoss = "training loss"
     case embeddings = "embeddings of training"
+    /// OpenCLIP's text encoder goes on where Stable Diffusion 2 has what it needs.
+    case unusedLayers = "layers that are not used"
+    case contrastive = "projection and scale of CLIP's training"
     /// Shapes, scales and small tables that the nodes of an ONNX model read.
     case graphConstants = "constants of the graph"
     /// Nothing that is known.
@@ -52,6 +55,9 @@ public struct Leftover: Sendable, Hashable {
       let buffers = component.manifest?.buffers ?? []
       let rest =
         component.manifest?.unexpected ?? (component.name == .other ? component.tensors : [])
+      for tensor in component.manifest?.unused ?? [] {
+        groups[unusedKind(of: tensor.name), default: []].append(tensor)
+      }
       for tensor in buffers + rest {
         var kind = kind(of: tensor.name)
         if component.format == .onnx, isGraphConstant(tensor) { kind = .graphConstants }
@@ -65,6 +71,15 @@ public struct Leftover: Sendable, Hashable {
           bytes: tensors.reduce(0) { $0 + $1.byteCount })
       }
     }
+  }
+
+  /// What of OpenCLIP's text encoder is no layer, behind the prefix.
+  static let contrastive: Set<String> = ["text_projection", "logit_scale"]
+
+  /// The kind of a tensor that a manifest says is unused.
+  static func unusedKind(of name: String) -> Kind {
+    contrastive.contains(String(name.split(separator: ".").last ?? ""))
+      ? .contrastive : .unusedLayers
   }
 
   /// Tells by the name alone.

@@ -22,8 +22,11 @@ public struct Manifest: Sendable {
   /// Tensors without effect on the result that the network is known to carry: `position_ids`,
   /// counters of averages.
   public let buffers: [Tensor]
+  /// Tensors that the original network has and this one leaves out: of OpenCLIP's text encoder the
+  /// layers behind the last one that is used, its projection and its scale.
+  public let unused: [Tensor]
   /// Positions of the component's tensors: parameters as the graphs execute them, then buffers,
-  /// then what is unexpected in file order.
+  /// then what is unused or unexpected in file order.
   package let executionOrder: [Int]
   /// The naming that spells the most of the file's parameters.
   let naming: Naming?
@@ -31,6 +34,10 @@ public struct Manifest: Sendable {
   private let owners: [ExactName: Parameter]
   private let positions: [String: Int]
   private let parameterPositions: [String: Int]
+  /// The parameters that have a tensor between them, by its name, in the order of its rows.
+  private let sharers: [ExactName: [Parameter]]
+  /// Which third of its tensor's rows a parameter is, where it has none of its own.
+  private let thirds: [String: Int]
 
   /// Whether every parameter is there with its shape.
   public var isComplete: Bool { missing.isEmpty && wrongShape.isEmpty && wrongType.isEmpty }
@@ -50,6 +57,8 @@ public struct Manifest: Sendable {
     var parameterPositions: [String: Int] = [:]
 
     var owners: [ExactName: Parameter] = [:]
+    var sharers: [ExactName: [Parameter]] = [:]
+    var thirds: [String: Int] = [:]
     // Files keep to one naming: the one that the last parameter had is tried first.
     var likely: Naming?
 
@@ -74,12 +83,21 @@ public struct Manifest: Sendable {
         continue
       }
       if !taken[position] { order.append(position) }
-      owners[ExactName(tensors[position].name)] = parameter
+      let third = likely?.third(of: parameter)
+      if let third {
+        sharers[ExactName(tensors[position].name), default: []].append(parameter)
+        thirds[parameter.name] = third
+      } else {
+        owners[ExactName(tensors[position].name)] = parameter
+      }
       taken[position] = true
       let misfit = Misfit(parameter: parameter, tensor: tensors[position])
       if !Cast.types.contains(misfit.tensor.dtype) {
         wrongType.append(misfit)
-      } else if !Manifest.accepts(misfit.tensor.shape, for: parameter) {
+      } else if third == nil
+        ? !Manifest.accepts(misfit.tensor.shape, for: parameter)
+        : misfit.tensor.shape.dimensions != likely?.shape(of: parameter)
+      {
         wrongShape.append(misfit)
       } else {
         positions[parameter.name] = position
@@ -100,6 +118,8 @@ public struct Manifest: Sendable {
       buffers.append(tensors[position])
     }
     let rest = tensors.indices.filter { !taken[$0] }
+    let naming = Manifest.naming(of: owners, sharers, parameters, namings, wrapper: wrapper)
+    let isUnused = Manifest.unused(by: parameters, naming, wrapper: wrapper)
 
     self.parameters = parameters
     self.missing = missing
@@ -107,27 +127,50 @@ public struct Manifest: Sendable {
     self.wrongType = wrongType
     self.buffers = buffers
     self.owners = owners
-    naming = Manifest.naming(of: owners, parameters, namings, wrapper: wrapper)
+    self.sharers = sharers
+    self.thirds = thirds
+    self.naming = naming
     self.positions = positions
     self.parameterPositions = parameterPositions
-    unexpected = rest.map { tensors[$0] }
+    unused = rest.map { tensors[$0] }.filter { isUnused($0.name) }
+    unexpected = rest.map { tensors[$0] }.filter { !isUnused($0.name) }
     executionOrder = order + rest
   }
 
   /// The naming with the most hits, the first of several.
   private static func naming(
-    of owners: [ExactName: Parameter], _ parameters: [Parameter], _ namings: [Naming],
-    wrapper: String
+    of owners: [ExactName: Parameter], _ sharers: [ExactName: [Parameter]],
+    _ parameters: [Parameter], _ namings: [Naming], wrapper: String
   ) -> Naming? {
     var best: (naming: Naming, hits: Int)?
     for naming in namings {
-      let hits = parameters.count {
-        owners[ExactName(wrapper + naming.name(of: $0))]?.name == $0.name
+      let hits = parameters.count { parameter in
+        let name = ExactName(wrapper + naming.name(of: parameter))
+        return owners[name]?.name == parameter.name
+          || (sharers[name]?.contains { $0.name == parameter.name } ?? false)
       }
       if hits > best?.hits ?? 0 { best = (naming, hits) }
       if hits == parameters.count { break }
     }
     return best?.naming
+  }
+
+  /// What tells by a tensor's name whether it is of a part of OpenCLIP's text encoder that the
+  /// network leaves out.
+  private static func unused(
+    by parameters: [Parameter], _ naming: Naming?, wrapper: String
+  ) -> (String) -> Bool {
+    guard let naming, naming.family == .openCLIP else { return { _ in false } }
+    let layers = "transformer.resblocks."
+    func layer(_ name: some StringProtocol) -> Int? {
+      name.hasPrefix(layers) ? Int(name.dropFirst(layers.count).prefix { $0 != "." }) : nil
+    }
+    let last = parameters.compactMap { $0.openCLIP.flatMap { layer($0.name) } }.max() ?? -1
+    return { name in
+      guard name.hasPrefix(wrapper + naming.prefix) else { return false }
+      let tail = name.dropFirst(wrapper.count + naming.prefix.count)
+      return Leftover.contrastive.contains(String(tail)) || layer(tail).map { $0 > last } ?? false
+    }
   }
 
   /// The parameter of that name.
@@ -138,8 +181,16 @@ public struct Manifest: Sendable {
   /// The parameter or buffer that the file's tensor of that name is.
   package func parameter(of tensor: String) -> Parameter? { owners[ExactName(tensor)] }
 
-  /// The position among the component's tensors of the parameter of that name.
-  func position(_ name: String) -> Int? { positions[name] }
+  /// The parameters that have the file's tensor of that name between them, each as many of its
+  /// rows, in their order; none where it is one parameter's own.
+  package func sharers(of tensor: String) -> [Parameter] { sharers[ExactName(tensor)] ?? [] }
+
+  /// The position among the component's tensors of the parameter of that name, or of the tensor
+  /// that it shares with others.
+  package func position(_ name: String) -> Int? { positions[name] }
+
+  /// Which third of its tensor's rows the parameter of that name is; nil where all are its.
+  func third(_ name: String) -> Int? { thirds[name] }
 
   /// Whether `shape` is the parameter's, or a matrix held as a 1x1 convolution of one or two
   /// dimensions, as attention weights of older VAE files are.

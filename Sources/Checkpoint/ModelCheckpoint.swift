@@ -115,7 +115,23 @@ public struct ModelCheckpoint: Sendable {
     let problems =
       component.format == .onnx
       ? onnxWarnings(of: component) : component.manifest?.summedProblems ?? []
-    return problems.map { "\(name): \($0)" }
+    return problems.map { "\(name): \($0)" } + unused(of: component)
+  }
+
+  /// What of OpenCLIP's text encoder is there and not used.
+  private static func unused(of component: Component) -> [String] {
+    guard let tensors = component.manifest?.unused, !tensors.isEmpty else { return [] }
+    let layers = tensors.filter { Leftover.unusedKind(of: $0.name) == .unusedLayers }
+    let others = tensors.filter { Leftover.unusedKind(of: $0.name) == .contrastive }
+    var parts = others.map(\.displayName)
+    if !layers.isEmpty {
+      parts.insert(
+        "the \(layers.count) tensors of its last layer, from \(layers[0].displayName) on", at: 0)
+    }
+    return [
+      "\(component.name): Stable Diffusion 2 does not use all of OpenCLIP's text encoder: "
+        + parts.joined(separator: ", ")
+    ]
   }
 }
 

@@ -70,8 +70,22 @@ struct PipelineFiles {
       dropTokenizer()
       return
     }
-    files += tokenizer
-    notes.append("the tokenizer is CLIP's: the source has none")
+    guard components.contains(where: \.isOpenCLIP) else {
+      files += tokenizer
+      notes.append("the tokenizer is CLIP's: the source has none")
+      return
+    }
+    files += tokenizer.map { file in
+      guard !file.path.hasSuffix("/vocab.json"), var words = try? file.jsonObject(),
+        words["pad_token"] != nil
+      else { return file }
+      words["pad_token"] = "!"
+      return AuxiliaryFile(
+        path: file.path, location: file.location, bytes: Array(JSON.object(words).text().utf8))
+    }
+    notes.append(
+      "the tokenizer is CLIP's, filling prompts up with \"!\" as OpenCLIP does: the source has none"
+    )
   }
 
   /// Takes away what is no use without a vocabulary, and an index's word that there is one.
@@ -101,9 +115,10 @@ struct PipelineFiles {
       ])
     notes.append("\(path) is that of Stable Diffusion 1.x: the source has none")
     let unet = components.first { $0.name == .unet }?.configuration?.object
-    if unet?["cross_attention_dim"]?.int == 1024 {
+    if unet?["cross_attention_dim"]?.int == 1024 || components.contains(where: \.isOpenCLIP) {
       notes.append(
-        "\(path): whether this model predicts noise or velocity is not known; noise is written")
+        "\(path): whether this model predicts noise or velocity (v_prediction, as SD 2.x in 768x768 "
+          + "does) is not known; noise is taken")
     }
   }
 
@@ -127,6 +142,13 @@ struct PipelineFiles {
       index[component.name.rawValue] = [.string(library), .string(architecture)]
     }
     add(path, index)
+  }
+}
+
+extension Component {
+  /// Whether it is a text encoder of OpenCLIP, which has the plain GELU; CLIP's own has not.
+  var isOpenCLIP: Bool {
+    name == .textEncoder && configuration?.object["hidden_act"]?.string == "gelu"
   }
 }
 

@@ -10,6 +10,9 @@ public struct Naming: Sendable, Hashable {
     case singleFile = "ldm"
     /// The averaged weights of a training checkpoint: single-file names without their dots.
     case average = "ema"
+    /// The names of OpenCLIP's text encoder, which single files of Stable Diffusion 2 hold; queries,
+    /// keys and values are one tensor there.
+    case openCLIP = "openclip"
   }
 
   public let family: Family
@@ -40,12 +43,24 @@ public struct Naming: Sendable, Hashable {
       let name = parameter.singleFileName
       let module = name.hasPrefix("model.") ? name.dropFirst("model.".count) : name[...]
       return prefix + module.filter { $0 != "." }
+    case .openCLIP:
+      return prefix + (parameter.openCLIP?.name ?? parameter.name)
     }
+  }
+
+  /// Which third of a tensor's rows the parameter is; nil where it has a tensor of its own.
+  public func third(of parameter: Parameter) -> Int? {
+    family == .openCLIP ? parameter.openCLIP?.third : nil
   }
 
   /// The shape that the parameter has in this naming's files.
   public func shape(of parameter: Parameter) -> [Int] {
-    family == .singleFile ? parameter.singleFileShape : parameter.shape
+    switch family {
+    case .singleFile: return parameter.singleFileShape
+    case .openCLIP where third(of: parameter) != nil:
+      return [3 * parameter.shape[0]] + parameter.shape.dropFirst()
+    case .published, .average, .openCLIP: return parameter.shape
+    }
   }
 }
 

@@ -24,6 +24,8 @@ struct ReportTensors {
       positions[name] =
         (parameter.aliases + [parameter.singleFileName]).lazy
         .compactMap { positions[ExactName($0)] }.first
+        // A tensor that it shares with others.
+        ?? component.manifest?.position(parameter.name).map { first + $0 }
     }
     self.positions = positions
   }

@@ -85,7 +85,7 @@ extension GenerateCommand {
                 force: true)
             }
             do {
-              if passes[index] == 1 { try watches[index].see(progress) }
+              try watches[index].see(progress, pass: passes[index])
             } catch {
               failure = error
               return false

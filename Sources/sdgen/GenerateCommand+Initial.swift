@@ -6,10 +6,10 @@ extension GenerateCommand {
   /// The picture to start from that the options name, in the size to draw.
   ///
   /// - Throws: ``FormatError`` where a file is no picture; ``Failure`` where the size cannot be had.
-  func initialPicture() throws -> InitialPicture? {
+  func initialPicture(_ warnings: inout [String]) throws -> InitialPicture? {
     let pictures = options.pictures
     guard let path = pictures.initial else { return nil }
-    let image = try PictureFile.opened(path).image
+    let image = try PictureFile.opened(path) { warn($0, &warnings) }.image
     // As diffusers has it: sides are cut down to multiples of 8.
     let width = pictures.width ?? image.width / 8 * 8
     let height = pictures.height ?? image.height / 8 * 8
@@ -29,15 +29,21 @@ extension GenerateCommand {
         hint: "give a size up to 8192 with --width and --height")
     }
     var result = image.resized(width: width, height: height)
-    var mask = try pictures.mask.map {
-      Mask(try PictureFile.opened($0).image.resized(width: width, height: height))
+    let picture = try pictures.mask.map { path in
+      try PictureFile.opened(path) { warn($0, &warnings) }.image
+        .resized(width: width, height: height)
     }
+    var mask = picture.map { Mask($0) }
+    var coverage = picture.map { Coverage($0) } ?? .nothing(width: width, height: height)
     if let padding {
       result = result.padded(padding)
       mask = (mask ?? .keeping(width: width, height: height)).padded(padding)
+      coverage = coverage.padded(padding)
     }
-    return InitialPicture(
+    var initial = InitialPicture(
       result, strength: pictures.strength ?? (pictures.outpaint == nil ? 0.75 : 1), mask: mask)
+    if pictures.pasteBack { initial.coverage = coverage }
+    return initial
   }
 
   /// The second pass that the options ask for.

@@ -68,7 +68,9 @@ struct GenerateCommand: ParsableCommand {
     let wanted = plan.indices.filter { !finished.contains($0) }
     guard let first = wanted.first, let last = wanted.last else { return result }
     try plan.requireFreeOutputs(besides: finished, purpose)
-    let initial = try initialPicture()
+    let initial = try initialPicture(&result.warnings)
+    // What cannot be read is said before gigabytes are.
+    _ = try options.networks.controls { warn($0, &result.warnings) }
     func request(_ index: Int) throws -> GenerationRequest {
       try self.request(
         prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
@@ -78,7 +80,7 @@ struct GenerateCommand: ParsableCommand {
       var warnings: [String] = []
       return try load(path, for: request(first), purpose, &warnings)
     }
-    result.warnings = loaded.warnings
+    result.warnings += loaded.warnings
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
     var batch = loaded.batch
     if !isNew {

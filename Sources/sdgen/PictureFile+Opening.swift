@@ -3,6 +3,18 @@ import Glibc
 import ModelFormats
 
 extension PictureFile {
+  /// Reads a picture that an argument names, to draw with.
+  ///
+  /// - Parameter warn: told what is wrong with a file of which there is a picture all the same.
+  /// - Throws: as ``opened(_:)``.
+  static func opened(_ path: String, _ warn: (String) -> Void) throws(FormatError) -> PictureFile {
+    let file = try opened(path)
+    if let damage = file.damage {
+      warn("\(path) is damaged, and part of it may look wrong (libjpeg-turbo: \(damage))")
+    }
+    return file
+  }
+
   /// Reads a picture that an argument names.
   ///
   /// - Throws: ``FormatError`` as ``PictureFile/read(_:)``, also where the path is a directory or a

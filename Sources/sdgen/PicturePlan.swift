@@ -153,11 +153,15 @@ struct PicturePlan {
     }
     var previews: [String] = []
     if let every = options.watch.previewEvery {
-      let steps = options.sampling.stepCount
       // No scheduler evaluates the UNet more than twice and once more for each step; but four times
       // for each of the first three where pndm starts with Runge-Kutta steps.
-      let most =
-        options.sampling.pndmStart == .rungeKutta ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
+      let isLonger = options.sampling.pndmStart == .rungeKutta
+      func evaluations(_ steps: Int) -> Int {
+        isLonger ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
+      }
+      let steps = options.sampling.stepCount
+      let second = options.pictures.hires.map { _ in options.pictures.hiresSteps ?? steps }
+      let most = evaluations(steps) + (second.map(evaluations) ?? 0)
       for index in indices {
         for evaluation in stride(from: every, to: most, by: every) {
           previews.append(previewFile(index, evaluation: evaluation))

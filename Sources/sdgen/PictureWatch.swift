@@ -15,6 +15,9 @@ final class PictureWatch {
   private var projection: LatentProjection?
   private var entries: [ContactSheet.Entry] = []
   private var frames: [Animation.Frame] = []
+  /// The evaluations of the passes before this one, and of this one.
+  private var earlier = 0
+  private var current = (pass: 0, evaluations: 0)
 
   /// - Parameter replaces: whether previews, and what else is written, of a run that was stopped are
   ///   replaced.
@@ -33,20 +36,27 @@ final class PictureWatch {
 
   /// Takes in what there is after an evaluation.
   ///
+  /// - Parameter pass: counted from 1; evaluations are numbered through all passes.
   /// - Throws: ``FormatError`` where a preview cannot be written; as ``DiffusionModel/decode(_:observer:)``.
-  func see(_ progress: GenerationProgress) throws {
+  func see(_ progress: GenerationProgress, pass: Int) throws {
     guard let prediction = progress.prediction else { return }
+    if pass != current.pass { earlier += current.evaluations }
+    current = (pass, progress.total)
+    let evaluation = earlier + progress.evaluations
     let watch = options.watch
     let isPreview =
-      watch.previewEvery.map { progress.evaluations % $0 == 0 } ?? false
+      watch.previewEvery.map { evaluation % $0 == 0 } ?? false
       && progress.evaluations < progress.total
+    // Two passes have half of the columns each.
+    let columns = options.pictures.hires == nil ? 8 : 4
     let isEntry =
       watch.contactSheet != nil
-      && ContactSheet.evaluations(of: progress.total).contains(progress.evaluations - 1)
+      && ContactSheet.evaluations(of: progress.total, columns: columns)
+        .contains(progress.evaluations - 1)
     guard isPreview || isEntry || watch.animation != nil else { return }
     let image = try picture(of: prediction.picture)
     if isPreview {
-      let file = plan.previewFile(index, evaluation: progress.evaluations)
+      let file = plan.previewFile(index, evaluation: evaluation)
       try PictureFile.write(
         image, as: options.output.compression, to: file,
         overwrite: replaces.previews)
@@ -55,7 +65,7 @@ final class PictureWatch {
     if isEntry {
       entries.append(
         ContactSheet.Entry(
-          evaluation: progress.evaluations, timestep: prediction.timestep,
+          evaluation: evaluation, timestep: prediction.timestep,
           sigma: prediction.sigma, latents: prediction.latents, picture: image))
     }
     if watch.animation != nil { frames.append(Animation.Frame(image, milliseconds: 120)) }
@@ -109,10 +119,14 @@ final class PictureWatch {
       let compression = PictureFile.Compression(PictureFormat(path: file) ?? .png)
       try add(PictureFile.encode(sheet, as: compression), file)
     }
-    if let file = options.watch.animation, let first = frames.first {
-      // Of a second pass the frames are the first's.
-      let last = image.resized(width: first.image.width, height: first.image.height)
-      let animation = Animation(frames + [Animation.Frame(last, milliseconds: 1500)])
+    if let file = options.watch.animation, !frames.isEmpty {
+      // All of the finished picture's size, which the frames of a first pass have not.
+      let sized = frames.map { frame in
+        Animation.Frame(
+          frame.image.resized(width: image.width, height: image.height),
+          milliseconds: frame.milliseconds)
+      }
+      let animation = Animation(sized + [Animation.Frame(image, milliseconds: 1500)])
       try add(
         animation.encode(as: PictureFile.Compression(PictureFormat(path: file) ?? .webp)), file)
     }

@@ -81,8 +81,64 @@ import Testing
     }
   }
 
+  /// What a mask or a larger canvas keeps is the picture's own pixels; `again` does it again.
+  @Test func keptPixelsArePutBack() throws {
+    try withTemporaryFolder { folder in
+      let source = try PictureFile.read(Self.source).image
+      let mask = try PictureFile.read(Self.mask).image
+      for name in ["source.png", "mask.png"] {
+        try FileManager.default.copyItem(
+          atPath: Fixtures.path("pictures/\(name)"), toPath: "\(folder)/\(name)")
+      }
+      let arguments = [
+        "--init", "source.png", "--mask", "mask.png", "--strength", "1", "--seed", "5", "-o",
+      ]
+      for (file, extra) in [("a.png", []), ("b.png", ["--paste-back"])] {
+        let result = try Self.draw(arguments + [file] + extra, in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+      }
+      let plain = try PictureFile.read("\(folder)/a.png").image
+      let pasted = try PictureFile.read("\(folder)/b.png").image
+      var counts = (kept: 0, mixed: 0, drawn: 0)
+      for index in pasted.pixels.indices {
+        let (old, new) = (source.pixels[index], plain.pixels[index])
+        switch mask.pixels[index] {
+        case 0:
+          counts.kept += 1
+          #expect(pasted.pixels[index] == old)
+        case 255:
+          counts.drawn += 1
+          #expect(pasted.pixels[index] == new)
+        default:
+          counts.mixed += 1
+          #expect((min(old, new)...max(old, new)).contains(pasted.pixels[index]))
+        }
+      }
+      #expect(counts.kept > 1000 && counts.mixed > 1000, "\(counts)")
+      #expect(plain != pasted)
+      let again = try Tool.run("sdgen", ["again", "b.png"], in: folder)
+      #expect(
+        again.status == 0 && again.errors.contains("the same in every pixel"), "\(again.errors)")
+      let info = try Tool.run("sdgen", ["info", "b.png", "--json"], in: folder)
+      #expect(try JSON(parsing: info.output)["job"]?["arguments"]?["paste-back"] == true)
+
+      let larger = try Self.draw(
+        ["--init", "source.png", "--outpaint", "16,8,0,24", "--paste-back", "-o", "c.png"],
+        in: folder)
+      #expect(larger.status == 0, "\(larger.errors)")
+      let canvas = try PictureFile.read("\(folder)/c.png").image
+      #expect((canvas.width, canvas.height) == (112, 112))
+      for row in 0..<80 {
+        let inner = 3 * ((row + 8) * 112 + 16)
+        #expect(
+          canvas.pixels[inner..<inner + 3 * 96] == source.pixels[3 * 96 * row..<3 * 96 * (row + 1)])
+      }
+    }
+  }
+
   @Test(
     arguments: [
+      ["--paste-back"], ["--init", source, "--paste-back"],
       ["--strength", "0.5"], ["--init", source, "--strength", "0"],
       ["--init", source, "--strength", "1.1"], ["--mask", mask], ["--outpaint", "8,8,8,8"],
       ["--init", source, "--outpaint", "8,8,8"], ["--init", source, "--outpaint", "4,0,0,0"],

@@ -35,6 +35,44 @@ import Testing
     }
   }
 
+  /// A picture of two passes is watched through both, its evaluations numbered on.
+  @Test func bothPasses() throws {
+    try withTemporaryFolder { folder in
+      func draw(_ name: String, _ arguments: [String]) throws -> Tool.Result {
+        try PictureTests.draw(
+          [
+            "--preview-every", "1", "--preview", "latent", "--contact-sheet", "\(name)-sheet.png",
+            "--animation", "\(name)-film.png", "--width", "64", "--height", "64", "-o",
+            "\(name).png",
+          ] + arguments, in: folder)
+      }
+      #expect(try draw("one", []).status == 0)
+      // Four evaluations, and two of the second pass: half of its four steps.
+      let result = try draw("two", ["--hires", "1.5", "--hires-strength", "0.5"])
+      #expect(result.status == 0, "\(result.errors)")
+      let previews = try FileManager.default.contentsOfDirectory(atPath: folder)
+        .filter { $0.hasPrefix("two-step-") }.sorted()
+      #expect(previews == [1, 2, 3, 5].map { "two-step-\($0).png" })
+      #expect(try PictureFile.read("\(folder)/two-step-3.png").image.width == 64)
+      #expect(try PictureFile.read("\(folder)/two-step-5.png").image.width == 96)
+      // The number of frames stands behind the name of their chunk.
+      func frames(_ name: String) throws -> UInt8 {
+        let bytes = try PictureTests.bytes("\(folder)/\(name)-film.png")
+        let start = try #require(
+          bytes.indices.first { bytes[$0...].starts(with: Array("acTL".utf8)) })
+        return bytes[start + 7]
+      }
+      #expect(try frames("one") == 4 + 1)
+      #expect(try frames("two") == 4 + 2 + 1)
+      #expect(try PictureFile.read("\(folder)/one-film.png").image.width == 64)
+      #expect(try PictureFile.read("\(folder)/two-film.png").image.width == 96)
+      // Six columns instead of four.
+      let four = try PictureFile.read("\(folder)/one-sheet.png").image.width
+      let six = try PictureFile.read("\(folder)/two-sheet.png").image.width
+      #expect(six > four + 2 * 130, "\(four), \(six)")
+    }
+  }
+
   @Test(arguments: [
     ["--preview-every", "0"], ["--preview", "magic"], ["--preview", "tiny"],
     ["--animation", "a.jpg"],

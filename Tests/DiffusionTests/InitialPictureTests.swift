@@ -153,6 +153,57 @@ import Testing
     #expect(try model.generate(second).image != drawn.image)
   }
 
+  /// What is kept is put back over what was drawn, mixed where the mask is grey; the latents, and
+  /// what is drawn, are what they are without.
+  @Test func whatIsKeptIsPutBack() throws {
+    let model = try GenerationTests.model.get()
+    var request = try Self.small(strength: 0.75, mask: Self.rightHalf)
+    let source = try #require(request.initial).image
+    let drawn = try model.draw(request)
+    let ramp = Coverage(
+      width: 64, height: 64,
+      shares: (0..<64 * 64).map { UInt8(max(0, min(255, ($0 % 64 - 24) * 16))) })
+    request.initial?.coverage = ramp
+    let pasted = try model.draw(request)
+    #expect(pasted.latents == drawn.latents)
+    #expect(pasted.image != drawn.image)
+    for index in source.pixels.indices {
+      let share = Int(ramp.shares[index / 3])
+      let mean =
+        Double(share) / 255 * Double(drawn.image.pixels[index])
+        + Double(255 - share) / 255 * Double(source.pixels[index])
+      #expect(abs(Double(pasted.image.pixels[index]) - mean) <= 0.501)
+      if share == 0 { #expect(pasted.image.pixels[index] == source.pixels[index]) }
+      if share == 255 { #expect(pasted.image.pixels[index] == drawn.image.pixels[index]) }
+    }
+    // Of two passes the second one's picture, and the other one enlarged.
+    request.enlargement = Enlargement(scale: 1.5, strength: 0.75)
+    let large = try model.draw(request).image
+    request.initial?.coverage = nil
+    let plain = try model.draw(request).image
+    #expect(
+      large
+        == ramp.resized(width: 96, height: 96).blended(
+          plain, over: source.resized(width: 96, height: 96)))
+    #expect(large != plain)
+  }
+
+  @Test func coverage() {
+    let mask = Image(width: 2, height: 1, pixels: [0, 0, 0, 200, 200, 200])
+    let coverage = Coverage(mask)
+    #expect(coverage.shares == [0, 200])
+    let padded = coverage.padded(Image.Padding(left: 1, top: 0, right: 0, bottom: 1))
+    #expect(padded == Coverage(width: 3, height: 2, shares: [255, 0, 200, 255, 255, 255]))
+    let (drawn, other) = (
+      Image(width: 2, height: 1, pixels: [9, 9, 9, 255, 0, 100]),
+      Image(width: 2, height: 1, pixels: [1, 2, 3, 0, 255, 100])
+    )
+    #expect(coverage.blended(drawn, over: other).pixels == [1, 2, 3, 200, 55, 100])
+    #expect(coverage.resized(width: 2, height: 1) == coverage)
+    #expect(coverage.resized(width: 8, height: 4).shares.max() ?? 0 >= 200)
+    #expect(Coverage.nothing(width: 2, height: 1).blended(drawn, over: other) == other)
+  }
+
   /// A second pass that cannot be is refused before the first is drawn.
   @Test func enlargementIsCheckedFirst() throws {
     let model = try GenerationTests.model.get()

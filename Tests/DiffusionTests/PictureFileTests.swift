@@ -79,7 +79,11 @@ import Testing
   }
 
   /// Cut short anywhere, or with any byte changed, a file gives an error or a picture.
-  @Test(arguments: ["source.jpg", "lossless.webp", "lossy.webp", "exif.jpg", "turned6.jpg"])
+  @Test(
+    arguments: [
+      "source.jpg", "lossless.webp", "lossy.webp", "exif.jpg", "turned6.jpg", "progressive.jpg",
+      "source.png", "palette.png", "deep.png",
+    ])
   func brokenFiles(name: String) throws {
     let bytes = try Self.bytes(name)
     for count in stride(from: 0, to: bytes.count - 40, by: 53) {
@@ -128,6 +132,37 @@ import Testing
     }
     #expect(error?.code == .malformed)
     #expect(error?.message.contains("500 scans") == true, "\(error?.message ?? "")")
+  }
+
+  /// What a decoder only warns of is told with the picture; what it gives up at is an error, and so is
+  /// an end that lacks, also where a warning came before.
+  @Test(arguments: ["source.jpg", "progressive.jpg"])
+  func damagedJPEGs(name: String) throws {
+    let jpeg = try Self.bytes(name)
+    #expect(try PictureFile(decoding: jpeg).damage == nil)
+    let scan = try #require(
+      jpeg.indices.dropLast().first { jpeg[$0] == 0xFF && jpeg[$0 + 1] == 0xDA })
+    // Bytes that belong nowhere before a scan: a warning, and the same picture.
+    let garbage = Array(jpeg[..<scan]) + [0, 1, 2] + Array(jpeg[scan...])
+    let picture = try PictureFile(decoding: garbage)
+    #expect(picture.damage?.contains("3 extraneous bytes") == true, "\(picture.damage ?? "")")
+    #expect(try picture.image == PictureFile(decoding: jpeg).image)
+    // The same, cut short: the decoder's only word is still the first warning.
+    for end in [garbage.count - 2, garbage.count - 40, scan + 60] {
+      let error = #expect(throws: FormatError.self, "\(end)") {
+        try PictureFile(decoding: Array(garbage[..<end]))
+      }
+      #expect(error?.code == .truncated, "\(end)")
+    }
+    // The same, with an error behind the warning: a scan of a component that there is not.
+    var broken = garbage
+    broken[scan + 3 + 5] = 77
+    let error = #expect(throws: FormatError.self) { try PictureFile(decoding: broken) }
+    #expect(error?.code == .malformed)
+    #expect(error?.message.contains("component") == true, "\(error?.message ?? "")")
+    // Data of the picture that ends early, though the file does not.
+    let cut = try PictureFile(decoding: Array(jpeg[..<(scan + 60)]) + [0xFF, 0xD9])
+    #expect(cut.damage?.contains("premature end of data") == true, "\(cut.damage ?? "")")
   }
 
   @Test func unsupportedPictures() throws {

@@ -32,20 +32,26 @@ extension Image {
   }
 }
 
+extension Image.Padding {
+  /// Values of pixels, row by row, with one value in all that is added.
+  func around<Value>(_ values: [Value], width: Int, height: Int, with value: Value) -> [Value] {
+    let columns = left + width + right
+    var result = [Value](repeating: value, count: columns * (top + height + bottom))
+    for row in 0..<height {
+      let start = (top + row) * columns + left
+      result.replaceSubrange(
+        start..<start + width, with: values[row * width..<(row + 1) * width])
+    }
+    return result
+  }
+}
+
 extension Mask {
   /// The mask with what is added at each side painted anew.
   public func padded(_ padding: Image.Padding) -> Mask {
-    let columns = width + padding.left + padding.right
-    let rows = height + padding.top + padding.bottom
-    return Mask(
-      width: columns, height: rows,
-      isRepainted: (0..<rows).flatMap { row in
-        (0..<columns).map { column in
-          let (x, y) = (column - padding.left, row - padding.top)
-          guard (0..<width).contains(x), (0..<height).contains(y) else { return true }
-          return isRepainted[y * width + x]
-        }
-      })
+    Mask(
+      width: width + padding.left + padding.right, height: height + padding.top + padding.bottom,
+      isRepainted: padding.around(isRepainted, width: width, height: height, with: true))
   }
 
   /// A mask that leaves a picture as it is.

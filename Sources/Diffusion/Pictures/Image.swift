@@ -13,6 +13,16 @@ public struct Image: Sendable, Hashable {
     self.pixels = pixels
   }
 
+  /// The brightness of each pixel, row by row: ITU-R 601's luma as Pillow rounds it.
+  var brightness: [UInt8] {
+    (0..<width * height).map { pixel in
+      let red = 19_595 * Int(pixels[3 * pixel])
+      let green = 38_470 * Int(pixels[3 * pixel + 1])
+      let blue = 7_471 * Int(pixels[3 * pixel + 2])
+      return UInt8((red + green + blue + 0x8000) >> 16)
+    }
+  }
+
   /// Makes a picture of what the VAE decodes: values from -1 to 1, those beyond cut off,
   /// rounded to the nearest of 256 levels, to the even one where two are as near.
   ///

@@ -5,13 +5,16 @@ import ModelFormats
 ///
 /// Source: ITU-T T.81; the EXIF segment as in Exif 2.32, 4.7; TurboJPEG's API 2.1.
 enum JPEG {
-  /// The picture, and what its EXIF segment holds.
+  /// The picture, what its EXIF segment holds, and what is wrong with the file though every decoder
+  /// makes a picture of it.
   ///
   /// - Throws: ``FormatError`` `truncated`, `malformed`, or `unsupported` for CMYK.
-  static func decode(_ bytes: [UInt8]) throws(FormatError) -> (image: Image, exif: [UInt8]?) {
+  static func decode(
+    _ bytes: [UInt8]
+  ) throws(FormatError) -> (image: Image, exif: [UInt8]?, damage: String?) {
     let codec = try Codec(tjInitDecompress())
     var (width, height, subsampling, space) = (Int32(0), Int32(0), Int32(0), Int32(0))
-    try codec.check(
+    let header = try codec.check(
       tjDecompressHeader3(
         codec.handle, bytes, UInt(bytes.count), &width, &height, &subsampling, &space))
     guard space != TJCS_CMYK.rawValue, space != TJCS_YCCK.rawValue else {
@@ -25,11 +28,19 @@ enum JPEG {
     var pixels = [UInt8](repeating: 0, count: 3 * Int(width) * Int(height))
     // As libjpeg does by default, and so what most programs see: exact DCT, smooth chroma. Scans
     // are limited, for each goes over the whole picture.
-    try codec.check(
+    let damage = try codec.check(
       tjDecompress2(
         codec.handle, bytes, UInt(bytes.count), &pixels, width, 0, height,
         Int32(TJPF_RGB.rawValue), TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS))
-    return (Image(width: Int(width), height: Int(height), pixels: pixels), exif(in: bytes))
+    // Only the first warning is told: the end may lack behind another one.
+    guard let scan = firstScan(of: bytes), hasEnd(bytes[scan...]) else { throw Codec.endsEarly }
+    let image = Image(width: Int(width), height: Int(height), pixels: pixels)
+    return (image, exif(in: bytes), header ?? damage)
+  }
+
+  /// Whether the marker of the image's end is there; in a scan's data no other bytes look like it.
+  private static func hasEnd(_ bytes: ArraySlice<UInt8>) -> Bool {
+    zip(bytes, bytes.dropFirst()).contains { $0 == 0xFF && $1 == 0xD9 }
   }
 
   /// - Throws: ``FormatError`` `unsupported` where JPEG cannot hold the picture or the EXIF data.
@@ -44,7 +55,7 @@ enum JPEG {
     var count: UInt = 0
     defer { tjFree(buffer) }
     // Colour at full resolution: drawn pictures have sharp edges in colour.
-    try codec.check(
+    _ = try codec.check(
       tjCompress2(
         codec.handle, image.pixels, Int32(image.width), 0, Int32(image.height),
         Int32(TJPF_RGB.rawValue), &buffer, &count, Int32(TJSAMP_444.rawValue), Int32(quality),
@@ -72,24 +83,35 @@ enum JPEG {
 
   /// What stands behind `Exif` in the first such segment before the picture itself.
   private static func exif(in bytes: [UInt8]) -> [UInt8]? {
+    var found: [UInt8]?
+    _ = firstScan(of: bytes) { marker, body in
+      guard found == nil, marker == 0xE1, body.starts(with: Array("Exif\0\0".utf8)) else { return }
+      found = Array(body.dropFirst(6))
+    }
+    return found
+  }
+
+  /// Where the first scan begins, or whatever breaks the row of segments before it.
+  ///
+  /// - Parameter body: called with each segment's marker and contents.
+  private static func firstScan(
+    of bytes: [UInt8], _ body: (UInt8, ArraySlice<UInt8>) -> Void = { _, _ in }
+  ) -> Int? {
     var position = 2
     while position + 4 <= bytes.count, bytes[position] == 0xFF {
       let marker = bytes[position + 1]
-      // Fill bytes may stand before a marker; the scan ends the headers.
+      // Fill bytes may stand before a marker.
       if marker == 0xFF {
         position += 1
         continue
       }
-      guard marker != 0xDA, marker != 0xD9 else { return nil }
       let length = Int(bytes[position + 2]) << 8 | Int(bytes[position + 3])
-      guard length >= 2, position + 2 + length <= bytes.count else { return nil }
-      let body = bytes[position + 4..<position + 2 + length]
-      if marker == 0xE1, body.starts(with: Array("Exif\0\0".utf8)) {
-        return Array(body.dropFirst(6))
-      }
+      guard marker != 0xDA, marker != 0xD9, length >= 2, position + 2 + length <= bytes.count
+      else { break }
+      body(marker, bytes[position + 4..<position + 2 + length])
       position += 2 + length
     }
-    return nil
+    return position < bytes.count ? position : nil
   }
 }
 
@@ -104,19 +126,32 @@ private final class Codec {
 
   deinit { tjDestroy(handle) }
 
-  func check(_ status: Int32) throws(FormatError) {
-    guard status != 0 else { return }
+  static let endsEarly = FormatError(
+    .truncated, "the JPEG file ends early", hint: "get the file again")
+
+  /// What libjpeg warns of, by how its messages begin: of bytes that are too many or damaged, around
+  /// which it makes a picture as all programs do. Source: libjpeg's jerror.h, the codes `JWRN_`.
+  private static let warnings = [
+    "Corrupt JPEG data", "Warning: unknown JFIF revision", "Inconsistent progression sequence",
+    "Invalid SOS parameters", "Unknown Adobe color transform",
+  ]
+
+  /// - Returns: a warning; nil where all is well.
+  /// - Throws: ``FormatError`` `truncated` or `malformed`.
+  func check(_ status: Int32) throws(FormatError) -> String? {
+    guard status != 0 else { return nil }
     let reason = tjGetErrorStr2(handle).map { String(cString: $0) } ?? "unknown error"
-    if reason.contains("Premature end") {
-      throw FormatError(.truncated, "the JPEG file ends early", hint: "get the file again")
+    if reason.contains("Premature end of JPEG") || reason.contains("Premature end of input") {
+      throw Codec.endsEarly
     }
-    // Its error code is a warning's where a warning came before.
     if reason.contains("more than 500 scans") {
       throw FormatError(
         .malformed, "the JPEG file has more than 500 scans", hint: "save it again as a plain JPEG")
     }
-    // A warning is about bytes that no decoder needs.
-    guard tjGetErrorCode(handle) != TJERR_WARNING.rawValue else { return }
-    throw FormatError(.malformed, "libjpeg-turbo: \(reason)")
+    // The code of an error is a warning's where a warning came before it; the message is its own.
+    guard tjGetErrorCode(handle) == TJERR_WARNING.rawValue,
+      Codec.warnings.contains(where: reason.hasPrefix)
+    else { throw FormatError(.malformed, "libjpeg-turbo: \(reason)") }
+    return reason
   }
 }

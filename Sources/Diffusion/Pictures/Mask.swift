@@ -12,18 +12,11 @@ public struct Mask: Sendable, Hashable {
     self.isRepainted = isRepainted
   }
 
-  /// Light pixels are painted anew: those of at least half the brightness, which is ITU-R 601's
-  /// luma as Pillow rounds it.
+  /// Light pixels are painted anew: those of at least half the brightness.
   public init(_ image: Image) {
     let half = 128
     self.init(
-      width: image.width, height: image.height,
-      isRepainted: (0..<image.width * image.height).map { pixel in
-        let red = 19_595 * Int(image.pixels[3 * pixel])
-        let green = 38_470 * Int(image.pixels[3 * pixel + 1])
-        let blue = 7_471 * Int(image.pixels[3 * pixel + 2])
-        return (red + green + blue + 0x8000) >> 16 >= half
-      })
+      width: image.width, height: image.height, isRepainted: image.brightness.map { $0 >= half })
   }
 
   /// The mask in another size: each pixel is the nearest one's, as torch's nearest interpolation

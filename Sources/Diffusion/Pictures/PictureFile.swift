@@ -23,6 +23,8 @@ public struct PictureFile: Sendable, Hashable {
   public let metadata: Metadata
   /// Whether the pixels are those that were written.
   public let isExact: Bool
+  /// What is wrong with a file of which there is a picture all the same, as its decoder says it.
+  public let damage: String?
 
   /// How a picture is compressed.
   public struct Compression: Sendable, Hashable {
@@ -72,6 +74,7 @@ public struct PictureFile: Sendable, Hashable {
       }
       image = picture.image.upright(from: exif?.orientation)
       isExact = true
+      damage = nil
       metadata = Metadata(
         parameters: text(Self.parametersKeyword) ?? exif?.comment, job: text(Self.jobKeyword))
     case .jpeg:
@@ -79,12 +82,14 @@ public struct PictureFile: Sendable, Hashable {
       let exif = picture.exif.map(EXIF.init(parsing:))
       image = picture.image.upright(from: exif?.orientation)
       isExact = false
+      damage = picture.damage
       metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
     case .webp:
       let picture = try WebP.decode(bytes)
       let exif = picture.exif.map(EXIF.init(parsing:))
       image = picture.image.upright(from: exif?.orientation)
       isExact = picture.isLossless
+      damage = nil
       metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
     }
   }

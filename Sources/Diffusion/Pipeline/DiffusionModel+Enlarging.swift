@@ -27,7 +27,8 @@ extension DiffusionModel {
   /// The second pass starts from the first's finished picture, brought to its new size with
   /// Lanczos' kernel, and from the seed's noise of that size. Where a mask keeps a part of the
   /// picture, the second pass keeps it too. There is no second pass of a picture that the safety
-  /// checker holds back.
+  /// checker holds back. What of the picture to start from is put back over the drawn one is put
+  /// back last, enlarged as that is.
   ///
   /// - Parameters:
   ///   - progress: as for ``generate(_:progress:observer:)``; the second pass begins with the stage
@@ -53,7 +54,9 @@ extension DiffusionModel {
     // What a second pass cannot do is said before the first is drawn.
     try limits.check(request)
     guard let enlargement = request.enlargement else {
-      return try generate(requests, progress: progress, observer: observer)
+      return zip(requests, try generate(requests, progress: progress, observer: observer)).map {
+        $1.pastedBack($0.initial)
+      }
     }
     let generations = try generate(requests, progress: progress, observer: observer)
     return try generations.enumerated().map { index, first in
@@ -69,12 +72,24 @@ extension DiffusionModel {
         larger, progress: progress.map { progress in { progress(index, $0) } },
         observer: observer)
       second.add(first)
-      return second
+      return second.pastedBack(request.initial)
     }
   }
 }
 
 extension Generation {
+  /// The same with what is kept of the picture to start from as it was, not as the VAE gives it back.
+  fileprivate func pastedBack(_ initial: InitialPicture?) -> Generation {
+    guard let initial, let coverage = initial.coverage, safety?.isFlagged != true else {
+      return self
+    }
+    let (width, height) = (image.width, image.height)
+    var result = self
+    result.image = coverage.resized(width: width, height: height)
+      .blended(image, over: initial.image.resized(width: width, height: height))
+    return result
+  }
+
   /// Counts the times of a pass before this one in, and takes its noise as where it all began.
   mutating func add(_ earlier: Generation) {
     noise = earlier.noise

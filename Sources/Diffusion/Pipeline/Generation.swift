@@ -49,7 +49,7 @@ public struct GenerationRequest: Sendable, Hashable {
 
 /// A picture and how it came about.
 public struct Generation: Sendable {
-  public let image: Image
+  public internal(set) var image: Image
   /// The latents that were decoded, before they were scaled for the VAE.
   public let latents: Latents
   /// The noise that was started from, of standard deviation 1.

@@ -8,6 +8,9 @@ public struct InitialPicture: Sendable, Hashable {
   public var strength: Double
   /// What is painted anew; all of it where nil.
   public var mask: Mask?
+  /// Where the drawn picture shows in the end, with this one behind it; nil leaves it as it was
+  /// decoded, what is kept too. Of the picture's size.
+  public var coverage: Coverage?
 
   /// - Parameter mask: of the picture's size.
   public init(_ image: Image, strength: Double = 0.75, mask: Mask? = nil) {

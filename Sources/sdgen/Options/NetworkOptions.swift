@@ -98,12 +98,17 @@ struct NetworkOptions: ParsableArguments {
   }
 
   /// The pictures for the ControlNets, read anew.
-  func controls() throws(FormatError) -> [NetworkSettings.Control] {
+  ///
+  /// - Parameter warn: told what is wrong with a file that is read all the same.
+  func controls(
+    _ warn: (String) -> Void = { _ in }
+  ) throws(FormatError) -> [NetworkSettings.Control] {
     var controls: [NetworkSettings.Control] = []
     for (index, path) in controlImage.enumerated() {
       controls.append(
         NetworkSettings.Control(
-          try PictureFile.opened(path).image, scale: Float(Self.value(controlScale, index) ?? 1),
+          try PictureFile.opened(path, warn).image,
+          scale: Float(Self.value(controlScale, index) ?? 1),
           start: start(index), end: end(index)))
     }
     return controls

@@ -58,7 +58,7 @@ struct PictureOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Repaint only what is light in this picture, and keep the rest of --init as the VAE gives"
-        + " it back: alike, not every pixel the same (default: none).",
+        + " it back: alike, not every pixel the same; see --paste-back (default: none).",
       valueName: "file"), completion: .file())
   var mask: String?
 
@@ -69,6 +69,12 @@ struct PictureOptions: ParsableArguments {
         + " (default: none).",
       valueName: "left,top,right,bottom"), transform: Image.Padding.init(parsing:))
   var outpaint: Image.Padding?
+
+  @Flag(
+    help: ArgumentHelp(
+      "Put what --mask or --outpaint keeps of the --init picture back over the drawn one, pixel for"
+        + " pixel; where the mask is grey, both are mixed."))
+  var pasteBack = false
 
   @Option(
     parsing: .unconditional,
@@ -96,6 +102,10 @@ struct PictureOptions: ParsableArguments {
       ("--strength", strength != nil, "--init", initial),
       ("--mask", mask != nil, "--init", initial),
       ("--outpaint", outpaint != nil, "--init", initial),
+      (
+        "--paste-back", pasteBack, "--mask or --outpaint",
+        mask ?? outpaint.map { "\($0)" }
+      ),
       ("--hires-strength", hiresStrength != nil, "--hires", hires.map { "\($0)" }),
       ("--hires-steps", hiresSteps != nil, "--hires", hires.map { "\($0)" }),
     ]
