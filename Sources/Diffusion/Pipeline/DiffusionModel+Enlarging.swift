@@ -54,8 +54,9 @@ extension DiffusionModel {
     // What a second pass cannot do is said before the first is drawn.
     try limits.check(request)
     guard let enlargement = request.enlargement else {
-      return try generate(requests, progress: progress, observer: observer)
-        .map { $0.pastedBack(request.initial) }
+      return zip(requests, try generate(requests, progress: progress, observer: observer)).map {
+        $1.pastedBack($0.initial)
+      }
     }
     let generations = try generate(requests, progress: progress, observer: observer)
     return try generations.enumerated().map { index, first in
