@@ -42,7 +42,8 @@ static matching matching_of(const sdk_matching_form *f) {
   m.panels = divide_up(m.windows, SDK_PANEL);
   m.blocks = divide_up(m.others, BLOCK_ROWS);
   m.panel_bytes = align(f->channels * SDK_PANEL * sdk_type_size(m.type));
-  char *at = f->scratch;
+  // Numbers, for only the size is asked where there is no memory yet.
+  uintptr_t at = (uintptr_t)f->scratch;
   m.destinations = (uint32_t *)at;
   at += align(m.windows * sizeof(uint32_t));
   m.sources = (uint32_t *)at;
@@ -53,9 +54,9 @@ static matching matching_of(const sdk_matching_form *f) {
   at += align(f->batch * m.others * sizeof(uint32_t));
   m.inverses = (float *)at;
   at += align(f->batch * m.panels * SDK_PANEL * sizeof(float));
-  m.packed = at;
+  m.packed = (void *)at;
   at += f->batch * m.panels * m.panel_bytes;
-  m.threads = at;
+  m.threads = (char *)at;
   const size_t rows = align(BLOCK_ROWS * f->channels * sdk_type_size(m.type));
   const size_t lanes = align(BLOCK_ROWS * SDK_PANEL * 4);
   const size_t block = rows + 2 * lanes, panel = align(SDK_PANEL * f->channels * sizeof(float));
@@ -65,7 +66,7 @@ static matching matching_of(const sdk_matching_form *f) {
 
 size_t sdk_matching_scratch(const sdk_matching_form *form, int threads) {
   const matching m = matching_of(form);
-  return (size_t)(m.threads - (char *)form->scratch) + (size_t)threads * m.thread_bytes;
+  return (size_t)((uintptr_t)m.threads - (uintptr_t)form->scratch) + (size_t)threads * m.thread_bytes;
 }
 
 /// Chris Wellons' lowbias32 of window and seed.

@@ -10,6 +10,7 @@
 #define PAIR_PANELS 8
 /// Keys whose scores are in registers, beside what becomes of others.
 #define SCORE_ROWS 8
+_Static_assert(SCORE_ROWS == 8, "score_panel has a case for each count of rows");
 /// How far, in powers of two, scores may go beyond the reference that their weights are relative to.
 /// bf16 has room for a hundred; what weights multiply must have some too.
 #define REACH 16
@@ -157,6 +158,9 @@ static void finish_weighing(weighing *w) {
     raise_reference(w);
     start_weighing(w);
     weigh_rest(w);
+    // Scores so high that their rounding exceeds REACH have no weights: NaN tells of them.
+    for (int i = 0; i < SDK_PANEL; i++)
+      if (w->most[i] > REACH) w->sum[i] = NAN;
   }
   for (int t = 0; t < PANEL_VECTORS; t++) {
     float *total = w->total + t * WIDTH;
@@ -217,8 +221,7 @@ static void score_panel(
     score_pairs(k + r * stride, stride, depth, q, scores + r * SDK_PANEL, n, w, steps); \
     break;
     switch (rows) {
-      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
-      CASE(12)
+      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
       default: break;
     }
 #undef CASE
@@ -248,26 +251,27 @@ typedef struct {
   uint16_t *values[2]; ///< [PAIR_KEYS / 2, size] pairs
 } attention_memory;
 
-/// Lays it out from `base` on; returns its bytes.
+/// Lays it out from `base` on, which may be null where only the size is asked; returns its bytes.
 static size_t lay_out(attention_memory *m, void *base, size_t size) {
-  float *at = base;
-  m->sums = at;
-  m->reference = m->sums + PAIR_PANELS * size * SDK_PANEL;
-  m->total = m->reference + PAIR_PANELS * SDK_PANEL;
-  m->queries = m->total + PAIR_PANELS * SDK_PANEL;
-  m->scores[0] = m->queries + PAIR_PANELS * size / 2 * SDK_PANEL;
-  m->scores[1] = m->scores[0] + (PAIR_KEYS + 1) * SDK_PANEL;
-  float *weights = m->scores[1] + (PAIR_KEYS + 1) * SDK_PANEL;
-  m->weights = (uint16_t *)weights;
-  m->values[0] = (uint16_t *)(weights + PAIR_KEYS / 2 * SDK_PANEL);
-  m->values[1] = m->values[0] + PAIR_KEYS * size;
-  return (size_t)((char *)(m->values[1] + PAIR_KEYS * size) - (char *)base);
+  const uintptr_t start = (uintptr_t)base, word = sizeof(float);
+  uintptr_t at = start;
+#define TAKE(place, bytes) ((place) = (void *)at, at += (bytes))
+  TAKE(m->sums, PAIR_PANELS * size * SDK_PANEL * word);
+  TAKE(m->reference, PAIR_PANELS * SDK_PANEL * word);
+  TAKE(m->total, PAIR_PANELS * SDK_PANEL * word);
+  TAKE(m->queries, PAIR_PANELS * size / 2 * SDK_PANEL * word);
+  TAKE(m->scores[0], (PAIR_KEYS + 1) * SDK_PANEL * word);
+  TAKE(m->scores[1], (PAIR_KEYS + 1) * SDK_PANEL * word);
+  TAKE(m->weights, PAIR_KEYS / 2 * SDK_PANEL * word);
+  TAKE(m->values[0], PAIR_KEYS * size * sizeof(uint16_t));
+  TAKE(m->values[1], PAIR_KEYS * size * sizeof(uint16_t));
+#undef TAKE
+  return at - start;
 }
 
 static size_t attention_pairs_scratch(size_t size) {
   attention_memory m;
-  static float base[1];
-  return lay_out(&m, base, size);
+  return lay_out(&m, NULL, size);
 }
 
 /// Hides key `first_key + r` from lanes of queries before it.

@@ -187,7 +187,9 @@ extension Component {
     guard sharers.count == 3, sharers.allSatisfy({ manifest?.position($0.name) != nil }) else {
       return [(manifest?.parameter(of: tensor.name), tensor)]
     }
-    return sharers.enumerated().map { (parameter: $1, tensor: tensor.third($0)) }
+    return sharers.enumerated().map { index, parameter in
+      (parameter: parameter, tensor: tensor.third(manifest?.third(parameter.name) ?? index))
+    }
   }
 
   /// The tensors in the order in which the network uses them; file order where it is not known.

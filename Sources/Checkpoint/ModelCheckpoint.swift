@@ -126,7 +126,8 @@ public struct ModelCheckpoint: Sendable {
     var parts = others.map(\.displayName)
     if !layers.isEmpty {
       parts.insert(
-        "the \(layers.count) tensors of its last layer, from \(layers[0].displayName) on", at: 0)
+        "the \(layers.count) tensors behind the last layer that is used, from "
+          + "\(layers[0].displayName) on", at: 0)
     }
     return [
       "\(component.name): Stable Diffusion 2 does not use all of OpenCLIP's text encoder: "

@@ -56,6 +56,7 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
 
   /// Half of it, rounded up; nil where that has no such form (an odd constant times a symbol).
   public var halved: Dimension? {
+    guard merged == 0 else { return nil }
     if factors.isEmpty { return Dimension((constant + 1) / 2) }
     if constant % 2 == 0 { return Dimension(constant / 2, factors) }
     guard constant == 1, factors.count == 1 else { return nil }
@@ -64,12 +65,14 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
 
   /// A multiple of it.
   public static func * (left: Int, right: Dimension) -> Dimension {
-    Dimension(left * right.constant, right.factors)
+    precondition(right.merged == 0, "tokens are merged last")
+    return Dimension(left * right.constant, right.factors)
   }
 
   /// The product of two, as in height times width.
   public static func * (left: Dimension, right: Dimension) -> Dimension {
-    Dimension(left.constant * right.constant, left.factors + right.factors)
+    precondition(left.merged == 0 && right.merged == 0, "tokens are merged last")
+    return Dimension(left.constant * right.constant, left.factors + right.factors)
   }
 
   /// Its value for given sizes.

@@ -33,6 +33,7 @@ import Testing
     ("--hires 2 --hires-steps 1000 --scheduler ddim", "take fewer steps"),
     ("--hires 8 --width 2048", "at most 8192"),
     ("--hires 1.01 --width 64 --height 64", "a scale of 1.125 or more"),
+    ("--hires 1.001 --width 376 --height 376", "a scale of 1.0213 or more"),
     ("--init SOURCE --strength 0.1 --steps 4 --scheduler ddim", "more strength or more steps"),
   ])
   func misfits(words: String, says: String) throws {

@@ -8,13 +8,14 @@ import Testing
 
 /// What is reused, left out or done in parts: exact where it claims to be, near where it does not.
 @Suite(.serialized) struct ApproximationTests {
-  private static func model(_ change: (inout ModelAdditions) -> Void = { _ in }) throws
-    -> DiffusionModel
-  {
+  private static func model(
+    _ precision: Precision = .f32, _ change: (inout ModelAdditions) -> Void = { _ in }
+  ) throws -> DiffusionModel {
     var additions = ModelAdditions()
     change(&additions)
     return try DiffusionModel(
-      ModelCheckpoint.open(Fixtures.path("shapes-v1")), additions: additions)
+      ModelCheckpoint.open(Fixtures.path("shapes-v1")),
+      options: EngineOptions(precision: precision), additions: additions)
   }
 
   static let caching = Result { try model { $0.reusesDeepFeatures = true } }
@@ -98,10 +99,10 @@ import Testing
 
   // MARK: Merged tokens
 
-  @Test(arguments: [250, 500, 750])
-  func mergedTokens(thousandths: Int) throws {
-    let exact = try Self.model().generate(Self.request())
-    let merging = try Self.model { $0.mergedThousandths = thousandths }
+  @Test(arguments: [250, 500, 750], Precision.isBF16Native ? [Precision.f32, .bf16] : [.f32])
+  func mergedTokens(thousandths: Int, precision: Precision) throws {
+    let exact = try Self.model(precision).generate(Self.request())
+    let merging = try Self.model(precision) { $0.mergedThousandths = thousandths }
     let near = try merging.generate(Self.request())
     #expect(near.image != exact.image)
     #expect(GenerationTests.peakSignalToNoise(near.image, exact.image) > 15)

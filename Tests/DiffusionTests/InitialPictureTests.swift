@@ -200,8 +200,26 @@ import Testing
     )
     #expect(coverage.blended(drawn, over: other).pixels == [1, 2, 3, 200, 55, 100])
     #expect(coverage.resized(width: 2, height: 1) == coverage)
-    #expect(coverage.resized(width: 8, height: 4).shares.max() ?? 0 >= 200)
+    // Away from a hard edge all is kept and all is drawn, in any size.
+    let edge = Coverage(width: 16, height: 8, shares: (0..<128).map { $0 % 16 < 8 ? 0 : 255 })
+    for scale in [2, 3] {
+      let large = edge.resized(width: 16 * scale, height: 8 * scale)
+      for (index, share) in large.shares.enumerated() {
+        let column = index % (16 * scale)
+        if column < 5 * scale { #expect(share == 0) }
+        if column >= 11 * scale { #expect(share == 255) }
+      }
+    }
     #expect(Coverage.nothing(width: 2, height: 1).blended(drawn, over: other) == other)
+  }
+
+  /// The scale that is said to do does.
+  @Test func leastScales() {
+    for side in stride(from: 8, to: 8192, by: 8) {
+      let scale = Enlargement.leastScale(of: side) ?? 0
+      #expect(Enlargement(scale: scale).side(side) == side + 8)
+    }
+    #expect(Enlargement.leastScale(of: 8192) == nil)
   }
 
   /// A second pass that cannot be is refused before the first is drawn.

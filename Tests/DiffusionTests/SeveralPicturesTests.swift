@@ -7,10 +7,10 @@ import Testing
 
 /// Pictures that are drawn at once are those that are drawn one by one, bit for bit.
 @Suite(.serialized) struct SeveralPicturesTests {
-  private static func model(_ precision: Precision) throws -> DiffusionModel {
+  private static func model(_ precision: Precision, threads: Int? = nil) throws -> DiffusionModel {
     try DiffusionModel(
-      ModelCheckpoint.open(Fixtures.path("shapes-v1")), options: EngineOptions(precision: precision)
-    )
+      ModelCheckpoint.open(Fixtures.path("shapes-v1")),
+      options: EngineOptions(threads: threads, precision: precision))
   }
 
   private static let precisions: [Precision] = Precision.isBF16Native ? [.f32, .bf16] : [.f32]
@@ -47,6 +47,14 @@ import Testing
       let requests = Self.requests(count) { $0.scheduler = scheduler }
       try Self.expectSame(model.generate(requests), requests, model)
     }
+  }
+
+  /// Layers that several threads share.
+  @Test(arguments: precisions)
+  func sameOnTwoThreads(precision: Precision) throws {
+    let model = try Self.model(precision, threads: 2)
+    let requests = Self.requests(3) { ($0.width, $0.height) = (136, 104) }
+    try Self.expectSame(model.generate(requests), requests, model)
   }
 
   /// Without guidance, at odd sizes, with guidance in a part of the steps, with prompts that change.
@@ -106,6 +114,29 @@ import Testing
       let expected = try model.generate(request)
       #expect(generation.latents == expected.latents)
       #expect(generation.image == expected.image)
+      for network in [releasing.textEncoder, releasing.unet] {
+        #expect((network as? LazyNetwork)?.isLoaded == false)
+      }
+    }
+  }
+
+  /// A network is held from its first run to its release, and loaded anew after.
+  @Test func networksComeAndGo() throws {
+    let loads = Mutex(0)
+    let sound = try Self.model(.f32).vaeDecoder
+    let network = LazyNetwork {
+      loads.withLock { $0 += 1 }
+      return sound
+    }
+    let latents = ["latent_sample": Value([Float](repeating: 0, count: 64), shape: [1, 4, 4, 4])]
+    for (isReleased, expected) in [(false, 1), (false, 1), (true, 2), (false, 2)] {
+      if isReleased { network.release() }
+      let isHeld = loads.withLock { $0 } > 0 && !isReleased
+      #expect(network.isLoaded == isHeld)
+      _ = try network.run(latents, generations: [:], observer: nil)
+      #expect(network.isLoaded)
+      let count = loads.withLock { $0 }
+      #expect(count == expected)
     }
   }
 

@@ -52,24 +52,78 @@ extension EngineTests {
         let k = Stored(random.normals(form.batch * form.keys * stride), type)
         let v = Stored(random.normals(form.batch * form.keys * stride), type)
         let scale = 1 / Double(form.size).squareRoot()
-        let y = isa.using {
-          Stored(count: form.batch * form.queries * width, type) { y in
-            let scratch = UnsafeMutableRawPointer.allocate(
-              byteCount: sdk_attention_scratch(form.keys, form.size, sdk_threads()),
-              alignment: 64)
-            defer { scratch.deallocate() }
-            var kernel = sdk_attention_form(
-              q: q.bytes, k: k.bytes, v: v.bytes, y: y, type: type, batch: form.batch,
-              queries: form.queries, keys: form.keys, heads: form.heads, size: form.size,
-              q_stride: stride, k_stride: stride, v_stride: stride, y_stride: width,
-              scale: scale, causal: form.causal ? 1 : 0, scratch: scratch)
-            sdk_attention(&kernel)
-          }
-        }
+        let y = form.results(isa, q, k, v, type, stride, scale)
         let expected = form.expected(q.values, k.values, v.values, stride, scale)
         // Scores of size s carry rounding errors of about s * 2^-24, which the exponential keeps.
         let bound = type == SDK_F32 ? 1e-6 * max(1, form.spread / 2) : 0x1p-8
         #expect(relativeError(y.values, expected) < bound)
+      }
+    }
+
+    /// A query that is no number leaves the others as they are; a key that is none leaves nothing.
+    @Test(arguments: InstructionSet.available, [0, 61, 149])
+    func notNumbers(_ isa: InstructionSet, _ place: Int) {
+      let form = Case(queries: 150, keys: 150, size: 40)
+      for type in [SDK_F32, SDK_BF16] {
+        var random = SplitMix(seed: 8)
+        let count = form.queries * form.size
+        let (q, k, v) = (random.normals(count), random.normals(count), random.normals(count))
+        let scale = 1 / Double(form.size).squareRoot()
+        func results(_ q: [Float], _ k: [Float]) -> [Float] {
+          form.results(
+            isa, Stored(q, type), Stored(k, type), Stored(v, type), type, form.size, scale
+          ).values
+        }
+        let sound = results(q, k)
+        let row = place * form.size..<(place + 1) * form.size
+        for value in [Float.nan, .infinity] {
+          var spoilt = q
+          spoilt[row.lowerBound] = value
+          let y = results(spoilt, k)
+          #expect(y[row].allSatisfy { $0.isNaN })
+          #expect(y[..<row.lowerBound] == sound[..<row.lowerBound])
+          #expect(y[row.upperBound...] == sound[row.upperBound...])
+        }
+        var spoilt = k
+        spoilt[row.lowerBound] = .nan
+        #expect(results(q, spoilt).allSatisfy { $0.isNaN })
+      }
+    }
+
+    /// Scores beyond what the exponential can tell apart give means of values, or NaN, never others.
+    @Test(arguments: InstructionSet.available, [1e3, 1e8, 1e10, 1e12, 1e30])
+    func scoresWithoutBounds(_ isa: InstructionSet, _ spread: Double) {
+      let form = Case(queries: 70, keys: 300, size: 40)
+      for type in [SDK_F32, SDK_BF16] {
+        var random = SplitMix(seed: 9)
+        let q = Stored(random.normals(form.queries * form.size, deviation: spread), type)
+        let k = Stored(random.normals(form.keys * form.size), type)
+        let v = Stored(random.normals(form.keys * form.size), type)
+        let y = form.results(isa, q, k, v, type, form.size, 1).values
+        let highest = v.values.max() ?? 0
+        let lowest = v.values.min() ?? 0
+        #expect(y.allSatisfy { $0.isNaN || (1.01 * lowest...1.01 * highest).contains($0) })
+      }
+    }
+  }
+}
+
+extension EngineTests.AttentionTests.Case {
+  fileprivate func results(
+    _ isa: InstructionSet, _ q: Stored, _ k: Stored, _ v: Stored, _ type: sdk_type, _ stride: Int,
+    _ scale: Double
+  ) -> Stored {
+    isa.using {
+      Stored(count: batch * queries * heads * size, type) { y in
+        let scratch = UnsafeMutableRawPointer.allocate(
+          byteCount: sdk_attention_scratch(keys, size, sdk_threads()), alignment: 64)
+        defer { scratch.deallocate() }
+        var kernel = sdk_attention_form(
+          q: q.bytes, k: k.bytes, v: v.bytes, y: y, type: type, batch: batch, queries: queries,
+          keys: keys, heads: heads, size: size, q_stride: stride, k_stride: stride,
+          v_stride: stride, y_stride: heads * size, scale: scale, causal: causal ? 1 : 0,
+          scratch: scratch)
+        sdk_attention(&kernel)
       }
     }
   }

@@ -69,9 +69,9 @@ extension EngineTests {
       #expect(places == expected)
     }
 
-    @Test(arguments: [1, 2])
-    func threads(count: Int32) {
-      let form = Self.cases[4]
+    @Test(arguments: [2, 3], [4, 7])
+    func threads(count: Int32, index: Int) {
+      let form = Self.cases[index]
       let before = sdk_threads()
       defer { sdk_set_threads(before) }
       var random = SplitMix(seed: 3)

@@ -38,7 +38,8 @@ enum JPEG {
     return (image, exif(in: bytes), header ?? damage)
   }
 
-  /// Whether the marker of the image's end is there; in a scan's data no other bytes look like it.
+  /// Whether the marker of the image's end is there. In a scan's data no other bytes look like it; in
+  /// a segment between scans, or behind the image, such bytes pass for it, which makes an error a warning.
   private static func hasEnd(_ bytes: ArraySlice<UInt8>) -> Bool {
     zip(bytes, bytes.dropFirst()).contains { $0 == 0xFF && $1 == 0xD9 }
   }

@@ -19,6 +19,15 @@ public struct Enlargement: Sendable, Hashable {
   public func side(_ side: Int) -> Int {
     max(side, Int(Double(side) * scale) / 8 * 8)
   }
+
+  /// The least scale, of four decimals, by which a side grows; nil where no larger one is drawn.
+  package static func leastScale(of side: Int) -> Double? {
+    guard side + 8 <= DrawingLimits.longestSide else { return nil }
+    var tenThousandths = (Double(side + 8) / Double(side) * 1e4).rounded(.up)
+    // The product may be just short of the side where it should be equal.
+    while Enlargement(scale: tenThousandths / 1e4).side(side) == side { tenThousandths += 1 }
+    return tenThousandths / 1e4
+  }
 }
 
 extension DiffusionModel {

@@ -45,7 +45,8 @@ public struct DrawingLimits: Sendable {
     readsPictures = model.vaeEncoder != nil
   }
 
-  /// Refuses what the model cannot do: in all passes, but for what prompts say.
+  /// Refuses what the model cannot do: in all passes, but for what prompts say and for how many
+  /// ControlNets are loaded.
   ///
   /// - Throws: ``GenerationError`` `request`, saying what would do; ``FormatError`` where the
   ///   model's scheduler configuration cannot be honoured.
@@ -164,7 +165,8 @@ public struct DrawingLimits: Sendable {
       throw GenerationError(
         .request,
         "\(enlargement.scale) times \(width)x\(height) pixels is no larger size in multiples of 8",
-        hint: "give a scale of \(Double(longer + 8) / Double(longer)) or more")
+        hint: Enlargement.leastScale(of: longer).map { "give a scale of \($0) or more" }
+          ?? "the picture has the largest size there is")
     }
     guard readsPictures else { throw Self.noEncoder }
     let larger = request.secondPass(of: enlargement)

@@ -2,17 +2,19 @@ import Engine
 import Synchronization
 
 /// A network that is loaded when it is first run, and again where it was released before.
-final class LazyNetwork: Network {
+package final class LazyNetwork: Network {
   private let load: @Sendable () throws -> any Network
   private let loaded: Mutex<(any Network)?>
 
   /// - Parameter network: what `load` gave already.
-  init(_ network: (any Network)? = nil, _ load: @escaping @Sendable () throws -> any Network) {
+  package init(
+    _ network: (any Network)? = nil, _ load: @escaping @Sendable () throws -> any Network
+  ) {
     self.load = load
     loaded = Mutex(network)
   }
 
-  func run(
+  package func run(
     _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
   ) throws -> [String: Value] {
     let network = try loaded.withLock { held in
@@ -24,6 +26,9 @@ final class LazyNetwork: Network {
     return try network.run(inputs, generations: generations, observer: observer)
   }
 
+  /// Whether the network is in memory.
+  package var isLoaded: Bool { loaded.withLock { $0 != nil } }
+
   /// Gives the memory of the network back.
-  func release() { loaded.withLock { $0 = nil } }
+  package func release() { loaded.withLock { $0 = nil } }
 }

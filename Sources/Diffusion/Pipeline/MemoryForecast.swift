@@ -59,6 +59,9 @@ public struct MemoryForecast: Sendable, Hashable {
     let guided = Sizes(
       batch: (isGuided ? 2 : 1) * batch, height: height / DiffusionModel.downsampling,
       width: width / DiffusionModel.downsampling, sequence: 77)
+    // Pictures of a batch share their prompts.
+    var prompts = guided
+    prompts.batch = isGuided ? 2 : 1
     var single = guided
     single.batch = 1
     // The tiles that the VAE works on.
@@ -67,7 +70,8 @@ public struct MemoryForecast: Sendable, Hashable {
     tile.width = tiling.tileLength(tile.width)
     for component in checkpoint.components where ComponentName.required.contains(component.name) {
       for graph in component.graphs where encodes || graph.name != "vae_encoder" {
-        add(graph, graph.name.hasPrefix("vae") ? tile : guided, in: precision)
+        let sizes = graph.name.hasPrefix("vae") ? tile : graph.name == "unet" ? guided : prompts
+        add(graph, sizes, in: precision)
       }
     }
     for path in additions.controlNets {
