@@ -40,12 +40,12 @@ struct BatchCommand: ParsableCommand {
         "-o goes with one job", hint: "give each job an \"output\" of its own")
     }
     try defaults.checkValues()
-    let isQuiet = defaults["quiet"] == true
-    // A program that reads errors as JSON reads no progress between them.
-    let saysProgress = defaults["json"] != true
+    // A program that reads errors as JSON reads nothing else between them.
+    let isJSON = defaults["json"] == true
+    let isSilent = isJSON || defaults["quiet"] == true
     // Each job's report is a line of JSON here.
     defaults["json"] = true
-    Interruption.watch(quiet: isQuiet)
+    Interruption.watch(quiet: isSilent)
     let lines = try LineReader(jobs)
     var counts: [Outcome: Int] = [:]
     let models = ModelCache()
@@ -56,7 +56,7 @@ struct BatchCommand: ParsableCommand {
       let line = JobLine(
         number: number, content: content, start: lines.start, file: jobs == "-" ? nil : jobs)
       if line.isBlank { continue }
-      purpose.label = saysProgress ? "line \(number)" : nil
+      purpose.label = isJSON ? nil : "line \(number)"
       let (outcome, row) = Self.draw(line, defaults, models, &purpose)
       counts[outcome, default: 0] += 1
       Console.print(row.text(.compact))
@@ -64,7 +64,7 @@ struct BatchCommand: ParsableCommand {
     let parts = Outcome.allCases.compactMap { outcome in
       counts[outcome].map { "\(Format.count($0)) \(outcome.rawValue)" }
     }
-    if !isQuiet {
+    if !isSilent {
       Console.note("jobs: " + (parts.isEmpty ? "none" : parts.joined(separator: ", ")))
     }
     if Interruption.isAsked { throw Ended(.interrupted) }

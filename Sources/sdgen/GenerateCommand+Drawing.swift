@@ -4,7 +4,8 @@ import OrderedJSON
 import Terminal
 
 extension GenerateCommand {
-  /// Draws pictures that are drawn at once, and writes them.
+  /// Draws pictures that are drawn at once, and writes each as soon as it is finished. Of those that
+  /// an error keeps from it no previews stay.
   ///
   /// - Parameters:
   ///   - requests: which differ in seeds and noise alone.
@@ -15,7 +16,7 @@ extension GenerateCommand {
     _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
     _ model: DiffusionModel, _ record: PictureRecord, _ trace: LayerTrace?,
     _ purpose: DrawingPurpose, _ result: inout Drawing,
-    together: (_ index: Int, _ picture: Drawing.Picture, inout Drawing) throws -> [FileWriter]
+    together: (_ index: Int, _ picture: Drawing.Picture, inout Drawing) throws -> [Output]
   ) throws {
     let watches = indices.map {
       PictureWatch(
@@ -25,16 +26,24 @@ extension GenerateCommand {
           others: replaces($0, plan, purpose)
         ))
     }
-    let generations = try generations(requests, indices, plan, model, watches, trace, purpose)
-    for (position, generation) in generations.enumerated() {
-      let index = indices[position]
-      let written = try write(
-        generation, requests[position], index, plan, model, watches[position], record, purpose,
-        &result.warnings)
-      // The picture is the last: where it is, all is that goes with it.
-      try FileWriter.commit(
-        written.others + together(index, written.picture, &result) + [written.writer])
-      result.pictures.append(written.picture)
+    var finished = 0
+    do {
+      try drawEach(requests, indices, plan, model, watches, trace, purpose) {
+        position, generation in
+        let index = indices[position]
+        let written = try write(
+          generation, requests[position], index, plan, model, watches[position], record, purpose,
+          &result.warnings)
+        let shared = try together(index, written.picture, &result)
+        // The picture is the last: where it is, all is that goes with it.
+        try FileWriter.commit(written.others + shared.map(\.writer) + [written.writer])
+        result.files += shared.map(\.file)
+        result.pictures.append(written.picture)
+        finished += 1
+      }
+    } catch {
+      for watch in watches[finished...] { watch.removePreviews() }
+      throw error
     }
   }
 
@@ -42,12 +51,12 @@ extension GenerateCommand {
     options.output.force || plan.isLeft(index, purpose)
   }
 
-  /// Draws pictures at once, and says how far they are.
-  private func generations(
+  /// Draws pictures at once, says how far they are, and hands each over by its position.
+  private func drawEach(
     _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
     _ model: DiffusionModel, _ watches: [PictureWatch], _ trace: LayerTrace?,
-    _ purpose: DrawingPurpose
-  ) throws -> [Generation] {
+    _ purpose: DrawingPurpose, finished: (Int, Generation) throws -> Void
+  ) throws {
     let (first, last) = (indices[0] + 1, indices[indices.count - 1] + 1)
     let bar = progressBar(
       plan.count == 1
@@ -61,7 +70,7 @@ extension GenerateCommand {
     var passes = [Int](repeating: 0, count: requests.count)
     var failure: (any Error)?
     do {
-      return try model.draw(
+      try model.drawEach(
         requests,
         progress: { index, progress in
           let now = Console.seconds()
@@ -95,7 +104,12 @@ extension GenerateCommand {
           }
           stepStart = Console.seconds()
           return !Interruption.isAsked
-        }, observer: trace.map { trace in { trace.add($0, $1) } })
+        }, observer: trace.map { trace in { trace.add($0, $1) } },
+        finished: {
+          // What is said of the writing stands on lines of its own.
+          bar.finish()
+          try finished($0, $1)
+        })
     } catch {
       throw failure ?? error
     }

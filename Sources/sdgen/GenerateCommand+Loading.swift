@@ -8,9 +8,11 @@ import Terminal
 extension GenerateCommand {
   /// Loads the model that the options name.
   ///
-  /// - Parameter request: a picture that is to be drawn, which the model must be able to.
+  /// - Parameters:
+  ///   - request: a picture that is to be drawn, which the model must be able to.
+  ///   - isAlone: whether it is the only one.
   func load(
-    _ path: String, for request: GenerationRequest, _ purpose: DrawingPurpose,
+    _ path: String, for request: GenerationRequest, _ purpose: DrawingPurpose, isAlone: Bool,
     _ warnings: inout [String]
   ) throws -> ModelCache.Loaded {
     let (noise, isGuided) = (request.noise, request.isGuided)
@@ -49,7 +51,7 @@ extension GenerateCommand {
     defer { bar.finish() }
     let model = try DiffusionModel(
       checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
-      batch: batch, embeddings: embeddings, additions: additions(purpose)
+      batch: batch, embeddings: embeddings, additions: additions(purpose, isAlone: isAlone)
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
@@ -92,11 +94,10 @@ extension GenerateCommand {
 
   /// What the options load beside the model; for one picture alone, so that the networks are not all
   /// in memory at once.
-  func additions(_ purpose: DrawingPurpose) -> ModelAdditions {
+  private func additions(_ purpose: DrawingPurpose, isAlone: Bool) -> ModelAdditions {
     var additions = additions
     additions.releasesNetworks =
-      !purpose.skipsFinished && options.pictures.count == 1 && options.pictures.hires == nil
-      && options.prompt.promptsFrom == nil
+      isAlone && !purpose.skipsFinished && options.pictures.hires == nil
     return additions
   }
 

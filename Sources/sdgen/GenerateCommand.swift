@@ -55,11 +55,6 @@ struct GenerateCommand: ParsableCommand {
     let path = try options.model.path ?? EmbeddedModel.path()
     let isEmbedded = EmbeddedModel.isEmbedded(path)
     let guidance = options.sampling.guidance ?? (isEmbedded ? EmbeddedModel.guidance : 7.5)
-    if isEmbedded, options.sampling.guidance == nil, !options.output.isSilent {
-      Console.note(
-        "note: drawing with the embedded model, with guidance \(EmbeddedModel.guidance)"
-          + " (other models: 7.5)")
-    }
     let noise = try options.pictures.latents.map { try Latents(noiseAt: $0) }
     let prompts = try options.prompt.prompts()
     let plan = try PicturePlan(options, noise: noise, prompts: prompts.count)
@@ -69,6 +64,11 @@ struct GenerateCommand: ParsableCommand {
     let wanted = plan.indices.filter { !finished.contains($0) }
     guard let first = wanted.first, let last = wanted.last else { return result }
     try plan.requireFreeOutputs(besides: finished, purpose)
+    if isEmbedded, options.sampling.guidance == nil, !options.output.isSilent {
+      Console.note(
+        "note: drawing with the embedded model, with guidance \(EmbeddedModel.guidance)"
+          + " (other models: 7.5)")
+    }
     let initial = try initialPicture(&result.warnings)
     // What cannot be read is said before gigabytes are.
     _ = try options.networks.controls { warn($0, &result.warnings) }
@@ -79,7 +79,8 @@ struct GenerateCommand: ParsableCommand {
     }
     let (loaded, isNew) = try models.model(for: arguments) {
       var warnings: [String] = []
-      return try load(path, for: request(first), purpose, &warnings)
+      return try load(
+        path, for: request(first), purpose, isAlone: plan.count == 1, &warnings)
     }
     result.warnings += loaded.warnings
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
@@ -94,26 +95,33 @@ struct GenerateCommand: ParsableCommand {
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
     let trace = options.watch.trace.map { _ in LayerTrace() }
-    for indices in plan.batches(of: batch, besides: finished) {
+    var groups = plan.batches(of: batch, besides: finished)[...]
+    while let indices = groups.popFirst() {
+      let before = result.pictures.count
       do {
         try draw(
           indices.map(request), indices, plan, loaded.model, record, trace, purpose, &result
         ) { index, picture, result in
           guard index == last else { return [] }
-          let files = try writeTogether(result.pictures + [picture], trace, &result.warnings)
-          result.files = files.map(\.file)
-          return files.map(\.writer)
+          return try writeTogether(result.pictures + [picture], trace, &result.warnings)
         }
       } catch let error as GenerationError where error.code == .cancelled {
         result.cancellation = error
         break
       } catch {
+        guard indices.count == 1 else {
+          // One of them cannot be drawn; those before it are as if each were drawn alone.
+          let left = indices.dropFirst(result.pictures.count - before)
+          groups = left.map { [$0] } + groups
+          continue
+        }
         result.failure = error
         break
       }
     }
     // One of many jobs that was stopped is begun anew, and writes them then.
-    if result.pictures.count < wanted.count, !purpose.skipsFinished {
+    // Without a picture there is nothing that they go with.
+    if !result.pictures.isEmpty, result.pictures.count < wanted.count, !purpose.skipsFinished {
       do {
         let files = try writeTogether(result.pictures, trace, &result.warnings)
         try FileWriter.commit(files.map(\.writer))
@@ -127,12 +135,15 @@ struct GenerateCommand: ParsableCommand {
     return result
   }
 
+  /// A file that is written, but not yet at its place.
+  typealias Output = (file: String, writer: FileWriter)
+
   /// Writes what goes with all pictures together, but not yet at its place.
   private func writeTogether(
     _ pictures: [Drawing.Picture], _ trace: LayerTrace?, _ warnings: inout [String]
-  ) throws -> [(file: String, writer: FileWriter)] {
-    var result: [(file: String, writer: FileWriter)] = []
-    if let file = options.output.saveLatents, !pictures.isEmpty {
+  ) throws -> [Output] {
+    var result: [Output] = []
+    if let file = options.output.saveLatents {
       let latents = pictures.compactMap(\.latents)
       if latents.count < pictures.count {
         warn("of pictures that the safety checker held back no latents are saved", &warnings)

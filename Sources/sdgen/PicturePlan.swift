@@ -176,9 +176,10 @@ struct PicturePlan {
       }
     }
     files += previews
-    guard Set(files.map(Self.identity)).count == files.count else {
+    var seen = Set<String>()
+    if let file = files.first(where: { !seen.insert(Self.identity($0)).inserted }) {
       throw FormatError(
-        .cannotCreate, "two outputs would have this name", file: options.output.file,
+        .cannotCreate, "two outputs would have this name", file: file,
         hint: "give -o and the other outputs different names")
     }
     for file in files {

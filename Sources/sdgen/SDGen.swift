@@ -35,13 +35,22 @@ struct SDGen: Program {
         "give a prompt, or --prompts-from",
         hint: "sdgen \"a red circle on a blue background\"; sdgen --help tells what else there is")
     }
+    guard first != "help" else { return }
     let others: [any ParsableCommand.Type] = configuration.subcommands.filter {
       $0 != GenerateCommand.self
     }
-    guard first != "help", !others.contains(where: { $0.configuration.commandName == first }) else {
+    let rest = Array(arguments.dropFirst())
+    guard let other = others.first(where: { $0.configuration.commandName == first }) else {
+      try ForeignOption.check(
+        first == GenerateCommand.configuration.commandName ? rest : arguments)
       return
     }
-    try ForeignOption.check(
-      first == GenerateCommand.configuration.commandName ? Array(arguments.dropFirst()) : arguments)
+    if other == BatchCommand.self || other == AgainCommand.self {
+      let file = other == BatchCommand.self ? "jobs.jsonl" : "picture.png"
+      try ForeignOption.checkPlace(rest, form: "sdgen \(first) \(file)")
+    } else {
+      try ForeignOption.check(
+        rest, ArgumentTable(dump: other._dumpHelp()), isGenerate: false)
+    }
   }
 }

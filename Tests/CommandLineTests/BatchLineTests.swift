@@ -93,7 +93,7 @@ import Testing
         env --default-signal=INT "$0" batch - <jobs >results & pid=$!
         exec 3>jobs
         printf '{"prompt": ""\\n{"prom' >&3
-        while [ ! -s results ]; do sleep 0.05; done
+        while [ ! -s results ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
         sleep 0.2; kill -INT $pid; wait $pid
         """
       let result = try Tool.launch("/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)

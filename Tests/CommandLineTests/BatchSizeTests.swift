@@ -40,15 +40,40 @@ import Testing
   }
 
   /// libgomp says what it found in the environment when it was loaded.
-  @Test(arguments: [([:], "1000"), (["GOMP_SPINCOUNT": "77"], "77")])
-  func threadsSpinShortly(environment: [String: String], rounds: String) throws {
+  @Test(arguments: [
+    ([], "1000"), (["GOMP_SPINCOUNT=77"], "77"), (["OMP_WAIT_POLICY=passive"], "0"),
+  ])
+  func threadsSpinShortly(settings: [String], rounds: String) throws {
     try withTemporaryFolder { folder in
-      let result = try Tool.run(
-        "sdgen", [GenerateTests.prompt, "--steps", "1", "-o", folder + "/a.png"],
-        environment: environment.merging(["OMP_DISPLAY_ENV": "VERBOSE"]) { first, _ in first })
+      let result = try Tool.launch(
+        "/usr/bin/env",
+        ["-u", "GOMP_SPINCOUNT", "-u", "OMP_WAIT_POLICY", "OMP_DISPLAY_ENV=VERBOSE"] + settings
+          + [
+            "\(Tool.folder)/sdgen", GenerateTests.prompt, "--steps", "1", "-o", folder + "/a.png",
+          ])
       #expect(result.status == 0, "\(result.errors)")
       let last = result.errors.split(separator: "\n").last { $0.contains("GOMP_SPINCOUNT") }
       #expect(last?.contains("'\(rounds)'") == true, "\(result.errors)")
+    }
+  }
+
+  /// Started by the dynamic loader, the program is not the one that the kernel started.
+  @Test func throughTheLoader() throws {
+    let places = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"]
+    guard let loader = places.first(where: FileManager.default.isExecutableFile) else {
+      print("skipped: no dynamic loader at \(places)")
+      return
+    }
+    try withTemporaryFolder { folder in
+      let result = try Tool.launch(
+        "/usr/bin/env",
+        [
+          "-u", "GOMP_SPINCOUNT", "-u", "OMP_WAIT_POLICY", loader, "\(Tool.folder)/sdgen",
+          GenerateTests.prompt, "--model", Fixtures.path("shapes-v1"), "--steps", "1", "-o",
+          folder + "/a.png",
+        ])
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(FileManager.default.fileExists(atPath: folder + "/a.png"))
     }
   }
 

@@ -63,10 +63,13 @@ import Testing
   }
 
   /// An error in one of several pictures: those before it are kept and told.
-  @Test func picturesBeforeAnErrorAreKept() throws {
+  @Test(arguments: ["1", "2"])
+  func picturesBeforeAnErrorAreKept(batchSize: String) throws {
     try withTemporaryFolder { folder in
       try Self.noise(in: folder)
-      let arguments = ["--latents", "noise.safetensors", "--dtype", "f32", "-o"]
+      let arguments = [
+        "--latents", "noise.safetensors", "--dtype", "f32", "--batch-size", batchSize, "-o",
+      ]
       let text = try PictureTests.draw(arguments + ["a.png"], in: folder)
       #expect(text.status == 70 || text.status == 65, "\(text.status): \(text.errors)")
       #expect(text.output.contains("wrote a-1.png: "))
@@ -78,6 +81,62 @@ import Testing
       #expect(try JSON(parsing: json.errors)["error"]?["code"]?.string == "not-finite")
       let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
       #expect(files == ["a-1.png", "b-1.png", "noise.safetensors"])
+    }
+  }
+
+  /// Previews of pictures that are drawn anew one by one are written anew, and those of the one that
+  /// cannot be drawn do not stay.
+  @Test(arguments: ["1", "2"])
+  func previewsOfAnErrorAreRemoved(batchSize: String) throws {
+    try withTemporaryFolder { folder in
+      try Self.noise(in: folder)
+      let result = try PictureTests.draw(
+        [
+          "--latents", "noise.safetensors", "--dtype", "f32", "--batch-size", batchSize,
+          "--preview-every", "1", "--preview", "latent", "--trace", "t.json", "--json",
+        ], in: folder)
+      #expect(try JSON(parsing: result.errors)["error"]?["code"]?.string == "not-finite")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      #expect(
+        files == ["noise.safetensors", "out-1-step-1.png", "out-1-step-2.png", "out-1-step-3.png"]
+          + ["out-1.png", "t.json"])
+      #expect(try JSON(parsing: result.output)["files"]?.array?.map(\.string) == ["t.json"])
+    }
+  }
+
+  /// A run that ends with no picture leaves nothing that would stop the next.
+  @Test func nothingStaysWithoutAPicture() throws {
+    try withTemporaryFolder { folder in
+      let script = """
+        env --default-signal=INT "$0" "a red circle" --steps 200 --scheduler ddim -o a.png \
+          --preview-every 1 --preview latent --trace t.json & pid=$!
+        while [ ! -e a-step-2.png ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
+        kill -INT $pid; wait $pid
+        """
+      let result = try Tool.launch(
+        "/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)
+      #expect(result.status == 130, "\(result.errors)")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  }
+
+  /// What could not be put at its place is not told as written.
+  @Test func filesThatAreNotWrittenAreNotTold() throws {
+    try withTemporaryFolder { folder in
+      let script = """
+        "$0" "a red circle" --steps 100 --scheduler ddim --count 2 --json -o a.png \
+          --save-latents l.safetensors & pid=$!
+        while [ ! -e a-1.png ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
+        touch l.safetensors; wait $pid
+        """
+      let result = try Tool.launch(
+        "/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)
+      #expect(result.status == 73, "\(result.errors)")
+      let json = try JSON(parsing: result.output)
+      #expect(json["files"]?.array?.isEmpty == true)
+      #expect(json["pictures"]?.array?.map { $0["file"]?.string } == ["a-1.png"])
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      #expect(files == ["a-1.png", "l.safetensors"])
     }
   }
 
@@ -107,7 +166,7 @@ import Testing
       let script = """
         env --default-signal=INT "$0" "a red circle" --steps 60 --scheduler ddim --count 200 \
           -o a.png --json & pid=$!
-        while [ ! -e a-2.png ]; do sleep 0.05; done
+        while [ ! -e a-2.png ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
         kill -INT $pid; wait $pid
         """
       let result = try Tool.launch(

@@ -47,6 +47,22 @@ import Testing
     }
   }
 
+  /// A byte-order mark is no part of the first job; places are counted with it.
+  @Test func byteOrderMark() throws {
+    try withTemporaryFolder { folder in
+      let mark = "\u{FEFF}"
+      try BatchTests.jobs(
+        [mark + #"{"prompt": "a", "output": "a.png"}"#, mark + #"{"prompt": "a"}"#], in: folder)
+      let rows = try BatchTests.rows(
+        Tool.run("sdgen", ["batch", "jobs.jsonl"] + BatchTests.flags, in: folder))
+      // Within a file it is no white space of JSON.
+      #expect(rows.map { $0["status"]?.string } == ["done", "failed"])
+      try BatchTests.jobs([mark + #"{"prompt": "a" 3}"#], in: folder)
+      let bad = try BatchTests.rows(Tool.run("sdgen", ["batch", "jobs.jsonl"], in: folder))
+      #expect(bad.first?["error"]?["offset"]?.int == 18)
+    }
+  }
+
   /// A LoRA for the embedded model: rank 1, on one matrix of 32 by 32.
   private static func writeLoRA(_ value: Float, to path: String) throws {
     let module =
@@ -140,7 +156,7 @@ import Testing
       let flags = ["--steps", "4", "--scheduler", "ddim", "--width", "64", "--height", "64"]
       let script = """
         "$0" batch jobs.jsonl \(flags.joined(separator: " ")) & pid=$!
-        while [ ! -e 3.png ]; do sleep 0.01; done
+        while [ ! -e 3.png ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
         kill -KILL $pid; wait $pid
         """
       let killed = try Tool.launch("/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)

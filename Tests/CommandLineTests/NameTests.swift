@@ -38,6 +38,37 @@ import Testing
     }
   }
 
+  /// A job's own noise levels go before those that the defaults' scheduler says in its name, and a
+  /// job's scheduler that says them before the defaults' timesteps.
+  @Test func noiseLevelsOfAJob() throws {
+    try withTemporaryFolder { folder in
+      try BatchTests.jobs(
+        [
+          #"{"prompt": "a", "output": "a.png"}"#,
+          #"{"prompt": "a", "sigmas": "exponential", "output": "b.png"}"#,
+          #"{"prompt": "a", "spacing": "trailing", "output": "c.png"}"#,
+        ], in: folder)
+      let size = ["--width", "64", "--height", "64", "--steps", "3", "--seed", "1"]
+      func rows(_ arguments: [String]) throws -> [JSON] {
+        try BatchTests.rows(
+          Tool.run("sdgen", ["batch", "jobs.jsonl"] + arguments + size, in: folder))
+      }
+      let first = try rows(["--scheduler", "DPM++ 2M Karras"])
+      #expect(first.map { $0["status"]?.string } == ["done", "done", "done"], "\(first)")
+      let levels = try ["a", "b", "c"].map { name in
+        Infotext(
+          parsing: try #require(PictureFile.read("\(folder)/\(name).png").metadata.parameters))[
+            "Schedule type"]
+      }
+      #expect(levels[0] == "Karras" && levels[1] == "Exponential")
+      #expect(levels[2] != "Karras")
+      try BatchTests.jobs(
+        [#"{"prompt": "a", "scheduler": "DPM++ 2M Karras", "output": "d.png"}"#], in: folder)
+      let second = try rows(["--spacing", "trailing"])
+      #expect(second.map { $0["status"]?.string } == ["done"], "\(second)")
+    }
+  }
+
   @Test(arguments: [
     ("DPM++ 2S a Karras", "--scheduler dpmpp-2s"), ("DPM++ 3M SDE", "--scheduler dpmpp-2m-sde"),
     ("DPM adaptive", "--scheduler dpmpp-2m"), ("ddim_trailing", "--spacing trailing"),
@@ -55,6 +86,37 @@ import Testing
       "sdgen", ["a", "--scheduler", "DPM++ 2M Karras", "--sigmas", "exponential"])
     #expect(result.status == 64)
     #expect(result.errors.contains("give --scheduler dpmpp-2m"), "\(result.errors)")
+    // Of what was given.
+    let spacing = try Tool.run(
+      "sdgen", ["a", "--scheduler", "DPM++ 2M Karras", "--spacing", "trailing"])
+    #expect(spacing.status == 64 && !spacing.errors.contains("--sigmas"), "\(spacing.errors)")
+    #expect(
+      spacing.errors.contains("give --scheduler dpmpp-2m with --spacing trailing"),
+      "\(spacing.errors)")
+    let both = try Tool.run("sdgen", ["a", "--sigmas", "karras", "--spacing", "trailing"])
+    #expect(both.errors.contains("--sigmas and --spacing exclude each other"), "\(both.errors)")
+  }
+
+  /// Options of `generate` before the file of `batch` and `again`, and others' names there.
+  @Test(arguments: [
+    (["batch", "--scheduler", "euler", "j.jsonl"], "sdgen batch jobs.jsonl --scheduler ..."),
+    (["batch", "--json", "j.jsonl"], "sdgen batch jobs.jsonl --json ..."),
+    (["batch", "--cfg-scale=3", "j.jsonl"], "--guidance SCALE; options of sdgen generate stand"),
+    (["again", "--steps=2", "e.png"], "sdgen again picture.png --steps ..."),
+    (["again", "-o", "f.png", "e.png"], "sdgen again picture.png -o ..."),
+    (["again", "--sampler", "x", "e.png"], "stand behind the file: sdgen again picture.png ..."),
+    (["tokens", "a", "--ckpt", "m"], "hint: --model PATH"),
+    (["tokens", "a", "--num_inference_steps", "3"], "hint: --steps N"),
+    (["bench", "-t", "2"], "hint: --threads N"), (["bench", "--precision=x"], "hint: --dtype f32"),
+    (["bench", "--device", "cuda"], "hint: leave it out"),
+    // No hint names what the command has not.
+    (["bench", "--cfg-scale", "3"], "hint: run it with --help"),
+    (["tokens", "-p", "a"], "hint: run it with --help"),
+  ])
+  func optionsOutOfPlace(arguments: [String], says: String) throws {
+    let result = try Tool.run("sdgen", arguments)
+    #expect(result.status == 64)
+    #expect(result.errors.contains(says), "\(result.errors)")
   }
 
   /// Hints name options that there are.

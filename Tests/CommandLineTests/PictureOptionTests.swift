@@ -32,9 +32,15 @@ import Testing
   @Test func oneFileSpelledTwice() throws {
     try withTemporaryFolder { folder in
       let result = try PictureTests.draw(
-        ["-o", "a.png", "--contact-sheet", "./a.png"], in: folder)
+        ["--output", "a.png", "--contact-sheet", "./a.png"], in: folder)
       #expect(result.status == 73)
-      #expect(result.errors.contains("two outputs would have this name"), "\(result.errors)")
+      #expect(
+        result.errors.contains("./a.png: two outputs would have this name"), "\(result.errors)")
+      // The name is that which stands twice, and of what is not drawn with nothing is noted.
+      let others = try PictureTests.draw(
+        ["-o", "a.png", "--trace", "t", "--save-latents", "t"], in: folder)
+      #expect(others.status == 73)
+      #expect(others.errors.hasPrefix("error: t: two outputs"), "\(others.errors)")
     }
   }
 

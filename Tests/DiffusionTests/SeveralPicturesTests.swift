@@ -85,6 +85,28 @@ import Testing
     try Self.expectSame(model.draw(requests), requests, model)
   }
 
+  /// Each picture is handed over before the next is decoded, and a stop keeps those before it.
+  @Test(arguments: [nil, Enlargement(scale: 1.5, steps: 4)])
+  func handedOverOneByOne(enlargement: Enlargement?) throws {
+    let model = try Self.model(.f32)
+    let requests = Self.requests(3) { $0.enlargement = enlargement }
+    var (kept, passes): ([Image], [Int]) = ([], [0, 0, 0])
+    let error = #expect(throws: GenerationError.self) {
+      try model.drawEach(
+        requests,
+        progress: { index, progress in
+          if progress.stage == .decoding { passes[index] += 1 }
+          return passes[2] < (enlargement == nil ? 1 : 2)
+        },
+        finished: { index, generation in
+          #expect(index == kept.count)
+          kept.append(generation.image)
+        })
+    }
+    #expect(error?.code == .cancelled)
+    #expect(try kept == requests.prefix(2).map { try model.draw($0).image })
+  }
+
   /// One run of the UNet for all; steps are told for each picture in turn.
   @Test func oneRunForAll() throws {
     let model = try Self.model(.f32)

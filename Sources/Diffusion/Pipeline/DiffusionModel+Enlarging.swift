@@ -59,17 +59,34 @@ extension DiffusionModel {
     _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
   ) throws -> [Generation] {
-    guard let request = requests.first else { return [] }
+    var generations: [Generation] = []
+    try drawEach(requests, progress: progress, observer: observer) { generations.append($1) }
+    return generations
+  }
+
+  /// The same, each picture handed over as soon as nothing of it is left to draw.
+  ///
+  /// - Parameter finished: as for ``generateEach(_:progress:observer:finished:)``.
+  /// - Throws: as ``generate(_:progress:observer:)``.
+  public func drawEach(
+    _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
+    observer: ((String, StepTiming) -> Void)? = nil,
+    finished: (Int, Generation) throws -> Void
+  ) throws {
+    guard let request = requests.first else { return }
     // What a second pass cannot do is said before the first is drawn.
     try limits.check(request)
     guard let enlargement = request.enlargement else {
-      return zip(requests, try generate(requests, progress: progress, observer: observer)).map {
-        $1.pastedBack($0.initial)
+      return try generateEach(requests, progress: progress, observer: observer) {
+        try finished($0, $1.pastedBack(requests[$0].initial))
       }
     }
     let generations = try generate(requests, progress: progress, observer: observer)
-    return try generations.enumerated().map { index, first in
-      guard first.safety?.isFlagged != true else { return first }
+    for (index, first) in generations.enumerated() {
+      guard first.safety?.isFlagged != true else {
+        try finished(index, first)
+        continue
+      }
       var larger = requests[index].secondPass(of: enlargement)
       let newWidth = enlargement.side(first.image.width)
       let newHeight = enlargement.side(first.image.height)
@@ -81,7 +98,7 @@ extension DiffusionModel {
         larger, progress: progress.map { progress in { progress(index, $0) } },
         observer: observer)
       second.add(first)
-      return second.pastedBack(request.initial)
+      try finished(index, second.pastedBack(request.initial))
     }
   }
 }

@@ -38,7 +38,23 @@ extension DiffusionModel {
     _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
   ) throws -> [Generation] {
-    guard let request = requests.first else { return [] }
+    var generations: [Generation] = []
+    try generateEach(requests, progress: progress, observer: observer) { generations.append($1) }
+    return generations
+  }
+
+  /// The same, each picture handed over as soon as it is decoded, so that one that cannot be does
+  /// not take those before it along.
+  ///
+  /// - Parameter finished: called with the index of each picture in turn; what it throws ends the
+  ///   drawing.
+  /// - Throws: as ``generate(_:progress:observer:)``.
+  public func generateEach(
+    _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
+    observer: ((String, StepTiming) -> Void)? = nil,
+    finished: (Int, Generation) throws -> Void
+  ) throws {
+    guard let request = requests.first else { return }
     guard requests.allSatisfy({ $0.isLike(request) }) else {
       throw GenerationError(
         .request, "pictures that are drawn at once differ in more than seeds and noise",
@@ -100,7 +116,7 @@ extension DiffusionModel {
 
     release(unet)
     let drawingSeconds = (ContinuousClock.now - start).seconds
-    return try pictures.indices.map { index in
+    for index in pictures.indices {
       let start = ContinuousClock.now
       let picture = pictures[index]
       try report(index, .decoding, evaluations.count)
@@ -114,10 +130,12 @@ extension DiffusionModel {
       timings.vae = vaeSeconds
       timings.total =
         drawingSeconds / Double(pictures.count) + (ContinuousClock.now - start).seconds
-      return Generation(
-        image: image, latents: picture.latents, noise: picture.point.noise,
-        prompt: conditioning.prompt, negativePrompt: conditioning.negativePrompt,
-        scheduler: picture.name, safety: safety, timings: timings)
+      try finished(
+        index,
+        Generation(
+          image: image, latents: picture.latents, noise: picture.point.noise,
+          prompt: conditioning.prompt, negativePrompt: conditioning.negativePrompt,
+          scheduler: picture.name, safety: safety, timings: timings))
     }
   }
 }

@@ -128,9 +128,15 @@ struct JobArguments: Sendable, Hashable {
   /// These arguments over `others`: what both name is as here.
   func over(_ others: JobArguments) -> JobArguments {
     var result = others
+    if self["sigmas"] != nil || self["spacing"] != nil {
+      // Noise levels of these go before those that the name of others' scheduler says.
+      result["scheduler"] = others.withOwnSchedulerName["scheduler"]
+    }
     for member in object.members { result.object[member.key] = member.value }
     // A scheduler's name that says the noise levels goes before others' noise levels.
-    if self["sigmas"] == nil, withOwnSchedulerName["sigmas"] != nil { result["sigmas"] = nil }
+    if withOwnSchedulerName["sigmas"] != nil {
+      for name in ["sigmas", "spacing"] where self[name] == nil { result[name] = nil }
+    }
     return result
   }
 

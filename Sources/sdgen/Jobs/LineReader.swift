@@ -68,6 +68,11 @@ final class LineReader {
         isTooLong = true
       }
     }
+    // A byte-order mark before the first line is none of its text.
+    if start == 0, bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
+      bytes.removeFirst(3)
+      start = 3
+    }
     if isTooLong { return .tooLong }
     do throws(UTF8.ValidationError) {
       _ = try UTF8Span(validating: bytes.span)

@@ -13,19 +13,48 @@ enum ForeignOption {
 
   /// Refuses words of a command line that other programs know, with a hint.
   ///
+  /// - Parameter table: the command's own arguments; what a hint names is among them.
   /// - Throws: ``Failure`` `usage`.
-  static func check(_ words: [String]) throws(Failure) {
+  static func check(
+    _ words: [String], _ table: ArgumentTable = .generate, isGenerate: Bool = true
+  ) throws(Failure) {
     var position = 0
     while position < words.count, words[position] != "--" {
       let word = words[position]
       position += 1
       guard word.hasPrefix("-"), word != "-" else { continue }
       let spelling = String(word.prefix { $0 != "=" })
-      if let entry = ArgumentTable.generate.entry(spelled: spelling) {
+      if let entry = table.entry(spelled: spelling) {
         if !entry.isFlag, spelling == word { position += 1 }
-      } else if let hint = hint(spelling) {
+      } else if let hint = hint(spelling), isGenerate || fits(hint, table) {
         throw .usage("there is no option \(spelling)", hint: hint)
       }
+    }
+  }
+
+  /// Whether a command other than `generate` has all options that a hint names.
+  private static func fits(_ hint: String, _ table: ArgumentTable) -> Bool {
+    let names = hint.split { " ,;:".contains($0) }.filter { $0.hasPrefix("--") }
+    // A hint without options may show how `generate` is called.
+    return names.allSatisfy { table.entry(spelled: String($0)) != nil }
+      && !hint.contains("sdgen \"")
+  }
+
+  /// Refuses options of `sdgen generate` before the file of another command.
+  ///
+  /// - Parameters:
+  ///   - words: what follows the command's name.
+  ///   - form: how the command and its file are written.
+  /// - Throws: ``Failure`` `usage`.
+  static func checkPlace(_ words: [String], form: String) throws(Failure) {
+    guard let word = words.first, word.hasPrefix("-"), word != "-", word != "--" else { return }
+    let spelling = String(word.prefix { $0 != "=" })
+    let place = "options of sdgen generate stand behind the file: \(form) "
+    if ArgumentTable.generate.entry(spelled: spelling) != nil {
+      throw .usage("\(spelling) stands before the file", hint: place + spelling + " ...")
+    }
+    if let hint = hint(spelling) {
+      throw .usage("there is no option \(spelling)", hint: "\(hint); \(place)...")
     }
   }
 

@@ -30,7 +30,8 @@ struct PictureOptions: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Pictures of one prompt that are drawn at once, 1 to 64; as many as memory allows. They are"
-        + " the same as one by one (default: 1).", valueName: "n"),
+        + " the same as one by one; without --count or several noises of --latents there is but one"
+        + " of each prompt (default: 1).", valueName: "n"),
     transform: wholeNumber(in: 1...64))
   var batchSize = 1
 

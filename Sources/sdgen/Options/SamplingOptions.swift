@@ -101,13 +101,13 @@ struct SamplingOptions: ParsableArguments {
   }
 
   func validate() throws {
-    try scheduler?.check(besides: sigmas)
+    try scheduler?.check(besides: sigmas, spacing)
     if let steps, case .list(let levels) = sigmas, levels.count != steps {
       throw ValidationError(
         "--steps is \(steps), and --sigmas gives \(levels.count) noise levels; there is one for each"
           + " step")
     }
-    if noiseLevels != nil, spacing != nil {
+    if sigmas != nil, spacing != nil {
       throw ValidationError("--sigmas and --spacing exclude each other")
     }
     if rng == .numpy, let seed {

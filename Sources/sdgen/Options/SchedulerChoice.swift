@@ -20,7 +20,9 @@ struct SchedulerChoice: ExpressibleByArgument {
   static var allValueStrings: [String] { SchedulerName.allCases.map(\.rawValue) }
 
   /// Refuses a name that is not known, and a spacing that is said twice.
-  func check(besides sigmas: SigmaSpacing?) throws {
+  func check(
+    besides sigmas: SigmaSpacing?, _ spacing: SchedulerConfiguration.TimestepSpacing? = nil
+  ) throws {
     guard let label else {
       let names = Self.allValueStrings
       var words = "--scheduler is \(text), which is not known here"
@@ -35,6 +37,11 @@ struct SchedulerChoice: ExpressibleByArgument {
       throw ValidationError(
         "--scheduler is \(text), which says the noise levels, and --sigmas says them too; give"
           + " --scheduler \(label.name.rawValue)")
+    }
+    if label.sigmas != nil, let spacing {
+      throw ValidationError(
+        "--scheduler is \(text), which says the noise levels; --spacing excludes them; give"
+          + " --scheduler \(label.name.rawValue) with --spacing \(spacing.rawValue)")
     }
   }
 }
