@@ -122,12 +122,12 @@ public struct CheckpointDifference: Sendable {
     return result
   }
 
-  /// A component's tensors under their published names, taken apart where several parameters share
+  /// A component's weights under their published names, taken apart where several parameters share
   /// one; where two would have one name the second keeps its own.
   private static func named(_ component: Component?) -> [(name: String, tensor: Tensor)] {
     guard let component else { return [] }
     var taken: Set<ExactName> = []
-    return component.tensors.flatMap(component.pieces).map { parameter, tensor in
+    return component.weights.flatMap(component.pieces).map { parameter, tensor in
       let name = parameter?.name ?? tensor.name
       return (taken.insert(ExactName(name)).inserted ? name : tensor.name, tensor)
     }

@@ -192,6 +192,20 @@ extension Component {
     }
   }
 
+  /// What of an ONNX model is no weight but a constant of its graph.
+  package var graphConstants: [Tensor] {
+    guard format == .onnx else { return [] }
+    if let manifest { return manifest.unexpected.filter(Leftover.isGraphConstant) }
+    // Of a network that is not known, those that exporters name by a node's path.
+    return tensors.filter { $0.name.hasPrefix("/") && Leftover.isGraphConstant($0) }
+  }
+
+  /// The tensors without constants of an ONNX model's graph.
+  package var weights: [Tensor] {
+    let constants = Set(graphConstants.map { ExactName($0.name) })
+    return constants.isEmpty ? tensors : tensors.filter { !constants.contains(ExactName($0.name)) }
+  }
+
   /// The tensors in the order in which the network uses them; file order where it is not known.
   package var executionOrder: [Tensor] {
     manifest.map { $0.executionOrder.map { tensors[$0] } } ?? tensors

@@ -76,8 +76,13 @@ struct StepMaker {
     var steps: [Conversion.Step] = []
     var unknown: [String] = []
     var uncast: [(name: String, type: String)] = []
+    let constants = Set(component.graphConstants.map { ExactName($0.name) })
     let unused = Set((component.manifest?.unused ?? []).map { ExactName($0.name) })
     for tensor in tensors {
+      if constants.contains(ExactName(tensor.name)) {
+        drop([tensor], of: component.name, Leftover.Kind.graphConstants.rawValue)
+        continue
+      }
       let pieces = component.pieces(of: tensor)
       if let naming, naming.family != .openCLIP, pieces.count > 1 {
         for (parameter, piece) in pieces {

@@ -50,7 +50,7 @@ struct BatchCommand: ParsableCommand {
     var counts: [Outcome: Int] = [:]
     let models = ModelCache()
     var number = 0
-    var purpose = DrawingPurpose()
+    var purpose = DrawingPurpose(isOneOfMany: true)
     while !Interruption.isAsked, let content = try lines.next() {
       number += 1
       let line = JobLine(

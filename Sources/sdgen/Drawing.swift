@@ -52,6 +52,8 @@ struct Drawing {
 struct DrawingPurpose {
   /// Whether pictures whose file is there are left out, and previews of unfinished ones replaced.
   var skipsFinished = false
+  /// Whether it is one of many jobs, which is begun anew where it was stopped.
+  var isOneOfMany = false
   /// Whether the pictures themselves are wanted behind the files.
   var keepsImages = false
   /// What stands before the progress of one of many jobs; nil of one job alone.

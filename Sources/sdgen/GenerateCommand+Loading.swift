@@ -97,7 +97,7 @@ extension GenerateCommand {
   private func additions(_ purpose: DrawingPurpose, isAlone: Bool) -> ModelAdditions {
     var additions = additions
     additions.releasesNetworks =
-      isAlone && !purpose.skipsFinished && options.pictures.hires == nil
+      isAlone && !purpose.isOneOfMany && options.pictures.hires == nil
     return additions
   }
 

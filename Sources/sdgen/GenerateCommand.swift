@@ -121,7 +121,7 @@ struct GenerateCommand: ParsableCommand {
     }
     // One of many jobs that was stopped is begun anew, and writes them then.
     // Without a picture there is nothing that they go with.
-    if !result.pictures.isEmpty, result.pictures.count < wanted.count, !purpose.skipsFinished {
+    if !result.pictures.isEmpty, result.pictures.count < wanted.count, !purpose.isOneOfMany {
       do {
         let files = try writeTogether(result.pictures, trace, &result.warnings)
         try FileWriter.commit(files.map(\.writer))

@@ -160,6 +160,28 @@ import Testing
     }
   }
 
+  /// A job that is stopped with --force leaves what goes with all of its pictures as it was.
+  @Test func aStoppedJobReplacesNothingInPart() throws {
+    try withTemporaryFolder { folder in
+      try Data(
+        #"""
+        {"prompt":"a red circle","steps":40,"scheduler":"ddim","count":200,"output":"a.png","save-latents":"l.safetensors"}
+        """#.utf8
+      ).write(to: URL(filePath: "\(folder)/jobs.jsonl"))
+      try Data("kept".utf8).write(to: URL(filePath: "\(folder)/l.safetensors"))
+      let script = """
+        env --default-signal=INT "$0" batch jobs.jsonl --force & pid=$!
+        while [ ! -e a-2.png ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+        kill -INT $pid; wait $pid
+        """
+      let result = try Tool.launch(
+        "/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)
+      #expect(result.status == 130, "\(result.errors)")
+      #expect(try String(contentsOfFile: "\(folder)/l.safetensors", encoding: .utf8) == "kept")
+      #expect(FileManager.default.fileExists(atPath: "\(folder)/a-2.png"))
+    }
+  }
+
   /// Ctrl-C where a program reads: stdout and stderr hold JSON and nothing else.
   @Test func interruptionInJSON() throws {
     try withTemporaryFolder { folder in

@@ -105,6 +105,29 @@ import Testing
     }
   }
 
+  /// Constants are no weights: not to a comparison, not to a conversion.
+  @Test func constantsOfTheGraphAreNoWeights() throws {
+    try withTemporaryFolder { folder in
+      for opset in ["17", "23"] {
+        let result = try export(
+          ["--component", "unet", "--opset", opset], to: "\(folder)/\(opset)")
+        #expect(result.status == 0, "\(result.errors)")
+      }
+      let model = folder + "/23/unet/model.onnx"
+      // The checkpoint holds F16: of equal values, but not of the same type.
+      for (other, status) in [(folder + "/17/unet/model.onnx", 0), (Self.model, 1)] {
+        let result = try Tool.run("sdinspect", ["diff", model, other, "--component", "unet"])
+        #expect(result.status == status, "\(result.errors)")
+        #expect(!result.output.contains("/constants/"), "\(result.output)")
+      }
+      let file = folder + "/unet.safetensors"
+      let result = try Tool.run("sdinspect", ["convert", model, file, "--to", "safetensors"])
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(result.output.contains("18 tensors left out"), "\(result.output)")
+      #expect(try json("sdinspect", ["tensors", file, "--json"])["tensors"]?.array?.count == 442)
+    }
+  }
+
   /// A model that holds its weights itself cannot be replaced by one that points into it.
   @Test func linkingIntoTheFileThatIsReplacedIsRefused() throws {
     try withTemporaryFolder { folder in
