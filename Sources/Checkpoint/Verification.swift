@@ -60,7 +60,7 @@ public struct Verification: Sendable {
       let first = half == nil ? 0 : manifest.missing.summedCount
       problems += sums[first..<faults].map { "\(component.name): \($0)" }
       // Constants of an ONNX model's graph are no surprise.
-      if component.format != .onnx || !manifest.unexpected.allSatisfy(Leftover.isGraphConstant) {
+      if component.graphConstants.count < manifest.unexpected.count {
         notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }
       }
       if component.configuration?.origin == .inferred {

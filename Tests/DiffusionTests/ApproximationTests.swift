@@ -62,28 +62,13 @@ import Testing
     #expect(throws: GenerationError.self) { try Self.model().generate(request) }
   }
 
-  /// Notes the samples of each run.
-  private final class Counting: Network {
-    let network: any Network
-    let batches = Mutex<[Int]>([])
-
-    init(_ network: any Network) { self.network = network }
-
-    func run(
-      _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
-    ) throws -> [String: Value] {
-      batches.withLock { $0.append(inputs["sample"]?.shape[0] ?? 0) }
-      return try network.run(inputs, generations: generations, observer: observer)
-    }
-  }
-
   @Test(arguments: [
     (0.0...1.0, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]), (0.0...0.5, [2, 2, 2, 2, 2, 1, 1, 1, 1, 1]),
     (0.2...1.0, [1, 1, 2, 2, 2, 2, 2, 2, 2, 2]), (0.2...0.8, [1, 1, 2, 2, 2, 2, 2, 2, 1, 1]),
   ])
   func guidanceWithinAnInterval(interval: ClosedRange<Double>, batches: [Int]) throws {
     let model = try Self.model()
-    let counting = Counting(model.unet)
+    let counting = CountingNetwork(model.unet)
     let counted = DiffusionModel(
       tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
       vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
