@@ -50,6 +50,10 @@ private func checkPlace(of tensor: Tensor, byteCount: Int, in source: MappedFile
     require(
       offset >= 0 && offset <= source.count && tensor.storedByteCount <= source.count - offset,
       "\(name): \(tensor.storedByteCount) bytes at \(offset) of \(source.count)")
+  case .scaled(let values, let scales):
+    require(
+      !scales.isEmpty && values.elementCount.isMultiple(of: scales.count), "\(name): scales")
+    checkPlace(of: values, byteCount: values.byteCount, in: source)
   case .memory(let bytes):
     require(bytes.count == byteCount, "\(name): \(bytes.count) bytes in memory")
   case .strided(_, let offset, let strides):

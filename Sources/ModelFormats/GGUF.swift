@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// The GGUF format of ggml: key-value pairs, a list of tensors, then their values.
 ///
 ///     "GGUF", version u32 (2 or 3), tensor count i64, pair count i64
@@ -14,7 +16,11 @@
 /// ggml demands. Names may be of any length: ggml's own limit of 63 bytes is too short for Stable
 /// Diffusion, whose programs raise it.
 ///
-/// Source: ggml's `docs/gguf.md` and `src/gguf.cpp`.
+/// ComfyUI-GGUF cuts tensors whose rows are no whole blocks into rows of 256 values, and says the
+/// shape that they had, outermost dimension first, in the pair `comfy.gguf.orig_shape.NAME`. That is
+/// the tensor's ``Tensor/shape``; the listed one is its ``Tensor/storedShape``.
+///
+/// Source: ggml's `docs/gguf.md` and `src/gguf.cpp`; ComfyUI-GGUF's `loader.py`.
 public enum GGUF {
   static let defaultAlignment = 32
 
@@ -32,23 +38,32 @@ public enum GGUF {
   private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
     let header = try GGUFHeader(parsing: file)
     var warnings: [String] = []
+    var unread: [UnreadValues] = []
     var tensors: [Tensor] = []
     for entry in header.entries {
+      let (shape, storedShape) = try header.shapes(of: entry)
+      let storage: Tensor.Storage
+      let dtype: DType
       let offset = header.dataStart + entry.offset
       switch entry.type.values {
-      case .plain(let dtype):
-        tensors.append(
-          Tensor(
-            name: entry.name, dtype: dtype, shape: entry.shape,
-            storage: .mapped(file, offset: offset)))
+      case .plain(let type): (dtype, storage) = (type, .mapped(file, offset: offset))
       case .blocks(let encoding):
-        tensors.append(
-          Tensor(
-            name: entry.name, dtype: .float32, shape: entry.shape,
-            storage: .blocks(file, offset: offset, encoding)))
+        (dtype, storage) = (.float32, .blocks(file, offset: offset, encoding))
       case .opaque(let type, _, _):
-        warnings.append("\(entry.name): its type \(type) is not read; it is left out")
+        let reason = "its type \(type) is not read; it is left out"
+        warnings.append("\(entry.name): \(reason)")
+        unread.append(
+          UnreadValues(.tensor, entry.name, byteCount: entry.byteCount, reason: reason))
+        continue
       }
+      tensors.append(
+        Tensor(
+          name: entry.name, dtype: dtype, shape: shape, storage: storage, storedShape: storedShape))
+    }
+    let names = Set(header.entries.map { ExactName($0.name) })
+    for name in header.originalShapes.keys.map(\.text).sorted()
+    where !names.contains(ExactName(name)) {
+      warnings.append("comfy.gguf.orig_shape.\(name): there is no such tensor")
     }
     let parts = header.metadata.first { $0.key == "split.count" }.flatMap { Int($0.value) } ?? 1
     if parts > 1 {
@@ -60,6 +75,25 @@ public enum GGUF {
     }
     return TensorFile(
       path: file.path, format: .gguf, metadata: header.metadata, tensors: tensors,
-      warnings: warnings)
+      warnings: warnings, unread: unread)
+  }
+}
+
+extension GGUFHeader {
+  /// A tensor's shape, and the one under which it is listed where that is another.
+  fileprivate func shapes(
+    of entry: Entry
+  ) throws(FormatError) -> (shape: Shape, stored: Shape?) {
+    guard let original = originalShapes[ExactName(entry.name)], original != entry.shape else {
+      return (entry.shape, nil)
+    }
+    guard let count = original.elementCount, count == entry.shape.elementCount else {
+      throw FormatError(
+        .malformed,
+        "comfy.gguf.orig_shape gives it the shape \(original), but \(entry.shape) is stored, "
+          + "which has \(entry.shape.elementCount ?? 0) values", context: entry.name,
+        hint: "the file's metadata and tensors do not belong together; convert the model again")
+    }
+    return (original, entry.shape)
   }
 }

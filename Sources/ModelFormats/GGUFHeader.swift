@@ -13,6 +13,8 @@ struct GGUFHeader {
 
   private(set) var metadata: [(key: String, value: String)] = []
   private(set) var entries: [Entry] = []
+  /// Shapes that tensors have other than those under which they are listed, by name.
+  private(set) var originalShapes: [ExactName: Shape] = [:]
   private(set) var alignment = GGUF.defaultAlignment
   /// Where the values start in the file.
   private(set) var dataStart = 0
@@ -69,7 +71,12 @@ struct GGUFHeader {
   private static func count(
     _ count: Int64, of what: String, each size: Int, in room: Int, at offset: Int
   ) throws(FormatError) -> Int {
-    guard count >= 0, count <= room / size else {
+    guard count >= 0 else {
+      throw FormatError(
+        .malformed, "the number of \(what) is negative: \(count)", offset: offset,
+        hint: "the file is damaged; download it again")
+    }
+    guard count <= room / size else {
       throw FormatError(
         .malformed, "\(count) \(what) do not fit the \(room) bytes that follow", offset: offset,
         hint: "the file is damaged, or its download stopped early; download it again")
@@ -130,12 +137,34 @@ extension GGUFHeader {
           }
           alignment = number
         }
+        if key.hasPrefix(GGUFHeader.originalShape) {
+          let name = ExactName(String(key.dropFirst(GGUFHeader.originalShape.count)))
+          originalShapes[name] = try GGUFHeader.shape(value, at: valueStart)
+        }
       } catch {
         var error = error
         error.context = error.context ?? key
         throw error
       }
     }
+  }
+
+  /// What ComfyUI-GGUF puts before a tensor's name for the shape that the tensor had before its
+  /// values were cut into rows of whole blocks.
+  private static let originalShape = "comfy.gguf.orig_shape."
+
+  /// The shape that a value says, outermost dimension first.
+  private static func shape(
+    _ value: GGUFValue, at offset: Int
+  ) throws(FormatError) -> Shape {
+    guard case .array(let elements) = value, elements.count <= 8 else {
+      throw FormatError(.malformed, "not a list of at most 8 sizes: \(value)", offset: offset)
+    }
+    let sizes = elements.compactMap { Int($0) }
+    guard sizes.count == elements.count, sizes.allSatisfy({ $0 >= 0 }) else {
+      throw FormatError(.malformed, "not a list of sizes: \(value)", offset: offset)
+    }
+    return Shape(sizes)
   }
 
   private mutating func readEntries(

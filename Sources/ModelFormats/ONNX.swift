@@ -69,7 +69,8 @@ public enum ONNX {
     if functions > 0 { metadata.append(("functions", "\(functions)")) }
     return TensorFile(
       path: file.path, format: .onnx, metadata: metadata + walk.metadata + properties,
-      tensors: walk.tensors, warnings: walk.warnings, files: walk.files)
+      tensors: walk.tensors, warnings: walk.warnings, files: walk.files,
+      unread: walk.unread)
   }
 
   /// `OperatorSetIdProto`: 1 domain, 2 version.

@@ -5,6 +5,8 @@ struct ONNXWalk {
   private let file: MappedFile
   private(set) var tensors: [Tensor] = []
   private(set) var warnings: [String] = []
+  /// Initializers that are not read.
+  private(set) var unread: [UnreadValues] = []
   private var data: ONNXData
   private var names: Set<ExactName> = []
   private var graphName = ""
@@ -50,6 +52,9 @@ struct ONNXWalk {
     try readGraph(range, prefix: "", depth: 0)
     if sparseCount > 0 {
       warnings.append("\(sparseCount) sparse initializers are not read and are left out")
+      unread.append(
+        UnreadValues(
+          .tensor, "\(sparseCount) sparse initializers", byteCount: 0, reason: "they are not read"))
     }
   }
 
@@ -99,7 +104,12 @@ struct ONNXWalk {
           .unsupported, "there are more than \(ONNX.tensorLimit) initializers", offset: offset)
       }
       guard let dtype = message.dtype else {
-        warnings.append("\(name): its type \(message.typeName) is not read; it is left out")
+        let reason = "its type \(message.typeName) is not read; it is left out"
+        warnings.append("\(name): \(reason)")
+        // Texts are no weights.
+        if message.typeName != "STRING" {
+          unread.append(UnreadValues(.tensor, name, byteCount: 0, reason: reason))
+        }
         return
       }
       tensors.append(try data.tensor(message, named: name, dtype: dtype))

@@ -30,26 +30,47 @@ extension Pickle {
   }
 }
 
+extension Pickle {
+  /// What the pickle names that checkpoints do not hold as a matter of course.
+  var names: PickleNames {
+    var names = PickleNames()
+    for (global, _) in globals {
+      if global.danger != nil {
+        names.dangerous.append(global.spoken)
+      } else if !global.isKnown {
+        names.unknown.append(global.spoken)
+      }
+    }
+    return names
+  }
+}
+
 extension Pickle.Global {
   /// Whether this is one of the classes and functions that checkpoints hold as a matter of course.
   fileprivate var isKnown: Bool {
     switch module {
-    case "collections": ["OrderedDict", "Counter", "defaultdict"].contains(name)
+    case "collections": ["OrderedDict", "Counter", "defaultdict", "deque"].contains(name)
+    case "argparse": name == "Namespace"
     case "builtins", "__builtin__":
       [
         "set", "frozenset", "bytearray", "bytes", "complex", "dict", "list", "tuple", "object",
         "int", "float", "str", "bool", "slice", "range",
       ].contains(name)
     case "_codecs": name == "encode"
-    case "copyreg", "copy_reg": name == "_reconstructor"
+    case "copyreg", "copy_reg": ["_reconstructor", "__newobj__", "__newobj_ex__"].contains(name)
     case "torch":
-      name.hasSuffix("Storage") || ["Size", "device", "dtype", "Tensor"].contains(name)
+      name.hasSuffix("Storage") || name.hasSuffix("Tensor")
+        || ["Size", "device", "dtype"].contains(name)
         || DType(torchName: name) != nil || name.hasPrefix("per_tensor_")
         || name.hasPrefix("per_channel_")
-    case "torch.cuda", "torch.storage": name.hasSuffix("Storage")
+    case "torch.cuda", "torch.storage": name.hasSuffix("Storage") || name.hasSuffix("Tensor")
+    case "torch.autograd", "torch.autograd.variable": name == "Variable"
     case "torch._utils": name.hasPrefix("_rebuild_")
     case "torch._tensor", "torch.tensor": name.hasPrefix("_rebuild_from_type")
-    case "torch.nn.parameter": name == "Parameter"
+    case let module where module.hasPrefix("torch.nn.modules."):
+      // Modules of a model that was saved whole; what they make of their state is plain.
+      !name.contains(".")
+    case "torch.nn.parameter": ["Parameter", "Buffer"].contains(name)
     case "torch.serialization": name == "_get_layout"
     case "torch.jit._pickle": name.hasPrefix("build_") || name == "restore_type_tag"
     case "numpy": ["dtype", "ndarray"].contains(name)

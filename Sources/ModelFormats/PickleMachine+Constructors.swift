@@ -34,7 +34,10 @@ extension PickleMachine {
     case ("builtins", "set"), ("__builtin__", "set"), ("builtins", "frozenset"),
       ("__builtin__", "frozenset"):
       return try sequence(.set, from: arguments.first)
-    case ("builtins", "list"), ("__builtin__", "list"):
+    case ("copyreg", "__newobj__"), ("copy_reg", "__newobj__"), ("copyreg", "__newobj_ex__"),
+      ("copy_reg", "__newobj_ex__"):
+      return try newObject(arguments, hasKeywords: name == "__newobj_ex__")
+    case ("builtins", "list"), ("__builtin__", "list"), ("collections", "deque"):
       return try sequence(.list, from: arguments.first)
     case ("builtins", "tuple"), ("__builtin__", "tuple"):
       return try sequence(.tuple, from: arguments.first)
@@ -51,6 +54,39 @@ extension PickleMachine {
     default:
       return nil
     }
+  }
+
+  /// What NEWOBJ and NEWOBJ_EX give, which protocols without these instructions write as a call.
+  private mutating func newObject(
+    _ arguments: [PickleValue], hasKeywords: Bool
+  ) throws(FormatError) -> PickleValue? {
+    guard let type = arguments.first else { return nil }
+    guard hasKeywords else {
+      try spend(Cost.item * arguments.count)
+      let rest = try makeNode(PickleNode(kind: .tuple, items: Array(arguments.dropFirst())))
+      return try instance(of: type, rest)
+    }
+    guard arguments.count == 3, case .node(let index) = arguments[1],
+      case .tuple = nodes[index].kind
+    else { return nil }
+    return try instance(of: type, arguments[1], keywords: arguments[2])
+  }
+
+  /// An instance that is made with keywords, which are kept as its first state.
+  mutating func instance(
+    of type: PickleValue, _ arguments: PickleValue, keywords: PickleValue
+  ) throws(FormatError) -> PickleValue {
+    let value = try instance(of: type, arguments)
+    guard case .node(let index) = value, case .node(let keywordsIndex) = keywords,
+      !nodes[keywordsIndex].pairs.isEmpty
+    else { return value }
+    switch nodes[index].kind {
+    case .call, .instance, .dictionary, .list, .set:
+      try spend(Cost.item)
+      nodes[index].states.append(keywords)
+    default: break
+    }
+    return value
   }
 
   /// A new dictionary of nothing, of another dictionary, or of a sequence of pairs (which is how

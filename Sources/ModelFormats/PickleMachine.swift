@@ -249,9 +249,9 @@ package struct PickleMachine {
       let arguments = try popTuple()
       try push(try instance(of: try pop(), arguments))
     case .newObjectKeywords:
-      _ = try pop()
+      let keywords = try pop()
       let arguments = try popTuple()
-      try push(try instance(of: try pop(), arguments))
+      try push(try instance(of: try pop(), arguments, keywords: keywords))
     case .instance:
       let (module, name) = (try line(&reader), try line(&reader))
       let arguments = try makeNode(PickleNode(kind: .tuple, items: try popItems()))

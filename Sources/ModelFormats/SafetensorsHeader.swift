@@ -146,7 +146,10 @@ extension LocatedJSON {
     key: String, value: String
   )] {
     guard try value(begins: UInt8(ascii: "{")) else {
-      throw malformed("__metadata__ is not an object", at: offset)
+      // The reference reads null as no metadata.
+      let start = offset
+      if try value(begins: UInt8(ascii: "n")), try value().0.isNull { return [] }
+      throw malformed("__metadata__ is not an object", at: start)
     }
     try enterObject()
     var pairs: [(key: String, value: String)] = []

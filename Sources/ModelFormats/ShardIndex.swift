@@ -102,9 +102,18 @@ public enum ShardIndex {
     let metadata = (shards.first?.file.metadata ?? []).filter { pair in
       others.allSatisfy { $0[ExactName(pair.key)] == ExactName(pair.value) }
     }
+    let unread = shards.flatMap { shard in
+      shard.file.unread.map {
+        UnreadValues(
+          $0.kind, "\(shard.name): \($0.name)", byteCount: $0.byteCount, reason: $0.reason)
+      }
+    }
+    var names = PickleNames()
+    for shard in shards { names.add(shard.file.pickleNames) }
     return TensorFile(
       path: file.path, format: shards.first?.file.format ?? .safetensors, metadata: metadata,
-      tensors: tensors, warnings: warnings, files: shards.map(\.file.path))
+      tensors: tensors, warnings: warnings, files: shards.map(\.file.path), unread: unread,
+      pickleNames: names)
   }
 
   private static func open(

@@ -41,6 +41,15 @@ extension Tensor {
       }
       return try unsafe body(
         UnsafeRawBufferPointer(rebasing: target[from..<(from + end - start)]))
+    case .scaled(let values, let scales):
+      let decoder = ScaledDecoder(values, scales)
+      return try unsafe values.withElements(range, buffer) { (bytes) throws(FormatError) in
+        let numbers = unsafe [Float](unsafeUninitializedCapacity: bytes.count) { output, count in
+          unsafe decoder.decode(bytes, first: range.lowerBound, into: output)
+          count = bytes.count
+        }
+        return try unsafe numbers.withUnsafeBytesTyped(body)
+      }
     case .memory(let bytes):
       return try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(FormatError) in
         try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))

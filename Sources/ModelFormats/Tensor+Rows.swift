@@ -24,10 +24,14 @@ extension Tensor {
       let start = offset + range.lowerBound * strides[0] * width
       return view(.stridedMemory(bytes, offset: start, strides: strides))
     case .blocks(let file, let offset, let encoding)
-    where first % encoding.blockSize == 0 && encoding.byteCount(of: shape) != nil:
+    where first % encoding.blockSize == 0 && range.count * inner % encoding.blockSize == 0:
       let start = offset + first / encoding.blockSize * encoding.blockByteCount
       return view(.blocks(file, offset: start, encoding))
-    case .memory, .blocks:
+    case .scaled(let values, let scales) where scales.count == 1:
+      return view(.scaled(values.rows(range), scales: scales))
+    case .scaled(let values, let scales) where scales.count == self.shape[0] && !range.isEmpty:
+      return view(.scaled(values.rows(range), scales: Array(scales[range])))
+    case .memory, .blocks, .scaled:
       let bytes = contiguousBytes()
       return view(.memory(Array(bytes[first * width..<(first + range.count * inner) * width])))
     }

@@ -13,20 +13,28 @@ public struct Tensor: Sendable {
     case memory([UInt8])
     /// As `strided`, in a block of memory that several tensors may share.
     case stridedMemory([UInt8], offset: Int, strides: [Int])
-    /// Quantised blocks at a byte offset of a file, in row-major order; read as F32.
+    /// Quantised blocks at a byte offset of a file, over the values in row-major order; read as F32.
     case blocks(MappedFile, offset: Int, BlockEncoding)
+    /// Values of an 8-bit floating-point type, read as F32 times a scale: one for all, or one for
+    /// each of so many equal runs of elements.
+    indirect case scaled(Tensor, scales: [Float])
   }
 
   public let name: String
   public let dtype: DType
   public let shape: Shape
   public let storage: Storage
+  /// The shape under which the file lists the values, where it says elsewhere that it is not theirs.
+  public let storedShape: Shape?
 
-  public init(name: String, dtype: DType, shape: Shape, storage: Storage) {
+  public init(
+    name: String, dtype: DType, shape: Shape, storage: Storage, storedShape: Shape? = nil
+  ) {
     self.name = name
     self.dtype = dtype
     self.shape = shape
     self.storage = storage
+    self.storedShape = storedShape
   }
 
   /// The number of elements; readers refuse shapes for which there is none.
@@ -35,23 +43,31 @@ public struct Tensor: Sendable {
   /// The bytes of the contiguous values.
   public var byteCount: Int { shape.byteCount(of: dtype) ?? 0 }
 
-  /// What the file holds: the type's spelling, or that of quantised blocks, whose values are read
-  /// as F32.
+  /// What the file holds: the type's spelling, or that of quantised blocks or 8-bit values that are
+  /// read as F32.
   public var encoding: String {
-    if case .blocks(_, _, let encoding) = storage { encoding.rawValue } else { dtype.rawValue }
+    switch storage {
+    case .blocks(_, _, let encoding): encoding.rawValue
+    case .scaled(let values, _): values.encoding
+    default: dtype.rawValue
+    }
   }
 
   /// The bytes that the values take as the file holds them; other than ``byteCount`` for
-  /// quantised blocks alone.
+  /// quantised blocks and 8-bit values that are read as F32.
   public var storedByteCount: Int {
-    guard case .blocks(_, _, let encoding) = storage else { return byteCount }
-    return encoding.byteCount(of: shape) ?? 0
+    switch storage {
+    case .blocks(_, _, let encoding): elementCount / encoding.blockSize * encoding.blockByteCount
+    case .scaled(let values, _): values.storedByteCount
+    default: byteCount
+    }
   }
 
   /// The file that holds the values, if one does.
   public var file: MappedFile? {
     switch storage {
     case .mapped(let file, _), .strided(let file, _, _), .blocks(let file, _, _): file
+    case .scaled(let values, _): values.file
     case .memory, .stridedMemory: nil
     }
   }
@@ -60,29 +76,28 @@ public struct Tensor: Sendable {
   public var offset: Int? {
     switch storage {
     case .mapped(_, let offset), .strided(_, let offset, _), .blocks(_, let offset, _): offset
+    case .scaled(let values, _): values.offset
     case .memory, .stridedMemory: nil
     }
   }
 
   /// The same values under another name.
   public func renamed(_ name: String) -> Tensor {
-    Tensor(name: name, dtype: dtype, shape: shape, storage: storage)
+    Tensor(name: name, dtype: dtype, shape: shape, storage: storage, storedShape: storedShape)
   }
 
-  /// The same contiguous values under another shape of as many elements; quantised blocks are
-  /// read as F32 where the shape's innermost dimension would cut them.
+  /// The same contiguous values under another shape of as many elements.
   public func reshaped(_ shape: Shape) -> Tensor {
     precondition(shape.elementCount == self.shape.elementCount, "element counts differ")
     switch storage {
-    case .mapped, .memory:
+    case .mapped, .memory, .blocks:
       return Tensor(name: name, dtype: dtype, shape: shape, storage: storage)
     case .strided, .stridedMemory:
       return Tensor(name: name, dtype: dtype, shape: shape, storage: .memory(contiguousBytes()))
-    case .blocks(_, _, let encoding):
-      let fits = encoding.byteCount(of: shape) != nil
+    case .scaled(let values, let scales):
       return Tensor(
         name: name, dtype: dtype, shape: shape,
-        storage: fits ? storage : .memory(contiguousBytes()))
+        storage: .scaled(values.reshaped(shape), scales: scales))
     }
   }
 
@@ -96,7 +111,7 @@ public struct Tensor: Sendable {
       return try unsafe file.withBytes(in: offset..<(offset + byteCount), body)
     case .memory(let bytes):
       return try unsafe bytes.withUnsafeBytesTyped(body)
-    case .strided, .stridedMemory, .blocks:
+    case .strided, .stridedMemory, .blocks, .scaled:
       let copy = contiguousBytes()
       return try unsafe copy.withUnsafeBytesTyped(body)
     }
@@ -117,7 +132,7 @@ public struct Tensor: Sendable {
       return unsafe bytes.withUnsafeBytes {
         unsafe gathered(from: $0, offset: offset, strides: strides)
       }
-    case .blocks:
+    case .blocks, .scaled:
       var bytes: [UInt8] = []
       bytes.reserveCapacity(byteCount)
       unsafe withContiguousPieces { unsafe bytes.append(contentsOf: $0) }
@@ -127,12 +142,25 @@ public struct Tensor: Sendable {
 
   /// Calls `body` with the contiguous little-endian values in pieces of whole elements, one after
   /// the other: in place where a file or memory holds them so, decoded a piece at a time from
-  /// quantised blocks.
+  /// quantised blocks and 8-bit values.
   ///
   /// - Parameter limit: the most bytes of a piece; at least 1024.
   public func withContiguousPieces<E: Error>(
     limit: Int = 1 << 20, _ body: (UnsafeRawBufferPointer) throws(E) -> Void
   ) throws(E) {
+    if case .scaled(let values, let scales) = storage {
+      let decoder = ScaledDecoder(values, scales)
+      var first = 0
+      return try unsafe values.withContiguousPieces(limit: max(1024, limit) / 4) {
+        (bytes) throws(E) in
+        let numbers = unsafe [Float](unsafeUninitializedCapacity: bytes.count) { output, count in
+          unsafe decoder.decode(bytes, first: first, into: output)
+          count = bytes.count
+        }
+        first += bytes.count
+        try unsafe numbers.withUnsafeBytesTyped(body)
+      }
+    }
     guard case .blocks(let file, let offset, let encoding) = storage else {
       let width = max(1, dtype.bitWidth / 8)
       let piece = max(1024, limit) / width * width
@@ -169,6 +197,7 @@ public struct Tensor: Sendable {
   public func withStoredBytes<R, E: Error>(
     _ body: (UnsafeRawBufferPointer) throws(E) -> R
   ) throws(E) -> R {
+    if case .scaled(let values, _) = storage { return try unsafe values.withStoredBytes(body) }
     guard case .blocks(let file, let offset, _) = storage else {
       return try unsafe withContiguousBytes(body)
     }
@@ -176,7 +205,7 @@ public struct Tensor: Sendable {
   }
 }
 
-extension [UInt8] {
+extension Array where Element: BitwiseCopyable {
   /// `withUnsafeBytes` with a typed error.
   package func withUnsafeBytesTyped<R, E: Error>(
     _ body: (UnsafeRawBufferPointer) throws(E) -> R

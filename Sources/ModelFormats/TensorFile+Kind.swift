@@ -15,6 +15,15 @@ extension TensorFile {
     case onnx
     case hdf5
     case numpy
+    /// ggml's formats before GGUF.
+    case ggml
+    case tfLite
+    case mindSpore
+    case sentencePiece
+    case tensorRT
+    case openVINO
+    case coreML
+    case flax
     case tar
     case gzip
     case bzip2
@@ -78,7 +87,7 @@ extension TensorFile {
     if isPickle(head) { return .pickle }
     if ONNX.isModel(file) { return .onnx }
     if head.allSatisfy({ $0 == 0 }) { return .zeros }
-    return .unknown
+    return foreignKind(file, head) ?? .unknown
   }
 
   private static let magics: [(magic: [UInt8], kind: Kind)] = [
@@ -88,6 +97,13 @@ extension TensorFile {
     (Array("GGUF".utf8), .gguf),
     ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5),
     ([0x93] + Array("NUMPY".utf8), .numpy),
+    // 32-bit numbers that spell ggml, ggmf, ggjt and ggla, lowest byte first.
+    (Array("lmgg".utf8), .ggml),
+    (Array("fmgg".utf8), .ggml),
+    (Array("tjgg".utf8), .ggml),
+    (Array("algg".utf8), .ggml),
+    (Array("ftrt".utf8), .tensorRT),
+    (Array("ptrt".utf8), .tensorRT),
     ([0x1F, 0x8B], .gzip),
     (Array("BZh".utf8), .bzip2),
     ([0xFD] + Array("7zXZ".utf8), .xz),
@@ -147,6 +163,10 @@ extension TensorFile {
     let start = text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }
     switch start.first {
     case UInt8(ascii: "<"):
+      // OpenVINO's graphs, whose weights lie in the file of the same name with the ending .bin.
+      if start.firstRange(of: "<net ".utf8) != nil, start.firstRange(of: "<layer".utf8) != nil {
+        return .openVINO
+      }
       return start.starts(with: "<?xml".utf8) ? .xml : .html
     case UInt8(ascii: "{"), UInt8(ascii: "["):
       return .json

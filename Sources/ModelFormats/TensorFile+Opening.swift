@@ -21,6 +21,16 @@ extension TensorFile {
 
   /// Reads one file of tensors; an index is none.
   static func read(_ file: MappedFile, _ kind: Kind) throws(FormatError) -> TensorFile {
+    do throws(FormatError) {
+      return try readChecked(file, kind)
+    } catch {
+      throw TextDamage.explained(error, file)
+    }
+  }
+
+  private static func readChecked(
+    _ file: MappedFile, _ kind: Kind
+  ) throws(FormatError) -> TensorFile {
     switch kind {
     case .safetensors: return try Safetensors.read(file)
     case .zip: return try TorchCheckpoint.read(file)
@@ -40,7 +50,7 @@ extension TensorFile {
   private static func refusal(of file: MappedFile, _ kind: Kind) -> FormatError {
     // Pickles of protocols 0 and 1 have no magic bytes of their own.
     if [.pickle, .text, .unknown].contains(kind),
-      let error = pickle(file, isCertain: kind == .pickle)
+      let error = pickle(file, kind)
     {
       return error
     }
@@ -98,35 +108,45 @@ extension TensorFile {
         hint: readable)
     case .gzip, .bzip2, .xz, .zstandard, .sevenZip, .rar:
       FormatError(
-        .unrecognized, "this is a \(kind.spoken) archive, not a file of tensors",
+        .unrecognized, "this is \(kind.article) \(kind.spoken) archive, not a file of tensors",
         hint: "unpack it and give the checkpoint inside")
-    case .hdf5, .numpy:
-      FormatError(
-        .unsupported, "this is a \(kind.spoken) file, which is not read here",
-        hint: readable)
     default:
-      FormatError(
-        .unrecognized,
-        "the file is of no format that is read here; it begins with \(hexadecimal(of: file))",
-        hint: readable)
+      foreignRefusal(kind)
+        ?? (isOpenVINO(file) ? foreignRefusal(.openVINO) : nil)
+        ?? FormatError(
+          .unrecognized,
+          "the file is of no format that is read here; it begins with \(hexadecimal(of: file))",
+          hint: readable)
     }
   }
 
   /// Runs the pickle as data, to say whether it was made to do harm; nil where the file is neither
   /// told to be a pickle by its first bytes nor one that runs to its end.
-  private static func pickle(_ file: MappedFile, isCertain: Bool) -> FormatError? {
+  private static func pickle(_ file: MappedFile, _ kind: Kind) -> FormatError? {
     let (globals, count) = PickleMachine.survey(file.bytes)
+    // Lines of a text may be instructions of a pickle by chance.
+    if kind == .text, count == 0 { return nil }
     for (global, offset) in globals {
       guard let danger = global.danger else { continue }
       return FormatError(
         .unrecognized,
         "this is a pickle that names \(global.spoken), which \(danger); nothing was run here",
-        offset: offset, hint: "do not unpickle it: it looks like an attack")
+        offset: offset,
+        hint: "do not unpickle it unless you trust its source: Python would call this")
     }
-    guard isCertain || count > 0 else { return nil }
+    guard kind == .pickle || count > 0 else { return nil }
     return FormatError(
       .unrecognized, "this is a pickle, but not one that torch.save wrote",
       hint: "save its tensors with torch.save or as safetensors")
+  }
+
+  /// Whether the file of weights of an OpenVINO model, which has no magic number, lies beside its
+  /// graph.
+  private static func isOpenVINO(_ file: MappedFile) -> Bool {
+    guard file.path.hasSuffix(".bin"),
+      let graph = try? MappedFile(path: file.path.dropLast(4) + ".xml")
+    else { return false }
+    return kind(of: graph) == .openVINO
   }
 
   /// Reads the size and hash that a pointer names.
@@ -182,11 +202,13 @@ extension TensorFile {
 }
 
 extension TensorFile.Kind {
+  /// The indefinite article of ``spoken``.
+  fileprivate var article: String { self == .xz ? "an" : "a" }
+
   /// The kind's name in a message.
   var spoken: String {
     switch self {
-    case .hdf5: "HDF5"
-    case .numpy: "NumPy"
+    case .rar: "RAR"
     case .sevenZip: "7z"
     case .zstandard: "Zstandard"
     case .png, .jpeg, .gif: rawValue.uppercased()

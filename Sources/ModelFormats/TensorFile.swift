@@ -22,11 +22,16 @@ public struct TensorFile: Sendable {
   public let tensors: [Tensor]
   /// What a person should know though the file is usable: dangerous globals, opaque objects.
   public let warnings: [String]
+  /// Values that are not among the tensors.
+  public let unread: [UnreadValues]
+  /// What the file's pickle names, if it has one.
+  public let pickleNames: PickleNames
   private let index: [ExactName: Int]
 
   public init(
     path: String, format: Format, metadata: [(key: String, value: String)] = [],
-    tensors: [Tensor], warnings: [String] = [], files: [String]? = nil
+    tensors: [Tensor], warnings: [String] = [], files: [String]? = nil,
+    unread: [UnreadValues] = [], pickleNames: PickleNames = PickleNames()
   ) {
     self.path = path
     self.files = files ?? [path]
@@ -34,9 +39,21 @@ public struct TensorFile: Sendable {
     self.metadata = metadata
     self.tensors = tensors
     self.warnings = warnings
+    self.unread = unread
+    self.pickleNames = pickleNames
     index = Dictionary(
       tensors.enumerated().map { (ExactName($1.name), $0) }, uniquingKeysWith: { first, _ in first }
     )
+  }
+
+  /// A file of the tensors that a pickle's object holds.
+  init(
+    _ object: TorchObject<some TorchStorageSource>, of file: MappedFile, warnings: [String] = []
+  ) {
+    self.init(
+      path: file.path, format: .pytorch, tensors: object.tensors,
+      warnings: object.warnings + warnings, unread: object.unread + object.unusedStorages,
+      pickleNames: object.pickle.names)
   }
 
   /// The tensor of that name.

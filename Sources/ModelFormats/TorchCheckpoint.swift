@@ -44,8 +44,7 @@ public enum TorchCheckpoint {
     do throws(FormatError) {
       let pickle = try unsafe PickleMachine.run(bytes.span.bytes, base: entry.dataOffset)
       let object = try TorchObject(pickle, source: source)
-      return TensorFile(
-        path: file.path, format: .pytorch, tensors: object.tensors, warnings: object.warnings)
+      return TensorFile(object, of: file, warnings: source.constants.map { [$0] } ?? [])
     } catch {
       var error = error
       error.context = error.context ?? entry.name
@@ -62,6 +61,21 @@ public enum TorchCheckpoint {
       return parts.count <= 2 && parts.last?.elementsEqual("data.pkl".utf8) == true
     }
     guard let entry = candidates.first else {
+      let names = archive.entries.map(\.name)
+      if !names.isEmpty, names.allSatisfy({ $0.hasSuffix(".npy") }) {
+        throw FormatError(
+          .unsupported,
+          "this is a NumPy archive (.npz) of \(names.count) "
+            + "\(names.count == 1 ? "array" : "arrays"), which is not read here: "
+            + listing(of: archive),
+          hint: "save its arrays as safetensors: "
+            + "safetensors.numpy.save_file(dict(numpy.load(FILE)), OUT)")
+      }
+      if names.contains("model.weights.h5") {
+        throw FormatError(
+          .unsupported, "this is a Keras model, which is not read here",
+          hint: "save its weights as safetensors; they have other names and shapes")
+      }
       throw FormatError(
         .unrecognized,
         "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds "
@@ -151,6 +165,28 @@ struct ZipStorages: TorchStorageSource {
   }
 
   var byteCount: Int { archive.file.count }
+
+  var storages: [(key: String, name: String, byteCount: Int)] {
+    entries(below: "data/").map { (key: $0.key, name: $0.entry.name, byteCount: $0.entry.size) }
+  }
+
+  /// What to say of the tensors that TorchScript's code has as constants, which are no weights; nil
+  /// where there are none.
+  var constants: String? {
+    let entries = entries(below: "constants/")
+    guard !entries.isEmpty else { return nil }
+    return "\(entries.count) \(entries.count == 1 ? "constant" : "constants") of TorchScript code "
+      + "(\(entries.reduce(0) { $0 + $1.entry.size }) bytes) not read: they are not weights"
+  }
+
+  /// The records of a folder that hold bytes, with their names in it.
+  private func entries(below folder: String) -> [(key: String, entry: ZipArchive.Entry)] {
+    let prefix = Array((root + folder).utf8)
+    return archive.entries.compactMap { entry in
+      guard entry.size > 0, entry.name.utf8.starts(with: prefix) else { return nil }
+      return (String(decoding: entry.name.utf8.dropFirst(prefix.count), as: UTF8.self), entry)
+    }
+  }
 
   mutating func storage(
     _ reference: TorchStorageReference, swapWidth: Int

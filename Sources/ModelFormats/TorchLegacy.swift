@@ -56,12 +56,11 @@ public enum TorchLegacy {
       try places.take(key, size, at: &position)
     }
     let walked = try TorchObject(object, source: places)
-    var warnings = walked.warnings
+    var warnings: [String] = []
     if position < file.count {
       warnings.append("\(file.count - position) bytes follow the last storage and were ignored")
     }
-    return TensorFile(
-      path: file.path, format: .pytorch, tensors: walked.tensors, warnings: warnings)
+    return TensorFile(walked, of: file, warnings: warnings)
   }
 
   private static func nextPickle(
@@ -89,6 +88,11 @@ private struct LegacyStorages: TorchStorageSource {
   }
 
   var byteCount: Int { file.count }
+
+  var storages: [(key: String, name: String, byteCount: Int)] {
+    places.filter { $0.value.byteCount > 0 }.sorted { $0.value.offset < $1.value.offset }
+      .map { (key: $0.key.text, name: "storage \($0.key.text)", byteCount: $0.value.byteCount) }
+  }
 
   /// The sizes of all storages that the object names, whether a tensor uses them or not.
   static func sizes(in pickle: Pickle) throws(FormatError) -> [ExactName: Size] {

@@ -1,21 +1,30 @@
 extension TorchObject {
-  /// Takes the tensor that a node stands for or rebuilds, or notes why it is not read; false where
-  /// the node is no tensor.
-  mutating func takeTensor(_ node: PickleNode, name: String) throws(FormatError) -> Bool {
+  /// Takes the tensor that a node stands for or rebuilds, or notes why it is not read.
+  ///
+  /// - Returns: what hangs below the tensor and may hold more of them; nil where the node is no
+  ///   tensor.
+  mutating func takeTensor(_ index: Int, name: String) throws(FormatError) -> [PickleValue]? {
+    let node = pickle.nodes[index]
     do throws(FormatError) {
-      guard let result = try rebuild(node, depth: 0) else { return false }
+      guard let result = try rebuild(node, depth: 0) else {
+        if isArray(node) { noteArray(name) }
+        return nil
+      }
+      guard !isDone(index) else { return [] }
       try spend(TorchObject.tensorCost)
-      switch result {
-      case .skipped(let reason): warnings.append("\(name): \(reason)")
+      switch result.outcome {
+      case .skipped(let reason): skip(name, reason)
+      case .wrapper(let type):
+        warnings.append("\(name): a tensor of class \(type); its parts are listed as tensors")
       case .tensor(let tensor):
         if tensor.storage.location == "meta" {
           warnings.append("\(name): it was saved without values (device meta), and is left out")
-          return true
+          return result.rest
         }
         let bytes = try source.storage(tensor.storage, swapWidth: tensor.dtype.swapWidth)
-        try add(try tensor.tensor(named: name, in: bytes))
+        try add(try tensor.tensor(named: name, in: bytes), storage: tensor.storage.key)
       }
-      return true
+      return result.rest
     } catch {
       var error = error
       error.context = error.context ?? name
@@ -24,28 +33,83 @@ extension TorchObject {
     }
   }
 
-  private enum Rebuilt {
-    case tensor(TorchTensor)
-    case skipped(String)
+  /// Whether a node rebuilds an array of NumPy.
+  private func isArray(_ node: PickleNode) -> Bool {
+    guard case .call(let callable, _) = node.kind, let global = pickle.global(callable) else {
+      return false
+    }
+    return [
+      "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct",
+      "numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer",
+    ].contains(global.spoken)
+  }
+
+  /// A tensor as its node describes it, and what hangs below it.
+  private struct Rebuilt {
+    enum Outcome {
+      case tensor(TorchTensor)
+      case skipped(String)
+      /// A class whose values lie in other tensors, its attributes.
+      case wrapper(type: String)
+    }
+
+    let outcome: Outcome
+    var rest: [PickleValue] = []
+
+    static func skipped(_ reason: String) -> Rebuilt { Rebuilt(outcome: .skipped(reason)) }
+    static func tensor(_ tensor: TorchTensor) -> Rebuilt { Rebuilt(outcome: .tensor(tensor)) }
+
+    func with(_ more: some Sequence<PickleValue>) -> Rebuilt {
+      Rebuilt(outcome: outcome, rest: rest + more)
+    }
   }
 
   private func rebuild(_ node: PickleNode, depth: Int) throws(FormatError) -> Rebuilt? {
     switch node.kind {
-    case .persistent(let identifier): return try source.tensor(identifier).map { .tensor($0) }
-    case .call(let callable, let arguments):
-      return try rebuild(callable, arguments, depth: depth)
-    case .instance(let type, let arguments):
-      // As parameters were pickled before `_rebuild_parameter`.
-      let wrappers = [
-        "torch.nn.parameter.Parameter", "torch.autograd.variable.Variable",
-        "torch.autograd.Variable",
-      ]
-      guard let type = pickle.global(type), wrappers.contains(type.spoken), depth < 8,
-        let inner = pickle.tuple(arguments)?.first.flatMap(pickle.node)
-      else { return nil }
-      return try rebuild(inner, depth: depth + 1)
+    case .persistent(let identifier):
+      return try source.tensor(identifier).map { Rebuilt.tensor($0).with(node.states) }
+    case .call(let callable, let arguments), .instance(let callable, let arguments):
+      if let result = try legacy(callable, arguments, states: node.states, depth: depth) {
+        return result
+      }
+      return try rebuild(callable, arguments, depth: depth)?.with(node.states)
     default: return nil
     }
+  }
+
+  /// Tensors as PyTorch wrote them before 0.2: an empty object of the type, which BUILD gives
+  /// `(storage, offset, sizes, strides)`, or of a variable `(tensor, …)` of five.
+  ///
+  /// Source: `__setstate__` in PyTorch's `torch/_tensor.py`.
+  private func legacy(
+    _ callable: PickleValue, _ arguments: PickleValue, states: [PickleValue], depth: Int
+  ) throws(FormatError) -> Rebuilt? {
+    guard let global = pickle.global(callable),
+      global.module.split(separator: ".").first == "torch",
+      pickle.tuple(arguments)?.isEmpty == true, let state = states.last.flatMap(pickle.tuple)
+    else { return nil }
+    if global.name.hasSuffix("Tensor"), state.count == 4, let node = pickle.node(state[0]),
+      case .persistent = node.kind
+    {
+      guard let storage = try pickle.storageReference(state[0]) else {
+        return .skipped("its type \(storageType(state[0])) is not read; it is left out")
+      }
+      guard let dtype = storage.dtype else {
+        throw FormatError(.malformed, "\(global.name): its storage has no type")
+      }
+      return try view(of: storage, dtype: dtype, state, metadata: 4, global)
+    }
+    guard isWrapper(global), state.count == 5, depth < 8, let inner = pickle.node(state[0]) else {
+      return nil
+    }
+    return try rebuild(inner, depth: depth + 1)
+  }
+
+  /// Whether a class is a tensor by its name, as its first argument then is: `Parameter` and
+  /// `Variable`, which were pickled so before `_rebuild_parameter`, and what others derive of them.
+  private func isWrapper(_ global: Pickle.Global) -> Bool {
+    let name = global.name.split(separator: ".").last ?? ""
+    return ["Parameter", "Variable", "Buffer", "Tensor"].contains { name.hasSuffix($0) }
   }
 
   private func rebuild(
@@ -64,13 +128,13 @@ extension TorchObject {
     switch global.spoken {
     case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2":
       guard let storage = try pickle.storageReference(try argument(0)) else {
-        return .skipped("its type \(try storageType(try argument(0))) is not read; it is left out")
+        return .skipped("its type \(storageType(try argument(0))) is not read; it is left out")
       }
       guard let dtype = storage.dtype else { throw malformed("its storage has no type") }
       return try view(of: storage, dtype: dtype, arguments, metadata: 6, global)
     case "torch._utils._rebuild_tensor_v3":
       guard let storage = try pickle.storageReference(try argument(0)) else {
-        return .skipped("its type \(try storageType(try argument(0))) is not read; it is left out")
+        return .skipped("its type \(storageType(try argument(0))) is not read; it is left out")
       }
       guard let type = pickle.global(try argument(6)), type.module == "torch" else {
         throw malformed("its type is not named")
@@ -79,18 +143,24 @@ extension TorchObject {
         return .skipped("its type \(type.spoken) is not read; it is left out")
       }
       return try view(of: storage, dtype: dtype, arguments, metadata: 7, global)
-    case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
+    case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
+      "torch._utils._rebuild_device_tensor_from_cpu_tensor":
       guard let node = pickle.node(try argument(0)),
         let result = try rebuild(node, depth: depth + 1)
       else { throw malformed("its argument is no tensor") }
-      return result
+      return global.name.hasSuffix("_state") ? result.with(arguments.dropFirst(3)) : result
+    case "torch._utils._rebuild_wrapper_subclass":
+      let type = pickle.global(try argument(0))?.spoken ?? global.name
+      return Rebuilt(outcome: .wrapper(type: type))
     case "torch._tensor._rebuild_from_type_v2", "torch.tensor._rebuild_from_type_v2",
       "torch._tensor._rebuild_from_type", "torch.tensor._rebuild_from_type":
-      return try rebuild(try argument(0), try argument(2), depth: depth + 1)
+      return try rebuild(try argument(0), try argument(2), depth: depth + 1)?
+        .with(arguments.dropFirst(3))
     case let name where name.hasPrefix("torch._utils._rebuild_"):
       return .skipped("it is rebuilt by \(global.name), which is not read; it is left out")
     default:
-      return nil
+      guard isWrapper(global), let inner = arguments.first.flatMap(pickle.node) else { return nil }
+      return try rebuild(inner, depth: depth + 1)?.with(arguments.dropFirst())
     }
   }
 
@@ -140,7 +210,7 @@ extension TorchObject {
     return integers
   }
 
-  private func storageType(_ value: PickleValue) throws(FormatError) -> String {
+  private func storageType(_ value: PickleValue) -> String {
     guard let node = pickle.node(value), case .persistent(let identifier) = node.kind,
       let parts = pickle.tuple(identifier), parts.count > 1, let type = pickle.global(parts[1])
     else { return "of its storage" }

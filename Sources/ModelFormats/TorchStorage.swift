@@ -29,6 +29,9 @@ protocol TorchStorageSource {
   /// The size of the file, which bounds what its tensors may hold together.
   var byteCount: Int { get }
 
+  /// The storages that hold bytes: the key of each, and its name in a message.
+  var storages: [(key: String, name: String, byteCount: Int)] { get }
+
   /// The tensor that a persistent identifier stands for; nil where it stands for a storage.
   func tensor(_ identifier: PickleValue) throws(FormatError) -> TorchTensor?
 

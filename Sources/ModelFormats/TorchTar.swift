@@ -43,8 +43,7 @@ public enum TorchTar {
     try source.readTensors(tensors)
     let pickle = try PickleMachine.run(file.bytes.extracting(object), base: object.lowerBound)
     let walked = try TorchObject(pickle, source: source)
-    return TensorFile(
-      path: file.path, format: .pytorch, tensors: walked.tensors, warnings: walked.warnings)
+    return TensorFile(walked, of: file)
   }
 }
 
@@ -59,6 +58,18 @@ private struct TarStorages: TorchStorageSource {
   }
 
   var byteCount: Int { file.count }
+
+  /// Views of storages have the keys of those.
+  var storages: [(key: String, name: String, byteCount: Int)] {
+    places.values.filter { $0.reference.view == nil && $0.reference.byteCount > 0 }
+      .sorted { $0.offset < $1.offset }
+      .map {
+        (
+          key: $0.reference.key, name: "storage \($0.reference.key)",
+          byteCount: $0.reference.byteCount
+        )
+      }
+  }
 
   /// Walks a member that is pickles and binary numbers in turn.
   private struct Cursor {

@@ -46,7 +46,7 @@ import Testing
     #expect(file["IQ4_NL"] == nil)
   }
 
-  @Test func blocksAreReshapedWhereTheyStayWhole() throws {
+  @Test func blocksAreReshapedOverTheirFlattenedValues() throws {
     let file = try TensorFile.open(Fixtures.path("formats/blocks.gguf"))
     let tensor = try #require(file["Q8_0"])
     #expect(tensor.shape == [3, 64])
@@ -57,9 +57,50 @@ import Testing
     #expect(rows.encoding == "Q8_0")
     #expect(rows.contiguousBytes() == tensor.contiguousBytes())
     let cut = tensor.reshaped([64, 3])
-    #expect(cut.encoding == "F32")
+    #expect(cut.encoding == "Q8_0")
+    #expect(cut.storedByteCount == 6 * 34)
     #expect(cut.contiguousBytes() == tensor.contiguousBytes())
     #expect(tensor.renamed("other").encoding == "Q8_0")
+  }
+
+  /// The shape that ComfyUI-GGUF says beside a tensor whose values it cut into rows of whole blocks.
+  @Test func originalShapesAreHonoured() throws {
+    let directory = try ScratchDirectory()
+    let sizes = { (sizes: [Int32]) in
+      GGUFBuilder.array(5, count: UInt64(sizes.count), sizes.flatMap { littleEndian($0) })
+    }
+    let key = "comfy.gguf.orig_shape."
+    // Two blocks of Q8_0: a scale of 1 and the values 0 to 31, of 0.5 and the same.
+    let rows = (0..<32).map { UInt8($0) }
+    let plain = GGUFBuilder().with {
+      $0.pairs = [(key + "w", sizes([4, 4, 2, 2])), (key + "gone", sizes([1]))]
+      $0.entries = [
+        .init(name: "w", dimensions: [32, 2], type: 8),
+        .init(name: "v", dimensions: [4], type: 24, offset: 96),
+      ]
+      $0.values =
+        littleEndian(UInt16(0x3C00)) + rows + littleEndian(UInt16(0x3800)) + rows
+        + [UInt8](repeating: 0, count: 28) + [1, 2, 3, 4]
+    }
+    let file = try TensorFile.open(try directory.write(plain.bytes))
+    let tensor = try #require(file["w"])
+    #expect(tensor.shape == [4, 4, 2, 2] && tensor.storedShape == [2, 32])
+    #expect(tensor.encoding == "Q8_0" && tensor.storedByteCount == 68)
+    let values = (0..<32).map { Float($0) } + (0..<32).map { Float($0) / 2 }
+    #expect(tensor.contiguousBytes() == values.flatMap { littleEndian($0.bitPattern) })
+    #expect(tensor.rows(3..<4).contiguousBytes() == Array(tensor.contiguousBytes().suffix(64)))
+    #expect(file["v"]?.storedShape == nil)
+    #expect(file.warnings == ["comfy.gguf.orig_shape.gone: there is no such tensor"])
+
+    let wrong = plain.with { $0.pairs = [(key + "w", sizes([4, 4, 2, 3]))] }
+    let error = try #require(try openingError(wrong.bytes))
+    #expect(error.code == .malformed && error.context == "w")
+    #expect(
+      error.message
+        == "comfy.gguf.orig_shape gives it the shape [4, 4, 2, 3], but [2, 32] is stored, which has "
+        + "64 values")
+    let text = plain.with { $0.pairs = [(key + "w", GGUFBuilder.text("4"))] }
+    #expect(try openingError(text.bytes)?.message == "not a list of at most 8 sizes: 4")
   }
 
   @Test func reachesOfShapesAreRead() throws {
@@ -172,7 +213,7 @@ import Testing
     ) { $0.version = 0 },
     Refusal(
       "negative tensor count",
-      "-1 tensors do not fit the \(plain.count - 24) bytes that follow", at: 8
+      "the number of tensors is negative: -1", at: 8
     ) { $0.tensorCount = -1 },
     Refusal(
       "giant tensor count",

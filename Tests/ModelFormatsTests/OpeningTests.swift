@@ -43,6 +43,15 @@ import Testing
   static let give =
     "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or the index of shards"
 
+  static let mindSpore =
+    "save its parameters as safetensors (mindspore.save_checkpoint has format=\"safetensors\")"
+  static let replacement: [UInt8] = [0xEF, 0xBF, 0xBD]
+
+  /// A field of a Protocol Buffers message that holds fewer than 128 bytes.
+  static func message(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
+    [number << 3 | 2, UInt8(bytes.count)] + bytes
+  }
+
   static let refusals: [Refusal] = [
     Refusal(
       "empty", [], .empty, .unrecognized, "the file is empty",
@@ -88,8 +97,8 @@ import Testing
       "this is a tar archive, not a file of tensors", unpack),
     Refusal(
       "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
-      "this is a HDF5 file, which is not read here",
-      give),
+      "this is an HDF5 file (as Keras writes), which is not read here",
+      "save its arrays as safetensors; the weights of a Keras model have other names and shapes"),
     Refusal(
       "sdflat", Array("SDFLAT\0\u{1}".utf8), .sdflat, .unsupported,
       "this is an sdflat package of a whole pipeline, not a file of tensors",
@@ -101,7 +110,7 @@ import Testing
     Refusal(
       "harmful pickle", [0x80, 4] + Array("cos\nsystem\n(S'id'\ntR.".utf8), .pickle, .unrecognized,
       "this is a pickle that names os.system, which runs commands or changes files; nothing was "
-        + "run here", "do not unpickle it: it looks like an attack"),
+        + "run here", "do not unpickle it unless you trust its source: Python would call this"),
     Refusal(
       "unknown", [0xDE, 0xAD, 0xBE, 0xEF, 1, 2, 3, 4, 5], .unknown, .unrecognized,
       "the file is of no format that is read here; it begins with de ad be ef 01 02 03 04", give),
@@ -162,19 +171,105 @@ import Testing
       "this is a bzip2 archive, not a file of tensors", unpack),
     Refusal(
       "xz", [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], .xz, .unrecognized,
-      "this is a xz archive, not a file of tensors", unpack),
+      "this is an xz archive, not a file of tensors", unpack),
     Refusal(
       "Zstandard", [0x28, 0xB5, 0x2F, 0xFD, 0], .zstandard, .unrecognized,
       "this is a Zstandard archive, not a file of tensors", unpack),
     Refusal(
       "RAR", Array("Rar!\u{1A}\u{7}\u{1}\0".utf8), .rar, .unrecognized,
-      "this is a rar archive, not a file of tensors", unpack),
-    Refusal(
-      "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
-      "this is a HDF5 file, which is not read here", give),
+      "this is a RAR archive, not a file of tensors", unpack),
     Refusal(
       "NumPy", [0x93] + Array("NUMPY\u{1}\0".utf8), .numpy, .unsupported,
-      "this is a NumPy file, which is not read here", give),
+      "this is a NumPy array, which is not read here",
+      "save it as safetensors: safetensors.numpy.save_file({\"NAME\": numpy.load(FILE)}, OUT)"),
+    Refusal(
+      "GGML", Array("lmgg".utf8) + [0, 125, 0, 0], .ggml, .unsupported,
+      "this is a GGML file of before GGUF (August 2023), which is not read here",
+      "convert the original weights to GGUF with a current program, or use them directly"),
+    Refusal(
+      "GGML of 2023", Array("tjgg".utf8) + [3, 0, 0, 0], .ggml, .unsupported,
+      "this is a GGML file of before GGUF (August 2023), which is not read here",
+      "convert the original weights to GGUF with a current program, or use them directly"),
+    Refusal(
+      "TFLite", [0x1C, 0, 0, 0] + Array("TFL3".utf8) + [0x14, 0, 0x20, 0], .tfLite, .unsupported,
+      "this is a TensorFlow Lite model, which is not read here",
+      "use the PyTorch or safetensors weights that it was made from"),
+    Refusal(
+      "MindSpore Lite", [0x10, 0, 0, 0] + Array("MSL2".utf8) + [0, 0], .mindSpore, .unsupported,
+      "this is a MindSpore file, which is not read here", mindSpore),
+    Refusal(
+      // A value: its tag, and a tensor of dimensions, type and content.
+      "MindSpore checkpoint",
+      message(
+        1,
+        message(1, Array("conv.weight".utf8))
+          + message(2, [8, 2] + message(2, Array("Float32".utf8)) + message(3, [0, 0, 0, 0]))),
+      .mindSpore, .unsupported, "this is a MindSpore file, which is not read here", mindSpore),
+    Refusal(
+      "MindSpore graph", message(1, Array("0.3.0".utf8)) + message(2, Array("MindSpore".utf8)),
+      .mindSpore, .unsupported, "this is a MindSpore file, which is not read here", mindSpore),
+    Refusal(
+      "SentencePiece",
+      ["<unk>", "<s>"].flatMap {
+        message(1, message(1, Array($0.utf8)) + [0x15, 0, 0, 0, 0, 0x18, 2])
+      },
+      .sentencePiece, .unsupported,
+      "this is a SentencePiece tokenizer model, which is not read here",
+      "give the file of the weights; this file belongs in tokenizer/"),
+    Refusal(
+      "TensorRT", Array("ftrt".utf8) + [0, 0, 0, 0], .tensorRT, .unsupported,
+      "this is a TensorRT engine, which is not read here",
+      "use the ONNX model or the weights that it was built from"),
+    Refusal(
+      "OpenVINO",
+      Array(
+        "<?xml version=\"1.0\"?>\n<net name=\"m\" version=\"11\">\n<layers><layer id=\"0\"".utf8),
+      .openVINO, .unsupported, "this is an OpenVINO model, which is not read here",
+      "use the ONNX model or the weights that it was made from"),
+    Refusal(
+      "Core ML", [8, 7] + message(2, [0x0A, 0]) + [0xB2, 0x1F, 2, 8, 1], .coreML, .unsupported,
+      "this is a Core ML model, which is not read here",
+      "use the PyTorch or safetensors weights that it was made from"),
+    Refusal(
+      "Core ML's weights",
+      [3, 0, 0, 0, 2, 0, 0, 0] + [UInt8](repeating: 0, count: 56) + [0xEF, 0xBE, 0xAD, 0xDE],
+      .coreML, .unsupported, "this is a Core ML model, which is not read here",
+      "use the PyTorch or safetensors weights that it was made from"),
+    Refusal(
+      "Flax", [0x82, 0xA7] + Array("conv_in".utf8) + [0x82, 0xA4] + Array("bias".utf8) + [0xC7],
+      .flax,
+      .unsupported, "this is a Flax file (MessagePack), which is not read here",
+      "use the PyTorch or safetensors weights of the same model, or load it with from_flax=True "
+        + "and save it again"),
+    Refusal(
+      "NumPy archive",
+      ZipBuilder(["a.npy", "b.npy"].map { ZipBuilder.Record($0, [1]) }).bytes, .zip, .unsupported,
+      "this is a NumPy archive (.npz) of 2 arrays, which is not read here: a.npy, b.npy",
+      "save its arrays as safetensors: safetensors.numpy.save_file(dict(numpy.load(FILE)), OUT)"),
+    Refusal(
+      "Keras",
+      ZipBuilder(["config.json", "model.weights.h5"].map { ZipBuilder.Record($0, [1]) }).bytes,
+      .zip,
+      .unsupported, "this is a Keras model, which is not read here",
+      "save its weights as safetensors; they have other names and shapes"),
+    Refusal(
+      // Every byte from 80 on became EF BF BD.
+      "binary file as text",
+      (0..<400).flatMap { index -> [UInt8] in index % 3 == 0 ? [UInt8(index & 0x7F)] : replacement
+      },
+      .unknown, .malformed,
+      "this is a binary file that was decoded and written again as UTF-8 text: bytes that are no "
+        + "text became U+FFFD (EF BF BD), 266 times in 932 bytes",
+      "its values are lost; download or copy the file again as it is, not as text"),
+    Refusal(
+      "archive as text",
+      Array("PK\u{3}\u{4}".utf8) + (0..<40).flatMap { _ in replacement + [0, 1] }, .zip, .malformed,
+      "this is a binary file that was decoded and written again as UTF-8 text: bytes that are no "
+        + "text became U+FFFD (EF BF BD), 40 times in 204 bytes",
+      "its values are lost; download or copy the file again as it is, not as text"),
+    Refusal(
+      "text whose first line is an instruction", Array("cos\nsystem\nand more".utf8), .text,
+      .unrecognized, "this is text (\"cos system and more\"), not a file of tensors", give),
     Refusal(
       "archive of something else",
       ZipBuilder(
@@ -197,18 +292,18 @@ import Testing
       [0x80, 2] + Array("cposix\nsystem\n(S'id'\ntR".utf8) + [0xFF],
       .pickle, .unrecognized,
       "this is a pickle that names posix.system, which runs commands or changes files; nothing was "
-        + "run here", "do not unpickle it: it looks like an attack"),
+        + "run here", "do not unpickle it unless you trust its source: Python would call this"),
     Refusal(
       "harmful pickle behind another",
       [0x80, 2] + Array("N.".utf8) + [0x80, 2] + Array("cos\nsystem\n(S'id'\ntR.".utf8), .pickle,
       .unrecognized,
       "this is a pickle that names os.system, which runs commands or changes files; nothing was "
-        + "run here", "do not unpickle it: it looks like an attack"),
+        + "run here", "do not unpickle it unless you trust its source: Python would call this"),
     Refusal(
       "harmful pickle without magic", pickle("V\u{6F}s\nVsystem\n", 0x93, "(tR."), .unknown,
       .unrecognized,
       "this is a pickle that names os.system, which runs commands or changes files; nothing was "
-        + "run here", "do not unpickle it: it looks like an attack"),
+        + "run here", "do not unpickle it unless you trust its source: Python would call this"),
     Refusal(
       "pickle as text", Array("(lp0\nVa\np1\na.".utf8), .text, .unrecognized,
       "this is a pickle, but not one that torch.save wrote",
@@ -216,7 +311,7 @@ import Testing
     Refusal(
       "harmful pickle as text", Array("cbuiltins\neval\n(S'1'\ntR.".utf8), .text, .unrecognized,
       "this is a pickle that names builtins.eval, which runs code; nothing was run here",
-      "do not unpickle it: it looks like an attack"),
+      "do not unpickle it unless you trust its source: Python would call this"),
   ]
 
   @Test(arguments: refusals)

@@ -260,6 +260,16 @@ import Testing
     #expect(file["e\u{301}"]?.elementCount == 2)
   }
 
+  @Test func nullIsNoMetadata() throws {
+    let directory = try ScratchDirectory()
+    let bytes = safetensors(
+      #"{"__metadata__":null,"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+      data: [0, 0, 0x80, 0x3F])
+    let file = try TensorFile.open(try directory.write(bytes))
+    #expect(file.metadata.isEmpty && file.warnings.isEmpty)
+    #expect(file["a"]?.contiguousBytes() == [0, 0, 0x80, 0x3F])
+  }
+
   @Test func unknownFieldsAreToldOnce() throws {
     let header = SafetensorsTests.many(3) {
       #""t\#($0)":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"note":[{"a":"b"}]}"#

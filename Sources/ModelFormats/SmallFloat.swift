@@ -1,0 +1,116 @@
+/// Numbers of eight bits and less, and tensors of them that are read as F32.
+extension DType {
+  /// Whether this is one of the four 8-bit floating-point types that weights are kept in. Each of
+  /// their values is a value of F16, BF16 and F32 too.
+  public var isEightBitFloat: Bool {
+    switch self {
+    case .float8E4M3, .float8E5M2, .float8E4M3FNUZ, .float8E5M2FNUZ: true
+    default: false
+    }
+  }
+
+  /// The number that a byte of an 8-bit type stands for.
+  ///
+  /// Source: the OCP 8-bit floating point and microscaling formats, and for FNUZ "8-bit Numerical
+  /// Formats for Deep Neural Networks" (Noune et al., 2022).
+  package func number(of byte: UInt8) -> Double {
+    switch self {
+    case .int8: return Double(Int8(bitPattern: byte))
+    case .bool: return byte == 0 ? 0 : 1
+    case .float8E8M0:
+      return byte == 0xFF ? .nan : Double(sign: .plus, exponent: Int(byte) - 127, significand: 1)
+    case .float8E4M3:
+      if byte & 0x7F == 0x7F { return byte & 0x80 == 0 ? .nan : -.nan }
+      return DType.minifloat(byte, exponentBits: 4, fractionBits: 3, bias: 7)
+    case .float8E5M2:
+      let isNegative = byte & 0x80 != 0
+      if byte & 0x7C == 0x7C {
+        guard byte & 3 == 0 else { return isNegative ? -.nan : .nan }
+        return isNegative ? -.infinity : .infinity
+      }
+      return DType.minifloat(byte, exponentBits: 5, fractionBits: 2, bias: 15)
+    case .float8E4M3FNUZ:
+      return byte == 0x80
+        ? .nan : DType.minifloat(byte, exponentBits: 4, fractionBits: 3, bias: 8)
+    case .float8E5M2FNUZ:
+      return byte == 0x80
+        ? .nan : DType.minifloat(byte, exponentBits: 5, fractionBits: 2, bias: 16)
+    default: return Double(byte)
+    }
+  }
+
+  /// A sign, an exponent and a fraction; exponent 0 is subnormal, and nothing is special.
+  package static func minifloat(
+    _ bits: UInt8, exponentBits: Int, fractionBits: Int, bias: Int
+  ) -> Double {
+    let fraction = Double(bits & (1 << fractionBits - 1)) / Double(1 << fractionBits)
+    let exponent = Int(bits >> fractionBits) & (1 << exponentBits - 1)
+    let isNegative = bits >> (exponentBits + fractionBits) & 1 == 1
+    let magnitude = Double(
+      sign: .plus, exponent: max(1, exponent) - bias,
+      significand: fraction + (exponent == 0 ? 0 : 1))
+    return isNegative ? -magnitude : magnitude
+  }
+
+  /// The number that each byte stands for, in single precision.
+  fileprivate var singles: [Float] { (0...UInt8.max).map { Float(number(of: $0)) } }
+}
+
+extension Tensor {
+  /// Whether the file holds 8-bit floating-point values, read as F32 or not.
+  package var isEightBit: Bool {
+    if case .scaled = storage { true } else { dtype.isEightBitFloat }
+  }
+
+  /// The same values read as F32, where the type is an 8-bit floating-point type; else the tensor.
+  ///
+  /// - Parameter scales: what the values are multiplied by, in single precision: one number for
+  ///   all, or one for each of so many equal runs of them (of rows).
+  package func decoded(scales: [Float] = [1]) -> Tensor {
+    guard dtype.isEightBitFloat else { return self }
+    precondition(
+      !scales.isEmpty && elementCount.isMultiple(of: scales.count), "scales do not fit the values")
+    return Tensor(
+      name: name, dtype: .float32, shape: shape, storage: .scaled(self, scales: scales),
+      storedShape: storedShape)
+  }
+}
+
+/// Decodes values of an 8-bit type that are multiplied by scales.
+struct ScaledDecoder {
+  /// What each byte stands for; times the scale where there is only one.
+  private let table: [Float]
+  private let scales: [Float]
+  /// Elements that share a scale.
+  private let run: Int
+
+  init(_ values: Tensor, _ scales: [Float]) {
+    let singles = values.dtype.singles
+    table = scales.count == 1 && scales[0] != 1 ? singles.map { $0 * scales[0] } : singles
+    self.scales = scales
+    run = max(1, values.elementCount / scales.count)
+  }
+
+  /// - Parameters:
+  ///   - first: the position of the first value in its tensor.
+  ///   - output: room for as many F32 as there are bytes.
+  func decode(
+    _ bytes: UnsafeRawBufferPointer, first: Int, into output: UnsafeMutableBufferPointer<Float>
+  ) {
+    precondition(output.count >= bytes.count, "no room for the values")
+    unsafe table.withUnsafeBufferPointer { table in
+      guard scales.count > 1 else {
+        for index in bytes.indices { unsafe output[index] = table[Int(bytes[index])] }
+        return
+      }
+      var index = 0
+      while index < bytes.count {
+        let group = (first + index) / run
+        let end = min(bytes.count, (group + 1) * run - first)
+        let scale = scales[group]
+        for place in index..<end { unsafe output[place] = table[Int(bytes[place])] * scale }
+        index = end
+      }
+    }
+  }
+}
