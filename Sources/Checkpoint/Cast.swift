@@ -7,6 +7,8 @@ import ModelFormats
 public struct Cast: Sendable {
   /// The types between which values are cast.
   public static let types: [DType] = [.float32, .float16, .bfloat16]
+  /// The types of which values are cast: those, and the 8-bit ones, which are read as F32.
+  public static let sources: [DType] = types + DType.allCases.filter(\.isEightBitFloat)
 
   public let source: DType
   public let target: DType
@@ -23,7 +25,7 @@ public struct Cast: Sendable {
 
   /// The type that a tensor of type `source` gets when `requested` is asked for.
   static func result(of source: DType, requested: DType?) -> DType {
-    guard let requested, types.contains(source), types.contains(requested) else { return source }
+    guard let requested, sources.contains(source), types.contains(requested) else { return source }
     return requested
   }
 
@@ -111,6 +113,9 @@ extension Tensor {
     if dtype == self.dtype {
       return try withContiguousPieces(body)
     }
+    if self.dtype.isEightBitFloat {
+      return try decoded().withPieces(as: dtype, saturating: saturating, body)
+    }
     let overflows = try cast(to: dtype, saturating: saturating, body)
     guard overflows == 0 || saturating else {
       throw FormatError(
@@ -127,7 +132,9 @@ extension Tensor {
   package func withSaturatedPieces(
     as dtype: DType, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) -> Int {
-    guard dtype == self.dtype else { return try cast(to: dtype, saturating: true, body) }
+    guard dtype == self.dtype else {
+      return try decoded().cast(to: dtype, saturating: true, body)
+    }
     try withPieces(as: dtype, body)
     return 0
   }
@@ -135,6 +142,10 @@ extension Tensor {
   private func cast(
     to dtype: DType, saturating: Bool, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) -> Int {
+    if dtype == self.dtype {
+      try withContiguousPieces(body)
+      return 0
+    }
     guard let cast = Cast(from: self.dtype, to: dtype, saturating: saturating) else {
       throw FormatError(
         .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",

@@ -122,12 +122,17 @@ public struct CheckpointDifference: Sendable {
     return result
   }
 
-  /// A component's weights under their published names, taken apart where several parameters share
-  /// one; where two would have one name the second keeps its own.
+  /// A component's weights under their published names, times their scales where they have some,
+  /// taken apart where several parameters share one; where two would have one name the second keeps its own.
   private static func named(_ component: Component?) -> [(name: String, tensor: Tensor)] {
     guard let component else { return [] }
     var taken: Set<ExactName> = []
-    return component.weights.flatMap(component.pieces).map { parameter, tensor in
+    // A scale that does not fit leaves values as they are.
+    let weights = component.weights.map { tensor in
+      component.scales.hasScale(tensor.name)
+        ? (try? component.scales.decoded(tensor)) ?? tensor : tensor
+    }
+    return weights.flatMap(component.pieces).map { parameter, tensor in
       let name = parameter?.name ?? tensor.name
       return (taken.insert(ExactName(name)).inserted ? name : tensor.name, tensor)
     }

@@ -27,8 +27,16 @@ public struct Component: Sendable {
   /// What the names of the file have before the weights' own: `state_dict.` in training
   /// checkpoints.
   let wrapper: String
+  /// What of an ONNX model is no weight but a constant of its graph.
+  package let graphConstants: [Tensor]
   /// Why there are no graphs.
   package let graphFailure: FormatError?
+  /// The scales of 8-bit weights among the tensors.
+  public let scales: WeightScales
+  /// The weights that a quantiser packed.
+  public let packed: PackedWeights
+  /// What was found in the files beside the tensors.
+  let findings: FileFindings
   /// Fields of the flat file's header that this program does not know.
   let extensions: FlatExtensions
   private let index: [ExactName: Int]
@@ -37,7 +45,8 @@ public struct Component: Sendable {
     name: ComponentName, architecture: String?, configuration: Configuration?, path: String,
     files: [String]? = nil, format: TensorFile.Format,
     metadata: [(key: String, value: String)] = [], tensors: [Tensor],
-    wrapper: String = "", extensions: FlatExtensions = FlatExtensions()
+    wrapper: String = "", extensions: FlatExtensions = FlatExtensions(),
+    findings: FileFindings = FileFindings()
   ) {
     self.name = name
     self.architecture = architecture ?? configuration?.architecture
@@ -49,6 +58,10 @@ public struct Component: Sendable {
     self.tensors = tensors
     self.extensions = extensions
     self.wrapper = wrapper
+    self.findings = findings
+    let scales = WeightScales(tensors)
+    self.scales = scales
+    packed = PackedWeights(tensors)
     let index = Dictionary(
       tensors.enumerated().map { (ExactName($1.name), $0) }, uniquingKeysWith: { first, _ in first }
     )
@@ -69,8 +82,10 @@ public struct Component: Sendable {
       graphs.isEmpty
       ? nil
       : Manifest(
-        graphs: graphs, tensors: tensors, index: index, namings: namings, wrapper: wrapper)
+        graphs: graphs, tensors: tensors, index: index, namings: namings, wrapper: wrapper,
+        isScale: scales.isPart)
     naming = manifest?.naming
+    graphConstants = format == .onnx ? GraphConstants.of(tensors, manifest) : []
   }
 
   private static func graphs(
@@ -130,6 +145,7 @@ extension Component {
   /// - Throws: ``FormatError`` `mismatch` naming the tensors, or `unsupported` where the network
   ///   is not known.
   public func requireComplete() throws(FormatError) {
+    if let refusal = packed.refusal(in: path) { throw refusal }
     guard let manifest else {
       throw graphFailure ?? FormatError(.unsupported, "the network is not known", file: path)
     }
@@ -165,16 +181,19 @@ extension Component {
 
   /// The tensor that is `parameter`, in the parameter's shape.
   ///
+  /// - Parameter decoding: whether 8-bit floating-point values are read as F32, times their scale.
   /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not
-  ///   F32, F16 or BF16.
-  public func tensor(for parameter: Parameter) throws(FormatError) -> Tensor {
+  ///   F32, F16, BF16 or an 8-bit floating-point type; `unsupported` for a scale that does not fit.
+  public func tensor(
+    for parameter: Parameter, decoding: Bool = true
+  ) throws(FormatError) -> Tensor {
     guard let position = manifest?.position(parameter.name) else {
       let problem = manifest?.problem(with: parameter) ?? "the tensor is missing"
       throw FormatError(
         .mismatch, problem, file: path, context: parameter.name,
         hint: "check that the weights and config.json are of the same model")
     }
-    let tensor = tensors[position]
+    let tensor = decoding ? try scales.decoded(tensors[position]) : tensors[position]
     if let third = manifest?.third(parameter.name) { return tensor.third(third) }
     let shape = Shape(parameter.shape)
     return tensor.shape == shape ? tensor : tensor.reshaped(shape)
@@ -190,14 +209,6 @@ extension Component {
     return sharers.enumerated().map { index, parameter in
       (parameter: parameter, tensor: tensor.third(manifest?.third(parameter.name) ?? index))
     }
-  }
-
-  /// What of an ONNX model is no weight but a constant of its graph.
-  package var graphConstants: [Tensor] {
-    guard format == .onnx else { return [] }
-    if let manifest { return manifest.unexpected.filter(Leftover.isGraphConstant) }
-    // Of a network that is not known, those that exporters name by a node's path.
-    return tensors.filter { $0.name.hasPrefix("/") && Leftover.isGraphConstant($0) }
   }
 
   /// The tensors without constants of an ONNX model's graph.
@@ -226,7 +237,7 @@ extension Manifest {
       return "the shape is \(misfit.tensor.shape), not \(Shape(parameter.shape))"
     }
     if let misfit = wrongType.first(where: { $0.parameter == parameter }) {
-      return "the type is \(misfit.tensor.dtype.rawValue), not F32, F16 or BF16"
+      return "the type is \(misfit.tensor.dtype.rawValue), not F32, F16, BF16 or F8"
     }
     return nil
   }

@@ -12,7 +12,10 @@ extension Conversion {
       for step in part.tensors {
         let key =
           step.tensor.encoding
-          + (step.isQuantized ? " -> Q8_0" : step.isCast ? " -> \(step.dtype.rawValue)" : "")
+          + (step.isQuantized
+            ? " -> Q8_0"
+            : step.isCast || step.tensor.isEightBit && step.dtype == .float32
+              ? " -> \(step.dtype.rawValue)" : "")
         counts[key, default: 0] += 1
       }
       let types = counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }

@@ -63,13 +63,19 @@ struct StepMaker {
     }
   }
 
+  /// Notes values that could not be read.
+  mutating func drop(_ values: UnreadValues) {
+    drops.append(
+      Conversion.Drop(component: .other, name: values.name, reason: values.reason))
+  }
+
   mutating func note(_ text: String) { notes.append(text) }
 
   /// The steps of one component.
   ///
   /// - Parameter naming: the names to write; nil keeps those of the source.
   /// - Throws: ``FormatError`` `unsupported` where tensors that the target holds as one have
-  ///   different types.
+  ///   different types, or where the scales of 8-bit weights do not fit.
   mutating func steps(
     of component: Component, _ tensors: [Tensor], naming: Naming?
   ) throws(FormatError) -> [Conversion.Step] {
@@ -78,7 +84,12 @@ struct StepMaker {
     var uncast: [(name: String, type: String)] = []
     let constants = Set(component.graphConstants.map { ExactName($0.name) })
     let unused = Set((component.manifest?.unused ?? []).map { ExactName($0.name) })
-    for tensor in tensors {
+    for original in tensors {
+      if component.scales.isPart(original.name), options.multipliesScales {
+        drop([original], of: component.name, "scales of 8-bit weights, which are multiplied in")
+        continue
+      }
+      let tensor = options.decodes(original) ? try component.scales.decoded(original) : original
       if constants.contains(ExactName(tensor.name)) {
         drop([tensor], of: component.name, Leftover.Kind.graphConstants.rawValue)
         continue
@@ -112,7 +123,8 @@ struct StepMaker {
           continue
         }
       }
-      let kind = Leftover.kind(of: tensor.name)
+      let kind =
+        component.scales.isPart(tensor.name) ? .weightScales : Leftover.kind(of: tensor.name)
       if parameter == nil, component.manifest != nil || component.name == .other {
         if kind == .optimizerState || kind == .averageCounters {
           drop([tensor], of: component.name, kind.rawValue)
@@ -133,7 +145,9 @@ struct StepMaker {
           "\(component.name): \(tensor.name) holds \(tensor.dtype.rawValue); it is written as I64, "
             + "0 to \(tensor.elementCount - 1)")
       }
-      if options.dtype != nil, tensor.dtype.isFloatingPoint, !Cast.types.contains(tensor.dtype) {
+      if options.dtype != nil, tensor.dtype.isFloatingPoint,
+        !Cast.sources.contains(tensor.dtype)
+      {
         uncast.append((tensor.name, tensor.dtype.rawValue))
       }
     }
@@ -148,7 +162,8 @@ struct StepMaker {
     let name = naming.name(of: parameter)
     var sources: [Tensor] = []
     for sharer in component.manifest?.parameters ?? [] where naming.name(of: sharer) == name {
-      sources.append(try component.tensor(for: sharer))
+      sources.append(
+        try component.tensor(for: sharer, decoding: !tensor.dtype.isEightBitFloat))
     }
     guard sources.allSatisfy({ $0.dtype == tensor.dtype }) else {
       throw FormatError(

@@ -17,7 +17,7 @@ extension Conversion {
   }
 
   public struct Options: Sendable {
-    /// The type that F32, F16 and BF16 tensors get, unless they are buffers such as the noise
+    /// The type that F32, F16, BF16 and 8-bit floating-point tensors get, unless they are buffers such as the noise
     /// schedule; nil keeps each tensor's own.
     public var dtype: DType?
     /// Whether matrices of a GGUF file become blocks of Q8_0; what is left has ``dtype``.
@@ -40,6 +40,9 @@ extension Conversion {
     /// Small files to take where the source has none: a tokenizer's.
     public var companions: [AuxiliaryFile] = []
 
+    /// The type of 8-bit floating-point tensors where no type is asked for; nil keeps theirs.
+    var eightBitType: DType?
+
     public init(
       dtype: DType? = nil, components: [ComponentName]? = nil, overwrite: Bool = false,
       saturate: Bool = false
@@ -51,7 +54,17 @@ extension Conversion {
     }
 
     func type(of tensor: Tensor) -> DType {
-      Summary.isBuffer(tensor) ? tensor.dtype : Cast.result(of: tensor.dtype, requested: dtype)
+      if Summary.isBuffer(tensor) { return tensor.dtype }
+      let requested = dtype ?? (tensor.isEightBit ? eightBitType : nil)
+      return Cast.result(of: tensor.dtype, requested: requested)
+    }
+
+    /// Whether weights are written with their scales multiplied in.
+    var multipliesScales: Bool { dtype != nil || quantize || eightBitType != nil }
+
+    /// Whether a tensor's values are read as F32 to be written: 8-bit ones that are cast.
+    func decodes(_ tensor: Tensor) -> Bool {
+      tensor.dtype.isEightBitFloat && (quantize || type(of: tensor) != tensor.dtype)
     }
   }
 

@@ -24,11 +24,16 @@ struct ConversionPlanner {
   ) throws(FormatError) {
     self.source = source
     self.target = target
+    var options = options
+    // GGUF has no 8-bit floating-point type; every value of one is an F16.
+    if target == .gguf, options.dtype == nil { options.eightBitType = .float16 }
     self.options = options
     container = target.container(options.format, path: path)
     maker = StepMaker(options)
     components = try ConversionPlanner.selected(of: source, target, options, &maker)
-    try ConversionPlanner.check(components, target, of: source)
+    try ConversionPlanner.check(components, target, of: source, casts: options.multipliesScales)
+    try ConversionPlanner.checkScales(of: components, target, options, source)
+    try ConversionPlanner.checkUnread(of: source, options, &maker)
     let isWhole = options.components == nil && source.isPipeline
     switch target {
     case .diffusers: isDirectory = true
@@ -95,12 +100,16 @@ struct ConversionPlanner {
     return components
   }
 
-  /// Networks that are known are complete, and those that a target renames are known.
+  /// Networks that are known are complete, and those that a target renames are known. Packed weights
+  /// only keep their names and bytes.
   private static func check(
-    _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint
+    _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint, casts: Bool
   ) throws(FormatError) {
     let renames = target == .ldm || target == .diffusers
     for component in components {
+      if target != .safetensors || casts, let refusal = component.packed.refusal(in: source.path) {
+        throw refusal
+      }
       let isNetwork = Architecture(rawValue: component.architecture ?? "") != nil
       if component.manifest != nil {
         // A part of a network may still change its container.
@@ -117,6 +126,49 @@ struct ConversionPlanner {
         .unsupported, "there is no network here that a single file holds", file: source.path,
         hint: "convert to safetensors instead")
     }
+  }
+
+  /// Scaled 8-bit weights are multiplied by their scales where they are cast; where they are not, the
+  /// scales must stay beside them under the same names.
+  private static func checkScales(
+    of components: [Component], _ target: Conversion.Target, _ options: Conversion.Options,
+    _ source: ModelCheckpoint
+  ) throws(FormatError) {
+    guard target != .safetensors, !options.multipliesScales else { return }
+    let weights = components.flatMap(\.scales.weights)
+    guard let first = weights.first else { return }
+    throw FormatError(
+      .unsupported,
+      "\(weights.count) 8-bit \(weights.count == 1 ? "weight has a scale" : "weights have scales") "
+        + "that the target cannot keep: \(Leftover.shown(weights))",
+      file: source.path, context: first,
+      hint: "pass --dtype f16 (or f32, bf16) to multiply the scales in, or use --to safetensors")
+  }
+
+  /// Values that were not read are lost only where that is asked for.
+  private static func checkUnread(
+    of source: ModelCheckpoint, _ options: Conversion.Options, _ maker: inout StepMaker
+  ) throws(FormatError) {
+    let unread = source.findings.unread
+    guard let first = unread.first else { return }
+    if options.dropUnknown {
+      for values in unread { maker.drop(values) }
+      return
+    }
+    let storages = unread.count { $0.kind == .storage }
+    let tensors = unread.count - storages
+    let counts = [
+      storages == 0 ? nil : storages == 1 ? "1 storage" : "\(storages) storages",
+      tensors == 0 ? nil : tensors == 1 ? "1 tensor" : "\(tensors) tensors",
+    ]
+    var error = FormatError(
+      .unsupported,
+      "\(counts.compactMap(\.self).joined(separator: " and ")) of the file cannot be read and would "
+        + "be lost: \(Leftover.shown(unread.map(\.name)))",
+      file: source.path, context: first.name,
+      hint: "pass --drop-unknown to convert without them")
+    error.details = unread.map { "\($0.name): \($0.reason)" }
+    throw error
   }
 
   // MARK: Parts

@@ -7,6 +7,7 @@ public struct Leftover: Sendable, Hashable {
     case noiseSchedule = "noise schedule"
     case averageCounters = "counters of averages"
     case positionIDs = "position ids"
+    case weightScales = "scales of 8-bit weights"
     case optimizerState = "optimizer state"
     case trainingLoss = "training loss"
     case embeddings = "embeddings of training"
@@ -60,6 +61,7 @@ public struct Leftover: Sendable, Hashable {
       }
       for tensor in buffers + rest {
         var kind = kind(of: tensor.name)
+        if component.scales.isPart(tensor.name) { kind = .weightScales }
         if component.format == .onnx, isGraphConstant(tensor) { kind = .graphConstants }
         groups[kind, default: []].append(tensor)
       }

@@ -81,8 +81,8 @@ public struct LowRankUpdate: Sendable {
 }
 
 extension Tensor {
-  /// All values in single precision; F32, F16 and BF16 only.
-  fileprivate func singlePrecision() throws(FormatError) -> [Float] {
+  /// All values in single precision, of the types that are cast.
+  func singlePrecision() throws(FormatError) -> [Float] {
     var values: [Float] = []
     values.reserveCapacity(elementCount)
     try withPieces(as: .float32) { (bytes) throws(FormatError) in

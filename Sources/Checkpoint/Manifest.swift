@@ -17,10 +17,10 @@ public struct Manifest: Sendable {
   /// Tensors, by their position in the file, that are neither parameter nor buffer.
   public let unexpected: [Tensor]
   public let wrongShape: [Misfit]
-  /// Parameters held as other numbers than F32, F16 or BF16.
+  /// Parameters held as other numbers than F32, F16, BF16 or an 8-bit floating-point type.
   public let wrongType: [Misfit]
-  /// Tensors without effect on the result that the network is known to carry: `position_ids`,
-  /// counters of averages.
+  /// Tensors that the network is known to carry beside its parameters: `position_ids`, counters of
+  /// averages, the scales of 8-bit weights.
   public let buffers: [Tensor]
   /// Tensors that the original network has and this one leaves out: of OpenCLIP's text encoder the
   /// layers behind the last one that is used, its projection and its scale.
@@ -43,9 +43,11 @@ public struct Manifest: Sendable {
   public var isComplete: Bool { missing.isEmpty && wrongShape.isEmpty && wrongType.isEmpty }
 
   /// Looks for every parameter under each of `namings`, behind `wrapper`.
+  ///
+  /// - Parameter isScale: whether the tensor of a name is a scale of 8-bit weights.
   init(
     graphs: [Graph], tensors: [Tensor], index: [ExactName: Int], namings: [Naming],
-    wrapper: String
+    wrapper: String, isScale: (String) -> Bool = { _ in false }
   ) {
     var parameters: [Parameter] = []
     var positions: [String: Int] = [:]
@@ -92,7 +94,7 @@ public struct Manifest: Sendable {
       }
       taken[position] = true
       let misfit = Misfit(parameter: parameter, tensor: tensors[position])
-      if !Cast.types.contains(misfit.tensor.dtype) {
+      if !Cast.sources.contains(misfit.tensor.dtype) {
         wrongType.append(misfit)
       } else if third == nil
         ? !Manifest.accepts(misfit.tensor.shape, for: parameter)
@@ -112,7 +114,9 @@ public struct Manifest: Sendable {
       owners[ExactName(tensors[position].name)] = buffer
     }
     for position in tensors.indices
-    where !taken[position] && SingleFileLayout.isBuffer(tensors[position].name) {
+    where !taken[position]
+      && (SingleFileLayout.isBuffer(tensors[position].name) || isScale(tensors[position].name))
+    {
       taken[position] = true
       order.append(position)
       buffers.append(tensors[position])

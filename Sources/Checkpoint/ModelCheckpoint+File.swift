@@ -18,7 +18,7 @@ extension ModelCheckpoint {
     if !groups.isEmpty {
       return ModelCheckpoint(
         path: path, layout: .file(file.format), components: groups, files: embedded,
-        warnings: warnings)
+        warnings: warnings, findings: FileFindings(file))
     }
 
     guard let architecture = Architecture.recognized(in: file) else {
@@ -27,20 +27,21 @@ extension ModelCheckpoint {
         format: file.format,
         metadata: file.metadata, tensors: file.tensors)
       return ModelCheckpoint(
-        path: path, layout: .file(file.format), components: [component], warnings: warnings)
+        path: path, layout: .file(file.format), components: [component], warnings: warnings,
+        findings: FileFindings(file))
     }
     if !embedded.isEmpty {
       let known = SingleFileLayout.configuration(of: architecture.component, in: embedded)
       return ModelCheckpoint(
         path: path, layout: .file(file.format),
         components: SingleFileLayout.lone(architecture, of: file, known), files: embedded,
-        warnings: warnings)
+        warnings: warnings, findings: FileFindings(file))
     }
     let neighbour = configuration(beside: path, of: architecture, &warnings)
     return ModelCheckpoint(
       path: path, layout: .file(file.format),
       components: SingleFileLayout.lone(architecture, of: file, neighbour?.configuration),
-      files: neighbour.map { [$0.file] } ?? [], warnings: warnings)
+      files: neighbour.map { [$0.file] } ?? [], warnings: warnings, findings: FileFindings(file))
   }
 
   /// The `config.json` in the directory of a lone file, where it is of the network that the file's

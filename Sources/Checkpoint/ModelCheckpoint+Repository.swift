@@ -133,7 +133,8 @@ extension ModelCheckpoint {
     return Component(
       name: name, architecture: configuration.architecture ?? listedClass,
       configuration: configuration, path: file.path, files: file.files,
-      format: file.format, metadata: file.metadata, tensors: file.tensors)
+      format: file.format, metadata: file.metadata, tensors: file.tensors,
+      findings: FileFindings(file))
   }
 
   /// The classes that `model_index.json` gives, by component.

@@ -34,6 +34,8 @@ public struct ModelCheckpoint: Sendable {
   public internal(set) var warnings: [String]
   /// Weights of a repository that lie beside those that were read, by their path in it.
   public let unreadWeights: [UnreadWeights]
+  /// What the files of weights hold beside their tensors.
+  public let findings: FileFindings
   /// Where the tensors of a flat file came from, as its header tells it.
   public let provenance: JSON?
   /// Fields of a flat file's header that this program does not know.
@@ -42,13 +44,18 @@ public struct ModelCheckpoint: Sendable {
   package init(
     path: String, layout: Layout, components: [Component], files: [AuxiliaryFile] = [],
     warnings: [String] = [], unreadWeights: [UnreadWeights] = [], provenance: JSON? = nil,
-    extensions: FlatExtensions = FlatExtensions()
+    extensions: FlatExtensions = FlatExtensions(), findings: FileFindings? = nil
   ) {
+    var known = findings ?? FileFindings()
+    if findings == nil { for component in components { known.add(component.findings) } }
+    self.findings = known
     self.path = path
     self.layout = layout
     self.components = components
     self.files = files
-    self.warnings = warnings + components.flatMap(ModelCheckpoint.warnings)
+    self.warnings =
+      warnings + components.flatMap(ModelCheckpoint.warnings)
+      + (UnreadValues.warning(known.unread).map { [$0] } ?? [])
     self.unreadWeights = unreadWeights
     self.provenance = provenance
     self.extensions = extensions
@@ -109,6 +116,8 @@ public struct ModelCheckpoint: Sendable {
 
   private static func warnings(of component: Component) -> [String] {
     let name = component.name.rawValue
+    // What is missing and misshapen is packed.
+    if !component.packed.isEmpty { return ["\(name): \(component.packed.description)"] }
     if let failure = component.graphFailure, component.configuration != nil {
       return ["\(name): " + (failure.context.map { "\($0): " } ?? "") + failure.message]
     }

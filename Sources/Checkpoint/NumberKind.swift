@@ -45,10 +45,10 @@ struct ByteTable {
     numbers = (0...UInt8.max).map { byte in
       if dtype == .float4 {
         return [byte & 15, byte >> 4].map {
-          ByteTable.minifloat($0, exponentBits: 2, fractionBits: 1, bias: 1)
+          DType.minifloat($0, exponentBits: 2, fractionBits: 1, bias: 1)
         }
       }
-      return [ByteTable.number(byte, dtype)]
+      return [dtype.number(of: byte)]
     }
   }
 
@@ -60,45 +60,5 @@ struct ByteTable {
     zip(numbers, bytes).flatMap { numbers, count in
       numbers.map { (Value(number: $0, isFloatingPoint: isFloatingPoint), count) }
     }
-  }
-
-  /// The number that a byte of an 8-bit type stands for.
-  ///
-  /// Source: the OCP 8-bit floating point and microscaling formats, and for FNUZ "8-bit Numerical
-  /// Formats for Deep Neural Networks" (Noune et al., 2022).
-  static func number(_ byte: UInt8, _ dtype: DType) -> Double {
-    switch dtype {
-    case .int8: return Double(Int8(bitPattern: byte))
-    case .bool: return byte == 0 ? 0 : 1
-    case .float8E8M0:
-      return byte == 0xFF ? .nan : Double(sign: .plus, exponent: Int(byte) - 127, significand: 1)
-    case .float8E4M3:
-      if byte & 0x7F == 0x7F { return .nan }
-      return minifloat(byte, exponentBits: 4, fractionBits: 3, bias: 7)
-    case .float8E5M2:
-      if byte & 0x7C == 0x7C {
-        guard byte & 3 == 0 else { return .nan }
-        return byte & 0x80 == 0 ? .infinity : -.infinity
-      }
-      return minifloat(byte, exponentBits: 5, fractionBits: 2, bias: 15)
-    case .float8E4M3FNUZ:
-      return byte == 0x80 ? .nan : minifloat(byte, exponentBits: 4, fractionBits: 3, bias: 8)
-    case .float8E5M2FNUZ:
-      return byte == 0x80 ? .nan : minifloat(byte, exponentBits: 5, fractionBits: 2, bias: 16)
-    default: return Double(byte)
-    }
-  }
-
-  /// A sign, an exponent and a fraction; exponent 0 is subnormal, and nothing is special.
-  private static func minifloat(
-    _ bits: UInt8, exponentBits: Int, fractionBits: Int, bias: Int
-  ) -> Double {
-    let fraction = Double(bits & (1 << fractionBits - 1)) / Double(1 << fractionBits)
-    let exponent = Int(bits >> fractionBits) & (1 << exponentBits - 1)
-    let isNegative = bits >> (exponentBits + fractionBits) & 1 == 1
-    let magnitude = Double(
-      sign: .plus, exponent: max(1, exponent) - bias,
-      significand: fraction + (exponent == 0 ? 0 : 1))
-    return isNegative ? -magnitude : magnitude
   }
 }

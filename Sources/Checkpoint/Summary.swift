@@ -10,8 +10,12 @@ public struct Summary: Sendable {
     public let architecture: String?
     /// Distinct elements of learned tensors; values that two names share count once.
     public let parameters: Int
-    /// Elements of the tensors that are not learned: position ids, noise schedules, counters.
+    /// Elements of the tensors that are not learned: position ids, noise schedules, counters, and of
+    /// an ONNX model the constants of its graph.
     public let buffers: Int
+    /// Weights that a quantiser packed; their values before packing are among the parameters where
+    /// the file tells how many these are.
+    public let packed: [PackedWeights.Group]
     public let tensors: Int
     /// Bytes of all tensors as they are stored.
     public let bytes: Int
@@ -19,7 +23,8 @@ public struct Summary: Sendable {
     public let dtypes: [(dtype: DType, count: Int)]
     /// The same by the types that the file stores, where it stores blocks of quantised values.
     public let storedTypes: [(name: String, count: Int)]
-    /// Bytes if every tensor that is F32, F16 or BF16 were F32, and F16; the others as they are.
+    /// Bytes if every floating-point tensor that is no buffer were F32, and F16; the others as they
+    /// are.
     public let bytesAsF32: Int
     public let bytesAsF16: Int
     /// How the file names the network's parameters; nil where the network is not known.
@@ -109,8 +114,20 @@ extension Summary.ComponentSummary {
     name = component.name
     architecture = component.architecture
     tensors = component.tensors.count
-    (parameters, buffers) = Summary.elements(
-      of: component.tensors, buffers: Set((component.manifest?.buffers ?? []).map(\.name)))
+    packed = component.packed.groups
+    let known = component.tensors.map(\.name).filter {
+      component.scales.isPart($0) || component.packed.isPart($0)
+    }
+    let elements = Summary.elements(
+      of: component.tensors.filter { !component.packed.isPart($0.name) },
+      buffers: Set(
+        known + (component.manifest?.buffers ?? []).map(\.name)
+          + component.graphConstants.map(\.name)))
+    buffers = elements.buffers
+    parameters = packed.reduce(elements.parameters) { sum, group in
+      let (total, overflow) = sum.addingReportingOverflow(group.parameters ?? 0)
+      return overflow ? sum : total
+    }
     bytes = component.tensors.reduce(0) { $0 + $1.storedByteCount }
     var counts: [DType: Int] = [:]
     var stored: [String: Int] = [:]
@@ -155,6 +172,13 @@ extension Summary.ComponentSummary {
       "missing": names(missing), "unexpected": names(unexpected), "misfits": names(misfits),
       "terms": .array(
         terms.map { ["name": .string($0.name), "parameters": .integer($0.parameters)] }),
+      "packed": .array(
+        packed.map { group in
+          [
+            "kind": .string(group.method.rawValue), "weights": .integer(group.weights.count),
+            "parameters": group.parameters.map { .integer($0) } ?? .null,
+          ]
+        }),
     ]
   }
 }
@@ -170,11 +194,10 @@ extension Summary.ComponentSummary {
 }
 
 extension Summary {
-  /// Bytes of the tensors if those that are cast were of that type.
+  /// Bytes of the tensors if those of floating-point types, buffers apart, were of that type.
   static func bytes(of tensors: [Tensor], as dtype: DType) -> Int {
     tensors.reduce(0) { sum, tensor in
-      let type =
-        isBuffer(tensor) ? tensor.dtype : Cast.result(of: tensor.dtype, requested: dtype)
+      let type = isBuffer(tensor) || !tensor.dtype.isFloatingPoint ? tensor.dtype : dtype
       return sum + (tensor.shape.byteCount(of: type) ?? 0)
     }
   }

@@ -29,6 +29,8 @@ public struct Verification: Sendable {
     _ progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {
     try checkBytes(of: checkpoint, progress)
+    checkFindings(of: checkpoint)
+    try checkZeros(of: checkpoint)
     checkNetworks(of: checkpoint)
     checkTokenizer(of: checkpoint)
     checkScheduler(of: checkpoint)
@@ -40,6 +42,11 @@ public struct Verification: Sendable {
     var count = 0
     var inferred: [String] = []
     for component in checkpoint.components {
+      noteEightBitWeights(of: component)
+      guard component.packed.isEmpty else {
+        unchecked.append("\(component.name): \(component.packed.description)")
+        continue
+      }
       guard let manifest = component.manifest else {
         // Noise schedules and optimizer states are no network.
         guard component.name != .other else {

@@ -56,7 +56,9 @@ struct StatsCommand: ParsableCommand {
     }
     var total = TensorStatistics.none
     for listing in listings { total.add(listing.total) }
-    let warnings = checkpoint.warnings + listings.flatMap(\.warnings)
+    let zeros = try ZeroValues(of: tensors)
+    let warnings =
+      checkpoint.warnings + listings.flatMap(\.warnings) + zeros.problems + zeros.notes
     guard !input.json else {
       printJSON([
         "tensors": .array(listings.flatMap(\.json)),
@@ -116,6 +118,18 @@ private struct Listing {
 
   /// Tensors whose values a person should know about.
   var warnings: [String] {
+    let scaled = component.scales.weights
+    return
+      (scaled.isEmpty
+      ? []
+      : [
+        "\(component.name): the values of \(scaled.count) 8-bit weights are shown without their "
+          + "scales"
+      ])
+      + valueWarnings
+  }
+
+  private var valueWarnings: [String] {
     rows.compactMap { tensor, statistics in
       guard let statistics else {
         return

@@ -88,6 +88,14 @@ struct SummaryCommand: ParsableCommand {
         "configuration read off the tensors' shapes (heads, norm groups and activation are those "
           + "usual at this width): " + inferred.map(\.name.rawValue).joined(separator: ", "))
     }
+    for component in summary.components {
+      for group in component.packed {
+        lines.append(
+          "\(component.name): \(Format.count(group.weights.count)) \(group.method.rawValue), "
+            + (group.parameters.map { "\(Format.count($0)) parameters before packing" }
+              ?? "parameters unknown: the file does not tell the shapes before packing"))
+      }
+    }
     for leftover in summary.leftovers {
       lines.append(
         "\(leftover.kind.rawValue): \(Format.count(leftover.names.count)) "

@@ -61,6 +61,8 @@ struct TensorsCommand: ParsableCommand {
           "dtype": .string(tensor.dtype.rawValue),
           "encoding": .string(tensor.encoding),
           "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
+          "stored_shape": .array(
+            (tensor.storedShape ?? tensor.shape).dimensions.map { .integer($0) }),
           "parameters": .integer(tensor.elementCount),
           "bytes": .integer(tensor.storedByteCount),
           "file": .string(tensor.file?.path ?? component.path),
@@ -94,7 +96,8 @@ struct TensorsCommand: ParsableCommand {
       for tensor in component.tensors {
         var cells = [
           tensor.displayName, tensor.encoding,
-          tensor.shape.description, Format.count(tensor.elementCount),
+          tensor.shape.description + (tensor.storedShape.map { " (stored \($0))" } ?? ""),
+          Format.count(tensor.elementCount),
           Format.count(tensor.storedByteCount),
         ]
         if let digests, !isBelow { cells.append(digests[position]) }

@@ -61,6 +61,7 @@ import Testing
       component.object?.keys == [
         "name", "architecture", "parameters", "buffers", "tensors", "bytes", "bytes_as", "dtypes",
         "stored_types", "naming", "configuration", "missing", "unexpected", "misfits", "terms",
+        "packed",
       ])
     #expect(component["name"] == "text_encoder")
     #expect(component["dtypes"] == ["F16": .integer(68), "I64": 1])

@@ -105,6 +105,23 @@ import Testing
     }
   }
 
+  /// The models together have the repository's parameters, to the unit.
+  @Test(arguments: ["17", "21", "23"], ["optimum", "nvidia"])
+  func parametersAreTheRepositorys(opset: String, names: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try export(["--opset", opset, "--names", names], to: folder + "/onnx")
+      #expect(result.status == 0, "\(result.errors)")
+      let files = FileManager.default.enumerator(atPath: folder + "/onnx")
+      var parameters = 0
+      while let file = files?.nextObject() as? String {
+        guard file.hasSuffix(".onnx") else { continue }
+        let summary = try json("sdinspect", ["summary", folder + "/onnx/" + file, "--json"])
+        parameters += try #require(summary["totals"]?["parameters"]?.int)
+      }
+      #expect(parameters == 10_197_579)
+    }
+  }
+
   /// Constants are no weights: not to a comparison, not to a conversion.
   @Test func constantsOfTheGraphAreNoWeights() throws {
     try withTemporaryFolder { folder in

@@ -1,0 +1,47 @@
+import ModelFormats
+
+/// What a checkpoint's files hold beside what their networks need, and whether values were ever
+/// written.
+extension Verification {
+  /// Values that no tensor reads, and classes and functions that pickles name.
+  mutating func checkFindings(of checkpoint: ModelCheckpoint) {
+    let findings = checkpoint.findings
+    if let warning = UnreadValues.warning(findings.unread) { problems.append(warning) }
+    let tensors = findings.unread.filter { $0.kind == .tensor }.map(\.name)
+    if !tensors.isEmpty {
+      unchecked.append(
+        "\(tensors.count) \(tensors.count == 1 ? "tensor is" : "tensors are") of a kind that is not "
+          + "read: \(Leftover.shown(tensors))")
+    }
+    if !findings.dangerousNames.isEmpty {
+      problems.append(
+        "the file carries code: its pickle names \(Leftover.shown(findings.dangerousNames))")
+    }
+    if !findings.unknownNames.isEmpty {
+      unchecked.append(
+        "classes that the pickle names and of which nothing is known: "
+          + Leftover.shown(findings.unknownNames, limit: 8))
+    }
+  }
+
+  /// 8-bit floating-point weights, which are no fault.
+  mutating func noteEightBitWeights(of component: Component) {
+    let weights = component.tensors.filter { $0.dtype.isEightBitFloat && $0.elementCount > 0 }
+    guard !weights.isEmpty else { return }
+    var types: [String] = []
+    for type in weights.map(\.dtype.rawValue) where !types.contains(type) { types.append(type) }
+    let scaled = component.scales.weights.count
+    notes.append(
+      "\(component.name): \(weights.count) \(weights.count == 1 ? "tensor holds" : "tensors hold") "
+        + "8-bit floating-point values "
+        + "(\(types.joined(separator: ", ")))"
+        + (scaled == 0 ? "" : ", \(scaled) of them times a scale"))
+  }
+
+  /// Zeros where values should be.
+  mutating func checkZeros(of checkpoint: ModelCheckpoint) throws(FormatError) {
+    let zeros = try ZeroValues(of: checkpoint.components.flatMap(\.tensors))
+    problems += zeros.problems
+    notes += zeros.notes
+  }
+}

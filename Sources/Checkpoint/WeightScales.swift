@@ -1,0 +1,113 @@
+import ModelFormats
+import OrderedJSON
+
+/// The scales that 8-bit floating-point weights of a component are multiplied by.
+///
+/// A weight `P.weight` has its scale in `P.scale_weight` (ComfyUI) or `P.weight_scale` (ComfyUI
+/// later, compressed-tensors, torchao): one number, or one for each output, or for each of equal
+/// parts of an output's row; or in `P.weight_scale_inv`, one for each block of 128 by 128 values,
+/// which is multiplied too. Beside it lie what inputs are scaled by, which a weight does not need,
+/// and for the whole file the mark `scaled_fp8`.
+///
+/// Source: ComfyUI's `comfy/ops.py` and `comfy/quant_ops.py`; compressed-tensors' `naive_quantized.py`;
+/// the configuration of `FineGrainedFP8` in transformers.
+public struct WeightScales: Sendable {
+  private static let block = 128
+
+  /// By the weights' names.
+  private let scales: [ExactName: Tensor]
+  /// The tensors that are scales, of weights or of inputs, or marks.
+  private let parts: Set<ExactName>
+
+  init(_ tensors: [Tensor]) {
+    var scales: [ExactName: Tensor] = [:]
+    var parts: Set<ExactName> = []
+    let eightBit = tensors.filter { $0.dtype.isEightBitFloat && $0.elementCount > 0 }
+    var index: [ExactName: Tensor] = [:]
+    if !eightBit.isEmpty {
+      for tensor in tensors { index[ExactName(tensor.name)] = tensor }
+    }
+    for weight in eightBit {
+      let stem = weight.name.hasSuffix("weight") ? String(weight.name.dropLast(6)) : nil
+      let names =
+        (stem.map { [$0 + "scale_weight"] } ?? [])
+        + ["_scale", "_scale_inv"].map { weight.name + $0 }
+      if let scale = names.compactMap({ index[ExactName($0)] }).first {
+        scales[ExactName(weight.name)] = scale
+        parts.insert(ExactName(scale.name))
+      }
+      for name in ["scale_input", "input_scale", "comfy_quant"] {
+        guard let stem, index[ExactName(stem + name)] != nil else { continue }
+        parts.insert(ExactName(stem + name))
+      }
+    }
+    for tensor in tensors where WeightScales.isMark(tensor.name) {
+      parts.insert(ExactName(tensor.name))
+    }
+    self.scales = scales
+    self.parts = parts
+  }
+
+  /// Whether a tensor of that name marks a file whose weights have scales.
+  static func isMark(_ name: String) -> Bool {
+    name == "scaled_fp8" || name.hasSuffix(".scaled_fp8")
+  }
+
+  /// Whether no weight has a scale.
+  public var isEmpty: Bool { scales.isEmpty }
+
+  /// The weights that have one, in the alphabet's order.
+  public var weights: [String] { scales.keys.map(\.text).sorted() }
+
+  /// Whether the tensor of that name is a scale or a mark.
+  public func isPart(_ name: String) -> Bool { parts.contains(ExactName(name)) }
+
+  /// Whether the weight of that name has a scale.
+  public func hasScale(_ name: String) -> Bool { scales[ExactName(name)] != nil }
+
+  /// A tensor of 8-bit floating-point values as F32, each times its scale; any other as it is.
+  ///
+  /// - Throws: ``FormatError`` `unsupported` where the scales do not fit the weight.
+  public func decoded(_ tensor: Tensor) throws(FormatError) -> Tensor {
+    guard tensor.dtype.isEightBitFloat, let scale = scales[ExactName(tensor.name)] else {
+      return tensor.decoded()
+    }
+    let shape = scale.shape
+    let values = try values(of: scale)
+    let rows = tensor.shape.dimensions.first ?? 1
+    let columns = tensor.elementCount / max(1, rows)
+    func rounded(_ count: Int) -> Int { (count + WeightScales.block - 1) / WeightScales.block }
+    if values.count == 1 || values.count == rows { return tensor.decoded(scales: values) }
+    if scale.name.hasSuffix("_scale_inv"), columns.isMultiple(of: WeightScales.block),
+      shape.dimensions == [rounded(rows), columns / WeightScales.block]
+    {
+      let width = columns / WeightScales.block
+      return tensor.decoded(
+        scales: (0..<rows).flatMap { row in
+          let first = row / WeightScales.block * width
+          return values[first..<(first + width)]
+        })
+    }
+    if shape.rank == 2, shape[0] == rows, shape[1] > 0, columns.isMultiple(of: shape[1]) {
+      return tensor.decoded(scales: values)
+    }
+    throw FormatError(
+      .unsupported,
+      "its scale \(scale.name) \(shape) does not fit its shape \(tensor.shape): one number, one for "
+        + "each output or for equal parts of a row can be multiplied in",
+      file: tensor.file?.path, context: tensor.name)
+  }
+
+  /// A scale's numbers in single precision.
+  private func values(of scale: Tensor) throws(FormatError) -> [Float] {
+    if scale.dtype == .float8E8M0 {
+      return scale.contiguousBytes().map { Float(scale.dtype.number(of: $0)) }
+    }
+    guard Cast.sources.contains(scale.dtype), scale.elementCount > 0 else {
+      throw FormatError(
+        .unsupported, "the scale holds \(scale.elementCount) values of \(scale.dtype.rawValue)",
+        file: scale.file?.path, context: scale.name)
+    }
+    return try scale.singlePrecision()
+  }
+}
