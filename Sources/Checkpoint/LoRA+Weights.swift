@@ -1,7 +1,8 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
-/// Low-rank adapters on top of the networks of a checkpoint.
+/// Adapters on top of the networks of a checkpoint.
 public struct AdaptedWeights: Sendable {
   private let adapters: [LoRA]
 
@@ -9,7 +10,8 @@ public struct AdaptedWeights: Sendable {
     self.adapters = adapters
   }
 
-  /// The parameter of that name with every adapter's update added, in F32 where there is one.
+  /// The parameter of that name with every adapter's update, one after the other, in F32 where there
+  /// is one.
   ///
   /// - Parameter name: the name of today's diffusers.
   /// - Throws: ``FormatError`` as ``Component/tensor(named:)``; where an adapter's file cannot be
@@ -29,18 +31,71 @@ public struct AdaptedWeights: Sendable {
 }
 
 extension LoRA {
-  /// What of the file changes nothing, in one sentence for each reason.
-  public var unusedSummary: [String] {
-    var names: [String: [String]] = [:]
-    var reasons: [String] = []
+  /// Tensors that change nothing for one reason.
+  struct UnusedGroup {
+    let method: String?
+    let reason: String
+    var names: [String]
+
+    /// As in "12 tensors".
+    var count: String { "\(names.count) \(names.count == 1 ? "tensor" : "tensors")" }
+  }
+
+  /// What changes nothing, by method and reason.
+  var unusedGroups: [UnusedGroup] {
+    var indices: [[String?]: Int] = [:]
+    var groups: [UnusedGroup] = []
     for tensor in unused {
-      if names[tensor.reason] == nil { reasons.append(tensor.reason) }
-      names[tensor.reason, default: []].append(tensor.name)
+      let key = [tensor.method, tensor.reason]
+      if let index = indices[key] {
+        groups[index].names.append(tensor.name)
+      } else {
+        indices[key] = groups.count
+        groups.append(
+          UnusedGroup(method: tensor.method, reason: tensor.reason, names: [tensor.name]))
+      }
     }
-    return reasons.map { reason in
-      let members = names[reason] ?? []
-      return "\(path): \(members.count) of its tensors are not used, since \(reason): "
-        + Leftover.shown(members)
+    return groups
+  }
+
+  /// What of the file changes nothing, in one sentence for each method and reason.
+  public var unusedSummary: [String] {
+    unusedGroups.map { group in
+      let method = group.method.map { " of \($0)" } ?? ""
+      return "\(path): \(group.count)\(method) not used: \(group.reason): "
+        + Leftover.shown(group.names)
     }
+  }
+
+  /// What it changes, as in "3 layers of the UNet (LoHa)".
+  public var changeSummary: String {
+    let counts = layers.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+      "\($0.value) \($0.value == 1 ? "layer" : "layers") of the \($0.key.title)"
+    }
+    guard !counts.isEmpty else { return "no layer" }
+    return counts.joined(separator: " and ") + " (" + methods.map(\.name).joined(separator: ", ")
+      + ")"
+  }
+
+  /// The form that reports print.
+  public var json: JSON {
+    let counts = layers.sorted { $0.key.rawValue < $1.key.rawValue }.reduce(into: JSONObject()) {
+      $0[$1.key.rawValue] = .integer($1.value)
+    }
+    return [
+      "file": .string(path), "scale": .number(scale), "layers": .object(counts),
+      "methods": .array(
+        methods.map { ["name": .string($0.name), "layers": .integer($0.layers)] }),
+      "embeddings": .array(embeddings.map { .string($0.word) }),
+      "unused": .array(
+        unused.map { ["name": .string($0.name), "reason": .string($0.reason)] }),
+      "unused_methods": .array(
+        unusedGroups.map {
+          [
+            "method": $0.method.map { .string($0) } ?? .null, "tensors": .integer($0.names.count),
+            "reason": .string($0.reason),
+          ]
+        }),
+    ]
   }
 }

@@ -1,160 +1,247 @@
 import ModelFormats
 import ModelGraph
-import OrderedJSON
 
-/// A low-rank adapter file (LoRA) and what it changes in the networks of a checkpoint.
+/// An adapter file (LoRA and its kin) and what it changes in the networks of a checkpoint.
 public struct LoRA: Sendable {
   /// A tensor of the file that changes nothing.
   public struct Unused: Sendable, Hashable {
     public let name: String
+    /// As in "BOFT"; nil of a tensor that no method has.
+    public let method: String?
     public let reason: String
   }
 
   public let path: String
   public let scale: Double
   /// By component and by the parameter's published name.
-  public let updates: [ComponentName: [String: LowRankUpdate]]
+  public let updates: [ComponentName: [String: WeightUpdate]]
+  /// How many layers of each component change.
+  public let layers: [ComponentName: Int]
+  /// The methods of these layers, as in "LoHa with DoRA", in the order of the file.
+  public let methods: [(name: String, layers: Int)]
+  /// Learned vectors, each with a word of its own.
+  public let embeddings: [BundledEmbedding]
   /// In file order.
   public let unused: [Unused]
 
   /// Reads the file's names and finds the layers that they mean.
   ///
-  /// Known are the names of kohya's scripts (`lora_unet_…`, also with LDM's modules), of diffusers
-  /// and PEFT (`unet.….lora_A.weight`), and of diffusers before PEFT (`….to_q_lora.down.weight`,
-  /// `….lora_linear_layer.down.weight`). Each update is `scale * alpha / rank`; alpha is the layer's
-  /// `.alpha`, else what diffusers' metadata or PEFT's `adapter_config.json` says, else the rank.
+  /// Known are the names of kohya's scripts (`lora_unet_…`, also with LDM's modules), of LyCORIS
+  /// (`lycoris_…`), of diffusers and PEFT (`unet.….lora_A.weight`), and of diffusers before PEFT
+  /// (`….to_q_lora.down.weight`, `….lora_linear_layer.down.weight`). A change is multiplied by
+  /// `scale * alpha / rank`; alpha is the layer's `.alpha`, else what diffusers' metadata or PEFT's
+  /// `adapter_config.json` says, else the rank. What replaces a weight (DoRA, OFT) goes so much of
+  /// the way as the scale says, but for PEFT's DoRA, whose scale is that of the change before.
   ///
   /// - Parameter components: the networks that it may change.
-  /// - Throws: ``FormatError`` as reading any file; `mismatch` where a layer's factors do not fit,
-  ///   or none of the file's tensors changes anything.
+  /// - Throws: ``FormatError`` as reading any file; `mismatch` where a layer's tensors do not fit,
+  ///   or the file is for another kind of model; `unsupported` where its method is not applied.
   public static func open(
     _ path: String, scale: Double = 1, for components: [Component]
   ) throws(FormatError) -> LoRA {
     let file = try TensorFile.open(path)
-    let layers = AdaptedLayers(components)
-    let settings = try AdapterSettings(file)
-    var groups: [String: Group] = [:]
-    var order: [String] = []
-    var unused: [String: String] = [:]
-    var strange: [String] = []
-    for tensor in file.tensors {
-      guard let (module, part) = AdapterName.split(tensor.name) else {
-        strange.append(tensor.name)
-        unused[tensor.name] = "it is no factor of a LoRA"
-        continue
-      }
-      if groups[module] == nil { order.append(module) }
-      groups[module, default: Group()].tensors[part] = tensor
+    do throws(FormatError) {
+      return try LoRA(file, scale: scale, for: components)
+    } catch {
+      throw error.inFile(path)
     }
-    // Half of a method that is more than a LoRA would be worse than nothing.
-    for name in strange {
-      var module = Substring(name)
-      while let end = module.lastIndex(of: ".") {
-        module = module[..<end]
-        groups[String(module)]?.isForeign = true
-      }
-    }
-    var updates: [ComponentName: [String: LowRankUpdate]] = [:]
-    for module in order {
-      guard let group = groups[module] else { continue }
-      let reason: String
-      if group.isForeign {
-        reason = "its layer has tensors of another method, such as DoRA"
-      } else if let up = group.tensors[.up], let down = group.tensors[.down] {
-        if let (component, parameter) = layers[module] {
-          do throws(FormatError) {
-            updates[component, default: [:]][parameter.name] = try LowRankUpdate(
-              factor: group.factor(settings, component, scale), up: up, down: down,
-              middle: group.tensors[.middle], shape: parameter.shape)
-          } catch {
-            throw error.inFile(path)
-          }
-          continue
-        }
-        reason = "no layer of \(layers.titles) has this name"
-      } else {
-        reason = "the other factor of its layer is missing"
-      }
-      for tensor in group.tensors.values { unused[tensor.name] = reason }
-    }
-    guard !updates.isEmpty else {
-      throw FormatError(
-        .mismatch, "none of its \(file.tensors.count) tensors changes \(layers.titles)", file: path,
-        context: file.tensors.first?.name,
-        hint: "give a LoRA for Stable Diffusion 1.x with kohya's or diffusers' names")
-    }
-    return LoRA(
-      path: path, scale: scale, updates: updates,
-      unused: file.tensors.compactMap { tensor in
-        unused[tensor.name].map { Unused(name: tensor.name, reason: $0) }
-      })
   }
 
-  /// The tensors of one layer.
-  private struct Group {
-    var tensors: [AdapterName.Part: Tensor] = [:]
-    var isForeign = false
-
-    func factor(
-      _ settings: AdapterSettings, _ component: ComponentName, _ scale: Double
-    ) throws(FormatError) -> Float {
-      let rank = Double(max(1, tensors[.down]?.shape.dimensions.first ?? 1))
-      guard let tensor = tensors[.alpha] else {
-        return Float(scale * settings.factor(of: component, rank: rank))
-      }
-      var alpha: Float?
-      if tensor.elementCount == 1, Cast.types.contains(tensor.dtype) {
-        try tensor.withPieces(as: .float32) { bytes in
-          alpha = bytes.loadUnaligned(as: Float.self)
+  private init(
+    _ file: TensorFile, scale: Double, for components: [Component]
+  ) throws(FormatError) {
+    let contents = AdapterContents(file.tensors)
+    let networks = AdaptedLayers(components)
+    let settings = AdapterSettings(file)
+    let base = AdapterBase(contents, metadata: file.metadata)
+    var updates: [ComponentName: [String: WeightUpdate]] = [:]
+    var layers: [ComponentName: Int] = [:]
+    var methods: [(name: String, layers: Int)] = []
+    var unused: [String: Unused] = [:]
+    for tensor in contents.others {
+      unused[tensor.name] = Unused(
+        name: tensor.name, method: nil, reason: "it belongs to no layer of an adapter")
+    }
+    for var layer in contents.layers {
+      layer.isOfInputs = settings.isFeedForward(layer.name)
+      let method = layer.methodName
+      func refuse(_ tensors: [Tensor], _ reason: String) {
+        for tensor in tensors {
+          unused[tensor.name] = Unused(
+            name: tensor.name, method: layer.methods.isEmpty ? nil : method, reason: reason)
         }
       }
-      guard let alpha, alpha.isFinite else {
-        throw FormatError(.malformed, "alpha is not one finite number", context: tensor.name)
+      if let obstacle = layer.obstacle {
+        refuse(layer.all, obstacle)
+        continue
       }
-      return Float(scale * Double(alpha) / rank)
+      // Some trainers number the only text encoder too.
+      let prefix = "lora_te1_"
+      let isNumbered = base.otherFamily == nil && layer.name.hasPrefix(prefix)
+      let name = isNumbered ? "lora_te_" + layer.name.dropFirst(prefix.count) : layer.name
+      guard let target = networks[name] else {
+        refuse(layer.all, "no layer of \(networks.titles) has this name")
+        continue
+      }
+      let changes: [(Parameter, any WeightChange)]
+      do throws(FormatError) {
+        changes = try Self.changes(layer, target, settings, scale)
+      } catch {
+        guard error.code == .mismatch else { throw error }
+        if let other = base.otherFamily {
+          throw other.refusal(file.tensors.count, networks.titles, because: error)
+        }
+        var error = error
+        if let family = base.family {
+          error.hint = "this \(contents.title) is for \(family); check that the model is that too"
+        }
+        throw error
+      }
+      guard changes.allSatisfy({ updates[target.component]?[$0.0.name] == nil }) else {
+        refuse(layer.all, "its layer is changed under another name already")
+        continue
+      }
+      for (parameter, change) in changes {
+        updates[target.component, default: [:]][parameter.name] = WeightUpdate(
+          method: method, change: change)
+      }
+      if target.bias == nil {
+        refuse(layer.all.filter { layer.isOfBias($0) }, "its layer has no bias")
+      }
+      guard !changes.isEmpty else { continue }
+      layers[target.component, default: 0] += 1
+      if let index = methods.firstIndex(where: { $0.name == method }) {
+        methods[index].layers += 1
+      } else {
+        methods.append((method, 1))
+      }
     }
+    path = file.path
+    self.scale = scale
+    self.updates = updates
+    self.layers = layers
+    self.methods = methods
+    embeddings = contents.embeddings
+    self.unused = file.tensors.compactMap { unused[$0.name] }
+    guard !updates.isEmpty || !contents.embeddings.isEmpty else {
+      throw refusal(file, contents, base, networks.titles)
+    }
+    // Layers of the same name and shape are in other families too.
+    if let other = base.otherFamily, self.unused.contains(where: { $0.method != nil }) {
+      throw other.refusal(file.tensors.count, networks.titles, because: nil)
+    }
+  }
+
+  /// What becomes of the layer's weight and bias.
+  private static func changes(
+    _ layer: AdapterLayer, _ target: AdaptedLayers.Layer, _ settings: AdapterSettings,
+    _ scale: Double
+  ) throws(FormatError) -> [(Parameter, any WeightChange)] {
+    var result: [(Parameter, any WeightChange)] = []
+    var factor = Float(scale)
+    if let method = layer.weightMethods.first, let make = method.weight, let weight = target.weight
+    {
+      if let rank = method.rank {
+        let ratio: Double
+        if let alpha = try layer.alpha() {
+          // Kronecker products of two whole matrices have no rank, and alpha no meaning.
+          ratio = rank(layer).map { Double(alpha) / Double(max(1, $0)) } ?? 1
+        } else {
+          ratio = try settings.ratio(of: layer.name, in: target.component, rank: rank(layer))
+        }
+        let isPEFT = layer[.outputScale] == nil
+        factor = Float((layer.magnitude == nil || isPEFT ? scale : 1) * ratio)
+        guard let change = try make(layer, factor, weight.shape) else { return [] }
+        if let magnitude = layer.magnitude {
+          result.append(
+            (
+              weight,
+              try Decomposition(
+                change, magnitude, isPEFT: isPEFT, strength: isPEFT ? 1 : Float(scale),
+                shape: weight.shape)
+            ))
+        } else {
+          result.append((weight, change))
+        }
+      } else if let change = try make(layer, factor, weight.shape) {
+        result.append((weight, change))
+      }
+    }
+    if let bias = target.bias {
+      for method in layer.methods.sorted().map({ AdapterMethod.all[$0] }) {
+        guard let make = method.bias,
+          method.biasParts.isEmpty || method.biasParts.contains(where: { layer[$0] != nil })
+        else { continue }
+        let factor = method.rank == nil ? Float(scale) : factor
+        if let change = try make(layer, factor, bias.shape) { result.append((bias, change)) }
+        break
+      }
+    }
+    return result
+  }
+
+  /// Why the file is of no use.
+  private func refusal(
+    _ file: TensorFile, _ contents: AdapterContents, _ base: AdapterBase, _ titles: String
+  ) -> FormatError {
+    guard contents.isAdapter || !contents.known.isEmpty else {
+      return FormatError(
+        .mismatch,
+        "not a LoRA or another adapter; by its tensors it is: "
+          + Recognition(ModelCheckpoint.of(file)).title,
+        hint: "`sdinspect summary` says what a file holds")
+    }
+    if let other = base.otherFamily {
+      return other.refusal(file.tensors.count, titles, because: nil)
+    }
+    let isForeign = contents.known.allSatisfy(\.isForeign)
+    let listed = unusedGroups.map { group in
+      let method = group.method.map { isForeign ? "" : "\($0): " } ?? ""
+      return method + group.reason + ": \(group.count) (\(Leftover.shown(group.names, limit: 1)))"
+    }
+    guard !isForeign else {
+      return FormatError(
+        .unsupported, listed.joined(separator: "; "), context: contents.known.first?.name,
+        hint: "merge it into the model with the program that it comes from")
+    }
+    return FormatError(
+      .mismatch,
+      "none of its \(file.tensors.count) tensors changes \(titles): "
+        + listed.joined(separator: "; "), context: file.tensors.first?.name,
+      hint: "give a LoRA for Stable Diffusion 1.x with kohya's or diffusers' names")
   }
 }
 
-/// What an adapter's own configuration says where its layers have no alpha.
-private struct AdapterSettings {
-  private var objects: [(prefix: String, object: JSONObject)] = []
-
-  /// diffusers writes the configuration into the file's metadata, `unet.lora_alpha` and so on; PEFT
-  /// puts `adapter_config.json` beside the file.
-  init(_ file: TensorFile) throws(FormatError) {
-    let metadata = file.metadata.first { $0.key == "lora_adapter_metadata" }
-    if let metadata, let object = try? JSON(parsing: metadata.value).object {
-      for component in [ComponentName.unet, .textEncoder] {
-        objects.append(("\(component.rawValue).", object))
-      }
-    } else if file.path.hasSuffix("/adapter_model.safetensors")
-      || file.path == "adapter_model.safetensors"
-    {
-      let path = String(file.path.dropLast("adapter_model.safetensors".count))
-      if let mapped = try? MappedFile(path: path + "adapter_config.json"), mapped.count < 1 << 20 {
-        let bytes = mapped.withBytes(in: 0..<mapped.count) { [UInt8]($0) }
-        if let object = (try? JSON(parsing: bytes.span.bytes))?.object {
-          objects.append(("", object))
-        }
-      }
-    }
-    for (prefix, object) in objects {
-      let field = prefix + "alpha_pattern"
-      guard let pattern = object[field]?.object, !pattern.members.isEmpty else { continue }
-      throw FormatError(
-        .unsupported, "it gives layers different alphas by pattern", file: file.path,
-        context: field, hint: "save the LoRA with an alpha for each layer")
-    }
+extension AdapterLayer {
+  /// Whether its method is one that is not applied.
+  var isForeign: Bool {
+    weightMethods.first.map { $0.weight == nil } ?? false
   }
 
-  /// `alpha / rank`, or over the rank's root where the adapter says so; 1 where it says nothing.
-  func factor(of component: ComponentName, rank: Double) -> Double {
-    for (prefix, object) in objects where prefix.isEmpty || prefix == "\(component.rawValue)." {
-      guard let alpha = object[prefix + "lora_alpha"]?.double else { continue }
-      let isStabilized = object[prefix + "use_rslora"]?.bool ?? false
-      return alpha / (isStabilized ? rank.squareRoot() : rank)
+  /// Whether a tensor is for the layer's bias alone.
+  func isOfBias(_ tensor: Tensor) -> Bool {
+    [AdapterPart.biasDifference, .biasNorm, .upBias].contains { self[$0]?.name == tensor.name }
+  }
+
+  /// Why the layer is left as it was, whatever the model; nil where nothing is in the way.
+  var obstacle: String? {
+    if isForeign { return "\(methodName) is not supported" }
+    if let strange = strange.first {
+      return "its layer has tensors of another method: \(strange)"
     }
-    return 1
+    let methods = weightMethods
+    guard methods.count < 2 else {
+      return "its layer has tensors of two methods: "
+        + methods.map(\.name).joined(separator: " and ")
+    }
+    guard isComplete else {
+      return missing.isEmpty
+        ? "its layer has no tensor of a method"
+        : "its layer lacks " + missing.map(\.rawValue).joined(separator: " and ")
+    }
+    if magnitude != nil, methods.first?.takesMagnitude != true {
+      return "DoRA on \(methods.first?.name ?? "a bias") is not supported"
+    }
+    return nil
   }
 }

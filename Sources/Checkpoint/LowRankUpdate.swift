@@ -5,9 +5,9 @@ import ModelFormats
 ///
 /// Source: Hu et al. 2021; with a middle factor, the Tucker form that LyCORIS has for convolutions:
 /// `sum over a, b of up[o, a] * middle[a, b, kernel] * down[b, i]`.
-public struct LowRankUpdate: Sendable {
-  public let factor: Float
-  public let rank: Int
+struct LowRankUpdate: WeightChange {
+  let factor: Float
+  let rank: Int
   /// `[outputs, rank]`, perhaps with further dimensions of 1.
   let up: Tensor
   /// `[rank, inputs]`, or of a convolution `[rank, inputs, kernel, kernel]`.
@@ -24,12 +24,7 @@ public struct LowRankUpdate: Sendable {
   init(
     factor: Float, up: Tensor, down: Tensor, middle: Tensor?, shape: [Int]
   ) throws(FormatError) {
-    for tensor in [up, down] + (middle.map { [$0] } ?? [])
-    where !Cast.types.contains(tensor.dtype) {
-      throw FormatError(
-        .unsupported, "the type is \(tensor.dtype.rawValue), not F32, F16 or BF16",
-        context: tensor.name)
-    }
+    try Factors.check(up, down, middle)
     rank = down.shape.dimensions.first ?? 0
     outputs = shape.first ?? 0
     width = shape.dropFirst().reduce(1, *)
@@ -38,18 +33,14 @@ public struct LowRankUpdate: Sendable {
     if let middle {
       fits =
         middle.shape.dimensions == [rank, rank] + shape.dropFirst(2)
-        && down.elementCount == rank * (shape.count > 1 ? shape[1] : 0) && kernel > 1
+        && down.elementCount == Factors.count(rank, shape.count > 1 ? shape[1] : 0) && kernel > 1
     } else {
-      fits = down.elementCount == rank * width
+      fits = down.elementCount == Factors.count(rank, width)
     }
     guard rank > 0, fits, up.shape.dimensions.prefix(2) == [outputs, rank],
-      up.elementCount == outputs * rank
+      up.elementCount == Factors.count(outputs, rank)
     else {
-      throw FormatError(
-        .mismatch,
-        "the factors \(up.shape) and \(down.shape) do not give a weight of shape \(Shape(shape))",
-        context: down.name,
-        hint: "check that the LoRA was made for this kind of model: Stable Diffusion 1.x")
+      throw Factors.misfit([down, up], shape)
     }
     self.factor = factor
     self.up = up
@@ -57,50 +48,27 @@ public struct LowRankUpdate: Sendable {
     self.middle = middle
   }
 
+  func apply(to weight: inout WeightValues) throws(FormatError) {
+    let (up, down) = try factors()
+    weight.add(count: outputs, up, down, rank: rank, factor: factor)
+  }
+
   /// The factors as `[outputs, rank]` and `[rank, width]` in single precision.
   fileprivate func factors() throws(FormatError) -> (up: [Float], down: [Float]) {
     let up = try up.singlePrecision()
     let down = try down.singlePrecision()
     guard let middle = try middle?.singlePrecision() else { return (up, down) }
-    let kernel = middle.count / (rank * rank)
-    let inputs = down.count / rank
-    var product = [Float](repeating: 0, count: rank * inputs * kernel)
-    for a in 0..<rank {
-      for b in 0..<rank {
-        for input in 0..<inputs {
-          let value = down[b * inputs + input]
-          for place in 0..<kernel {
-            product[(a * inputs + input) * kernel + place] +=
-              middle[(a * rank + b) * kernel + place] * value
-          }
-        }
-      }
-    }
-    return (up, product)
+    return (up, Factors.tucker(middle: middle, right: down, rank: rank))
   }
 }
 
 extension Tensor {
-  /// All values in single precision, of the types that are cast.
-  func singlePrecision() throws(FormatError) -> [Float] {
-    var values: [Float] = []
-    values.reserveCapacity(elementCount)
-    try withPieces(as: .float32) { (bytes) throws(FormatError) in
-      // The pieces of a mapped file need not be aligned.
-      for index in stride(from: 0, to: bytes.count, by: 4) {
-        values.append(bytes.loadUnaligned(fromByteOffset: index, as: Float.self))
-      }
-    }
-    return values
-  }
-
   /// As ``withSaturatedPieces(as:_:)`` for the sum of the values and the updates, which is formed
   /// in single precision, some outputs at a time.
-  package func withSaturatedPieces(
+  func withSaturatedPieces(
     as dtype: DType, adding updates: [LowRankUpdate],
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) -> Int {
-    guard !updates.isEmpty else { return try withSaturatedPieces(as: dtype, body) }
     guard let widen = Cast(from: self.dtype, to: .float32),
       let narrow = Cast(from: .float32, to: dtype, saturating: true)
     else {
@@ -145,21 +113,5 @@ extension Tensor {
       }
       return overflows
     }
-  }
-}
-
-extension [Float] {
-  /// The first `count` bytes, with a typed error.
-  fileprivate func withUnsafeTypedBytes<R, E: Error>(
-    _ count: Int, _ body: (UnsafeRawBufferPointer) throws(E) -> R
-  ) throws(E) -> R {
-    let result = withUnsafeBytes { bytes -> Result<R, E> in
-      do throws(E) {
-        return .success(try body(UnsafeRawBufferPointer(rebasing: bytes[..<count])))
-      } catch {
-        return .failure(error)
-      }
-    }
-    return try result.get()
   }
 }

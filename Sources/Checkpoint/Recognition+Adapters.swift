@@ -3,53 +3,10 @@ import ModelFormats
 /// What is put on top of a model, and small networks beside it: told by words of their own.
 extension Recognition {
   /// LoRA files, textual inversion embeddings and hypernetworks.
-  static func adapter(_ names: RecognizedNames) -> Recognition? {
-    lora(names) ?? textualInversion(names) ?? hypernetwork(names)
-  }
-
-  // MARK: LoRA
-
-  /// The first factor of a product that is added to a weight, in the spellings of kohya,
-  /// diffusers, peft and LyCORIS.
-  private static let factors: [(suffix: String, by: String)] = [
-    (".lora_down.weight", "kohya"), (".lora_A.weight", "peft"),
-    (".lora_A.default.weight", "peft"), (".lora.down.weight", "diffusers"),
-    ("_lora.down.weight", "diffusers"), (".lora_linear_layer.down.weight", "diffusers"),
-    (".hada_w1_a", "LyCORIS LoHa"), (".lokr_w1", "LyCORIS LoKr"),
-    (".lokr_w1_a", "LyCORIS LoKr"),
-  ]
-
-  private static func lora(_ names: RecognizedNames) -> Recognition? {
-    let pairs = names.tensors.filter { tensor in
-      factors.contains { tensor.name.hasSuffix($0.suffix) }
-    }
-    // A model may carry a few; a LoRA file is made of little else.
-    guard let first = pairs.first, pairs.count * 6 >= names.tensors.count else { return nil }
-    let author = factors.first { first.name.hasSuffix($0.suffix) }?.by ?? ""
-    var reasons = [
-      "\(first.shown): one of \(pairs.count) low-rank factors, named as \(author) does"
-    ]
-    let ranks = Set(pairs.filter { $0.shape.rank >= 2 }.map { $0.shape[0] }).sorted()
-    if author.hasPrefix("LyCORIS") == false, let low = ranks.first, let high = ranks.last {
-      reasons.append(low == high ? "its rank is \(low)" : "its ranks go from \(low) to \(high)")
-    }
-    let text = pairs.count {
-      $0.name.hasPrefix("lora_te") || $0.name.hasPrefix("text_encoder.")
-        || $0.name.hasPrefix("text_model.")
-    }
-    reasons.append(
-      text == 0
-        ? "it changes the UNet alone"
-        : text == pairs.count
-          ? "it changes the text encoder alone"
-          : "it changes \(pairs.count - text) weights of the UNet and \(text) of the text encoder")
-    var title = "LoRA"
-    let key = pairs.first { $0.name.contains("attn2") && $0.name.contains("to_k") }
-    if let key, key.shape.rank == 2, !author.hasPrefix("LyCORIS") {
-      title += family(ofWidth: key.shape[1]).map { " for \($0)" } ?? ""
-      reasons.append("\(key.shown): prompts are \(key.shape[1]) wide")
-    }
-    return Recognition(.lora, title, reasons)
+  static func adapter(
+    _ names: RecognizedNames, metadata: [(key: String, value: String)]
+  ) -> Recognition? {
+    lora(names, metadata: metadata) ?? textualInversion(names) ?? hypernetwork(names)
   }
 
   private static func family(ofWidth width: Int) -> String? {

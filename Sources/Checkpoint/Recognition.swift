@@ -52,7 +52,8 @@ public struct Recognition: Sendable, Hashable {
     let names = RecognizedNames(tensors)
     // What is put on top of a model is told by its own words, even where it names a model's parts.
     self =
-      Recognition.adapter(names) ?? Recognition.network(checkpoint)
+      Recognition.adapter(names, metadata: checkpoint.components.first?.metadata ?? [])
+      ?? Recognition.network(checkpoint)
       ?? Recognition.small(names) ?? Recognition.onnx(checkpoint)
       ?? Recognition.unknown(tensors)
   }

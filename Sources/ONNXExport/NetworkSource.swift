@@ -11,11 +11,11 @@ public struct NetworkSource {
   /// The tensor that is a parameter of the graph, under the checkpoint's own name.
   public let tensor: (Parameter) throws(FormatError) -> Tensor
   /// What is added to a parameter's values where they are copied.
-  public let updates: (Parameter) -> [LowRankUpdate]
+  public let updates: (Parameter) -> [WeightUpdate]
 
   public init(
     graph: Graph, configuration: [UInt8]?,
-    updates: @escaping (Parameter) -> [LowRankUpdate] = { _ in [] },
+    updates: @escaping (Parameter) -> [WeightUpdate] = { _ in [] },
     tensor: @escaping (Parameter) throws(FormatError) -> Tensor
   ) {
     self.graph = graph

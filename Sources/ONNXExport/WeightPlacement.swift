@@ -15,7 +15,7 @@ struct WeightPlacement {
   /// A tensor that is to be written to ``weightPaths``.
   struct Copy {
     let tensor: Tensor
-    let updates: [LowRankUpdate]
+    let updates: [WeightUpdate]
     let offset: Int
   }
 
@@ -30,7 +30,7 @@ extension WeightPlacement {
   /// Offsets in a file of their own. Large tensors start where a file can be mapped on every
   /// system (64 KiB), others on a page.
   static func copying(
-    _ tensors: [Tensor], updates: [[LowRankUpdate]], as dtype: DType, to directory: String
+    _ tensors: [Tensor], updates: [[WeightUpdate]], as dtype: DType, to directory: String
   ) throws(FormatError) -> WeightPlacement {
     var placement = WeightPlacement(modelPath: "\(directory)/model.onnx")
     guard let element = ONNXModel.Element(dtype) else {

@@ -108,6 +108,7 @@ struct BatchCommand: ParsableCommand {
       row["skipped"] = .array(drawing.skipped.map { .string($0) })
       row["seconds"] = .number(Console.seconds() - start)
       row["memory_bytes"] = .integer(residentMemory)
+      row["loras"] = .array(drawing.loras)
       row["warnings"] = .array(drawing.warnings.map { .string($0) })
       return (outcome, .object(row))
     } catch {

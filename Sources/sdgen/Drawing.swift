@@ -30,6 +30,8 @@ struct Drawing {
   /// What was written for all pictures together: latents, trace.
   var files: [String] = []
   var warnings: [String] = []
+  /// What each LoRA changed, as `--json` has it.
+  var loras: [JSON] = []
   var loadSeconds = 0.0
   /// Set where the person stopped it.
   var cancellation: GenerationError?

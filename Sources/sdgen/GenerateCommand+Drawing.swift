@@ -135,7 +135,9 @@ extension GenerateCommand {
       for warning in encoding.warnings { warn("of the \(name): \(warning)", &warnings) }
     }
     let used = generation.prompt.embeddings.union(generation.negativePrompt?.embeddings ?? [])
-    for embedding in model.embeddings where !used.contains(embedding.token) {
+    for embedding in model.embeddings
+    where !used.contains(embedding.token) && !model.additions.bundledWords.contains(embedding.token)
+    {
       warn("the prompt does not hold the embedding \(embedding.token)", &warnings)
     }
     if generation.safety?.isFlagged == true {

@@ -80,6 +80,7 @@ extension GenerateCommand {
         "total": .number(drawing.loadSeconds + timings.reduce(0) { $0 + $1.total }),
       ],
       "peak_memory_bytes": .integer(Self.peakMemory),
+      "loras": .array(drawing.loras),
       "warnings": .array(drawing.warnings.map { .string($0) }),
     ]
     if let same { result["same"] = same }

@@ -83,6 +83,7 @@ struct GenerateCommand: ParsableCommand {
         path, for: request(first), purpose, isAlone: plan.count == 1, &warnings)
     }
     result.warnings += loaded.warnings
+    result.loras = loaded.model.additions.adapters.map(\.json)
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
     var batch = loaded.batch
     if !isNew {
@@ -92,6 +93,7 @@ struct GenerateCommand: ParsableCommand {
         isLoaded: true, &result.warnings)
     }
     var record = try PictureRecord(options, arguments, modelPath: path, models.digests)
+    record.loras = result.loras
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
     let trace = options.watch.trace.map { _ in LayerTrace() }

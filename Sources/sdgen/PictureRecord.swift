@@ -15,6 +15,8 @@ struct PictureRecord {
   private let files: [(argument: String, hashes: [FileHashes?])]
   /// Whether the arguments alone give this one picture again.
   var isRepeatable = true
+  /// What each LoRA changed, and what of it was not used.
+  var loras: [JSON] = []
 
   /// - Throws: ``FormatError`` where a file cannot be read.
   init(
@@ -62,12 +64,20 @@ struct PictureRecord {
       "version": 1, "file": .string(file), "parameters": .string(text.text),
       "fields": text.json, "job": isRepeatable ? job(request, generation) : .null,
       "safety": generation.safety?.json ?? .null,
+      "loras": .array(loras.map(Self.withoutFolder)),
       "timings": [
         "text_encoder": .number(timings.textEncoder),
         "unet": .array(timings.unet.map { .number($0) }), "scheduler": .number(timings.scheduler),
         "vae": .number(timings.vae), "total": .number(timings.total),
       ],
     ]
+  }
+
+  /// A file by its name, as elsewhere in a record.
+  private static func withoutFolder(_ row: JSON) -> JSON {
+    guard var object = row.object, let path = object["file"]?.string else { return row }
+    object["file"] = .string(path.split(separator: "/").last.map(String.init) ?? path)
+    return .object(object)
   }
 
   private func infotext(_ request: GenerationRequest, _ generation: Generation) -> Infotext {

@@ -13,7 +13,7 @@ extension ONNXCommand {
     guard !input.json else {
       printJSON([
         "networks": .array(report.networks.map(row)),
-        "loras": .array(adapters.map(row)),
+        "loras": .array(adapters.map(\.json)),
         "files": .array(report.paths.map { .string($0) }), "seconds": .number(seconds),
         "notes": json(notes), "warnings": json(warnings),
       ])
@@ -45,26 +45,16 @@ extension ONNXCommand {
 
   /// What a LoRA changed, and each of its tensors that changed nothing.
   private func note(_ adapter: LoRA) {
-    let counts = adapter.updates.sorted { $0.key.rawValue < $1.key.rawValue }.map {
-      "\($0.value.count) layers of the \($0.key.title)"
-    }
     Console.note(
-      "\(Console.sanitized(adapter.path)): changed " + counts.joined(separator: " and "))
+      "\(Console.sanitized(adapter.path)): changed \(Console.sanitized(adapter.changeSummary))")
+    for embedding in adapter.embeddings {
+      Console.note(
+        "note: the textual inversion \(Console.sanitized(embedding.word)) in it is not exported")
+    }
+    for line in adapter.unusedSummary { Console.note("note: \(Console.sanitized(line))") }
     for tensor in adapter.unused {
       Console.note("note: \(Console.sanitized(tensor.name)) is unused: \(tensor.reason)")
     }
-  }
-
-  private func row(_ adapter: LoRA) -> JSON {
-    var layers = JSONObject()
-    for (component, updates) in adapter.updates.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-      layers[component.rawValue] = .integer(updates.count)
-    }
-    return [
-      "file": .string(adapter.path), "scale": .number(adapter.scale), "layers": .object(layers),
-      "unused": .array(
-        adapter.unused.map { ["name": .string($0.name), "reason": .string($0.reason)] }),
-    ]
   }
 
   private func row(_ network: ExportReport.Network) -> JSON {

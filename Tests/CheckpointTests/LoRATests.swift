@@ -58,7 +58,7 @@ import Testing
   }
 
   /// What a weight becomes with its updates, in single precision.
-  private func sums(_ tensor: Tensor, _ updates: [LowRankUpdate]) throws -> [Float] {
+  private func sums(_ tensor: Tensor, _ updates: [WeightUpdate]) throws -> [Float] {
     var values: [Float] = []
     let overflows = try tensor.withSaturatedPieces(as: .float32, adding: updates) { piece in
       values += piece.bindMemory(to: Float.self)
@@ -120,14 +120,15 @@ import Testing
       #expect(lora.updates.keys.map(\.self) == [component.name])
       let update = try #require(lora.updates[component.name]?[parameter])
       // 0.5 * alpha / rank, alpha being the rank where the file has none.
-      #expect(update.factor == (style == "kohya" ? 1 : 0.5))
+      let factor = try #require(update.factor)
+      #expect(factor == (style == "kohya" ? 1 : 0.5))
       let base = try sums(tensor, [])
       for (index, sum) in try sums(tensor, [update, update]).enumerated() {
         let (row, column) = (index / inputs, index % inputs)
         let product = (0..<3).reduce(0.0) {
           $0 + Double(b[row * 3 + $1]) * Double(a[$1 * inputs + column])
         }
-        let expected = Double(base[index]) + 2 * Double(update.factor) * product
+        let expected = Double(base[index]) + 2 * Double(factor) * product
         guard abs(Double(sum) - expected) < 1e-6 else {
           Issue.record("\(sum) instead of \(expected) at \(index)")
           return
@@ -206,14 +207,14 @@ import Testing
         Entry(name: name + ".lora_B.weight", shape: [width, 1], values: values.next(width)),
       ]
     }
-    let foreign = module.replacing("attn1", with: "attn2")
+    let foreign = module.replacing("attn1", with: "attn2").replacing("to_q", with: "to_out.0")
     let lone = module.replacing("to_q", with: "to_k")
     try withTemporaryFolder { folder in
       let path = "\(folder)/lora.safetensors"
       let entries =
         pair(module) + pair("unet.transformer.0.to_q") + pair(foreign)
         + [
-          Entry(name: foreign + ".dora_scale", shape: [1], values: [1]),
+          Entry(name: foreign + ".strange", shape: [1], values: [1]),
           Entry(name: lone + ".lora_A.weight", shape: [1, width], values: values.next(width)),
           Entry(name: "emb_params", shape: [1], values: [1]),
         ]
@@ -224,9 +225,9 @@ import Testing
       #expect(reasons.count == entries.count - 2)
       #expect(reasons["unet.transformer.0.to_q.lora_A.weight"]?.contains("no layer") == true)
       #expect(reasons[foreign + ".lora_B.weight"]?.contains("another method") == true)
-      #expect(reasons[foreign + ".dora_scale"]?.contains("no factor") == true)
-      #expect(reasons[lone + ".lora_A.weight"]?.contains("other factor") == true)
-      #expect(reasons["emb_params"]?.contains("no factor") == true)
+      #expect(reasons[foreign + ".strange"]?.contains("no layer") == true)
+      #expect(reasons[lone + ".lora_A.weight"]?.contains("lacks lora_up") == true)
+      #expect(reasons["emb_params"]?.contains("no layer") == true)
       // The text encoder alone has none of its layers.
       let text = components.filter { $0.name == .textEncoder }
       let error = try #require(throws: FormatError.self) { try LoRA.open(path, for: text) }
@@ -262,7 +263,7 @@ import Testing
   }
 
   /// diffusers' metadata, per component; PEFT's file beside its own.
-  @Test(arguments: ["metadata", "rslora", "config", "pattern"])
+  @Test(arguments: ["metadata", "rslora", "config", "pattern", "expression"])
   func alphaOfTheAdaptersConfiguration(kind: String) throws {
     let module = "unet.\(Self.query)"
     let components = try components()
@@ -282,11 +283,13 @@ import Testing
         let extra =
           kind == "rslora"
           ? #", "unet.use_rslora": true"#
-          : kind == "pattern" ? #", "unet.alpha_pattern": {"to_q": 3}"# : ""
+          : kind == "pattern"
+            ? #", "unet.alpha_pattern": {"to_k": 9, "attn1\\.to_q": 3}"#
+            : kind == "expression" ? #", "unet.alpha_pattern": {"to_(q|k)": 3}"# : ""
         let text = #"{"unet.lora_alpha": 12, "text_encoder.lora_alpha": 1\#(extra)}"#
         try write(entries, metadata: ["lora_adapter_metadata": text], to: path)
       }
-      guard kind != "pattern" else {
+      guard kind != "expression" else {
         let error = try #require(throws: FormatError.self) {
           try LoRA.open(path, for: components)
         }
@@ -295,7 +298,144 @@ import Testing
       }
       let lora = try LoRA.open(path, for: components)
       let update = try #require(lora.updates[.unet]?[Self.query + ".weight"])
-      #expect(update.factor == (kind == "rslora" ? 6 : 3))
+      #expect(update.factor == (kind == "rslora" ? 6 : kind == "pattern" ? 0.75 : 3))
+    }
+  }
+
+  /// Ones of these shapes.
+  private func ones(_ shapes: [(String, [Int])]) -> [Entry] {
+    shapes.map {
+      Entry(name: $0.0, shape: $0.1, values: Array(repeating: 1, count: $0.1.reduce(1, *)))
+    }
+  }
+
+  /// A file that cannot be used says why by its method's name, or by what it is for.
+  @Test(
+    arguments: [
+      (
+        "unsupported", "VeRA is not supported",
+        [("Q.vera_lambda_b", [32]), ("Q.vera_lambda_d", [4])]
+      ),
+      ("unsupported", "BOFT of PEFT", [("Q.boft_R", [1, 8, 4, 4]), ("Q.boft_s", [32, 1])]),
+      ("unsupported", "OFT of PEFT", [("Q.oft_R.weight", [8, 6])]),
+      (
+        "mismatch", "LoHa: its layer lacks hada_w2_b",
+        [("Q.hada_w1_a", [32, 4]), ("Q.hada_w1_b", [4, 32]), ("Q.hada_w2_a", [32, 4])]
+      ),
+      (
+        "mismatch", "this LoHa is for Flux.1",
+        [("lora_unet_double_blocks_0_img_attn_proj.hada_w1_a", [3072, 4])]
+      ),
+      (
+        "mismatch", "this LoRA is for Stable Diffusion XL",
+        [
+          (
+            "lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn2_to_k.lora_down.weight",
+            [4, 2048]
+          ),
+          (
+            "lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn2_to_k.lora_up.weight",
+            [640, 4]
+          ),
+        ]
+      ),
+      (
+        "mismatch", "of two methods: LoRA and full differences",
+        [("Q.diff", [32, 32]), ("Q.lora_A.weight", [1, 32]), ("Q.lora_B.weight", [32, 1])]
+      ),
+      (
+        "mismatch", "DoRA on IA3",
+        [("Q.weight", [32]), ("Q.on_input", [1]), ("Q.dora_scale", [32, 1])]
+      ),
+      ("mismatch", "by its tensors it is: textual inversion", [("emb_params", [1, 768])]),
+    ] as [(String, String, [(String, [Int])])])
+  func refusalsNameTheMethod(code: String, says: String, tensors: [(String, [Int])]) throws {
+    let components = try components()
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/adapter.safetensors"
+      try write(
+        ones(tensors.map { ($0.0.replacing("Q.", with: "unet.\(Self.query)."), $0.1) }), to: path)
+      let error = try #require(throws: FormatError.self) { try LoRA.open(path, for: components) }
+      #expect(error.code.rawValue == code)
+      #expect(error.message.contains(says), "\(error.message)")
+      #expect(error.file == path)
+    }
+  }
+
+  /// What of a mixed file is not used is summed by method.
+  @Test func mixedFilesAreSummed() throws {
+    let components = try components()
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/adapter.safetensors"
+      let query = "lora_unet_" + Self.query.replacing(".", with: "_")
+      let key = query.replacing("to_q", with: "to_k")
+      try write(
+        ones([
+          (query + ".lokr_w1", [4, 4]), (query + ".lokr_w2", [8, 8]),
+          (query + ".diff_b", [32]),
+          (key + ".lambda_layer", [1, 4]), (key + ".p_layer.weight", [32, 4]),
+          ("bundle_emb.<a.b>.string_to_param.*", [2, 64]),
+        ]), to: path)
+      let lora = try LoRA.open(path, for: components)
+      #expect(lora.methods.map(\.name) == ["LoKr"] && lora.layers == [.unet: 1])
+      #expect(lora.embeddings.map(\.word) == ["<a.b>"])
+      #expect(lora.updates[.unet]?.count == 1)
+      let summary = lora.unusedSummary
+      #expect(summary.count == 2)
+      #expect(summary.contains { $0.contains("1 tensor of LoKr not used: its layer has no bias") })
+      #expect(
+        summary.contains { $0.contains("2 tensors of T-LoRA not used: T-LoRA is not supported") })
+      let groups = lora.json["unused_methods"]?.array
+      #expect(groups?.compactMap { $0["tensors"]?.int } == [1, 2])
+      #expect(groups?.last?["method"]?.string == "T-LoRA")
+    }
+  }
+
+  /// A layer under two names is changed once, and the second is named.
+  @Test func layersUnderTwoNames() throws {
+    let components = try components()
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/adapter.safetensors"
+      let kohya = "lora_unet_" + Self.query.replacing(".", with: "_")
+      try write(
+        ones([(kohya + ".diff", [32, 32]), ("unet.\(Self.query).diff", [32, 32])]), to: path)
+      let lora = try LoRA.open(path, for: components)
+      #expect(lora.unused.map(\.name) == ["unet.\(Self.query).diff"])
+      #expect(lora.unused.first?.reason.contains("another name") == true)
+    }
+  }
+
+  /// Shapes that do not fit are refused by every method, whatever numbers they are.
+  @Test(
+    arguments: [
+      [
+        (".hada_w1_a", [32, 4]), (".hada_w1_b", [4, 31]), (".hada_w2_a", [32, 4]),
+        (".hada_w2_b", [4, 32]),
+      ],
+      [
+        (".hada_w1_a", [4, 32]), (".hada_w1_b", [4, 32]), (".hada_w2_a", [4, 32]),
+        (".hada_w2_b", [4, 32]),
+        (".hada_t1", [4, 4]), (".hada_t2", [4, 4]),
+      ],
+      [(".lokr_w1", [4, 4]), (".lokr_w2", [8, 7])], [(".lokr_w1", [0, 4]), (".lokr_w2", [8, 8])],
+      [(".lokr_w1_a", [4]), (".lokr_w1_b", [4, 4]), (".lokr_w2", [8, 8])],
+      [
+        (".a1.weight", [32, 2]), (".a2.weight", [2, 32]), (".b1.weight", [32, 2]),
+        (".b2.weight", [2, 33]),
+      ],
+      [(".weight", [33]), (".on_input", [1])], [(".ia3_l", [33, 1])],
+      [(".oft_blocks", [8, 4, 3])], [(".oft_blocks", [0, 8, 8])], [(".oft_blocks", [2, 11, 3, 3])],
+      [(".oft_blocks", [4, 4])], [(".diff", [32, 33])], [(".diff", [32])],
+      [(".lora_A.weight", [1, 32]), (".lora_B.weight", [32, 1]), (".dora_scale", [31, 1])],
+    ] as [[(String, [Int])]])
+  func shapesThatDoNotFitAreRefused(tensors: [(String, [Int])]) throws {
+    let components = try components()
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/adapter.safetensors"
+      try write(ones(tensors.map { ("unet.\(Self.query)" + $0.0, $0.1) }), to: path)
+      let error = try #require(throws: FormatError.self) { try LoRA.open(path, for: components) }
+      #expect(error.code == .mismatch, "\(error)")
+      #expect(error.context?.hasPrefix("unet.\(Self.query)") == true)
     }
   }
 

@@ -109,7 +109,7 @@ import Testing
       ]
     ),
     (
-      .lora, "1 weights of the UNet and 1 of the text encoder",
+      .lora, "it changes 1 weight of the UNet and 1 of the text encoder",
       [
         ("unet.down_blocks.0.attentions.0.proj_in.lora_A.weight", [4, 320]),
         ("unet.down_blocks.0.attentions.0.proj_in.lora_B.weight", [320, 4]),
@@ -118,7 +118,7 @@ import Testing
       ]
     ),
     (
-      .lora, "prompts are 768 wide",
+      .lora, "cross_attention_dim 768",
       [
         ("down_blocks.0.attentions.0.attn2.processor.to_k_lora.down.weight", [4, 768]),
         ("down_blocks.0.attentions.0.attn2.processor.to_k_lora.up.weight", [320, 4]),

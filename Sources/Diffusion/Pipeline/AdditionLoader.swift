@@ -42,15 +42,21 @@ struct AdditionLoader {
   private let tiny: (component: Component, autoencoder: Autoencoder)?
   private let checker: (component: Component, preparation: PictureChecker.Preparation)?
   private let warnings: [String]
+  private let adapters: [LoRA]
   /// The networks' weights, adapters added.
   let weights: AdaptedWeights
+  /// Textual inversions that came in LoRA files.
+  let embeddings: [TextualInversion]
 
   /// Reads headers and configurations only.
   ///
+  /// - Parameters:
+  ///   - text: the text encoder's.
+  ///   - embeddings: those that were given; their words are not taken from LoRA files too.
   /// - Throws: ``FormatError`` naming the file that cannot be read or does not go with the model.
   init(
     _ additions: ModelAdditions, _ checkpoint: ModelCheckpoint, _ unet: UNetConfiguration,
-    _ vae: Autoencoder
+    _ vae: Autoencoder, _ text: CLIPTextConfiguration, _ embeddings: [TextualInversion]
   ) throws(FormatError) {
     self.additions = additions
     var warnings: [String] = []
@@ -62,6 +68,8 @@ struct AdditionLoader {
       adapters.append(lora)
     }
     weights = AdaptedWeights(adapters)
+    self.adapters = adapters
+    self.embeddings = Self.bundled(adapters, text, embeddings, &warnings)
     var controlNets: [Component] = []
     for path in additions.controlNets {
       controlNets.append(try Self.controlNet(path, for: unet))
@@ -93,6 +101,41 @@ struct AdditionLoader {
       checker = nil
     }
     self.warnings = warnings
+  }
+
+  /// The textual inversions in LoRA files that go with the text encoder.
+  ///
+  /// - Parameter warnings: gets why others do not.
+  private static func bundled(
+    _ adapters: [LoRA], _ text: CLIPTextConfiguration, _ given: [TextualInversion],
+    _ warnings: inout [String]
+  ) -> [TextualInversion] {
+    var result: [TextualInversion] = []
+    for adapter in adapters {
+      for bundled in adapter.embeddings {
+        let reason: String
+        do throws(FormatError) {
+          let embedding = try TextualInversion(bundled, path: adapter.path)
+          if (given + result).contains(where: { $0.token == embedding.token }) {
+            reason = "another one has the same name"
+          } else if embedding.width != text.hiddenSize {
+            reason =
+              "its vectors have \(embedding.width) numbers; the text encoder's have"
+              + " \(text.hiddenSize)"
+          } else if embedding.count > text.maximumPositions - 2 {
+            reason = "its \(embedding.count) vectors do not fit into a prompt"
+          } else {
+            result.append(embedding)
+            continue
+          }
+        } catch {
+          reason = error.message
+        }
+        warnings.append(
+          "\(adapter.path): the textual inversion \(bundled.word) is not used: \(reason)")
+      }
+    }
+    return result
   }
 
   private static func component(
@@ -167,6 +210,8 @@ struct AdditionLoader {
   ) throws -> AdditionalNetworks {
     var result = AdditionalNetworks()
     result.warnings = warnings
+    result.adapters = adapters
+    result.bundledWords = Set(embeddings.map(\.token))
     result.tiling = additions.tiling
     result.releasesNetworks = additions.releasesNetworks
     func executable(

@@ -40,7 +40,9 @@ extension DiffusionModel {
     let unet = try Self.configuration(of: components[1], UNetConfiguration.init)
     let vae = try Autoencoder(components[2])
     try Self.check(unet, against: vae, textEncoder, path: checkpoint.path)
-    let extras = try AdditionLoader(additions, checkpoint, unet, vae)
+    let extras = try AdditionLoader(
+      additions, checkpoint, unet, vae, textEncoder, embeddings)
+    let embeddings = embeddings + extras.embeddings
     let tokenizer = try Self.tokenizer(of: checkpoint)
     guard tokenizer.highestID < textEncoder.vocabularySize else {
       throw FormatError(

@@ -3,7 +3,7 @@ import Engine
 
 /// What is loaded beside a model's own networks, or put into their weights.
 public struct ModelAdditions: Sendable, Hashable {
-  /// A low-rank adapter and how much of it is added.
+  /// An adapter and how much of it is added.
   public struct Adapter: Sendable, Hashable {
     public let path: String
     public let scale: Double
@@ -52,6 +52,10 @@ public struct AdditionalNetworks: Sendable {
   package var safetyChecker: PictureChecker?
   package var tiling = VAETiling.automatic
   var releasesNetworks = false
+  /// In the order in which they were added to the weights.
+  public internal(set) var adapters: [LoRA] = []
+  /// The words of textual inversions that came in LoRA files.
+  public internal(set) var bundledWords: Set<String> = []
   /// What a person should know though everything is loaded: keys of LoRA files without effect.
   public internal(set) var warnings: [String] = []
 

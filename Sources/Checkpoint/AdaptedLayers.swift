@@ -1,0 +1,78 @@
+import ModelGraph
+
+/// The layers of networks that an adapter may change, by every name that files have for them.
+struct AdaptedLayers {
+  /// A layer of a network.
+  struct Layer {
+    let component: ComponentName
+    fileprivate(set) var weight: Parameter?
+    fileprivate(set) var bias: Parameter?
+  }
+
+  private var layers: [String: Layer] = [:]
+  /// The networks, as text in a sentence.
+  let titles: String
+
+  init(_ components: [Component]) {
+    let known = components.filter { [.textEncoder, .unet].contains($0.name) }
+    titles =
+      known.isEmpty ? "any network" : known.map { "the \($0.name.title)" }.joined(separator: " or ")
+    for component in known {
+      let isUNet = component.name == .unet
+      for parameter in component.graphs.flatMap(\.parameters) {
+        guard let module = AdaptedLayers.module(parameter.name) else { continue }
+        let names = [module] + parameter.aliases.compactMap(AdaptedLayers.module)
+        let single = AdaptedLayers.module(parameter.singleFileName) ?? module
+        let root = "model.diffusion_model."
+        let inner = single.hasPrefix(root) ? [String(single.dropFirst(root.count))] : []
+        let flat = (names + inner).map { $0.replacing(".", with: "_") }
+        for name in names {
+          add(name, component.name, parameter)
+          add("\(component.name.rawValue).\(name)", component.name, parameter)
+          if !isUNet {
+            add("text_encoders.clip_l.transformer.\(name)", component.name, parameter)
+          }
+        }
+        for name in inner {
+          add("diffusion_model.\(name)", component.name, parameter)
+          add(root + name, component.name, parameter)
+        }
+        for name in flat {
+          add((isUNet ? "lora_unet_" : "lora_te_") + name, component.name, parameter)
+          add("lycoris_" + name, component.name, parameter)
+        }
+      }
+    }
+  }
+
+  private mutating func add(_ name: String, _ component: ComponentName, _ parameter: Parameter) {
+    var layer = layers[name] ?? Layer(component: component)
+    // A name that two networks have is the first one's.
+    guard layer.component == component else { return }
+    if parameter.name.hasSuffix(".bias") {
+      layer.bias = layer.bias ?? parameter
+    } else {
+      layer.weight = layer.weight ?? parameter
+    }
+    layers[name] = layer
+  }
+
+  /// What a parameter belongs to.
+  private static func module(_ name: String) -> String? {
+    for ending in [".weight", ".bias"] where name.hasSuffix(ending) {
+      return String(name.dropLast(ending.count))
+    }
+    return nil
+  }
+
+  /// The layer that a file calls `name`.
+  subscript(name: String) -> Layer? {
+    if let layer = layers[name] { return layer }
+    var name = name
+    let wrapper = "base_model.model."
+    if name.hasPrefix(wrapper) { name = String(name.dropFirst(wrapper.count)) }
+    // Processors of attention stood between a layer and its projections.
+    name = name.replacing(".processor.", with: ".")
+    return layers[name] ?? layers[name + ".0"]
+  }
+}

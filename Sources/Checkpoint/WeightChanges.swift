@@ -1,0 +1,150 @@
+import ModelFormats
+
+/// What is added as it is: `factor * difference`, of a weight or a bias.
+struct Difference: WeightChange {
+  private let tensor: Tensor
+  private let factor: Float
+
+  init(_ tensor: Tensor, factor: Float, shape: [Int]) throws(FormatError) {
+    try Factors.check(tensor)
+    // A linear layer's may be saved as a convolution's of one place, and the other way round.
+    let wanted = shape.filter { $0 != 1 }
+    guard tensor.shape.dimensions.filter({ $0 != 1 }) == wanted,
+      tensor.elementCount == Shape(shape).elementCount
+    else { throw Factors.misfit([tensor], shape) }
+    self.tensor = tensor
+    self.factor = factor
+  }
+
+  func apply(to weight: inout WeightValues) throws(FormatError) {
+    let difference = try tensor.singlePrecision()
+    for index in difference.indices { weight.values[index] += factor * difference[index] }
+  }
+}
+
+/// A factor for each input or each output, as (IA)^3 has it.
+///
+/// Source: Liu et al. 2022. LyCORIS saves what is added to 1 as `weight`, and `on_input`; PEFT saves
+/// the factors, `[1, inputs]` or `[outputs, 1]`, those of outputs for the bias too.
+struct Rescaling: WeightChange {
+  private let tensor: Tensor
+  private let isOfInputs: Bool
+  /// Whether the values are factors, not what is added to 1.
+  private let isWhole: Bool
+  private let strength: Float
+
+  init(shares layer: AdapterLayer, factor: Float, shape: [Int]) throws(FormatError) {
+    let side = try layer.require(.onInput)
+    guard side.elementCount == 1, side.dtype.bitWidth >= 8 else {
+      throw FormatError(.malformed, "on_input is not one truth value", context: side.name)
+    }
+    let isOfInputs = side.contiguousBytes().contains { $0 != 0 }
+    try self.init(
+      layer.require(.shares), isOfInputs: isOfInputs, isWhole: false, factor, shape: shape)
+  }
+
+  /// - Returns: nil of a bias, where the factors are of inputs.
+  init?(factors layer: AdapterLayer, strength: Float, shape: [Int]) throws(FormatError) {
+    let factors = try layer.require(.factors)
+    let dimensions = factors.shape.dimensions
+    let (count, isBias) = (factors.elementCount, shape.count < 2)
+    let outputs = shape.first ?? 0
+    let isOfInputs: Bool
+    if let told = layer.isOfInputs {
+      isOfInputs = told
+    } else if dimensions.count > 2 {
+      // Of convolutions both are [1, count, 1, 1].
+      guard isBias || (count == outputs) != (count == shape[1]) else {
+        throw FormatError(
+          .unsupported, "its shape \(factors.shape) is that of inputs and of outputs",
+          context: factors.name, hint: "put adapter_config.json beside adapter_model.safetensors")
+      }
+      isOfInputs = count != outputs
+    } else {
+      isOfInputs = dimensions.count > 1 && dimensions[0] == 1 && dimensions[1] != 1
+    }
+    guard !isOfInputs || !isBias else { return nil }
+    try self.init(factors, isOfInputs: isOfInputs, isWhole: true, strength, shape: shape)
+  }
+
+  private init(
+    _ tensor: Tensor, isOfInputs: Bool, isWhole: Bool, _ strength: Float, shape: [Int]
+  ) throws(FormatError) {
+    try Factors.check(tensor)
+    let wanted = isOfInputs ? (shape.count > 1 ? shape[1] : 0) : shape.first ?? 0
+    guard tensor.elementCount == wanted else { throw Factors.misfit([tensor], shape) }
+    (self.tensor, self.isOfInputs, self.isWhole) = (tensor, isOfInputs, isWhole)
+    self.strength = strength
+  }
+
+  func apply(to weight: inout WeightValues) throws(FormatError) {
+    let factors = try tensor.singlePrecision().map {
+      1 + strength * (isWhole ? $0 - 1 : $0)
+    }
+    for output in 0..<weight.outputs {
+      for column in 0..<weight.width {
+        let index = isOfInputs ? column / weight.kernel : output
+        weight.values[output * weight.width + column] *= factors[index]
+      }
+    }
+  }
+}
+
+/// A changed weight brought to lengths that were learned: `m * V / |V|`, `V = W + change`.
+///
+/// Source: Liu et al. 2024 (DoRA). The lengths are those of rows or, in files of older trainers, of
+/// columns, which the shape of `m` tells: `[outputs, 1]` or `[1, inputs]`.
+struct Decomposition: WeightChange {
+  let change: any WeightChange
+  private let magnitude: Tensor
+  private let isOfInputs: Bool
+  /// Added to each length: LyCORIS and web UIs add the smallest step above 1, PEFT nothing.
+  private let least: Float
+  /// How much of the way from `W` to the result is gone: 1 for PEFT, whose scale is the change's.
+  private let strength: Float
+
+  /// - Parameter isPEFT: whether the lengths are PEFT's, one for each output.
+  init(
+    _ change: any WeightChange, _ magnitude: Tensor, isPEFT: Bool, strength: Float, shape: [Int]
+  ) throws(FormatError) {
+    try Factors.check(magnitude)
+    let outputs = shape.first ?? 0
+    let inputs = shape.count > 1 ? shape[1] : 0
+    let dimensions = magnitude.shape.dimensions
+    let count = magnitude.elementCount
+    isOfInputs =
+      !isPEFT && dimensions.count > 1 && dimensions[0] == 1 && dimensions[1] == count
+      && count == inputs
+    guard isOfInputs || count == outputs, outputs > 0 else {
+      throw Factors.misfit([magnitude], shape)
+    }
+    (self.change, self.magnitude, self.strength) = (change, magnitude, strength)
+    least = isPEFT ? 0 : .ulpOfOne
+  }
+
+  func apply(to weight: inout WeightValues) throws(FormatError) {
+    let before = strength == 1 ? [] : weight.values
+    try change.apply(to: &weight)
+    let magnitude = try magnitude.singlePrecision()
+    let (width, kernel) = (weight.width, weight.kernel)
+    var squares = [Double](repeating: 0, count: magnitude.count)
+    for output in 0..<weight.outputs {
+      for column in 0..<width {
+        let value = Double(weight.values[output * width + column])
+        squares[isOfInputs ? column / kernel : output] += value * value
+      }
+    }
+    let factors = zip(magnitude, squares).map { magnitude, square in
+      let length = Float(square.squareRoot()) + least
+      return length > 0 ? magnitude / length : 0
+    }
+    for output in 0..<weight.outputs {
+      for column in 0..<width {
+        weight.values[output * width + column] *= factors[isOfInputs ? column / kernel : output]
+      }
+    }
+    for index in before.indices {
+      weight.values[index] = before[index] + strength * (weight.values[index] - before[index])
+    }
+  }
+}
