@@ -83,6 +83,9 @@ struct GenerateCommand: ParsableCommand {
         path, for: request(first), purpose, isAlone: plan.count == 1, &warnings)
     }
     result.warnings += loaded.warnings
+    for warning in loaded.model.limits.ignored(by: try request(first)) {
+      warn(warning, &result.warnings)
+    }
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
     var batch = loaded.batch
     if !isNew {
