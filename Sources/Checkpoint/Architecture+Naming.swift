@@ -16,9 +16,8 @@ extension Architecture {
         + single.flatMap(Architecture.both(.singleFile))
     case .unet:
       return ["", "unet."].map { Naming(.published, prefix: $0) }
-        + ["model.diffusion_model.", "diffusion_model.", "unet.", ""].map {
-          Naming(.singleFile, prefix: $0)
-        }
+        + ["model.diffusion_model.", "diffusion_model.", "unet.", ""].flatMap(
+          Architecture.both(.singleFile))
     case .vae:
       return ["", "vae."].flatMap(Architecture.both(.published))
         + ["first_stage_model.", "vae.", ""].map { Naming(.singleFile, prefix: $0) }

@@ -12,9 +12,9 @@ extension ConfigurationInference {
     func named(_ published: String, _ single: String) -> String {
       isPublished ? published : single
     }
-    let levels = isPublished ? publishedLevels(shapes) : singleFileLevels(shapes)
+    let found = isPublished ? publishedLevels(shapes) : singleFileLevels(shapes, isWhole: false)
     let middle = named("mid_block.attentions.0", "middle_block.1")
-    guard !levels.isEmpty, levels.count <= 16,
+    guard let found,
       let input = shapes(named("conv_in.weight", "input_blocks.0.0.weight"), rank: 4),
       let context = shapes("\(middle).transformer_blocks.0.attn2.to_k.weight", rank: 2)
     else { return nil }
@@ -27,11 +27,10 @@ extension ConfigurationInference {
       guard let shape = shapes("\(path).weight", rank: 4) else { return nil }
       picture.append(shape)
     }
+    let levels = found.levels
     let channels = levels.map(\.channels)
     let isLinear = shapes("\(middle).proj_in.weight", rank: 2) != nil
-    let heads =
-      isLinear || context[1] == 1024
-      ? channels.map { max(1, $0 / 64) } : channels.map { _ in 8 }
+    let heads = heads(channels, isLinear: isLinear, context: context[1])
     var object: JSONObject = [
       "_class_name": .string(Architecture.controlNet.rawValue), "act_fn": "silu",
       "attention_head_dim": list(heads),
@@ -40,7 +39,7 @@ extension ConfigurationInference {
       "controlnet_conditioning_channel_order": "rgb",
       "cross_attention_dim": .integer(context[1]),
       "down_block_types": .array(
-        levels.map { $0.transformers > 0 ? "CrossAttnDownBlock2D" : "DownBlock2D" }),
+        levels.map { $0.attendsDown ? "CrossAttnDownBlock2D" : "DownBlock2D" }),
       "downsample_padding": 1, "flip_sin_to_cos": true, "freq_shift": 0,
       "in_channels": .integer(input[1]), "layers_per_block": list(levels.map(\.layers)),
       "mid_block_scale_factor": 1, "norm_eps": 1e-05,
@@ -48,6 +47,7 @@ extension ConfigurationInference {
     ]
     if picture[0][1] != 3 { object["conditioning_channels"] = .integer(picture[0][1]) }
     if isLinear { object["use_linear_projection"] = true }
+    object[BlockNumbering.field] = found.field(usual: .consecutive)
     return object
   }
 

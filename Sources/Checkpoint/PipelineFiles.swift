@@ -101,10 +101,24 @@ struct PipelineFiles {
     add("model_index.json", index)
   }
 
-  /// Stable Diffusion 1.x's own scheduler, where the source has none.
+  /// Stable Diffusion 1.x's own scheduler, where the source has none; that of latent consistency
+  /// models for one of them.
   private mutating func addScheduler(of components: [Component]) {
     let path = "scheduler/scheduler_config.json"
     guard !contains(path) else { return }
+    if components.contains(where: \.isConsistencyModel) {
+      add(
+        path,
+        [
+          "_class_name": "LCMScheduler", "_diffusers_version": "0.22.0", "beta_end": 0.012,
+          "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
+          "num_train_timesteps": 1000, "original_inference_steps": 50,
+          "prediction_type": "epsilon", "set_alpha_to_one": true, "steps_offset": 1,
+          "timestep_scaling": 10.0, "trained_betas": .null,
+        ])
+      notes.append("\(path) is that of latent consistency models: the source has none")
+      return
+    }
     add(
       path,
       [
@@ -127,7 +141,11 @@ struct PipelineFiles {
     guard !contains(path) else { return }
     let unet = components.first { $0.name == .unet }?.configuration?.object
     let isInpainting = unet?["in_channels"]?.int == 9
-    let name = isInpainting ? "StableDiffusionInpaintPipeline" : "StableDiffusionPipeline"
+    let name =
+      isInpainting
+      ? "StableDiffusionInpaintPipeline"
+      : components.contains(where: \.isConsistencyModel)
+        ? "LatentConsistencyModelPipeline" : "StableDiffusionPipeline"
     var index: JSONObject = ["_class_name": .string(name), "_diffusers_version": "0.6.0"]
     index["feature_extractor"] = [.null, .null]
     index["requires_safety_checker"] = false
@@ -146,6 +164,12 @@ struct PipelineFiles {
 }
 
 extension Component {
+  /// Whether it is the UNet of a latent consistency model, which takes the guidance scale as an
+  /// embedding.
+  var isConsistencyModel: Bool {
+    name == .unet && configuration?.object["time_cond_proj_dim"]?.int != nil
+  }
+
   /// Whether it is a text encoder of OpenCLIP, which has the plain GELU; CLIP's own has not.
   var isOpenCLIP: Bool {
     name == .textEncoder && configuration?.object["hidden_act"]?.string == "gelu"

@@ -34,6 +34,10 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
     default: activation = .quickGELU
     }
     _ = try reader.choice("model_type", of: ["clip_text_model"], default: "clip_text_model")
+    // The pooled output is at the token that ends a prompt, and no token is None.
+    if object["eos_token_id"]?.isNull == true {
+      throw reader.failure("eos_token_id", "is null, not the number of the token that ends prompts")
+    }
     // Training, tokens that the tokenizer decides, and the projection that this encoder lacks.
     reader.ignore(
       "architectures", "attention_dropout", "dropout", "initializer_factor", "initializer_range",

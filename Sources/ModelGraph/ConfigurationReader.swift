@@ -4,27 +4,35 @@ import OrderedJSON
 ///
 /// A field that would change the network but is not supported must never be ignored, so every
 /// field is either read, required to have its neutral value, or known to have no effect.
+///
+/// A null is the field's absence only where the reference's own default is None. Of every other
+/// field it is another value: of one that is true or false it is false, as the reference asks for
+/// its truth; of the rest it is refused like any value that cannot be honoured.
 struct ConfigurationReader {
   let component: String
   let object: JSONObject
+  /// Fields whose default is None in the class whose configuration it is.
+  let nullable: Set<String>
   private var seen: Set<String> = []
 
-  init(component: String, _ object: JSONObject) {
+  init(component: String, _ object: JSONObject, nullable: Set<String> = []) {
     self.component = component
     self.object = object
+    self.nullable = nullable
   }
 
   func failure(_ field: String, _ message: String) -> GraphError {
     GraphError(component: component, field: field, message: message)
   }
 
+  /// What the field holds; nil where it is absent, or null and that is the reference's default.
   private mutating func value(_ field: String) -> JSON? {
     seen.insert(field)
-    guard let value = object[field], !value.isNull else { return nil }
+    guard let value = object[field], !(value.isNull && nullable.contains(field)) else { return nil }
     return value
   }
 
-  /// An integer within `range`; `fallback` where the field is absent or null.
+  /// An integer within `range`; `fallback` where the field is absent.
   mutating func integer(
     _ field: String, in range: ClosedRange<Int> = 1...65_536, default fallback: Int? = nil
   ) throws(GraphError) -> Int {
@@ -39,6 +47,13 @@ struct ConfigurationReader {
       )
     }
     return number
+  }
+
+  /// An integer within `range`; nil where the field is absent.
+  mutating func optionalInteger(
+    _ field: String, in range: ClosedRange<Int> = 1...65_536
+  ) throws(GraphError) -> Int? {
+    value(field) == nil ? nil : try integer(field, in: range)
   }
 
   /// One integer for all of `count` levels, or a list of one each.
@@ -58,10 +73,14 @@ struct ConfigurationReader {
 
   /// A list of integers.
   mutating func list(
-    _ field: String, in range: ClosedRange<Int> = 1...65_536
+    _ field: String, in range: ClosedRange<Int> = 1...65_536, default fallback: [Int]? = nil
   ) throws(GraphError) -> [Int] {
-    guard let elements = value(field)?.array, !elements.isEmpty, elements.count <= 16 else {
-      throw failure(field, "is not a list of 1 to 16 integers")
+    guard let value = value(field) else {
+      guard let fallback else { throw failure(field, "is missing") }
+      return fallback
+    }
+    guard let elements = value.array, !elements.isEmpty, elements.count <= 16 else {
+      throw failure(field, "is \(value.text(.compact)), not a list of 1 to 16 integers")
     }
     var numbers: [Int] = []
     for element in elements {
@@ -86,16 +105,40 @@ struct ConfigurationReader {
 
   mutating func boolean(_ field: String, default fallback: Bool) throws(GraphError) -> Bool {
     guard let value = value(field) else { return fallback }
+    if value.isNull { return false }
     guard let flag = value.bool else {
       throw failure(field, "is \(value.text(.compact)), not true or false")
     }
     return flag
   }
 
+  /// True or false for all of `count` levels, or a list of one each.
+  mutating func booleans(
+    _ field: String, count: Int, default fallback: Bool
+  ) throws(GraphError) -> [Bool] {
+    guard let value = value(field) else { return [Bool](repeating: fallback, count: count) }
+    if let flag = value.bool { return [Bool](repeating: flag, count: count) }
+    let flags = value.array?.compactMap(\.bool)
+    guard let flags, flags.count == value.array?.count else {
+      throw failure(
+        field, "is \(value.text(.compact)), not true or false, nor a list of these")
+    }
+    guard flags.count == count else {
+      throw failure(field, "has \(flags.count) entries where the network has \(count) levels")
+    }
+    return flags
+  }
+
   /// A list of names, each one of `choices`.
-  mutating func names(_ field: String, of choices: [String]) throws(GraphError) -> [String] {
-    guard let elements = value(field)?.array, !elements.isEmpty, elements.count <= 16 else {
-      throw failure(field, "is not a list of 1 to 16 names")
+  mutating func names(
+    _ field: String, of choices: [String], default fallback: [String]? = nil
+  ) throws(GraphError) -> [String] {
+    guard let value = value(field) else {
+      guard let fallback else { throw failure(field, "is missing") }
+      return fallback
+    }
+    guard let elements = value.array, !elements.isEmpty, elements.count <= 16 else {
+      throw failure(field, "is \(value.text(.compact)), not a list of 1 to 16 names")
     }
     var names: [String] = []
     for element in elements {
@@ -120,9 +163,10 @@ struct ConfigurationReader {
     return name
   }
 
-  /// Refuses the field unless it is absent, null or `neutral`.
+  /// Refuses the field unless it is absent or `neutral`; null is false where that is neutral.
   mutating func require(_ field: String, _ neutral: JSON) throws(GraphError) {
     guard let value = value(field), value != neutral else { return }
+    if value.isNull, neutral == .bool(false) { return }
     if let left = value.double, let right = neutral.double, left == right { return }
     throw failure(
       field,

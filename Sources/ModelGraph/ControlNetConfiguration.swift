@@ -15,8 +15,7 @@ public struct ControlNetConfiguration: Sendable, Hashable {
     var own = ConfigurationReader(component: "controlnet", object)
     pictureChannels = try own.integer("conditioning_channels", in: 1...64, default: 3)
     pictureBlockChannels =
-      object["conditioning_embedding_out_channels"] == nil
-      ? [16, 32, 96, 256] : try own.list("conditioning_embedding_out_channels")
+      try own.list("conditioning_embedding_out_channels", default: [16, 32, 96, 256])
     try own.require("controlnet_conditioning_channel_order", "rgb")
     try own.require("global_pool_conditions", false)
     // What is left is a UNet's, but for the way up that a ControlNet has not.
@@ -27,9 +26,10 @@ public struct ControlNetConfiguration: Sendable, Hashable {
     ] {
       rest[field] = nil
     }
-    let down = object["down_block_types"]?.array ?? []
-    rest["up_block_types"] = .array(
-      down.reversed().map { $0 == "CrossAttnDownBlock2D" ? "CrossAttnUpBlock2D" : "UpBlock2D" })
+    if let down = object["down_block_types"]?.array {
+      rest["up_block_types"] = .array(
+        down.reversed().map { $0 == "CrossAttnDownBlock2D" ? "CrossAttnUpBlock2D" : "UpBlock2D" })
+    }
     unet = try UNetConfiguration(rest, component: "controlnet")
     guard pictureBlockChannels.count == 4 else {
       throw own.failure(

@@ -85,11 +85,11 @@ public struct Parameter: Sendable, Hashable {
 public struct GraphError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The component whose configuration it is.
   public let component: String
-  /// The field of `config.json`, where one is to blame.
-  public let field: String?
+  /// The field of `config.json` that is to blame.
+  public let field: String
   public let message: String
 
   public var description: String {
-    "\(component)/config.json: " + (field.map { "\($0): " } ?? "") + message
+    "\(component)/config.json: \(field): \(message)"
   }
 }

@@ -16,12 +16,14 @@ package struct GraphBuilder {
   /// The channels of a picture.
   func channels(_ image: Value) throws(GraphError) -> Int {
     guard shape(image).count == 4, let channels = shape(image)[1].fixed else {
-      throw failure("a picture was expected, not a value of shape \(shape(image))")
+      throw failure(
+        "a picture was expected, not a value of shape \(shape(image))", field: "block_out_channels")
     }
     return channels
   }
 
-  func failure(_ message: String, field: String? = nil) -> GraphError {
+  /// - Parameter field: of the configuration, which is to blame.
+  func failure(_ message: String, field: String) -> GraphError {
     GraphError(component: component, field: field, message: message)
   }
 
@@ -61,7 +63,9 @@ package struct GraphBuilder {
     output[1] = Dimension(outputChannels)
     if stride == 2 {
       guard let height = output[2].halved, let width = output[3].halved else {
-        throw failure("\(path.name) cannot halve a picture of shape \(shape(input))")
+        throw failure(
+          "\(path.name) cannot halve a picture of shape \(shape(input))",
+          field: "block_out_channels")
       }
       output[2] = height
       output[3] = width
@@ -69,7 +73,9 @@ package struct GraphBuilder {
       guard let height = output[2].fixed, let width = output[3].fixed, padding == .all(0),
         height >= kernel, width >= kernel
       else {
-        throw failure("\(path.name) cannot cut a picture of shape \(shape(input)) into patches")
+        throw failure(
+          "\(path.name) cannot cut a picture of shape \(shape(input)) into patches",
+          field: "patch_size")
       }
       output[2] = Dimension((height - kernel) / stride + 1)
       output[3] = Dimension((width - kernel) / stride + 1)
@@ -85,7 +91,7 @@ package struct GraphBuilder {
     asConvolution: Bool = false
   ) throws(GraphError) -> Value {
     guard let inputFeatures = shape(input).last?.fixed else {
-      throw failure("\(path.name) has no fixed input width")
+      throw failure("\(path.name) has no fixed input width", field: "block_out_channels")
     }
     let matrix = [outputFeatures, inputFeatures]
     let weight = parameter(
@@ -115,7 +121,7 @@ package struct GraphBuilder {
     _ input: Value, _ path: Path, epsilon: Double
   ) throws(GraphError) -> Value {
     guard let width = shape(input).last?.fixed else {
-      throw failure("\(path.name) has no fixed width")
+      throw failure("\(path.name) has no fixed width", field: "block_out_channels")
     }
     let weight = parameter(path.child("weight"), [width])
     let bias = parameter(path.child("bias"), [width])
@@ -139,7 +145,8 @@ package struct GraphBuilder {
   /// Puts one learned token before those of each sample.
   mutating func prependToken(_ tokens: Value, _ path: Path) throws(GraphError) -> Value {
     guard let count = shape(tokens)[1].fixed, let width = shape(tokens)[2].fixed else {
-      throw failure("\(path.name) needs a fixed number of tokens, not \(shape(tokens))")
+      throw failure(
+        "\(path.name) needs a fixed number of tokens, not \(shape(tokens))", field: "image_size")
     }
     let weight = parameter(path, [width])
     return node(
@@ -174,7 +181,8 @@ package struct GraphBuilder {
 
   mutating func geglu(_ name: String, _ input: Value) throws(GraphError) -> Value {
     guard let width = shape(input).last?.fixed, width % 2 == 0 else {
-      throw failure("\(name) cannot halve a value of shape \(shape(input))")
+      throw failure(
+        "\(name) cannot halve a value of shape \(shape(input))", field: "block_out_channels")
     }
     return node(name, .geglu, [input], shape(input).dropLast() + [Dimension(width / 2)])
   }
@@ -183,7 +191,8 @@ package struct GraphBuilder {
     -> Value
   {
     guard shape(left) == shape(right) else {
-      throw failure("\(name) adds shapes \(shape(left)) and \(shape(right))")
+      throw failure(
+        "\(name) adds shapes \(shape(left)) and \(shape(right))", field: "block_out_channels")
     }
     return node(name, .add, [left, right], shape(left))
   }
@@ -198,7 +207,9 @@ package struct GraphBuilder {
     var output = shape(first)
     output[1] = Dimension(try channels(first) + channels(second))
     guard Array(output[2...]) == Array(shape(second)[2...]) else {
-      throw failure("\(name) joins pictures of shapes \(shape(first)) and \(shape(second))")
+      throw failure(
+        "\(name) joins pictures of shapes \(shape(first)) and \(shape(second))",
+        field: "block_out_channels")
     }
     return node(name, .concatenate, [first, second], output)
   }

@@ -16,15 +16,12 @@ public struct TinyAutoencoderConfiguration: Sendable, Hashable {
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   public init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(component: "vae", object)
-    func list(_ field: String, _ fallback: [Int]) throws(GraphError) -> [Int] {
-      object[field] == nil ? fallback : try reader.list(field)
-    }
     latentChannels = try reader.integer("latent_channels", in: 1...64, default: 4)
     let widths =
-      try list("encoder_block_out_channels", [64, 64, 64, 64])
-      + list("decoder_block_out_channels", [64, 64, 64, 64])
-    encoderBlocks = try list("num_encoder_blocks", [1, 3, 3, 3])
-    decoderBlocks = try list("num_decoder_blocks", [3, 3, 3, 1])
+      try reader.list("encoder_block_out_channels", default: [64, 64, 64, 64])
+      + reader.list("decoder_block_out_channels", default: [64, 64, 64, 64])
+    encoderBlocks = try reader.list("num_encoder_blocks", default: [1, 3, 3, 3])
+    decoderBlocks = try reader.list("num_decoder_blocks", default: [3, 3, 3, 1])
     scalingFactor = try reader.number("scaling_factor", default: 1)
     shiftFactor = try reader.number("shift_factor", default: 0)
     try reader.require("in_channels", 3)

@@ -3,7 +3,8 @@
 /// Source: Rombach et al. 2022 as diffusers' `UNet2DConditionModel` computes it.
 public enum UNet {
   /// Inputs `sample [batch, in, height, width]`, `timestep [1]` and
-  /// `encoder_hidden_states [batch, sequence, cross-attention width]`;
+  /// `encoder_hidden_states [batch, sequence, cross-attention width]`, and `timestep_cond
+  /// [1, guidance width]` where the UNet takes the guidance scale as an embedding;
   /// output `out_sample [batch, out, height, width]`.
   ///
   /// - Parameter residualInputs: whether there are inputs for what a ControlNet adds:
@@ -29,6 +30,8 @@ struct UNetBuilder {
   let residualInputs: Bool
   var build: GraphBuilder
   let root: Path
+  /// The numbers of blocks in single files.
+  private let numbers: BlockNumbers
   /// SiLU of the time embedding `[1, width]`, which every residual block projects.
   private var time: Value?
   private var context: Value?
@@ -41,6 +44,7 @@ struct UNetBuilder {
     self.residualInputs = residualInputs
     build = GraphBuilder(name: "unet", component: "unet")
     root = Path(prefix: "model.diffusion_model.")
+    numbers = BlockNumbers(configuration.numbering, layers: configuration.layersPerBlock)
   }
 
   /// - Parameter name: of the graph and of the component whose configuration it is.
@@ -49,13 +53,14 @@ struct UNetBuilder {
     residualInputs = false
     build = GraphBuilder(name: name, component: name)
     self.root = root
+    numbers = BlockNumbers(configuration.numbering, layers: configuration.layersPerBlock)
   }
 
   mutating func network() throws(GraphError) {
     var hidden = try start()
     hidden = try down(hidden)
     if residualInputs { try addResiduals() }
-    hidden = try middle(hidden)
+    if configuration.hasMiddle { hidden = try middle(hidden) }
     if residualInputs { hidden = try adding("mid_block_additional_residual", to: hidden) }
     hidden = try up(hidden)
 
@@ -92,6 +97,12 @@ struct UNetBuilder {
       channels: configuration.blockChannels[0], flipSinToCos: configuration.flipSinToCos,
       frequencyShift: configuration.frequencyShift)
     var hidden = build.timestepEmbedding("time_proj", timestep, sinusoid)
+    if let width = configuration.guidanceWidth {
+      let guidance = build.input("timestep_cond", [1, Dimension(width)])
+      let projected = try build.linear(
+        guidance, path.child("cond_proj"), to: configuration.blockChannels[0], bias: false)
+      hidden = try build.add("time_embedding.cond_proj.add", projected, hidden)
+    }
     hidden = try build.linear(
       hidden, path.child("linear_1", singleFile: "0"), to: configuration.timeEmbeddingWidth)
     hidden = build.activation("time_embedding.act", .silu, hidden)
@@ -104,27 +115,26 @@ struct UNetBuilder {
   mutating func down(_ input: Value) throws(GraphError) -> Value {
     var hidden = input
     skips = [hidden]
-    var block = 1
     for level in configuration.blockChannels.indices {
       let path = root.child("down_blocks").child(String(level))
       for layer in 0..<configuration.layersPerBlock[level] {
-        let single = "input_blocks.\(block)"
+        let single = "input_blocks.\(numbers.down(level, layer))"
         hidden = try resnet(
           hidden, named(path, "resnets.\(layer)", single + ".0"),
           to: configuration.blockChannels[level])
         if configuration.downAttention[level] {
           hidden = try transformer(
-            hidden, named(path, "attentions.\(layer)", single + ".1"), level: level)
+            hidden, named(path, "attentions.\(layer)", single + ".1"), level: level,
+            onlyCross: configuration.onlyCrossAttention[level])
         }
         skips.append(hidden)
-        block += 1
       }
       guard level < configuration.blockChannels.count - 1 else { break }
       hidden = try build.convolution(
-        hidden, named(path, "downsamplers.0.conv", "input_blocks.\(block).0.op"),
+        hidden,
+        named(path, "downsamplers.0.conv", "input_blocks.\(numbers.downsampler(level)).0.op"),
         to: configuration.blockChannels[level], kernel: 3, stride: 2, padding: .all(1))
       skips.append(hidden)
-      block += 1
     }
     return hidden
   }
@@ -154,13 +164,12 @@ struct UNetBuilder {
   private mutating func up(_ input: Value) throws(GraphError) -> Value {
     let levels = configuration.blockChannels.count
     var hidden = input
-    var block = 0
     for index in 0..<levels {
       let level = levels - 1 - index
       let channels = configuration.blockChannels[level]
       let path = root.child("up_blocks").child(String(index))
       for layer in 0...configuration.layersPerBlock[level] {
-        let single = "output_blocks.\(block)"
+        let single = "output_blocks.\(numbers.up(index, layer))"
         let resnetPath = named(path, "resnets.\(layer)", single + ".0")
         guard let skip = skips.popLast() else {
           throw build.failure(
@@ -169,14 +178,18 @@ struct UNetBuilder {
         hidden = try build.concatenate(resnetPath.name + ".concatenate", hidden, skip)
         hidden = try resnet(hidden, resnetPath, to: channels)
         if configuration.upAttention[index] {
+          // Converters take it that the first level does not attend, and leave the names if it does.
+          let left = index == 0 ? ["\(path.name).attentions.\(layer)"] : []
           hidden = try transformer(
-            hidden, named(path, "attentions.\(layer)", single + ".1"), level: level)
+            hidden, named(path, "attentions.\(layer)", single + ".1", left), level: level,
+            onlyCross: configuration.onlyCrossAttention[level])
         }
-        block += 1
       }
       guard index < levels - 1, let skip = skips.last else { break }
-      let place = configuration.upAttention[index] ? 2 : 1
-      let upsampler = named(path, "upsamplers.0", "output_blocks.\(block - 1).\(place)")
+      let (block, place) = numbers.upsampler(index, attends: configuration.upAttention[index])
+      let upsampler = named(
+        path, "upsamplers.0", "output_blocks.\(block).\(place)",
+        index == 0 && place != 1 ? ["output_blocks.\(block).1"] : [])
       hidden = build.upsampleNearest(
         upsampler.name, hidden, height: build.shape(skip)[2], width: build.shape(skip)[3])
       hidden = try build.convolution(
@@ -186,17 +199,22 @@ struct UNetBuilder {
   }
 
   /// A path below `parent` in diffusers' layout and below the root in single files.
-  private func named(_ parent: Path, _ name: String, _ singleFile: String) -> Path {
+  private func named(
+    _ parent: Path, _ name: String, _ singleFile: String, _ singleFileAliases: [String] = []
+  ) -> Path {
     let module = parent.child(name)
     return Path(
-      name: module.name, aliases: module.aliases, prefix: root.prefix, singleFile: singleFile)
+      name: module.name, aliases: module.aliases, prefix: root.prefix, singleFile: singleFile,
+      singleFileAliases: singleFileAliases)
   }
 
   /// A residual block: norm, SiLU, convolution, the timestep added, and the same again.
   private mutating func resnet(
     _ input: Value, _ path: Path, to channels: Int
   ) throws(GraphError) -> Value {
-    guard let time else { throw build.failure("the time embedding is missing") }
+    guard let time else {
+      throw build.failure("the time embedding is missing", field: "time_embedding_type")
+    }
     var hidden = try build.groupNorm(
       input, path.child("norm1", singleFile: "in_layers.0"), groups: configuration.groups,
       epsilon: configuration.normEpsilon, silu: true)
@@ -222,8 +240,10 @@ struct UNetBuilder {
   }
 
   /// A spatial transformer: the picture as tokens through attention to itself and to the prompt.
+  ///
+  /// - Parameter onlyCross: whether both attend to the prompt.
   private mutating func transformer(
-    _ input: Value, _ path: Path, level: Int
+    _ input: Value, _ path: Path, level: Int, onlyCross: Bool = false
   ) throws(GraphError) -> Value {
     let channels = configuration.blockChannels[level]
     // Transformer2DModel fixes this epsilon whatever `norm_eps` says.
@@ -240,7 +260,7 @@ struct UNetBuilder {
     for index in 0..<configuration.transformerLayers[level] {
       hidden = try transformerBlock(
         hidden, path.child("transformer_blocks").child(String(index)),
-        heads: configuration.heads[level])
+        heads: configuration.heads[level], onlyCross: onlyCross)
     }
     if configuration.linearProjection {
       hidden = try build.linear(hidden, path.child("proj_out"), to: channels)
@@ -254,11 +274,14 @@ struct UNetBuilder {
   }
 
   private mutating func transformerBlock(
-    _ input: Value, _ path: Path, heads: Int
+    _ input: Value, _ path: Path, heads: Int, onlyCross: Bool
   ) throws(GraphError) -> Value {
-    guard let context else { throw build.failure("the prompt's hidden states are missing") }
+    guard let context else {
+      throw build.failure("the prompt's hidden states are missing", field: "cross_attention_dim")
+    }
     var norm = try build.layerNorm(input, path.child("norm1"), epsilon: 1e-5)
-    var hidden = try attention(norm, context: norm, path.child("attn1"), heads: heads)
+    var hidden = try attention(
+      norm, context: onlyCross ? context : norm, path.child("attn1"), heads: heads)
     var sum = try build.add(path.name + ".attn1.residual", input, hidden)
     norm = try build.layerNorm(sum, path.child("norm2"), epsilon: 1e-5)
     hidden = try attention(norm, context: context, path.child("attn2"), heads: heads)
@@ -272,7 +295,7 @@ struct UNetBuilder {
     _ input: Value, context: Value, _ path: Path, heads: Int
   ) throws(GraphError) -> Value {
     guard let width = build.shape(input).last?.fixed else {
-      throw build.failure("\(path.name) has no fixed width")
+      throw build.failure("\(path.name) has no fixed width", field: "block_out_channels")
     }
     let query = try build.linear(input, path.child("to_q"), to: width, bias: false)
     let key = try build.linear(context, path.child("to_k"), to: width, bias: false)
@@ -286,7 +309,7 @@ struct UNetBuilder {
   /// Four times as wide inside, gated by GELU.
   private mutating func feedForward(_ input: Value, _ path: Path) throws(GraphError) -> Value {
     guard let width = build.shape(input).last?.fixed else {
-      throw build.failure("\(path.name) has no fixed width")
+      throw build.failure("\(path.name) has no fixed width", field: "block_out_channels")
     }
     var hidden = try build.linear(input, path.child("net.0.proj"), to: 8 * width)
     hidden = try build.geglu(path.name + ".net.0", hidden)

@@ -12,7 +12,11 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let downAttention: [Bool]
   /// Whether each level attends on the way up, from the lowest resolution.
   public let upAttention: [Bool]
+  /// Whether there is a middle block; distilled UNets of Stable Diffusion 1.x have none.
+  public let hasMiddle: Bool
   public let transformerLayers: [Int]
+  /// Whether a level's transformers, on both ways, attend to the prompt in place of themselves.
+  public let onlyCrossAttention: [Bool]
   public let heads: [Int]
   /// The width of the text encoder's hidden states.
   public let crossAttentionWidth: Int
@@ -25,10 +29,24 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let inputKernel: Int
   public let outputKernel: Int
   public let timeEmbeddingWidth: Int
+  /// The width of the embedding of the guidance scale, 256 in latent consistency models; nil where
+  /// guidance is by a negative prompt.
+  public let guidanceWidth: Int?
   public let flipSinToCos: Bool
   public let frequencyShift: Double
   /// Rows and columns of the latent picture that it was trained on: 64.
   public let sampleSize: Int
+  /// How single files number its blocks.
+  public let numbering: BlockNumbering
+
+  /// Fields that are None where diffusers' `UNet2DConditionModel` is not told otherwise.
+  private static let nullable: Set<String> = [
+    "sample_size", "reverse_transformer_layers_per_block", "encoder_hid_dim",
+    "encoder_hid_dim_type", "num_attention_heads", "class_embed_type", "addition_embed_type",
+    "addition_time_embed_dim", "num_class_embeds", "time_embedding_dim", "time_embedding_act_fn",
+    "timestep_post_act", "time_cond_proj_dim", "projection_class_embeddings_input_dim",
+    "mid_block_only_cross_attention", "cross_attention_norm",
+  ]
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   public init(_ object: JSONObject) throws(GraphError) {
@@ -37,19 +55,31 @@ public struct UNetConfiguration: Sendable, Hashable {
 
   /// - Parameter component: whose configuration it is, for errors.
   init(_ object: JSONObject, component: String) throws(GraphError) {
-    var reader = ConfigurationReader(component: component, object)
+    var reader = ConfigurationReader(
+      component: component, object, nullable: UNetConfiguration.nullable)
     inputChannels = try reader.integer("in_channels", default: 4)
     outputChannels = try reader.integer("out_channels", default: 4)
-    blockChannels = try reader.list("block_out_channels")
+    blockChannels = try reader.list("block_out_channels", default: [320, 640, 1280, 1280])
     let levels = blockChannels.count
     layersPerBlock = try reader.integers("layers_per_block", count: levels, in: 1...16, default: 2)
     transformerLayers = try reader.integers(
       "transformer_layers_per_block", count: levels, in: 1...16, default: 1)
+    let (downBlock, upBlock) = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
     let down = try reader.names(
-      "down_block_types", of: ["CrossAttnDownBlock2D", "DownBlock2D"])
-    let up = try reader.names("up_block_types", of: ["CrossAttnUpBlock2D", "UpBlock2D"])
-    downAttention = down.map { $0 == "CrossAttnDownBlock2D" }
-    upAttention = up.map { $0 == "CrossAttnUpBlock2D" }
+      "down_block_types", of: [downBlock, "DownBlock2D"],
+      default: [downBlock, downBlock, downBlock, "DownBlock2D"])
+    let up = try reader.names(
+      "up_block_types", of: [upBlock, "UpBlock2D"],
+      default: ["UpBlock2D", upBlock, upBlock, upBlock])
+    downAttention = down.map { $0 == downBlock }
+    upAttention = up.map { $0 == upBlock }
+    // A ControlNet is a UNet's way down and middle: without one it is none.
+    let middle = "UNetMidBlock2DCrossAttn"
+    hasMiddle = component != "unet" || object["mid_block_type"]?.isNull != true
+    if hasMiddle { try reader.require("mid_block_type", .string(middle)) }
+    reader.ignore("mid_block_type")
+    onlyCrossAttention = try reader.booleans(
+      "only_cross_attention", count: levels, default: false)
     // The published field `attention_head_dim` holds the number of heads; diffusers kept the name.
     let headDimension = try reader.integers(
       "attention_head_dim", count: levels, in: 1...1_024, default: 8)
@@ -57,18 +87,24 @@ public struct UNetConfiguration: Sendable, Hashable {
       "num_attention_heads", count: levels, in: 0...1_024, default: 0
     )
     .enumerated().map { $1 == 0 ? headDimension[$0] : $1 }
-    crossAttentionWidth = try reader.integer("cross_attention_dim", default: 1_280)
+    let contexts = try reader.integers("cross_attention_dim", count: levels, default: 1_280)
+    crossAttentionWidth = contexts[0]
     groups = try reader.integer("norm_num_groups", in: 1...1_024, default: 32)
     normEpsilon = try reader.number("norm_eps", default: 1e-5)
     linearProjection = try reader.boolean("use_linear_projection", default: false)
     upcastAttention = try reader.boolean("upcast_attention", default: false)
     inputKernel = try reader.integer("conv_in_kernel", in: 1...7, default: 3)
     outputKernel = try reader.integer("conv_out_kernel", in: 1...7, default: 3)
-    timeEmbeddingWidth = try reader.integer(
-      "time_embedding_dim", default: 4 * (blockChannels.first ?? 0))
+    timeEmbeddingWidth = try reader.integer("time_embedding_dim", default: 4 * blockChannels[0])
+    guidanceWidth =
+      component == "unet" ? try reader.optionalInteger("time_cond_proj_dim", in: 4...65_536) : nil
+    if component != "unet" { try reader.require("time_cond_proj_dim", .null) }
     flipSinToCos = try reader.boolean("flip_sin_to_cos", default: true)
     frequencyShift = try reader.number("freq_shift", default: 0)
     sampleSize = try reader.integer("sample_size", in: 1...1_024, default: 64)
+    numbering =
+      object[BlockNumbering.field]?.string.flatMap(BlockNumbering.init(rawValue:))
+      ?? .usual(layersPerBlock, hasMiddle: hasMiddle)
     try UNetConfiguration.refuseVariants(&reader)
     try reader.finish()
 
@@ -84,33 +120,45 @@ public struct UNetConfiguration: Sendable, Hashable {
     guard blockChannels[0] % 2 == 0 else {
       throw reader.failure("block_out_channels", "starts with an odd number of channels")
     }
+    guard contexts.allSatisfy({ $0 == contexts[0] }) else {
+      throw reader.failure(
+        "cross_attention_dim",
+        "is \(contexts); levels that attend to states of one width are supported")
+    }
+    if let guidanceWidth, guidanceWidth % 2 != 0 {
+      throw reader.failure("time_cond_proj_dim", "is \(guidanceWidth), which is odd")
+    }
   }
 
   /// Fields of other UNets: each must have the value that leaves this network as it is.
   private static func refuseVariants(_ reader: inout ConfigurationReader) throws(GraphError) {
     _ = try reader.choice("act_fn", of: ["silu", "swish"], default: "silu")
-    try reader.require("mid_block_type", "UNetMidBlock2DCrossAttn")
     try reader.require("time_embedding_type", "positional")
     try reader.require("resnet_time_scale_shift", "default")
-    try reader.require("attention_type", "default")
+    // Only two other names ask for gated attention.
+    if reader.object["attention_type"]?.isNull != true {
+      try reader.require("attention_type", "default")
+    }
     try reader.require("downsample_padding", 1)
     try reader.require("mid_block_scale_factor", 1)
     try reader.require("resnet_out_scale_factor", 1)
     for field in [
-      "center_input_sample", "only_cross_attention", "dual_cross_attention",
-      "class_embeddings_concat", "resnet_skip_time_act", "mid_block_only_cross_attention",
+      "center_input_sample", "dual_cross_attention", "class_embeddings_concat",
+      "resnet_skip_time_act",
     ] {
       try reader.require(field, false)
     }
     for field in [
       "addition_embed_type", "addition_time_embed_dim", "class_embed_type", "num_class_embeds",
       "projection_class_embeddings_input_dim", "encoder_hid_dim", "encoder_hid_dim_type",
-      "time_cond_proj_dim", "time_embedding_act_fn", "timestep_post_act", "cross_attention_norm",
+      "time_embedding_act_fn", "timestep_post_act", "cross_attention_norm",
       "reverse_transformer_layers_per_block",
     ] {
       try reader.require(field, .null)
     }
-    // Training only, or unused without the variants refused above.
-    reader.ignore("dropout", "addition_embed_type_num_heads")
+    // Training only, or unused by the blocks that are supported.
+    reader.ignore(
+      "dropout", "addition_embed_type_num_heads", "mid_block_only_cross_attention",
+      "attention_type")
   }
 }

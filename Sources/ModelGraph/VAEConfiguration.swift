@@ -22,7 +22,8 @@ public struct VAEConfiguration: Sendable, Hashable {
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   public init(_ object: JSONObject) throws(GraphError) {
-    var reader = ConfigurationReader(component: "vae", object)
+    var reader = ConfigurationReader(
+      component: "vae", object, nullable: ["shift_factor", "latents_mean", "latents_std"])
     pictureChannels = try reader.integer("in_channels", default: 3)
     outputChannels = try reader.integer("out_channels", default: 3)
     latentChannels = try reader.integer("latent_channels", default: 4)

@@ -18,8 +18,10 @@ struct EngineProfile: Sendable, Hashable {
   ///   - nativeSize: rows and columns of the latents that the UNet was trained on. Pictures may have
   ///     half to twice as many.
   init(_ graph: Graph, _ interface: Interface, nativeSize: Int) {
-    // Guidance evaluates the UNet for two prompts a picture, and two prompts are encoded.
-    let perPicture = graph.name.hasPrefix("vae") ? 1 : 2
+    // Guidance evaluates the UNet for two prompts a picture, and two prompts are encoded; but where
+    // the UNet takes the guidance scale itself there is one.
+    let takesGuidance = graph.inputs.contains { graph[$0].name == "timestep_cond" }
+    let perPicture = graph.name.hasPrefix("vae") || takesGuidance ? 1 : 2
     let sides = [max(1, nativeSize / 2), nativeSize, 2 * nativeSize]
     let batches = [1, perPicture, 4 * perPicture]
     // Prompts longer than one text encoder's window are encoded in pieces of its length.
@@ -31,11 +33,7 @@ struct EngineProfile: Sendable, Hashable {
     }
     let sizes = sizes
     inputs = graph.inputs.compactMap { id in
-      var shape = graph[id].shape
-      if graph[id].name == "timestep" {
-        guard interface.timestep == .batch else { return nil }
-        shape = Array(graph[graph.inputs[0]].shape[..<1])
-      }
+      let shape = interface.shape(of: graph[id], in: graph)
       guard shape.contains(where: { $0.fixed == nil }) else { return nil }
       return Input(
         name: interface.name(graph[id].name),

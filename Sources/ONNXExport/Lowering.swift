@@ -83,17 +83,10 @@ struct Lowering {
   func factor(_ id: Graph.ValueID) -> Float { factors[id] ?? 1 }
 
   private mutating func input(_ value: Graph.Value) -> Value {
-    let name = interface.name(value.name)
-    guard value.name == "timestep" else {
-      return build.input(name, value.shape, element: value.isInteger ? interface.ids : real)
-    }
-    let shape: [Dimension] =
-      switch interface.timestep {
-      case .scalar: []
-      case .vector: [1]
-      case .batch: Array(graph[graph.inputs[0]].shape[..<1])
-      }
-    return build.input(name, shape, element: .float32)
+    let element: ONNXModel.Element =
+      value.name == "timestep" ? .float32 : value.isInteger ? interface.ids : real
+    return build.input(
+      interface.name(value.name), interface.shape(of: value, in: graph), element: element)
   }
 
   /// Lowers all nodes and names the outputs.

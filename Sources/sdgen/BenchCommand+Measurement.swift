@@ -33,12 +33,14 @@ struct Measurement {
     guard let states = hidden["last_hidden_state"] else { return }
     let latents = (0..<model.latentChannels * rows * columns).map { Float($0 % 17) / 8 - 1 }
     let shape = [1, model.latentChannels, rows, columns]
-    _ = try measure(
-      "UNet, guided step", model.unet,
-      [
-        "sample": Value(latents + latents, shape: [Self.batch] + shape.dropFirst()),
-        "timestep": Value([500], shape: [1]), "encoder_hidden_states": states,
-      ], repeats)
+    var inputs = [
+      "sample": Value(latents + latents, shape: [Self.batch] + shape.dropFirst()),
+      "timestep": Value([500], shape: [1]), "encoder_hidden_states": states,
+    ]
+    inputs["timestep_cond"] = model.guidanceWidth.map {
+      Value([Float](repeating: 0, count: $0), shape: [1, $0])
+    }
+    _ = try measure("UNet, guided step", model.unet, inputs, repeats)
     _ = try measure(
       "VAE decoder", model.vaeDecoder, ["latent_sample": Value(latents, shape: shape)], repeats)
   }

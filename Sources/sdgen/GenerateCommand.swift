@@ -84,6 +84,9 @@ struct GenerateCommand: ParsableCommand {
     }
     result.warnings += loaded.warnings
     result.loras = loaded.model.additions.adapters.map(\.json)
+    for warning in loaded.model.limits.ignored(by: try request(first)) {
+      warn(warning, &result.warnings)
+    }
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0
     var batch = loaded.batch
     if !isNew {

@@ -51,7 +51,40 @@ struct SpelledNetwork: Sendable, CustomTestStringConvertible {
         ]),
       unet("narrow", [32, 64, 128, 128], ["cross_attention_dim": 64]),
       unet("three levels", [64, 128, 256], ["layers_per_block": [1, 2, 3]]),
+      unet("BK-SDM-Small", [320, 640, 1280, 1280], small),
+      unet(
+        "BK-SDM-Tiny", [320, 640, 1280],
+        [
+          "layers_per_block": 1, "mid_block_type": .null,
+          "down_block_types": .array(.init(repeating: "CrossAttnDownBlock2D", count: 3)),
+          "up_block_types": .array(.init(repeating: "CrossAttnUpBlock2D", count: 3)),
+        ]),
+      unet("BK-SDM-Base", [320, 640, 1280, 1280], ["layers_per_block": 1]),
+      unet(
+        "layers of its own", [64, 128, 256, 256],
+        [
+          "layers_per_block": [2, 2, 1, 1], "mid_block_type": .null,
+          "transformer_layers_per_block": [1, 2, 3, 1],
+        ]),
+      unet(
+        "prompts alone in the first level", [320, 640, 1280],
+        [
+          "layers_per_block": 1, "mid_block_type": .null,
+          "only_cross_attention": [true, false, false],
+        ]),
+      unet("LCM", [320, 640, 1280, 1280], ["time_cond_proj_dim": 256]),
+      unet("InstructPix2Pix", [320, 640, 1280, 1280], ["in_channels": 8]),
+      unet(
+        "2.x depth", [320, 640, 1280, 1280],
+        [
+          "in_channels": 5, "cross_attention_dim": 1024, "use_linear_projection": true,
+          "attention_head_dim": [5, 10, 20, 20],
+        ]),
     ]
+
+  private static let small: KeyValuePairs<String, JSON> = [
+    "layers_per_block": 1, "mid_block_type": .null,
+  ]
 
   private static func text(_ size: String, hidden: Int, layers: Int) -> SpelledNetwork {
     SpelledNetwork(

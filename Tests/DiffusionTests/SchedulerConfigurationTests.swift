@@ -74,6 +74,22 @@ import Testing
     #expect(throws: FormatError.self) { try configuration.scheduler(name, steps: steps) }
   }
 
+  /// Null is a field's absence only where diffusers' default is None; of a flag it is false.
+  @Test func nullIsNoAbsence() throws {
+    #expect(try SchedulerConfiguration(["trained_betas": nil]) == SchedulerConfiguration([:]))
+    #expect(try SchedulerConfiguration(["set_alpha_to_one": nil]).setsAlphaToOne == false)
+    #expect(try SchedulerConfiguration(["thresholding": nil]) == SchedulerConfiguration([:]))
+    for field in [
+      "prediction_type", "timestep_spacing", "beta_start", "num_train_timesteps", "steps_offset",
+      "predict_x0", "solver_order",
+    ] {
+      let error = #expect(throws: FormatError.self) {
+        try SchedulerConfiguration(["\(field)": nil])
+      }
+      #expect(error?.message.contains(field) == true)
+    }
+  }
+
   /// Levels of 0 have no logarithm, and equal neighbours no timestep between them.
   @Test(arguments: ["use_karras_sigmas", "use_exponential_sigmas"])
   func respacingOddLevels(field: String) throws {

@@ -35,7 +35,8 @@ extension DiffusionModel {
     try limits.checkClipSkip(of: request)
     let style = request.promptStyle
     let reader = promptReader
-    let prompts = (request.isGuided ? [request.negativePrompt] : []) + [request.prompt]
+    let isGuided = isGuided(request)
+    let prompts = (isGuided ? [request.negativePrompt] : []) + [request.prompt]
     let schedules = prompts.map { reader.schedule(of: $0, style, steps: request.steps) }
     let starts = Set(schedules.joined().map(\.steps.lowerBound)).sorted()
     // The encodings of each stretch in which no prompt changes.
@@ -50,7 +51,7 @@ extension DiffusionModel {
     let parts = zip(encodings, states).map { encodings, states in
       Conditioning(
         states: states, prompt: encodings[encodings.count - 1],
-        negativePrompt: request.isGuided ? encodings[0] : nil, later: [])
+        negativePrompt: isGuided ? encodings[0] : nil, later: [])
     }
     return Conditioning(
       states: parts[0].states, prompt: parts[0].prompt, negativePrompt: parts[0].negativePrompt,

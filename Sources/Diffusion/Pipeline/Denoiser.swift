@@ -12,6 +12,8 @@ struct Denoiser {
   /// The states for all pictures, by the samples of a run.
   private var repeatedStates: [Int: Value] = [:]
   private let guidanceScale: Float
+  /// `timestep_cond`, where the UNet takes it.
+  private let guidance: Value?
   private let settings: NetworkSettings
   /// What goes into the model beside the latents: of an inpainting UNet, mask and masked picture.
   /// One for each picture, or none.
@@ -43,6 +45,9 @@ struct Denoiser {
     additions = model.additions
     states = conditioning.states
     guidanceScale = request.guidanceScale
+    guidance = model.guidanceWidth.map {
+      GuidanceEmbedding.value(scale: request.guidanceScale, width: $0)
+    }
     settings = request.networks
     self.conditions = conditions
     self.evaluations = evaluations
@@ -87,13 +92,14 @@ struct Denoiser {
       samples += latents[index].values
       if !conditions.isEmpty { samples += conditions[index].values }
     }
-    let inputs = [
+    var inputs = [
       "sample": Value(
         samples,
         shape: [count, latents[0].channels + conditionChannels] + latents[0].shape.dropFirst(2)),
       "timestep": Value([timestep], shape: [1]),
       "encoder_hidden_states": states(isGuided: isGuided, pictures: latents.count),
     ]
+    inputs["timestep_cond"] = guidance
     let values = try evaluate(inputs, progress: progress).reals
     let size = values.count / count
     let scale = guidanceScale

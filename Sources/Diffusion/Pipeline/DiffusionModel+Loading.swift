@@ -20,7 +20,8 @@ extension DiffusionModel {
   ///   - width: the picture's width for which to make the networks ready; the model's own where
   ///     nil. So is `height`. Other sizes can be drawn too.
   ///   - embeddings: what stands for learned vectors in prompts.
-  ///   - isGuided: whether the UNet will mostly run on prompt and negative prompt together.
+  ///   - isGuided: whether the UNet will mostly run on prompt and negative prompt together; one that
+  ///     takes the guidance scale as an embedding never does.
   ///   - batch: how many pictures will mostly be drawn at once.
   ///   - additions: what is loaded beside the model's own networks.
   /// - Throws: ``FormatError`` where the checkpoint lacks a component or the tokenizer, or a
@@ -54,7 +55,8 @@ extension DiffusionModel {
     let scheduler = try Self.scheduler(of: checkpoint)
 
     let prompts = Sizes(
-      batch: isGuided ? 2 : 1, height: (height ?? unet.sampleSize * Self.downsampling) / 8,
+      batch: isGuided && unet.guidanceWidth == nil ? 2 : 1,
+      height: (height ?? unet.sampleSize * Self.downsampling) / 8,
       width: (width ?? unet.sampleSize * Self.downsampling) / 8,
       sequence: textEncoder.maximumPositions)
     var sizes = prompts
@@ -130,7 +132,8 @@ extension DiffusionModel {
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
       loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
       vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers,
-      vaeEncoder: vaeEncoder, unetChannels: unet.inputChannels)
+      vaeEncoder: vaeEncoder, unetChannels: unet.inputChannels,
+      guidanceWidth: unet.guidanceWidth)
     self.additions = try extras.load(components[1], sizes, options, progress)
   }
 
@@ -157,10 +160,12 @@ extension DiffusionModel {
     func refuse(_ message: String, _ hint: String) -> FormatError {
       FormatError(.unsupported, message, file: path, context: "unet", hint: hint)
     }
-    // An inpainting model takes the mask and the latents of the masked picture too.
-    guard [vae.latentChannels, 2 * vae.latentChannels + 1].contains(unet.inputChannels),
-      unet.outputChannels == vae.latentChannels
-    else {
+    let inputs = UNetInputs(channels: unet.inputChannels, latents: vae.latentChannels)
+    if let refusal = inputs.refusal {
+      throw FormatError(
+        .unsupported, refusal.message, file: path, context: "in_channels", hint: refusal.hint)
+    }
+    guard inputs != .unknown(unet.inputChannels), unet.outputChannels == vae.latentChannels else {
       throw refuse(
         "the UNet takes \(unet.inputChannels) and gives \(unet.outputChannels) channels; the VAE's"
           + " latents have \(vae.latentChannels)",

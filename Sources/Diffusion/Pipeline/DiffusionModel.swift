@@ -13,6 +13,9 @@ public struct DiffusionModel: Sendable {
   /// The channels that the UNet takes: the latents', or in an inpainting model those of latents,
   /// mask and masked picture.
   public let unetChannels: Int
+  /// The width of the embedding of the guidance scale that the UNet takes as `timestep_cond`, in
+  /// latent consistency models; nil where guidance is by a negative prompt.
+  public let guidanceWidth: Int?
   public let scheduler: SchedulerConfiguration
   /// ControlNets, a tiny autoencoder, the safety checker: what was loaded beside the three.
   public package(set) var additions = AdditionalNetworks()
@@ -35,6 +38,11 @@ public struct DiffusionModel: Sendable {
   /// Seconds that loading took.
   public let loadSeconds: Double
 
+  /// Whether the UNet runs on prompt and negative prompt together for a request.
+  public func isGuided(_ request: GenerationRequest) -> Bool {
+    guidanceWidth == nil && request.isGuided
+  }
+
   /// How many pixels a latent is wide and high.
   public static let downsampling = 8
 
@@ -46,7 +54,7 @@ public struct DiffusionModel: Sendable {
     scheduler: SchedulerConfiguration, tokenLimit: Int = 77, latentChannels: Int = 4,
     sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0,
     embeddings: [TextualInversion] = [], vocabularySize: Int = 49_408, textLayers: Int = 12,
-    vaeEncoder: (any Network)? = nil, unetChannels: Int? = nil
+    vaeEncoder: (any Network)? = nil, unetChannels: Int? = nil, guidanceWidth: Int? = nil
   ) {
     self.tokenizer = tokenizer
     self.textEncoder = textEncoder
@@ -54,6 +62,7 @@ public struct DiffusionModel: Sendable {
     self.vaeDecoder = vaeDecoder
     self.vaeEncoder = vaeEncoder
     self.unetChannels = unetChannels ?? latentChannels
+    self.guidanceWidth = guidanceWidth
     self.scheduler = scheduler
     self.tokenLimit = tokenLimit
     self.embeddings = embeddings

@@ -10,6 +10,9 @@ public struct DrawingLimits: Sendable {
   public let latentChannels: Int
   /// The channels that the UNet takes; more than the latents' in an inpainting model.
   public let unetChannels: Int
+  /// The width of the embedding of the guidance scale that the UNet takes, in latent consistency
+  /// models; nil where guidance is by a negative prompt.
+  public let guidanceWidth: Int?
   /// The side of a picture in pixels where nothing else is asked for.
   public let defaultSide: Int
   /// Whether the VAE has an encoder, so that pictures can be started from.
@@ -31,6 +34,7 @@ public struct DrawingLimits: Sendable {
     scheduler = try DiffusionModel.scheduler(of: checkpoint)
     latentChannels = vae.latentChannels
     unetChannels = unet.inputChannels
+    guidanceWidth = unet.guidanceWidth
     defaultSide = unet.sampleSize * DiffusionModel.downsampling
     readsPictures = !vae.isTiny
   }
@@ -41,6 +45,7 @@ public struct DrawingLimits: Sendable {
     textLayers = model.textLayers
     latentChannels = model.latentChannels
     unetChannels = model.unetChannels
+    guidanceWidth = model.guidanceWidth
     defaultSide = model.defaultSide
     readsPictures = model.vaeEncoder != nil
   }
@@ -77,6 +82,20 @@ public struct DrawingLimits: Sendable {
     }
   }
 
+  /// What of a request is left out of account, as a person should know.
+  public func ignored(by request: GenerationRequest) -> [String] {
+    guard guidanceWidth != nil else { return [] }
+    let why = "the guidance scale goes into this UNet as a number (LCM)"
+    var result: [String] = []
+    if !request.negativePrompt.isEmpty {
+      result.append("the negative prompt has no effect: \(why), and no other prompt is evaluated")
+    }
+    if request.networks.guidanceInterval != 0...1 {
+      result.append("the guidance interval has no effect: \(why) in all steps")
+    }
+    return result
+  }
+
   func checkClipSkip(of request: GenerationRequest) throws(GenerationError) {
     let skip = request.promptStyle.clipSkip
     guard (1...textLayers).contains(skip) else {
@@ -90,11 +109,15 @@ public struct DrawingLimits: Sendable {
   func checkStart(
     of request: GenerationRequest, _ scheduler: any Scheduler
   ) throws(GenerationError) {
-    let takesMask = unetChannels == latentChannels + 1 + latentChannels
-    guard takesMask || unetChannels == latentChannels else {
+    let inputs = UNetInputs(channels: unetChannels, latents: latentChannels)
+    if let refusal = inputs.refusal {
+      throw GenerationError(.request, refusal.message, hint: refusal.hint)
+    }
+    if case .unknown = inputs {
       throw GenerationError(
         .request, "the UNet takes \(unetChannels) channels, which is no inpainting model's number")
     }
+    let takesMask = inputs == .inpainting
     guard !takesMask || request.initial?.mask != nil else {
       throw GenerationError(
         .request, "this is an inpainting model; it repaints a part of a picture",

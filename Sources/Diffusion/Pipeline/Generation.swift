@@ -1,7 +1,8 @@
 /// What picture to draw.
 public struct GenerationRequest: Sendable, Hashable {
   public var prompt: String
-  /// What the picture should not show; no effect without guidance.
+  /// What the picture should not show; no effect without guidance, nor where the UNet takes the
+  /// guidance scale as an embedding.
   public var negativePrompt = ""
   public var steps = 25
   /// How much further to go from the negative prompt towards the prompt: Ho and Salimans,
@@ -36,7 +37,8 @@ public struct GenerationRequest: Sendable, Hashable {
     self.prompt = prompt
   }
 
-  /// Whether the UNet runs on prompt and negative prompt together.
+  /// Whether the UNet runs on prompt and negative prompt together, where it does not take the
+  /// guidance scale as an embedding.
   public var isGuided: Bool { guidanceScale > 1 }
 
   /// Whether it differs from another in seed and noise alone.

@@ -56,6 +56,8 @@ public struct MemoryForecast: Sendable, Hashable {
           name: name ?? graph.name, weights: weightsInFile ? 0 : overflow ? .max : weights,
           activations: graph.peakActivationBytes(sizes) / (precision == .bf16 ? 2 : 1)))
     }
+    let unet = checkpoint[.unet]?.configuration.flatMap { try? UNetConfiguration($0.object) }
+    let isGuided = isGuided && unet?.guidanceWidth == nil
     let guided = Sizes(
       batch: (isGuided ? 2 : 1) * batch, height: height / DiffusionModel.downsampling,
       width: width / DiffusionModel.downsampling, sequence: 77)

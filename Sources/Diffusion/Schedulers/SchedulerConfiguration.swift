@@ -105,10 +105,9 @@ public struct SchedulerConfiguration: Sendable, Hashable {
         context: "scheduler_config.json")
     }
     for member in object.members {
-      let field = SchedulerField(name: member.key, value: member.value)
-      // A null stands for the default, as Python writes None.
-      guard !member.value.isNull || member.key.hasPrefix("_") else { continue }
-      try set(field)
+      // A null is a field's absence only where the default of diffusers' classes is None.
+      guard !(member.value.isNull && Self.nullable.contains(member.key)) else { continue }
+      try set(SchedulerField(name: member.key, value: member.value))
     }
     if isStochastic {
       guard name != .dpmppSinglestep else {
@@ -122,6 +121,13 @@ public struct SchedulerConfiguration: Sendable, Hashable {
         .unsupported("it excludes use_karras_sigmas")
     }
   }
+
+  /// Fields that are None in a class of diffusers that is not told otherwise, and one that is minus
+  /// infinity, which JSON has not.
+  private static let nullable: Set<String> = [
+    "trained_betas", "variance_type", "sigma_min", "sigma_max", "solver_p", "shift_terminal",
+    "noise_sampler_seed", "lambda_min_clipped",
+  ]
 
   /// Whether `algorithm_type` asks for noise in each step of DPM-Solver.
   private var isStochastic = false
@@ -171,7 +177,10 @@ public struct SchedulerConfiguration: Sendable, Hashable {
       throw field.unsupported("it is not supported")
     // These refine what is refused above.
     case "dynamic_thresholding_ratio", "sample_max_value", "flow_shift", "time_shift_type": break
-    default: throw field.unsupported("no scheduler of diffusers has this field")
+    default:
+      guard field.value.isNull else {
+        throw field.unsupported("no scheduler of diffusers has this field")
+      }
     }
   }
 }

@@ -32,7 +32,9 @@ struct SchedulerField {
     return number
   }
 
+  /// True or false; null is false, as the reference asks for its truth.
   func flag() throws(FormatError) -> Bool {
+    if value.isNull { return false }
     guard let flag = value.bool else { throw malformed("true or false") }
     return flag
   }
