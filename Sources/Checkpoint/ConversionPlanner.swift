@@ -37,23 +37,40 @@ struct ConversionPlanner {
     }
     let isComplete =
       isWhole && (target == .diffusers || target == .sdflat || isDirectory)
-    let pipeline = PipelineFiles(
+    var pipeline = PipelineFiles(
       of: source, components: components, isWhole: isWhole && (isComplete || source.isInParts),
       companions: isComplete ? options.companions : [])
     if target == .ldm || target == .gguf || (target == .safetensors && !isDirectory) {
       // What a file's metadata can hold; guesses are no better there than where it is read.
-      files =
-        container == .pytorch
-        ? []
-        : EmbeddedFiles.held(
-          source.files.filter { file in
-            options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
-          })
-      (fileNotes, fileWarnings) = ([], [])
+      let own = source.files.filter { file in
+        options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
+      }
+      files = container == .pytorch ? [] : EmbeddedFiles.held(own)
+      fileNotes = []
+      fileWarnings = ConversionPlanner.tokenizerLoss(own, files, components)
     } else {
+      if isWhole { pipeline.noteTokenizer(of: components) }
       files = pipeline.files
       (fileNotes, fileWarnings) = (pipeline.notes, pipeline.warnings)
     }
+  }
+
+  /// Says where a tokenizer that readers cannot have from elsewhere is not written.
+  private static func tokenizerLoss(
+    _ files: [AuxiliaryFile], _ held: [AuxiliaryFile], _ components: [Component]
+  ) -> [String] {
+    let tokenizer = TokenizerFiles(in: files)
+    let padding = components.contains(where: \.isOpenCLIP) ? "!" : "<|endoftext|>"
+    if case .foreign(let kind) = tokenizer.form {
+      return ["the tokenizer is not written: a single file has no place for \(kind)"]
+    }
+    guard held.isEmpty, tokenizer.isComplete, !tokenizer.isCLIP(padding: padding) else {
+      return []
+    }
+    return [
+      "the tokenizer is not written: a PyTorch file has no place for it, and programs that read the "
+        + "file use CLIP's, which differs (its own added tokens, padding or vocabulary)"
+    ]
   }
 
   // MARK: Selection

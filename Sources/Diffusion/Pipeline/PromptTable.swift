@@ -10,15 +10,16 @@ struct PromptTable {
   private let embeddings: [TextualInversion]
   private let weights: AdaptedWeights
 
+  /// - Parameter length: the tokens of a chunk with start and end.
   /// - Throws: ``FormatError`` `mismatch` where an embedding is not for this encoder.
   init(
     _ component: Component, _ configuration: CLIPTextConfiguration,
-    _ embeddings: [TextualInversion], weights: AdaptedWeights
+    _ embeddings: [TextualInversion], length: Int, weights: AdaptedWeights
   ) throws(FormatError) {
     self.component = component
     self.weights = weights
     self.embeddings = embeddings
-    let room = configuration.maximumPositions - 2
+    let room = length - 2
     for embedding in embeddings {
       guard embedding.width == configuration.hiddenSize else {
         throw FormatError(
