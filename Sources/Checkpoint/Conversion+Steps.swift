@@ -44,6 +44,8 @@ extension Conversion {
     public let component: ComponentName
     public let name: String
     public let reason: String
+    /// Whether it is a plain value of a PyTorch file, not a tensor.
+    public var isValue = false
   }
 }
 
@@ -61,6 +63,14 @@ struct StepMaker {
     drops += tensors.map {
       Conversion.Drop(component: component, name: $0.name, reason: reason)
     }
+  }
+
+  /// Notes a value of a PyTorch file that is no tensor.
+  mutating func drop(value: (name: String, text: String), of component: ComponentName) {
+    drops.append(
+      Conversion.Drop(
+        component: component, name: value.name, reason: "a value, not a tensor: \(value.text)",
+        isValue: true))
   }
 
   mutating func note(_ text: String) { notes.append(text) }

@@ -11,6 +11,7 @@ struct ConversionPlanner {
   /// What is converted, the averaged UNet in the UNet's place where it was asked for.
   private(set) var components: [Component]
   let isDirectory: Bool
+  private let path: String
   let files: [AuxiliaryFile]
   var maker: StepMaker
   private let fileNotes: [String]
@@ -25,6 +26,7 @@ struct ConversionPlanner {
     self.source = source
     self.target = target
     self.options = options
+    self.path = path
     container = target.container(options.format, path: path)
     maker = StepMaker(options)
     components = try ConversionPlanner.selected(of: source, target, options, &maker)
@@ -139,6 +141,9 @@ struct ConversionPlanner {
   // MARK: Parts
 
   mutating func parts() throws(FormatError) -> [Conversion.Part] {
+    if target == .safetensors, let part = try maker.textualInversion(source, container, path) {
+      return [part]
+    }
     switch target {
     case .sdflat:
       return try components.map { (component) throws(FormatError) in

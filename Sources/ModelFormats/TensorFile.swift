@@ -22,12 +22,26 @@ public struct TensorFile: Sendable {
   public let tensors: [Tensor]
   /// What a person should know though the file is usable: dangerous globals, opaque objects.
   public let warnings: [String]
+  /// What a PyTorch file's dictionaries hold beside tensors, the first few near the top: `step` and
+  /// `1`.
+  package let values: [(name: String, text: String)]
   private let index: [ExactName: Int]
 
   public init(
     path: String, format: Format, metadata: [(key: String, value: String)] = [],
     tensors: [Tensor], warnings: [String] = [], files: [String]? = nil
   ) {
+    self.init(
+      path: path, format: format, metadata: metadata, tensors: tensors, warnings: warnings,
+      files: files, values: [])
+  }
+
+  init(
+    path: String, format: Format, metadata: [(key: String, value: String)] = [],
+    tensors: [Tensor], warnings: [String], files: [String]? = nil,
+    values: [(name: String, text: String)]
+  ) {
+    self.values = values
     self.path = path
     self.files = files ?? [path]
     self.format = format

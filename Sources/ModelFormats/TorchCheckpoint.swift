@@ -45,7 +45,8 @@ public enum TorchCheckpoint {
       let pickle = try unsafe PickleMachine.run(bytes.span.bytes, base: entry.dataOffset)
       let object = try TorchObject(pickle, source: source)
       return TensorFile(
-        path: file.path, format: .pytorch, tensors: object.tensors, warnings: object.warnings)
+        path: file.path, format: .pytorch, tensors: object.tensors, warnings: object.warnings,
+        values: object.values)
     } catch {
       var error = error
       error.context = error.context ?? entry.name

@@ -61,7 +61,8 @@ public enum TorchLegacy {
       warnings.append("\(file.count - position) bytes follow the last storage and were ignored")
     }
     return TensorFile(
-      path: file.path, format: .pytorch, tensors: walked.tensors, warnings: warnings)
+      path: file.path, format: .pytorch, tensors: walked.tensors, warnings: warnings,
+      values: walked.values)
   }
 
   private static func nextPickle(

@@ -10,6 +10,8 @@ struct TorchObject<Source: TorchStorageSource> {
   var source: Source
   var tensors: [Tensor] = []
   var warnings: [String] = []
+  /// The first plain values of the object's dictionaries, by their paths.
+  var values: [(name: String, text: String)] = []
   /// Nodes on the way from the root to the one at hand, where a cycle would come back to.
   private var isActive: [Bool]
   /// What the walk may still cost. Shared nodes are met once on every path to them, which can be
@@ -23,6 +25,7 @@ struct TorchObject<Source: TorchStorageSource> {
   static var rankLimit: Int { 64 }
   static var tensorLimit: Int { 65536 }
   static var tensorCost: Int { 512 }
+  private static var valueLimit: Int { 32 }
 
   init(_ pickle: Pickle, source: Source) throws(FormatError) {
     self.pickle = pickle
@@ -72,7 +75,12 @@ struct TorchObject<Source: TorchStorageSource> {
   ) throws(FormatError) {
     try spend(pairs.count)
     for (key, value) in pickle.members(of: pairs) {
-      guard case .node = value else { continue }
+      guard case .node = value else {
+        if depth <= 1, values.count < TorchObject.valueLimit, key.utf8.count <= 64 {
+          values.append((try join(path, key), pickle.shortText(of: value)))
+        }
+        continue
+      }
       try walk(value, path: try join(path, key), depth: depth + 1)
     }
   }

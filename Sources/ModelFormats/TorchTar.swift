@@ -44,7 +44,8 @@ public enum TorchTar {
     let pickle = try PickleMachine.run(file.bytes.extracting(object), base: object.lowerBound)
     let walked = try TorchObject(pickle, source: source)
     return TensorFile(
-      path: file.path, format: .pytorch, tensors: walked.tensors, warnings: walked.warnings)
+      path: file.path, format: .pytorch, tensors: walked.tensors, warnings: walked.warnings,
+      values: walked.values)
   }
 }
 

@@ -22,10 +22,12 @@ struct PromptTable {
     let room = length - 2
     for embedding in embeddings {
       guard embedding.width == configuration.hiddenSize else {
+        let family = TextualInversionFile.family(ofWidth: embedding.width)
         throw FormatError(
           .mismatch,
-          "the vectors of \(embedding.token) have \(embedding.width) numbers; the text encoder's"
-            + " have \(configuration.hiddenSize)", file: embedding.path,
+          "the embedding \(embedding.token) is \(embedding.width) wide"
+            + (family.map { ", for \($0)" } ?? "") + "; this model's text encoder is "
+            + "\(configuration.hiddenSize) wide", file: embedding.path,
           hint: "give an embedding that was made for this kind of model")
       }
       guard embedding.count <= room else {
