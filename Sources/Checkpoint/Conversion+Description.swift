@@ -6,7 +6,7 @@ extension Conversion {
   ///
   /// - Parameter size: bytes as text.
   public func lines(_ size: (Int) -> String = { "\($0) bytes" }) -> [String] {
-    var lines = ["\(source.path) (\(source.layout.name)) -> \(path) (\(target.rawValue))"]
+    var lines = ["\(source.path) (\(source.layout.name)) -> \(path) (\(layout))"]
     for part in parts {
       var counts: [String: Int] = [:]
       for step in part.tensors {
@@ -39,13 +39,18 @@ extension Conversion {
     return lines
   }
 
+  /// The target as the command line names it.
+  private var layout: String {
+    target == .safetensors && container == .pytorch ? container.rawValue : target.rawValue
+  }
+
   /// The plan as data.
   public var json: JSON {
     [
       "version": 1,
       "source": .string(source.path),
       "target": .string(path),
-      "layout": .string(target.rawValue),
+      "layout": .string(layout),
       "format": .string(container.rawValue),
       "bytes": .integer(storedByteCount),
       "components": .array(parts.map(\.json)),

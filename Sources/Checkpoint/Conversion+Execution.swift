@@ -133,6 +133,9 @@ extension Conversion {
     switch container {
     case .pytorch:
       // Single files hold the weights as training checkpoints do, repositories bare.
+      if let object = part.object {
+        return try TorchWriter(path: path, tensors: tensors, object: object, overwrite: overwrite)
+      }
       return try TorchWriter(
         path: path, tensors: tensors, under: target == .ldm ? "state_dict" : nil,
         overwrite: overwrite)

@@ -44,6 +44,8 @@ extension Conversion {
     public let component: ComponentName
     public let name: String
     public let reason: String
+    /// Whether it is a plain value of a PyTorch file, not a tensor.
+    public var isValue = false
   }
 }
 
@@ -67,6 +69,14 @@ struct StepMaker {
   mutating func drop(_ values: UnreadValues) {
     drops.append(
       Conversion.Drop(component: .other, name: values.name, reason: values.reason))
+  }
+
+  /// Notes a value of a PyTorch file that is no tensor.
+  mutating func drop(value: (name: String, text: String), of component: ComponentName) {
+    drops.append(
+      Conversion.Drop(
+        component: component, name: value.name, reason: "a value, not a tensor: \(value.text)",
+        isValue: true))
   }
 
   mutating func note(_ text: String) { notes.append(text) }

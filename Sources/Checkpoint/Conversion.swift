@@ -12,6 +12,8 @@ public struct Conversion: Sendable {
     /// The file that is written, inside the target where that is a directory.
     public let output: String
     public let tensors: [Step]
+    /// The object that a PyTorch file holds, where the target does not say.
+    var object: TorchWriter.Object?
 
     /// Bytes of the values as they are given to the target.
     public var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }

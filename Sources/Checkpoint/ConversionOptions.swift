@@ -6,7 +6,8 @@ extension Conversion {
   public enum Target: String, Sendable, CaseIterable {
     /// One flat file with everything.
     case sdflat
-    /// The same layout in safetensors: one file, or of a repository a repository.
+    /// The same layout in safetensors or PyTorch's format: one file, or of a repository a repository.
+    /// A textual inversion under the names that other programs read.
     case safetensors
     /// A repository directory, or of one component its directory, under diffusers' names.
     case diffusers
@@ -32,8 +33,9 @@ extension Conversion {
     public var useAverages = false
     /// Whether tensors that belong to no network and are of no known kind are left out.
     public var dropUnknown = false
-    /// Whether `diffusers` and `ldm` are written as safetensors or as PyTorch files; nil decides by
-    /// the ending of the output's name: `.ckpt`, `.pt`, `.pth` and `.bin` are PyTorch's.
+    /// Whether `diffusers`, `ldm` and `safetensors` are written as safetensors or as PyTorch files;
+    /// nil decides for `ldm` by the ending of the output's name: `.ckpt`, `.pt`, `.pth` and `.bin`
+    /// are PyTorch's.
     public var format: WeightsFormat?
     /// Whether a flat file tells the SHA-256 of the files that it was made from.
     public var hashSources = false
@@ -82,7 +84,7 @@ extension Conversion.Target {
     switch self {
     case .sdflat: return .sdflat
     case .gguf: return .gguf
-    case .safetensors: return .safetensors
+    case .safetensors: return format == .bin ? .pytorch : .safetensors
     case .diffusers: return format == .bin ? .pytorch : .safetensors
     case .ldm:
       let isPyTorch = [".ckpt", ".pt", ".pth", ".bin"].contains { path.hasSuffix($0) }

@@ -11,6 +11,7 @@ struct ConversionPlanner {
   /// What is converted, the averaged UNet in the UNet's place where it was asked for.
   private(set) var components: [Component]
   let isDirectory: Bool
+  private let path: String
   let files: [AuxiliaryFile]
   var maker: StepMaker
   private let fileNotes: [String]
@@ -28,6 +29,7 @@ struct ConversionPlanner {
     // GGUF has no 8-bit floating-point type; every value of one is an F16.
     if target == .gguf, options.dtype == nil { options.eightBitType = .float16 }
     self.options = options
+    self.path = path
     container = target.container(options.format, path: path)
     maker = StepMaker(options)
     components = try ConversionPlanner.selected(of: source, target, options, &maker)
@@ -42,23 +44,40 @@ struct ConversionPlanner {
     }
     let isComplete =
       isWhole && (target == .diffusers || target == .sdflat || isDirectory)
-    let pipeline = PipelineFiles(
+    var pipeline = PipelineFiles(
       of: source, components: components, isWhole: isWhole && (isComplete || source.isInParts),
       companions: isComplete ? options.companions : [])
     if target == .ldm || target == .gguf || (target == .safetensors && !isDirectory) {
       // What a file's metadata can hold; guesses are no better there than where it is read.
-      files =
-        container == .pytorch
-        ? []
-        : EmbeddedFiles.held(
-          source.files.filter { file in
-            options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
-          })
-      (fileNotes, fileWarnings) = ([], [])
+      let own = source.files.filter { file in
+        options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
+      }
+      files = container == .pytorch ? [] : EmbeddedFiles.held(own)
+      fileNotes = []
+      fileWarnings = ConversionPlanner.tokenizerLoss(own, files, components)
     } else {
+      if isWhole { pipeline.noteTokenizer(of: components) }
       files = pipeline.files
       (fileNotes, fileWarnings) = (pipeline.notes, pipeline.warnings)
     }
+  }
+
+  /// Says where a tokenizer that readers cannot have from elsewhere is not written.
+  private static func tokenizerLoss(
+    _ files: [AuxiliaryFile], _ held: [AuxiliaryFile], _ components: [Component]
+  ) -> [String] {
+    let tokenizer = TokenizerFiles(in: files)
+    let padding = components.contains(where: \.isOpenCLIP) ? "!" : "<|endoftext|>"
+    if case .foreign(let kind) = tokenizer.form {
+      return ["the tokenizer is not written: a single file has no place for \(kind)"]
+    }
+    guard held.isEmpty, tokenizer.isComplete, !tokenizer.isCLIP(padding: padding) else {
+      return []
+    }
+    return [
+      "the tokenizer is not written: a PyTorch file has no place for it, and programs that read the "
+        + "file use CLIP's, which differs (its own added tokens, padding or vocabulary)"
+    ]
   }
 
   // MARK: Selection
@@ -174,6 +193,9 @@ struct ConversionPlanner {
   // MARK: Parts
 
   mutating func parts() throws(FormatError) -> [Conversion.Part] {
+    if target == .safetensors, let part = try maker.textualInversion(source, container, path) {
+      return [part]
+    }
     switch target {
     case .sdflat:
       return try components.map { (component) throws(FormatError) in

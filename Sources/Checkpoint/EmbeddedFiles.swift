@@ -8,16 +8,24 @@ import OrderedJSON
 /// heads; with these it need not. Other programs leave them unread.
 enum EmbeddedFiles {
   private static let prefix = "sdkit:"
-  /// Vocabulary and merges are left out.
+  /// The largest file but a tokenizer's.
   private static let sizeLimit = 64 << 10
 
   static func isKey(_ key: String) -> Bool { key.hasPrefix(prefix) }
 
-  /// Those of `files` that metadata can hold.
+  /// Those of `files` that metadata can hold. A tokenizer's vocabulary and merges are among them
+  /// unless they are CLIP's, which whoever reads single files has.
   static func held(_ files: [AuxiliaryFile]) -> [AuxiliaryFile] {
-    files.filter { file in
-      file.path.hasSuffix(".json") && file.byteCount <= sizeLimit
-        && String(validating: file.bytes, as: UTF8.self) != nil
+    let tokenizer = TokenizerFiles(in: files)
+    let holdsVocabulary = tokenizer.isComplete && !tokenizer.isCLIPWithSettings
+    return files.filter { file in
+      let isHeld =
+        if TokenizerFiles.isVocabulary(file.path) {
+          holdsVocabulary
+        } else {
+          file.path.hasSuffix(".json") && file.byteCount <= sizeLimit
+        }
+      return isHeld && String(validating: file.bytes, as: UTF8.self) != nil
     }
   }
 
@@ -34,7 +42,10 @@ enum EmbeddedFiles {
     for (key, value) in metadata where isKey(key) {
       let file = AuxiliaryFile(
         path: String(key.dropFirst(prefix.count)), location: path, bytes: Array(value.utf8))
-      guard FlatHeader.isSafe(file.path), (try? file.jsonObject()) != nil else {
+      let isUsable =
+        file.path.hasSuffix(".txt")
+        ? TokenizerFiles.isVocabulary(file.path) : (try? file.jsonObject()) != nil
+      guard FlatHeader.isSafe(file.path), isUsable else {
         warnings.append("the metadata \(key) is not used: it is no JSON file of a repository")
         continue
       }

@@ -13,8 +13,9 @@ extension ModelCheckpoint {
     let isWhole = ComponentName.required.allSatisfy { name in
       networks.contains { $0.name == name }
     }
-    let pipeline = PipelineFiles(
+    var pipeline = PipelineFiles(
       of: self, components: networks, isWhole: isWhole, companions: tokenizer)
+    if isWhole { pipeline.noteTokenizer(of: networks) }
     return (pipeline.files, pipeline.notes)
   }
 }

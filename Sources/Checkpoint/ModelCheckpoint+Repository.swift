@@ -151,7 +151,7 @@ extension ModelCheckpoint {
 
   /// Whether a directory that no `model_index.json` lists belongs to the pipeline nevertheless.
   private static func isPart(_ directory: Directory) -> Bool {
-    let known = ["config.json", "scheduler_config.json", "tokenizer_config.json", "vocab.json"]
+    let known = ["config.json", "scheduler_config.json"] + TokenizerFiles.marks
     return !directory.weights.isEmpty || known.contains(where: directory.contains)
   }
 
@@ -160,8 +160,11 @@ extension ModelCheckpoint {
     of directory: Directory, name: ComponentName, warnings: inout [String]
   ) throws(FormatError) -> [AuxiliaryFile] {
     var files: [AuxiliaryFile] = []
+    let isTokenizer = name.rawValue.hasPrefix(TokenizerFiles.directory)
     for entry in directory.files
-    where (entry.hasSuffix(".json") && !entry.hasSuffix(".index.json")) || entry.hasSuffix(".txt") {
+    where (entry.hasSuffix(".json") && !entry.hasSuffix(".index.json")) || entry.hasSuffix(".txt")
+      || isTokenizer && TokenizerFiles.isPart(entry)
+    {
       let file = try AuxiliaryFile(path: "\(name)/\(entry)", at: "\(directory.path)/\(entry)")
       if file.byteCount <= AuxiliaryFile.sizeLimit {
         files.append(file)

@@ -50,24 +50,33 @@ struct PipelineFiles {
   }
 
   private mutating func addTokenizer(_ companions: [AuxiliaryFile], of components: [Component]) {
-    guard !contains("tokenizer/vocab.json") else { return }
+    let own = TokenizerFiles(in: files)
+    // Whatever its form, the source's own stays.
+    guard !own.hasVocabulary else { return }
     let tokens = components.first { $0.name == .textEncoder }?
       .configuration?.object["vocab_size"]?.int
-    let tokenizer = companions.filter { $0.path.hasPrefix("tokenizer/") && !contains($0.path) }
-    // CLIP's vocabulary is the same in all of Stable Diffusion up to 2.x.
-    guard tokens == 49_408 else {
+    let tokenizer = TokenizerFiles(in: companions).files.filter { !contains($0.path) }
+    guard tokens.map({ isFitting(own.files, tokenizer, tokens: $0) }) ?? false else {
       warnings.append(
         "no tokenizer is written: the source has none, and CLIP's is not for the "
           + "\(tokens.map { "\($0)" } ?? "unknown number of") tokens of this text encoder")
       dropTokenizer()
       return
     }
-    guard tokenizer.contains(where: { $0.path == "tokenizer/vocab.json" }) else {
+    guard TokenizerFiles(in: tokenizer).hasVocabulary else {
       warnings.append(
         "no tokenizer is written, and without one no prompt can be read: the source has none, nor is "
           + "CLIP's in the model that comes with the program; name a repository that has it with "
           + "--tokenizer PATH, or set SDKIT_MODEL to that of the embedded model")
       dropTokenizer()
+      return
+    }
+    guard own.isEmpty else {
+      files += tokenizer
+      notes.append(
+        "the tokenizer's vocabulary is CLIP's: the source has only its settings ("
+          + own.files.map { String($0.path.dropFirst("tokenizer/".count)) }
+          .joined(separator: ", ") + ")")
       return
     }
     guard components.contains(where: \.isOpenCLIP) else {
@@ -76,8 +85,9 @@ struct PipelineFiles {
       return
     }
     files += tokenizer.map { file in
-      guard !file.path.hasSuffix("/vocab.json"), var words = try? file.jsonObject(),
-        words["pad_token"] != nil
+      guard
+        ["tokenizer_config.json", "special_tokens_map.json"].contains(where: file.path.hasSuffix),
+        var words = try? file.jsonObject(), words["pad_token"] != nil
       else { return file }
       words["pad_token"] = "!"
       return AuxiliaryFile(
@@ -88,10 +98,39 @@ struct PipelineFiles {
     )
   }
 
+  /// Whether a vocabulary from elsewhere is for a text encoder of so many tokens. CLIP's is the same
+  /// in all of Stable Diffusion up to 2.x; the source's own settings may add tokens to it.
+  private func isFitting(
+    _ settings: [AuxiliaryFile], _ companions: [AuxiliaryFile], tokens: Int
+  ) -> Bool {
+    if settings.isEmpty, tokens == 49_408 { return true }
+    guard
+      let definition = try? TokenizerDefinition(TokenizerFiles(in: settings + companions), of: "")
+    else { return companions.isEmpty && tokens == 49_408 }
+    return definition.highestToken.id < tokens
+      && (definition.tokenCount == tokens || !settings.isEmpty)
+  }
+
+  /// Notes what of the tokenizer is odd, and what of it does not fit the text encoder.
+  mutating func noteTokenizer(of components: [Component]) {
+    let tokenizer = TokenizerFiles(in: files)
+    guard tokenizer.hasVocabulary,
+      let definition = try? TokenizerDefinition(tokenizer, of: "")
+    else { return }
+    notes += definition.notes
+    let rows = components.first { $0.name == .textEncoder }?
+      .configuration?.object["vocab_size"]?.int
+    guard let rows else { return }
+    do throws(FormatError) {
+      try definition.check(embeddings: rows, of: "")
+      notes += definition.note(onEmbeddings: rows).map { [$0] } ?? []
+    } catch {
+      warnings.append("tokenizer: \(error.message)")
+    }
+  }
+
   /// Takes away what is no use without a vocabulary, and an index's word that there is one.
   private mutating func dropTokenizer() {
-    // One file may hold it all, as the `tokenizers` library writes it.
-    guard !contains("tokenizer/tokenizer.json") else { return }
     files.removeAll { $0.path.hasPrefix("tokenizer/") }
     guard let position = files.firstIndex(where: { $0.path == "model_index.json" }),
       var index = try? files[position].jsonObject(), index["tokenizer"] != nil
@@ -153,7 +192,9 @@ struct PipelineFiles {
     let scheduler = files.first { $0.path == "scheduler/scheduler_config.json" }
     let className = (try? scheduler?.jsonObject())?["_class_name"]?.string ?? "PNDMScheduler"
     index["scheduler"] = ["diffusers", .string(className)]
-    if contains("tokenizer/vocab.json") { index["tokenizer"] = ["transformers", "CLIPTokenizer"] }
+    if TokenizerFiles(in: files).hasVocabulary {
+      index["tokenizer"] = ["transformers", "CLIPTokenizer"]
+    }
     for component in components {
       guard let architecture = component.architecture else { continue }
       let library = component.configuration?.isTransformers == true ? "transformers" : "diffusers"

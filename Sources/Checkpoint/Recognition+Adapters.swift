@@ -21,34 +21,8 @@ extension Recognition {
   // MARK: Textual inversion
 
   private static func textualInversion(_ names: RecognizedNames) -> Recognition? {
-    if let learned = names.first(where: { $0.hasPrefix("string_to_param.") }) {
-      return embedding([learned], ": learned vectors, named as A1111 and the original code do")
-    }
-    if let learned = names.first(where: { $0 == "emb_params" }) {
-      return embedding([learned], ": learned vectors, named as A1111 does")
-    }
-    let widths = [768, 1024, 1280]
-    let isLearned =
-      (1...16).contains(names.tensors.count)
-      && names.tensors.allSatisfy { tensor in
-        (1...2).contains(tensor.shape.rank) && widths.contains(tensor.shape.last)
-          && tensor.dtype.isFloatingPoint && !tensor.name.contains(".")
-          && (tensor.shape.rank == 1 || tensor.shape[0] <= 256)
-      }
-    guard isLearned else { return nil }
-    return embedding(
-      names.tensors, ": a token with the width of a text encoder's, named as diffusers does")
-  }
-
-  private static func embedding(_ learned: [Tensor], _ meaning: String) -> Recognition {
-    let vectors = learned.reduce(0) { $0 + ($1.shape.rank == 2 ? $1.shape[0] : 1) }
-    let width = learned[0].shape.last
-    let words = learned.count == 1 ? "" : " of \(learned.count) tokens"
-    let family = width == 1280 ? "Stable Diffusion XL" : family(ofWidth: width)
-    return Recognition(
-      .textualInversion,
-      "textual inversion embedding" + words + (family.map { " for \($0)" } ?? ""),
-      [learned[0].shown + meaning, "\(vectors) \(vectors == 1 ? "vector" : "vectors") of \(width)"])
+    guard let file = TextualInversionFile(names.tensors) else { return nil }
+    return Recognition(.textualInversion, file.title, file.reasons)
   }
 
   // MARK: Hypernetworks

@@ -14,29 +14,57 @@ extension Verification {
       notes.append("the file holds no tokenizer")
       return
     }
-    // A tokenizer in another form, as newer repositories have it, is not read here.
-    if checkpoint.file(named: "tokenizer/vocab.json") == nil,
-      checkpoint.file(named: "tokenizer/tokenizer.json") != nil
-    {
-      unchecked.append("tokenizer: tokenizer.json without vocab.json and merges.txt is not read")
+    let tokenizer = checkpoint.tokenizerFiles
+    switch tokenizer.form {
+    case .foreign(let kind): unchecked.append("tokenizer: \(kind), which is not read here")
+    case .incomplete, .none:
+      _ = required("tokenizer/vocab.json", of: checkpoint)
+        .flatMap { _ in required("tokenizer/merges.txt", of: checkpoint) }
+    case .tokenizerFile, .vocabularyAndMerges: check(tokenizer, of: checkpoint)
+    }
+  }
+
+  private mutating func check(_ files: TokenizerFiles, of checkpoint: ModelCheckpoint) {
+    let contents: TokenizerContents
+    do throws(FormatError) {
+      contents = try TokenizerContents(files, of: checkpoint.path)
+    } catch {
+      if error.code == .unsupported {
+        unchecked.append("tokenizer: \(error.message)")
+      } else {
+        problems.append(error.description)
+      }
       return
     }
-    guard let vocabularyFile = required("tokenizer/vocab.json", of: checkpoint),
-      let mergesFile = required("tokenizer/merges.txt", of: checkpoint)
-    else { return }
-    guard let vocabulary = object(vocabularyFile, limit: AuxiliaryFile.sizeLimit) else { return }
-    let tokens = checkTokens(vocabulary, limit: checkpoint.vocabularySize)
-    let merges = checkMerges(mergesFile, tokens: tokens)
-    checkSpecialTokens(of: checkpoint, tokens: tokens)
-    checked.append("\(tokens.count) tokens and \(merges) merges")
+    let limit = checkpoint.vocabularySize
+    let known = problems.count
+    let file = "tokenizer/\(contents.vocabularyContext)"
+    let tokens = checkTokens(contents.vocabulary, of: file, limit: limit)
+    let merges = checkMerges(contents.merges, tokens: tokens)
+    checkSpecialTokens(of: checkpoint, contents, tokens: tokens)
+    do throws(FormatError) {
+      let definition = try TokenizerDefinition(contents)
+      notes += definition.notes
+      let others = definition.tokenCount - tokens.count
+      let added = others > 0 ? " (\(others) more are added)" : ""
+      checked.append("\(tokens.count) tokens and \(merges) merges\(added)")
+      guard let limit, problems.count == known else { return }
+      notes += definition.note(onEmbeddings: limit).map { [$0] } ?? []
+      try definition.check(embeddings: limit, of: checkpoint.path)
+    } catch {
+      // What was found above is the same, said at length.
+      if problems.count == known { problems.append("tokenizer: \(error.message)") }
+    }
   }
 
   /// Token ids are distinct and have a row in the text encoder's table.
-  private mutating func checkTokens(_ vocabulary: JSONObject, limit: Int?) -> Set<ExactName> {
+  private mutating func checkTokens(
+    _ vocabulary: [JSONObject.Member], of file: String, limit: Int?
+  ) -> Set<ExactName> {
     var tokens: Set<ExactName> = []
     var ids: Set<Int> = []
     var faults: [String] = []
-    for member in vocabulary.members {
+    for member in vocabulary {
       tokens.insert(ExactName(member.key))
       guard let id = member.value.int, id >= 0 else {
         faults.append("the id of \"\(member.key)\" is no token id")
@@ -44,54 +72,50 @@ extension Verification {
       }
       if !ids.insert(id).inserted { faults.append("the id \(id) stands twice") }
       if let limit, id >= limit {
-        faults.append("the id \(id) is beyond the text encoder's \(limit) tokens")
+        faults.append(
+          "the id \(id) is beyond the text encoder's \(limit) tokens: \"\(member.key)\"")
       }
     }
-    add(faults, of: "tokenizer/vocab.json")
+    add(faults, of: file)
     return tokens
   }
 
   /// Each merge is two tokens, which joined are a token too; returns how many there are.
-  private mutating func checkMerges(_ file: AuxiliaryFile, tokens: Set<ExactName>) -> Int {
+  private mutating func checkMerges(_ merges: MergeList, tokens: Set<ExactName>) -> Int {
     var faults: [String] = []
     var count = 0
-    guard let text = String(validating: file.bytes, as: UTF8.self) else {
-      problems.append("tokenizer/merges.txt: this is not UTF-8")
-      return 0
-    }
-    for (number, line) in text.utf8.split(separator: 0x0A, omittingEmptySubsequences: false)
-      .enumerated()
-    {
-      let line = line.last == 0x0D ? line.dropLast() : line
-      if line.isEmpty || (number == 0 && line.starts(with: "#version".utf8)) { continue }
+    merges.visit { merge in
       count += 1
-      let words = line.split(separator: 0x20, omittingEmptySubsequences: false).map {
-        String(decoding: $0, as: UTF8.self)
+      guard let pair = merge.pair else {
+        faults.append("\(merge.place) is not two tokens")
+        return
       }
-      guard words.count == 2 else {
-        faults.append("line \(number + 1) is not two tokens")
-        continue
+      let known = [pair.left, pair.right, pair.left + pair.right].map {
+        ExactName(String(decoding: $0, as: UTF8.self))
       }
-      let known = [words[0], words[1], words[0] + words[1]].map(ExactName.init)
       if !known.allSatisfy(tokens.contains) {
-        faults.append("line \(number + 1) names a token that the vocabulary does not hold")
+        faults.append("\(merge.place) names a token that the vocabulary does not hold")
       }
     }
-    add(faults, of: "tokenizer/merges.txt")
+    add(faults, of: "tokenizer/\(merges.context)")
     return count
   }
 
+  /// Roles are of tokens that there are, and prompts are no longer than the text encoder reads.
   private mutating func checkSpecialTokens(
-    of checkpoint: ModelCheckpoint, tokens: Set<ExactName>
+    of checkpoint: ModelCheckpoint, _ contents: TokenizerContents, tokens: Set<ExactName>
   ) {
-    for path in ["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"] {
-      guard let file = checkpoint.file(named: path),
-        let object = object(file, limit: AuxiliaryFile.sizeLimit)
-      else { continue }
+    let declared = (try? TokenizerSettings(contents))?.declared ?? []
+    let known = tokens.union(declared.map { ExactName($0.token.content) })
+    for (object, path) in [
+      (contents.specialTokens, "tokenizer/special_tokens_map.json"),
+      (contents.configuration, "tokenizer/tokenizer_config.json"),
+    ] {
+      guard let object else { continue }
       var faults: [String] = []
       for role in ["bos_token", "eos_token", "pad_token", "unk_token"] {
         guard let text = object[role]?.string ?? object[role]?["content"]?.string else { continue }
-        if !tokens.contains(ExactName(text)) {
+        if !known.contains(ExactName(text)) {
           faults.append("the \(role) \"\(text)\" is not in the vocabulary")
         }
       }

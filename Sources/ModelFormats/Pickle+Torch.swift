@@ -76,6 +76,12 @@ extension Pickle {
     return members
   }
 
+  /// A plain value as a message shows it, cut where it is long.
+  func shortText(of value: PickleValue) -> String {
+    let text = spelling(of: value)
+    return text.utf8.count > 80 ? "\(text.prefix(60))…" : text
+  }
+
   private func spelling(of key: PickleValue) -> String {
     switch key {
     case .none: "None"

@@ -75,6 +75,12 @@ extension TensorFile {
         .malformed,
         "this is a PyTorch file in which every LF became CR LF, as in a transfer as text",
         offset: 0, hint: NewlineDamage.hint)
+    case .png where holdsEmbedding(file):
+      FormatError(
+        .unsupported,
+        "this is a PNG image that contains a textual inversion embedding; embeddings are not read "
+          + "from images",
+        hint: "save the embedding as .safetensors or .pt with the program that made it")
     case .png, .jpeg, .gif, .webp:
       FormatError(
         .unrecognized, "this is a \(kind.spoken) picture, not a file of tensors",
@@ -118,6 +124,12 @@ extension TensorFile {
           "the file is of no format that is read here; it begins with \(hexadecimal(of: file))",
           hint: readable)
     }
+  }
+
+  /// Whether a PNG file has the text chunk in which the web UI stores an embedding.
+  private static func holdsEmbedding(_ file: MappedFile) -> Bool {
+    let head = unsafe file.withBytes(in: 0..<min(file.count, 1 << 20)) { unsafe [UInt8]($0) }
+    return head.firstRange(of: Array("sd-ti-embedding\0".utf8)) != nil
   }
 
   /// Runs the pickle as data, to say whether it was made to do harm; nil where the file is neither

@@ -26,6 +26,9 @@ public struct TensorFile: Sendable {
   public let unread: [UnreadValues]
   /// What the file's pickle names, if it has one.
   public let pickleNames: PickleNames
+  /// What a PyTorch file's dictionaries hold beside tensors, the first few near the top: `step` and
+  /// `1`.
+  package let values: [(name: String, text: String)]
   private let index: [ExactName: Int]
 
   public init(
@@ -33,6 +36,18 @@ public struct TensorFile: Sendable {
     tensors: [Tensor], warnings: [String] = [], files: [String]? = nil,
     unread: [UnreadValues] = [], pickleNames: PickleNames = PickleNames()
   ) {
+    self.init(
+      path: path, format: format, metadata: metadata, tensors: tensors, warnings: warnings,
+      files: files, unread: unread, pickleNames: pickleNames, values: [])
+  }
+
+  init(
+    path: String, format: Format, metadata: [(key: String, value: String)] = [],
+    tensors: [Tensor], warnings: [String], files: [String]? = nil,
+    unread: [UnreadValues], pickleNames: PickleNames,
+    values: [(name: String, text: String)]
+  ) {
+    self.values = values
     self.path = path
     self.files = files ?? [path]
     self.format = format
@@ -53,7 +68,7 @@ public struct TensorFile: Sendable {
     self.init(
       path: file.path, format: .pytorch, tensors: object.tensors,
       warnings: object.warnings + warnings, unread: object.unread + object.unusedStorages,
-      pickleNames: object.pickle.names)
+      pickleNames: object.pickle.names, values: object.values)
   }
 
   /// The tensor of that name.

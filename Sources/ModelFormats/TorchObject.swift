@@ -12,6 +12,8 @@ struct TorchObject<Source: TorchStorageSource> {
   var source: Source
   var tensors: [Tensor] = []
   var warnings: [String] = []
+  /// The first plain values of the object's dictionaries, by their paths.
+  var values: [(name: String, text: String)] = []
   /// Nodes on the way from the root to the one at hand, where a cycle would come back to.
   private var isActive: [Bool]
   /// Nodes whose tensor was taken in.
@@ -34,6 +36,7 @@ struct TorchObject<Source: TorchStorageSource> {
   static var rankLimit: Int { 64 }
   static var tensorLimit: Int { 65536 }
   static var tensorCost: Int { 512 }
+  private static var valueLimit: Int { 32 }
 
   init(_ pickle: Pickle, source: Source) throws(FormatError) {
     self.pickle = pickle
@@ -104,7 +107,12 @@ struct TorchObject<Source: TorchStorageSource> {
   ) throws(FormatError) {
     try spend(pairs.count)
     for (key, value) in pickle.members(of: pairs) {
-      guard case .node = value else { continue }
+      guard case .node = value else {
+        if depth <= 1, values.count < TorchObject.valueLimit, key.utf8.count <= 64 {
+          values.append((try join(path, key), pickle.shortText(of: value)))
+        }
+        continue
+      }
       try walk(value, path: try join(path, key), depth: depth + 1)
     }
     // A key may be a tensor, or a tuple of some.

@@ -3,9 +3,18 @@ import OrderedJSON
 /// Writes a PyTorch checkpoint as `torch.save` of today does: a zip archive of a pickle and a
 /// storage for each tensor. `torch.load` reads it with `weights_only=True`.
 ///
-/// The object is an `OrderedDict` of the tensors by name, or a dictionary that holds it under one
-/// key, as training checkpoints do under `state_dict`. See ``TorchCheckpoint`` for the layout.
+/// The object is an `OrderedDict` of the tensors by name, or a dictionary that holds it, as training
+/// checkpoints do under `state_dict`. See ``TorchCheckpoint`` for the layout.
 public final class TorchWriter: TensorWriter {
+  /// The object that is written.
+  public indirect enum Object: Sendable {
+    /// The tensors by name.
+    case tensors
+    case text(String)
+    case integer(Int)
+    case dictionary([(key: String, value: Object)])
+  }
+
   public let tensors: [TensorInfo]
   private static let root = "archive"
   private var archive: ZipWriter
@@ -28,11 +37,25 @@ public final class TorchWriter: TensorWriter {
   }
 
   /// - Parameter narrowLimit: as in ``ZipWriter``; smaller only for tests of what large files need.
-  package init(
+  package convenience init(
     path: String, tensors: [TensorInfo], under key: String?, overwrite: Bool, narrowLimit: Int
   ) throws(FormatError) {
+    try self.init(
+      path: path, tensors: tensors,
+      object: key.map { .dictionary([(key: $0, value: .tensors)]) } ?? .tensors,
+      overwrite: overwrite, narrowLimit: narrowLimit)
+  }
+
+  /// Creates the file and writes its pickle.
+  ///
+  /// - Parameter object: what is written, with the tensors in it once.
+  /// - Throws: as ``init(path:tensors:under:overwrite:)``.
+  package init(
+    path: String, tensors: [TensorInfo], object: Object, overwrite: Bool,
+    narrowLimit: Int = ZipWriter.narrowLimit
+  ) throws(FormatError) {
     self.tensors = tensors
-    let (pickle, byteCount) = try TorchWriter.pickle(tensors, under: key)
+    let (pickle, byteCount) = try TorchWriter.pickle(tensors, object)
     let file = try FileWriter(path: path, overwrite: overwrite)
     // A record takes at most some 300 bytes around its values and its name.
     try file.checkSpace(for: byteCount + pickle.count + 300 * (tensors.count + 4))
@@ -103,7 +126,7 @@ public final class TorchWriter: TensorWriter {
 extension TorchWriter {
   /// The pickle, and the bytes of all values.
   private static func pickle(
-    _ tensors: [TensorInfo], under key: String?
+    _ tensors: [TensorInfo], _ object: Object
   ) throws(FormatError) -> (bytes: [UInt8], byteCount: Int) {
     var names: Set<ExactName> = []
     var total = 0
@@ -125,25 +148,39 @@ extension TorchWriter {
       total = sum
     }
     var writer = PickleWriter()
-    if let key {
-      writer.emit(.emptyDictionary)
-      writer.text(key)
-    }
-    writer.emptyOrderedDictionary()
-    for start in stride(from: 0, to: tensors.count, by: PickleWriter.batchSize) {
-      writer.emit(.mark)
-      for index in start..<min(start + PickleWriter.batchSize, tensors.count) {
-        writer.text(tensors[index].name)
-        writer.tensor(tensors[index], key: String(index))
-      }
-      writer.emit(.setItems)
-    }
-    if key != nil { writer.emit(.setItem) }
+    writer.object(object, tensors)
     return (writer.finish(), total)
   }
 }
 
 extension PickleWriter {
+  fileprivate mutating func object(_ object: TorchWriter.Object, _ tensors: [TensorInfo]) {
+    switch object {
+    case .tensors: self.tensors(tensors)
+    case .text(let text): self.text(text)
+    case .integer(let value): integer(value)
+    case .dictionary(let members):
+      emit(.emptyDictionary)
+      for (key, value) in members {
+        text(key)
+        self.object(value, tensors)
+        emit(.setItem)
+      }
+    }
+  }
+
+  private mutating func tensors(_ tensors: [TensorInfo]) {
+    emptyOrderedDictionary()
+    for start in stride(from: 0, to: tensors.count, by: PickleWriter.batchSize) {
+      emit(.mark)
+      for index in start..<min(start + PickleWriter.batchSize, tensors.count) {
+        text(tensors[index].name)
+        tensor(tensors[index], key: String(index))
+      }
+      emit(.setItems)
+    }
+  }
+
   fileprivate mutating func emptyOrderedDictionary() {
     global("collections", "OrderedDict")
     emit(.emptyTuple)

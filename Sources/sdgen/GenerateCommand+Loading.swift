@@ -58,7 +58,9 @@ extension GenerateCommand {
         "\(progress.component): \(progress.loaded) of \(progress.total) tensors")
     }
     bar.finish()
-    for warning in model.additions.warnings { warn(warning, &warnings) }
+    for warning in model.tokenizer.definition.notes + model.additions.warnings {
+      warn(warning, &warnings)
+    }
     return ModelCache.Loaded(
       model: model, checkpoint: checkpoint, batch: batch, warnings: warnings)
   }

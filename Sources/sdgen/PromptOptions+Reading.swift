@@ -76,12 +76,13 @@ extension PromptStyleOptions {
     var result: [TextualInversion] = []
     for argument in embeddings {
       let (path, token) = Self.embedding(argument)
-      let embedding = try TextualInversion(path, token: token)
-      guard !result.contains(where: { $0.token == embedding.token }) else {
-        throw Failure.usage(
-          "two embeddings are called \(embedding.token)", hint: "name one of them: FILE:WORD")
+      for embedding in try TextualInversion.read(path, token: token) {
+        guard !result.contains(where: { $0.token == embedding.token }) else {
+          throw Failure.usage(
+            "two embeddings are called \(embedding.token)", hint: "name one of them: FILE:WORD")
+        }
+        result.append(embedding)
       }
-      result.append(embedding)
     }
     return result
   }

@@ -59,13 +59,17 @@ struct TokensCommand: ParsableCommand {
     let embeddings = try style.loadEmbeddings()
     let encoder = checkpoint[.textEncoder]?.configuration
       .flatMap { try? CLIPTextConfiguration($0.object) }
-    let length = encoder?.maximumPositions ?? 77
+    let tokenizer = try DiffusionModel.tokenizer(of: checkpoint)
+    if let encoder {
+      try tokenizer.definition.check(embeddings: encoder.vocabularySize, of: checkpoint.path)
+    }
+    let length = tokenizer.length(positions: encoder?.maximumPositions ?? 77)
     for embedding in embeddings where embedding.count > length - 2 {
       throw Failure.usage(
         "\(embedding.count) vectors of \(embedding.token) do not fit into \(length - 2) tokens")
     }
     let reader = PromptReader(
-      try DiffusionModel.tokenizer(of: checkpoint), embeddings: embeddings, length: length,
+      tokenizer, embeddings: embeddings, length: length,
       vocabularySize: encoder?.vocabularySize ?? 49_408)
     let stretches = try reader.schedule(of: text, style.style, steps: steps).map {
       Stretch(part: $0, encoding: try reader.read($0.prompt, style.style))
@@ -73,6 +77,7 @@ struct TokensCommand: ParsableCommand {
     var warnings = embeddings.flatMap { embedding in
       embedding.warnings.map { "\(embedding.path): \($0)" }
     }
+    warnings += tokenizer.definition.notes
     for warning in stretches.flatMap(\.warnings) where !warnings.contains(warning) {
       warnings.append(warning)
     }

@@ -91,7 +91,8 @@ extension ConvertCommand {
     case .gguf: return name + ".gguf"
     case .ldm: return name + (format == .bin ? ".ckpt" : ".safetensors")
     case .diffusers: return name
-    case .safetensors: return isDirectory(input) ? name : name + ".safetensors"
+    case .safetensors:
+      return isDirectory(input) ? name : name + (layout.isPyTorch ? ".pt" : ".safetensors")
     }
   }
 
@@ -143,7 +144,23 @@ extension ConvertCommand {
   }
 }
 
-extension Conversion.Target: ExpressibleByArgument {}
+/// What `--to` names: a target, or `pytorch`, which is `safetensors` in PyTorch's format.
+struct ConvertLayout: ExpressibleByArgument {
+  let target: Conversion.Target
+  let isPyTorch: Bool
+
+  init?(argument: String) {
+    isPyTorch = argument == "pytorch"
+    guard let target = isPyTorch ? .safetensors : Conversion.Target(rawValue: argument) else {
+      return nil
+    }
+    self.target = target
+  }
+
+  static var allValueStrings: [String] {
+    Conversion.Target.allCases.map(\.rawValue) + ["pytorch"]
+  }
+}
 extension WeightsFormat: ExpressibleByArgument {}
 
 /// A type to cast to, as the command line spells it.

@@ -12,8 +12,9 @@ struct ConvertCommand: ParsableCommand {
     discussion: """
       Layouts: diffusers is a repository directory, or one component's; ldm one file under the \
       names of the original checkpoints; gguf the same for stable-diffusion.cpp; sdflat one file \
-      with everything, tokenizer and configurations included; safetensors keeps the layout and \
-      the names. Values stay exactly as they are unless --dtype is given. Of a training \
+      with everything, tokenizer and configurations included; safetensors and pytorch keep the \
+      layout and the names, but those of a textual inversion become what other programs read. \
+      Values stay exactly as they are unless --dtype is given. Of a training \
       checkpoint the UNet is the last one, or with --ema the averaged one.
 
       Where OUT ends in a slash or is a directory and one file is to be written, that gets the \
@@ -26,6 +27,7 @@ struct ConvertCommand: ParsableCommand {
         sdinspect convert stable-diffusion-v1-5 sd15.safetensors --to ldm --dtype f16
         sdinspect convert stable-diffusion-v1-5 sd15.sdflat --to sdflat
         sdinspect convert *.ckpt converted --to ldm --drop-unknown
+        sdinspect convert embedding.pt embedding.safetensors --to safetensors
       """)
 
   @Argument(
@@ -37,8 +39,11 @@ struct ConvertCommand: ParsableCommand {
   @Option(
     name: .customLong("to"),
     help: ArgumentHelp(
-      "The layout to write: diffusers, ldm, gguf, sdflat or safetensors.", valueName: "layout"))
-  var target: Conversion.Target
+      "The layout to write: diffusers, ldm, gguf, sdflat, safetensors or pytorch.",
+      valueName: "layout"))
+  var layout: ConvertLayout
+
+  var target: Conversion.Target { layout.target }
 
   @Option(
     help: ArgumentHelp(
@@ -93,7 +98,7 @@ struct ConvertCommand: ParsableCommand {
     guard paths.count >= 2 else {
       throw ValidationError("name what to convert and what to write")
     }
-    if format != nil, target != .diffusers, target != .ldm {
+    if format != nil, ![.diffusers, .ldm].contains(target) {
       throw ValidationError("--format is for --to diffusers and --to ldm")
     }
     if hashSources, target != .sdflat {
@@ -139,7 +144,7 @@ struct ConvertCommand: ParsableCommand {
     options.quantize = dtype == .q8
     options.useAverages = ema
     options.dropUnknown = dropUnknown
-    options.format = format
+    options.format = layout.isPyTorch ? .bin : format
     options.hashSources = hashSources
     options.companions = try companions()
     return options
@@ -148,12 +153,15 @@ struct ConvertCommand: ParsableCommand {
   /// A tokenizer's files: of the repository that was named, else of the embedded model.
   private func companions() throws -> [AuxiliaryFile] {
     if let tokenizer {
-      let files = try ModelCheckpoint.open(tokenizer).files
-      guard files.contains(where: { $0.path == "tokenizer/vocab.json" }) else {
+      let checkpoint = try ModelCheckpoint.open(tokenizer)
+      let files = checkpoint.files
+      guard TokenizerFiles(in: files).hasVocabulary else {
         throw Failure.usage(
-          "there is no tokenizer/vocab.json in \(tokenizer)",
+          "there is no tokenizer/tokenizer.json or tokenizer/vocab.json in \(tokenizer)",
           hint: "name a repository that has one, with --tokenizer PATH")
       }
+      // One of another kind is refused, by name.
+      _ = try TokenizerDefinition(of: checkpoint)
       return files
     }
     guard let path = try? EmbeddedModel.path() else { return [] }
@@ -220,7 +228,8 @@ struct ConvertCommand: ParsableCommand {
     _ conversion: Conversion, _ outcome: Conversion.Outcome, seconds: Double
   ) -> String {
     let tensors = conversion.parts.reduce(0) { $0 + $1.tensors.count }
-    let dropped = conversion.drops.isEmpty ? "" : ", \(conversion.drops.count) tensors left out"
+    let count = conversion.drops.count { !$0.isValue }
+    let dropped = count == 0 ? "" : ", \(count) \(count == 1 ? "tensor" : "tensors") left out"
     let bytes = conversion.storedByteCount
     return "wrote \(Console.sanitized(conversion.path)): \(tensors) tensors and "
       + "\(conversion.files.count) files, \(Format.bytes(bytes)) in \(Format.seconds(seconds)) ("

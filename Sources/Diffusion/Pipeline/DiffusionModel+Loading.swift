@@ -45,13 +45,9 @@ extension DiffusionModel {
       additions, checkpoint, unet, vae, textEncoder, embeddings)
     let embeddings = embeddings + extras.embeddings
     let tokenizer = try Self.tokenizer(of: checkpoint)
-    guard tokenizer.highestID < textEncoder.vocabularySize else {
-      throw FormatError(
-        .mismatch,
-        "the tokenizer has ids up to \(tokenizer.highestID); the text encoder knows"
-          + " \(textEncoder.vocabularySize)", file: checkpoint.path, context: "vocab.json",
-        hint: "take the tokenizer's files from the model's own repository")
-    }
+    try tokenizer.definition.check(
+      embeddings: textEncoder.vocabularySize, of: checkpoint.path)
+    let tokenLimit = tokenizer.length(positions: textEncoder.maximumPositions)
     let scheduler = try Self.scheduler(of: checkpoint)
 
     let prompts = Sizes(
@@ -74,7 +70,7 @@ extension DiffusionModel {
         options: options, sizes: sizes, progress: report)
     }
     let table = try PromptTable(
-      components[0], textEncoder, embeddings, weights: extras.weights)
+      components[0], textEncoder, embeddings, length: tokenLimit, weights: extras.weights)
     var single = sizes
     single.batch = 1
     single.height = additions.tiling.tileLength(single.height)
@@ -127,7 +123,7 @@ extension DiffusionModel {
         try network(unetComponent, extras.unetGraph(unetComponent), sizes),
         { try weights.tensor(named: $0, of: unetComponent) }),
       vaeDecoder: vaeDecoder,
-      scheduler: scheduler, tokenLimit: textEncoder.maximumPositions,
+      scheduler: scheduler, tokenLimit: tokenLimit,
       latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
       scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
       loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
@@ -202,23 +198,7 @@ extension DiffusionModel {
   public static func tokenizer(
     of checkpoint: ModelCheckpoint
   ) throws(FormatError) -> Tokenizer {
-    let vocabulary = try file("tokenizer/vocab.json", of: checkpoint)
-    let merges = try file("tokenizer/merges.txt", of: checkpoint)
-    guard let text = String(validating: merges.bytes, as: UTF8.self) else {
-      throw FormatError(.malformed, "this is not UTF-8 text", file: merges.location)
-    }
-    func json(_ path: String) throws(FormatError) -> JSON? {
-      guard let file = checkpoint.file(named: path) else { return nil }
-      return .object(try file.jsonObject())
-    }
-    do throws(FormatError) {
-      return try Tokenizer(
-        vocabulary: .object(vocabulary.jsonObject()), merges: text,
-        configuration: json("tokenizer/tokenizer_config.json"),
-        specialTokens: json("tokenizer/special_tokens_map.json"))
-    } catch {
-      throw error.inFile(error.context == "merges.txt" ? merges.location : vocabulary.location)
-    }
+    Tokenizer(try TokenizerDefinition(of: checkpoint))
   }
 
   static func file(

@@ -10,21 +10,24 @@ struct PromptTable {
   private let embeddings: [TextualInversion]
   private let weights: AdaptedWeights
 
+  /// - Parameter length: the tokens of a chunk with start and end.
   /// - Throws: ``FormatError`` `mismatch` where an embedding is not for this encoder.
   init(
     _ component: Component, _ configuration: CLIPTextConfiguration,
-    _ embeddings: [TextualInversion], weights: AdaptedWeights
+    _ embeddings: [TextualInversion], length: Int, weights: AdaptedWeights
   ) throws(FormatError) {
     self.component = component
     self.weights = weights
     self.embeddings = embeddings
-    let room = configuration.maximumPositions - 2
+    let room = length - 2
     for embedding in embeddings {
       guard embedding.width == configuration.hiddenSize else {
+        let family = TextualInversionFile.family(ofWidth: embedding.width)
         throw FormatError(
           .mismatch,
-          "the vectors of \(embedding.token) have \(embedding.width) numbers; the text encoder's"
-            + " have \(configuration.hiddenSize)", file: embedding.path,
+          "the embedding \(embedding.token) is \(embedding.width) wide"
+            + (family.map { ", for \($0)" } ?? "") + "; this model's text encoder is "
+            + "\(configuration.hiddenSize) wide", file: embedding.path,
           hint: "give an embedding that was made for this kind of model")
       }
       guard embedding.count <= room else {

@@ -57,24 +57,33 @@ struct PromptScanner {
     }
   }
 
-  /// Calls `body` with each piece: a contraction, a run of letters, one number character, or a
-  /// run of anything else but white space.
+  /// The scalars of the cleaned text.
+  var values: [Unicode.Scalar] { scalars.map(\.value) }
+
+  /// The part of `source` that a part of the cleaned text, not empty, comes from.
+  func sourceRange(of range: Range<Int>) -> Range<Int> {
+    scalars[range.lowerBound].origin..<scalars[range.upperBound - 1].origin + 1
+  }
+
+  /// Calls `body` with each piece of a part of the cleaned text: a contraction, a run of letters,
+  /// one number character, or a run of anything else but white space.
   ///
   /// Source: the pattern of CLIP's tokenizer, `'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`.
   /// Its first alternatives are the special tokens; here they can only have come from capitals
   /// (others are cut out before), and the byte-level step then splits them in three.
-  func forEachPiece(_ body: (Piece) -> Void) {
-    var position = 0
-    while position < scalars.count {
+  func forEachPiece(in range: Range<Int>, _ body: (Piece) -> Void) {
+    var position = range.lowerBound
+    while position < range.upperBound {
       let end: Int
-      if let length = match(Self.specialTokens, at: position) {
+      let rest = scalars[position..<range.upperBound]
+      if let length = Self.match(Self.specialTokens, at: rest) {
         let inner = position + 2..<position + length - 2
         for range in [position..<inner.lowerBound, inner, inner.upperBound..<position + length] {
           body(piece(range))
         }
         position += length
         continue
-      } else if let length = match(Self.contractions, at: position) {
+      } else if let length = Self.match(Self.contractions, at: rest) {
         end = position + length
       } else {
         switch scalars[position].scalarClass {
@@ -82,8 +91,7 @@ struct PromptScanner {
           position += 1
           continue
         case .number: end = position + 1
-        case let run:
-          end = scalars[position...].firstIndex { $0.scalarClass != run } ?? scalars.count
+        case let run: end = rest.firstIndex { $0.scalarClass != run } ?? range.upperBound
         }
       }
       body(piece(position..<end))
@@ -98,11 +106,13 @@ struct PromptScanner {
     Array($0.unicodeScalars)
   }
 
-  /// The length of the first alternative that stands at `position`.
-  private func match(_ alternatives: [[Unicode.Scalar]], at position: Int) -> Int? {
-    guard scalars[position].value == alternatives[0][0] else { return nil }
+  /// The length of the first alternative that `rest`, not empty, begins with.
+  private static func match(
+    _ alternatives: [[Unicode.Scalar]], at rest: ArraySlice<Scalar>
+  ) -> Int? {
+    guard rest.first?.value == alternatives[0][0] else { return nil }
     return alternatives.first { alternative in
-      scalars[position...].prefix(alternative.count).lazy.map(\.value).elementsEqual(alternative)
+      rest.prefix(alternative.count).lazy.map(\.value).elementsEqual(alternative)
     }?.count
   }
 

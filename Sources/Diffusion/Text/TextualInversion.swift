@@ -3,9 +3,8 @@ import ModelFormats
 
 /// Learned vectors that stand in a prompt for a token of their own.
 ///
-/// Source: Gal et al., "An Image is Worth One Word" (2022). Read are the files of the AUTOMATIC1111
-/// web UI (`string_to_param` in a `.pt`, `emb_params` in a safetensors file) and of diffusers (the
-/// token's own name).
+/// Source: Gal et al., "An Image is Worth One Word" (2022). ``TextualInversionFile`` says which files
+/// are read.
 public struct TextualInversion: Sendable, Hashable {
   /// What stands for it in a prompt.
   public let token: String
@@ -18,30 +17,21 @@ public struct TextualInversion: Sendable, Hashable {
   /// What is odd about the file: classes in a pickle that do harm, above all.
   public let warnings: [String]
 
-  /// Reads a file.
+  /// Makes one of a tensor.
   ///
   /// - Parameters:
-  ///   - token: what stands for it in a prompt; where nil the name that the file gives, or else the
-  ///     file's own name without what follows its first dot.
-  /// - Throws: ``FormatError`` `mismatch` where the file holds no vectors, or more than one token's.
-  public init(_ path: String, token: String? = nil) throws(FormatError) {
-    let file = try TensorFile.open(path)
-    let learned = file.tensors.filter {
-      $0.name == "emb_params" || $0.name.hasPrefix("string_to_param.")
-    }
-    let candidates =
-      learned.isEmpty ? file.tensors.filter { $0.dtype.isFloatingPoint } : learned
-    guard candidates.count == 1, let tensor = candidates.first,
-      (1...2).contains(tensor.shape.rank), tensor.elementCount > 0,
-      !tensor.name.hasSuffix(".weight"), learned.count == 1 || !tensor.name.isEmpty
-    else {
+  ///   - token: what stands for it in a prompt; not only white space.
+  ///   - tensor: `[count, width]`, or one vector.
+  ///   - path: the file that it comes from, for errors.
+  /// - Throws: ``FormatError`` `mismatch` where the tensor is not so many vectors of finite
+  ///   floating-point numbers as a prompt may have.
+  public init(
+    token: String, tensor: Tensor, path: String, warnings: [String] = []
+  ) throws(FormatError) {
+    guard (1...2).contains(tensor.shape.rank), tensor.elementCount > 0 else {
       throw FormatError(
-        .mismatch,
-        candidates.count > 1
-          ? "the file holds \(candidates.count) tensors, not one token's vectors"
-          : "the file holds no vectors of a textual inversion", file: path,
-        hint: "give a file with string_to_param, emb_params or one token's name, as web UIs and"
-          + " diffusers write it")
+        .mismatch, "the tensor is \(tensor.shape), not a word's vectors", file: path,
+        context: tensor.name)
     }
     guard Cast.types.contains(tensor.dtype) else {
       throw FormatError(
@@ -66,16 +56,92 @@ public struct TextualInversion: Sendable, Hashable {
       throw FormatError(
         .mismatch, "the tensor holds values that are not finite", file: path, context: tensor.name)
     }
-    vectors = values
-    warnings = file.warnings
-    self.path = path
-    let name = path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]
-    let stem = String(name.prefix { $0 != "." })
-    let chosen = token ?? (learned.isEmpty ? tensor.name : stem)
-    guard chosen.contains(where: { !$0.isWhitespace }) else {
+    guard token.contains(where: { !$0.isWhitespace }) else {
       throw FormatError(
         .mismatch, "no name follows from this file", file: path, hint: "give one: FILE:NAME")
     }
-    self.token = chosen
+    vectors = values
+    self.token = token
+    self.path = path
+    self.warnings = warnings
+  }
+
+  /// Reads a file of one word.
+  ///
+  /// - Parameter token: what stands for it in a prompt; where nil the name that the file gives, or
+  ///   else the file's own name without its ending.
+  /// - Throws: as ``read(_:token:)``; ``FormatError`` `mismatch` also where there are several words.
+  public init(_ path: String, token: String? = nil) throws(FormatError) {
+    let words = try Self.read(path, token: token)
+    guard words.count == 1 else {
+      throw FormatError(
+        .mismatch, "the file holds \(words.count) words, not one", file: path,
+        hint: "name one of them: FILE:WORD")
+    }
+    self = words[0]
+  }
+
+  /// Reads a file's words.
+  ///
+  /// - Parameter token: what stands for the vectors in a prompt; of a file of several words, the one
+  ///   that is wanted. Where nil, the words that the file gives, or else the file's own name without
+  ///   its ending.
+  /// - Throws: ``FormatError`` `mismatch` where the file holds no textual inversion, not the word
+  ///   that is wanted, or one for a model with other text encoders, which is named; `unsupported`
+  ///   where it is in an image.
+  public static func read(
+    _ path: String, token: String? = nil
+  ) throws(FormatError) -> [TextualInversion] {
+    if let kind = try imageKind(path) {
+      throw FormatError(
+        .unsupported, "embeddings that are stored in an image (\(kind)) are not read", file: path,
+        hint: "save the embedding as .safetensors or .pt with the program that made it")
+    }
+    let file = try TensorFile.open(path)
+    guard let inversion = TextualInversionFile(file.tensors, isExpected: true) else {
+      throw FormatError(
+        .mismatch,
+        file.tensors.count > 1
+          ? "the file holds \(file.tensors.count) tensors, not words' vectors"
+          : "the file holds no vectors of a textual inversion", file: path,
+        hint: "give a file with string_to_param, emb_params or tokens' names, as web UIs and"
+          + " diffusers write it")
+    }
+    let encoders = inversion.entries.compactMap(\.encoder)
+    guard encoders.isEmpty || encoders == ["clip_l"] else {
+      throw FormatError(
+        .mismatch,
+        "the embedding is for \(inversion.family ?? "another model") (\(inversion.size)); this "
+          + "model has one text encoder, CLIP's", file: path,
+        hint: "give an embedding for Stable Diffusion 1.x or 2.x, as the model is")
+    }
+    var entries = inversion.entries
+    if entries.count > 1, let token {
+      entries = entries.filter { $0.word == token }
+      guard !entries.isEmpty else {
+        throw FormatError(
+          .mismatch, "the file holds no word \(token)", file: path,
+          hint: "its words: " + inversion.entries.compactMap(\.word).joined(separator: ", "))
+      }
+    }
+    var words: [TextualInversion] = []
+    for entry in entries {
+      words.append(
+        try TextualInversion(
+          token: token ?? entry.word ?? TextualInversionFile.word(ofFile: path),
+          tensor: entry.tensor, path: path, warnings: words.isEmpty ? file.warnings : []))
+    }
+    return words
+  }
+
+  /// The format of an image; nil where the file is none.
+  private static func imageKind(_ path: String) throws(FormatError) -> String? {
+    switch try TensorFile.sniff(path) {
+    case .png: "PNG"
+    case .jpeg: "JPEG"
+    case .webp: "WebP"
+    case .gif: "GIF"
+    default: nil
+    }
   }
 }

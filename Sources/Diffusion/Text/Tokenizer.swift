@@ -1,11 +1,12 @@
+import Checkpoint
 import ModelFormats
 import OrderedJSON
 
 /// CLIP's byte-pair tokenizer: a prompt becomes the token ids that the text encoder reads.
 ///
-/// Source: the CLIP tokenizer of transformers 5 (NFC, white space, lower case, CLIP's pattern,
-/// byte-level byte pairs with `</w>` at the end of a word). Ids equal to its ids are tested in
-/// DiffusionTests/TokenizerTests.swift.
+/// Source: the CLIP tokenizer of transformers 5 (added tokens; NFC, white space, lower case, CLIP's
+/// pattern, byte-level byte pairs with `</w>` at the end of a word). Ids equal to its ids are
+/// tested in DiffusionTests/TokenizerTests.swift and TokenizerFormTests.swift.
 public struct Tokenizer: Sendable {
   /// A token of a prompt and the part of the prompt (in NFC) that it stands for.
   public struct Token: Sendable, Hashable {
@@ -25,19 +26,16 @@ public struct Tokenizer: Sendable {
     public let droppedText: String
   }
 
-  /// The highest id that a prompt can become.
-  public var highestID: Int { Int(vocabulary.highestID) }
+  /// What the files say.
+  public let definition: TokenizerDefinition
 
-  private let vocabulary: Vocabulary
-  private let merges: BytePairMerges
+  private var vocabulary: Vocabulary { definition.vocabulary }
   /// For each byte its token inside a word, and its token at the end of one.
   private let byteTokens: [Int32]
   private let finalByteTokens: [Int32]
-  private let start: Int32
-  private let end: Int32
-  private let padding: Int32
-  /// The texts that stand for a token of their own wherever they appear in a prompt.
-  private let specialTokens: [(text: [Unicode.Scalar], id: Int32)]
+  /// Added tokens that are looked for in the prompt as it is, and in the normalised prompt.
+  private let literalTokens: AddedTokenMatcher
+  private let normalizedTokens: AddedTokenMatcher
 
   /// Makes a tokenizer from the files of a repository's `tokenizer` directory.
   ///
@@ -52,40 +50,33 @@ public struct Tokenizer: Sendable {
     vocabulary json: JSON, merges text: String, configuration: JSON? = nil,
     specialTokens: JSON? = nil
   ) throws(FormatError) {
-    if configuration?["do_lower_case"]?.bool == false {
-      throw FormatError(
-        .unsupported, "do_lower_case is false; CLIP's tokenizer lowers case",
-        context: "tokenizer_config.json")
-    }
-    let vocabulary = try Vocabulary(json)
-    func token(_ role: String, default content: String) throws(FormatError) -> (String, Int32) {
-      let entry = specialTokens?[role] ?? configuration?[role]
-      let text = entry?.string ?? entry?["content"]?.string ?? content
-      // It would stand everywhere in a prompt, and take nothing of it.
-      guard !text.isEmpty else {
-        throw FormatError(
-          .malformed, "the \(role) is empty", context: "tokenizer_config.json",
-          hint: "take the tokenizer's files from the model's own repository")
-      }
-      guard let id = vocabulary.id(of: text.utf8) else {
-        throw FormatError(
-          .malformed, "the vocabulary does not hold the \(role) \"\(text)\"", context: "vocab.json")
-      }
-      return (text, id)
-    }
-    let start = try token("bos_token", default: "<|startoftext|>")
-    let end = try token("eos_token", default: "<|endoftext|>")
-    let unknown = try token("unk_token", default: "<|endoftext|>")
-    let padding = try token("pad_token", default: "<|endoftext|>")
-    self.vocabulary = vocabulary
-    merges = try BytePairMerges(text, vocabulary: vocabulary)
+    self.init(
+      try TokenizerDefinition(
+        vocabulary: json, merges: text, configuration: configuration,
+        specialTokens: specialTokens))
+  }
+
+  /// Makes the tokenizer that a checkpoint's files define.
+  public init(_ definition: TokenizerDefinition) {
+    self.definition = definition
+    let vocabulary = definition.vocabulary
+    let unknown = definition.unknownID ?? definition.end.id
     let alphabet = Self.byteAlphabet
-    byteTokens = alphabet.map { vocabulary.id(of: $0.utf8) ?? unknown.1 }
-    finalByteTokens = alphabet.map { vocabulary.id(of: ($0 + "</w>").utf8) ?? unknown.1 }
-    self.start = start.1
-    self.end = end.1
-    self.padding = padding.1
-    self.specialTokens = [start, end, unknown].map { (Array($0.0.unicodeScalars), $0.1) }
+    byteTokens = alphabet.map { vocabulary.id(of: $0.utf8) ?? unknown }
+    finalByteTokens = alphabet.map { vocabulary.id(of: ($0 + "</w>").utf8) ?? unknown }
+    var (literal, normalized) = (AddedTokenMatcher(), AddedTokenMatcher())
+    for (id, token) in definition.addedTokens {
+      // Read as text, a special token is still found, and then passed over.
+      let isText = definition.splitsSpecialTokens && token.isSpecial
+      if token.isNormalized {
+        let pattern = PromptScanner(token.content, origin: 0).values
+        normalized.add(pattern, token, id: isText ? nil : id)
+      } else {
+        literal.add(Array(token.content.unicodeScalars), token, id: isText ? nil : id)
+      }
+    }
+    literalTokens = literal
+    normalizedTokens = normalized
   }
 
   /// How the vocabulary spells each byte: printable Latin-1 as itself, the others as the
@@ -107,18 +98,24 @@ public struct Tokenizer: Sendable {
     precondition(length >= 2, "there must be room for the start and the end token")
     let (tokens, source) = spans(of: prompt)
     let kept = tokens.prefix(length - 2)
-    var ids = [Int(start)] + kept.map { Int($0.id) } + [Int(end)]
-    ids += [Int](repeating: Int(padding), count: length - ids.count)
+    var ids = [startID] + kept.map { Int($0.id) } + [endID]
+    ids += [Int](repeating: paddingID, count: length - ids.count)
     let dropped = tokens.dropFirst(kept.count)
     return Encoding(
       ids: ids, tokenCount: kept.count, droppedTokenCount: dropped.count,
       droppedText: dropped.first.map { Self.text(source[$0.range.lowerBound...]) } ?? "")
   }
 
+  /// How many tokens a chunk has with start and end: as many as the text encoder has positions,
+  /// unless the tokenizer's files say fewer.
+  public func length(positions: Int) -> Int {
+    min(positions, definition.maximumLength ?? positions)
+  }
+
   /// The ids that begin, end and fill up what the text encoder reads.
-  var startID: Int { Int(start) }
-  var endID: Int { Int(end) }
-  var paddingID: Int { Int(padding) }
+  var startID: Int { Int(definition.start.id) }
+  var endID: Int { Int(definition.end.id) }
+  var paddingID: Int { Int(definition.padding.id) }
 
   /// The id of a token as the vocabulary spells it.
   func id(of token: String) -> Int? { vocabulary.id(of: token.utf8).map { Int($0) } }
@@ -146,30 +143,30 @@ public struct Tokenizer: Sendable {
     let scalars = Array(prompt.unicodeScalars)
     var spans: [Span] = []
     var source: [Unicode.Scalar] = []
-    var stretch = String.UnicodeScalarView()
-    func flush() {
-      guard !stretch.isEmpty else { return }
-      let scanner = PromptScanner(String(stretch), origin: source.count)
-      source += scanner.source
-      scanner.forEachPiece { spans += self.spans(of: $0) }
-      stretch = String.UnicodeScalarView()
-    }
-    var position = 0
-    while position < scalars.count {
-      let special = specialTokens.first { scalars[position...].starts(with: $0.text) }
-      if let special {
-        flush()
-        spans.append(
-          Span(id: special.id, range: source.count..<source.count + special.text.count))
-        source += special.text
-        position += special.text.count
+    for part in literalTokens.split(scalars) {
+      if let id = part.id {
+        spans.append(Span(id: id, range: source.count..<source.count + part.range.count))
+        source += scalars[part.range]
       } else {
-        stretch.append(scalars[position])
-        position += 1
+        var text = String.UnicodeScalarView()
+        text.append(contentsOf: scalars[part.range])
+        let scanner = PromptScanner(String(text), origin: source.count)
+        source += scanner.source
+        self.add(scanner, to: &spans)
       }
     }
-    flush()
     return (spans, source)
+  }
+
+  /// Appends the tokens of a stretch of a prompt without literal tokens.
+  private func add(_ scanner: PromptScanner, to spans: inout [Span]) {
+    for part in normalizedTokens.split(scanner.values) {
+      if let id = part.id {
+        spans.append(Span(id: id, range: scanner.sourceRange(of: part.range)))
+      } else {
+        scanner.forEachPiece(in: part.range) { spans += self.spans(of: $0) }
+      }
+    }
   }
 
   private func spans(of piece: PromptScanner.Piece) -> [Span] {
@@ -177,7 +174,7 @@ public struct Tokenizer: Sendable {
       let table = index == piece.bytes.count - 1 ? finalByteTokens : byteTokens
       return BytePairMerges.Symbol(id: table[Int(byte)], length: 1)
     }
-    merges.apply(to: &symbols)
+    definition.merges.apply(to: &symbols)
     var first = 0
     return symbols.map { symbol in
       let last = first + symbol.length - 1

@@ -1,27 +1,28 @@
 import ModelFormats
 import OrderedJSON
 
-/// The tokens of `vocab.json` and their ids, looked up by the UTF-8 bytes of a token.
+/// The tokens of a byte-pair model and their ids, looked up by the UTF-8 bytes of a token.
 ///
 /// A hash table over one byte array: comparing strings would normalise some 150,000 of them
 /// before the first prompt is read.
-struct Vocabulary: Sendable {
+package struct Vocabulary: Sendable {
   private var bytes: [UInt8] = []
   /// Where each token's bytes start, and at the end where the last one's end.
   private var starts: [Int] = [0]
   private var ids: [Int32] = []
   /// Indices into `ids`, -1 where free; the size is a power of two at least twice the count.
   private var slots: [Int32]
-  /// The highest id; -1 where there is none.
-  private(set) var highestID: Int32 = -1
+  /// The index of the token with the highest id; nil where there is none.
+  private var highest: Int?
 
-  /// - Throws: ``FormatError`` `malformed` unless every member is a token with an id of its own
+  /// - Parameters:
+  ///   - members: the tokens and their ids, each token once.
+  ///   - context: the file that they come from, for errors.
+  /// - Throws: ``FormatError`` `malformed` unless every member is a token with an id from 0 to
   ///   below 2^31.
-  init(_ json: JSON) throws(FormatError) {
-    guard let object = json.object else {
-      throw FormatError(.malformed, "the vocabulary is not a JSON object", context: "vocab.json")
-    }
-    let members = object.members
+  package init(
+    _ members: [JSONObject.Member], context: String = "vocab.json"
+  ) throws(FormatError) {
     var size = 64
     while size < members.count * 2 { size *= 2 }
     slots = [Int32](repeating: -1, count: size)
@@ -30,8 +31,7 @@ struct Vocabulary: Sendable {
     for member in members {
       guard let id = member.value.int, let id = Int32(exactly: id), id >= 0 else {
         throw FormatError(
-          .malformed, "the id of the token \"\(member.key)\" is not a token id",
-          context: "vocab.json")
+          .malformed, "the id of the token \"\(member.key)\" is not a token id", context: context)
       }
       bytes.append(contentsOf: member.key.utf8)
       insert(bytes[starts[ids.count]...], id: id)
@@ -42,13 +42,29 @@ struct Vocabulary: Sendable {
     var slot = Self.hash(token) & (slots.count - 1)
     while slots[slot] >= 0 { slot = (slot + 1) & (slots.count - 1) }
     slots[slot] = Int32(ids.count)
+    if highest.map({ ids[$0] < id }) ?? true { highest = ids.count }
     ids.append(id)
-    highestID = max(highestID, id)
     starts.append(bytes.count)
   }
 
+  /// How many tokens there are.
+  package var count: Int { ids.count }
+
+  /// The token with the highest id.
+  var highestToken: (text: String, id: Int32)? {
+    highest.map { (String(decoding: bytes[starts[$0]..<starts[$0 + 1]], as: UTF8.self), ids[$0]) }
+  }
+
+  /// Whether any token ends in `suffix`.
+  func hasToken(endingIn suffix: String) -> Bool {
+    let suffix = Array(suffix.utf8)
+    return ids.indices.contains {
+      bytes[starts[$0]..<starts[$0 + 1]].suffix(suffix.count) == suffix[...]
+    }
+  }
+
   /// The id of the token spelled by these bytes.
-  func id(of token: some Collection<UInt8>) -> Int32? {
+  package func id(of token: some Collection<UInt8>) -> Int32? {
     var slot = Self.hash(token) & (slots.count - 1)
     while slots[slot] >= 0 {
       let index = Int(slots[slot])

@@ -1,14 +1,19 @@
 import ModelFormats
 
-/// The merges of `merges.txt` in their order, and the merging of a word's symbols by them.
+/// The merges of a byte-pair model in their order, and the merging of a word's symbols by them.
 ///
 /// Source: Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword
 /// Units" (2016): the pair that was learned first is merged first, from the left.
-struct BytePairMerges: Sendable {
+package struct BytePairMerges: Sendable {
   /// A symbol of a word: a token, and how many bytes of the word it stands for.
-  struct Symbol {
-    var id: Int32
-    var length: Int
+  package struct Symbol {
+    package var id: Int32
+    package var length: Int
+
+    package init(id: Int32, length: Int) {
+      self.id = id
+      self.length = length
+    }
   }
 
   private struct Merge {
@@ -17,48 +22,37 @@ struct BytePairMerges: Sendable {
   }
 
   private var merges: [UInt64: Merge] = [:]
+  /// How many merges were read.
+  package private(set) var count = 0
 
-  /// Reads lines of two tokens separated by a space; a first line `#version…` is skipped.
-  ///
-  /// - Throws: ``FormatError`` `malformed`, with the byte offset of the line at fault.
-  init(_ text: String, vocabulary: Vocabulary) throws(FormatError) {
-    let bytes = Array(text.utf8)
-    merges.reserveCapacity(bytes.count / 10)
-    var start = 0
-    var rank: Int32 = 0
+  /// - Throws: ``FormatError`` `malformed`, with the merge at fault.
+  package init(_ list: MergeList, vocabulary: Vocabulary) throws(FormatError) {
+    merges.reserveCapacity(list.estimatedCount)
     var joined: [UInt8] = []
-    while start < bytes.count {
-      var end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-      let next = end + 1
-      if end > start, bytes[end - 1] == UInt8(ascii: "\r") { end -= 1 }
-      let line = bytes[start..<end]
-      if line.isEmpty || (start == 0 && line.starts(with: "#version".utf8)) {
-        start = next
-        continue
-      }
-      guard let space = line.firstIndex(of: UInt8(ascii: " ")),
-        !line[(space + 1)...].contains(UInt8(ascii: " "))
-      else {
+    try list.visit { (merge) throws(FormatError) in
+      guard let pair = merge.pair else {
         throw FormatError(
-          .malformed, "a merge is not two tokens separated by a space", offset: start,
-          context: "merges.txt")
+          .malformed, "a merge is not two tokens separated by a space", offset: merge.offset,
+          context: list.context)
       }
       joined.removeAll(keepingCapacity: true)
-      joined.append(contentsOf: line[..<space])
-      joined.append(contentsOf: line[(space + 1)...])
-      guard let left = vocabulary.id(of: line[..<space]),
-        let right = vocabulary.id(of: line[(space + 1)...]), let id = vocabulary.id(of: joined)
+      joined.append(contentsOf: pair.left)
+      joined.append(contentsOf: pair.right)
+      guard let left = vocabulary.id(of: pair.left), let right = vocabulary.id(of: pair.right),
+        let id = vocabulary.id(of: joined)
       else {
+        let text =
+          "\(String(decoding: pair.left, as: UTF8.self)) "
+          + String(decoding: pair.right, as: UTF8.self)
         throw FormatError(
           .malformed,
-          "the merge \"\(String(decoding: line, as: UTF8.self))\" names a token that "
-            + "the vocabulary does not hold", offset: start, context: "merges.txt",
-          hint: "take vocab.json and merges.txt from the same repository")
+          "the merge \"\(text)\" names a token that the vocabulary does not hold",
+          offset: merge.offset, context: list.context,
+          hint: "take the tokenizer's files from the same repository")
       }
-      let key = Self.key(left, right)
-      if merges[key] == nil { merges[key] = Merge(rank: rank, id: id) }
-      rank += 1
-      start = next
+      // Of a pair that stands twice, the last place counts, as in the reference.
+      merges[Self.key(left, right)] = Merge(rank: Int32(clamping: count), id: id)
+      count += 1
     }
   }
 
@@ -67,7 +61,7 @@ struct BytePairMerges: Sendable {
   }
 
   /// Merges until no pair of neighbours is in the table, in O(n log n) for n symbols.
-  func apply(to symbols: inout [Symbol]) {
+  package func apply(to symbols: inout [Symbol]) {
     guard symbols.count > 1 else { return }
     var previous = (0..<symbols.count).map { $0 - 1 }
     var following = (0..<symbols.count).map { $0 + 1 }

@@ -1,0 +1,79 @@
+import ModelFormats
+
+extension StepMaker {
+  /// The steps of a textual inversion, under the names that other programs read; nil where the
+  /// source is none.
+  ///
+  /// - Parameters:
+  ///   - container: `safetensors`, or `pytorch`.
+  ///   - path: the output, whose name a PyTorch file of the web UI holds.
+  mutating func textualInversion(
+    _ source: ModelCheckpoint, _ container: Conversion.Container, _ path: String
+  ) throws(FormatError) -> Conversion.Part? {
+    guard case .file(let format) = source.layout, format != .sdflat,
+      source.components.map(\.name) == [.model], let component = source.components.first,
+      Recognition(source).kind == .textualInversion
+    else { return nil }
+    let opened = try TensorFile.open(source.path)
+    guard let file = TextualInversionFile(opened.tensors) else { return nil }
+    let isPyTorch = container == .pytorch
+    let steps = file.converted(isPyTorch: isPyTorch).map { source, target in
+      Conversion.Step(
+        component: component.name, tensor: target, source: source.name,
+        dtype: options.type(of: target), change: nil)
+    }
+    say(file, steps, isPyTorch: isPyTorch)
+    leaveOut(file, opened, of: component)
+    var part = Conversion.Part(component: component, output: "", tensors: steps)
+    if isPyTorch, file.isOneWord {
+      // As the web UI writes it; diffusers takes the word from the name.
+      part.object = .dictionary([
+        (key: "string_to_token", value: .dictionary([(key: "*", value: .integer(265))])),
+        (key: "string_to_param", value: .tensors),
+        (
+          key: "name", value: .text(file.entries[0].word ?? TextualInversionFile.word(ofFile: path))
+        ),
+        (key: "step", value: .integer(0)),
+      ])
+    }
+    return part
+  }
+
+  private mutating func say(
+    _ file: TextualInversionFile, _ steps: [Conversion.Step], isPyTorch: Bool
+  ) {
+    let names = steps.map { "\($0.tensor.name) \($0.tensor.shape)" }.joined(separator: ", ")
+    guard file.isOneWord else {
+      note(
+        "the textual inversion is written as \(names)"
+          + (file.form == .encoders
+            ? ", as programs for \(file.family ?? "its model") read it"
+            : ", each token with its vectors; diffusers and web UIs load files of one token only"))
+      return
+    }
+    if isPyTorch {
+      note("the textual inversion is written as string_to_param.\(names), as web UIs have it")
+      return
+    }
+    note("the textual inversion is written as \(names), as web UIs and diffusers read it")
+    if let word = file.entries[0].word {
+      note(
+        "its token \"\(word)\" is not in the file written: programs take the file's name, or the "
+          + "word that they are given")
+    }
+  }
+
+  /// Leaves out what is beside the vectors.
+  private mutating func leaveOut(
+    _ file: TextualInversionFile, _ opened: TensorFile, of component: Component
+  ) {
+    drop(file.others, of: component.name, "it is not the vectors of a textual inversion")
+    for value in opened.values {
+      drop(value: value, of: component.name)
+    }
+    let names =
+      file.others.map(\.displayName) + opened.values.map { "\($0.name) (\($0.text))" }
+    guard !names.isEmpty else { return }
+    note("left out: \(names.joined(separator: ", "))")
+  }
+}

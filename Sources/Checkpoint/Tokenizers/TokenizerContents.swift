@@ -1,0 +1,196 @@
+import Crypto
+import ModelFormats
+import OrderedJSON
+
+/// What the files of a tokenizer say, before it is checked that they fit together.
+package struct TokenizerContents: Sendable {
+  /// The tokens of the model and their ids.
+  var vocabulary: [JSONObject.Member]
+  var merges: MergeList
+  /// `tokenizer_config.json`.
+  var configuration: JSONObject?
+  /// `special_tokens_map.json`.
+  var specialTokens: JSONObject?
+  /// `added_tokens.json`: tokens and their ids.
+  var addedTokens: JSONObject?
+  /// `tokenizer.json` without its model; nil where there is none.
+  var tokenizer: JSONObject?
+  /// The files that vocabulary and merges come from, for errors: their short names, and where
+  /// they are.
+  var vocabularyContext = "vocab.json"
+  var locations: [String: String] = [:]
+  /// What another file of the directory says otherwise.
+  var notes: [String] = []
+
+  init(
+    vocabulary: [JSONObject.Member], merges: MergeList, configuration: JSONObject? = nil,
+    specialTokens: JSONObject? = nil
+  ) {
+    self.vocabulary = vocabulary
+    self.merges = merges
+    self.configuration = configuration
+    self.specialTokens = specialTokens
+  }
+
+  /// Reads the files of a directory.
+  ///
+  /// - Throws: ``FormatError`` `mismatch` where there is no tokenizer, or a part of it is missing;
+  ///   `malformed` with the file and the byte; `unsupported` for one of another kind, by name.
+  package init(_ files: TokenizerFiles, of path: String) throws(FormatError) {
+    func object(_ name: String) throws(FormatError) -> JSONObject? {
+      try files[name]?.jsonObject(limit: AuxiliaryFile.sizeLimit)
+    }
+    switch files.form {
+    case .tokenizerFile:
+      guard var tokenizer = try object("tokenizer.json"), let file = files["tokenizer.json"]
+      else { throw Self.absent("tokenizer.json", path) }
+      let model = tokenizer["model"]?.object
+      tokenizer["model"] = nil
+      let kind = TokenizerKind(model: model, of: tokenizer)
+      if let refusal = kind.refusal { throw refusal.inFile(file.location) }
+      guard let model, let vocabulary = Self.vocabulary(model["vocab"]) else {
+        throw FormatError(
+          .malformed, "it holds no vocabulary", file: file.location, context: "model.vocab",
+          hint: "download the file again from the model's repository")
+      }
+      var list: [JSON] = []
+      if let merges = model["merges"] {
+        guard let array = merges.array else {
+          throw FormatError(
+            .malformed, "the merges are not a list", file: file.location, context: "model.merges")
+        }
+        list = array
+      }
+      self.init(
+        vocabulary: vocabulary, merges: MergeList(list, context: "tokenizer.json"))
+      self.tokenizer = tokenizer
+      vocabularyContext = "tokenizer.json"
+      compare(with: try object("vocab.json"))
+    case .vocabularyAndMerges:
+      guard let vocabulary = try object("vocab.json"), let merges = files["merges.txt"] else {
+        throw Self.absent("vocab.json", path)
+      }
+      guard merges.byteCount <= AuxiliaryFile.sizeLimit,
+        let text = String(validating: merges.bytes, as: UTF8.self)
+      else { throw FormatError(.malformed, "this is not UTF-8 text", file: merges.location) }
+      self.init(vocabulary: vocabulary.members, merges: MergeList(text: text))
+    case .incomplete(let name): throw Self.absent(name, path)
+    case .foreign(let kind): throw TokenizerKind.refusal(kind)
+    case .none: throw Self.absent(nil, path)
+    }
+    configuration = try object("tokenizer_config.json")
+    specialTokens = try object("special_tokens_map.json")
+    addedTokens = try object("added_tokens.json")
+    for name in ["vocab.json", "merges.txt", "tokenizer.json"] {
+      locations[name] = files[name]?.location
+    }
+    try refuseForeignClass(files)
+  }
+
+  private static func absent(_ name: String?, _ path: String) -> FormatError {
+    let what =
+      name.map { "the checkpoint has no \(TokenizerFiles.directory)/\($0)" }
+      ?? "the checkpoint has no tokenizer: neither tokenizer/tokenizer.json nor "
+      + "tokenizer/vocab.json with tokenizer/merges.txt"
+    return FormatError(
+      .mismatch, what, file: path,
+      hint: "give a repository directory, or a .sdflat file made from one")
+  }
+
+  /// A vocabulary as an object, or as a list of tokens whose places are their ids.
+  private static func vocabulary(_ json: JSON?) -> [JSONObject.Member]? {
+    if let object = json?.object { return object.members }
+    guard let list = json?.array else { return nil }
+    var object = JSONObject()
+    for (id, entry) in list.enumerated() {
+      guard let token = entry.string ?? entry.array?.first?.string else { return nil }
+      object[token] = .integer(id)
+    }
+    return object.members
+  }
+
+  /// Says where `vocab.json` is another vocabulary than that of `tokenizer.json`.
+  private mutating func compare(with other: JSONObject?) {
+    guard let other else { return }
+    let isEqual =
+      other.members.count == vocabulary.count
+      && vocabulary.allSatisfy { other[$0.key] == $0.value }
+    guard !isEqual else { return }
+    notes.append(
+      "tokenizer/vocab.json (\(other.members.count) tokens) is not the vocabulary of "
+        + "tokenizer/tokenizer.json (\(vocabulary.count) tokens); tokenizer.json is used, as "
+        + "transformers does")
+  }
+
+  private func refuseForeignClass(_ files: TokenizerFiles) throws(FormatError) {
+    guard let name = configuration?["tokenizer_class"]?.string,
+      !TokenizerKind.classes.contains(name)
+    else { return }
+    throw TokenizerKind.refusal("a \(name)").inFile(
+      files["tokenizer_config.json"]?.location ?? "tokenizer_config.json")
+  }
+
+  /// Whether vocabulary and merges are those of CLIP, which all of Stable Diffusion up to 2.x has.
+  var isCLIP: Bool {
+    guard vocabulary.count == 49_408 else { return false }
+    var tokens = [String?](repeating: nil, count: vocabulary.count)
+    for member in vocabulary {
+      guard let id = member.value.int, tokens.indices.contains(id) else { return false }
+      tokens[id] = member.key
+    }
+    var hash = SHA256()
+    for token in tokens { hash.update(data: Array(((token ?? "") + "\n").utf8)) }
+    merges.visit { merge in
+      guard let pair = merge.pair else { return }
+      hash.update(data: Array(pair.left) + [0x20] + Array(pair.right) + [0x0A])
+    }
+    let digest = hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+    return digest.joined() == Self.clipDigest
+  }
+
+  /// SHA-256 of CLIP's tokens in the order of their ids, each with a line feed, and behind them the
+  /// lines of its `merges.txt` but the first.
+  private static let clipDigest =
+    "b0dbdd726864a2da71c0f7bb1d3857d25f1f8c43c40899dc1c32adcac6706a6c"
+}
+
+/// Which kind of tokenizer a `tokenizer.json` holds.
+struct TokenizerKind {
+  /// What it is instead of CLIP's; nil where it is of CLIP's kind.
+  let other: String?
+
+  /// Classes of transformers that read CLIP's tokenizer, and those that say nothing of the kind.
+  static let classes: Set<String> = [
+    "CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizer", "PreTrainedTokenizerFast",
+    "TokenizersBackend",
+  ]
+
+  /// - Parameters:
+  ///   - model: its `model`.
+  ///   - tokenizer: the rest of it.
+  init(model: JSONObject?, of tokenizer: JSONObject) {
+    switch model?["type"]?.string {
+    case "Unigram": other = "a Unigram tokenizer, as T5's (SentencePiece)"
+    case "WordPiece": other = "a WordPiece tokenizer, as BERT's"
+    case "WordLevel": other = "a WordLevel tokenizer"
+    case let type? where type != "BPE": other = "a tokenizer of the type \(type)"
+    default:
+      let suffix = model?["end_of_word_suffix"]
+      if model?["byte_fallback"]?.bool == true {
+        other = "a byte-pair tokenizer that falls back on bytes, as Llama's"
+      } else if let suffix, suffix.string != "</w>" {
+        other = "a byte-pair tokenizer whose words do not end in </w>, as GPT-2's"
+      } else {
+        other = nil
+      }
+    }
+  }
+
+  var refusal: FormatError? { other.map(Self.refusal) }
+
+  static func refusal(_ kind: String) -> FormatError {
+    FormatError(
+      .unsupported, "the tokenizer is \(kind); Stable Diffusion's text encoder reads CLIP's",
+      hint: "take the tokenizer's files from the model's own repository")
+  }
+}
