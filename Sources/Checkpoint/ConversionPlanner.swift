@@ -9,8 +9,10 @@ struct ConversionPlanner {
   let options: Conversion.Options
   let container: Conversion.Container
   /// What is converted, the averaged UNet in the UNet's place where it was asked for.
-  private(set) var components: [Component]
+  let components: [Component]
   let isDirectory: Bool
+  /// Whether a file of networks, one of which is not known, keeps all its names.
+  private let keepsNames: Bool
   let files: [AuxiliaryFile]
   var maker: StepMaker
   private let fileNotes: [String]
@@ -27,8 +29,17 @@ struct ConversionPlanner {
     self.options = options
     container = target.container(options.format, path: path)
     maker = StepMaker(options)
-    components = try ConversionPlanner.selected(of: source, target, options, &maker)
+    let components = try ConversionPlanner.selected(of: source, options, &maker)
+    self.components = components
     try ConversionPlanner.check(components, target, of: source)
+    let unknown = components.filter { $0.isUnknownNetwork && !$0.isHelper(among: components) }
+    let keepsNames = target == .gguf && !unknown.isEmpty
+    self.keepsNames = keepsNames
+    if keepsNames, components.count > 1 {
+      maker.note(
+        unknown.map(\.name.rawValue).joined(separator: ", ")
+          + ": the network is not known, so that all tensors keep the source's names")
+    }
     let isWhole = options.components == nil && source.isPipeline
     switch target {
     case .diffusers: isDirectory = true
@@ -42,80 +53,24 @@ struct ConversionPlanner {
       companions: isComplete ? options.companions : [])
     if target == .ldm || target == .gguf || (target == .safetensors && !isDirectory) {
       // What a file's metadata can hold; guesses are no better there than where it is read.
+      let isAlone = components.count { $0.name != .other } == 1
+      let outside = components.filter { component in
+        component.name != .other && !isAlone && !keepsNames && target != .safetensors
+          && ConversionPlanner.single(component, isAlone: false, target) == nil
+      }
       files =
         container == .pytorch
         ? []
         : EmbeddedFiles.held(
-          source.files.filter { file in
-            options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
-          })
+          PipelineFiles.without(
+            outside.map(\.name),
+            source.files.filter { file in
+              options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
+            }))
       (fileNotes, fileWarnings) = ([], [])
     } else {
       files = pipeline.files
       (fileNotes, fileWarnings) = (pipeline.notes, pipeline.warnings)
-    }
-  }
-
-  // MARK: Selection
-
-  private static func selected(
-    of source: ModelCheckpoint, _ target: Conversion.Target, _ options: Conversion.Options,
-    _ maker: inout StepMaker
-  ) throws(FormatError) -> [Component] {
-    var components = source.components
-    if options.useAverages {
-      guard let average = source[.unetEMA], average.manifest != nil else {
-        throw FormatError(
-          .mismatch, "the checkpoint has no averaged weights", file: source.path,
-          context: ComponentName.unetEMA.rawValue,
-          hint: "leave --ema away; `sdinspect summary` says what there is")
-      }
-      for component in components where component.name == .unet {
-        maker.drop(component.tensors, of: .unet, "weights of the last step, which --ema replaces")
-      }
-      components = components.map { $0.name == .unet ? average.renamed(.unet) : $0 }
-    }
-    if let names = options.components {
-      components = try names.map { (name) throws(FormatError) in
-        guard let component = components.first(where: { $0.name == name }) else {
-          throw FormatError(
-            .mismatch, "the checkpoint has no component \(name)", file: source.path,
-            context: name.rawValue,
-            hint: "its components: "
-              + source.components.map(\.name.rawValue).joined(separator: ", "))
-        }
-        return component
-      }
-    } else if let average = source[.unetEMA] {
-      if !options.useAverages {
-        maker.drop(average.tensors, of: average.name, "averaged weights, which --ema takes")
-      }
-      components.removeAll { $0.name == .unetEMA }
-    }
-    return components
-  }
-
-  /// Networks that are known are complete, and those that a target renames are known.
-  private static func check(
-    _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint
-  ) throws(FormatError) {
-    let renames = target == .ldm || target == .diffusers
-    for component in components {
-      let isNetwork = Architecture(rawValue: component.architecture ?? "") != nil
-      if component.manifest != nil {
-        // A part of a network may still change its container.
-        if renames || target == .sdflat || component.configuration?.origin == .file {
-          try component.requireComplete()
-        }
-      } else if renames, isNetwork || component.name == .model {
-        throw component.graphFailure
-          ?? FormatError(.unsupported, "the network is not known", file: component.path)
-      }
-    }
-    guard target != .ldm || components.contains(where: { $0.manifest != nil }) else {
-      throw FormatError(
-        .unsupported, "there is no network here that a single file holds", file: source.path,
-        hint: "convert to safetensors instead")
     }
   }
 
@@ -127,21 +82,42 @@ struct ConversionPlanner {
       return try components.map { (component) throws(FormatError) in
         try part(component, naming: published(component), output: "")
       }
-    case .diffusers: return try directoryParts(naming: published)
+    case .diffusers:
+      let published = published
+      return try directoryParts(naming: published)
     case .safetensors where isDirectory: return try directoryParts { _ in nil }
-    case .safetensors: return [try joined { _ in nil }]
+    case .safetensors:
+      let kept = kept
+      return [try joined(naming: kept)]
     case .ldm, .gguf:
-      let isAlone = components.count == 1
-      let target = target
-      return [try joined { ConversionPlanner.single($0, isAlone: isAlone, target) }]
+      // What belongs to no network is no second one.
+      let isAlone = components.count { $0.name != .other } == 1
+      let (target, keepsNames) = (target, keepsNames)
+      let kept = kept
+      return [
+        try joined {
+          keepsNames ? kept($0) : ConversionPlanner.single($0, isAlone: isAlone, target)
+        }
+      ]
     }
   }
 
-  /// Published names, where the source has others.
+  /// The source's names; averages that are taken for the weights get those of the weights.
+  private func kept(_ component: Component) -> Naming? {
+    component.name == .unet && component.naming?.family == .average
+      ? Naming(.singleFile, prefix: "model.diffusion_model.") : nil
+  }
+
+  /// Published names, where the source has others than today's or those of 2022.
   private func published(_ component: Component) -> Naming? {
-    guard let naming = component.naming else { return nil }
-    return naming.family == .published && naming.prefix.isEmpty && component.wrapper.isEmpty
-      ? nil : .published
+    guard let manifest = component.manifest, component.naming != nil else { return nil }
+    let isPublished = component.tensors.allSatisfy { tensor in
+      guard let parameter = manifest.parameter(of: tensor.name) else {
+        return manifest.sharers(of: tensor.name).isEmpty
+      }
+      return tensor.name == parameter.name || tensor.name == parameter.aliases.first
+    }
+    return isPublished && !component.isWrapped && manifest.duplicates.isEmpty ? nil : .published
   }
 
   /// The names of single files. A VAE alone goes without prefix, as programs that take one expect.
@@ -168,7 +144,7 @@ struct ConversionPlanner {
     let networks = components.filter { $0.name != .other }
     for component in components {
       guard component.name != .other else {
-        maker.drop(component.tensors, of: component.name, "a repository has no place for it")
+        try dropOthers(component)
         continue
       }
       let directory = networks.count == 1 ? "" : "\(component.name)/"
@@ -192,12 +168,60 @@ struct ConversionPlanner {
     let tensors = target == .sdflat ? component.executionOrder : component.tensors
     return Conversion.Part(
       component: component, output: output,
-      tensors: try maker.steps(of: component, tensors, naming: naming))
+      tensors: try distinct(maker.steps(of: component, tensors, naming: naming)))
+  }
+
+  /// Leaves out what is of no network, for which a repository has no place; what nothing is known of
+  /// only where that was asked for.
+  private mutating func dropOthers(_ component: Component) throws(FormatError) {
+    let unknown = component.tensors.filter { Leftover.kind(of: $0.name) == .unknown }
+    guard unknown.isEmpty || options.dropUnknown else {
+      throw FormatError(
+        .unsupported,
+        "a repository has no place for \(unknown.count) "
+          + "\(unknown.count == 1 ? "tensor" : "tensors") of no known network: "
+          + Leftover.shown(unknown.map(\.name)),
+        file: source.path, context: component.name.rawValue,
+        hint: "pass --drop-unknown to leave them out, or convert to sdflat, ldm or safetensors")
+    }
+    maker.drop(component.tensors, of: component.name) { tensor in
+      let kind = Leftover.kind(of: tensor.name)
+      return kind == .unknown
+        ? "it belongs to no network" : "\(kind.rawValue): a repository has no place for it"
+    }
+  }
+
+  /// The steps with a name for each: what is not known keeps its whole name where the bare one is
+  /// another tensor's.
+  ///
+  /// - Throws: ``FormatError`` `mismatch` where two tensors would still have one name.
+  private func distinct(_ steps: [Conversion.Step]) throws(FormatError) -> [Conversion.Step] {
+    var steps = steps
+    var places: [ExactName: Int] = [:]
+    for known in [true, false] {
+      for index in steps.indices where steps[index].isParameter == known {
+        if places[ExactName(steps[index].tensor.name)] != nil, let whole = steps[index].source {
+          steps[index].rename(whole)
+        }
+        let name = ExactName(steps[index].tensor.name)
+        if let other = places[name] {
+          let sources = [other, index].map { steps[$0].source ?? "a new tensor" }
+          throw FormatError(
+            .mismatch,
+            "two tensors would have the name \(name.text): "
+              + sources.map(Tensor.displayName).joined(separator: " and "),
+            file: source.path, context: steps[index].component.rawValue,
+            hint: "convert to safetensors, which keeps the source's names")
+        }
+        places[name] = index
+      }
+    }
+    return steps
   }
 
   /// All components in one file, as one part.
   private mutating func joined(
-    _ naming: (Component) -> Naming?
+    naming: (Component) -> Naming?
   ) throws(FormatError) -> Conversion.Part {
     var steps: [Conversion.Step] = []
     // Single files of 2022 begin with the UNet.
@@ -206,13 +230,13 @@ struct ConversionPlanner {
       order.compactMap { name in components.first { $0.name == name } }
       + components.filter { !order.contains($0.name) }
     for component in sorted {
+      let naming = naming(component)
       if target == .ldm || target == .gguf, component.name != .other, components.count > 1,
-        ConversionPlanner.single(component, isAlone: false, target) == nil
+        naming == nil, !keepsNames
       {
         maker.drop(component.tensors, of: component.name, "a single file has no place for it")
         continue
       }
-      let naming = naming(component)
       if naming?.family == .openCLIP, component.naming?.family != .openCLIP {
         maker.note(
           "text_encoder: it is written in OpenCLIP's layout, as original files of SD 2.x have it; "
@@ -226,7 +250,7 @@ struct ConversionPlanner {
     }
     return Conversion.Part(
       component: components.count == 1 ? components[0] : .joined(components, source),
-      output: "", tensors: steps)
+      output: "", tensors: try distinct(steps))
   }
 
   /// Programs that read single files strictly want position ids.
@@ -248,26 +272,7 @@ struct ConversionPlanner {
   }
 }
 
-extension ModelCheckpoint {
-  /// Whether it holds the three networks of a pipeline, each known.
-  fileprivate var isPipeline: Bool {
-    ComponentName.required.allSatisfy { self[$0]?.configuration != nil }
-  }
-
-  /// Whether its components lie apart, with names of their own.
-  fileprivate var isInParts: Bool {
-    layout == .repository || layout == .file(.sdflat)
-  }
-}
-
 extension Component {
-  /// The same under another name.
-  fileprivate func renamed(_ name: ComponentName) -> Component {
-    var component = self
-    component.name = name
-    return component
-  }
-
   /// What is said of several components that go into one file.
   fileprivate static func joined(
     _ components: [Component], _ source: ModelCheckpoint

@@ -9,12 +9,12 @@ extension ModelCheckpoint {
   public func pipelineFiles(
     tokenizer: [AuxiliaryFile] = []
   ) -> (files: [AuxiliaryFile], notes: [String]) {
-    let networks = components.filter { !$0.graphs.isEmpty && $0.name != .unetEMA }
+    let networks = components.filter { !$0.graphs.isEmpty && $0.name.averaged == nil }
     let isWhole = ComponentName.required.allSatisfy { name in
       networks.contains { $0.name == name }
     }
     let pipeline = PipelineFiles(
       of: self, components: networks, isWhole: isWhole, companions: tokenizer)
-    return (pipeline.files, pipeline.notes)
+    return (pipeline.files, pipeline.notes + pipeline.warnings)
   }
 }
