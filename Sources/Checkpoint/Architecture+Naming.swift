@@ -19,8 +19,11 @@ extension Architecture {
         + ["model.diffusion_model.", "diffusion_model.", "unet.", ""].flatMap(
           Architecture.both(.singleFile))
     case .vae:
-      return ["", "vae."].flatMap(Architecture.both(.published))
-        + ["first_stage_model.", "vae.", ""].map { Naming(.singleFile, prefix: $0) }
+      // Three spellings of the attention in diffusers' layout, four in single files.
+      return ["", "vae."].flatMap { Architecture.spelled(.published, $0, 0...2) }
+        + ["first_stage_model.", "vae.", ""].flatMap {
+          Architecture.spelled(.singleFile, $0, 0...3)
+        }
     case .controlNet:
       return [Naming.published] + ["control_model.", ""].map { Naming(.singleFile, prefix: $0) }
     case .safetyChecker:
@@ -43,6 +46,12 @@ extension Architecture {
   package static let average = Naming(.average, prefix: "model_ema.")
 
   private static func both(_ family: Naming.Family) -> (String) -> [Naming] {
-    { [Naming(family, prefix: $0), Naming(family, prefix: $0, isOlder: true)] }
+    { spelled(family, $0, 0...1) }
+  }
+
+  private static func spelled(
+    _ family: Naming.Family, _ prefix: String, _ spellings: ClosedRange<Int>
+  ) -> [Naming] {
+    spellings.map { Naming(family, prefix: prefix, spelling: $0) }
   }
 }

@@ -48,13 +48,15 @@ public enum Architecture: String, Sendable, CaseIterable {
     }
   }
 
-  /// The architecture that tensor names give away; nil where they fit none.
-  static func recognized(in file: TensorFile) -> Architecture? {
-    let wrapper = SingleFileLayout.wrapper(of: file.tensors)
-    return marks.first { _, alternatives in
-      alternatives.contains { names in names.allSatisfy { file[wrapper + $0] != nil } }
+  /// The architecture that bare names of tensors give away; nil where they fit none.
+  static func recognized(_ isThere: (String) -> Bool) -> Architecture? {
+    marks.first { _, alternatives in
+      alternatives.contains { names in names.allSatisfy(isThere) }
     }?.0
   }
+
+  /// Whether tensors of these names are a network without prefix.
+  static func isMarked(_ isThere: (String) -> Bool) -> Bool { recognized(isThere) != nil }
 
   /// Tensors that a network has whatever its size, in each naming without a prefix; a ControlNet
   /// before the UNet, half of whose tensors it has.

@@ -24,9 +24,9 @@ public struct Component: Sendable {
   public let manifest: Manifest?
   /// How the file spells the network's parameters; nil where the network is not known.
   public let naming: Naming?
-  /// What the names of the file have before the weights' own: `state_dict.` in training
-  /// checkpoints.
-  let wrapper: String
+  /// The names of the tensors without what training and saving put before or into them; empty where
+  /// they are the file's.
+  private let bareNames: [String]
   /// What of an ONNX model is no weight but a constant of its graph.
   package let graphConstants: [Tensor]
   /// Why there are no graphs.
@@ -45,7 +45,7 @@ public struct Component: Sendable {
     name: ComponentName, architecture: String?, configuration: Configuration?, path: String,
     files: [String]? = nil, format: TensorFile.Format,
     metadata: [(key: String, value: String)] = [], tensors: [Tensor],
-    wrapper: String = "", extensions: FlatExtensions = FlatExtensions(),
+    bareNames: [String]? = nil, extensions: FlatExtensions = FlatExtensions(),
     findings: FileFindings = FileFindings()
   ) {
     self.name = name
@@ -57,14 +57,14 @@ public struct Component: Sendable {
     self.metadata = metadata
     self.tensors = tensors
     self.extensions = extensions
-    self.wrapper = wrapper
     self.findings = findings
     let scales = WeightScales(tensors)
     self.scales = scales
     packed = PackedWeights(tensors)
-    let index = Dictionary(
-      tensors.enumerated().map { (ExactName($1.name), $0) }, uniquingKeysWith: { first, _ in first }
-    )
+    let names = bareNames ?? BareNames(tensors).namesOfWeights(tensors)
+    let isBare = zip(tensors, names).allSatisfy { $0.name.utf8.elementsEqual($1.utf8) }
+    self.bareNames = isBare ? [] : names
+    let index = Component.index(of: tensors.map(\.name))
     self.index = index
     do throws(FormatError) {
       graphs = try Component.graphs(
@@ -76,16 +76,22 @@ public struct Component: Sendable {
     }
     let known = self.architecture.flatMap(Architecture.init(rawValue:))
     let namings =
-      name == .unetEMA
-      ? [Architecture.average] : known.map { $0.namings + $0.joinedNamings } ?? [.published]
+      (name == .unetEMA ? [Architecture.average] : [])
+      + (known.map { $0.namings + $0.joinedNamings } ?? [.published])
     manifest =
       graphs.isEmpty
       ? nil
       : Manifest(
-        graphs: graphs, tensors: tensors, index: index, namings: namings, wrapper: wrapper,
+        graphs: graphs, tensors: tensors, names: names,
+        index: isBare ? index : Component.index(of: names), namings: namings,
         isScale: scales.isPart)
     naming = manifest?.naming
     graphConstants = format == .onnx ? GraphConstants.of(tensors, manifest) : []
+  }
+
+  private static func index(of names: [String]) -> [ExactName: Int] {
+    Dictionary(
+      names.enumerated().map { (ExactName($1), $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   private static func graphs(
@@ -120,6 +126,36 @@ extension Component {
   /// The tensor of that name in the file.
   public subscript(name: String) -> Tensor? {
     index[ExactName(name)].map { tensors[$0] }
+  }
+
+  /// The name of a tensor of the file without what training and saving put before or into it.
+  func bareName(of tensor: Tensor) -> String {
+    guard !bareNames.isEmpty, let position = index[ExactName(tensor.name)] else {
+      return tensor.name
+    }
+    return bareNames[position]
+  }
+
+  /// Whether the file's names hold more than the networks' own.
+  var isWrapped: Bool { !bareNames.isEmpty }
+
+  /// What a person should know of names that hold more than the network's own; the usual dictionary
+  /// of training checkpoints is not worth a word.
+  var wrapperWarnings: [String] {
+    guard name != .other else { return [] }
+    var words: [String] = []
+    var count = 0
+    for (tensor, bare) in zip(tensors, bareNames) where tensor.name != bare {
+      let removed = BareNames.removed(from: tensor.name, bare: bare).filter { $0 != "state_dict" }
+      if !removed.isEmpty { count += 1 }
+      for word in removed where !words.contains(word) { words.append(word) }
+    }
+    guard count > 0 else { return [] }
+    let shown = words.map { "\"\($0).\"" }.joined(separator: ", ")
+    return [
+      "\(name): \(shown) in the names of \(count) \(count == 1 ? "tensor" : "tensors") is not part of "
+        + "the network's names; it is ignored, and left out of converted names"
+    ]
   }
 
   /// The name of a tensor in today's diffusers and transformers layout, whatever layout the file
@@ -225,7 +261,7 @@ extension Component {
 
 extension Tensor {
   /// One of three equal parts of the rows.
-  fileprivate func third(_ index: Int) -> Tensor {
+  func third(_ index: Int) -> Tensor {
     let count = shape[0] / 3
     return rows(index * count..<(index + 1) * count)
   }

@@ -27,6 +27,15 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   /// What Stable Diffusion cannot do without, in the order in which a picture needs them.
   public static let required: [ComponentName] = [.textEncoder, .unet, .vae]
 
+  /// The averages of the component, which a training checkpoint holds beside it.
+  var averages: ComponentName { ComponentName(rawValue: rawValue + "_ema") }
+
+  /// What it holds the averages of; nil where it holds none.
+  var averaged: ComponentName? {
+    rawValue.hasSuffix("_ema") && rawValue.utf8.count > 4
+      ? ComponentName(rawValue: String(rawValue.dropLast(4))) : nil
+  }
+
   /// As text in a sentence: "UNet".
   public var title: String {
     switch self {
@@ -37,7 +46,7 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
     case .controlNet: "ControlNet"
     case .safetyChecker: "safety checker"
     case .tinyAutoencoder: "tiny autoencoder"
-    default: rawValue
+    default: averaged.map { "averaged \($0.title)" } ?? rawValue
     }
   }
 

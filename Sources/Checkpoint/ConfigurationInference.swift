@@ -10,17 +10,22 @@ import OrderedJSON
 package enum ConfigurationInference {
   /// What `architecture` is by the tensors, written as diffusers or transformers would; nil where
   /// tensors that tell the shape of the network are not there.
+  ///
+  /// - Parameter tensors: the network's, under their bare names.
   package static func configuration(
-    of architecture: Architecture, _ tensors: [Tensor], wrapper: String, path: String
+    of architecture: Architecture, _ tensors: [Tensor], path: String
   ) -> Configuration? {
-    let shapes = TensorShapes(tensors, wrapper: wrapper)
+    let shapes = TensorShapes(tensors)
     var prefixes: [String] = []
     for naming in architecture.namings + architecture.joinedNamings
     where !prefixes.contains(naming.prefix) {
       prefixes.append(naming.prefix)
     }
-    for prefix in prefixes {
-      let shapes = shapes.below(prefix)
+    var places = prefixes.map(shapes.below)
+    if architecture == .unet {
+      places.append(shapes.withoutDots(below: Architecture.average.prefix + "diffusion_model"))
+    }
+    for shapes in places {
       let object =
         switch architecture {
         case .textEncoder: text(shapes)

@@ -32,7 +32,7 @@ public struct ContentHash: Sendable, Hashable {
     var heads: [[String]] = []
     var names: [ComponentName] = []
     for component in checkpoint.components
-    where component.name != .other && component.name != .unetEMA {
+    where component.name != .other && component.name.averaged == nil {
       var lines: [String] = []
       for (name, tensor, shape) in ContentHash.parameters(of: component) {
         tensors.append(tensor)

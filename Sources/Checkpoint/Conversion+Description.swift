@@ -29,12 +29,7 @@ extension Conversion {
     let tensors = parts.reduce(0) { $0 + $1.tensors.count }
     let bytes = storedByteCount + files.reduce(0) { $0 + $1.byteCount }
     lines.append("in all: \(tensors) tensors and \(files.count) files, \(size(bytes))")
-    var reasons: [String] = []
-    for drop in drops where !reasons.contains(drop.reason) { reasons.append(drop.reason) }
-    for reason in reasons {
-      let names = drops.filter { $0.reason == reason }.map(\.name)
-      lines.append("left out: \(names.count) (\(reason)): \(Leftover.shown(names))")
-    }
+    lines += leftOutLines
     lines += notes.map { "note: \($0)" }
     return lines
   }
@@ -42,6 +37,34 @@ extension Conversion {
   /// The target as the command line names it.
   private var layout: String {
     target == .safetensors && container == .pytorch ? container.rawValue : target.rawValue
+  }
+
+  /// What is not written, one line for each reason: how many tensors and the first of them, then small
+  /// files, then weights of the source that were not read.
+  public var leftOutLines: [String] {
+    var lines = drops.lines
+    if !droppedFiles.isEmpty {
+      lines.append(
+        "left out: \(droppedFiles.count) small \(droppedFiles.count == 1 ? "file" : "files"): "
+          + Leftover.shown(droppedFiles))
+    }
+    if !source.unreadWeights.isEmpty {
+      let paths = source.unreadWeights.map(\.path)
+      lines.append(
+        "not read: \(paths.count) \(paths.count == 1 ? "file" : "files") of weights next to these: "
+          + Leftover.shown(paths))
+    }
+    return lines
+  }
+
+  /// Small files of the source that are not written.
+  var droppedFiles: [String] {
+    let written = Set(files.map(\.path))
+    return source.files.map(\.path).filter { path in
+      // Of a choice of components nothing is said of the others.
+      !written.contains(path)
+        && (options.components?.contains { path.hasPrefix("\($0)/") } ?? true)
+    }
   }
 
   /// The plan as data.
@@ -56,15 +79,38 @@ extension Conversion {
       "components": .array(parts.map(\.json)),
       "files": .array(
         files.map { ["path": .string($0.path), "bytes": .integer($0.byteCount)] }),
-      "dropped": .array(
-        drops.map {
-          [
-            "name": .string($0.name), "component": .string($0.component.rawValue),
-            "reason": .string($0.reason),
-          ]
-        }),
+      "dropped": drops.json,
+      "dropped_files": .array(droppedFiles.map { .string($0) }),
+      "unread_weights": .array(source.unreadWeights.map(\.json)),
       "notes": .array(notes.map { .string($0) }),
     ]
+  }
+}
+
+extension [Conversion.Drop] {
+  /// One line for each reason: how many tensors, and the first of them.
+  public var lines: [String] {
+    var reasons: [String] = []
+    var names: [String: [String]] = [:]
+    for drop in self {
+      if names[drop.reason] == nil { reasons.append(drop.reason) }
+      names[drop.reason, default: []].append(drop.name)
+    }
+    return reasons.map { reason in
+      let names = names[reason] ?? []
+      return "left out: \(names.count) (\(reason)): \(Leftover.shown(names))"
+    }
+  }
+
+  /// Every tensor.
+  public var json: JSON {
+    .array(
+      map {
+        [
+          "name": .string($0.name), "component": .string($0.component.rawValue),
+          "reason": .string($0.reason),
+        ]
+      })
   }
 }
 

@@ -16,7 +16,7 @@ extension Conversion {
     /// The component of the source that it belongs to.
     public let component: ComponentName
     /// The tensor under the name and in the shape of the target.
-    public let tensor: Tensor
+    public private(set) var tensor: Tensor
     /// Its name in the source; nil where it is created.
     public let source: String?
     public let dtype: DType
@@ -25,6 +25,11 @@ extension Conversion {
     public var isQuantized = false
     /// The tensors of the source whose rows follow one another in it, where they are several.
     public var joined: [Tensor] = []
+    /// Whether it is a parameter of a network that is known.
+    var isParameter = false
+
+    /// Gives it another name in the target.
+    mutating func rename(_ name: String) { tensor = tensor.renamed(name) }
 
     /// What is read for it.
     var sources: [Tensor] { joined.isEmpty ? [tensor] : joined }
@@ -60,8 +65,14 @@ struct StepMaker {
   }
 
   mutating func drop(_ tensors: [Tensor], of component: ComponentName, _ reason: String) {
+    drop(tensors, of: component) { _ in reason }
+  }
+
+  mutating func drop(
+    _ tensors: [Tensor], of component: ComponentName, _ reason: (Tensor) -> String
+  ) {
     drops += tensors.map {
-      Conversion.Drop(component: component, name: $0.name, reason: reason)
+      Conversion.Drop(component: component, name: $0.name, reason: reason($0))
     }
   }
 
@@ -94,7 +105,8 @@ struct StepMaker {
     var uncast: [(name: String, type: String)] = []
     let constants = Set(component.graphConstants.map { ExactName($0.name) })
     let unused = Set((component.manifest?.unused ?? []).map { ExactName($0.name) })
-    for original in tensors {
+    let doubled = naming == nil ? [] : try dropDuplicates(of: component)
+    for original in tensors where !doubled.contains(ExactName(original.name)) {
       if component.scales.isPart(original.name), options.multipliesScales {
         drop([original], of: component.name, "scales of 8-bit weights, which are multiplied in")
         continue
@@ -140,7 +152,7 @@ struct StepMaker {
           drop([tensor], of: component.name, kind.rawValue)
           continue
         }
-        if kind == .unknown || kind == .trainingLoss {
+        if [.unknown, .trainingLoss, .trainingState, .averages].contains(kind) {
           if options.dropUnknown {
             drop([tensor], of: component.name, "it belongs to no network")
             continue
@@ -152,8 +164,8 @@ struct StepMaker {
       steps.append(step)
       if step.change == .repaired {
         note(
-          "\(component.name): \(tensor.name) holds \(tensor.dtype.rawValue); it is written as I64, "
-            + "0 to \(tensor.elementCount - 1)")
+          "\(component.name): \(tensor.name) holds \(PositionIDs.contents(tensor)); it is written as "
+            + "I64, 0 to \(tensor.elementCount - 1)")
       }
       if options.dtype != nil, tensor.dtype.isFloatingPoint,
         !Cast.sources.contains(tensor.dtype)
@@ -163,6 +175,35 @@ struct StepMaker {
     }
     say(uncast, unknown, of: component)
     return steps
+  }
+
+  /// Leaves out what the component holds under a second name, and says whether the values are the same.
+  private mutating func dropDuplicates(
+    of component: Component
+  ) throws(FormatError) -> Set<ExactName> {
+    let duplicates = component.manifest?.duplicates ?? []
+    var others: [String] = []
+    for duplicate in duplicates {
+      if try component.isSame(duplicate) {
+        drop([duplicate.tensor], of: component.name, "a second name for the same values")
+      } else {
+        others.append(duplicate.tensor.name)
+        drop(
+          [duplicate.tensor], of: component.name,
+          "a second name for a tensor, with other values than those that are written")
+      }
+    }
+    if let first = duplicates.first {
+      let names = "\(first.tensor.displayName) and \(first.original.displayName)"
+      note(
+        "\(component.name): \(duplicates.count) \(duplicates.count == 1 ? "tensor is" : "tensors are") "
+          + "there under two names, as \(names): "
+          + (others.isEmpty
+            ? "the values are the same"
+            : "\(others.count) have other values under the first, which are not written: "
+              + Leftover.shown(others)))
+    }
+    return Set(duplicates.map { ExactName($0.tensor.name) })
   }
 
   /// The step of the tensor that `parameter` shares with others in `naming`, but not in the source.
@@ -189,14 +230,14 @@ struct StepMaker {
       storage: .memory([]))
     return Conversion.Step(
       component: component.name, tensor: target, source: tensor.name,
-      dtype: options.type(of: target), change: nil, joined: sources)
+      dtype: options.type(of: target), change: nil, joined: sources, isParameter: true)
   }
 
   private func step(
     _ tensor: Tensor, of component: Component, _ parameter: Parameter?, _ naming: Naming?
   ) -> Conversion.Step {
     let name = name(of: tensor, in: component, parameter, naming)
-    if PositionIDs.isName(tensor.name), tensor.dtype.isFloatingPoint {
+    if PositionIDs.needsRepair(tensor) {
       let ids = PositionIDs.tensor(named: name, count: tensor.elementCount)
       return Conversion.Step(
         component: component.name, tensor: ids, source: tensor.name, dtype: ids.dtype,
@@ -214,7 +255,7 @@ struct StepMaker {
     if isQuantized { dtype = .float32 }
     return Conversion.Step(
       component: component.name, tensor: target, source: tensor.name, dtype: dtype, change: nil,
-      isQuantized: isQuantized)
+      isQuantized: isQuantized, isParameter: parameter != nil)
   }
 
   /// Matrices in whole blocks of 32, as stable-diffusion.cpp quantises; what is small or a
@@ -228,8 +269,7 @@ struct StepMaker {
     of tensor: Tensor, in component: Component, _ parameter: Parameter?, _ naming: Naming?
   ) -> String {
     if let naming, let parameter { return naming.name(of: parameter) }
-    var name = tensor.name[...]
-    if name.hasPrefix(component.wrapper) { name = name.dropFirst(component.wrapper.count) }
+    var name = component.bareName(of: tensor)[...]
     guard let naming, let own = component.naming else { return String(name) }
     // A name that is not known keeps its place below the network's prefix.
     if name.hasPrefix(own.prefix) { name = name.dropFirst(own.prefix.count) }

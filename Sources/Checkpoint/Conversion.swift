@@ -66,7 +66,11 @@ public struct Conversion: Sendable {
         .unsupported, "only GGUF files hold Q8_0", hint: "pass --to gguf, or another --dtype")
     }
     var planner = try ConversionPlanner(source, target, options, path: path)
-    parts = try planner.parts()
+    let parts = try planner.parts()
+    try Conversion.requireAccounted(
+      source, parts, planner.maker.drops, chosen: options.components,
+      useAverages: options.useAverages)
+    self.parts = parts
     isDirectory = planner.isDirectory
     container = planner.container
     files = planner.files

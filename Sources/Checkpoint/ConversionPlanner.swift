@@ -9,9 +9,11 @@ struct ConversionPlanner {
   let options: Conversion.Options
   let container: Conversion.Container
   /// What is converted, the averaged UNet in the UNet's place where it was asked for.
-  private(set) var components: [Component]
+  let components: [Component]
   let isDirectory: Bool
   private let path: String
+  /// Whether a file of networks, one of which is not known, keeps all its names.
+  private let keepsNames: Bool
   let files: [AuxiliaryFile]
   var maker: StepMaker
   private let fileNotes: [String]
@@ -32,10 +34,19 @@ struct ConversionPlanner {
     self.path = path
     container = target.container(options.format, path: path)
     maker = StepMaker(options)
-    components = try ConversionPlanner.selected(of: source, target, options, &maker)
+    let components = try ConversionPlanner.selected(of: source, options, &maker)
+    self.components = components
     try ConversionPlanner.check(components, target, of: source, casts: options.multipliesScales)
     try ConversionPlanner.checkScales(of: components, target, options, source)
     try ConversionPlanner.checkUnread(of: source, options, &maker)
+    let unknown = components.filter { $0.isUnknownNetwork && !$0.isHelper(among: components) }
+    let keepsNames = target == .gguf && !unknown.isEmpty
+    self.keepsNames = keepsNames
+    if keepsNames, components.count > 1 {
+      maker.note(
+        unknown.map(\.name.rawValue).joined(separator: ", ")
+          + ": the network is not known, so that all tensors keep the source's names")
+    }
     let isWhole = options.components == nil && source.isPipeline
     switch target {
     case .diffusers: isDirectory = true
@@ -52,7 +63,14 @@ struct ConversionPlanner {
       let own = source.files.filter { file in
         options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
       }
-      files = container == .pytorch ? [] : EmbeddedFiles.held(own)
+      let isAlone = components.count { $0.name != .other } == 1
+      let outside = components.filter { component in
+        component.name != .other && !isAlone && !keepsNames && target != .safetensors
+          && ConversionPlanner.single(component, isAlone: false, target) == nil
+      }
+      files =
+        container == .pytorch
+        ? [] : EmbeddedFiles.held(PipelineFiles.without(outside.map(\.name), own))
       fileNotes = []
       fileWarnings = ConversionPlanner.tokenizerLoss(own, files, components)
     } else {
@@ -80,116 +98,6 @@ struct ConversionPlanner {
     ]
   }
 
-  // MARK: Selection
-
-  private static func selected(
-    of source: ModelCheckpoint, _ target: Conversion.Target, _ options: Conversion.Options,
-    _ maker: inout StepMaker
-  ) throws(FormatError) -> [Component] {
-    var components = source.components
-    if options.useAverages {
-      guard let average = source[.unetEMA], average.manifest != nil else {
-        throw FormatError(
-          .mismatch, "the checkpoint has no averaged weights", file: source.path,
-          context: ComponentName.unetEMA.rawValue,
-          hint: "leave --ema away; `sdinspect summary` says what there is")
-      }
-      for component in components where component.name == .unet {
-        maker.drop(component.tensors, of: .unet, "weights of the last step, which --ema replaces")
-      }
-      components = components.map { $0.name == .unet ? average.renamed(.unet) : $0 }
-    }
-    if let names = options.components {
-      components = try names.map { (name) throws(FormatError) in
-        guard let component = components.first(where: { $0.name == name }) else {
-          throw FormatError(
-            .mismatch, "the checkpoint has no component \(name)", file: source.path,
-            context: name.rawValue,
-            hint: "its components: "
-              + source.components.map(\.name.rawValue).joined(separator: ", "))
-        }
-        return component
-      }
-    } else if let average = source[.unetEMA] {
-      if !options.useAverages {
-        maker.drop(average.tensors, of: average.name, "averaged weights, which --ema takes")
-      }
-      components.removeAll { $0.name == .unetEMA }
-    }
-    return components
-  }
-
-  /// Networks that are known are complete, and those that a target renames are known. Packed weights
-  /// only keep their names and bytes.
-  private static func check(
-    _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint, casts: Bool
-  ) throws(FormatError) {
-    let renames = target == .ldm || target == .diffusers
-    for component in components {
-      if target != .safetensors || casts, let refusal = component.packed.refusal(in: source.path) {
-        throw refusal
-      }
-      let isNetwork = Architecture(rawValue: component.architecture ?? "") != nil
-      if component.manifest != nil {
-        // A part of a network may still change its container.
-        if renames || target == .sdflat || component.configuration?.origin == .file {
-          try component.requireComplete()
-        }
-      } else if renames, isNetwork || component.name == .model {
-        throw component.graphFailure
-          ?? FormatError(.unsupported, "the network is not known", file: component.path)
-      }
-    }
-    guard target != .ldm || components.contains(where: { $0.manifest != nil }) else {
-      throw FormatError(
-        .unsupported, "there is no network here that a single file holds", file: source.path,
-        hint: "convert to safetensors instead")
-    }
-  }
-
-  /// Scaled 8-bit weights are multiplied by their scales where they are cast; where they are not, the
-  /// scales must stay beside them under the same names.
-  private static func checkScales(
-    of components: [Component], _ target: Conversion.Target, _ options: Conversion.Options,
-    _ source: ModelCheckpoint
-  ) throws(FormatError) {
-    guard target != .safetensors, !options.multipliesScales else { return }
-    let weights = components.flatMap(\.scales.weights)
-    guard let first = weights.first else { return }
-    throw FormatError(
-      .unsupported,
-      "\(weights.count) 8-bit \(weights.count == 1 ? "weight has a scale" : "weights have scales") "
-        + "that the target cannot keep: \(Leftover.shown(weights))",
-      file: source.path, context: first,
-      hint: "pass --dtype f16 (or f32, bf16) to multiply the scales in, or use --to safetensors")
-  }
-
-  /// Values that were not read are lost only where that is asked for.
-  private static func checkUnread(
-    of source: ModelCheckpoint, _ options: Conversion.Options, _ maker: inout StepMaker
-  ) throws(FormatError) {
-    let unread = source.findings.unread
-    guard let first = unread.first else { return }
-    if options.dropUnknown {
-      for values in unread { maker.drop(values) }
-      return
-    }
-    let storages = unread.count { $0.kind == .storage }
-    let tensors = unread.count - storages
-    let counts = [
-      storages == 0 ? nil : storages == 1 ? "1 storage" : "\(storages) storages",
-      tensors == 0 ? nil : tensors == 1 ? "1 tensor" : "\(tensors) tensors",
-    ]
-    var error = FormatError(
-      .unsupported,
-      "\(counts.compactMap(\.self).joined(separator: " and ")) of the file cannot be read and would "
-        + "be lost: \(Leftover.shown(unread.map(\.name)))",
-      file: source.path, context: first.name,
-      hint: "pass --drop-unknown to convert without them")
-    error.details = unread.map { "\($0.name): \($0.reason)" }
-    throw error
-  }
-
   // MARK: Parts
 
   mutating func parts() throws(FormatError) -> [Conversion.Part] {
@@ -201,21 +109,42 @@ struct ConversionPlanner {
       return try components.map { (component) throws(FormatError) in
         try part(component, naming: published(component), output: "")
       }
-    case .diffusers: return try directoryParts(naming: published)
+    case .diffusers:
+      let published = published
+      return try directoryParts(naming: published)
     case .safetensors where isDirectory: return try directoryParts { _ in nil }
-    case .safetensors: return [try joined { _ in nil }]
+    case .safetensors:
+      let kept = kept
+      return [try joined(naming: kept)]
     case .ldm, .gguf:
-      let isAlone = components.count == 1
-      let target = target
-      return [try joined { ConversionPlanner.single($0, isAlone: isAlone, target) }]
+      // What belongs to no network is no second one.
+      let isAlone = components.count { $0.name != .other } == 1
+      let (target, keepsNames) = (target, keepsNames)
+      let kept = kept
+      return [
+        try joined {
+          keepsNames ? kept($0) : ConversionPlanner.single($0, isAlone: isAlone, target)
+        }
+      ]
     }
   }
 
-  /// Published names, where the source has others.
+  /// The source's names; averages that are taken for the weights get those of the weights.
+  private func kept(_ component: Component) -> Naming? {
+    component.name == .unet && component.naming?.family == .average
+      ? Naming(.singleFile, prefix: "model.diffusion_model.") : nil
+  }
+
+  /// Published names, where the source has others than today's or those of 2022.
   private func published(_ component: Component) -> Naming? {
-    guard let naming = component.naming else { return nil }
-    return naming.family == .published && naming.prefix.isEmpty && component.wrapper.isEmpty
-      ? nil : .published
+    guard let manifest = component.manifest, component.naming != nil else { return nil }
+    let isPublished = component.tensors.allSatisfy { tensor in
+      guard let parameter = manifest.parameter(of: tensor.name) else {
+        return manifest.sharers(of: tensor.name).isEmpty
+      }
+      return tensor.name == parameter.name || tensor.name == parameter.aliases.first
+    }
+    return isPublished && !component.isWrapped && manifest.duplicates.isEmpty ? nil : .published
   }
 
   /// The names of single files. A VAE alone goes without prefix, as programs that take one expect.
@@ -242,7 +171,7 @@ struct ConversionPlanner {
     let networks = components.filter { $0.name != .other }
     for component in components {
       guard component.name != .other else {
-        maker.drop(component.tensors, of: component.name, "a repository has no place for it")
+        try dropOthers(component)
         continue
       }
       let directory = networks.count == 1 ? "" : "\(component.name)/"
@@ -266,12 +195,60 @@ struct ConversionPlanner {
     let tensors = target == .sdflat ? component.executionOrder : component.tensors
     return Conversion.Part(
       component: component, output: output,
-      tensors: try maker.steps(of: component, tensors, naming: naming))
+      tensors: try distinct(maker.steps(of: component, tensors, naming: naming)))
+  }
+
+  /// Leaves out what is of no network, for which a repository has no place; what nothing is known of
+  /// only where that was asked for.
+  private mutating func dropOthers(_ component: Component) throws(FormatError) {
+    let unknown = component.tensors.filter { Leftover.kind(of: $0.name) == .unknown }
+    guard unknown.isEmpty || options.dropUnknown else {
+      throw FormatError(
+        .unsupported,
+        "a repository has no place for \(unknown.count) "
+          + "\(unknown.count == 1 ? "tensor" : "tensors") of no known network: "
+          + Leftover.shown(unknown.map(\.name)),
+        file: source.path, context: component.name.rawValue,
+        hint: "pass --drop-unknown to leave them out, or convert to sdflat, ldm or safetensors")
+    }
+    maker.drop(component.tensors, of: component.name) { tensor in
+      let kind = Leftover.kind(of: tensor.name)
+      return kind == .unknown
+        ? "it belongs to no network" : "\(kind.rawValue): a repository has no place for it"
+    }
+  }
+
+  /// The steps with a name for each: what is not known keeps its whole name where the bare one is
+  /// another tensor's.
+  ///
+  /// - Throws: ``FormatError`` `mismatch` where two tensors would still have one name.
+  private func distinct(_ steps: [Conversion.Step]) throws(FormatError) -> [Conversion.Step] {
+    var steps = steps
+    var places: [ExactName: Int] = [:]
+    for known in [true, false] {
+      for index in steps.indices where steps[index].isParameter == known {
+        if places[ExactName(steps[index].tensor.name)] != nil, let whole = steps[index].source {
+          steps[index].rename(whole)
+        }
+        let name = ExactName(steps[index].tensor.name)
+        if let other = places[name] {
+          let sources = [other, index].map { steps[$0].source ?? "a new tensor" }
+          throw FormatError(
+            .mismatch,
+            "two tensors would have the name \(name.text): "
+              + sources.map(Tensor.displayName).joined(separator: " and "),
+            file: source.path, context: steps[index].component.rawValue,
+            hint: "convert to safetensors, which keeps the source's names")
+        }
+        places[name] = index
+      }
+    }
+    return steps
   }
 
   /// All components in one file, as one part.
   private mutating func joined(
-    _ naming: (Component) -> Naming?
+    naming: (Component) -> Naming?
   ) throws(FormatError) -> Conversion.Part {
     var steps: [Conversion.Step] = []
     // Single files of 2022 begin with the UNet.
@@ -280,13 +257,13 @@ struct ConversionPlanner {
       order.compactMap { name in components.first { $0.name == name } }
       + components.filter { !order.contains($0.name) }
     for component in sorted {
+      let naming = naming(component)
       if target == .ldm || target == .gguf, component.name != .other, components.count > 1,
-        ConversionPlanner.single(component, isAlone: false, target) == nil
+        naming == nil, !keepsNames
       {
         maker.drop(component.tensors, of: component.name, "a single file has no place for it")
         continue
       }
-      let naming = naming(component)
       if naming?.family == .openCLIP, component.naming?.family != .openCLIP {
         maker.note(
           "text_encoder: it is written in OpenCLIP's layout, as original files of SD 2.x have it; "
@@ -300,7 +277,7 @@ struct ConversionPlanner {
     }
     return Conversion.Part(
       component: components.count == 1 ? components[0] : .joined(components, source),
-      output: "", tensors: steps)
+      output: "", tensors: try distinct(steps))
   }
 
   /// Programs that read single files strictly want position ids.
@@ -322,26 +299,7 @@ struct ConversionPlanner {
   }
 }
 
-extension ModelCheckpoint {
-  /// Whether it holds the three networks of a pipeline, each known.
-  fileprivate var isPipeline: Bool {
-    ComponentName.required.allSatisfy { self[$0]?.configuration != nil }
-  }
-
-  /// Whether its components lie apart, with names of their own.
-  fileprivate var isInParts: Bool {
-    layout == .repository || layout == .file(.sdflat)
-  }
-}
-
 extension Component {
-  /// The same under another name.
-  fileprivate func renamed(_ name: ComponentName) -> Component {
-    var component = self
-    component.name = name
-    return component
-  }
-
   /// What is said of several components that go into one file.
   fileprivate static func joined(
     _ components: [Component], _ source: ModelCheckpoint

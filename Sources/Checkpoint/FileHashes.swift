@@ -151,8 +151,5 @@ extension ModelCheckpoint {
 
   /// Weights of a directory that were not read, by their path in it: other formats and variants,
   /// and whole models as single files.
-  public var otherWeights: [String] {
-    let files = layout == .repository ? (try? Directory(path: path))?.possibleWeights ?? [] : []
-    return unreadWeights.map(\.path) + files.filter { !$0.hasSuffix(".json") }
-  }
+  public var otherWeights: [String] { unreadWeights.map(\.path) }
 }

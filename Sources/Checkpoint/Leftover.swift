@@ -10,6 +10,14 @@ public struct Leftover: Sendable, Hashable {
     case weightScales = "scales of 8-bit weights"
     case optimizerState = "optimizer state"
     case trainingLoss = "training loss"
+    /// Steps, epochs and what else a run needs to go on.
+    case trainingState = "training state"
+    /// Averages of a network that is not a UNet.
+    case averages = "averaged weights"
+    /// Empty tensors whose names say what the model predicts.
+    case predictionMarks = "marks of the prediction type"
+    /// Tensors that the file holds under a second name.
+    case duplicates = "duplicates under another name"
     case embeddings = "embeddings of training"
     /// OpenCLIP's text encoder goes on where Stable Diffusion 2 has what it needs.
     case unusedLayers = "layers that are not used"
@@ -59,6 +67,7 @@ public struct Leftover: Sendable, Hashable {
       for tensor in component.manifest?.unused ?? [] {
         groups[unusedKind(of: tensor.name), default: []].append(tensor)
       }
+      groups[.duplicates, default: []] += (component.manifest?.duplicates ?? []).map(\.tensor)
       for tensor in buffers + rest {
         var kind = kind(of: tensor.name)
         if component.scales.isPart(tensor.name) { kind = .weightScales }
@@ -67,11 +76,10 @@ public struct Leftover: Sendable, Hashable {
       }
     }
     return Kind.allCases.compactMap { kind in
-      groups[kind].map { tensors in
-        Leftover(
-          kind: kind, names: tensors.map(\.name),
-          bytes: tensors.reduce(0) { $0 + $1.byteCount })
-      }
+      guard let tensors = groups[kind], !tensors.isEmpty else { return nil }
+      return Leftover(
+        kind: kind, names: tensors.map(\.name),
+        bytes: tensors.reduce(0) { $0 + $1.byteCount })
     }
   }
 
@@ -84,25 +92,54 @@ public struct Leftover: Sendable, Hashable {
       ? .contrastive : .unusedLayers
   }
 
-  /// Tells by the name alone.
+  /// Tells by the name alone, whatever dictionaries the tensor lies in.
   static func kind(of name: String) -> Kind {
-    var name = name[...]
-    while name.hasPrefix("state_dict.") { name = name.dropFirst("state_dict.".count) }
-    if name.hasSuffix("position_ids") { return .positionIDs }
-    if name == "model_ema.decay" || name == "model_ema.num_updates" { return .averageCounters }
-    if SingleFileLayout.isBuffer(String(name)) || name == "denoiser.sigmas"
-      || name == "denoiser.log_sigmas" || name.hasPrefix("model_lvlb_weights")
-      || name.hasPrefix("lvlb_weights")
-    {
-      return .noiseSchedule
+    for dictionary in [""] + BareNames.dictionaries(of: name) {
+      let kind = kind(ofBare: name.dropFirst(dictionary.count))
+      if kind != .unknown { return kind }
     }
-    if name.hasPrefix("optimizer_states.") || name.hasPrefix("optimizer.")
-      || name.hasSuffix(".exp_avg") || name.hasSuffix(".exp_avg_sq")
-    {
-      return .optimizerState
-    }
-    if name.hasPrefix("loss.") || name.hasPrefix("discriminator.") { return .trainingLoss }
-    if name.hasPrefix("embedding_manager.") { return .embeddings }
     return .unknown
   }
+
+  /// Whether training alone needs it: beside a network that is alone in its file it is no part of
+  /// the network.
+  static func isOfTraining(_ name: String) -> Bool {
+    switch kind(of: name) {
+    case .noiseSchedule, .averageCounters, .optimizerState, .trainingLoss, .trainingState,
+      .averages, .predictionMarks, .embeddings:
+      true
+    case .positionIDs, .duplicates, .unusedLayers, .contrastive, .graphConstants, .unknown: false
+    }
+  }
+
+  private static func kind(ofBare name: Substring) -> Kind {
+    if name.hasSuffix("position_ids") { return .positionIDs }
+    let whole = String(name)
+    if let kind = wholeNames[whole] { return kind }
+    if SingleFileLayout.buffers.contains(whole) { return .noiseSchedule }
+    if name.hasSuffix(".exp_avg") || name.hasSuffix(".exp_avg_sq") { return .optimizerState }
+    return beginnings.first { name.hasPrefix($0.text) }?.kind ?? .unknown
+  }
+
+  private static let wholeNames: [String: Kind] = [
+    "model_ema.decay": .averageCounters, "model_ema.num_updates": .averageCounters,
+    "denoiser.sigmas": .noiseSchedule, "denoiser.log_sigmas": .noiseSchedule,
+    "logvar": .trainingLoss, "global_step": .trainingState, "epoch": .trainingState,
+    "step": .trainingState, "iteration": .trainingState, "iterations": .trainingState,
+    "current_epoch": .trainingState, "rng_state": .trainingState,
+    "v_pred": .predictionMarks, "ztsnr": .predictionMarks,
+    "edm_vpred.sigma_max": .predictionMarks, "edm_vpred.sigma_min": .predictionMarks,
+  ]
+
+  private static let beginnings: [(text: String, kind: Kind)] = [
+    ("model_lvlb_weights", .noiseSchedule), ("lvlb_weights", .noiseSchedule),
+    ("optimizer_states.", .optimizerState), ("optimizer.", .optimizerState),
+    ("optimizers.", .optimizerState), ("optimizer_state_dict.", .optimizerState),
+    ("lr_scheduler.", .optimizerState), ("lr_schedulers.", .optimizerState),
+    ("grad_scaler.", .optimizerState), ("scaler.", .optimizerState),
+    ("loss.", .trainingLoss), ("loss_fn.", .trainingLoss), ("discriminator.", .trainingLoss),
+    ("perceptual_loss.", .trainingLoss), ("lpips.", .trainingLoss),
+    ("callbacks.", .trainingState), ("loops.", .trainingState),
+    ("model_ema.", .averages), ("embedding_manager.", .embeddings),
+  ]
 }

@@ -10,6 +10,15 @@ public struct Manifest: Sendable {
     public let tensor: Tensor
   }
 
+  /// A tensor that is a parameter, or several, which the file holds under another name too.
+  public struct Duplicate: Sendable {
+    public let tensor: Tensor
+    /// The parameters, and which third of the tensor's rows each is, where it is not all of it.
+    let parameters: [(parameter: Parameter, third: Int?)]
+    /// The tensor that is read.
+    public let original: Tensor
+  }
+
   /// The distinct parameters of all graphs, in execution order.
   public let parameters: [Parameter]
   /// Parameters without a tensor.
@@ -25,6 +34,8 @@ public struct Manifest: Sendable {
   /// Tensors that the original network has and this one leaves out: of OpenCLIP's text encoder the
   /// layers behind the last one that is used, its projection and its scale.
   public let unused: [Tensor]
+  /// Tensors that the file holds under two names, by the names that are not read.
+  public let duplicates: [Duplicate]
   /// Positions of the component's tensors: parameters as the graphs execute them, then buffers,
   /// then what is unused or unexpected in file order.
   package let executionOrder: [Int]
@@ -42,12 +53,15 @@ public struct Manifest: Sendable {
   /// Whether every parameter is there with its shape.
   public var isComplete: Bool { missing.isEmpty && wrongShape.isEmpty && wrongType.isEmpty }
 
-  /// Looks for every parameter under each of `namings`, behind `wrapper`.
+  /// Looks for every parameter under each of `namings`.
   ///
-  /// - Parameter isScale: whether the tensor of a name is a scale of 8-bit weights.
+  /// - Parameters:
+  ///   - names: the bare names of the tensors.
+  ///   - index: the first position of each.
+  ///   - isScale: whether the tensor of a name is a scale of 8-bit weights.
   init(
-    graphs: [Graph], tensors: [Tensor], index: [ExactName: Int], namings: [Naming],
-    wrapper: String, isScale: (String) -> Bool = { _ in false }
+    graphs: [Graph], tensors: [Tensor], names: [String], index: [ExactName: Int],
+    namings: [Naming], isScale: (String) -> Bool = { _ in false }
   ) {
     var parameters: [Parameter] = []
     var positions: [String: Int] = [:]
@@ -57,6 +71,8 @@ public struct Manifest: Sendable {
     var order: [Int] = []
     var taken = [Bool](repeating: false, count: tensors.count)
     var parameterPositions: [String: Int] = [:]
+    // Where each parameter or buffer was found, whether it fits or not.
+    var originals: [String: Int] = [:]
 
     var owners: [ExactName: Parameter] = [:]
     var sharers: [ExactName: [Parameter]] = [:]
@@ -66,7 +82,7 @@ public struct Manifest: Sendable {
 
     func position(of parameter: Parameter) -> Int? {
       func found(_ naming: Naming) -> Int? {
-        index[ExactName(wrapper + naming.name(of: parameter))]
+        index[ExactName(naming.name(of: parameter))]
       }
       if let likely, let position = found(likely) { return position }
       for naming in namings {
@@ -86,6 +102,7 @@ public struct Manifest: Sendable {
       }
       if !taken[position] { order.append(position) }
       let third = likely?.third(of: parameter)
+      originals[parameter.name] = position
       if let third {
         sharers[ExactName(tensors[position].name), default: []].append(parameter)
         thirds[parameter.name] = third
@@ -112,18 +129,25 @@ public struct Manifest: Sendable {
       order.append(position)
       buffers.append(tensors[position])
       owners[ExactName(tensors[position].name)] = buffer
+      originals[buffer.name] = position
     }
     for position in tensors.indices
     where !taken[position]
-      && (SingleFileLayout.isBuffer(tensors[position].name) || isScale(tensors[position].name))
+      && (SingleFileLayout.isBuffer(names[position]) || isScale(tensors[position].name))
     {
       taken[position] = true
       order.append(position)
       buffers.append(tensors[position])
     }
     let rest = tensors.indices.filter { !taken[$0] }
-    let naming = Manifest.naming(of: owners, sharers, parameters, namings, wrapper: wrapper)
-    let isUnused = Manifest.unused(by: parameters, naming, wrapper: wrapper)
+    let naming = Manifest.naming(parameters, namings) { parameter, name in
+      originals[parameter.name].map { ExactName(names[$0]) == ExactName(name) } ?? false
+    }
+    let isUnused = Manifest.unused(by: parameters, naming)
+    let known = parameters + graphs.flatMap(\.buffers)
+    let duplicates = Manifest.duplicates(
+      rest, tensors, names, originals, of: known, namings)
+    let doubled = Set(duplicates.map(\.position))
 
     self.parameters = parameters
     self.missing = missing
@@ -136,33 +160,59 @@ public struct Manifest: Sendable {
     self.naming = naming
     self.positions = positions
     self.parameterPositions = parameterPositions
-    unused = rest.map { tensors[$0] }.filter { isUnused($0.name) }
-    unexpected = rest.map { tensors[$0] }.filter { !isUnused($0.name) }
+    unused = rest.filter { isUnused(names[$0]) && !doubled.contains($0) }.map { tensors[$0] }
+    unexpected = rest.filter { !isUnused(names[$0]) && !doubled.contains($0) }
+      .map { tensors[$0] }
+    self.duplicates = duplicates.map(\.duplicate)
     executionOrder = order + rest
+  }
+
+  /// Those of `rest` that are parameters or buffers under a name that was not read.
+  private static func duplicates(
+    _ rest: [Int], _ tensors: [Tensor], _ names: [String], _ originals: [String: Int],
+    of parameters: [Parameter], _ namings: [Naming]
+  ) -> [(position: Int, duplicate: Duplicate)] {
+    guard !rest.isEmpty else { return [] }
+    let wanted = Set(rest.map { ExactName(names[$0]) })
+    var found: [ExactName: [(parameter: Parameter, third: Int?)]] = [:]
+    for naming in namings {
+      for parameter in parameters {
+        let name = ExactName(naming.name(of: parameter))
+        guard wanted.contains(name), originals[parameter.name] != nil,
+          found[name]?.contains(where: { $0.parameter.name == parameter.name }) != true
+        else { continue }
+        found[name, default: []].append((parameter, naming.third(of: parameter)))
+      }
+    }
+    return rest.compactMap { position in
+      guard let parameters = found[ExactName(names[position])],
+        let original = originals[parameters[0].parameter.name]
+      else { return nil }
+      return (
+        position,
+        Duplicate(
+          tensor: tensors[position], parameters: parameters, original: tensors[original])
+      )
+    }
   }
 
   /// The naming with the most hits, the first of several.
   private static func naming(
-    of owners: [ExactName: Parameter], _ sharers: [ExactName: [Parameter]],
-    _ parameters: [Parameter], _ namings: [Naming], wrapper: String
+    _ parameters: [Parameter], _ namings: [Naming], _ isSpelled: (Parameter, String) -> Bool
   ) -> Naming? {
     var best: (naming: Naming, hits: Int)?
     for naming in namings {
-      let hits = parameters.count { parameter in
-        let name = ExactName(wrapper + naming.name(of: parameter))
-        return owners[name]?.name == parameter.name
-          || (sharers[name]?.contains { $0.name == parameter.name } ?? false)
-      }
+      let hits = parameters.count { isSpelled($0, naming.name(of: $0)) }
       if hits > best?.hits ?? 0 { best = (naming, hits) }
       if hits == parameters.count { break }
     }
     return best?.naming
   }
 
-  /// What tells by a tensor's name whether it is of a part of OpenCLIP's text encoder that the
+  /// What tells by a tensor's bare name whether it is of a part of OpenCLIP's text encoder that the
   /// network leaves out.
   private static func unused(
-    by parameters: [Parameter], _ naming: Naming?, wrapper: String
+    by parameters: [Parameter], _ naming: Naming?
   ) -> (String) -> Bool {
     guard let naming, naming.family == .openCLIP else { return { _ in false } }
     let layers = "transformer.resblocks."
@@ -171,8 +221,8 @@ public struct Manifest: Sendable {
     }
     let last = parameters.compactMap { $0.openCLIP.flatMap { layer($0.name) } }.max() ?? -1
     return { name in
-      guard name.hasPrefix(wrapper + naming.prefix) else { return false }
-      let tail = name.dropFirst(wrapper.count + naming.prefix.count)
+      guard name.hasPrefix(naming.prefix) else { return false }
+      let tail = name.dropFirst(naming.prefix.count)
       return Leftover.contrastive.contains(String(tail)) || layer(tail).map { $0 > last } ?? false
     }
   }

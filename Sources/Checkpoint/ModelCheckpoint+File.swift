@@ -14,18 +14,21 @@ extension ModelCheckpoint {
     let path = file.path
     var warnings = file.warnings
     let embedded = EmbeddedFiles.files(in: file.metadata, of: path, &warnings)
-    let groups = SingleFileLayout.components(of: file, embedded)
+    let names = BareNames(file.tensors)
+    warnings += names.warnings
+    let groups = SingleFileLayout.components(of: file, names, embedded)
     if !groups.isEmpty {
       return ModelCheckpoint(
         path: path, layout: .file(file.format), components: groups, files: embedded,
         warnings: warnings, findings: FileFindings(file))
     }
 
-    guard let architecture = Architecture.recognized(in: file) else {
+    guard let architecture = Architecture.recognized(names.contains) else {
       let component = Component(
         name: .model, architecture: nil, configuration: nil, path: path, files: file.files,
         format: file.format,
-        metadata: file.metadata, tensors: file.tensors)
+        metadata: file.metadata, tensors: file.tensors,
+        bareNames: names.namesOfWeights(file.tensors))
       return ModelCheckpoint(
         path: path, layout: .file(file.format), components: [component], warnings: warnings,
         findings: FileFindings(file))
@@ -34,13 +37,13 @@ extension ModelCheckpoint {
       let known = SingleFileLayout.configuration(of: architecture.component, in: embedded)
       return ModelCheckpoint(
         path: path, layout: .file(file.format),
-        components: SingleFileLayout.lone(architecture, of: file, known), files: embedded,
+        components: SingleFileLayout.lone(architecture, of: file, names, known), files: embedded,
         warnings: warnings, findings: FileFindings(file))
     }
     let neighbour = configuration(beside: path, of: architecture, &warnings)
     return ModelCheckpoint(
       path: path, layout: .file(file.format),
-      components: SingleFileLayout.lone(architecture, of: file, neighbour?.configuration),
+      components: SingleFileLayout.lone(architecture, of: file, names, neighbour?.configuration),
       files: neighbour.map { [$0.file] } ?? [], warnings: warnings, findings: FileFindings(file))
   }
 

@@ -9,13 +9,13 @@ extension ModelCheckpoint {
   public func pipelineFiles(
     tokenizer: [AuxiliaryFile] = []
   ) -> (files: [AuxiliaryFile], notes: [String]) {
-    let networks = components.filter { !$0.graphs.isEmpty && $0.name != .unetEMA }
+    let networks = components.filter { !$0.graphs.isEmpty && $0.name.averaged == nil }
     let isWhole = ComponentName.required.allSatisfy { name in
       networks.contains { $0.name == name }
     }
     var pipeline = PipelineFiles(
       of: self, components: networks, isWhole: isWhole, companions: tokenizer)
     if isWhole { pipeline.noteTokenizer(of: networks) }
-    return (pipeline.files, pipeline.notes)
+    return (pipeline.files, pipeline.notes + pipeline.warnings)
   }
 }

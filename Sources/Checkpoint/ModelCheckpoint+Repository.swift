@@ -41,14 +41,12 @@ extension ModelCheckpoint {
         }
         continue
       }
-      components.append(
-        try component(
-          directory, weights, name: name, listedClass: listed[name.rawValue],
-          warnings: &warnings))
-      unread += directory.weights.filter { $0 != weights }.map {
-        UnreadWeights(path: "\(name)/\($0.file)", format: $0.format, variant: $0.variant)
-      }
+      let component = try component(
+        directory, weights, name: name, listedClass: listed[name.rawValue], warnings: &warnings)
+      components.append(component)
+      unread += directory.unread(except: [weights.file] + component.files, below: "\(name)/")
     }
+    unread += root.unread(except: [], below: "")
     return ModelCheckpoint(
       path: root.path, layout: .repository, components: components, files: files,
       warnings: warnings, unreadWeights: unread)
@@ -108,9 +106,7 @@ extension ModelCheckpoint {
     var warnings: [String] = []
     let files = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
     let component = try component(directory, weights, name: name, warnings: &warnings)
-    let unread = directory.weights.filter { $0 != weights }.map {
-      UnreadWeights(path: $0.file, format: $0.format, variant: $0.variant)
-    }
+    let unread = directory.unread(except: [weights.file] + component.files, below: "")
     return ModelCheckpoint(
       path: directory.path, layout: .component, components: [component], files: files,
       warnings: warnings, unreadWeights: unread)

@@ -54,7 +54,8 @@ public struct ModelCheckpoint: Sendable {
     self.components = components
     self.files = files
     self.warnings =
-      warnings + components.flatMap(ModelCheckpoint.warnings)
+      warnings
+      + components.flatMap { ModelCheckpoint.warnings(of: $0) + $0.wrapperWarnings }
       + (UnreadValues.warning(known.unread).map { [$0] } ?? [])
     self.unreadWeights = unreadWeights
     self.provenance = provenance
@@ -103,11 +104,18 @@ public struct ModelCheckpoint: Sendable {
     guard let component = self[name] else {
       throw FormatError(
         .mismatch, "the checkpoint has no \(name.title)", file: path, context: name.rawValue,
-        hint: "its components: " + components.map(\.name.rawValue).joined(separator: ", "))
+        hint: self[name.averages] == nil
+          ? "its components: " + components.map(\.name.rawValue).joined(separator: ", ")
+          : ModelCheckpoint.averagesHint)
     }
     try component.requireComplete()
     return component
   }
+
+  /// What to do with a checkpoint that holds a network's averages only.
+  static let averagesHint =
+    "it holds averaged weights (EMA) of it: `sdinspect convert IN OUT --to LAYOUT --ema` makes a "
+    + "checkpoint of them"
 
   /// The file at that path of the repository, as in `tokenizer/vocab.json`.
   public func file(named path: String) -> AuxiliaryFile? {
@@ -124,7 +132,21 @@ public struct ModelCheckpoint: Sendable {
     let problems =
       component.format == .onnx
       ? onnxWarnings(of: component) : component.manifest?.summedProblems ?? []
-    return problems.map { "\(name): \($0)" } + unused(of: component)
+    return problems.map { "\(name): \($0)" } + unused(of: component) + doubled(component)
+      + component.positionFaults.map { "\(name): \($0)" }
+  }
+
+  /// What a component holds under two names.
+  private static func doubled(_ component: Component) -> [String] {
+    guard let duplicates = component.manifest?.duplicates, let first = duplicates.first else {
+      return []
+    }
+    let more = duplicates.count == 1 ? "" : " and \(duplicates.count - 1) more"
+    return [
+      "\(component.name): \(duplicates.count) \(duplicates.count == 1 ? "tensor is" : "tensors are") "
+        + "there under two names: \(first.tensor.displayName) is "
+        + "\(first.original.displayName), which is read\(more)"
+    ]
   }
 
   /// What of OpenCLIP's text encoder is there and not used.
@@ -151,4 +173,11 @@ public struct UnreadWeights: Sendable, Hashable {
   public let path: String
   public let format: WeightsFormat
   public let variant: String?
+
+  var json: JSON {
+    [
+      "path": .string(path), "format": .string(format.rawValue),
+      "variant": variant.map { .string($0) } ?? .null,
+    ]
+  }
 }

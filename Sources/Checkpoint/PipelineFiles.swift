@@ -26,8 +26,9 @@ struct PipelineFiles {
     for component in components { addConfiguration(of: component) }
     guard isWhole else { return }
     addTokenizer(companions, of: components)
-    addScheduler(of: components)
-    addIndex(of: components)
+    let pipeline = PipelineClass(of: source, components)
+    addScheduler(pipeline, of: components)
+    addIndex(pipeline, of: components)
   }
 
   private func contains(_ path: String) -> Bool { files.contains { $0.path == path } }
@@ -129,6 +130,19 @@ struct PipelineFiles {
     }
   }
 
+  /// The files without those of some components, which an index then does not list.
+  static func without(_ names: [ComponentName], _ files: [AuxiliaryFile]) -> [AuxiliaryFile] {
+    guard !names.isEmpty else { return files }
+    return files.compactMap { file in
+      if names.contains(where: { file.path.hasPrefix("\($0)/") }) { return nil }
+      guard file.path == "model_index.json", var index = try? file.jsonObject() else { return file }
+      for name in names where index[name.rawValue] != nil { index[name.rawValue] = [.null, .null] }
+      return AuxiliaryFile(
+        path: file.path, location: file.location,
+        bytes: Array((JSON.object(index).text() + "\n").utf8))
+    }
+  }
+
   /// Takes away what is no use without a vocabulary, and an index's word that there is one.
   private mutating func dropTokenizer() {
     files.removeAll { $0.path.hasPrefix("tokenizer/") }
@@ -140,33 +154,17 @@ struct PipelineFiles {
     add("model_index.json", index)
   }
 
-  /// Stable Diffusion 1.x's own scheduler, where the source has none; that of latent consistency
-  /// models for one of them.
-  private mutating func addScheduler(of components: [Component]) {
+  /// The scheduler of the kind of model, where the source has none; none of a model that is not known.
+  private mutating func addScheduler(_ pipeline: PipelineClass, of components: [Component]) {
     let path = "scheduler/scheduler_config.json"
     guard !contains(path) else { return }
-    if components.contains(where: \.isConsistencyModel) {
-      add(
-        path,
-        [
-          "_class_name": "LCMScheduler", "_diffusers_version": "0.22.0", "beta_end": 0.012,
-          "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
-          "num_train_timesteps": 1000, "original_inference_steps": 50,
-          "prediction_type": "epsilon", "set_alpha_to_one": true, "steps_offset": 1,
-          "timestep_scaling": 10.0, "trained_betas": .null,
-        ])
-      notes.append("\(path) is that of latent consistency models: the source has none")
+    guard let scheduler = pipeline.scheduler else {
+      warnings.append("no \(path) is written: the source has none, and \(pipeline.reason)")
       return
     }
-    add(
-      path,
-      [
-        "_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "beta_end": 0.012,
-        "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
-        "num_train_timesteps": 1000, "prediction_type": "epsilon", "set_alpha_to_one": false,
-        "skip_prk_steps": true, "steps_offset": 1, "trained_betas": .null,
-      ])
-    notes.append("\(path) is that of Stable Diffusion 1.x: the source has none")
+    add(path, scheduler)
+    notes.append("\(path) is that of \(pipeline.schedulerReason): the source has none")
+    guard pipeline.predictionMark == nil, !pipeline.isConsistency else { return }
     let unet = components.first { $0.name == .unet }?.configuration?.object
     if unet?["cross_attention_dim"]?.int == 1024 || components.contains(where: \.isOpenCLIP) {
       notes.append(
@@ -175,32 +173,41 @@ struct PipelineFiles {
     }
   }
 
-  private mutating func addIndex(of components: [Component]) {
+  /// What pipeline it is, where the source does not say: never another one than the networks are of.
+  private mutating func addIndex(_ pipeline: PipelineClass, of components: [Component]) {
     let path = "model_index.json"
     guard !contains(path) else { return }
-    let unet = components.first { $0.name == .unet }?.configuration?.object
-    let isInpainting = unet?["in_channels"]?.int == 9
-    let name =
-      isInpainting
-      ? "StableDiffusionInpaintPipeline"
-      : components.contains(where: \.isConsistencyModel)
-        ? "LatentConsistencyModelPipeline" : "StableDiffusionPipeline"
+    guard let name = pipeline.name else {
+      warnings.append("no \(path) is written: the source has none, and \(pipeline.reason)")
+      return
+    }
     var index: JSONObject = ["_class_name": .string(name), "_diffusers_version": "0.6.0"]
+    for lacking in pipeline.lacking {
+      index[lacking] = [.null, .null]
+      notes.append("\(path): \(name) needs a \(lacking), which is not in the source")
+    }
     index["feature_extractor"] = [.null, .null]
     index["requires_safety_checker"] = false
     index["safety_checker"] = [.null, .null]
     let scheduler = files.first { $0.path == "scheduler/scheduler_config.json" }
-    let className = (try? scheduler?.jsonObject())?["_class_name"]?.string ?? "PNDMScheduler"
-    index["scheduler"] = ["diffusers", .string(className)]
+    if let className = (try? scheduler?.jsonObject())?["_class_name"]?.string {
+      index["scheduler"] = ["diffusers", .string(className)]
+    }
     if TokenizerFiles(in: files).hasVocabulary {
       index["tokenizer"] = ["transformers", "CLIPTokenizer"]
     }
-    for component in components {
+    for component in components where PipelineClass.parts.contains(component.name) {
       guard let architecture = component.architecture else { continue }
-      let library = component.configuration?.isTransformers == true ? "transformers" : "diffusers"
+      let library =
+        component.name == .safetyChecker
+        ? "stable_diffusion"
+        : component.configuration?.isTransformers == true ? "transformers" : "diffusers"
       index[component.name.rawValue] = [.string(library), .string(architecture)]
     }
     add(path, index)
+    if name != "StableDiffusionPipeline" {
+      notes.append("\(path) names a \(name): \(pipeline.reason)")
+    }
   }
 }
 

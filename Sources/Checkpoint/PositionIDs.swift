@@ -2,10 +2,14 @@ import ModelFormats
 
 /// The text encoder's buffer of the numbers 0, 1, 2, …, which is no weight.
 ///
-/// Merging of checkpoints has cast it, and averaged it to numbers that are off by a fraction;
-/// single files of 2022 have it, today's repositories do not.
+/// Merging of checkpoints has cast it, and averaged it to numbers that are off by a fraction, or that
+/// are integers again but not these; programs that look up positions by it then ignore some tokens and
+/// take others twice. Single files of 2022 have it, today's repositories do not.
 enum PositionIDs {
   static func isName(_ name: String) -> Bool { name.hasSuffix("position_ids") }
+
+  /// The most positions that are read; models have 77 or 257.
+  private static let limit = 65_536
 
   /// As every sound checkpoint has it: I64 `[1, count]`.
   static func tensor(named name: String, count: Int) -> Tensor {
@@ -15,5 +19,73 @@ enum PositionIDs {
         (0..<count).flatMap { value in
           withUnsafeBytes(of: Int64(value).littleEndian) { Array($0) }
         }))
+  }
+
+  /// Whether the tensor can be such a buffer: a row of numbers.
+  static func isRow(_ tensor: Tensor) -> Bool {
+    // A tensor of a graph alone has no values.
+    if case .memory(let bytes) = tensor.storage, bytes.count < tensor.byteCount { return false }
+    return isName(tensor.name) && (1...limit).contains(tensor.elementCount)
+      && tensor.shape.last == tensor.elementCount
+  }
+
+  /// Whether a row holds 0, 1, 2, … in their order; nil where its type cannot be read as numbers.
+  static func isSound(_ tensor: Tensor) -> Bool? {
+    let wanted = self.tensor(named: tensor.name, count: tensor.elementCount)
+    guard let result = try? TensorComparison.of([(tensor, wanted)]).first, result.isCompared
+    else { return nil }
+    return result.differing == 0
+  }
+
+  /// Whether a conversion writes the row anew.
+  static func needsRepair(_ tensor: Tensor) -> Bool {
+    isRow(tensor) && (tensor.dtype.isFloatingPoint || isSound(tensor) == false)
+  }
+
+  /// What a row holds, as in "I64, not the numbers 0 to 76 (missing: 76)".
+  static func contents(_ tensor: Tensor) -> String {
+    guard isSound(tensor) == false else { return tensor.dtype.rawValue }
+    let wanted = 0..<tensor.elementCount
+    let missing = numbers(tensor).map { found in wanted.filter { !found.contains(Double($0)) } }
+    return "\(tensor.dtype.rawValue), not the numbers 0 to \(wanted.upperBound - 1)"
+      + (missing.map {
+        $0.isEmpty
+          ? " in their order" : " (missing: \(Leftover.shown($0.map(String.init), limit: 8)))"
+      } ?? "")
+  }
+
+  /// The distinct values of a row; nil where its type is none that is cast, nor an integer of 32 or
+  /// 64 bits.
+  private static func numbers(_ tensor: Tensor) -> Set<Double>? {
+    var numbers: Set<Double> = []
+    func add<Value>(_ bytes: [UInt8], _ value: (Value) -> Double) {
+      bytes.withUnsafeBytes { bytes in
+        let width = MemoryLayout<Value>.size
+        for offset in stride(from: 0, through: bytes.count - width, by: width) {
+          numbers.insert(value(bytes.loadUnaligned(fromByteOffset: offset, as: Value.self)))
+        }
+      }
+    }
+    switch tensor.dtype {
+    case .int64: add(tensor.contiguousBytes()) { (value: Int64) in Double(value) }
+    case .int32: add(tensor.contiguousBytes()) { (value: Int32) in Double(value) }
+    case let dtype where Cast.types.contains(dtype):
+      let isRead: Void? = try? tensor.withPieces(as: .float32) { (piece) throws(FormatError) in
+        add(Array(piece)) { (value: Float) in Double(value) }
+      }
+      guard isRead != nil else { return nil }
+    default: return nil
+    }
+    return numbers
+  }
+}
+
+extension Component {
+  /// Position ids that are not 0, 1, 2, …: one sentence each.
+  var positionFaults: [String] {
+    tensors.filter { PositionIDs.isRow($0) && PositionIDs.isSound($0) == false }.map { tensor in
+      "\(tensor.displayName) holds \(PositionIDs.contents(tensor)): programs that read positions from "
+        + "it skip or repeat tokens; `sdinspect convert` repairs it"
+    }
   }
 }

@@ -48,6 +48,14 @@ public struct Recognition: Sendable, Hashable {
 
   /// Tells what a checkpoint is from the names and shapes of its tensors; no values are read.
   public init(_ checkpoint: ModelCheckpoint) {
+    // A model whose UNet is there as averages only is told by them.
+    if let (model, reason) = checkpoint.withAveragesInPlace {
+      let recognition = Recognition(model)
+      self.init(
+        recognition.kind, recognition.title + ", UNet as averages (EMA) only",
+        recognition.reasons + [reason])
+      return
+    }
     let tensors = checkpoint.components.flatMap(\.tensors)
     let names = RecognizedNames(tensors)
     // What is put on top of a model is told by its own words, even where it names a model's parts.
@@ -100,14 +108,9 @@ struct RecognizedNames {
   let tensors: [Tensor]
 
   init(_ tensors: [Tensor]) {
-    let wrapper = SingleFileLayout.wrapper(of: tensors)
-    self.tensors =
-      wrapper.isEmpty
-      ? tensors
-      : tensors.map { tensor in
-        tensor.name.hasPrefix(wrapper)
-          ? tensor.renamed(String(tensor.name.dropFirst(wrapper.count))) : tensor
-      }
+    self.tensors = zip(tensors, BareNames(tensors).names).map { tensor, name in
+      tensor.name.utf8.elementsEqual(name.utf8) ? tensor : tensor.renamed(name)
+    }
   }
 
   func first(where isMatch: (String) -> Bool) -> Tensor? {

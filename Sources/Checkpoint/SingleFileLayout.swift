@@ -36,17 +36,14 @@ package enum SingleFileLayout {
     Group(prefix: "model_ema.", name: .unetEMA, architecture: .unet),
   ]
 
-  /// What a training checkpoint's names have before the weights' own: it holds the weights in a
-  /// dictionary of that name, some in a dictionary in a dictionary.
-  static func wrapper(of tensors: [Tensor]) -> String {
-    let word = "state_dict."
-    var wrapper = ""
-    // Real files have two at most; a hostile name may be nothing but this word.
-    for _ in 0..<8 {
-      guard tensors.contains(where: { $0.name.hasPrefix(wrapper + word) }) else { break }
-      wrapper += word
-    }
-    return wrapper
+  /// The names that groups with a mark have for it, prefix included, and that of a UNet's averages.
+  static let marks: [String] =
+    groups.flatMap { group in group.mark.map { group.prefix + $0 } }
+    + ["model_ema.diffusion_modelinput_blocks00weight"]
+
+  /// Whether a name begins as those of a network do, whatever else is there.
+  static func isOfNetwork(_ name: Substring) -> Bool {
+    groups.contains { $0.mark.isEmpty && $0.name != .unetEMA && name.hasPrefix($0.prefix) }
   }
 
   /// The file's networks, and last what belongs to none; empty where the tensors are not told
@@ -56,77 +53,112 @@ package enum SingleFileLayout {
   package static func components(
     of file: TensorFile, _ embedded: [AuxiliaryFile] = []
   ) -> [Component] {
-    let wrapper = wrapper(of: file.tensors)
-    let known = groups.filter { group in
-      group.mark.isEmpty || group.mark.contains { file[wrapper + group.prefix + $0] != nil }
-    }
-    var tensors: [ComponentName: [Tensor]] = [:]
-    for tensor in file.tensors {
-      let name = tensor.name.dropFirst(tensor.name.hasPrefix(wrapper) ? wrapper.count : 0)
-      let group = known.first { name.hasPrefix($0.prefix) }
-      tensors[group?.name ?? .other, default: []].append(tensor)
-    }
-    guard tensors.keys.contains(where: { $0 != .other && $0 != .unetEMA }) else { return [] }
+    components(of: file, BareNames(file.tensors), embedded)
+  }
 
-    // The averages belong to the UNet beside them, whose shapes say what it is.
-    var unet: Configuration?
+  static func components(
+    of file: TensorFile, _ names: BareNames, _ embedded: [AuxiliaryFile]
+  ) -> [Component] {
+    let known = groups.filter { group in
+      group.mark.isEmpty || group.mark.contains { names.contains(group.prefix + $0) }
+    }
+    var members: [ComponentName: Members] = [:]
+    for (index, tensor) in file.tensors.enumerated() {
+      let name = names.names[index]
+      let group =
+        names.parts[index] == .beside ? nil : known.first { name.hasPrefix($0.prefix) }
+      let component =
+        switch (group, names.parts[index]) {
+        case (let group?, .averages): group.name.averages
+        case (let group?, _): group.name
+        case (nil, _): ComponentName.other
+        }
+      // What lies beside the networks in the dictionary of averages is no network's.
+      members[component, default: Members()].append(
+        tensor, group == nil && names.parts[index] == .averages ? tensor.name : name)
+    }
+    let isNetwork = { (name: ComponentName) in
+      name != .other && name != .unetEMA
+        || name == .unetEMA && names.contains("model_ema.diffusion_modelinput_blocks00weight")
+    }
+    guard members.keys.contains(where: isNetwork) else { return [] }
+
+    // Averages belong to the network beside them, whose shapes say what it is.
+    var configurations: [ComponentName: Configuration] = [:]
     var components: [Component] = []
-    for name in known.map(\.name) + [.other] {
-      guard let members = tensors.removeValue(forKey: name) else { continue }
-      let architecture = known.first { $0.name == name }?.architecture
+    var order: [ComponentName] = []
+    for name in known.map(\.name) + known.map(\.name.averages) + [.other]
+    where !order.contains(name) {
+      order.append(name)
+    }
+    for name in order {
+      guard let members = members[name] else { continue }
+      let base = name.averaged ?? name
+      let architecture = known.first { $0.name == base || $0.name == name }?.architecture
       let configuration =
-        name == .unetEMA
-        ? unet
-        : self.configuration(of: name, in: embedded)
-          ?? configuration(of: architecture, members, wrapper: wrapper, in: file)
-      if name == .unet { unet = configuration }
+        configurations[base] ?? self.configuration(of: base, in: embedded)
+        ?? architecture.flatMap {
+          ConfigurationInference.configuration(of: $0, members.bareTensors, path: file.path)
+        }
+      configurations[name] = configuration
       components.append(
-        Component(
-          name: name, architecture: architecture?.rawValue, configuration: configuration,
-          path: file.path, files: file.files, format: file.format, metadata: file.metadata,
-          tensors: members,
-          wrapper: wrapper))
+        component(name, architecture, configuration, of: file, members))
     }
     return components
   }
 
-  /// One network alone in a file, and last what the file holds beside it.
-  package static func lone(
-    _ architecture: Architecture, of file: TensorFile, _ known: Configuration?
-  ) -> [Component] {
-    let wrapper = wrapper(of: file.tensors)
-    let isPart = { (tensor: Tensor) in
-      tensor.name.hasPrefix(wrapper)
-        && !foreign.contains { tensor.name.dropFirst(wrapper.count).hasPrefix($0) }
+  /// Tensors of one component with their bare names.
+  private struct Members {
+    var tensors: [Tensor] = []
+    var names: [String] = []
+
+    mutating func append(_ tensor: Tensor, _ name: String) {
+      tensors.append(tensor)
+      names.append(name)
     }
-    let members = file.tensors.filter(isPart)
-    let others = file.tensors.filter { !isPart($0) }
-    let component = Component(
-      name: architecture.component, architecture: architecture.rawValue,
-      configuration: known
-        ?? configuration(of: architecture, members, wrapper: wrapper, in: file),
-      path: file.path, files: file.files, format: file.format, metadata: file.metadata,
-      tensors: members,
-      wrapper: wrapper)
-    guard !others.isEmpty else { return [component] }
-    return [
-      component,
-      Component(
-        name: .other, architecture: nil, configuration: nil, path: file.path, files: file.files,
-        format: file.format, tensors: others, wrapper: wrapper),
-    ]
+
+    var bareTensors: [Tensor] { zip(tensors, names).map { $0.renamed($1) } }
   }
 
-  /// What training leaves beside a network that is alone in its file.
-  private static let foreign = ["loss.", "model_ema.", "optimizer"]
+  private static func component(
+    _ name: ComponentName, _ architecture: Architecture?, _ configuration: Configuration?,
+    of file: TensorFile, _ members: Members
+  ) -> Component {
+    Component(
+      name: name, architecture: architecture?.rawValue, configuration: configuration,
+      path: file.path, files: file.files, format: file.format,
+      metadata: name == .other ? [] : file.metadata, tensors: members.tensors,
+      bareNames: members.names)
+  }
 
-  private static func configuration(
-    of architecture: Architecture?, _ tensors: [Tensor], wrapper: String, in file: TensorFile
-  ) -> Configuration? {
-    architecture.flatMap {
-      ConfigurationInference.configuration(
-        of: $0, tensors, wrapper: wrapper, path: file.path)
+  /// One network alone in a file, its averages where a dictionary holds them, and last what the file
+  /// holds beside it.
+  static func lone(
+    _ architecture: Architecture, of file: TensorFile, _ names: BareNames, _ known: Configuration?
+  ) -> [Component] {
+    var weights = Members()
+    var averages = Members()
+    var others = Members()
+    for (index, tensor) in file.tensors.enumerated() {
+      let name = names.names[index]
+      switch names.parts[index] {
+      case _ where Leftover.isOfTraining(name): others.append(tensor, name)
+      case .weights: weights.append(tensor, name)
+      case .averages: averages.append(tensor, name)
+      case .beside: others.append(tensor, name)
+      }
     }
+    let configuration =
+      known
+      ?? ConfigurationInference.configuration(
+        of: architecture, weights.bareTensors, path: file.path)
+    let name = architecture.component
+    var components = [component(name, architecture, configuration, of: file, weights)]
+    if !averages.tensors.isEmpty {
+      components.append(component(name.averages, architecture, configuration, of: file, averages))
+    }
+    if !others.tensors.isEmpty { components.append(component(.other, nil, nil, of: file, others)) }
+    return components
   }
 
   /// The configuration of a component among the files that metadata hold.
@@ -139,12 +171,14 @@ package enum SingleFileLayout {
   /// Whether a single-file checkpoint carries the tensor as a buffer: the noise schedule of the
   /// diffusion process, and the counters of the moving average.
   static func isBuffer(_ name: String) -> Bool {
-    var name = name[...]
-    while name.hasPrefix("state_dict.") { name = name.dropFirst("state_dict.".count) }
-    return schedule.contains(String(name))
+    buffers.contains(name)
+      || BareNames.dictionaries(of: name).contains {
+        buffers.contains(String(name.dropFirst($0.count)))
+      }
   }
 
-  private static let schedule: Set<String> = [
+  /// The names of those buffers.
+  static let buffers: Set<String> = [
     "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
     "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
     "sqrt_recipm1_alphas_cumprod", "posterior_variance", "posterior_log_variance_clipped",

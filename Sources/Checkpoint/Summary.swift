@@ -97,13 +97,7 @@ public struct Summary: Sendable {
       "leftovers": .array(leftovers.map(\.json)),
       "metadata": .array(
         metadata.map { ["key": .string($0.key), "value": .string($0.value)] }),
-      "unread_weights": .array(
-        unreadWeights.map {
-          [
-            "path": .string($0.path), "format": .string($0.format.rawValue),
-            "variant": $0.variant.map { .string($0) } ?? .null,
-          ]
-        }),
+      "unread_weights": .array(unreadWeights.map(\.json)),
       "warnings": .array(warnings.map { .string($0) }),
     ]
   }

@@ -4,23 +4,33 @@ import ModelFormats
 struct TensorShapes {
   private let shapes: [String: [Int]]
   private let prefix: String
+  /// Whether the file's names have no dots behind the prefix, as those of averages.
+  private let isDotless: Bool
 
-  init(_ tensors: [Tensor], wrapper: String) {
+  init(_ tensors: [Tensor]) {
     var shapes: [String: [Int]] = [:]
-    for tensor in tensors where tensor.name.hasPrefix(wrapper) {
-      shapes[String(tensor.name.dropFirst(wrapper.count))] = tensor.shape.dimensions
-    }
-    self.init(shapes: shapes, prefix: "")
+    for tensor in tensors { shapes[tensor.name] = tensor.shape.dimensions }
+    self.init(shapes: shapes, prefix: "", isDotless: false)
   }
 
-  private init(shapes: [String: [Int]], prefix: String) {
+  private init(shapes: [String: [Int]], prefix: String, isDotless: Bool) {
     self.shapes = shapes
     self.prefix = prefix
+    self.isDotless = isDotless
   }
 
   /// The tensors behind a prefix.
   func below(_ prefix: String) -> TensorShapes {
-    TensorShapes(shapes: shapes, prefix: prefix)
+    TensorShapes(shapes: shapes, prefix: prefix, isDotless: false)
+  }
+
+  /// The tensors behind a prefix whose names have lost their dots.
+  func withoutDots(below prefix: String) -> TensorShapes {
+    TensorShapes(shapes: shapes, prefix: prefix, isDotless: true)
+  }
+
+  private func key(_ name: String) -> String {
+    prefix + (isDotless ? name.filter { $0 != "." } : name)
   }
 
   /// The sizes that a configuration may have; an empty tensor may claim any in its other dimensions.
@@ -29,12 +39,12 @@ struct TensorShapes {
   /// The shape of the tensor of that name, where it is there with `rank` dimensions of sizes that
   /// networks have.
   func callAsFunction(_ name: String, rank: Int) -> [Int]? {
-    shapes[prefix + name].flatMap { shape in
+    shapes[key(name)].flatMap { shape in
       shape.count == rank && shape.allSatisfy(TensorShapes.sizes.contains) ? shape : nil
     }
   }
 
-  func contains(_ name: String) -> Bool { shapes[prefix + name] != nil }
+  func contains(_ name: String) -> Bool { shapes[key(name)] != nil }
 
   /// How many of the names that `name` gives for 0, 1, … are there, from the first on.
   func count(_ name: (Int) -> String) -> Int {

@@ -39,6 +39,8 @@ public struct Verification: Sendable {
   // MARK: Networks
 
   private mutating func checkNetworks(of checkpoint: ModelCheckpoint) {
+    // Values of a file that its checksums call damaged say nothing more.
+    let isDamaged = !problems.isEmpty
     var count = 0
     var inferred: [String] = []
     for component in checkpoint.components {
@@ -66,6 +68,9 @@ public struct Verification: Sendable {
       // Then all that is missing is the other half.
       let first = half == nil ? 0 : manifest.missing.summedCount
       problems += sums[first..<faults].map { "\(component.name): \($0)" }
+      if !isDamaged {
+        problems += component.positionFaults.map { "\(component.name): \($0)" }
+      }
       // Constants of an ONNX model's graph are no surprise.
       if component.graphConstants.count < manifest.unexpected.count {
         notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }

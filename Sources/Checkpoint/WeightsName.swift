@@ -52,6 +52,31 @@ extension Directory {
   /// All weights under names that diffusers or transformers give.
   var weights: [WeightsName] { files.compactMap(WeightsName.init) }
 
+  /// Files of weights beside those that are read, under whatever name; of weights in shards their
+  /// index alone.
+  ///
+  /// - Parameters:
+  ///   - read: names or paths of the files that are read.
+  ///   - prefix: what to put before the names.
+  func unread(except read: [String], below prefix: String) -> [UnreadWeights] {
+    let read = Set(read.map { $0.split(separator: "/").last.map(String.init) ?? $0 })
+    let hasIndex = weights.contains { $0.isIndex && !read.contains($0.file) }
+    return files.compactMap { file in
+      guard !read.contains(file) else { return nil }
+      if let name = WeightsName(file) {
+        return UnreadWeights(path: prefix + file, format: name.format, variant: name.variant)
+      }
+      let small = file.lowercased()
+      let endings = [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".gguf"]
+      guard endings.contains(where: small.hasSuffix), !(hasIndex && small.contains("-of-")) else {
+        return nil
+      }
+      return UnreadWeights(
+        path: prefix + file, format: small.hasSuffix(".safetensors") ? .safetensors : .bin,
+        variant: nil)
+    }
+  }
+
   /// The variants of the weights, sorted.
   var variants: [String] { Set(weights.compactMap(\.variant)).sorted() }
 

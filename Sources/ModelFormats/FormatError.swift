@@ -18,6 +18,8 @@ public struct FormatError: Error, Sendable, Hashable {
     case inputOutput = "input-output"
     /// The output exists, or its place cannot be written.
     case cannotCreate = "cannot-create"
+    /// A fault of the program.
+    case internalFault = "internal"
   }
 
   public var code: Code

@@ -18,14 +18,23 @@ public struct Naming: Sendable, Hashable {
   public let family: Family
   /// What stands before each name, full stop included.
   public let prefix: String
-  /// Whether it is the family's older spelling: VAE attention as of 2022, text encoders without
-  /// `text_model.`.
-  public let isOlder: Bool
+  /// Which of the family's spellings: 0 is today's, the others are a parameter's other names in
+  /// their order, or the last of them.
+  public let spelling: Int
 
-  public init(_ family: Family, prefix: String = "", isOlder: Bool = false) {
+  /// Whether it is another spelling than the family's usual one: VAE attention as of 2022, text
+  /// encoders without `text_model.`.
+  public var isOlder: Bool { spelling > 0 }
+
+  public init(_ family: Family, prefix: String = "", spelling: Int = 0) {
     self.family = family
     self.prefix = prefix
-    self.isOlder = isOlder
+    self.spelling = spelling
+  }
+
+  /// The family's usual spelling, or the first of the others.
+  public init(_ family: Family, prefix: String = "", isOlder: Bool) {
+    self.init(family, prefix: prefix, spelling: isOlder ? 1 : 0)
   }
 
   /// The name of a parameter in this naming.
@@ -35,10 +44,9 @@ public struct Naming: Sendable, Hashable {
   public func name(of parameter: Parameter) -> String {
     switch family {
     case .published:
-      return prefix + (isOlder ? parameter.aliases.first ?? parameter.name : parameter.name)
+      return prefix + spelled(parameter.aliases, parameter.name)
     case .singleFile:
-      let tail = isOlder ? parameter.singleFileTailAliases.first : nil
-      return prefix + (tail ?? parameter.singleFileTail)
+      return prefix + spelled(parameter.singleFileTailAliases, parameter.singleFileTail)
     case .average:
       let name = parameter.singleFileName
       let module = name.hasPrefix("model.") ? name.dropFirst("model.".count) : name[...]
@@ -46,6 +54,10 @@ public struct Naming: Sendable, Hashable {
     case .openCLIP:
       return prefix + (parameter.openCLIP?.name ?? parameter.name)
     }
+  }
+
+  private func spelled(_ others: [String], _ usual: String) -> String {
+    spelling == 0 || others.isEmpty ? usual : others[min(spelling, others.count) - 1]
   }
 
   /// Which third of a tensor's rows the parameter is; nil where it has a tensor of its own.

@@ -27,17 +27,28 @@ package struct Path {
     self.singleFileAliases = singleFileAliases
   }
 
-  /// A child called `name` in diffusers, `singleFile` in single files (the same if not said), and
-  /// `alias` in older diffusers files.
-  func child(_ name: String, singleFile: String? = nil, alias: String? = nil) -> Path {
-    var aliases = self.aliases.map { Path.join($0, name) }
-    if let alias {
-      aliases += ([self.name] + self.aliases).map { Path.join($0, alias) }
-    }
+  /// A child called `name` in diffusers and `singleFile` in single files (the same if not said), and
+  /// in some files by other names: `aliases` in diffusers' layout, `singleFileAliases` in the other.
+  func child(
+    _ name: String, singleFile: String? = nil, aliases: [String] = [],
+    singleFileAliases: [String] = []
+  ) -> Path {
+    let single = singleFile ?? name
     return Path(
-      name: Path.join(self.name, name), aliases: aliases, prefix: prefix,
-      singleFile: Path.join(self.singleFile, singleFile ?? name),
-      singleFileAliases: singleFileAliases.map { Path.join($0, singleFile ?? name) })
+      name: Path.join(self.name, name),
+      aliases: Path.spellings(self.name, self.aliases, name, aliases), prefix: prefix,
+      singleFile: Path.join(self.singleFile, single),
+      singleFileAliases: Path.spellings(
+        self.singleFile, self.singleFileAliases, single, singleFileAliases))
+  }
+
+  /// The other names of a child: its usual name below the parent's others, then its own others below
+  /// each of the parent's names.
+  private static func spellings(
+    _ parent: String, _ parents: [String], _ child: String, _ children: [String]
+  ) -> [String] {
+    parents.map { join($0, child) }
+      + children.flatMap { child in ([parent] + parents).map { join($0, child) } }
   }
 
   private static func join(_ left: String, _ right: String) -> String {

@@ -152,6 +152,9 @@ private struct VAEBuilder {
 
   /// Attention over all positions with one head. Single files hold its projections as 1x1
   /// convolutions; diffusers files of 2022 call them query, key, value and proj_attn.
+  ///
+  /// Converters of several diffusers releases left `to_q` in single files, and where they ran twice
+  /// made `to_to_q` of it, in either layout.
   private mutating func attention(
     _ input: Value, _ path: Path, channels: Int
   ) throws(GraphError) -> Value {
@@ -160,19 +163,27 @@ private struct VAEBuilder {
       epsilon: VAEBuilder.epsilon, silu: false)
     hidden = build.imageToTokens(path.name + ".tokens", hidden)
     let query = try build.linear(
-      hidden, path.child("to_q", singleFile: "q", alias: "query"), to: channels,
+      hidden, projection(of: path, "to_q", "q", older: "query"), to: channels,
       asConvolution: true)
     let key = try build.linear(
-      hidden, path.child("to_k", singleFile: "k", alias: "key"), to: channels,
+      hidden, projection(of: path, "to_k", "k", older: "key"), to: channels,
       asConvolution: true)
     let value = try build.linear(
-      hidden, path.child("to_v", singleFile: "v", alias: "value"), to: channels,
+      hidden, projection(of: path, "to_v", "v", older: "value"), to: channels,
       asConvolution: true)
     hidden = try build.attention(path.name, query: query, key: key, value: value, heads: 1)
     hidden = try build.linear(
-      hidden, path.child("to_out.0", singleFile: "proj_out", alias: "proj_attn"), to: channels,
+      hidden, projection(of: path, "to_out.0", "proj_out", older: "proj_attn"), to: channels,
       asConvolution: true)
     hidden = build.tokensToImage(path.name + ".image", hidden, like: input)
     return try build.add(path.name + ".residual", input, hidden)
+  }
+
+  private func projection(
+    of path: Path, _ name: String, _ singleFile: String, older: String
+  ) -> Path {
+    path.child(
+      name, singleFile: singleFile, aliases: [older, "to_\(name)"],
+      singleFileAliases: [name, "to_\(name)", older])
   }
 }

@@ -26,6 +26,7 @@ public enum ExitStatus: Int32, Sendable {
     case .unrecognized, .truncated, .malformed, .unsupported, .mismatch: self = .data
     case .inputOutput: self = .inputOutput
     case .cannotCreate: self = .cannotCreate
+    case .internalFault: self = .software
     }
   }
 }

@@ -172,8 +172,16 @@ struct ConvertCommand: ParsableCommand {
     _ input: String, _ output: String, _ options: Conversion.Options
   ) throws -> Conversion {
     let checkpoint = try ModelCheckpoint.open(input, variant: variant)
-    _ = try component.select(from: checkpoint)
+    // What is there as averages only the conversion itself refuses or takes.
+    if !(component.list ?? []).contains(where: { isAveragesOnly($0, checkpoint) }) {
+      _ = try component.select(from: checkpoint)
+    }
     return try Conversion(of: checkpoint, to: target, at: output, options: options)
+  }
+
+  private func isAveragesOnly(_ name: String, _ checkpoint: ModelCheckpoint) -> Bool {
+    checkpoint[ComponentName(rawValue: name)] == nil
+      && checkpoint[ComponentName(rawValue: name + "_ema")] != nil
   }
 
   func execute(
@@ -218,6 +226,7 @@ struct ConvertCommand: ParsableCommand {
     _ conversion: Conversion, _ outcome: Conversion.Outcome, seconds: Double
   ) {
     Console.print(summary(conversion, outcome, seconds: seconds))
+    for line in conversion.leftOutLines { Console.print(Console.sanitized(line)) }
     for note in conversion.notes { Console.note("note: " + Console.sanitized(note)) }
     for (tensor, count) in outcome.saturated {
       Console.note("note: \(Console.sanitized(tensor)): \(count) values became 65504")

@@ -7,14 +7,15 @@ import Terminal
 extension ONNXCommand {
   /// Prints what was exported.
   func printReport(
-    _ report: ExportReport, _ adapters: [LoRA], notes: [String], warnings: [String],
-    seconds: Double
+    _ report: ExportReport, _ adapters: [LoRA], dropped: [Conversion.Drop], notes: [String],
+    warnings: [String], seconds: Double
   ) {
     guard !input.json else {
       printJSON([
         "networks": .array(report.networks.map(row)),
         "loras": .array(adapters.map(\.json)),
-        "files": .array(report.paths.map { .string($0) }), "seconds": .number(seconds),
+        "files": .array(report.paths.map { .string($0) }), "dropped": dropped.json,
+        "seconds": .number(seconds),
         "notes": json(notes), "warnings": json(warnings),
       ])
       return
@@ -33,6 +34,7 @@ extension ONNXCommand {
     Console.print(
       "wrote \(report.paths.count) files to \(Console.sanitized(output)) in \(Format.seconds(seconds))"
     )
+    for line in dropped.lines { Console.print(Console.sanitized(line)) }
     for network in report.networks {
       for tensor in network.saturated {
         Console.note("note: \(tensor.count) values of \(tensor.name) became 65504")

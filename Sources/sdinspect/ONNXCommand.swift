@@ -138,8 +138,8 @@ struct ONNXCommand: ParsableCommand {
     }
     bar.finish()
     printReport(
-      report, adapters, notes: files.notes, warnings: checkpoint.warnings,
-      seconds: Console.seconds() - start)
+      report, adapters, dropped: checkpoint.tensors(outside: names, isChoice: component != nil),
+      notes: files.notes, warnings: checkpoint.warnings, seconds: Console.seconds() - start)
   }
 
   /// The networks to export: those asked for, else all that the checkpoint has.

@@ -328,7 +328,11 @@ import Testing
     let plan = try Conversion(
       of: ModelCheckpoint.open(ConversionTests.model), to: .sdflat, at: scratch.path("out"),
       options: .init(dtype: .bfloat16))
-    #expect(plan.lines().count == 1 + 3 + 9 + 1)
+    // Below the sum: a VAE in another format that is not read.
+    #expect(plan.lines().count == 1 + 3 + 9 + 1 + 1)
+    #expect(
+      plan.lines().last
+        == "not read: 1 file of weights next to these: vae/diffusion_pytorch_model.bin")
     #expect(
       plan.lines()[1] == "text_encoder: 69 tensors, 6734824 bytes (68 F16 -> BF16, 1 I64)")
     #expect(plan.json["bytes"]?.int == plan.byteCount)

@@ -208,7 +208,10 @@ import Testing
     let expected = try LayoutTests.parameters(ModelCheckpoint.open(LayoutTests.model))
     for useAverages in [false, true] {
       let path = scratch.path("out\(useAverages)")
-      try LayoutTests.convert(training, to: target, at: path) { $0.useAverages = useAverages }
+      try LayoutTests.convert(training, to: target, at: path) {
+        $0.useAverages = useAverages
+        $0.dropUnknown = target == .diffusers
+      }
       let checkpoint = try ModelCheckpoint.open(path)
       #expect(checkpoint[.unetEMA] == nil)
       let unet = try checkpoint.require(.unet)
@@ -259,8 +262,12 @@ import Testing
           == !dropUnknown)
     }
     // A repository has no place for what is of no network, but keeps what is below a network's name.
+    let another = try Scratch()
+    let known = try LayoutTests.training(in: another) { tensors in
+      tensors.filter { $0.name != "odd" }
+    }
     let plan = try Conversion(
-      of: ModelCheckpoint.open(training), to: .diffusers, at: scratch.path("repository"))
+      of: ModelCheckpoint.open(known), to: .diffusers, at: scratch.path("repository"))
     #expect(plan.drops.contains { $0.name == "betas" && $0.reason.contains("no place") })
     #expect(
       plan.parts.first { $0.component.name == .unet }?.tensors.contains {
@@ -305,8 +312,11 @@ import Testing
     #expect(ids.contiguousBytes() == bytes((0..<77).map { Int64($0) }))
     #expect(plan.parts[0].tensors.count(where: { $0.change == .created }) == 1)
     // Today's repositories do not.
+    var options = Conversion.Options()
+    options.dropUnknown = true
     let repository = try Conversion(
-      of: ModelCheckpoint.open(without), to: .diffusers, at: scratch.path("repository"))
+      of: ModelCheckpoint.open(without), to: .diffusers, at: scratch.path("repository"),
+      options: options)
     #expect(
       !repository.parts.flatMap(\.tensors).contains { $0.tensor.name.hasSuffix("position_ids") })
   }
@@ -316,7 +326,10 @@ import Testing
     let scratch = try Scratch()
     let training = try LayoutTests.training(in: scratch) { tensors in
       tensors.map {
-        $0.name == LayoutTests.positionIDs ? .zeros(LayoutTests.positionIDs, .int32, [1, 77]) : $0
+        $0.name == LayoutTests.positionIDs
+          ? Tensor(
+            name: $0.name, dtype: .int32, shape: [1, 77],
+            storage: .memory(bytes((0..<77).map { Int32($0) }))) : $0
       }
     }
     try LayoutTests.convert(training, to: .ldm, at: scratch.path("out")) { $0.dtype = .float32 }
@@ -335,6 +348,14 @@ import Testing
     let checkpoint = try ModelCheckpoint.open(scratch.path("foreign"))
     var options = Conversion.Options()
     options.companions = try ModelCheckpoint.open(LayoutTests.model).files
+    // A repository has no place for what nothing is known of: that it is lost must be asked for.
+    let refusal = try failure {
+      _ = try Conversion(of: checkpoint, to: .diffusers, at: "x", options: options)
+    }
+    #expect(refusal?.code == .unsupported)
+    #expect(refusal?.message.hasSuffix("1 tensor of no known network: odd") == true)
+    #expect(refusal?.hint?.contains("--drop-unknown") == true)
+    options.dropUnknown = true
     let plan = try Conversion(
       of: checkpoint, to: .diffusers, at: scratch.path("out"), options: options)
     try plan.execute()

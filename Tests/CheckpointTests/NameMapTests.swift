@@ -40,7 +40,7 @@ import Testing
         name: naming.family == .average ? .unetEMA : network.architecture.component,
         architecture: network.architecture.rawValue,
         configuration: Configuration(object: network.configuration, path: "config.json"),
-        path: "weights", format: .safetensors, tensors: tensors, wrapper: wrapper)
+        path: "weights", format: .safetensors, tensors: tensors)
       #expect(component.manifest?.problems == [], "\(naming)")
       let published = tensors.map(component.publishedName)
       #expect(Set(published) == Set(parameters.map(\.name)), "\(naming)")
@@ -88,14 +88,13 @@ import Testing
 /// Configurations read off the shapes of tensors.
 @Suite struct InferenceTests {
   /// In every naming the shapes give back a network with the same parameters.
-  @Test(arguments: SpelledNetwork.all, ["", "state_dict."])
-  func shapesGiveTheNetwork(network: SpelledNetwork, wrapper: String) throws {
+  @Test(arguments: SpelledNetwork.all)
+  func shapesGiveTheNetwork(network: SpelledNetwork) throws {
     let expected = try network.graphs()
     for naming in network.architecture.namings {
       let inferred = try #require(
         ConfigurationInference.configuration(
-          of: network.architecture, try network.tensors(naming, wrapper: wrapper),
-          wrapper: wrapper, path: "weights"), "\(naming)")
+          of: network.architecture, try network.tensors(naming), path: "weights"), "\(naming)")
       #expect(inferred.origin == .inferred)
       let component = Component(
         name: network.architecture.component, architecture: inferred.architecture,
@@ -113,7 +112,7 @@ import Testing
     for network in SpelledNetwork.all where network.architecture == .unet {
       guard let expected = heads[network.size] else { continue }
       let inferred = ConfigurationInference.configuration(
-        of: .unet, try network.tensors(.published), wrapper: "", path: "weights")
+        of: .unet, try network.tensors(.published), path: "weights")
       #expect(inferred?.object["attention_head_dim"] == expected, "\(network.size)")
     }
   }
@@ -125,7 +124,7 @@ import Testing
       let naming = Naming(isSingleFile ? .singleFile : .published)
       let decoder = try network.tensors(naming).filter { !$0.name.hasPrefix("encoder.") }
       let inferred = try #require(
-        ConfigurationInference.configuration(of: .vae, decoder, wrapper: "", path: "weights"))
+        ConfigurationInference.configuration(of: .vae, decoder, path: "weights"))
       let component = Component(
         name: .vae, architecture: inferred.architecture, configuration: inferred, path: "weights",
         format: .safetensors, tensors: decoder)

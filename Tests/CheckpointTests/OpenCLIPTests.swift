@@ -110,7 +110,7 @@ import Testing
       Tensor(name: Self.prefix + $0, dtype: .float16, shape: $1, storage: .memory([]))
     }
     let configuration = try #require(
-      ConfigurationInference.configuration(of: .textEncoder, tensors, wrapper: "", path: "file"))
+      ConfigurationInference.configuration(of: .textEncoder, tensors, path: "file"))
     #expect(configuration.object["num_hidden_layers"] == .integer(used))
     #expect(configuration.object["num_attention_heads"] == 16)
   }

@@ -39,6 +39,31 @@ import Testing
     #expect(variant[.vae]?.path.hasSuffix("diffusion_pytorch_model.safetensors") == true)
   }
 
+  /// Weights beside those that are read are named, by a conversion too, whatever they are called.
+  @Test func whatIsNotReadIsNamed() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    for name in [
+      "unet/Diffusion_Pytorch_Model.SAFETENSORS", "unet/model.ckpt", "whole.safetensors",
+    ] {
+      try scratch.write([1], as: "model/\(name)")
+    }
+    let source = try ModelCheckpoint.open(model)
+    let paths = [
+      "unet/Diffusion_Pytorch_Model.SAFETENSORS", "unet/model.ckpt",
+      "vae/diffusion_pytorch_model.bin", "whole.safetensors",
+    ]
+    #expect(source.unreadWeights.map(\.path) == paths)
+    let plan = try Conversion(of: source, to: .sdflat, at: scratch.path("out"))
+    #expect(
+      plan.leftOutLines.contains {
+        $0.hasPrefix("not read: 4 files of weights next to these: \(paths[0])")
+      })
+    let unread = plan.json["unread_weights"]?.array ?? []
+    #expect(unread.map { $0["path"]?.string } == paths)
+    #expect(source.otherWeights == paths)
+  }
+
   @Test func namesTheVariantsThatThereAre() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()

@@ -1,0 +1,247 @@
+import ModelFormats
+import OrderedJSON
+
+/// The names of a file's tensors without what training and saving put before them or into them.
+///
+/// A training checkpoint holds its weights in dictionaries (`state_dict`, `params`, `ema`), and what
+/// trains on several devices or compiles a network wraps its modules (`module.`, `_orig_mod.`). None of it
+/// is part of a network's own names.
+package struct BareNames {
+  /// Which of the file's weights a tensor is one of.
+  enum Part: Sendable {
+    case weights
+    /// Averages of the weights, in a dictionary of their own beside them.
+    case averages
+    /// Nothing that stands where the networks do; it keeps its whole name.
+    case beside
+  }
+
+  /// The bare name of each tensor, and what it is one of.
+  let names: [String]
+  let parts: [Part]
+  /// What a person should know: dictionaries that hold the same networks.
+  let warnings: [String]
+  private let held: Set<ExactName>
+
+  /// The bare names of the weights; the others' whole names.
+  func namesOfWeights(_ tensors: [Tensor]) -> [String] {
+    zip(tensors, zip(names, parts)).map { $1.1 == .weights ? $1.0 : $0.name }
+  }
+
+  /// Whether a tensor of the weights has this bare name.
+  func contains(_ name: String) -> Bool { held.contains(ExactName(name)) }
+
+  init(_ tensors: [Tensor]) {
+    let inner = tensors.map { BareNames.withoutInnerWrappers($0.name) }
+    var dictionaries = Dictionaries(inner)
+    dictionaries.choose(inner)
+    var names: [String] = []
+    var parts: [Part] = []
+    var held: Set<ExactName> = []
+    names.reserveCapacity(tensors.count)
+    parts.reserveCapacity(tensors.count)
+    for (tensor, name) in zip(tensors, inner) {
+      let (part, dictionary) = dictionaries.place(of: name)
+      // Of networks that are not known no word is known to be a wrapper.
+      let whole = dictionaries.isEmpty ? tensor.name : name
+      let bare = part == .beside ? tensor.name : String(whole.dropFirst(dictionary.count))
+      names.append(bare)
+      parts.append(part)
+      if part == .weights { held.insert(ExactName(bare)) }
+    }
+    self.names = names
+    self.parts = parts
+    self.held = held
+    warnings = dictionaries.warnings
+  }
+
+  // MARK: Words
+
+  /// Modules that wrap another anywhere in a network: of torch.compile, FSDP and activation
+  /// checkpointing.
+  private static let wrappers = [
+    "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
+  ]
+  /// Words between the name of a network and the names in it: of data-parallel training, and of a
+  /// network that was saved in a dictionary of its own.
+  private static let innerWords: Set<Substring> = ["module", "state_dict", "model_state_dict"]
+  private static let networks: Set<Substring> = [
+    "diffusion_model", "unet", "vae", "text_encoder", "first_stage_model", "cond_stage_model",
+    "control_model", "controlnet",
+  ]
+  /// Dictionaries and modules that hold whole networks.
+  private static let words: Set<Substring> = [
+    "state_dict", "model_state_dict", "module", "model", "net", "network", "params", "weights",
+    "generator", "controlnet",
+  ]
+  /// Those that hold averages of the weights.
+  private static let averageWords: Set<Substring> = [
+    "ema", "ema_model", "model_ema", "ema_state_dict", "state_dict_ema", "model_ema_state_dict",
+    "ema_model_state_dict", "params_ema", "ema_params", "net_ema", "ema_net", "generator_ema",
+    "ema_weights",
+  ]
+  /// Real files have two or three; a hostile name may be nothing but such words.
+  private static let depthLimit = 8
+  private static let dictionaryLimit = 64
+
+  /// The name without modules that wrap others.
+  private static func withoutInnerWrappers(_ name: String) -> String {
+    var path = name.split(separator: ".", omittingEmptySubsequences: false)
+    // The names of averages have no dots.
+    if path.count == 2, path[0] == "model_ema", path[1].hasPrefix("diffusion_model") {
+      for wrapper in wrappers where path[1].contains(wrapper) {
+        path[1] = Substring(path[1].split(separator: wrapper).joined())
+      }
+      return path.joined(separator: ".")
+    }
+    let count = path.count
+    path.removeAll { wrappers.contains(String($0)) }
+    var index = 1
+    while index < path.count {
+      if innerWords.contains(path[index]), networks.contains(path[index - 1]) {
+        path.remove(at: index)
+      } else {
+        index += 1
+      }
+    }
+    return path.count == count ? name : path.joined(separator: ".")
+  }
+
+  /// The dictionaries that a name lies in, outermost first, each with a full stop at its end.
+  static func dictionaries(of name: String) -> [Substring] {
+    var found: [Substring] = []
+    var start = name.startIndex
+    while found.count < depthLimit, let dot = name[start...].firstIndex(of: ".") {
+      let word = name[start..<dot]
+      guard words.contains(word) || averageWords.contains(word) else { break }
+      start = name.index(after: dot)
+      found.append(name[..<start])
+    }
+    return found
+  }
+
+  /// Whether a name lies in a dictionary of averages.
+  static func isInAverages(_ name: String) -> Bool {
+    let words = dictionaries(of: name).last?.split(separator: ".") ?? []
+    return words.contains { averageWords.contains($0) }
+  }
+
+  /// What of a file's name is not in its bare name, in its order.
+  static func removed(from name: String, bare: String) -> [String] {
+    var rest = bare.split(separator: ".", omittingEmptySubsequences: false)[...]
+    let removed = name.split(separator: ".", omittingEmptySubsequences: false).filter { word in
+      if word == rest.first {
+        rest = rest.dropFirst()
+        return false
+      }
+      return true
+    }
+    return removed.map { $0.hasPrefix("diffusion_model") ? "_orig_mod" : String($0) }
+  }
+
+  // MARK: Dictionaries
+
+  /// The dictionaries of a file that hold networks.
+  private struct Dictionaries {
+    /// Those that hold networks.
+    private let found: [Substring]
+    private var weights: [Substring] = []
+    private var averages: [Substring] = []
+    /// What stands before the names where no network is known.
+    private let lone: Substring
+    private(set) var warnings: [String] = []
+
+    /// Whether there is no network that is known.
+    var isEmpty: Bool { found.isEmpty }
+
+    init(_ names: [String]) {
+      var candidates: [Substring] = [""]
+      var holdsNetworks = [false]
+      var places: [Substring: Int] = ["": 0]
+      for name in names {
+        for dictionary in [""] + BareNames.dictionaries(of: name) {
+          if places[dictionary] == nil, candidates.count < BareNames.dictionaryLimit {
+            places[dictionary] = candidates.count
+            candidates.append(dictionary)
+            holdsNetworks.append(false)
+          }
+          guard let place = places[dictionary], !holdsNetworks[place] else { continue }
+          holdsNetworks[place] = SingleFileLayout.isOfNetwork(name.dropFirst(dictionary.count))
+        }
+      }
+      let all = Set(names.map(ExactName.init))
+      for (index, dictionary) in candidates.enumerated() where !holdsNetworks[index] {
+        let isModel = dictionary == "model." || dictionary.hasSuffix(".model.")
+        holdsNetworks[index] =
+          SingleFileLayout.marks.contains { mark in
+            // `model.diffusion_model.` is one prefix, and no dictionary called `model`.
+            !(isModel && mark.hasPrefix("diffusion_model."))
+              && all.contains(ExactName(dictionary + mark))
+          }
+          || Architecture.isMarked { all.contains(ExactName(dictionary + $0)) }
+      }
+      found = zip(candidates, holdsNetworks).filter(\.1).map(\.0)
+      // Of a file without networks that are known, only the usual dictionary is no part of the names.
+      let state = candidates.filter { dictionary in
+        dictionary.split(separator: ".").allSatisfy { $0 == "state_dict" }
+      }
+      lone = state.max { $0.utf8.count < $1.utf8.count } ?? ""
+    }
+
+    /// Decides which dictionaries hold the weights and which their averages: of several that hold the
+    /// same networks the first.
+    mutating func choose(_ names: [String]) {
+      guard !found.isEmpty else { return }
+      let isAverage = { (dictionary: Substring) in
+        dictionary.split(separator: ".").contains { BareNames.averageWords.contains($0) }
+      }
+      var plain = found.filter { !isAverage($0) }
+      var averaged = found.filter(isAverage)
+      if plain.isEmpty { plain = [averaged.removeFirst()] }
+      var bare: [Substring: Set<ExactName>] = [:]
+      for name in names {
+        guard let dictionary = dictionary(of: name) else { continue }
+        bare[dictionary, default: []].insert(ExactName(String(name.dropFirst(dictionary.count))))
+      }
+      var taken = bare[plain[0]] ?? []
+      weights = [plain[0]]
+      for dictionary in plain.dropFirst() {
+        let others = bare[dictionary] ?? []
+        if taken.isDisjoint(with: others) {
+          taken.formUnion(others)
+          weights.append(dictionary)
+        } else {
+          refuse(dictionary, for: plain[0])
+        }
+      }
+      let hasDotless = taken.contains { $0.text.hasPrefix("model_ema.") }
+      for dictionary in averaged {
+        if averages.isEmpty, !hasDotless {
+          averages = [dictionary]
+        } else {
+          refuse(dictionary, for: averages.first ?? "model_ema.")
+        }
+      }
+    }
+
+    private mutating func refuse(_ dictionary: Substring, for other: Substring) {
+      let shown = other.isEmpty ? "the names without it" : other[...]
+      warnings.append(
+        "\(dictionary) holds the same networks as \(shown), which are read; its tensors count as "
+          + "unknown")
+    }
+
+    /// The innermost dictionary that holds networks.
+    private func dictionary(of name: String) -> Substring? {
+      found.filter { name.hasPrefix($0) }.max { $0.utf8.count < $1.utf8.count }
+    }
+
+    /// What a name is one of, and the dictionary that it lies in.
+    func place(of name: String) -> (part: Part, dictionary: Substring) {
+      guard !weights.isEmpty else { return (.weights, name.hasPrefix(lone) ? lone : "") }
+      guard let dictionary = dictionary(of: name) else { return (.beside, "") }
+      if weights.contains(dictionary) { return (.weights, dictionary) }
+      return averages.contains(dictionary) ? (.averages, dictionary) : (.beside, "")
+    }
+  }
+}

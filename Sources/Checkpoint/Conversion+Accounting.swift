@@ -1,0 +1,48 @@
+import ModelFormats
+import OrderedJSON
+
+extension Conversion {
+  private struct Key: Hashable {
+    let component: ComponentName
+    let name: ExactName
+  }
+
+  /// Throws where a plan forgets a tensor: each one of the source is written, or left out by name.
+  ///
+  /// - Parameters:
+  ///   - chosen: the components that were asked for; nothing is said of the others.
+  ///   - useAverages: whether averages are taken for them.
+  /// - Throws: ``FormatError`` `internal`.
+  static func requireAccounted(
+    _ source: ModelCheckpoint, _ parts: [Part], _ drops: [Drop], chosen: [ComponentName]?,
+    useAverages: Bool
+  ) throws(FormatError) {
+    var missing: Set<Key> = []
+    for component in source.components {
+      if let chosen, !chosen.contains(component.name),
+        !(useAverages && component.name.averaged.map(chosen.contains) ?? false)
+      {
+        continue
+      }
+      for tensor in component.tensors {
+        missing.insert(Key(component: component.name, name: ExactName(tensor.name)))
+      }
+    }
+    func account(_ component: ComponentName, _ name: String) {
+      for component in [component, component.averages] {
+        missing.remove(Key(component: component, name: ExactName(name)))
+      }
+    }
+    for step in parts.flatMap(\.tensors) {
+      if let name = step.source { account(step.component, name) }
+      for tensor in step.joined { account(step.component, tensor.name) }
+    }
+    for drop in drops { account(drop.component, drop.name) }
+    guard let first = missing.first else { return }
+    throw FormatError(
+      .internalFault,
+      "the plan forgets \(missing.count) tensors, \(first.name.text) for one", file: source.path,
+      context: first.component.rawValue,
+      hint: "this is a fault of the program; nothing was written")
+  }
+}

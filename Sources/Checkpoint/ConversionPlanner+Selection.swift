@@ -1,0 +1,209 @@
+import ModelFormats
+import ModelGraph
+
+/// Which components are converted, and which targets refuse them.
+extension ConversionPlanner {
+  static func selected(
+    of source: ModelCheckpoint, _ options: Conversion.Options, _ maker: inout StepMaker
+  ) throws(FormatError) -> [Component] {
+    let averages = source.components.filter { $0.name.averaged != nil }
+    var components = source.components
+    if options.useAverages {
+      if averages.isEmpty, source.isOfAverages {
+        maker.note("the weights lie in a dictionary of averages already; there are no others")
+      } else if let unknown = averages.first(where: { $0.manifest == nil }) {
+        throw unknown.graphFailure
+          ?? FormatError(.unsupported, "the network is not known", file: source.path)
+      } else if averages.isEmpty {
+        throw FormatError(
+          .mismatch, "the checkpoint has no averaged weights", file: source.path,
+          context: ComponentName.unetEMA.rawValue,
+          hint: "leave --ema away; `sdinspect summary` says what there is")
+      }
+      components = takingAverages(averages, of: source, options.components, &maker)
+    }
+    if let names = options.components {
+      return try names.map { (name) throws(FormatError) in
+        guard let component = components.first(where: { $0.name == name }) else {
+          throw FormatError(
+            .mismatch, "the checkpoint has no component \(name)", file: source.path,
+            context: name.rawValue,
+            hint: source[name.averages] != nil
+              ? averagesHint
+              : "its components: "
+                + source.components.map(\.name.rawValue).joined(separator: ", "))
+        }
+        return component
+      }
+    }
+    guard !options.useAverages else { return components }
+    if let lone = source.loneAverages.first {
+      let title = (lone.name.averaged ?? lone.name).title
+      throw FormatError(
+        .mismatch, "the \(title) is there as averaged weights (EMA) only", file: source.path,
+        context: lone.name.rawValue, hint: averagesHint)
+    }
+    for average in averages {
+      maker.drop(average.tensors, of: average.name, "averaged weights, which --ema takes")
+    }
+    return components.filter { $0.name.averaged == nil }
+  }
+
+  private static let averagesHint =
+    "pass --ema to convert the averaged weights, or --component for the other networks"
+
+  /// The components with the averages in the place of the weights.
+  private static func takingAverages(
+    _ averages: [Component], of source: ModelCheckpoint, _ chosen: [ComponentName]?,
+    _ maker: inout StepMaker
+  ) -> [Component] {
+    var components = source.components
+    for average in averages {
+      guard let name = average.name.averaged else { continue }
+      components.removeAll { $0.name == average.name }
+      let taken = average.renamed(name)
+      if let place = components.firstIndex(where: { $0.name == name }) {
+        if chosen?.contains(name) ?? true {
+          maker.drop(
+            components[place].tensors, of: name, "weights of the last step, which --ema replaces")
+        }
+        components[place] = taken
+      } else {
+        let end = components.firstIndex { $0.name == .other } ?? components.count
+        components.insert(taken, at: end)
+      }
+    }
+    return components
+  }
+
+  /// Networks that are known are complete, and those that a target renames are known: none is left
+  /// out because nothing is known of it. Packed weights only keep their names and bytes.
+  static func check(
+    _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint, casts: Bool
+  ) throws(FormatError) {
+    let renames = target == .ldm || target == .diffusers
+    let isSingle = target == .ldm || target == .gguf
+    for component in components {
+      if target != .safetensors || casts, let refusal = component.packed.refusal(in: source.path) {
+        throw refusal
+      }
+      if component.manifest != nil {
+        // A part of a network may still change its container.
+        if renames || target == .sdflat || component.configuration?.origin == .file {
+          try component.requireComplete()
+        }
+        continue
+      }
+      guard component.isUnknownNetwork, !component.isHelper(among: components) || !isSingle
+      else { continue }
+      let isKept =
+        switch target {
+        case .safetensors, .sdflat: true
+        // What a repository holds under published names has a place in a repository.
+        case .diffusers: source.isInParts && !component.isOfKnownClass && component.name != .model
+        case .gguf: !source.isInParts || components.count == 1
+        case .ldm: false
+        }
+      guard !isKept else { continue }
+      var error =
+        component.graphFailure
+        ?? FormatError(.unsupported, "the network is not known", file: component.path)
+      let name = component.name.rawValue
+      if let field = error.context, field != name {
+        error.context = "\(name): \(field)"
+      } else {
+        error.context = name
+      }
+      let others = components.filter { $0.manifest != nil }.map(\.name.rawValue)
+      error.hint =
+        (error.hint.map { $0 + "; " } ?? "")
+        + "--to safetensors keeps all tensors as they are"
+        + (others.isEmpty
+          ? "" : ", --component \(others.joined(separator: ",")) converts the other networks")
+      throw error
+    }
+    guard target != .ldm || components.contains(where: { $0.manifest != nil }) else {
+      throw FormatError(
+        .unsupported, "there is no network here that a single file holds", file: source.path,
+        hint: "convert to safetensors instead")
+    }
+  }
+
+  /// Scaled 8-bit weights are multiplied by their scales where they are cast; where they are not, the
+  /// scales must stay beside them under the same names.
+  static func checkScales(
+    of components: [Component], _ target: Conversion.Target, _ options: Conversion.Options,
+    _ source: ModelCheckpoint
+  ) throws(FormatError) {
+    guard target != .safetensors, !options.multipliesScales else { return }
+    let weights = components.flatMap(\.scales.weights)
+    guard let first = weights.first else { return }
+    throw FormatError(
+      .unsupported,
+      "\(weights.count) 8-bit \(weights.count == 1 ? "weight has a scale" : "weights have scales") "
+        + "that the target cannot keep: \(Leftover.shown(weights))",
+      file: source.path, context: first,
+      hint: "pass --dtype f16 (or f32, bf16) to multiply the scales in, or use --to safetensors")
+  }
+
+  /// Values that were not read are lost only where that is asked for.
+  static func checkUnread(
+    of source: ModelCheckpoint, _ options: Conversion.Options, _ maker: inout StepMaker
+  ) throws(FormatError) {
+    let unread = source.findings.unread
+    guard let first = unread.first else { return }
+    if options.dropUnknown {
+      for values in unread { maker.drop(values) }
+      return
+    }
+    let storages = unread.count { $0.kind == .storage }
+    let tensors = unread.count - storages
+    let counts = [
+      storages == 0 ? nil : storages == 1 ? "1 storage" : "\(storages) storages",
+      tensors == 0 ? nil : tensors == 1 ? "1 tensor" : "\(tensors) tensors",
+    ]
+    var error = FormatError(
+      .unsupported,
+      "\(counts.compactMap(\.self).joined(separator: " and ")) of the file cannot be read and would "
+        + "be lost: \(Leftover.shown(unread.map(\.name)))",
+      file: source.path, context: first.name,
+      hint: "pass --drop-unknown to convert without them")
+    error.details = unread.map { "\($0.name): \($0.reason)" }
+    throw error
+  }
+}
+
+extension ModelCheckpoint {
+  /// Whether it holds the three networks of a pipeline with their configurations, the UNet at least as
+  /// averages.
+  var isPipeline: Bool {
+    ComponentName.required.allSatisfy { (self[$0] ?? self[$0.averages])?.configuration != nil }
+  }
+
+  /// Whether its components lie apart, with names of their own.
+  var isInParts: Bool {
+    layout == .repository || layout == .file(.sdflat)
+  }
+}
+
+extension Component {
+  /// Whether it is a network of which there is no graph.
+  var isUnknownNetwork: Bool { manifest == nil && name != .other }
+
+  /// Whether it only looks at what the others draw, so that no single file ever held it.
+  func isHelper(among components: [Component]) -> Bool {
+    name == .safetyChecker && components.count > 1
+  }
+
+  /// Whether its class is one of those that are known as graphs, if not with this configuration.
+  fileprivate var isOfKnownClass: Bool {
+    architecture.flatMap(Architecture.init(rawValue:)) != nil
+  }
+
+  /// The same under another name.
+  fileprivate func renamed(_ name: ComponentName) -> Component {
+    var component = self
+    component.name = name
+    return component
+  }
+}

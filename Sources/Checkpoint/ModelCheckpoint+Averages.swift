@@ -1,0 +1,42 @@
+import ModelFormats
+import ModelGraph
+
+/// Checkpoints that hold a network as averages only.
+extension ModelCheckpoint {
+  /// The averaged components whose own weights are not there.
+  var loneAverages: [Component] {
+    components.filter { component in
+      component.name.averaged.map { self[$0] == nil } ?? false
+    }
+  }
+
+  /// Whether the weights that are read lie in a dictionary of averages, for want of others.
+  var isOfAverages: Bool {
+    components.contains { component in
+      component.name != .other && component.name.averaged == nil
+        && component.tensors.contains { BareNames.isInAverages($0.name) }
+    }
+  }
+
+  /// The checkpoint with its averages, under the usual names, for the UNet that it lacks; nil where it
+  /// has one, or no averages.
+  var withAveragesInPlace: (checkpoint: ModelCheckpoint, reason: String)? {
+    guard self[.unet] == nil, let average = self[.unetEMA], let manifest = average.manifest,
+      let first = average.tensors.first
+    else { return nil }
+    let tensors = average.tensors.map { tensor in
+      manifest.parameter(of: tensor.name).map { tensor.renamed($0.singleFileName) } ?? tensor
+    }
+    let unet = Component(
+      name: .unet, architecture: average.architecture, configuration: average.configuration,
+      path: average.path, files: average.files, format: average.format,
+      metadata: average.metadata, tensors: tensors)
+    let model = ModelCheckpoint(
+      path: path, layout: layout,
+      components: components.map { $0.name == .unetEMA ? unet : $0 }, files: files)
+    return (
+      model,
+      "\(first.displayName): averaged weights (EMA), and no others; --ema converts them"
+    )
+  }
+}

@@ -1,0 +1,132 @@
+import ModelFormats
+import OrderedJSON
+
+/// Which of diffusers' pipelines a checkpoint without `model_index.json` is, and which scheduler it
+/// wants, as far as its networks and marks tell.
+///
+/// Sources: diffusers' pipelines; the keys `v_pred`, `ztsnr` and `edm_vpred.sigma_max`, and
+/// `modelspec.prediction_type` in the metadata of safetensors, are marks that web UIs read.
+struct PipelineClass {
+  /// What an index lists of a checkpoint's components.
+  static let parts: [ComponentName] = ComponentName.required + [.safetyChecker, .controlNet]
+
+  /// The class; nil where none is known that has these networks.
+  private(set) var name: String?
+  /// Why it is this one, or none.
+  private(set) var reason = ""
+  /// Parts of the pipeline that no checkpoint here holds.
+  private(set) var lacking: [String] = []
+  /// The scheduler's configuration; nil where none is known to be right.
+  private(set) var scheduler: JSONObject?
+  /// Whose scheduler it is.
+  private(set) var schedulerReason = "Stable Diffusion 1.x"
+  /// The tensor or pair of metadata that says what the model predicts.
+  private(set) var predictionMark: String?
+  /// Whether it was distilled to draw in few steps.
+  private(set) var isConsistency = false
+
+  init(of source: ModelCheckpoint, _ components: [Component]) {
+    if let unknown = source.components.first(where: { component in
+      component.isUnknownNetwork && !component.isHelper(among: source.components)
+    }) {
+      reason = "\(unknown.name) is a network that is not known"
+      return
+    }
+    let unet = components.first { $0.name == .unet }?.configuration?.object
+    isConsistency = unet?["time_cond_proj_dim"]?.int != nil
+    chooseClass(unet, components)
+    chooseScheduler(PredictionMarks(source))
+  }
+
+  private mutating func chooseClass(_ unet: JSONObject?, _ components: [Component]) {
+    let channels = unet?["in_channels"]?.int ?? 0
+    let takes = "its UNet takes \(channels) channels"
+    if components.contains(where: { $0.name == .controlNet }), channels == 4 {
+      (name, reason) = ("StableDiffusionControlNetPipeline", "it holds a ControlNet")
+      return
+    }
+    switch channels {
+    case 4 where isConsistency:
+      name = "LatentConsistencyModelPipeline"
+      reason = "its UNet embeds the guidance (time_cond_proj_dim), as latent consistency models do"
+    case 4: (name, reason) = ("StableDiffusionPipeline", takes)
+    case 5:
+      (name, reason) = ("StableDiffusionDepth2ImgPipeline", takes + ": latents and a depth map")
+      lacking = ["depth_estimator"]
+    case 8:
+      (name, reason) = (
+        "StableDiffusionInstructPix2PixPipeline", takes + ": latents and an image's latents"
+      )
+    case 9:
+      (name, reason) = (
+        "StableDiffusionInpaintPipeline", takes + ": latents, a masked image's latents and the mask"
+      )
+    default: reason = "no pipeline is known whose UNet takes \(channels) channels"
+    }
+  }
+
+  private mutating func chooseScheduler(_ marks: PredictionMarks) {
+    predictionMark = marks.mark
+    if marks.isEDM {
+      reason =
+        "the tensor \(marks.mark ?? "") marks a noise schedule of EDM, which is not known here"
+      name = nil
+      return
+    }
+    var object: JSONObject = [
+      "_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "beta_end": 0.012,
+      "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
+      "num_train_timesteps": 1000,
+      "prediction_type": marks.isVelocity ? "v_prediction" : "epsilon",
+      "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1, "trained_betas": .null,
+    ]
+    if isConsistency {
+      object["_class_name"] = "LCMScheduler"
+      object["original_inference_steps"] = 50
+      object["set_alpha_to_one"] = true
+      object["steps_offset"] = 0
+      object["timestep_scaling"] = 10.0
+      object["timestep_spacing"] = "leading"
+      schedulerReason = "latent consistency models"
+    } else if marks.isVelocity || marks.hasZeroTerminalSNR {
+      // PNDM begins where there is no signal left to tell velocity from noise.
+      object["_class_name"] = "DDIMScheduler"
+      schedulerReason = "a model that predicts velocity, as \(marks.mark ?? "") says"
+      if marks.hasZeroTerminalSNR {
+        object["rescale_betas_zero_snr"] = true
+        object["timestep_spacing"] = "trailing"
+        schedulerReason += ", with betas rescaled to no signal at the end (ztsnr)"
+      }
+    }
+    scheduler = object
+  }
+}
+
+/// What a file says of the prediction of its model, beside its networks.
+private struct PredictionMarks {
+  private(set) var isVelocity = false
+  private(set) var hasZeroTerminalSNR = false
+  private(set) var isEDM = false
+  /// The tensor or pair of metadata that said so.
+  private(set) var mark: String?
+
+  init(_ source: ModelCheckpoint) {
+    for component in source.components where component.name == .other {
+      for tensor in component.tensors
+      where Leftover.kind(of: tensor.name) == .predictionMarks {
+        mark = mark ?? tensor.displayName
+        switch tensor.name.split(separator: ".").last {
+        case "v_pred": isVelocity = true
+        // Only models that predict velocity learn from pure noise.
+        case "ztsnr": (isVelocity, hasZeroTerminalSNR) = (true, true)
+        default: isEDM = true
+        }
+      }
+    }
+    let pairs = source.components.first?.metadata ?? []
+    if mark == nil, let pair = pairs.first(where: { $0.key == "modelspec.prediction_type" }) {
+      isVelocity = pair.value == "v"
+      if isVelocity || pair.value == "epsilon" { mark = "\(pair.key) (\(pair.value))" }
+    }
+  }
+}
