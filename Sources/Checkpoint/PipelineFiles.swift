@@ -56,7 +56,10 @@ struct PipelineFiles {
     guard !own.hasVocabulary else { return }
     let tokens = components.first { $0.name == .textEncoder }?
       .configuration?.object["vocab_size"]?.int
-    let tokenizer = TokenizerFiles(in: companions).files.filter { !contains($0.path) }
+    // Beside the source's own settings those of the companions would be others.
+    let tokenizer = TokenizerFiles(in: companions).files.filter { file in
+      !contains(file.path) && (own.isEmpty || TokenizerFiles.isVocabulary(file.path))
+    }
     guard tokens.map({ isFitting(own.files, tokenizer, tokens: $0) }) ?? false else {
       warnings.append(
         "no tokenizer is written: the source has none, and CLIP's is not for the "

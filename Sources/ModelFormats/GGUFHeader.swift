@@ -126,7 +126,9 @@ extension GGUFHeader {
           throw FormatError(.malformed, "the key stands twice", offset: start)
         }
         let valueStart = reader.offset
-        let value = try GGUFValue(from: &reader)
+        // A file that the converter embedded, a tokenizer's above all, is read whole.
+        let limit = key.hasPrefix("sdkit:") ? 16 << 20 : GGUFValue.textLimit
+        let value = try GGUFValue(from: &reader, textLimit: limit)
         metadata.append((key, value.description))
         if key == "general.alignment" {
           guard case .number(.uint32, let text) = value, let number = Int(text), number > 0,

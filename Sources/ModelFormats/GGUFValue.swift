@@ -17,7 +17,7 @@ enum GGUFValue: CustomStringConvertible {
   }
 
   /// The longest text and array that are shown whole.
-  private static let textLimit = 1 << 16
+  static let textLimit = 1 << 16
   private static let elementLimit = 16
 
   case number(Kind, String)
@@ -36,11 +36,15 @@ enum GGUFValue: CustomStringConvertible {
   }
 
   /// Reads a value's type and the value.
-  init(from reader: inout ByteReader) throws(FormatError) {
+  ///
+  /// - Parameter textLimit: the longest text that is read whole.
+  init(
+    from reader: inout ByteReader, textLimit: Int = GGUFValue.textLimit
+  ) throws(FormatError) {
     let kind = try GGUFValue.kind(from: &reader)
     switch kind {
     case .array: self = try GGUFValue.array(from: &reader)
-    case .string: self = try GGUFValue.text(from: &reader)
+    case .string: self = try GGUFValue.text(from: &reader, limit: textLimit)
     default: self = .number(kind, try GGUFValue.number(kind, from: &reader))
     }
   }
@@ -55,7 +59,9 @@ enum GGUFValue: CustomStringConvertible {
     return kind
   }
 
-  private static func text(from reader: inout ByteReader) throws(FormatError) -> GGUFValue {
+  private static func text(
+    from reader: inout ByteReader, limit: Int = textLimit
+  ) throws(FormatError) -> GGUFValue {
     let start = reader.offset
     let length = try reader.integer(UInt64.self)
     guard length <= UInt64(reader.remaining) else {
@@ -63,7 +69,7 @@ enum GGUFValue: CustomStringConvertible {
         .malformed, "a string is \(length) bytes long where \(reader.remaining) are left",
         offset: start)
     }
-    guard length <= UInt64(textLimit) else {
+    guard length <= UInt64(limit) else {
       try reader.skip(Int(length))
       return .longText(Int(length))
     }

@@ -12,7 +12,7 @@ import Testing
     let tokens: Int
     let added: [String]
     let roles: [String]
-    let limit: Int?
+    let limit: Int
 
     init(_ path: String, companions: [AuxiliaryFile] = []) throws {
       let opened = try ModelCheckpoint.open(path)
@@ -22,7 +22,8 @@ import Testing
       tokens = definition.tokenCount
       added = definition.addedTokens.map { "\($0.id) \($0.token)" }
       roles = [definition.start, definition.end, definition.padding].map { "\($0.id) \($0.text)" }
-      limit = definition.maximumLength
+      // The text encoder has 77 positions.
+      limit = min(77, definition.maximumLength ?? 77)
     }
   }
 
