@@ -101,6 +101,12 @@ public struct Leftover: Sendable, Hashable {
     }
     if name.hasPrefix("loss.") || name.hasPrefix("discriminator.") { return .trainingLoss }
     if name.hasPrefix("embedding_manager.") { return .embeddings }
+    // CLIP's own, beside its two models.
+    if name == "logit_scale" || name == "logit_bias" { return .contrastive }
+    // Keys without a use, which say what a UNet predicts.
+    if ["v_pred", "ztsnr", "edm_vpred.sigma_max", "edm_mean", "edm_std"].contains(name) {
+      return .noiseSchedule
+    }
     return .unknown
   }
 }

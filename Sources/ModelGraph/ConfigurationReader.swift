@@ -14,8 +14,10 @@ struct ConfigurationReader {
     self.object = object
   }
 
-  func failure(_ field: String, _ message: String) -> GraphError {
-    GraphError(component: component, field: field, message: message)
+  /// - Parameter predicate: what is wrong with the field, as the end of a sentence that begins with
+  ///   its key: "is 256, which is not supported".
+  func failure(_ field: String, _ predicate: String) -> GraphError {
+    GraphError(component: component, field: field, message: "\(field) \(predicate)")
   }
 
   private mutating func value(_ field: String) -> JSON? {

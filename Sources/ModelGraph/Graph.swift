@@ -87,9 +87,8 @@ public struct GraphError: Error, Sendable, Hashable, CustomStringConvertible {
   public let component: String
   /// The field of `config.json`, where one is to blame.
   public let field: String?
+  /// What is wrong, as a sentence that begins with the field where there is one.
   public let message: String
 
-  public var description: String {
-    "\(component)/config.json: " + (field.map { "\($0): " } ?? "") + message
-  }
+  public var description: String { "\(component)/config.json: \(message)" }
 }

@@ -22,7 +22,9 @@ package struct GraphBuilder {
   }
 
   func failure(_ message: String, field: String? = nil) -> GraphError {
-    GraphError(component: component, field: field, message: message)
+    GraphError(
+      component: component, field: field,
+      message: (field.map { "\($0): " } ?? "") + message)
   }
 
   // MARK: Inputs and outputs
