@@ -17,7 +17,12 @@ extension ModelCheckpoint {
     let groups = SingleFileLayout.components(of: file, embedded)
     if !groups.isEmpty {
       return ModelCheckpoint(
-        path: path, layout: .file(file.format), components: groups, files: embedded,
+        path: path, layout: .file(file.format), components: FamilyLayout.refined(groups),
+        files: embedded, warnings: warnings)
+    }
+    if let components = FamilyLayout.components(of: file) {
+      return ModelCheckpoint(
+        path: path, layout: .file(file.format), components: components, files: embedded,
         warnings: warnings)
     }
 
