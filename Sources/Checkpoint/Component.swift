@@ -31,6 +31,10 @@ public struct Component: Sendable {
   package let graphConstants: [Tensor]
   /// Why there are no graphs.
   package let graphFailure: FormatError?
+  /// Why there are no graphs, in words that name the configuration's key where one is to blame.
+  package var graphProblem: String? {
+    graphFailure.map { $0.context == name.rawValue ? $0.message : $0.sentence }
+  }
   /// The scales of 8-bit weights among the tensors.
   public let scales: WeightScales
   /// The weights that a quantiser packed.
@@ -98,6 +102,12 @@ public struct Component: Sendable {
     _ name: ComponentName, architecture: String?, _ configuration: Configuration?, path: String
   ) throws(FormatError) -> [Graph] {
     guard let configuration else {
+      if let architecture, Architecture(rawValue: architecture) == nil {
+        throw FormatError(
+          .unsupported, "the architecture \(architecture) is not supported", file: path,
+          context: name.rawValue,
+          hint: "supported: " + Architecture.allCases.map(\.rawValue).joined(separator: ", "))
+      }
       throw FormatError(
         .unsupported,
         "the \(name.title) has no config.json, and its tensors do not tell what network it is",

@@ -19,6 +19,10 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   public static let safetyChecker = ComponentName(rawValue: "safety_checker")
   /// A small stand-in for the VAE.
   public static let tinyAutoencoder = ComponentName(rawValue: "tiny_vae")
+  /// What denoises in models that have no UNet.
+  public static let transformer = ComponentName(rawValue: "transformer")
+  /// What turns a picture into hidden states, as a CLIP vision model does.
+  public static let imageEncoder = ComponentName(rawValue: "image_encoder")
   /// A file whose tensors are of no known network.
   public static let model = ComponentName(rawValue: "model")
   /// Tensors of a single-file checkpoint outside all networks: the noise schedule.
@@ -46,6 +50,8 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
     case .controlNet: "ControlNet"
     case .safetyChecker: "safety checker"
     case .tinyAutoencoder: "tiny autoencoder"
+    case .secondTextEncoder: "second text encoder"
+    case .imageEncoder: "image encoder"
     default: averaged.map { "averaged \($0.title)" } ?? rawValue
     }
   }

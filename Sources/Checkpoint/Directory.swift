@@ -10,6 +10,8 @@ struct Directory {
   let directories: [String]
   /// Names of everything in it, hidden or not, of whatever kind.
   let entries: [String]
+  /// Links whose targets do not exist.
+  let danglingLinks: [DanglingLink]
   var isEmpty: Bool { entries.isEmpty }
 
   /// Lists a directory; nil where `path` is something else.
@@ -18,6 +20,9 @@ struct Directory {
   init?(path: String) throws(FormatError) {
     var status = stat()
     guard stat(path, &status) == 0 else {
+      if let link = DanglingLink(path) {
+        throw FormatError(.notFound, "this \(link.predicate)", file: path, hint: DanglingLink.hint)
+      }
       throw FormatError(
         .notFound, "there is no such file or directory", file: path,
         hint: "check the path; it is a file of weights or a repository directory")
@@ -32,11 +37,16 @@ struct Directory {
     var entries: [String] = []
     var files: [String] = []
     var directories: [String] = []
+    var danglingLinks: [DanglingLink] = []
     while let entry = readdir(stream) {
       let name = Directory.name(of: entry)
       if name == "." || name == ".." { continue }
       entries.append(name)
-      guard !name.hasPrefix("."), stat("\(path)/\(name)", &status) == 0 else { continue }
+      guard !name.hasPrefix(".") else { continue }
+      guard stat("\(path)/\(name)", &status) == 0 else {
+        if let link = DanglingLink("\(path)/\(name)") { danglingLinks.append(link) }
+        continue
+      }
       switch status.st_mode & S_IFMT {
       case S_IFREG: files.append(name)
       case S_IFDIR: directories.append(name)
@@ -47,6 +57,7 @@ struct Directory {
     self.entries = entries.sorted()
     self.files = files.sorted()
     self.directories = directories.sorted()
+    self.danglingLinks = danglingLinks.sorted { $0.name < $1.name }
   }
 
   static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
@@ -66,12 +77,25 @@ struct Directory {
       || ComponentName.required.contains { directories.contains($0.rawValue) }
   }
 
+  /// The refusal of a file that is a link to nothing; nil if it is none.
+  func danglingLink(_ name: String) -> FormatError? {
+    danglingLinks.first { $0.name == name }.map { link in
+      FormatError(
+        .notFound, link.sentence, file: "\(path)/\(name)", hint: DanglingLink.hint)
+    }
+  }
+
+  /// The refusal of weights that are a link to nothing; nil if none are.
+  var danglingWeights: FormatError? {
+    danglingLinks.first { Directory.isPossibleWeights($0.name) }.flatMap { danglingLink($0.name) }
+  }
+
   /// Files that look like weights, for saying what was found instead.
-  var possibleWeights: [String] {
-    files.filter { name in
-      [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".index.json"].contains {
-        name.hasSuffix($0)
-      }
+  var possibleWeights: [String] { files.filter(Directory.isPossibleWeights) }
+
+  private static func isPossibleWeights(_ name: String) -> Bool {
+    [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".index.json"].contains {
+      name.hasSuffix($0)
     }
   }
 }

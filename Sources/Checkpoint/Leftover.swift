@@ -129,6 +129,9 @@ public struct Leftover: Sendable, Hashable {
     "current_epoch": .trainingState, "rng_state": .trainingState,
     "v_pred": .predictionMarks, "ztsnr": .predictionMarks,
     "edm_vpred.sigma_max": .predictionMarks, "edm_vpred.sigma_min": .predictionMarks,
+    "edm_mean": .predictionMarks, "edm_std": .predictionMarks,
+    // CLIP's own, beside its two models.
+    "logit_scale": .contrastive, "logit_bias": .contrastive,
   ]
 
   private static let beginnings: [(text: String, kind: Kind)] = [

@@ -19,7 +19,12 @@ extension ModelCheckpoint {
     let groups = SingleFileLayout.components(of: file, names, embedded)
     if !groups.isEmpty {
       return ModelCheckpoint(
-        path: path, layout: .file(file.format), components: groups, files: embedded,
+        path: path, layout: .file(file.format), components: FamilyLayout.refined(groups),
+        files: embedded, warnings: warnings, findings: FileFindings(file))
+    }
+    if let components = FamilyLayout.components(of: file, names) {
+      return ModelCheckpoint(
+        path: path, layout: .file(file.format), components: components, files: embedded,
         warnings: warnings, findings: FileFindings(file))
     }
 

@@ -15,7 +15,9 @@ extension ModelCheckpoint {
       files.append(file)
       listed = ModelCheckpoint.listedComponents(try file.jsonObject())
     }
-    for name in ComponentName.required {
+    warnings += root.danglingLinks.map(\.sentence)
+    let required = required(listed)
+    for name in required {
       try requireDirectory(of: name, in: root)
     }
     for name in listed.keys.sorted() where !root.directories.contains(name) {
@@ -26,17 +28,18 @@ extension ModelCheckpoint {
     var unread: [UnreadWeights] = []
     try requireVariant(choice.variant, in: root)
     let others = root.directories.map(ComponentName.init(rawValue:))
-      .filter { !ComponentName.required.contains($0) && $0.isValid }
-    for name in ComponentName.required + others {
+      .filter { !required.contains($0) && $0.isValid }
+    for name in required + others {
       guard let directory = try Directory(path: "\(root.path)/\(name)"),
         listed[name.rawValue] != nil || isPart(directory)
       else { continue }
       files += try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
+      warnings += directory.danglingLinks.map { "\(name): \($0.sentence)" }
       guard let weights = weights(of: directory, name, choice, &warnings) else {
-        if ComponentName.required.contains(name) {
+        if required.contains(name) {
           throw try root.onnxExport() ?? withoutWeights(directory, name)
         }
-        if !directory.possibleWeights.isEmpty {
+        if !directory.possibleWeights.isEmpty || directory.contains("config.json") {
           warnings.append("\(name): no weights were read; \(found(directory))")
         }
         continue
@@ -96,6 +99,8 @@ extension ModelCheckpoint {
       AuxiliaryFile(path: "config.json", at: "\(directory.path)/config.json"))
     let name =
       configuration.architecture.flatMap(Architecture.init(rawValue:))?.component
+      ?? (HubCache.isSnapshot(directory)
+        ? FamilyLayout.name(ofClass: configuration.architecture) ?? .model : nil)
       ?? ComponentName(rawValue: directory.name)
     guard name.isValid, let weights = directory.weights(choice) else {
       if let variant = choice.variant {
@@ -103,12 +108,13 @@ extension ModelCheckpoint {
       }
       throw try directory.onnxExport() ?? withoutWeights(directory, name)
     }
-    var warnings: [String] = []
+    var warnings = directory.danglingLinks.map(\.sentence)
     let files = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
     let component = try component(directory, weights, name: name, warnings: &warnings)
     let unread = directory.unread(except: [weights.file] + component.files, below: "")
     return ModelCheckpoint(
-      path: directory.path, layout: .component, components: [component], files: files,
+      path: directory.path, layout: .component, components: FamilyLayout.parts(of: component),
+      files: files,
       warnings: warnings, unreadWeights: unread)
   }
 
@@ -117,6 +123,10 @@ extension ModelCheckpoint {
     listedClass: String? = nil, warnings: inout [String]
   ) throws(FormatError) -> Component {
     guard directory.contains("config.json") else {
+      if var error = directory.danglingLink("config.json") {
+        error.context = name.rawValue
+        throw error
+      }
       throw FormatError(
         .notFound, "the repository lacks the configuration of its \(name.title)",
         file: "\(directory.path)/config.json", context: name.rawValue,
@@ -131,6 +141,16 @@ extension ModelCheckpoint {
       configuration: configuration, path: file.path, files: file.files,
       format: file.format, metadata: file.metadata, tensors: file.tensors,
       findings: FileFindings(file))
+  }
+
+  /// The networks without which a repository is not opened: of Stable Diffusion its three; of a
+  /// pipeline whose index lists others, those of the three and the networks in their place that it
+  /// lists.
+  private static func required(_ listed: [String: String]) -> [ComponentName] {
+    let main = [ComponentName.unet, .transformer].filter { listed[$0.rawValue] != nil }
+    guard !main.isEmpty else { return ComponentName.required }
+    return ComponentName.required.filter { listed[$0.rawValue] != nil }
+      + main.filter { $0 != .unet }
   }
 
   /// The classes that `model_index.json` gives, by component.
@@ -175,6 +195,7 @@ extension ModelCheckpoint {
     of name: ComponentName, in root: Directory
   ) throws(FormatError) {
     guard !root.directories.contains(name.rawValue) else { return }
+    if let error = root.danglingLink(name.rawValue) { throw error }
     if let error = try root.onnxExport() { throw error }
     throw FormatError(
       .notFound, "the repository lacks its \(name.title): there is no directory \(name)",
@@ -185,6 +206,10 @@ extension ModelCheckpoint {
   }
 
   private static func withoutWeights(_ directory: Directory, _ name: ComponentName) -> FormatError {
+    if var error = directory.danglingWeights {
+      error.context = name.rawValue
+      return error
+    }
     let variants = directory.variants
     return FormatError(
       .notFound, "the \(name.title) has no weights: \(found(directory))", file: directory.path,

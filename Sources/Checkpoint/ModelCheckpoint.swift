@@ -76,19 +76,48 @@ public struct ModelCheckpoint: Sendable {
   public static func open(
     _ path: String, preferring: WeightsFormat = .safetensors, variant: String? = nil
   ) throws(FormatError) -> ModelCheckpoint {
-    guard let directory = try Directory(path: path) else {
+    guard let given = try Directory(path: path) else {
       guard let variant else { return try file(path) }
       throw FormatError(
         .mismatch, "a file has no variants, so none called \(variant)", file: path,
         hint: "give the repository directory, or the file without --variant")
     }
+    let directory = try HubCache.snapshot(of: given)
     let choice = WeightsChoice(format: preferring, variant: variant)
+    let unfinished = HubCache.warning(around: directory.path)
+    do throws(FormatError) {
+      var checkpoint = try open(directory, choice)
+      checkpoint.warnings += unfinished
+      return checkpoint
+    } catch {
+      guard error.code == .notFound || error.code == .unrecognized, let note = unfinished.first
+      else { throw error }
+      var error = error
+      error.hint = (error.hint.map { "\($0); " } ?? "") + note
+      throw error
+    }
+  }
+
+  private static func open(
+    _ directory: Directory, _ choice: WeightsChoice
+  ) throws(FormatError) -> ModelCheckpoint {
     if directory.isRepository { return try repository(directory, choice) }
     if directory.contains("config.json") { return try componentDirectory(directory, choice) }
+    if let error = directory.danglingLink("model_index.json")
+      ?? directory.danglingLink("config.json") ?? directory.danglingWeights
+    {
+      throw error
+    }
     if let error = try directory.onnxExport() { throw error }
+    let weights = directory.possibleWeights
     throw FormatError(
-      .unrecognized, "this directory holds neither model_index.json nor config.json", file: path,
-      hint: "give a repository directory, a component's directory, or a file of weights")
+      .unrecognized, "this directory holds neither model_index.json nor config.json",
+      file: directory.path,
+      hint: weights.isEmpty
+        ? "give a repository directory, a component's directory, or a file of weights"
+        : "pass one of its files: "
+          + weights.prefix(6).map { "\(directory.path)/\($0)" }.joined(separator: ", ")
+          + (weights.count > 6 ? ", …" : ""))
   }
 
   /// The component of that name.
@@ -102,11 +131,15 @@ public struct ModelCheckpoint: Sendable {
   ///   are missing, `unsupported` where its configuration is.
   public func require(_ name: ComponentName) throws(FormatError) -> Component {
     guard let component = self[name] else {
+      let recognition = Recognition(self)
+      let known = "its components: " + components.map(\.name.rawValue).joined(separator: ", ")
       throw FormatError(
         .mismatch, "the checkpoint has no \(name.title)", file: path, context: name.rawValue,
-        hint: self[name.averages] == nil
-          ? "its components: " + components.map(\.name.rawValue).joined(separator: ", ")
-          : ModelCheckpoint.averagesHint)
+        hint: self[name.averages] != nil
+          ? ModelCheckpoint.averagesHint
+          : recognition.isDrawn
+            || recognition.kind == .unknown && recognition.family.id == "other"
+            ? known : "this is \(recognition.title), which is not supported here; \(known)")
     }
     try component.requireComplete()
     return component
@@ -126,8 +159,8 @@ public struct ModelCheckpoint: Sendable {
     let name = component.name.rawValue
     // What is missing and misshapen is packed.
     if !component.packed.isEmpty { return ["\(name): \(component.packed.description)"] }
-    if let failure = component.graphFailure, component.configuration != nil {
-      return ["\(name): " + (failure.context.map { "\($0): " } ?? "") + failure.message]
+    if let problem = component.graphProblem, component.configuration != nil {
+      return ["\(name): \(problem)"]
     }
     let problems =
       component.format == .onnx

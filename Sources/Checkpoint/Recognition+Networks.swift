@@ -2,130 +2,212 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Whole networks: told by what their graphs or their configurations are built of.
-extension Recognition {
-  static func network(_ checkpoint: ModelCheckpoint) -> Recognition? {
-    let names = RecognizedNames(checkpoint.components.flatMap(\.tensors))
-    if let hint = names.first(endingWith: controlMarks), checkpoint[.unet] == nil {
-      return Recognition(
-        .controlNet, "ControlNet",
-        ["\(hint.shown): a ControlNet's embedding of its picture"] + promptReasons(names).reasons)
+/// What a checkpoint offers to the table of families: its networks' tensors, the classes that its
+/// configurations name, and what the file says of itself.
+struct FamilyEvidence {
+  private let checkpoint: ModelCheckpoint
+  /// The networks, what denoises first.
+  private let networks: [(component: Component, views: [FamilyShapes])]
+  /// All networks together.
+  private let whole: [(component: Component, views: [FamilyShapes])]
+
+  init(_ checkpoint: ModelCheckpoint) {
+    self.checkpoint = checkpoint
+    let main: [ComponentName] = [.transformer, .unet, .unetEMA]
+    let hasUNet = checkpoint[.unet] != nil
+    networks = checkpoint.components.filter { $0.name != .unetEMA || !hasUNet }.enumerated()
+      .sorted { left, right in
+        let places = [left, right].map { main.firstIndex(of: $0.element.name) ?? main.count }
+        return (places[0], left.offset) < (places[1], right.offset)
+      }.map { _, component in
+        (component, FamilyShapes.views(of: FamilyEvidence.tensors(component)))
+      }
+    whole =
+      networks.count > 1
+      ? [(networks[0].component, [FamilyShapes.whole(checkpoint.components.flatMap(\.tensors))])]
+      : networks
+  }
+
+  /// The tensors of a component; of averages, whose names lack their dots, the parameters they are.
+  private static func tensors(_ component: Component) -> [Tensor] {
+    guard component.name == .unetEMA else { return component.tensors }
+    return component.graphs.flatMap(\.parameters).map {
+      Tensor(name: $0.name, dtype: .float32, shape: Shape($0.shape), storage: .memory([]))
     }
-    if let unet = checkpoint[.unet] { return model(checkpoint, unet, names) }
-    if let vae = checkpoint[.vae] {
-      return Recognition(.vae, "VAE alone", vaeReasons(vae))
-    }
-    if let text = checkpoint[.textEncoder] {
-      let embedding = text.tensors.first { $0.name.hasSuffix("token_embedding.weight") }
-      return Recognition(
-        .textEncoder, "text encoder alone",
-        embedding.map {
-          ["\($0.shown): \($0.shape.dimensions.first ?? 0) tokens, each \($0.shape.last) wide"]
-        } ?? [])
+  }
+
+  /// The first of the rows that tensors prove.
+  func recognition(_ rows: [Family]) -> Recognition? {
+    for row in rows {
+      for (component, views) in row.isOfSeveral ? whole : networks {
+        for view in views {
+          guard let reasons = row.proof(view) else { continue }
+          return recognition(row, component, view, reasons)
+        }
+      }
     }
     return nil
   }
 
-  private static let controlMarks = [
-    "controlnet_cond_embedding.conv_in.weight", "input_hint_block.0.weight",
-  ]
-
-  private static func model(
-    _ checkpoint: ModelCheckpoint, _ unet: Component, _ names: RecognizedNames
+  private func recognition(
+    _ row: Family, _ component: Component, _ shapes: FamilyShapes, _ proof: [String]
   ) -> Recognition {
-    let parts = ComponentName.required.filter { checkpoint[$0] != nil }
-    let alone = parts.count == 1 ? ", UNet alone" : ""
-    let own = RecognizedNames(unet.tensors)
-    if let mark = own.first(endingWith: ["label_emb.0.0.weight", "add_embedding.linear_1.weight"]) {
-      return Recognition(
-        .stableDiffusionXL, "Stable Diffusion XL" + alone,
-        ["\(mark.shown): sizes and a pooled prompt are embedded, as in SDXL alone"])
+    var (title, reasons) = row.title(shapes)
+    reasons = proof + reasons.filter { !proof.contains($0) }
+    let name = Recognition.FamilyName(id: row.id, name: title)
+    switch row.part {
+    case .unet:
+      reasons += UNetFacts(shapes).reasons(isCustom: row.id == "custom-sd")
+      let (suffix, prediction) = prediction(of: row, component)
+      title += suffix
+      reasons += prediction
+    case .controlNet: reasons += UNetFacts(shapes).promptReason
+    case .vae: reasons += FamilyEvidence.vaeReasons(component)
+    case .textEncoder: reasons += FamilyEvidence.textReasons(shapes)
+    default: break
     }
-    let (width, promptReasons) = promptReasons(own)
-    let (channels, inputReasons) = inputReasons(own)
-    let reasons = promptReasons + inputReasons + widthReasons(unet)
-    let isPublishedWidth = unet.isOfPublishedWidth
-    switch (width, channels) {
-    case (768, 4) where isPublishedWidth:
-      return Recognition(.stableDiffusion1, "Stable Diffusion 1.x" + alone, reasons)
-    case (768, 9) where isPublishedWidth:
-      return Recognition(
-        .stableDiffusion1Inpainting, "Stable Diffusion 1.x inpainting" + alone, reasons)
-    case (1024, 4) where isPublishedWidth:
-      let (title, reason) = prediction(checkpoint)
-      return Recognition(
-        .stableDiffusion2, "Stable Diffusion 2.x" + title + alone, reasons + [reason])
-    case (1024, 9) where isPublishedWidth:
-      return Recognition(
-        .stableDiffusion2Inpainting, "Stable Diffusion 2.x inpainting" + alone, reasons)
-    default:
-      return Recognition(
-        .stableDiffusionVariant, "a network built as Stable Diffusion is, of other widths" + alone,
-        reasons)
-    }
+    return Recognition(
+      row.kind, name, title + rest(of: row, component), reasons, isDrawn: row.isDrawn)
   }
 
-  /// How wide the prompt's hidden states are.
-  private static func promptReasons(
-    _ names: RecognizedNames
-  ) -> (width: Int, reasons: [String]) {
-    guard let key = names.first(endingWith: ["attn2.to_k.weight"]), key.shape.rank == 2 else {
-      return (0, [])
-    }
-    let family =
-      switch key.shape.last {
-      case 768: ", as in SD 1.x"
-      case 1024: ", as in SD 2.x"
-      case 2048: ", as in SDXL"
-      default: ""
+  /// What a title says of the parts that are there, or are not.
+  private func rest(of row: Family, _ component: Component) -> String {
+    let parts = checkpoint.components.map(\.name).filter { $0 != .other && $0 != .unetEMA }
+    switch row.part {
+    case .unet:
+      let isAlone = ComponentName.required.count { checkpoint[$0] != nil } == 1
+      return isAlone && checkpoint[.unet] != nil && parts.count == 1 ? ", UNet alone" : ""
+    case .transformer: return parts.count == 1 ? ", transformer only" : ""
+    case .vae, .textEncoder, .imageEncoder:
+      let others = parts.filter { $0 != component.name }
+      if others.isEmpty {
+        let isOld = ["VAE", "text encoder"].contains(row.name)
+        return isOld ? " alone" : row.name == "CLIP" ? "" : " only"
       }
-    return (key.shape.last, ["\(key.shown): prompts are \(key.shape.last) wide\(family)"])
+      // A whole CLIP is what its two parts are.
+      if row.name == "CLIP" { return "" }
+      return " and " + others.map(\.title).joined(separator: ", ") + ", without a denoiser"
+    default: return ""
+    }
   }
 
-  /// How many channels go in.
-  private static func inputReasons(
-    _ names: RecognizedNames
-  ) -> (channels: Int, reasons: [String]) {
-    guard
-      let input = names.first(where: {
-        $0 == "conv_in.weight" || $0.hasSuffix("input_blocks.0.0.weight")
-          || $0.hasSuffix("unet.conv_in.weight")
-      }), input.shape.rank == 4
-    else { return (0, []) }
-    let channels = input.shape[1]
-    let meaning =
-      switch channels {
-      case 4: "4 latent channels go in"
-      case 9: "9 channels go in: latents, a masked picture's latents and the mask"
-      case 8: "8 channels go in: latents and a picture's latents, as in InstructPix2Pix"
-      case 5: "5 channels go in: latents and a depth map"
-      default: "\(channels) channels go in"
+  /// Whether a network is there that encoders and VAEs only serve.
+  var hasDenoiser: Bool {
+    [ComponentName.transformer, .unet].contains { checkpoint[$0] != nil }
+  }
+
+  /// What the classes of configurations say, if no tensor says more. Stable Diffusion's classes are
+  /// of many models, whose tensors must say which.
+  func recognitionByClass() -> Recognition? {
+    let index = try? checkpoint.file(named: "model_index.json")?.jsonObject()
+    let denoisers: [ComponentName] = [.transformer, .unet]
+    let main = checkpoint.components.filter { denoisers.contains($0.name) }
+    let configured = (main.isEmpty ? checkpoint.components : main).filter {
+      $0.configuration?.origin == .file
+    }
+    let classes =
+      [index?["_class_name"]?.string].compactMap { $0 }.map { ("model_index.json", $0) }
+      + configured.compactMap { component in
+        component.configuration?.architecture.map { ("\(component.name)/config.json", $0) }
       }
-    return (channels, ["\(input.shown): \(meaning)"])
+    let ambiguous = Set(Family.stableDiffusion.flatMap(\.classes))
+    for (file, name) in classes where !ambiguous.contains(name) {
+      let row = Family.all.first { row in
+        row.classes.contains(name)
+          && row.fields.members.allSatisfy { field in
+            let value = configured.first?.configuration?.object[field.key]
+            return (value ?? false) == field.value
+          }
+      }
+      guard let row else { continue }
+      let fields = row.fields.members.map { ", \($0.key) is \($0.value.text(.compact))" }
+      return Recognition(
+        row.kind, Recognition.FamilyName(id: row.id, name: row.name), row.name,
+        ["\(file): the class is \(name)" + fields.joined()], isDrawn: row.isDrawn)
+    }
+    guard let (file, name) = classes.first, !ambiguous.contains(name) else { return nil }
+    let title = "\(name), which is not known here"
+    return Recognition(
+      .unknown, Recognition.FamilyName(id: "other", name: name), title,
+      ["\(file): the class is \(name)"])
   }
 
-  private static func widthReasons(_ unet: Component) -> [String] {
-    guard let channels = unet.blockChannels else { return [] }
-    let widths = channels.map(String.init).joined(separator: ", ")
-    return [
-      "its levels have \(widths) channels"
-        + (unet.isOfPublishedWidth ? "" : "; those of Stable Diffusion have 320, 640, 1280, 1280")
+  /// What the file says of itself, by the keys that programs write for it.
+  private var said: [(key: String, value: String)] {
+    guard case .file = checkpoint.layout else { return [] }
+    let metadata = checkpoint.components.first?.metadata ?? []
+    return ["modelspec.architecture", "general.architecture"].compactMap { key in
+      metadata.first { $0.key == key && !$0.value.isEmpty }
+        .map { (key, String($0.value.prefix(80))) }
+    }
+  }
+
+  var declarations: [String] { said.map { "\($0.key) is \"\($0.value)\"" } }
+
+  var declared: String? { said.first?.value }
+
+  /// What kind of network unknown tensors are of, and by which of them.
+  var structure: (title: String, reason: String)? {
+    let kinds: [(title: String, patterns: [String])] = [
+      (
+        "diffusion transformer of an unknown architecture",
+        [
+          "*transformer_blocks.0.*", "*double_blocks.0.*", "*joint_blocks.0.*",
+          "*adaLN_modulation.*",
+          "*scale_shift_table", "*double_layers.0.*", "*.adaln_single.*",
+        ]
+      ),
+      (
+        "UNet of an unknown architecture",
+        ["*input_blocks.0.0.weight", "*down_blocks.0.resnets.0.conv1.weight"]
+      ),
     ]
+    for (title, patterns) in kinds {
+      for (_, views) in networks {
+        for view in views.prefix(1) {
+          if let found = view.first(patterns) { return (title, view.shown(found)) }
+        }
+      }
+    }
+    return nil
   }
 
-  /// What an SD 2.x UNet predicts is no part of its tensors.
-  private static func prediction(_ checkpoint: ModelCheckpoint) -> (title: String, reason: String) {
+  // MARK: Reasons
+
+  /// What a UNet predicts is no part of its weights; keys without a use or the scheduler tell.
+  private func prediction(
+    of row: Family, _ component: Component
+  ) -> (title: String, reasons: [String]) {
+    let title = " (v-prediction)"
+    for (key, says) in [
+      ("v_pred", "it predicts velocity (v-prediction)"),
+      ("edm_vpred.sigma_max", "it predicts velocity (v-prediction) at EDM's noise levels"),
+    ] {
+      let found = checkpoint.components.lazy.flatMap(\.tensors).first {
+        $0.name == key || $0.name.hasSuffix(".\(key)")
+      }
+      if found != nil {
+        let zero = checkpoint.components.contains { component in
+          component.tensors.contains { $0.name == "ztsnr" }
+        }
+        return (title, ["\(key): \(says)"] + (zero ? ["ztsnr: its last step is all noise"] : []))
+      }
+    }
     let scheduler = try? checkpoint.file(named: "scheduler/scheduler_config.json")?.jsonObject()
     guard let type = scheduler?["prediction_type"]?.string else {
+      guard row.kind == .stableDiffusion2 else { return ("", []) }
       return (
         "",
-        "whether it predicts noise or velocity (v-prediction) is not known: tensors do not tell, "
-          + "and there is no scheduler_config.json that does"
+        [
+          "whether it predicts noise or velocity (v-prediction) is not known: tensors do not tell, "
+            + "and there is no scheduler_config.json that does"
+        ]
       )
     }
+    guard row.kind == .stableDiffusion2 || type == "v_prediction" else { return ("", []) }
     return (
-      type == "v_prediction" ? " (v-prediction)" : "",
-      "scheduler/scheduler_config.json: prediction_type is \(type)"
+      type == "v_prediction" ? title : "",
+      ["scheduler/scheduler_config.json: prediction_type is \(type)"]
     )
   }
 
@@ -139,16 +221,69 @@ extension Recognition {
       }
     }
   }
+
+  private static func textReasons(_ shapes: FamilyShapes) -> [String] {
+    let names = ["*token_embedding.weight", "shared.weight", "*embed_tokens.weight"]
+    guard let table = shapes.first(names), table.shape.rank == 2 else { return [] }
+    return [
+      "\(shapes.shown(table)): \(table.shape.dimensions.first ?? 0) tokens, each "
+        + "\(table.shape.last) wide"
+    ]
+  }
 }
 
-extension Component {
-  /// The channels of a UNet's levels, where they are known.
-  fileprivate var blockChannels: [Int]? {
-    configuration?.object["block_out_channels"]?.array?.compactMap(\.int)
+/// What a UNet's shapes say: how wide its prompts are, what goes in, its levels.
+private struct UNetFacts {
+  let shapes: FamilyShapes
+
+  init(_ shapes: FamilyShapes) {
+    self.shapes = shapes
   }
 
-  /// Whether a UNet has the widths of all Stable Diffusion up to 2.x.
-  fileprivate var isOfPublishedWidth: Bool { blockChannels == [320, 640, 1280, 1280] }
+  func reasons(isCustom: Bool) -> [String] {
+    promptReason + inputReason + widthReason(isCustom: isCustom)
+  }
+
+  /// How wide the prompt's hidden states are.
+  var promptReason: [String] {
+    guard let key = shapes.first(["*attn2.to_k.weight"]), key.shape.rank == 2 else { return [] }
+    let family =
+      switch key.shape.last {
+      case 768: ", as in SD 1.x"
+      case 1024: ", as in SD 2.x"
+      case 1280: ", as in SDXL's refiner"
+      case 2048: ", as in SDXL"
+      default: ""
+      }
+    return ["\(shapes.shown(key)): prompts are \(key.shape.last) wide\(family)"]
+  }
+
+  /// How many channels go in.
+  private var inputReason: [String] {
+    guard let input = shapes.first(["conv_in.weight", "input_blocks.0.0.weight"]),
+      input.shape.rank == 4
+    else { return [] }
+    let channels = input.shape[1]
+    let meaning =
+      switch channels {
+      case 4: "4 latent channels go in"
+      case 9: "9 channels go in: latents, a masked picture's latents and the mask"
+      case 8: "8 channels go in: latents and a picture's latents, as in InstructPix2Pix"
+      case 5: "5 channels go in: latents and a depth map"
+      default: "\(channels) channels go in"
+      }
+    return ["\(shapes.shown(input)): \(meaning)"]
+  }
+
+  private func widthReason(isCustom: Bool) -> [String] {
+    let channels = shapes.levels.map(\.channels)
+    guard !channels.isEmpty else { return [] }
+    let widths = channels.map(String.init).joined(separator: ", ")
+    return [
+      "its levels have \(widths) channels"
+        + (isCustom ? "; those of Stable Diffusion have 320, 640, 1280, 1280" : "")
+    ]
+  }
 }
 
 extension Shape {

@@ -34,16 +34,41 @@ public struct Recognition: Sendable, Hashable {
     }
   }
 
+  /// The model's family in the finer vocabulary.
+  public struct FamilyName: Sendable, Hashable {
+    /// As in `flux1-dev`; docs/families.md lists them.
+    public let id: String
+    /// As a person says it: "FLUX.1 [dev]".
+    public let name: String
+  }
+
   public let kind: Kind
+  public let family: FamilyName
   /// As a person would say it: "Stable Diffusion 1.x inpainting".
   public let title: String
   /// Which tensors and shapes decided, one sentence each.
   public let reasons: [String]
 
-  init(_ kind: Kind, _ title: String, _ reasons: [String]) {
+  /// Whether this program generates images with the model.
+  package let isDrawn: Bool
+
+  /// - Parameter family: the id; nil for the one that the kind is.
+  init(_ kind: Kind, _ title: String, _ reasons: [String], family: String? = nil) {
+    let id = family ?? Family.id(of: kind)
+    let row = Family.all.first { $0.id == id }
+    self.init(
+      kind, FamilyName(id: id, name: row?.name ?? id), title, reasons,
+      isDrawn: row?.isDrawn ?? false)
+  }
+
+  init(
+    _ kind: Kind, _ family: FamilyName, _ title: String, _ reasons: [String], isDrawn: Bool = false
+  ) {
     self.kind = kind
+    self.family = family
     self.title = title
     self.reasons = reasons
+    self.isDrawn = isDrawn
   }
 
   /// Tells what a checkpoint is from the names and shapes of its tensors; no values are read.
@@ -58,12 +83,19 @@ public struct Recognition: Sendable, Hashable {
     }
     let tensors = checkpoint.components.flatMap(\.tensors)
     let names = RecognizedNames(tensors)
+    let evidence = FamilyEvidence(checkpoint)
     // What is put on top of a model is told by its own words, even where it names a model's parts.
-    self =
-      Recognition.adapter(names, metadata: checkpoint.components.first?.metadata ?? [])
-      ?? Recognition.network(checkpoint)
-      ?? Recognition.small(names) ?? Recognition.onnx(checkpoint)
-      ?? Recognition.unknown(tensors)
+    let found =
+      evidence.recognition(Family.all.filter { Family.beforeLoRA.contains($0.id) })
+      ?? Recognition.adapter(names, metadata: checkpoint.components.first?.metadata ?? [])
+      ?? evidence.recognition(Family.adapters + Family.transformers + Family.stableDiffusion)
+      ?? (evidence.hasDenoiser ? evidence.recognitionByClass() : nil)
+      ?? evidence.recognition(Family.encoders) ?? Recognition.small(names) ?? Recognition.onnx(
+        checkpoint) ?? evidence.recognitionByClass()
+      ?? Recognition.unknown(tensors, evidence)
+    self = Recognition(
+      found.kind, found.family, found.title, found.reasons + evidence.declarations,
+      isDrawn: found.isDrawn)
   }
 
   /// A graph of its own, whatever it computes.
@@ -84,21 +116,36 @@ public struct Recognition: Sendable, Hashable {
       ])
   }
 
-  private static func unknown(_ tensors: [Tensor]) -> Recognition {
+  private static func unknown(_ tensors: [Tensor], _ evidence: FamilyEvidence) -> Recognition {
     guard !tensors.isEmpty else {
       return Recognition(.unknown, "something else", ["the file holds no tensors"])
     }
     let first = tensors.prefix(3).map(\.displayName).joined(separator: ", ")
+    let reason = "the first are \(first)"
+    let quote = evidence.declared.map { " (it says \"\($0)\")" } ?? ""
+    if let (title, mark) = evidence.structure {
+      return Recognition(
+        .unknown, FamilyName(id: "other", name: title), title + quote,
+        [mark, "no tensor says which model it is; \(reason)"])
+    }
     return Recognition(
-      .unknown, "something else",
-      ["no tensor has a name that a part of Stable Diffusion has; the first are \(first)"])
+      .unknown, "something else" + quote,
+      ["no tensor has a name that a part of Stable Diffusion has; \(reason)"])
   }
 
-  /// The form that `summary --json` prints.
+  /// The form that `summary --json` prints as `model`.
   public var json: JSON {
     [
       "kind": .string(kind.rawValue), "title": .string(title),
       "reasons": .array(reasons.map { .string($0) }),
+    ]
+  }
+
+  /// The form that `summary --json` prints as `family`.
+  public var familyJSON: JSON {
+    [
+      "id": .string(family.id), "name": .string(family.name),
+      "because": .array(reasons.map { .string($0) }),
     ]
   }
 }

@@ -88,6 +88,7 @@ public struct Summary: Sendable {
       "path": .string(path),
       "format": .string(format),
       "model": recognition.json,
+      "family": recognition.familyJSON,
       "components": .array(components.map(\.json)),
       "totals": [
         "parameters": .integer(parameters), "buffers": .integer(buffers),

@@ -19,6 +19,9 @@ public struct Verification: Sendable {
   /// Whether nothing that was checked is wrong.
   public var isSound: Bool { problems.isEmpty }
 
+  /// Whether the checkpoint is sound: nil if nothing is wrong but something was not checked.
+  public var verdict: Bool? { isSound && !unchecked.isEmpty ? nil : isSound }
+
   /// Checks all that can be checked of an opened checkpoint.
   ///
   /// - Parameter progress: called now and then, on the caller's thread, with the bytes whose
@@ -54,10 +57,13 @@ public struct Verification: Sendable {
         guard component.name != .other else {
           let count = component.tensors.count
           notes.append("\(count) \(count == 1 ? "tensor is" : "tensors are") of no network")
+          leave(component.tensors, of: component)
           continue
         }
+        let problem = component.graphProblem ?? "the network is not known"
+        let count = component.tensors.count
         unchecked.append(
-          "\(component.name): " + (component.graphFailure?.message ?? "the network is not known"))
+          "\(component.name): \(problem) (\(count) \(count == 1 ? "tensor" : "tensors"))")
         continue
       }
       count += manifest.parameters.count - manifest.missing.count
@@ -74,6 +80,9 @@ public struct Verification: Sendable {
       // Constants of an ONNX model's graph are no surprise.
       if component.graphConstants.count < manifest.unexpected.count {
         notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }
+        let constants = Set(component.graphConstants.map { ExactName($0.name) })
+        leave(
+          manifest.unexpected.filter { !constants.contains(ExactName($0.name)) }, of: component)
       }
       if component.configuration?.origin == .inferred {
         inferred.append(component.name.rawValue)
@@ -87,6 +96,15 @@ public struct Verification: Sendable {
     if count > 0 {
       checked.append("\(count) \(count == 1 ? "tensor" : "tensors") against their networks")
     }
+  }
+
+  /// Names tensors of a component that nothing here knows, which no check is about.
+  private mutating func leave(_ tensors: [Tensor], of component: Component) {
+    let names = tensors.map(\.name).filter { Leftover.kind(of: $0) == .unknown }
+    guard !names.isEmpty else { return }
+    unchecked.append(
+      "\(component.name): \(names.count) unrecognized "
+        + "\(names.count == 1 ? "tensor" : "tensors"): \(Leftover.shown(names))")
   }
 
   // MARK: Bytes

@@ -63,13 +63,22 @@ public struct FormatError: Error, Sendable, Hashable {
   }
 }
 
+extension FormatError {
+  /// What is wrong and with what, without the file: `conv_in.weight: the shape is missing`, or the
+  /// message alone where it begins with what it concerns.
+  public var sentence: String {
+    guard let context, !message.hasPrefix(context) else { return message }
+    return "\(context): \(message)"
+  }
+}
+
 extension FormatError: CustomStringConvertible {
   /// `unet.safetensors: at byte 8: in conv_in.weight: the header ends early`
   public var description: String {
     var parts: [String] = []
     if let file { parts.append(file) }
     if let offset { parts.append("at byte \(offset)") }
-    if let context { parts.append("in \(context)") }
+    if let context, !message.hasPrefix(context) { parts.append("in \(context)") }
     parts.append(message)
     return parts.joined(separator: ": ")
   }

@@ -21,6 +21,10 @@ public final class MappedFile: Sendable {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       let reason = errno
+      if let link = DanglingLink(path) {
+        throw FormatError(
+          .notFound, "the file \(link.predicate)", file: path, hint: DanglingLink.hint)
+      }
       throw FormatError(
         .notFound, "the file cannot be opened: \(unsafe String(cString: strerror(reason)))",
         file: path, hint: "check the path and that you may read it")

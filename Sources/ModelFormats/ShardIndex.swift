@@ -124,6 +124,11 @@ public enum ShardIndex {
     }
     let missing = references.filter { !$0.file.exists }
     if let first = missing.first {
+      if let link = DanglingLink(first.file.path) {
+        throw FormatError(
+          .notFound, "the shard \(link.predicate)", offset: first.offset, context: first.name,
+          hint: DanglingLink.hint)
+      }
       let others = missing.count > 1 ? " and \(missing.count - 1) more" : ""
       throw FormatError(
         .notFound, "the shard \(first.name)\(others) of \(references.count) is missing",

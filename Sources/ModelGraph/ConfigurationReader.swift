@@ -21,8 +21,10 @@ struct ConfigurationReader {
     self.nullable = nullable
   }
 
-  func failure(_ field: String, _ message: String) -> GraphError {
-    GraphError(component: component, field: field, message: message)
+  /// - Parameter predicate: what is wrong with the field, as the end of a sentence that begins with
+  ///   its key: "is 256, which is not supported".
+  func failure(_ field: String, _ predicate: String) -> GraphError {
+    GraphError(component: component, field: field, message: "\(field) \(predicate)")
   }
 
   /// What the field holds; nil where it is absent, or null and that is the reference's default.

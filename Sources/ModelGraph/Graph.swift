@@ -85,11 +85,10 @@ public struct Parameter: Sendable, Hashable {
 public struct GraphError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The component whose configuration it is.
   public let component: String
-  /// The field of `config.json` that is to blame.
-  public let field: String
+  /// The field of `config.json`, where one is to blame.
+  public let field: String?
+  /// What is wrong, as a sentence that begins with the field where there is one.
   public let message: String
 
-  public var description: String {
-    "\(component)/config.json: \(field): \(message)"
-  }
+  public var description: String { "\(component)/config.json: \(message)" }
 }

@@ -22,9 +22,10 @@ package struct GraphBuilder {
     return channels
   }
 
-  /// - Parameter field: of the configuration, which is to blame.
-  func failure(_ message: String, field: String) -> GraphError {
-    GraphError(component: component, field: field, message: message)
+  func failure(_ message: String, field: String? = nil) -> GraphError {
+    GraphError(
+      component: component, field: field,
+      message: (field.map { "\($0): " } ?? "") + message)
   }
 
   // MARK: Inputs and outputs

@@ -33,9 +33,8 @@ public struct Failure: Error {
   }
 
   public init(_ error: FormatError) {
-    let context = error.context.map { "\($0): " } ?? ""
     self.init(
-      ExitStatus(error.code), code: error.code.rawValue, context + error.message,
+      ExitStatus(error.code), code: error.code.rawValue, error.sentence,
       file: error.file, offset: error.offset, hint: error.hint)
     details = error.details
   }

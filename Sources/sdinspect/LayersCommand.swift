@@ -173,7 +173,7 @@ struct LayersCommand: ParsableCommand {
       "total", "", "", .init(Format.count(outline.parameters)), "",
       .init(Format.bytes(outline.bytes)),
     ])
-    let reason = component.graphFailure.map { ": " + $0.message } ?? ""
+    let reason = component.graphProblem.map { ": \($0)" } ?? ""
     Console.printSentence(
       "\(Console.heading(component.name.rawValue)), tensors only\(Console.sanitized(reason))")
     Console.print(table.text() + "\n")

@@ -46,7 +46,7 @@ struct VerifyCommand: ParsableCommand {
       printJSON([
         "path": .string(input.path),
         // Neither yes nor no where a network could not be checked.
-        "sound": result.isSound && !result.unchecked.isEmpty ? .null : .bool(result.isSound),
+        "sound": result.verdict.map { .bool($0) } ?? .null,
         "problems": json(result.problems), "unchecked": json(result.unchecked),
         "notes": json(result.notes), "checked": json(result.checked), "warnings": json(warnings),
       ])
@@ -67,6 +67,6 @@ struct VerifyCommand: ParsableCommand {
         + (checked.isEmpty ? "" : " (checked \(checked))")
     }
     if checked.isEmpty { return "readable, but there was nothing to check it against" }
-    return (result.unchecked.isEmpty ? "sound" : "readable") + ": \(checked)"
+    return (result.verdict == true ? "sound" : "readable") + ": \(checked)"
   }
 }

@@ -91,7 +91,7 @@ import Testing
     let (usual, tensors) = (try network.tensors(naming), try other.tensors(naming))
     #expect(Set(usual.map(\.name)) != Set(tensors.map(\.name)))
     let inferred = try #require(
-      ConfigurationInference.configuration(of: .unet, tensors, wrapper: "", path: "weights"))
+      ConfigurationInference.configuration(of: .unet, tensors, path: "weights"))
     #expect(inferred.object[BlockNumbering.field]?.string == numbering.rawValue)
     let component = Component(
       name: .unet, architecture: inferred.architecture, configuration: inferred, path: "weights",

@@ -52,7 +52,7 @@ import Testing
     let json = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1"))).json
     #expect(
       json.object?.keys == [
-        "version", "path", "format", "model", "components", "totals", "leftovers",
+        "version", "path", "format", "model", "family", "components", "totals", "leftovers",
         "metadata", "unread_weights", "warnings",
       ])
     #expect(json["format"] == "diffusers")

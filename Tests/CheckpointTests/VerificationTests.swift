@@ -147,8 +147,9 @@ import Testing
     let scratch = try Scratch()
     let model = try scratch.repository { $0 + [.floats("decoder.extra", [1])] }
     let result = try VerificationTests.verify(model)
-    #expect(result.isSound)
+    #expect(result.isSound && result.verdict == nil)
     #expect(result.notes.contains { $0.contains("decoder.extra") })
+    #expect(result.unchecked == ["vae: 1 unrecognized tensor: decoder.extra"])
     let short = try scratch.repository(vae: { Array($0.dropFirst()) }, replacing: true)
     #expect(try VerificationTests.verify(short).problems.count == 1)
   }
@@ -158,6 +159,7 @@ import Testing
     try Safetensors.write([.floats("a.b", [1])], to: scratch.path("foreign"))
     let result = try VerificationTests.verify(scratch.path("foreign"))
     #expect(result.isSound)
+    #expect(result.verdict == nil)
     #expect(result.unchecked.count == 1)
     #expect(result.checked == [])
   }
@@ -198,5 +200,37 @@ import Testing
         "text_encoder, unet, vae: read off the tensors' shapes, as there is no config.json"
       ])
     #expect(result.notes.contains("1 tensor is of no network"))
+    #expect(result.verdict == nil)
+    #expect(result.unchecked == ["other: 1 unrecognized tensor: alone"])
+    // Those of which it is known what they are leave nothing unchecked.
+    let schedule = TensorFile(
+      path: "weights", format: .safetensors, tensors: tensors + [.floats("betas", [1])])
+    let known = try Verification(of: ModelCheckpoint.of(schedule))
+    #expect(known.verdict == true && known.unchecked == [])
+  }
+
+  /// A refusal names the key of the configuration, in every command.
+  @Test(arguments: [
+    ("resnet_time_scale_shift", JSON.string("scale_shift")),
+    ("addition_embed_type", "text_time"), ("attention_type", "gated"),
+    ("only_cross_attention", true), ("class_embed_type", "projection"),
+    ("norm_num_groups", 7), ("a_field_of_tomorrow", 3),
+  ])
+  func refusalsNameTheKey(key: String, value: JSON) throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    var configuration = try #require(
+      try JSON(parsing: Fixtures.text("shapes-v1/unet/config.json")).object)
+    configuration[key] = value
+    try scratch.write(JSON.object(configuration).text(), as: "model/unet/config.json")
+    let checkpoint = try ModelCheckpoint.open(model)
+    let result = try Verification(of: checkpoint)
+    #expect(result.verdict == nil)
+    #expect(result.unchecked.count == 1)
+    #expect(result.unchecked[0].hasPrefix("unet: \(key)"), "\(result.unchecked)")
+    #expect(checkpoint.warnings.contains { $0.hasPrefix("unet: \(key)") })
+    let error = try #require(try failure { _ = try checkpoint.require(.unet) })
+    #expect(error.context == key && error.sentence.hasPrefix(key))
+    #expect(error.sentence.components(separatedBy: key).count == 2, "\(error.sentence)")
   }
 }

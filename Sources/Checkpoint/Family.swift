@@ -1,0 +1,245 @@
+import ModelFormats
+import OrderedJSON
+
+/// A family of models: what it is called, what proves it, and what its files consist of.
+///
+/// ``all`` is the one table of them. Recognition, the split of a file into components and
+/// `summary --json` read it.
+package struct Family: Sendable {
+  /// As `summary --json` spells it: `flux1-dev`. Several rows may share one.
+  package let id: String
+  /// What a person calls it: "FLUX.1 [dev]".
+  package let name: String
+  /// The coarser word of `model.kind`.
+  let kind: Recognition.Kind
+  /// Whether this program generates images with it.
+  package let isDrawn: Bool
+  /// Conditions on the tensors; all of one list prove the family.
+  let marks: [[FamilyMark]]
+  /// What more the tensors tell: the first that holds is added to the title.
+  let variants: [FamilyVariant]
+  /// The network that the marks are of.
+  let part: ComponentName?
+  /// Whether the marks are of several networks together.
+  var isOfSeveral: Bool { part == nil || !parts.isEmpty && id == "clip" }
+  /// The classes of that network in diffusers or transformers, the usual one first; they prove the
+  /// family if the tensors do not.
+  let classes: [String]
+  /// What its configuration must say for a class to prove the family, where several share the class;
+  /// false also stands for an absent field.
+  let fields: JSONObject
+  /// What other networks its single files hold, by the prefixes of their names.
+  let parts: [FamilyPart]
+
+  init(
+    _ id: String, _ name: String, _ kind: Recognition.Kind = .unknown, isDrawn: Bool = false,
+    part: ComponentName? = nil, classes: [String] = [], fields: JSONObject = [:],
+    variants: [FamilyVariant] = [],
+    parts: [FamilyPart] = [], marks: [[FamilyMark]]
+  ) {
+    self.id = id
+    self.name = name
+    self.kind = kind
+    self.isDrawn = isDrawn
+    self.part = part
+    self.classes = classes
+    self.fields = fields
+    self.variants = variants
+    self.parts = parts
+    self.marks = marks
+  }
+
+  /// Why tensors are of this family; nil if nothing proves it.
+  func proof(_ shapes: FamilyShapes) -> [String]? {
+    for list in marks {
+      var reasons: [String] = []
+      let holds = list.allSatisfy { mark in
+        guard let reason = mark.proof(shapes) else { return false }
+        if !reason.isEmpty, !reasons.contains(reason) { reasons.append(reason) }
+        return true
+      }
+      if holds { return reasons }
+    }
+    return nil
+  }
+
+  /// The title with the variant, and why it is that.
+  func title(_ shapes: FamilyShapes) -> (title: String, reasons: [String]) {
+    for variant in variants {
+      let reasons = variant.marks.map { $0.proof(shapes) }
+      if reasons.allSatisfy({ $0 != nil }) {
+        return (
+          variant.replaces ? variant.says : name + variant.says,
+          reasons.compactMap { $0 }.filter { !$0.isEmpty }
+        )
+      }
+    }
+    return (name, [])
+  }
+}
+
+/// What tensors tell about a family beyond its name.
+struct FamilyVariant: Sendable {
+  /// What the title gains, or is instead.
+  let says: String
+  let replaces: Bool
+  let marks: [FamilyMark]
+
+  init(_ says: String, replaces: Bool = false, _ marks: FamilyMark...) {
+    self.says = says
+    self.replaces = replaces
+    self.marks = marks
+  }
+}
+
+/// A network among others in a single file.
+struct FamilyPart: Sendable {
+  let prefix: String
+  let name: ComponentName
+}
+
+/// A condition on the names and shapes of a network's tensors.
+struct FamilyMark: Sendable {
+  private enum Test: Sendable {
+    case has
+    case lacks
+    /// The dimension at `axis` (from the end if negative) is one of `sizes`.
+    case size(axis: Int, sizes: [Int])
+    /// The widths of a UNet's levels.
+    case widths([[Int]])
+    /// Residual blocks in each level of a UNet.
+    case layers(Int)
+  }
+
+  /// Any of these; `*` stands for any text at either end.
+  private let patterns: [String]
+  private let test: Test
+  private let says: String
+  /// Whether the mark holds if no such tensor is there.
+  private let isOptional: Bool
+
+  static func has(_ patterns: String..., says: String = "") -> FamilyMark {
+    FamilyMark(patterns: patterns, test: .has, says: says, isOptional: false)
+  }
+
+  static func lacks(_ patterns: String..., says: String = "") -> FamilyMark {
+    FamilyMark(patterns: patterns, test: .lacks, says: says, isOptional: false)
+  }
+
+  static func size(
+    _ patterns: String..., axis: Int, _ sizes: [Int], optional: Bool = false, says: String = ""
+  ) -> FamilyMark {
+    FamilyMark(
+      patterns: patterns, test: .size(axis: axis, sizes: sizes), says: says, isOptional: optional)
+  }
+
+  static func widths(_ widths: [[Int]], says: String = "") -> FamilyMark {
+    FamilyMark(patterns: [], test: .widths(widths), says: says, isOptional: false)
+  }
+
+  static func layers(_ count: Int, says: String = "") -> FamilyMark {
+    FamilyMark(patterns: [], test: .layers(count), says: says, isOptional: false)
+  }
+
+  /// The tensor and what it proves; empty if the mark holds and has nothing to say, nil if it does
+  /// not hold.
+  func proof(_ shapes: FamilyShapes) -> String? {
+    switch test {
+    case .has:
+      guard let found = shapes.first(patterns) else { return nil }
+      return says.isEmpty ? "" : "\(shapes.shown(found)): \(says)"
+    case .lacks:
+      return shapes.first(patterns) == nil ? says : nil
+    case .size(let axis, let sizes):
+      guard let found = shapes.first(patterns) else { return isOptional ? "" : nil }
+      let dimensions = found.shape.dimensions
+      let index = axis < 0 ? dimensions.count + axis : axis
+      guard dimensions.indices.contains(index), sizes.contains(dimensions[index]) else {
+        return nil
+      }
+      return says.isEmpty ? "" : "\(shapes.shown(found)): \(says)"
+    case .widths(let widths):
+      guard widths.contains(shapes.levels.map(\.channels)) else { return nil }
+      return says
+    case .layers(let count):
+      let levels = shapes.levels
+      guard !levels.isEmpty, levels.allSatisfy({ $0.layers == count }) else { return nil }
+      return says
+    }
+  }
+}
+
+/// The tensors of a network by their names behind a prefix, as marks ask for them.
+struct FamilyShapes {
+  /// What the names have before the network's own.
+  let prefix: String
+  private let tensors: [Tensor]
+  private let index: [String: Tensor]
+  /// A UNet's levels on the way down; empty for other networks.
+  let levels: [ConfigurationInference.Level]
+
+  init(_ tensors: [Tensor], prefix: String) {
+    let own =
+      prefix.isEmpty
+      ? tensors
+      : tensors.filter { $0.name.hasPrefix(prefix) }.map {
+        $0.renamed(String($0.name.dropFirst(prefix.count)))
+      }
+    self.tensors = own
+    self.prefix = prefix
+    index = Dictionary(own.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let shapes = TensorShapes(own)
+    let found =
+      shapes.contains("conv_in.weight")
+      ? ConfigurationInference.publishedLevels(shapes)
+      : shapes.contains("input_blocks.0.0.weight")
+        ? ConfigurationInference.singleFileLevels(shapes, isWhole: shapes.contains("out.2.weight"))
+        : nil
+    levels = found?.levels ?? []
+  }
+
+  /// Name in the file and shape, as a reason gives them.
+  func shown(_ tensor: Tensor) -> String {
+    tensor.renamed(prefix + tensor.name).shown
+  }
+
+  /// The tensor that fits the first of the patterns that any fits.
+  func first(_ patterns: [String]) -> Tensor? {
+    for pattern in patterns {
+      if let tensor = first(pattern) { return tensor }
+    }
+    return nil
+  }
+
+  private func first(_ pattern: String) -> Tensor? {
+    let isEnd = pattern.hasPrefix("*")
+    let isStart = pattern.hasSuffix("*")
+    let text = String(pattern.dropFirst(isEnd ? 1 : 0).dropLast(isStart ? 1 : 0))
+    switch (isEnd, isStart) {
+    case (false, false): return index[pattern]
+    case (true, false): return tensors.first { $0.name.hasSuffix(text) }
+    case (false, true): return tensors.first { $0.name.hasPrefix(text) }
+    case (true, true): return tensors.first { $0.name.contains(text) }
+    }
+  }
+
+  /// What files have before the names of the network that they are about.
+  private static let prefixes = [
+    "", "model.diffusion_model.", "diffusion_model.", "unet.", "transformer.", "model.", "net.",
+    "control_model.", "first_stage_model.", "vae.", "text_model.", "text_encoder.", "clip.",
+    "image_encoder.", "visual.", "vision_tower.",
+  ]
+
+  /// All tensors as they are named, without a wrapper.
+  static func whole(_ tensors: [Tensor]) -> FamilyShapes {
+    FamilyShapes(RecognizedNames(tensors).tensors, prefix: "")
+  }
+
+  /// The views of a network's tensors that marks are looked for in, each with another prefix.
+  static func views(of tensors: [Tensor]) -> [FamilyShapes] {
+    let own = RecognizedNames(tensors).tensors
+    return prefixes.filter { prefix in
+      prefix.isEmpty || own.contains { $0.name.hasPrefix(prefix) }
+    }.map { FamilyShapes(own, prefix: $0) }
+  }
+}

@@ -1,0 +1,248 @@
+import ModelFormats
+
+/// The components of files of families that ``SingleFileLayout`` does not know: which tensors are of
+/// which network, by the table of families.
+enum FamilyLayout {
+  /// The components that single files' prefixes told apart, with the names that they have in this
+  /// file's family, and the networks among what was left.
+  static func refined(_ components: [Component]) -> [Component] {
+    let family = main(of: components)
+    var refined: [Component] = []
+    let taken = Set(components.map(\.name))
+    for component in components {
+      switch component.name {
+      case .unet where family?.part == .transformer:
+        refined.append(component.renamed(.transformer, family?.classes.first, nil))
+      case .unet where family?.id == "svd":
+        refined.append(component.renamed(.unet, family?.classes.first, nil))
+      case .textEncoder, .other:
+        let parts = carved(component, family?.parts ?? [], taken: taken)
+        for part in parts {
+          if let place = refined.firstIndex(where: { $0.name == part.name }) {
+            // One network may have come under two prefixes.
+            refined[place] = refined[place].joined(with: part)
+          } else {
+            refined.append(part)
+          }
+        }
+      default: refined.append(component)
+      }
+    }
+    // What is of no network comes last.
+    return refined.filter { $0.name != .other } + refined.filter { $0.name == .other }
+  }
+
+  /// The components of a file that holds one network without a prefix, or a few, or none that has a
+  /// graph; nil if no family has such names.
+  ///
+  /// - Parameter bare: the file's names without what training and saving put into them.
+  static func components(of file: TensorFile, _ bare: BareNames) -> [Component]? {
+    let rows = Family.all.filter { row in
+      (row.part != nil || !row.parts.isEmpty) && !isKnown(row)
+    }
+    let views = FamilyShapes.views(of: file.tensors)
+    let bareNames = bare.namesOfWeights(file.tensors)
+    for row in rows {
+      guard let view = views.first(where: { row.proof($0) != nil }) else { continue }
+      let base = row.title(view).title
+      return split(file.tensors, bareNames, row, prefix: view.prefix) { name, tensors, names in
+        let isMain = name == row.part
+        let architecture = isMain ? self.architecture(row, base) : nil
+        let known = architecture.flatMap(Architecture.init(rawValue:))
+        return Component(
+          name: name,
+          architecture: name == .imageEncoder && !isMain
+            ? "CLIPVisionModelWithProjection" : architecture,
+          configuration: known.flatMap {
+            ConfigurationInference.configuration(
+              of: $0, zip(tensors, names).map { $0.renamed($1) }, path: file.path)
+          },
+          path: file.path, files: file.files, format: file.format, metadata: file.metadata,
+          tensors: tensors, bareNames: names)
+      }
+    }
+    return nil
+  }
+
+  /// The components of a directory whose configuration is of a class that the table knows; nil for
+  /// others.
+  static func name(ofClass name: String?) -> ComponentName? {
+    guard let name else { return nil }
+    return Family.all.first { $0.classes.contains(name) && $0.part != nil && $0.part != .unet }?
+      .part
+  }
+
+  /// Splits the component of a directory that holds several networks, as a whole CLIP.
+  static func parts(of component: Component) -> [Component] {
+    let views = FamilyShapes.views(of: component.tensors)
+    let rows = Family.encoders.filter { !$0.parts.isEmpty }
+    guard let row = rows.first(where: { row in views.contains { row.proof($0) != nil } }) else {
+      return [component]
+    }
+    let bareNames = component.tensors.map(component.bareName)
+    return split(component.tensors, bareNames, row, prefix: "") { name, tensors, names in
+      let configuration =
+        name == .textEncoder
+        ? ConfigurationInference.configuration(
+          of: .textEncoder, zip(tensors, names).map { $0.renamed($1) }, path: component.path) : nil
+      let architecture = name == .imageEncoder ? "CLIPVisionModelWithProjection" : nil
+      return component.renamed(name, architecture, configuration, tensors: tensors)
+    }
+  }
+
+  // MARK: Splitting
+
+  /// Whether the file opens as one of ``Architecture``'s networks.
+  private static func isKnown(_ row: Family) -> Bool {
+    let known = Architecture.allCases.map(\.rawValue)
+    return row.parts.isEmpty && row.classes.first.map(known.contains) ?? false
+  }
+
+  private static func architecture(_ row: Family, _ title: String) -> String? {
+    switch (row.id, title) {
+    case ("clip", _) where row.part == .textEncoder: Architecture.textEncoder.rawValue
+    case ("t5", "UMT5 encoder"): "UMT5EncoderModel"
+    default: row.classes.first
+    }
+  }
+
+  /// What denoises in a file whose networks were told apart.
+  private static func main(of components: [Component]) -> Family? {
+    guard let component = components.first(where: { $0.name == .unet }) else { return nil }
+    let views = FamilyShapes.views(of: component.tensors)
+    return (Family.transformers + Family.stableDiffusion).first { row in
+      views.contains { row.proof($0) != nil }
+    }
+  }
+
+  /// Prefixes of networks beside what denoises, whatever it is.
+  private static let common: [FamilyPart] = [
+    FamilyPart(prefix: "vae.", name: .vae),
+    FamilyPart(prefix: "audio_vae.", name: ComponentName(rawValue: "audio_vae")),
+    FamilyPart(prefix: "vocoder.", name: ComponentName(rawValue: "vocoder")),
+    FamilyPart(prefix: "embedder.model.visual.", name: .imageEncoder),
+    FamilyPart(prefix: "safety_checker.", name: .safetyChecker),
+  ]
+
+  private static let textPrefix = "text_encoders."
+
+  /// The networks of a component whose tensors are of several, or of one with another name.
+  private static func carved(
+    _ component: Component, _ parts: [FamilyPart], taken: Set<ComponentName>
+  ) -> [Component] {
+    var groups: [(name: ComponentName, prefix: String, tensors: [Tensor])] = []
+    var rest: [Tensor] = []
+    // Text encoders that no family names are numbered as they come, behind those that have a name.
+    var numbered: [String: ComponentName] = [:]
+    var taken = taken
+    for tensor in component.tensors {
+      let name = component.bareName(of: tensor)
+      let found: FamilyPart?
+      if let part = (parts + common).first(where: { name.hasPrefix($0.prefix) }) {
+        found = part
+      } else if component.name == .other, name.hasPrefix(textPrefix) {
+        let word = name.dropFirst(textPrefix.count).prefix { $0 != "." }
+        let prefix = "\(textPrefix)\(word)."
+        let number = numbered[prefix] ?? freeEncoder(taken)
+        numbered[prefix] = number
+        taken.insert(number)
+        found = FamilyPart(prefix: prefix, name: number)
+      } else {
+        found = nil
+      }
+      guard let found else {
+        rest.append(tensor)
+        continue
+      }
+      if let place = groups.firstIndex(where: { $0.name == found.name }) {
+        groups[place].tensors.append(tensor)
+      } else {
+        groups.append((found.name, found.prefix, [tensor]))
+      }
+    }
+    guard !groups.isEmpty else { return [component] }
+    var made = groups.map { group in
+      component.renamed(
+        group.name,
+        architecture(
+          ofEncoder: group.tensors.map { $0.renamed(component.bareName(of: $0)) },
+          behind: group.prefix),
+        nil, tensors: group.tensors)
+    }
+    if !rest.isEmpty {
+      made.insert(
+        component.renamed(
+          component.name, component.architecture, component.configuration,
+          tensors: rest), at: 0)
+    }
+    return made
+  }
+
+  private static func freeEncoder(_ taken: Set<ComponentName>) -> ComponentName {
+    var name = ComponentName.textEncoder
+    var number = 1
+    while taken.contains(name) {
+      number += 1
+      name = ComponentName(rawValue: "text_encoder_\(number)")
+    }
+    return name
+  }
+
+  /// The class of an encoder by its names.
+  private static func architecture(ofEncoder tensors: [Tensor], behind prefix: String) -> String? {
+    for tail in ["", "transformer.", "model.", "transformer.model."] {
+      let shapes = FamilyShapes(tensors, prefix: prefix + tail)
+      if let row = Family.encoders.first(where: { $0.proof(shapes) != nil }) {
+        return architecture(row, row.title(shapes).title)
+      }
+    }
+    return nil
+  }
+
+  private static func split(
+    _ tensors: [Tensor], _ bareNames: [String], _ row: Family, prefix: String,
+    _ make: (ComponentName, [Tensor], [String]) -> Component
+  ) -> [Component] {
+    var order: [ComponentName] = row.part.map { [$0] } ?? []
+    var groups: [ComponentName: (tensors: [Tensor], names: [String])] = [:]
+    for (tensor, whole) in zip(tensors, bareNames) {
+      let isInside = whole.hasPrefix(prefix)
+      let own = whole.dropFirst(isInside ? prefix.count : 0)
+      let part = (row.parts + common).first {
+        own.hasPrefix($0.prefix) || whole.hasPrefix($0.prefix)
+      }
+      let isLeft = !isInside || Leftover.kind(of: String(own)) != .unknown
+      let name = part?.name ?? (isLeft ? .other : row.part ?? .other)
+      if groups[name] == nil, !order.contains(name) { order.append(name) }
+      groups[name, default: ([], [])].tensors.append(tensor)
+      groups[name]?.names.append(whole)
+    }
+    order.removeAll { $0 == .other }
+    return (order + [.other]).compactMap { name in
+      groups[name].map { make(name, $0.tensors, $0.names) }
+    }
+  }
+}
+
+extension Component {
+  /// The same tensors, or some of them, as another network.
+  func renamed(
+    _ name: ComponentName, _ architecture: String?, _ configuration: Configuration?,
+    tensors: [Tensor]? = nil
+  ) -> Component {
+    let tensors = tensors ?? self.tensors
+    return Component(
+      name: name, architecture: architecture, configuration: configuration, path: path,
+      files: files, format: format, metadata: metadata, tensors: tensors,
+      bareNames: tensors.map(bareName), extensions: extensions, findings: findings)
+  }
+
+  /// The same network with more tensors.
+  func joined(with other: Component) -> Component {
+    Component(
+      name: name, architecture: architecture, configuration: configuration, path: path,
+      files: files, format: format, metadata: metadata, tensors: tensors + other.tensors,
+      bareNames: tensors.map(bareName) + other.tensors.map(other.bareName),
+      extensions: extensions, findings: findings)
+  }
+}

@@ -1,0 +1,65 @@
+import Glibc
+
+/// A symbolic link whose target does not exist: what the cache of the Hugging Face hub leaves of a
+/// download that did not end.
+package struct DanglingLink: Sendable, Hashable {
+  /// The name of the link in its directory.
+  package let name: String
+  /// What the link says, as in `../../../blobs/abc`.
+  package let target: String
+  /// Names beside the missing target that a download in progress has: `abc.incomplete`.
+  package let unfinished: [String]
+
+  /// - Returns: nil if there is no link at `path`, or what it leads to exists.
+  package init?(_ path: String) {
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return nil }
+    guard unsafe stat(path, &status) != 0, errno == ENOENT else { return nil }
+    var bytes = [UInt8](repeating: 0, count: Int(PATH_MAX))
+    let count = unsafe bytes.withUnsafeMutableBytes { buffer in
+      unsafe buffer.baseAddress.map { unsafe readlink(path, $0, buffer.count) } ?? -1
+    }
+    guard count > 0 else { return nil }
+    target = String(decoding: bytes[..<count], as: UTF8.self)
+    let (directory, name) = DanglingLink.split(path)
+    self.name = name
+    let (folder, stem) = DanglingLink.split(target)
+    let place = target.hasPrefix("/") ? folder : directory + folder
+    unfinished = DanglingLink.unfinished(in: place.isEmpty ? "." : place, of: stem)
+  }
+
+  /// The files of downloads that did not end in a directory.
+  ///
+  /// - Parameter stem: the name of the whole file; empty for all files.
+  package static func unfinished(in directory: String, of stem: String = "") -> [String] {
+    guard let stream = unsafe opendir(directory) else { return [] }
+    defer { unsafe closedir(stream) }
+    var names: [String] = []
+    while let entry = unsafe readdir(stream) {
+      // Names are at most 255 bytes and end with a zero.
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+        unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name.hasSuffix(".incomplete"), name.hasPrefix(stem) { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  /// The directory with its final slash, empty for a plain name, and the name.
+  private static func split(_ path: String) -> (directory: String, name: String) {
+    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path.utf8.index(after: $0) }
+    let start = name ?? path.startIndex
+    return (String(path[..<start]), String(path[start...]))
+  }
+
+  /// As the end of a sentence that begins with the link's name.
+  package var predicate: String {
+    "is a link to \(target), which does not exist: the download is incomplete"
+      + (unfinished.isEmpty ? "" : " (\(unfinished.joined(separator: ", ")) is there)")
+  }
+
+  package var sentence: String { "\(name) \(predicate)" }
+
+  package static let hint =
+    "download the model again; a download that was interrupted continues where it stopped"
+}
