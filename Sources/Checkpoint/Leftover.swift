@@ -108,7 +108,9 @@ public struct Leftover: Sendable, Hashable {
     case .noiseSchedule, .averageCounters, .optimizerState, .trainingLoss, .trainingState,
       .averages, .predictionMarks, .embeddings:
       true
-    case .positionIDs, .duplicates, .unusedLayers, .contrastive, .graphConstants, .unknown: false
+    case .positionIDs, .weightScales, .duplicates, .unusedLayers, .contrastive, .graphConstants,
+      .unknown:
+      false
     }
   }
 
