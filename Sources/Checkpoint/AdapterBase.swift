@@ -91,9 +91,13 @@ struct AdapterBase {
         if found.prefix != "text_model." { rest = rest.dropFirst(found.prefix.count) }
         if network != nil { break }
       }
-      self.network = network
       // Processors of attention stood between a layer and its projections.
       path = String(rest).replacing(".processor.", with: ".").replacing(".", with: "_")
+      // CLIP's text model, with its own name before its layers and without.
+      if network == nil, ["text_model_", "encoder_layers_"].contains(where: path.hasPrefix) {
+        network = "text encoder"
+      }
+      self.network = network
     }
   }
 }
@@ -198,7 +202,10 @@ struct AdapterFamily: Sendable {
           "down_blocks_0_attentions_", "up_blocks_3_attentions_", "input_blocks_1_1_",
           "output_blocks_9_1_", "output_blocks_11_1_",
         ]
-        return places.contains(where: path.hasPrefix) && ($0.layer.size.outputs ?? 320) % 320 == 0
+        let sizes = $0.layer.all.flatMap(\.shape.dimensions)
+        let isWide = sizes.contains { $0 > 0 && $0 % 320 == 0 }
+        return places.contains(where: path.hasPrefix)
+          && (isWide || ($0.layer.size.outputs ?? 1) % 320 == 0)
       }.map { "\($0.layer.name): an attention that only these have" }
     },
   ]

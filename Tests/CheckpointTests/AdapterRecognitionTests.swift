@@ -57,7 +57,10 @@ import Testing
     (
       "full differences for Stable Diffusion 1.x", [(".diff", [320, 768]), (".diff_b", [320])]
     ),
-    ("T-LoRA for Stable Diffusion 1.x or 2.x", [(".lambda_layer", [1, 4])]),
+    (
+      "T-LoRA for Stable Diffusion 1.x or 2.x",
+      [(".lambda_layer", [1, 4]), (".p_layer.weight", [320, 4])]
+    ),
   ]
 
   @Test(arguments: methods.indices)
@@ -150,6 +153,20 @@ import Testing
       })
     #expect(recognition.title == title)
     #expect(recognition.reasons.contains { $0.contains(changes) }, "\(recognition.reasons)")
+  }
+
+  /// transformers names CLIP's layers with and without `text_model`.
+  @Test(
+    arguments: [
+      "lycoris_encoder_layers_0_mlp_fc1", "lycoris_text_model_encoder_layers_0_mlp_fc1",
+      "text_encoder.encoder.layers.0.mlp.fc1", "base_model.model.encoder.layers.0.mlp.fc1",
+      "base_model.model.text_model.encoder.layers.0.mlp.fc1",
+    ])
+  func textEncodersAreNamed(module: String) {
+    let recognition = Self.recognize([
+      (module + ".lora_A.weight", [4, 768]), (module + ".lora_B.weight", [3072, 4]),
+    ])
+    #expect(recognition.reasons.contains("it changes 1 weight of the text encoder"))
   }
 
   /// What a trainer wrote is quoted, and tells the family where shapes do not.
