@@ -11,7 +11,7 @@ import OrderedJSON
 ///   of this tensor or 1% of all values; whole rows of zeros at the end of the last weight are
 ///   padding, and do not count;
 /// - or its last two or more weights are zeros, with 10% of all values;
-/// - or more than half of its weights, in number and in bytes, are zeros, at least 4,096 bytes.
+/// - or more than half of its weights are zeros, at least 4,096 bytes.
 ///
 /// Weights are tensors of two or more dimensions that are neither buffers nor the state of an
 /// optimizer. Values are read from the end backwards, as far as they are zeros; of weights a few
@@ -180,10 +180,9 @@ public struct ZeroValues: Sendable {
     }
     guard !zeros.isEmpty else { return }
     let bytes = zeros.reduce(0) { $0 + $1.range.count }
-    let total = weights.reduce(0) { $0 + $1.range.count }
     let shown = Leftover.shown(zeros.map(\.tensor.name))
     let isAll = zeros.count == weights.count
-    if bytes >= ZeroValues.leastBytes, 2 * zeros.count > weights.count, 2 * bytes > total,
+    if bytes >= ZeroValues.leastBytes, 2 * zeros.count > weights.count,
       weights.count > 1 || bytes >= ZeroValues.clearBytes
     {
       problems.append(

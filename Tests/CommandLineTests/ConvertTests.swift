@@ -69,8 +69,8 @@ import Testing
     }
   }
 
-  /// A file that names a dangerous function says so in JSON too.
-  @Test func dangerIsAWarningOfTheCheck() throws {
+  /// A file that names a dangerous function is not sound, in JSON too.
+  @Test func dangerFailsTheCheck() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/evil.pt"
       // {"w": <a tensor>, "x": os.system("true")}
@@ -79,8 +79,13 @@ import Testing
         "cos\nsystem\n(", TorchBuilder.text("true"), "tRu.")
       try BadInputTests.write(TorchBuilder.archive(evil).bytes, to: path)
       let text = try Tool.run("sdinspect", ["verify", path])
+      #expect(text.status == 1)
+      #expect(text.output.contains("the file carries code: its pickle names os.system"))
       #expect(text.errors.contains("system"), "\(text.errors)")
-      let checked = try json("sdinspect", ["verify", path, "--json"])
+      let result = try Tool.run("sdinspect", ["verify", path, "--json"])
+      #expect(result.status == 1)
+      let checked = try JSON(parsing: result.output)
+      #expect(checked["sound"] == false)
       let warnings = checked["warnings"]?.array?.compactMap(\.string) ?? []
       #expect(warnings.contains { $0.contains("system") }, "\(warnings)")
     }
