@@ -1,6 +1,6 @@
 /// Networks beside a model or on top of one, and the encoders that models share.
 extension Family {
-  static let all: [Family] = adapters + transformers + stableDiffusion + encoders + small
+  package static let all: [Family] = adapters + transformers + stableDiffusion + encoders + small
 
   /// The rows that are looked at before LoRA: their files hold low-rank factors too.
   static let beforeLoRA: Set<String> = ["ip-adapter", "control-lora"]

@@ -82,6 +82,11 @@ public struct Leftover: Sendable, Hashable {
       ? .contrastive : .unusedLayers
   }
 
+  /// Whether a tensor projects a CLIP model's output for its training, which images need not.
+  static func isProjection(_ name: some StringProtocol) -> Bool {
+    name.hasSuffix("text_projection.weight") || name.hasSuffix("text_projection")
+  }
+
   /// Tells by the name alone.
   static func kind(of name: String) -> Kind {
     var name = name[...]
@@ -102,7 +107,7 @@ public struct Leftover: Sendable, Hashable {
     if name.hasPrefix("loss.") || name.hasPrefix("discriminator.") { return .trainingLoss }
     if name.hasPrefix("embedding_manager.") { return .embeddings }
     // CLIP's own, beside its two models.
-    if name == "logit_scale" || name == "logit_bias" { return .contrastive }
+    if name == "logit_scale" || name == "logit_bias" || isProjection(name) { return .contrastive }
     // Keys without a use, which say what a UNet predicts.
     if ["v_pred", "ztsnr", "edm_vpred.sigma_max", "edm_mean", "edm_std"].contains(name) {
       return .noiseSchedule
