@@ -48,7 +48,9 @@ enum FamilyLayout {
       return split(file.tensors, bareNames, row, prefix: view.prefix) { name, tensors, names in
         let isMain = name == row.part
         let architecture = isMain ? self.architecture(row, base) : nil
-        let known = architecture.flatMap(Architecture.init(rawValue:))
+        // OpenCLIP's own names are read where a single file has them.
+        let isJoined = tensors.contains { $0.name.hasSuffix(".attn.in_proj_weight") }
+        let known = isJoined ? nil : architecture.flatMap(Architecture.init(rawValue:))
         return Component(
           name: name,
           architecture: name == .imageEncoder && !isMain
@@ -211,7 +213,8 @@ enum FamilyLayout {
       let part = (row.parts + common).first {
         own.hasPrefix($0.prefix) || whole.hasPrefix($0.prefix)
       }
-      let isLeft = !isInside || Leftover.kind(of: String(own)) != .unknown
+      let isLeft =
+        !isInside || Leftover.kind(of: String(own)) != .unknown && !Leftover.isProjection(own)
       let name = part?.name ?? (isLeft ? .other : row.part ?? .other)
       if groups[name] == nil, !order.contains(name) { order.append(name) }
       groups[name, default: ([], [])].tensors.append(tensor)

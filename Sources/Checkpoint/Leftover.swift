@@ -92,6 +92,11 @@ public struct Leftover: Sendable, Hashable {
       ? .contrastive : .unusedLayers
   }
 
+  /// Whether a tensor projects a CLIP model's output for its training, which images need not.
+  static func isProjection(_ name: some StringProtocol) -> Bool {
+    name.hasSuffix("text_projection.weight") || name.hasSuffix("text_projection")
+  }
+
   /// Tells by the name alone, whatever dictionaries the tensor lies in.
   static func kind(of name: String) -> Kind {
     for dictionary in [""] + BareNames.dictionaries(of: name) {
@@ -120,6 +125,7 @@ public struct Leftover: Sendable, Hashable {
     if let kind = wholeNames[whole] { return kind }
     if SingleFileLayout.buffers.contains(whole) { return .noiseSchedule }
     if name.hasSuffix(".exp_avg") || name.hasSuffix(".exp_avg_sq") { return .optimizerState }
+    if isProjection(name) { return .contrastive }
     return beginnings.first { name.hasPrefix($0.text) }?.kind ?? .unknown
   }
 

@@ -188,6 +188,14 @@ import Testing
       summary.json["family"]?["because"]?.array?.count == summary.recognition.reasons.count)
   }
 
+  /// What has no graph is listed as not checked, and never as faulty.
+  @Test(arguments: ["clip-l", "open-clip-h", "sd3-whole", "sdxl-whole", "t5-xxl", "other-mochi"])
+  func networksWithoutAGraphAreReadable(name: String) throws {
+    let result = try Verification(of: FamilyTests.checkpoint(try FamilyTests.tensors(name)))
+    #expect(result.verdict == nil && result.problems == [])
+    #expect(!result.unchecked.contains { $0.contains("unrecognized") }, "\(result.unchecked)")
+  }
+
   /// Every id of the table is documented, and every documented one that a model can have is tested
   /// on a published model's shapes or by its own function.
   @Test func everyFamilyIsDocumented() throws {
