@@ -201,7 +201,9 @@ struct ConversionPlanner {
   /// Leaves out what is of no network, for which a repository has no place; what nothing is known of
   /// only where that was asked for.
   private mutating func dropOthers(_ component: Component) throws(FormatError) {
-    let unknown = component.tensors.filter { Leftover.kind(of: $0.name) == .unknown }
+    let unknown = component.tensors.filter {
+      Leftover.kind(of: $0.name) == .unknown && !component.scales.isPart($0.name)
+    }
     guard unknown.isEmpty || options.dropUnknown else {
       throw FormatError(
         .unsupported,
@@ -212,7 +214,8 @@ struct ConversionPlanner {
         hint: "pass --drop-unknown to leave them out, or convert to sdflat, ldm or safetensors")
     }
     maker.drop(component.tensors, of: component.name) { tensor in
-      let kind = Leftover.kind(of: tensor.name)
+      let kind =
+        component.scales.isPart(tensor.name) ? .weightScales : Leftover.kind(of: tensor.name)
       return kind == .unknown
         ? "it belongs to no network" : "\(kind.rawValue): a repository has no place for it"
     }

@@ -33,7 +33,7 @@ struct PipelineClass {
       return
     }
     let unet = components.first { $0.name == .unet }?.configuration?.object
-    isConsistency = unet?["time_cond_proj_dim"]?.int != nil
+    isConsistency = components.contains(where: \.isConsistencyModel)
     chooseClass(unet, components)
     chooseScheduler(PredictionMarks(source))
   }
@@ -84,9 +84,8 @@ struct PipelineClass {
       object["_class_name"] = "LCMScheduler"
       object["original_inference_steps"] = 50
       object["set_alpha_to_one"] = true
-      object["steps_offset"] = 0
+      object["skip_prk_steps"] = nil
       object["timestep_scaling"] = 10.0
-      object["timestep_spacing"] = "leading"
       schedulerReason = "latent consistency models"
     } else if marks.isVelocity || marks.hasZeroTerminalSNR {
       // PNDM begins where there is no signal left to tell velocity from noise.
