@@ -145,7 +145,7 @@ import Testing
     #expect(summary.recognition.title == "Stable Diffusion XL (v-prediction)")
     #expect(summary.recognition.family.id == "sdxl")
     #expect(summary.recognition.reasons.contains { $0.hasPrefix("v_pred: ") })
-    #expect(summary.leftovers.map(\.kind) == [.noiseSchedule])
+    #expect(summary.leftovers.map(\.kind) == [.predictionMarks])
   }
 
   /// One mark that denies it is enough.
