@@ -70,7 +70,7 @@ let package = Package(
     .target(
       name: "Checkpoint",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "CChecksum", "CKernels", "CXXHash",
+        "OrderedJSON", "ModelFormats", "ModelGraph", "CChecksum", "CKernels", "CLinux", "CXXHash",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: strict),

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int sdk_reserve(int descriptor, long long size) {
@@ -22,4 +23,10 @@ int sdk_link_unnamed(int descriptor, const char *path) {
   char source[64];
   snprintf(source, sizeof source, "/proc/self/fd/%d", descriptor);
   return linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+long long sdk_find(
+    const void *bytes, long long count, const void *pattern, long long pattern_count) {
+  const char *found = memmem(bytes, (size_t)count, pattern, (size_t)pattern_count);
+  return found ? found - (const char *)bytes : -1;
 }

@@ -32,7 +32,11 @@ package struct BareNames {
   func contains(_ name: String) -> Bool { held.contains(ExactName(name)) }
 
   init(_ tensors: [Tensor]) {
-    let inner = tensors.map { BareNames.withoutInnerWrappers($0.name) }
+    var inner = tensors.map(\.name)
+    let text = NameText(inner)
+    if (BareNames.wrappers + BareNames.innerWords.map { ".\($0)." }).contains(where: text.contains) {
+      inner = inner.map(BareNames.withoutInnerWrappers)
+    }
     var dictionaries = Dictionaries(inner)
     dictionaries.choose(inner)
     var names: [String] = []

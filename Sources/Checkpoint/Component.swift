@@ -146,6 +146,11 @@ extension Component {
     return bareNames[position]
   }
 
+  /// The tensors under their bare names.
+  var bareTensors: [Tensor] {
+    bareNames.isEmpty ? tensors : zip(tensors, bareNames).map { $0.renamed($1) }
+  }
+
   /// Whether the file's names hold more than the networks' own.
   var isWrapped: Bool { !bareNames.isEmpty }
 

@@ -175,6 +175,7 @@ struct FamilyShapes {
   let prefix: String
   private let tensors: [Tensor]
   private let index: [String: Tensor]
+  private let text: NameText
   /// A UNet's levels on the way down; empty for other networks.
   let levels: [ConfigurationInference.Level]
 
@@ -188,6 +189,7 @@ struct FamilyShapes {
     self.tensors = own
     self.prefix = prefix
     index = Dictionary(own.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    text = NameText(own.map(\.name))
     let shapes = TensorShapes(own)
     let found =
       shapes.contains("conv_in.weight")
@@ -214,13 +216,9 @@ struct FamilyShapes {
   private func first(_ pattern: String) -> Tensor? {
     let isEnd = pattern.hasPrefix("*")
     let isStart = pattern.hasSuffix("*")
-    let text = String(pattern.dropFirst(isEnd ? 1 : 0).dropLast(isStart ? 1 : 0))
-    switch (isEnd, isStart) {
-    case (false, false): return index[pattern]
-    case (true, false): return tensors.first { $0.name.hasSuffix(text) }
-    case (false, true): return tensors.first { $0.name.hasPrefix(text) }
-    case (true, true): return tensors.first { $0.name.contains(text) }
-    }
+    guard isEnd || isStart else { return index[pattern] }
+    let words = String(pattern.dropFirst(isEnd ? 1 : 0).dropLast(isStart ? 1 : 0))
+    return text.first(containing: words, isAtStart: !isEnd, isAtEnd: !isStart).map { tensors[$0] }
   }
 
   /// What files have before the names of the network that they are about.
@@ -230,16 +228,12 @@ struct FamilyShapes {
     "image_encoder.", "visual.", "vision_tower.",
   ]
 
-  /// All tensors as they are named, without a wrapper.
-  static func whole(_ tensors: [Tensor]) -> FamilyShapes {
-    FamilyShapes(RecognizedNames(tensors).tensors, prefix: "")
-  }
-
   /// The views of a network's tensors that marks are looked for in, each with another prefix.
+  ///
+  /// - Parameter tensors: under their bare names.
   static func views(of tensors: [Tensor]) -> [FamilyShapes] {
-    let own = RecognizedNames(tensors).tensors
-    return prefixes.filter { prefix in
-      prefix.isEmpty || own.contains { $0.name.hasPrefix(prefix) }
-    }.map { FamilyShapes(own, prefix: $0) }
+    prefixes.filter { prefix in
+      prefix.isEmpty || tensors.contains { $0.name.hasPrefix(prefix) }
+    }.map { FamilyShapes(tensors, prefix: $0) }
   }
 }

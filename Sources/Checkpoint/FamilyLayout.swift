@@ -40,8 +40,8 @@ enum FamilyLayout {
     let rows = Family.all.filter { row in
       (row.part != nil || !row.parts.isEmpty) && !isKnown(row)
     }
-    let views = FamilyShapes.views(of: file.tensors)
     let bareNames = bare.namesOfWeights(file.tensors)
+    let views = FamilyShapes.views(of: zip(file.tensors, bareNames).map { $0.renamed($1) })
     for row in rows {
       guard let view = views.first(where: { row.proof($0) != nil }) else { continue }
       let base = row.title(view).title
@@ -76,7 +76,7 @@ enum FamilyLayout {
 
   /// Splits the component of a directory that holds several networks, as a whole CLIP.
   static func parts(of component: Component) -> [Component] {
-    let views = FamilyShapes.views(of: component.tensors)
+    let views = FamilyShapes.views(of: component.bareTensors)
     let rows = Family.encoders.filter { !$0.parts.isEmpty }
     guard let row = rows.first(where: { row in views.contains { row.proof($0) != nil } }) else {
       return [component]
@@ -111,7 +111,7 @@ enum FamilyLayout {
   /// What denoises in a file whose networks were told apart.
   private static func main(of components: [Component]) -> Family? {
     guard let component = components.first(where: { $0.name == .unet }) else { return nil }
-    let views = FamilyShapes.views(of: component.tensors)
+    let views = FamilyShapes.views(of: component.bareTensors)
     return (Family.transformers + Family.stableDiffusion).first { row in
       views.contains { row.proof($0) != nil }
     }

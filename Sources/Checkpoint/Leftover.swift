@@ -139,7 +139,7 @@ public struct Leftover: Sendable, Hashable {
     "edm_vpred.sigma_max": .predictionMarks, "edm_vpred.sigma_min": .predictionMarks,
     "edm_mean": .predictionMarks, "edm_std": .predictionMarks,
     // CLIP's own, beside its two models.
-    "logit_scale": .contrastive, "logit_bias": .contrastive,
+    "scaled_fp8": .weightScales, "logit_scale": .contrastive, "logit_bias": .contrastive,
   ]
 
   private static let beginnings: [(text: String, kind: Kind)] = [

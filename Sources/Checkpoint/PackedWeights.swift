@@ -65,9 +65,7 @@ public struct PackedWeights: Sendable {
     let marks = [
       "quant_state.bitsandbytes__", ".SCB", "qweight", "weight_packed", "weight_scale", "._data",
     ]
-    guard tensors.contains(where: { tensor in marks.contains { tensor.name.contains($0) } }) else {
-      return
-    }
+    guard marks.contains(where: NameText(tensors.lazy.map(\.name)).contains) else { return }
     let index = Dictionary(
       tensors.map { (ExactName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     for tensor in tensors { recognize(tensor, index) }

@@ -24,13 +24,13 @@ struct FamilyEvidence {
       }
     whole =
       networks.count > 1
-      ? [(networks[0].component, [FamilyShapes.whole(checkpoint.components.flatMap(\.tensors))])]
+      ? [(networks[0].component, [FamilyShapes(checkpoint.components.flatMap(\.bareTensors), prefix: "")])]
       : networks
   }
 
   /// The tensors of a component; of averages, whose names lack their dots, the parameters they are.
   private static func tensors(_ component: Component) -> [Tensor] {
-    guard component.name == .unetEMA else { return component.tensors }
+    guard component.name == .unetEMA else { return component.bareTensors }
     return component.graphs.flatMap(\.parameters).map {
       Tensor(name: $0.name, dtype: .float32, shape: Shape($0.shape), storage: .memory([]))
     }

@@ -82,7 +82,7 @@ public struct Recognition: Sendable, Hashable {
       return
     }
     let tensors = checkpoint.components.flatMap(\.tensors)
-    let names = RecognizedNames(tensors)
+    let names = RecognizedNames(tensors: checkpoint.components.flatMap(\.bareTensors))
     let evidence = FamilyEvidence(checkpoint)
     // What is put on top of a model is told by its own words, even where it names a model's parts.
     let found =
@@ -150,15 +150,9 @@ public struct Recognition: Sendable, Hashable {
   }
 }
 
-/// Tensors by name, with the questions that recognition asks.
+/// Tensors by bare name, with the questions that recognition asks.
 struct RecognizedNames {
   let tensors: [Tensor]
-
-  init(_ tensors: [Tensor]) {
-    self.tensors = zip(tensors, BareNames(tensors).names).map { tensor, name in
-      tensor.name.utf8.elementsEqual(name.utf8) ? tensor : tensor.renamed(name)
-    }
-  }
 
   func first(where isMatch: (String) -> Bool) -> Tensor? {
     tensors.first { isMatch($0.name) }

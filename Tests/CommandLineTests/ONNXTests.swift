@@ -58,7 +58,7 @@ import Testing
         .write(toFile: configuration, atomically: true, encoding: .utf8)
       let all = try Tool.run("sdinspect", ["onnx", model, folder + "/onnx"])
       #expect(all.status == 65)
-      #expect(all.errors.contains("act_fn: is \"mish\""), "\(all.errors)")
+      #expect(all.errors.contains("act_fn is \"mish\""), "\(all.errors)")
       #expect(all.errors.contains("--component text_encoder,vae"), "\(all.errors)")
       #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
       let others = try Tool.run(

@@ -16,3 +16,7 @@ int sdk_open_unnamed(const char *directory, unsigned mode);
 
 /// Gives the file that `descriptor` is of the name `path`, which must be free; 0, or -1 with errno.
 int sdk_link_unnamed(int descriptor, const char *path);
+
+/// memmem(3): where `pattern` first is in the bytes; -1 if it is not.
+long long sdk_find(
+    const void *bytes, long long count, const void *pattern, long long pattern_count);
