@@ -34,7 +34,8 @@ package struct BareNames {
   init(_ tensors: [Tensor]) {
     var inner = tensors.map(\.name)
     let text = NameText(inner)
-    if (BareNames.wrappers + BareNames.innerWords.map { ".\($0)." }).contains(where: text.contains) {
+    if (BareNames.wrappers + BareNames.innerWords.map { ".\($0)." }).contains(where: text.contains)
+    {
       inner = inner.map(BareNames.withoutInnerWrappers)
     }
     var dictionaries = Dictionaries(inner)

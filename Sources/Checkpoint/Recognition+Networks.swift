@@ -24,7 +24,12 @@ struct FamilyEvidence {
       }
     whole =
       networks.count > 1
-      ? [(networks[0].component, [FamilyShapes(checkpoint.components.flatMap(\.bareTensors), prefix: "")])]
+      ? [
+        (
+          networks[0].component,
+          [FamilyShapes(checkpoint.components.flatMap(\.bareTensors), prefix: "")]
+        )
+      ]
       : networks
   }
 
