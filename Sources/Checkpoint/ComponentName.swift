@@ -35,7 +35,7 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   var averages: ComponentName { ComponentName(rawValue: rawValue + "_ema") }
 
   /// What it holds the averages of; nil where it holds none.
-  var averaged: ComponentName? {
+  package var averaged: ComponentName? {
     rawValue.hasSuffix("_ema") && rawValue.utf8.count > 4
       ? ComponentName(rawValue: String(rawValue.dropLast(4))) : nil
   }

@@ -48,8 +48,8 @@ extension Conversion {
         "left out: \(droppedFiles.count) small \(droppedFiles.count == 1 ? "file" : "files"): "
           + Leftover.shown(droppedFiles))
     }
-    if !source.unreadWeights.isEmpty {
-      let paths = source.unreadWeights.map(\.path)
+    if !unreadWeights.isEmpty {
+      let paths = unreadWeights.map(\.path)
       lines.append(
         "not read: \(paths.count) \(paths.count == 1 ? "file" : "files") of weights next to these: "
           + Leftover.shown(paths))
@@ -60,11 +60,16 @@ extension Conversion {
   /// Small files of the source that are not written.
   var droppedFiles: [String] {
     let written = Set(files.map(\.path))
-    return source.files.map(\.path).filter { path in
-      // Of a choice of components nothing is said of the others.
-      !written.contains(path)
-        && (options.components?.contains { path.hasPrefix("\($0)/") } ?? true)
-    }
+    return source.files.map(\.path).filter { !written.contains($0) && isAskedFor($0) }
+  }
+
+  /// Other weights of the source that were not read.
+  private var unreadWeights: [UnreadWeights] { source.unreadWeights.filter { isAskedFor($0.path) } }
+
+  /// Whether a file belongs to what is converted: of a choice of components nothing is said of the
+  /// others.
+  private func isAskedFor(_ path: String) -> Bool {
+    options.components?.contains { path.hasPrefix("\($0)/") } ?? true
   }
 
   /// The plan as data.
@@ -81,7 +86,7 @@ extension Conversion {
         files.map { ["path": .string($0.path), "bytes": .integer($0.byteCount)] }),
       "dropped": drops.json,
       "dropped_files": .array(droppedFiles.map { .string($0) }),
-      "unread_weights": .array(source.unreadWeights.map(\.json)),
+      "unread_weights": .array(unreadWeights.map(\.json)),
       "notes": .array(notes.map { .string($0) }),
     ]
   }

@@ -71,9 +71,5 @@ extension StepMaker {
     for value in opened.values {
       drop(value: value, of: component.name)
     }
-    let names =
-      file.others.map(\.displayName) + opened.values.map { "\($0.name) (\($0.text))" }
-    guard !names.isEmpty else { return }
-    note("left out: \(names.joined(separator: ", "))")
   }
 }

@@ -145,6 +145,11 @@ enum FamilyLayout {
       } else if component.name == .other, name.hasPrefix(textPrefix) {
         let word = name.dropFirst(textPrefix.count).prefix { $0 != "." }
         let prefix = "\(textPrefix)\(word)."
+        // Real files have up to three.
+        guard numbered[prefix] != nil || numbered.count < 8 else {
+          rest.append(tensor)
+          continue
+        }
         let number = numbered[prefix] ?? freeEncoder(taken)
         numbered[prefix] = number
         taken.insert(number)

@@ -56,6 +56,10 @@ enum HubCache {
 
   /// Downloads that did not end, as paths from the model's folder, of a path inside its cache.
   static func unfinishedDownloads(around path: String) -> [String] {
+    // Folders above any other directory are not looked into.
+    guard
+      path.split(separator: "/").contains(where: { $0 == "snapshots" || $0.hasPrefix("models--") })
+    else { return [] }
     var place = path
     // A snapshot, or a component's directory in one.
     for _ in 0..<4 {

@@ -102,7 +102,7 @@ struct PipelineClass {
 }
 
 /// What a file says of the prediction of its model, beside its networks.
-private struct PredictionMarks {
+struct PredictionMarks {
   private(set) var isVelocity = false
   private(set) var hasZeroTerminalSNR = false
   private(set) var isEDM = false

@@ -5,7 +5,7 @@ extension Recognition {
   /// What trainers write into a file, as far as a person wants it.
   private static let quoted = [
     "ss_base_model_version", "ss_v2", "ss_network_module", "ss_network_dim", "ss_network_alpha",
-    "modelspec.architecture", "modelspec.title",
+    "modelspec.title",
   ]
 
   /// - Parameter metadata: of the file.
@@ -30,7 +30,8 @@ extension Recognition {
         "it changes " + changed.dropLast().joined(separator: ", ")
           + (changed.count > 1 ? " and " : "") + (changed.last ?? ""))
     }
-    if let because = base.because { reasons.append(because) }
+    // What metadata say is quoted below.
+    if let because = base.because, !because.hasPrefix("metadata:") { reasons.append(because) }
     if base.family == nil, let prompts = contents.prompts { reasons.append(prompts) }
     let unsupported = contents.methods.filter { !$0.isApplied }.map(\.name)
     if !unsupported.isEmpty {
@@ -91,7 +92,9 @@ extension AdapterContents {
   /// As in "LoHa", "LoRA and full differences".
   var title: String {
     let names = methods.map(\.name)
-    guard let first = names.first else { return "LoRA" }
+    guard let first = names.first else {
+      return embeddings.isEmpty ? "LoRA" : "bundled textual inversions"
+    }
     switch names.count {
     case 1: return first
     case 2: return "\(first) and \(names[1])"

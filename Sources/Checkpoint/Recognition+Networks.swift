@@ -184,19 +184,15 @@ struct FamilyEvidence {
     of row: Family, _ component: Component
   ) -> (title: String, reasons: [String]) {
     let title = " (v-prediction)"
-    for (key, says) in [
-      ("v_pred", "it predicts velocity (v-prediction)"),
-      ("edm_vpred.sigma_max", "it predicts velocity (v-prediction) at EDM's noise levels"),
-    ] {
-      let found = checkpoint.components.lazy.flatMap(\.tensors).first {
-        $0.name == key || $0.name.hasSuffix(".\(key)")
-      }
-      if found != nil {
-        let zero = checkpoint.components.contains { component in
-          component.tensors.contains { $0.name == "ztsnr" }
-        }
-        return (title, ["\(key): \(says)"] + (zero ? ["ztsnr: its last step is all noise"] : []))
-      }
+    let marks = PredictionMarks(checkpoint)
+    if marks.isVelocity || marks.isEDM, let mark = marks.mark {
+      return (
+        title,
+        [
+          "\(mark): it predicts velocity (v-prediction)"
+            + (marks.isEDM ? " at EDM's noise levels" : "")
+        ] + (marks.hasZeroTerminalSNR ? ["ztsnr: its last step is all noise"] : [])
+      )
     }
     let scheduler = try? checkpoint.file(named: "scheduler/scheduler_config.json")?.jsonObject()
     guard let type = scheduler?["prediction_type"]?.string else {

@@ -55,7 +55,8 @@ public struct Recognition: Sendable, Hashable {
   /// - Parameter family: the id; nil for the one that the kind is.
   init(_ kind: Kind, _ title: String, _ reasons: [String], family: String? = nil) {
     let id = family ?? Family.id(of: kind)
-    let row = Family.all.first { $0.id == id }
+    // Of the rows of one id, the plain one comes last.
+    let row = Family.all.last { $0.id == id }
     self.init(
       kind, FamilyName(id: id, name: row?.name ?? id), title, reasons,
       isDrawn: row?.isDrawn ?? false)
@@ -76,9 +77,13 @@ public struct Recognition: Sendable, Hashable {
     // A model whose UNet is there as averages only is told by them.
     if let (model, reason) = checkpoint.withAveragesInPlace {
       let recognition = Recognition(model)
+      let alone = ", UNet alone"
+      let title = recognition.title
       self.init(
-        recognition.kind, recognition.title + ", UNet as averages (EMA) only",
-        recognition.reasons + [reason])
+        recognition.kind, recognition.family,
+        (title.hasSuffix(alone) ? String(title.dropLast(alone.count)) : title)
+          + ", UNet as averages (EMA) only", recognition.reasons + [reason],
+        isDrawn: recognition.isDrawn)
       return
     }
     let tensors = checkpoint.components.flatMap(\.tensors)

@@ -134,8 +134,10 @@ extension Summary.ComponentSummary {
       .sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     dtypes = counts.map { (dtype: $0.key, count: $0.value) }
       .sorted { ($1.count, $0.dtype.rawValue) < ($0.count, $1.dtype.rawValue) }
-    bytesAsF32 = Summary.bytes(of: component.tensors, as: .float32)
-    bytesAsF16 = Summary.bytes(of: component.tensors, as: .float16)
+    // Scales are multiplied in where their weights are cast.
+    let cast = component.tensors.filter { !component.scales.isPart($0.name) }
+    bytesAsF32 = Summary.bytes(of: cast, as: .float32)
+    bytesAsF16 = Summary.bytes(of: cast, as: .float16)
     naming = component.naming
     configurationOrigin = component.configuration?.origin
     missing = component.manifest?.missing.map(\.name) ?? []
@@ -189,10 +191,11 @@ extension Summary.ComponentSummary {
 }
 
 extension Summary {
-  /// Bytes of the tensors if those of floating-point types, buffers apart, were of that type.
+  /// Bytes of the tensors if those that are cast were of that type.
   static func bytes(of tensors: [Tensor], as dtype: DType) -> Int {
     tensors.reduce(0) { sum, tensor in
-      let type = isBuffer(tensor) || !tensor.dtype.isFloatingPoint ? tensor.dtype : dtype
+      let type =
+        isBuffer(tensor) ? tensor.dtype : Cast.result(of: tensor.dtype, requested: dtype)
       return sum + (tensor.shape.byteCount(of: type) ?? 0)
     }
   }

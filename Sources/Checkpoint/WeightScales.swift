@@ -77,7 +77,6 @@ public struct WeightScales: Sendable {
     let rows = tensor.shape.dimensions.first ?? 1
     let columns = tensor.elementCount / max(1, rows)
     func rounded(_ count: Int) -> Int { (count + WeightScales.block - 1) / WeightScales.block }
-    if values.count == 1 || values.count == rows { return tensor.decoded(scales: values) }
     if scale.name.hasSuffix("_scale_inv"), columns.isMultiple(of: WeightScales.block),
       shape.dimensions == [rounded(rows), columns / WeightScales.block]
     {
@@ -87,6 +86,10 @@ public struct WeightScales: Sendable {
           let first = row / WeightScales.block * width
           return values[first..<(first + width)]
         })
+    }
+    // As many numbers as there are outputs are for them only if their shape says so.
+    if values.count == 1 || values.count == rows && (shape.rank < 2 || shape[0] == rows) {
+      return tensor.decoded(scales: values)
     }
     if shape.rank == 2, shape[0] == rows, shape[1] > 0, columns.isMultiple(of: shape[1]) {
       return tensor.decoded(scales: values)

@@ -45,7 +45,7 @@ extension Pickle {
     return overflow || left < 0 || right < 0 ? nil : result
   }
 
-  private func text(_ value: PickleValue) -> String? {
+  func text(_ value: PickleValue) -> String? {
     if case .string(let text) = value { text } else { nil }
   }
 

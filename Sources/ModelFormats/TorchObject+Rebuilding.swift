@@ -13,7 +13,9 @@ extension TorchObject {
       guard !isDone(index) else { return [] }
       try spend(TorchObject.tensorCost)
       switch result.outcome {
-      case .skipped(let reason): skip(name, reason)
+      case .skipped(let reason):
+        skip(name, reason)
+        noteStorages(of: .node(index), depth: 0)
       case .wrapper(let type):
         warnings.append("\(name): a tensor of class \(type); its parts are listed as tensors")
       case .tensor(let tensor):

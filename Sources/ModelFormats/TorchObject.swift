@@ -230,6 +230,23 @@ struct TorchObject<Source: TorchStorageSource> {
     unread.append(UnreadValues(.tensor, name, byteCount: 0, reason: reason))
   }
 
+  /// Notes the storages of a tensor that is not read: they belong to it, whatever their type.
+  mutating func noteStorages(of value: PickleValue, depth: Int) {
+    guard depth < 6, let node = pickle.node(value) else { return }
+    switch node.kind {
+    case .persistent(let identifier):
+      guard let parts = pickle.tuple(identifier), parts.count > 2, let key = pickle.text(parts[2])
+      else { return }
+      usedStorages.insert(ExactName(key))
+    case .call(_, let arguments), .instance(_, let arguments):
+      for argument in (pickle.tuple(arguments) ?? []).prefix(16) {
+        noteStorages(of: argument, depth: depth + 1)
+      }
+    default:
+      for item in node.items.prefix(16) { noteStorages(of: item, depth: depth + 1) }
+    }
+  }
+
   /// Notes an array of NumPy, which is no tensor.
   mutating func noteArray(_ name: String) {
     arrayCount += 1

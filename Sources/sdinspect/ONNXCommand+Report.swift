@@ -45,7 +45,7 @@ extension ONNXCommand {
     printWarnings(warnings)
   }
 
-  /// What a LoRA changed, and each of its tensors that changed nothing.
+  /// What a LoRA changed, and how many of its tensors changed nothing, by reason.
   private func note(_ adapter: LoRA) {
     Console.note(
       "\(Console.sanitized(adapter.path)): changed \(Console.sanitized(adapter.changeSummary))")
@@ -54,9 +54,6 @@ extension ONNXCommand {
         "note: the textual inversion \(Console.sanitized(embedding.word)) in it is not exported")
     }
     for line in adapter.unusedSummary { Console.note("note: \(Console.sanitized(line))") }
-    for tensor in adapter.unused {
-      Console.note("note: \(Console.sanitized(tensor.name)) is unused: \(tensor.reason)")
-    }
   }
 
   private func row(_ network: ExportReport.Network) -> JSON {

@@ -77,9 +77,9 @@ struct SummaryCommand: ParsableCommand {
   /// What stands beside the networks, and what is not as it should be.
   private func printNotes(_ summary: Summary) {
     var lines: [String] = []
-    if let average = summary.components.first(where: { $0.name == .unetEMA }) {
+    for average in summary.components where average.name.averaged != nil {
       lines.append(
-        "averaged weights (EMA): \(Format.count(average.parameters)) parameters in model_ema.*, "
+        "\(average.name): averaged weights (EMA), \(Format.count(average.parameters)) parameters, "
           + Format.bytes(average.bytes))
     }
     let inferred = summary.components.filter { $0.configurationOrigin == .inferred }
