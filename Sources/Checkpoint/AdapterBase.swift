@@ -118,7 +118,7 @@ struct AdapterFamily: Sendable {
   /// Specific ones first.
   static let all: [AdapterFamily] = [
     named("AnimateDiff", "UNet", ["motion_modules"]),
-    AdapterFamily(name: "Flux.2", words: ["flux-2", "flux2"]) { inner, _ in
+    AdapterFamily(name: "FLUX.2", words: ["flux-2", "flux2"]) { inner, _ in
       containing(["double_stream_modulation", "single_stream_modulation", "to_qkv_mlp"], inner)
         ?? sized(6144, ["double_blocks_", "single_blocks_", "transformer_blocks_"], inner)
     },
@@ -133,19 +133,19 @@ struct AdapterFamily: Sendable {
         ?? sized(1536, ["transformer_blocks_"], inner)
     },
     named(
-      "Hunyuan Video", "transformer",
+      "HunyuanVideo", "transformer",
       ["individual_token_refiner", "context_embedder_token_refiner", "img_mlp_fc1", "txt_mlp_fc1"],
       words: ["hunyuan"]),
     named(
       "Qwen-Image", "transformer", ["img_mod_", "img_mlp_net", "txt_mlp_net"], words: ["qwen"]),
-    AdapterFamily(name: "Flux.1", words: ["flux"]) { inner, _ in
+    AdapterFamily(name: "FLUX.1", words: ["flux"]) { inner, _ in
       containing(["double_blocks_", "single_blocks_", "single_transformer_blocks_"], inner)
         ?? sized(3072, ["transformer_blocks_"], inner)
     },
     AdapterFamily(name: "Z-Image", words: ["z-image", "zimage"]) { inner, _ in
       sized(3840, ["layers_", "noise_refiner_", "context_refiner_"], inner)
     },
-    AdapterFamily(name: "Lumina 2", words: ["lumina"]) { inner, _ in
+    AdapterFamily(name: "Lumina Image 2.0", words: ["lumina"]) { inner, _ in
       containing(["noise_refiner_", "context_refiner_"], inner)
         ?? sized(2304, ["layers_"], inner)
     },
@@ -160,7 +160,7 @@ struct AdapterFamily: Sendable {
     AdapterFamily(name: "PixArt", words: ["pixart"]) { inner, _ in
       sized(1152, ["transformer_blocks_"], inner)
     },
-    AdapterFamily(name: "LTX", words: ["ltx"]) { inner, _ in
+    AdapterFamily(name: "LTX-Video", words: ["ltx"]) { inner, _ in
       sized(2048, ["transformer_blocks_"], inner) ?? sized(4096, ["transformer_blocks_"], inner)
     },
     AdapterFamily(name: "a diffusion transformer") { inner, _ in

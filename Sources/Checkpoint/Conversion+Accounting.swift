@@ -41,8 +41,7 @@ extension Conversion {
     guard let first = missing.first else { return }
     throw FormatError(
       .internalFault,
-      "the plan forgets \(missing.count) tensors, \(first.name.text) for one", file: source.path,
-      context: first.component.rawValue,
-      hint: "this is a fault of the program; nothing was written")
+      "the plan omits \(missing.count) tensors, such as \(first.name.text)", file: source.path,
+      context: first.component.rawValue, hint: "this is a bug; nothing was written")
   }
 }

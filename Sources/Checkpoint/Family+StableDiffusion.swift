@@ -104,7 +104,7 @@ extension Family {
   ]
 
   private static let sizedAsXL =
-    "sizes and a pooled prompt are embedded, as in SDXL alone"
+    "sizes and a pooled prompt are embedded, as only in SDXL"
 
   // MARK: SD 2.x
 

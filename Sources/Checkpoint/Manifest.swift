@@ -267,7 +267,7 @@ extension Manifest {
     return (summed(missing.map(\.name), "are missing") ?? Array(problems[..<missed]))
       + (summed(wrongShape.map(\.tensor.name), "have another shape")
         ?? Array(problems[missed..<shapes]))
-      + (summed(wrongType.map(\.tensor.name), "hold neither F32, F16 nor BF16")
+      + (summed(wrongType.map(\.tensor.name), "hold none of F32, F16, BF16, F8")
         ?? Array(problems[shapes..<types]))
       + (summed(unexpected.map(\.name), "are not of this network") ?? Array(problems[types...]))
   }
@@ -279,7 +279,7 @@ extension Manifest {
         "\($0.tensor.name) has the shape \($0.tensor.shape), not \(Shape($0.parameter.shape))"
       }
       + wrongType.map {
-        "\($0.tensor.name) holds \($0.tensor.dtype.rawValue), not F32, F16 or BF16"
+        "\($0.tensor.name) holds \($0.tensor.dtype.rawValue), not F32, F16, BF16 or F8"
       }
       + unexpected.map {
         "\($0.name) \($0.shape) is not a tensor of this network"

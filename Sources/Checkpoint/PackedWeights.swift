@@ -184,7 +184,7 @@ public struct PackedWeights: Sendable {
   func refusal(in path: String) -> FormatError? {
     guard let group = groups.first, let first = group.weights.first else { return nil }
     return FormatError(
-      .unsupported, "these are not unpacked: \(description)", file: path, context: first,
+      .unsupported, "packed weights are not supported: \(description)", file: path, context: first,
       hint: "use the original weights in F32, F16, BF16 or F8, or a GGUF file")
   }
 }

@@ -9,15 +9,6 @@ extension Recognition {
     lora(names, metadata: metadata) ?? textualInversion(names) ?? hypernetwork(names)
   }
 
-  private static func family(ofWidth width: Int) -> String? {
-    switch width {
-    case 768: "Stable Diffusion 1.x"
-    case 1024: "Stable Diffusion 2.x"
-    case 2048: "Stable Diffusion XL"
-    default: nil
-    }
-  }
-
   // MARK: Textual inversion
 
   private static func textualInversion(_ names: RecognizedNames) -> Recognition? {

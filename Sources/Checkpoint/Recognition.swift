@@ -162,10 +162,6 @@ struct RecognizedNames {
   func first(where isMatch: (String) -> Bool) -> Tensor? {
     tensors.first { isMatch($0.name) }
   }
-
-  func first(endingWith suffixes: [String]) -> Tensor? {
-    first(where: { name in suffixes.contains { name.hasSuffix($0) } })
-  }
 }
 
 extension Tensor {

@@ -10,16 +10,16 @@ extension Verification {
     let tensors = findings.unread.filter { $0.kind == .tensor }.map(\.name)
     if !tensors.isEmpty {
       unchecked.append(
-        "\(tensors.count) \(tensors.count == 1 ? "tensor is" : "tensors are") of a kind that is not "
-          + "read: \(Leftover.shown(tensors))")
+        "\(tensors.count) \(tensors.count == 1 ? "tensor" : "tensors") of an unsupported kind: "
+          + Leftover.shown(tensors))
     }
     if !findings.dangerousNames.isEmpty {
       problems.append(
-        "the file carries code: its pickle names \(Leftover.shown(findings.dangerousNames))")
+        "the file contains code: its pickle references \(Leftover.shown(findings.dangerousNames))")
     }
     if !findings.unknownNames.isEmpty {
       unchecked.append(
-        "classes that the pickle names and of which nothing is known: "
+        "unknown classes in the pickle: "
           + Leftover.shown(findings.unknownNames, limit: 8))
     }
   }

@@ -113,8 +113,8 @@ public struct ZeroValues: Sendable {
   }
 
   private static func text(_ count: Int, _ total: Int, _ place: String) -> String {
-    "the last \(count) of \(total) bytes of values are zeros, beginning \(place): the file was "
-      + "reserved but not filled; download it again"
+    "the last \(count) of \(total) data bytes are zeros, starting \(place): space was reserved but "
+      + "never filled; download the file again"
   }
 
   /// Whether so many bytes at the end of a tensor are whole rows.
@@ -187,7 +187,7 @@ public struct ZeroValues: Sendable {
     {
       problems.append(
         "\(name): \(isAll ? "all" : "\(zeros.count) of") \(weights.count) weights are all zeros "
-          + "(\(shown)): the file was reserved but not filled; download it again")
+          + "(\(shown)): space was reserved but never filled; download the file again")
     } else {
       notes.append(
         "\(name): \(zeros.count) of \(weights.count) weights are all zeros: \(shown)")

@@ -55,11 +55,10 @@ package struct DanglingLink: Sendable, Hashable {
   /// As the end of a sentence that begins with the link's name.
   package var predicate: String {
     "is a link to \(target), which does not exist: the download is incomplete"
-      + (unfinished.isEmpty ? "" : " (\(unfinished.joined(separator: ", ")) is there)")
+      + (unfinished.isEmpty ? "" : " (found \(unfinished.joined(separator: ", ")))")
   }
 
   package var sentence: String { "\(name) \(predicate)" }
 
-  package static let hint =
-    "download the model again; a download that was interrupted continues where it stopped"
+  package static let hint = "download the model again; an interrupted download resumes"
 }

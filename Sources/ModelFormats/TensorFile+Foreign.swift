@@ -99,7 +99,7 @@ extension TensorFile {
     let (what, hint): (String, String)
     switch kind {
     case .ggml:
-      what = "a GGML file of before GGUF (August 2023)"
+      what = "a GGML file from before GGUF (August 2023)"
       hint = "convert the original weights to GGUF with a current program, or use them directly"
     case .tfLite:
       what = "a TensorFlow Lite model"

@@ -33,7 +33,7 @@ public struct UnreadValues: Sendable, Hashable {
     let shown = storages.prefix(3).map(\.name).joined(separator: ", ")
     let rest = storages.count > 3 ? " and \(storages.count - 3) more" : ""
     let count = storages.count == 1 ? "1 storage" : "\(storages.count) storages"
-    return "no tensor uses \(count) of \(bytes) bytes: \(shown)\(rest)"
+    return "\(count) (\(bytes) bytes) not used by any tensor: \(shown)\(rest)"
   }
 }
 

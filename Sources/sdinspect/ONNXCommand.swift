@@ -76,7 +76,8 @@ struct ONNXCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Add a LoRA's updates to the weights, times a scale; may be given several times.",
+      "Apply an adapter (LoRA, LoHa, LoKr, DoRA, …) to the weights, times a scale; may be given"
+        + " several times.",
       valueName: "FILE[:scale]"))
   var lora: [ScaledFile] = []
 

@@ -74,25 +74,25 @@ import Testing
 
   static let families: [(title: String, changes: String, layers: [(String, [Int])])] = [
     (
-      "LoRA for Flux.1", "2 weights of the transformer",
+      "LoRA for FLUX.1", "2 weights of the transformer",
       [
         ("transformer.transformer_blocks.0.attn.to_q", [3072, 3072]),
         ("transformer.single_transformer_blocks.0.attn.to_q", [3072, 3072]),
       ]
     ),
     (
-      "LoRA for Flux.1", "1 weight of the transformer and 1 of the text encoder",
+      "LoRA for FLUX.1", "1 weight of the transformer and 1 of the text encoder",
       [
         ("lora_unet_double_blocks_0_img_attn_qkv", [9216, 3072]),
         ("lora_te1_text_model_encoder_layers_0_mlp_fc1", [3072, 768]),
       ]
     ),
     (
-      "LoRA for Flux.1", "of the transformer",
+      "LoRA for FLUX.1", "of the transformer",
       [("lora_transformer_single_transformer_blocks_0_proj_out", [3072, 15360])]
     ),
     (
-      "LoRA for Flux.2", "of the transformer",
+      "LoRA for FLUX.2", "of the transformer",
       [("diffusion_model.double_blocks.0.img_attn.qkv", [18432, 6144])]
     ),
     (
@@ -123,7 +123,7 @@ import Testing
       [("diffusion_model.layers.0.attention.to_q", [3840, 3840])]
     ),
     (
-      "LoRA for Hunyuan Video", "of the transformer",
+      "LoRA for HunyuanVideo", "of the transformer",
       [("diffusion_model.double_blocks.0.img_mlp.fc1", [12288, 3072])]
     ),
     (

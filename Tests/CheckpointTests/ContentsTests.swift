@@ -19,7 +19,7 @@ import Testing
     let scratch = try Scratch()
     let archive = TorchBuilder.archive(more: [.init("archive/data/1", [1, 2, 3])])
     let checkpoint = try ModelCheckpoint.open(try scratch.write(archive.bytes, as: "a.pt"))
-    let warning = "no tensor uses 1 storage of 3 bytes: archive/data/1"
+    let warning = "1 storage (3 bytes) not used by any tensor: archive/data/1"
     #expect(checkpoint.warnings == [warning])
     #expect(try Verification(of: checkpoint).problems == [warning])
     let error = try #require(
@@ -45,7 +45,7 @@ import Testing
       try failure { _ = try Conversion(of: checkpoint, to: .safetensors, at: scratch.path("o")) })
     #expect(error.message == "1 tensor of the file cannot be read and would be lost: IQ4_NL")
     let result = try Verification(of: checkpoint)
-    #expect(result.unchecked.contains("1 tensor is of a kind that is not read: IQ4_NL"))
+    #expect(result.unchecked.contains("1 tensor of an unsupported kind: IQ4_NL"))
   }
 
   @Test func codeIsAProblemAndUnknownClassesAreUnchecked() throws {
@@ -58,12 +58,10 @@ import Testing
       return try Verification(of: ModelCheckpoint.open(path))
     }
     let harmful = try result("cos\nsystem\n")
-    #expect(harmful.problems == ["the file carries code: its pickle names os.system"])
+    #expect(harmful.problems == ["the file contains code: its pickle references os.system"])
     let unknown = try result("cvendor\nThing\n")
     #expect(unknown.isSound)
-    #expect(
-      unknown.unchecked.contains(
-        "classes that the pickle names and of which nothing is known: vendor.Thing"))
+    #expect(unknown.unchecked.contains("unknown classes in the pickle: vendor.Thing"))
   }
 
   // MARK: Zeros
@@ -83,15 +81,15 @@ import Testing
     ])
     #expect(
       cut.problems.first
-        == "weights: the last 32624 of 49408 bytes of values are zeros, beginning inside b: the "
-        + "file was reserved but not filled; download it again")
+        == "weights: the last 32624 of 49408 data bytes are zeros, starting inside b: space was "
+        + "reserved but never filled; download the file again")
     // Filled up to between two tensors.
     let between = try ContentsTests.verify([
       ContentsTests.weight("a", [64, 64]), ContentsTests.weight("b", [64, 64]),
       .zeros("c", .float32, [64, 64]), .zeros("d", .float32, [64, 64]),
     ])
     #expect(between.problems.count == 1)
-    #expect(between.problems.first?.contains("beginning with c:") == true)
+    #expect(between.problems.first?.contains("starting with c:") == true)
     // Holes in between.
     let holes = try ContentsTests.verify(
       (0..<5).map {
@@ -224,7 +222,7 @@ import Testing
     for target in [Conversion.Target.diffusers, .gguf, .sdflat] {
       let error = try #require(
         try failure { _ = try Conversion(of: checkpoint, to: target, at: scratch.path("p")) })
-      #expect(error.message == "these are not unpacked: 1 \(kind.rawValue)")
+      #expect(error.message == "packed weights are not supported: 1 \(kind.rawValue)")
     }
   }
 }

@@ -71,7 +71,7 @@ import Testing
     let name = file.split(separator: "/").last ?? ""
     let says =
       "\(name) is a link to \(target), which does not exist: the download is incomplete "
-      + "(abc.incomplete is there)"
+      + "(found abc.incomplete)"
     guard isFatal else {
       let warnings = try ModelCheckpoint.open(root).warnings
       #expect(warnings.contains { $0.hasSuffix(says) }, "\(warnings)")

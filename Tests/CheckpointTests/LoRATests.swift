@@ -323,7 +323,7 @@ import Testing
         [("Q.hada_w1_a", [32, 4]), ("Q.hada_w1_b", [4, 32]), ("Q.hada_w2_a", [32, 4])]
       ),
       (
-        "mismatch", "this LoHa is for Flux.1",
+        "mismatch", "this LoHa is for FLUX.1",
         [("lora_unet_double_blocks_0_img_attn_proj.hada_w1_a", [3072, 4])]
       ),
       (

@@ -81,7 +81,7 @@ import Testing
         [Self.tensor(layer + ".vera_lambda_b", [32]), Self.tensor(layer + ".vera_lambda_d", [4])],
         to: folder + "/vera.safetensors")
       for (file, says) in [
-        ("flux", "this LoRA is for Flux.1"), ("vera", "VeRA is not supported: 2 tensors"),
+        ("flux", "this LoRA is for FLUX.1"), ("vera", "VeRA is not supported: 2 tensors"),
       ] {
         let drawn = try Self.draw("\(file).safetensors", to: "a.png", in: folder)
         #expect(drawn.status == 65)

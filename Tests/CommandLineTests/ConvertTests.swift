@@ -80,7 +80,7 @@ import Testing
       try BadInputTests.write(TorchBuilder.archive(evil).bytes, to: path)
       let text = try Tool.run("sdinspect", ["verify", path])
       #expect(text.status == 1)
-      #expect(text.output.contains("the file carries code: its pickle names os.system"))
+      #expect(text.output.contains("the file contains code: its pickle references os.system"))
       #expect(text.errors.contains("system"), "\(text.errors)")
       let result = try Tool.run("sdinspect", ["verify", path, "--json"])
       #expect(result.status == 1)

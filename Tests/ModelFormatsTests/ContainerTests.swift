@@ -70,7 +70,8 @@ import Testing
           .storage, "archive/data/1", byteCount: 3, reason: "no tensor uses this storage")
       ])
     #expect(
-      UnreadValues.warning(file.unread) == "no tensor uses 1 storage of 3 bytes: archive/data/1")
+      UnreadValues.warning(file.unread)
+        == "1 storage (3 bytes) not used by any tensor: archive/data/1")
   }
 
   /// A tensor of a kind that is not read is named, and so is its storage.

@@ -184,11 +184,11 @@ import Testing
       "save it as safetensors: safetensors.numpy.save_file({\"NAME\": numpy.load(FILE)}, OUT)"),
     Refusal(
       "GGML", Array("lmgg".utf8) + [0, 125, 0, 0], .ggml, .unsupported,
-      "this is a GGML file of before GGUF (August 2023), which is not read here",
+      "this is a GGML file from before GGUF (August 2023), which is not read here",
       "convert the original weights to GGUF with a current program, or use them directly"),
     Refusal(
       "GGML of 2023", Array("tjgg".utf8) + [3, 0, 0, 0], .ggml, .unsupported,
-      "this is a GGML file of before GGUF (August 2023), which is not read here",
+      "this is a GGML file from before GGUF (August 2023), which is not read here",
       "convert the original weights to GGUF with a current program, or use them directly"),
     Refusal(
       "TFLite", [0x1C, 0, 0, 0] + Array("TFL3".utf8) + [0x14, 0, 0x20, 0], .tfLite, .unsupported,

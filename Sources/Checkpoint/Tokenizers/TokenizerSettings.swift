@@ -258,7 +258,7 @@ struct TokenizerSettings {
     for (field, other) in sides {
       let side = configuration[field]?.string ?? other?.string ?? "right"
       guard side.lowercased() == "right" else {
-        throw refusal("\(field) is \(side); prompts are filled up and cut on the right")
+        throw refusal("\(field) is \(side); prompts are padded and truncated on the right")
       }
     }
   }
@@ -270,7 +270,7 @@ struct TokenizerSettings {
     else { return nil }
     guard let length = field.double else {
       throw FormatError(
-        .malformed, "model_max_length is no number", context: "tokenizer_config.json")
+        .malformed, "model_max_length is not a number", context: "tokenizer_config.json")
     }
     guard length >= 3 else {
       throw FormatError(

@@ -85,13 +85,13 @@ public struct DrawingLimits: Sendable {
   /// What of a request is left out of account, as a person should know.
   public func ignored(by request: GenerationRequest) -> [String] {
     guard guidanceWidth != nil else { return [] }
-    let why = "the guidance scale goes into this UNet as a number (LCM)"
+    let why = "this UNet takes the guidance scale as an embedding (LCM)"
     var result: [String] = []
     if !request.negativePrompt.isEmpty {
-      result.append("the negative prompt has no effect: \(why), and no other prompt is evaluated")
+      result.append("the negative prompt has no effect: \(why), and only the prompt is evaluated")
     }
     if request.networks.guidanceInterval != 0...1 {
-      result.append("the guidance interval has no effect: \(why) in all steps")
+      result.append("the guidance interval has no effect: \(why), in every step")
     }
     return result
   }

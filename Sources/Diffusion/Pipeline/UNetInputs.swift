@@ -25,13 +25,12 @@ enum UNetInputs: Hashable {
     switch self {
     case .picture:
       return (
-        "this UNet takes the latents of a picture beside its own (InstructPix2Pix), and guidance by"
-          + " that picture, which are not supported here", hint
+        "this InstructPix2Pix UNet needs the latents of an input image and image guidance, which is"
+          + " not supported", hint
       )
     case .depth:
       return (
-        "this UNet takes a depth map beside the latents (depth to image), which another model"
-          + " (MiDaS) makes of a picture; that is not supported here", hint
+        "this depth-to-image UNet needs a depth map (from MiDaS), which is not supported", hint
       )
     case .latents, .inpainting, .unknown: return nil
     }

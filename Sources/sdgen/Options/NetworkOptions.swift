@@ -7,8 +7,9 @@ import Terminal
 struct NetworkOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Add a LoRA's updates to the weights, times a scale of -10 to 10; may be given several times"
-        + " (default: none; the scale: 1).", valueName: "file[:scale]"), completion: .file())
+      "Apply an adapter (LoRA, LoHa, LoKr, DoRA, …) to the weights, times a scale of -10 to 10; may"
+        + " be given several times (default: none; the scale: 1).", valueName: "file[:scale]"),
+    completion: .file())
   var lora: [ScaledFile] = []
 
   @Option(
