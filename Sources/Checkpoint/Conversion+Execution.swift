@@ -153,15 +153,27 @@ extension Conversion {
 
   private func safetensorsMetadata(of part: Part) -> [(key: String, value: String)] {
     // What other formats say of themselves is not about tensors.
-    var metadata = part.component.format == .safetensors ? part.component.metadata : []
-    metadata.removeAll { $0.key == "format" || EmbeddedFiles.isKey($0.key) }
+    var metadata = Conversion.metadata(of: part.component)
     // diffusers and transformers refuse files whose metadata does not name the framework.
     metadata.insert((key: "format", value: "pt"), at: 0)
     return metadata + (isDirectory ? [] : EmbeddedFiles.pairs(files))
   }
 
+  /// What a safetensors file says of itself beside its format and the files that it embeds.
+  static func metadata(of component: Component) -> [(key: String, value: String)] {
+    guard component.format == .safetensors else { return [] }
+    return component.metadata.filter { $0.key != "format" && !EmbeddedFiles.isKey($0.key) }
+  }
+
+  /// The longest value that is carried over to GGUF, in bytes.
+  static let longestValue = 60_000
+
   private var ggufMetadata: [(key: String, value: GGUFWriter.Value)] {
     var pairs = EmbeddedFiles.pairs(files)
+    let own = parts.first.map { Conversion.metadata(of: $0.component) } ?? []
+    pairs += own.filter { pair in
+      pair.value.utf8.count <= Conversion.longestValue && !pair.key.hasPrefix("general.")
+    }
     if let architecture = Recognition(source).kind.ggufArchitecture {
       pairs.insert((key: "general.architecture", value: architecture), at: 0)
     }

@@ -271,9 +271,20 @@ struct StepMaker {
     if let naming, let parameter { return naming.name(of: parameter) }
     var name = component.bareName(of: tensor)[...]
     guard let naming, let own = component.naming else { return String(name) }
-    // A name that is not known keeps its place below the network's prefix.
-    if name.hasPrefix(own.prefix) { name = name.dropFirst(own.prefix.count) }
-    return naming.prefix + name
+    // A name that is not known keeps its place below the network's prefix, or the part of it that it
+    // has.
+    var prefix = own.prefix[...]
+    while !prefix.isEmpty, !name.hasPrefix(prefix) {
+      prefix = prefix.dropLast()
+      prefix =
+        prefix[..<(prefix.lastIndex(of: ".").map { prefix.index(after: $0) } ?? prefix.startIndex)]
+    }
+    let lacking = own.prefix.dropFirst(prefix.count)
+    name = name.dropFirst(prefix.count)
+    let place =
+      naming.prefix.hasSuffix(lacking) && !prefix.isEmpty
+      ? naming.prefix.dropLast(lacking.count) : naming.prefix[...]
+    return String(place + name)
   }
 
   private mutating func say(

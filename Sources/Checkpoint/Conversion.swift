@@ -76,7 +76,9 @@ public struct Conversion: Sendable {
     files = planner.files
     drops = planner.maker.drops
     notes = planner.notes
-    warnings = planner.fileWarnings
+    warnings =
+      planner.fileWarnings
+      + ConversionPlanner.metadataLoss(planner.components, planner.container, of: source)
     var names: [String] = []
     for name in planner.components.flatMap(\.files) where !names.contains(name) {
       names.append(name)

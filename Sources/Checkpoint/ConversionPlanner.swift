@@ -80,6 +80,36 @@ struct ConversionPlanner {
     }
   }
 
+  /// Says which of a file's own words the target has no place for. An adapter's alpha may be one.
+  static func metadataLoss(
+    _ components: [Component], _ container: Conversion.Container, of source: ModelCheckpoint
+  ) -> [String] {
+    var warnings: [String] = []
+    let own = components.first.map(Conversion.metadata) ?? []
+    let lost =
+      switch container {
+      case .safetensors: [String]()
+      case .gguf: own.filter { $0.value.utf8.count > Conversion.longestValue }.map(\.key)
+      case .pytorch, .sdflat: own.map(\.key)
+      }
+    if !lost.isEmpty {
+      warnings.append(
+        "\(lost.count) \(lost.count == 1 ? "pair" : "pairs") of metadata not written, for which "
+          + "\(container.rawValue) has no place: \(Leftover.shown(lost, limit: 8))"
+          + (lost.contains("lora_adapter_metadata")
+            ? "; lora_adapter_metadata says how strong the adapter is: keep safetensors" : ""))
+    }
+    let directory = source.path.lastIndex(of: "/").map { source.path[...$0] } ?? ""
+    if source.path.dropFirst(directory.count).hasPrefix("adapter_model."),
+      let file = try? AuxiliaryFile(
+        path: "adapter_config.json", at: directory + "adapter_config.json"), file.byteCount > 0
+    {
+      warnings.append(
+        "adapter_config.json beside the source is not written: it says how strong the adapter is")
+    }
+    return warnings
+  }
+
   /// Says where a tokenizer that readers cannot have from elsewhere is not written.
   private static func tokenizerLoss(
     _ files: [AuxiliaryFile], _ held: [AuxiliaryFile], _ components: [Component]

@@ -50,7 +50,13 @@ public struct LoRA: Sendable {
   private init(
     _ file: TensorFile, scale: Double, for components: [Component]
   ) throws(FormatError) {
-    let contents = AdapterContents(file.tensors)
+    // Without the dictionary that trainers save it in; 8-bit factors are read as F32.
+    let names = BareNames(file.tensors).namesOfWeights(file.tensors)
+    let contents = AdapterContents(
+      zip(file.tensors, names).map { tensor, name in
+        let tensor = tensor.decoded()
+        return tensor.name.utf8.elementsEqual(name.utf8) ? tensor : tensor.renamed(name)
+      })
     let networks = AdaptedLayers(components)
     let settings = AdapterSettings(file)
     let base = AdapterBase(contents, metadata: file.metadata)

@@ -77,16 +77,22 @@ public struct Manifest: Sendable {
     var owners: [ExactName: Parameter] = [:]
     var sharers: [ExactName: [Parameter]] = [:]
     var thirds: [String: Int] = [:]
-    // Files keep to one naming: the one that the last parameter had is tried first.
+    // Files keep to one naming. Of a network that is there twice, one copy is read and not parts of
+    // both: the naming that spells the most parameters goes first.
+    func found(_ parameter: Parameter, _ naming: Naming) -> Int? {
+      index[ExactName(naming.name(of: parameter))]
+    }
+    let ranked = namings.map { naming in
+      (naming: naming, count: graphs.flatMap(\.parameters).count { found($0, naming) != nil })
+    }.enumerated().filter { $0.element.count > 0 }.sorted {
+      ($1.element.count, $0.offset) < ($0.element.count, $1.offset)
+    }.map(\.element.naming)
+    // The one under which the last parameter was found.
     var likely: Naming?
 
     func position(of parameter: Parameter) -> Int? {
-      func found(_ naming: Naming) -> Int? {
-        index[ExactName(naming.name(of: parameter))]
-      }
-      if let likely, let position = found(likely) { return position }
-      for naming in namings {
-        guard let position = found(naming) else { continue }
+      for naming in ranked {
+        guard let position = found(parameter, naming) else { continue }
         likely = naming
         return position
       }

@@ -30,6 +30,8 @@ extension ModelCheckpoint {
             Leftover.Kind.duplicates.rawValue
           } else if unused.contains(name) {
             Leftover.unusedKind(of: tensor.name).rawValue
+          } else if component.scales.isPart(tensor.name) {
+            "\(Leftover.Kind.weightScales.rawValue), which are multiplied in"
           } else if kind != .unknown {
             kind.rawValue
           } else if isOfOther || component.isUnknownNetwork {

@@ -44,6 +44,8 @@ struct FamilyEvidence {
   /// The first of the rows that tensors prove.
   func recognition(_ rows: [Family]) -> Recognition? {
     for row in rows {
+      // A pipeline with a ControlNet is the model that it serves.
+      if row.part == .controlNet, checkpoint[.unet] != nil { continue }
       for (component, views) in row.isOfSeveral ? whole : networks {
         for view in views {
           guard let reasons = row.proof(view) else { continue }

@@ -160,5 +160,9 @@ public struct UNetConfiguration: Sendable, Hashable {
     reader.ignore(
       "dropout", "addition_embed_type_num_heads", "mid_block_only_cross_attention",
       "attention_type")
+    // How averages were taken, which diffusers' EMAModel saves with them.
+    reader.ignore(
+      "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
+      "use_ema_warmup")
   }
 }

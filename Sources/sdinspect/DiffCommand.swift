@@ -50,16 +50,27 @@ struct DiffCommand: ParsableCommand {
       }
     }
     let seconds = bar.elapsed
+    // What is not read was not compared.
+    let unread = checkpoints.flatMap(\.findings.unread).map(\.name)
+    let isSame = difference.isSame && unread.isEmpty
     if json {
-      printJSON(difference.json(checkpoints.flatMap(\.warnings)))
+      printJSON(difference.json(checkpoints.flatMap(\.warnings), isSame: isSame, unread))
     } else {
-      printText(difference, seconds)
+      printText(difference, isSame: isSame, seconds)
+      if !unread.isEmpty {
+        Console.printSentence(
+          "not compared: \(unread.count) \(unread.count == 1 ? "value" : "values") that cannot be "
+            + "read: " + Console.sanitized(unread.prefix(8).joined(separator: ", "))
+            + (unread.count > 8 ? ", …" : ""))
+      }
       printWarnings(checkpoints.flatMap(\.warnings))
     }
-    if !difference.isSame { throw Ended(.differs) }
+    if !isSame { throw Ended(.differs) }
   }
 
-  private func printText(_ difference: CheckpointDifference, _ seconds: Double) {
+  private func printText(
+    _ difference: CheckpointDifference, isSame: Bool, _ seconds: Double
+  ) {
     let limit = all ? Int.max : 20
     for part in difference.parts {
       printEntries("only in A", part, part.removed, limit, .error)
@@ -98,7 +109,8 @@ struct DiffCommand: ParsableCommand {
     Console.print(table.text())
     let rate = Double(difference.bytesCompared) / max(seconds, 1e-6) / 1e9
     Console.printSentence(
-      (difference.isSame ? "same" : "different") + ": \(Format.bytes(difference.bytesCompared)) "
+      (isSame ? "same" : difference.isSame ? "same as far as compared" : "different")
+        + ": \(Format.bytes(difference.bytesCompared)) "
         + "compared in \(Format.seconds(seconds)), \(Format.decimals(rate, 1)) GB/s")
   }
 
@@ -171,9 +183,11 @@ extension TensorComparison {
 }
 
 extension CheckpointDifference {
-  fileprivate func json(_ warnings: [String]) -> JSONObject {
+  fileprivate func json(
+    _ warnings: [String], isSame: Bool, _ unread: [String]
+  ) -> JSONObject {
     [
-      "same": .bool(isSame),
+      "same": .bool(isSame), "not_compared": .array(unread.map { .string($0) }),
       "added": .array(parts.flatMap(\.added).map(\.json)),
       "removed": .array(parts.flatMap(\.removed).map(\.json)),
       "changed": .array(parts.flatMap(\.changed).map(\.json)),

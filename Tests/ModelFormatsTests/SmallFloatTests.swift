@@ -75,8 +75,8 @@ import Testing
     #expect(tensor.withStoredBytes { [UInt8]($0) } == SmallFloatTests.bytes)
     #expect(SmallFloatTests.floats(tensor.reshaped([8])) == expected)
     #expect(SmallFloatTests.floats(tensor.rows(1..<2)) == Array(expected[4...]))
-    var buffer: [UInt8] = []
-    let middle = try tensor.withElements(3..<6, &buffer) { [UInt8]($0) }
+    let buffer = BlockBuffer()
+    let middle = try tensor.withElements(3..<6, buffer) { [UInt8]($0) }
     #expect(
       middle == expected[3..<6].flatMap { value in withUnsafeBytes(of: value) { [UInt8]($0) } })
     #expect(tensor.renamed("v").name == "v")
