@@ -269,22 +269,17 @@ struct StepMaker {
     of tensor: Tensor, in component: Component, _ parameter: Parameter?, _ naming: Naming?
   ) -> String {
     if let naming, let parameter { return naming.name(of: parameter) }
-    var name = component.bareName(of: tensor)[...]
-    guard let naming, let own = component.naming else { return String(name) }
+    let name = component.bareName(of: tensor)
+    guard let naming, let own = component.naming else { return name }
     // A name that is not known keeps its place below the network's prefix, or the part of it that it
     // has.
-    var prefix = own.prefix[...]
-    while !prefix.isEmpty, !name.hasPrefix(prefix) {
-      prefix = prefix.dropLast()
-      prefix =
-        prefix[..<(prefix.lastIndex(of: ".").map { prefix.index(after: $0) } ?? prefix.startIndex)]
-    }
-    let lacking = own.prefix.dropFirst(prefix.count)
-    name = name.dropFirst(prefix.count)
-    let place =
-      naming.prefix.hasSuffix(lacking) && !prefix.isEmpty
-      ? naming.prefix.dropLast(lacking.count) : naming.prefix[...]
-    return String(place + name)
+    let words = name.split(separator: ".", omittingEmptySubsequences: false)
+    let prefix = own.prefix.split(separator: ".")
+    let shared = zip(prefix, words).prefix { $0 == $1 }.count
+    let lacking = prefix.dropFirst(shared)
+    var place = naming.prefix.split(separator: ".")
+    if shared > 0, place.suffix(lacking.count) == lacking { place.removeLast(lacking.count) }
+    return (place + words.dropFirst(shared)).joined(separator: ".")
   }
 
   private mutating func say(

@@ -19,22 +19,13 @@ public struct Naming: Sendable, Hashable {
   /// What stands before each name, full stop included.
   public let prefix: String
   /// Which of the family's spellings: 0 is today's, the others are a parameter's other names in
-  /// their order, or the last of them.
+  /// their order, or the last of them: VAE attention as of 2022, text encoders without `text_model.`.
   public let spelling: Int
-
-  /// Whether it is another spelling than the family's usual one: VAE attention as of 2022, text
-  /// encoders without `text_model.`.
-  public var isOlder: Bool { spelling > 0 }
 
   public init(_ family: Family, prefix: String = "", spelling: Int = 0) {
     self.family = family
     self.prefix = prefix
     self.spelling = spelling
-  }
-
-  /// The family's usual spelling, or the first of the others.
-  public init(_ family: Family, prefix: String = "", isOlder: Bool) {
-    self.init(family, prefix: prefix, spelling: isOlder ? 1 : 0)
   }
 
   /// The name of a parameter in this naming.

@@ -146,7 +146,7 @@ import Testing
       Naming(.singleFile, prefix: "model.diffusion_model."),
     ],
     [
-      Naming(.singleFile, prefix: "cond_stage_model.transformer.", isOlder: true),
+      Naming(.singleFile, prefix: "cond_stage_model.transformer.", spelling: 1),
       Naming(.singleFile, prefix: "vae."),
       Naming(.singleFile, prefix: "diffusion_model."),
     ],

@@ -105,7 +105,7 @@ import Testing
   /// A file of diffusers' script, which leaves the names of the first level's attention on the way up.
   @Test func filesOfTheScript() throws {
     let network = try #require(SpelledNetwork.all.first { $0.size == "BK-SDM-Tiny" })
-    let naming = Naming(.singleFile, prefix: "model.diffusion_model.", isOlder: true)
+    let naming = Naming(.singleFile, prefix: "model.diffusion_model.", spelling: 1)
     let tensors = try network.tensors(naming)
     #expect(
       tensors.contains {

@@ -15,28 +15,6 @@ extension TextualInversion {
         .mismatch, "it is not one tensor of vectors for one text encoder", file: path,
         context: bundled.word)
     }
-    let width = tensor.shape[tensor.shape.rank - 1]
-    let count = tensor.elementCount / width
-    guard count <= 1024, width <= 65_536 else {
-      throw FormatError(
-        .mismatch, "the tensor is \(tensor.shape), more than a prompt's vectors", file: path,
-        context: tensor.name)
-    }
-    var values: [Float] = []
-    values.reserveCapacity(tensor.elementCount)
-    try tensor.withPieces(as: .float32) { bytes in
-      for offset in stride(from: 0, to: bytes.count, by: 4) {
-        values.append(bytes.loadUnaligned(fromByteOffset: offset, as: Float.self))
-      }
-    }
-    guard values.allSatisfy(\.isFinite), bundled.word.contains(where: { !$0.isWhitespace }) else {
-      throw FormatError(
-        .mismatch, "its vectors or its name are not sound", file: path, context: tensor.name)
-    }
-    token = bundled.word
-    self.path = path
-    (self.count, self.width) = (count, width)
-    vectors = values
-    warnings = []
+    try self.init(token: bundled.word, tensor: tensor, path: path)
   }
 }
