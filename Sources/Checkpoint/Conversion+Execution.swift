@@ -165,15 +165,16 @@ extension Conversion {
     return component.metadata.filter { $0.key != "format" && !EmbeddedFiles.isKey($0.key) }
   }
 
-  /// The longest value that is carried over to GGUF, in bytes.
-  static let longestValue = 60_000
+  /// Whether GGUF carries a pair of a safetensors file's metadata: `general.` is its own, and readers
+  /// take long values for lists.
+  static func isCarriedToGGUF(_ pair: (key: String, value: String)) -> Bool {
+    pair.value.utf8.count <= 60_000 && !pair.key.hasPrefix("general.")
+  }
 
   private var ggufMetadata: [(key: String, value: GGUFWriter.Value)] {
     var pairs = EmbeddedFiles.pairs(files)
     let own = parts.first.map { Conversion.metadata(of: $0.component) } ?? []
-    pairs += own.filter { pair in
-      pair.value.utf8.count <= Conversion.longestValue && !pair.key.hasPrefix("general.")
-    }
+    pairs += own.filter(Conversion.isCarriedToGGUF)
     if let architecture = Recognition(source).kind.ggufArchitecture {
       pairs.insert((key: "general.architecture", value: architecture), at: 0)
     }

@@ -76,9 +76,7 @@ public struct Conversion: Sendable {
     files = planner.files
     drops = planner.maker.drops
     notes = planner.notes
-    warnings =
-      planner.fileWarnings
-      + ConversionPlanner.metadataLoss(planner.components, planner.container, of: source)
+    warnings = planner.fileWarnings + planner.metadataLoss
     var names: [String] = []
     for name in planner.components.flatMap(\.files) where !names.contains(name) {
       names.append(name)

@@ -18,8 +18,8 @@ extension Conversion {
   }
 
   public struct Options: Sendable {
-    /// The type that F32, F16, BF16 and 8-bit floating-point tensors get, unless they are buffers such as the noise
-    /// schedule; nil keeps each tensor's own.
+    /// The type that F32, F16, BF16 and 8-bit floating-point tensors get, unless they are buffers
+    /// such as the noise schedule; nil keeps each tensor's own.
     public var dtype: DType?
     /// Whether matrices of a GGUF file become blocks of Q8_0; what is left has ``dtype``.
     public var quantize = false

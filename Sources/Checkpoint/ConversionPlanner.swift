@@ -80,18 +80,21 @@ struct ConversionPlanner {
     }
   }
 
-  /// Says which of a file's own words the target has no place for. An adapter's alpha may be one.
-  static func metadataLoss(
-    _ components: [Component], _ container: Conversion.Container, of source: ModelCheckpoint
-  ) -> [String] {
+  /// Says which of the files' own words the target has no place for. An adapter's alpha may be one.
+  var metadataLoss: [String] {
     var warnings: [String] = []
-    let own = components.first.map(Conversion.metadata) ?? []
-    let lost =
+    let own = components.flatMap(Conversion.metadata)
+    // One file that is made of several takes over none of their words.
+    let isOneFile = if case .file = source.layout { true } else { components.count == 1 }
+    let isKept = isOneFile || isDirectory
+    let lostPairs =
       switch container {
-      case .safetensors: [String]()
-      case .gguf: own.filter { $0.value.utf8.count > Conversion.longestValue }.map(\.key)
-      case .pytorch, .sdflat: own.map(\.key)
+      case .safetensors: isKept ? [] : own
+      case .gguf: isKept ? own.filter { !Conversion.isCarriedToGGUF($0) } : own
+      case .pytorch, .sdflat: own
       }
+    var lost: [String] = []
+    for key in lostPairs.map(\.key) where !lost.contains(key) { lost.append(key) }
     if !lost.isEmpty {
       warnings.append(
         "\(lost.count) \(lost.count == 1 ? "pair" : "pairs") of metadata not written, for which "

@@ -79,6 +79,20 @@ import Testing
     #expect(torch.warnings.contains { $0.contains("modelspec.prediction_type") })
   }
 
+  /// Words of a repository's files have no place in one file.
+  @Test(arguments: [Conversion.Target.ldm, .gguf, .sdflat, .diffusers])
+  func wordsOfSeveralFilesAreNamed(target: Conversion.Target) throws {
+    let scratch = try Scratch()
+    let model = try scratch.repository(vae: { $0 })
+    let path = model + "/vae/diffusion_pytorch_model.safetensors"
+    let tensors = try TensorFile.open(path).tensors
+    try FileManager.default.removeItem(atPath: path)
+    try Safetensors.write(tensors, metadata: [("trained_by", "somebody")], to: path)
+    let plan = try Conversion(
+      of: ModelCheckpoint.open(model), to: target, at: scratch.path("out"))
+    #expect(plan.warnings.contains { $0.contains("trained_by") } == (target != .diffusers))
+  }
+
   /// What cannot be read was not compared.
   @Test func unreadValuesAreNotTheSame() throws {
     let path = Fixtures.path("formats/left_out.pt")
