@@ -16,7 +16,12 @@ extension ModelCheckpoint {
       listed = ModelCheckpoint.listedComponents(try file.jsonObject())
     }
     warnings += root.danglingLinks.map(\.sentence)
-    let required = required(listed)
+    // Without an index nothing says that a network is missing: a training program's folder holds
+    // the one that it trains.
+    let required =
+      root.contains("model_index.json")
+      ? required(listed)
+      : ComponentName.required.filter { root.directories.contains($0.rawValue) }
     for name in required {
       try requireDirectory(of: name, in: root)
     }
@@ -61,12 +66,21 @@ extension ModelCheckpoint {
     of directory: Directory, _ name: ComponentName, _ choice: WeightsChoice,
     _ warnings: inout [String]
   ) -> WeightsName? {
-    if let weights = directory.weights(choice) { return weights }
+    if let weights = directory.weights(choice) {
+      if let note = onlyVariant(weights, choice) { warnings.append("\(name): \(note)") }
+      return weights
+    }
     guard let variant = choice.variant,
       let weights = directory.weights(WeightsChoice(format: choice.format))
     else { return nil }
     warnings.append("\(name): there is no variant \(variant); \(weights.file) was read")
     return weights
+  }
+
+  /// What to say of weights of a variant that nobody asked for; nil for others.
+  private static func onlyVariant(_ weights: WeightsName, _ choice: WeightsChoice) -> String? {
+    guard choice.variant == nil, let variant = weights.variant else { return nil }
+    return "\(weights.file) was read, since there are only weights of the variant \(variant)"
   }
 
   /// Refuses a variant that no component has.
@@ -109,6 +123,7 @@ extension ModelCheckpoint {
       throw try directory.onnxExport() ?? withoutWeights(directory, name)
     }
     var warnings = directory.danglingLinks.map(\.sentence)
+    if let note = onlyVariant(weights, choice) { warnings.append(note) }
     let files = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
     let component = try component(directory, weights, name: name, warnings: &warnings)
     let unread = directory.unread(except: [weights.file] + component.files, below: "")
@@ -178,8 +193,9 @@ extension ModelCheckpoint {
     var files: [AuxiliaryFile] = []
     let isTokenizer = name.rawValue.hasPrefix(TokenizerFiles.directory)
     for entry in directory.files
-    where (entry.hasSuffix(".json") && !entry.hasSuffix(".index.json")) || entry.hasSuffix(".txt")
-      || isTokenizer && TokenizerFiles.isPart(entry)
+    where WeightsName(entry) == nil
+      && (entry.hasSuffix(".json") && !entry.hasSuffix(".index.json") || entry.hasSuffix(".txt")
+        || isTokenizer && TokenizerFiles.isPart(entry))
     {
       let file = try AuxiliaryFile(path: "\(name)/\(entry)", at: "\(directory.path)/\(entry)")
       if file.byteCount <= AuxiliaryFile.sizeLimit {

@@ -81,9 +81,13 @@ extension Directory {
   var variants: [String] { Set(weights.compactMap(\.variant)).sorted() }
 
   /// The weights to read: of the variant that is asked for, in the preferred format where both
-  /// are there, whole rather than in shards; nil where the directory has none.
+  /// are there, whole rather than in shards; nil where the directory has none. Where no variant is
+  /// asked for and there is but one, without weights of no variant, it is that one.
   func weights(_ choice: WeightsChoice) -> WeightsName? {
-    let candidates = weights.filter { $0.variant == choice.variant }
+    let all = weights
+    let hasPlain = all.contains { $0.variant == nil }
+    let variant = choice.variant ?? (!hasPlain && variants.count == 1 ? variants[0] : nil)
+    let candidates = all.filter { $0.variant == variant }
     let order = [choice.format] + WeightsFormat.allCases.filter { $0 != choice.format }
     for format in order {
       let found = candidates.filter { $0.format == format }

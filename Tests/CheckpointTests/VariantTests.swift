@@ -95,6 +95,55 @@ import Testing
     #expect(file.code == .mismatch)
   }
 
+  /// Weights of one variant and no others are read without being asked for, which is said.
+  @Test func readsTheOnlyVariant() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    try VariantTests.writeZeros(VariantTests.unet + ".fp16.safetensors", in: scratch)
+    try scratch.remove(VariantTests.unet + ".safetensors")
+    let whole = try ModelCheckpoint.open(model)
+    let part = try ModelCheckpoint.open(model + "/unet")
+    for source in [whole, part] {
+      let unet = try source.require(.unet)
+      #expect(unet.path.hasSuffix("diffusion_pytorch_model.fp16.safetensors"))
+      #expect(
+        source.warnings.contains {
+          $0.contains("diffusion_pytorch_model.fp16.safetensors was read, since")
+        })
+    }
+    try scratch.write([1], as: VariantTests.unet + ".non_ema.bin")
+    let error = try #require(try failure { _ = try ModelCheckpoint.open(model) })
+    #expect(error.hint?.contains("(there are fp16, non_ema)") == true)
+  }
+
+  /// The index of a variant's shards is no file of its own beside the weights.
+  @Test func anIndexIsNotCopied() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    for name in ["diffusion_pytorch_model.safetensors.index.fp16", "model.safetensors.index"] {
+      try scratch.write(Array("{}".utf8), as: "model/unet/\(name).json")
+    }
+    let paths = try ModelCheckpoint.open(model).files.map(\.path)
+    #expect(paths.contains("unet/config.json"))
+    #expect(!paths.contains { $0.contains("index") && $0 != "model_index.json" })
+  }
+
+  /// What a training program writes beside its state: networks in folders, without an index.
+  @Test func foldersWithoutAnIndexNeedNoOthers() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    for name in ["model_index.json", "vae", "text_encoder", "tokenizer", "scheduler"] {
+      try scratch.remove("model/\(name)")
+    }
+    try FileManager.default.copyItem(
+      atPath: scratch.path("model/unet"), toPath: scratch.path("model/unet_ema"))
+    let source = try ModelCheckpoint.open(model)
+    #expect(source.components.map(\.name.rawValue) == ["unet", "unet_ema"])
+    try scratch.remove("model/unet/diffusion_pytorch_model.safetensors")
+    let error = try #require(try failure { _ = try ModelCheckpoint.open(model) })
+    #expect(error.code == .notFound && error.context == "unet")
+  }
+
   /// Shards, of the weights or of a variant, are read as one.
   @Test(arguments: [nil, "fp16"])
   func readsShards(variant: String?) throws {
