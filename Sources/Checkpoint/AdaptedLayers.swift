@@ -29,16 +29,19 @@ struct AdaptedLayers {
         for name in names {
           add(name, component.name, parameter)
           add("\(component.name.rawValue).\(name)", component.name, parameter)
-          if !isUNet {
-            add("text_encoders.clip_l.transformer.\(name)", component.name, parameter)
+          for encoder in isUNet ? [] : ["clip_l", "clip_h"] {
+            add("text_encoders.\(encoder).transformer.\(name)", component.name, parameter)
           }
         }
         for name in inner {
+          add(name, component.name, parameter)
           add("diffusion_model.\(name)", component.name, parameter)
           add(root + name, component.name, parameter)
         }
         for name in flat {
-          add((isUNet ? "lora_unet_" : "lora_te_") + name, component.name, parameter)
+          for prefix in isUNet ? ["lora_unet_", "oft_unet_"] : ["lora_te_"] {
+            add(prefix + name, component.name, parameter)
+          }
           add("lycoris_" + name, component.name, parameter)
         }
       }

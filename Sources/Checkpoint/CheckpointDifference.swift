@@ -133,7 +133,8 @@ public struct CheckpointDifference: Sendable {
         ? (try? component.scales.decoded(tensor)) ?? tensor : tensor
     }
     return weights.flatMap(component.pieces).map { parameter, tensor in
-      let name = parameter?.name ?? tensor.name
+      // What training and saving put before a name does not tell tensors apart.
+      let name = parameter?.name ?? component.bareName(of: tensor)
       return (taken.insert(ExactName(name)).inserted ? name : tensor.name, tensor)
     }
   }

@@ -19,3 +19,16 @@ extension Component {
     }
   }
 }
+
+extension ModelCheckpoint {
+  package static let controlNetDifference =
+    "the ControlNet is stored as its difference from the UNet of the model it was made for"
+
+  /// Whether it is a ControlNet whose weights are differences, which the tensor `difference` marks.
+  ///
+  /// Source: the files that sd-webui-controlnet's scripts extract.
+  package var isControlNetDifference: Bool {
+    self[.controlNet] != nil
+      && components.contains { $0.name == .other && $0["difference"] != nil }
+  }
+}

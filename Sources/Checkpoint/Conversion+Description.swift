@@ -10,13 +10,8 @@ extension Conversion {
     for part in parts {
       var counts: [String: Int] = [:]
       for step in part.tensors {
-        let key =
-          step.tensor.encoding
-          + (step.isQuantized
-            ? " -> Q8_0"
-            : step.isCast || step.tensor.isEightBit && step.dtype == .float32
-              ? " -> \(step.dtype.rawValue)" : "")
-        counts[key, default: 0] += 1
+        let (from, to) = (step.tensor.encoding, step.encoding)
+        counts[from == to ? to : "\(from) -> \(to)", default: 0] += 1
       }
       let types = counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
       let place = part.output.isEmpty ? "" : " to \(part.output)"
@@ -60,7 +55,9 @@ extension Conversion {
   /// Small files of the source that are not written.
   var droppedFiles: [String] {
     let written = Set(files.map(\.path))
-    return source.files.map(\.path).filter { !written.contains($0) && isAskedFor($0) }
+    return (source.files.map(\.path) + source.otherFiles).filter {
+      !written.contains($0) && isAskedFor($0)
+    }
   }
 
   /// Other weights of the source that were not read.
@@ -93,18 +90,25 @@ extension Conversion {
 }
 
 extension [Conversion.Drop] {
-  /// One line for each reason: how many tensors, and the first of them.
+  /// One line for each reason: how many tensors, and the first of them. Then one for plain values.
   public var lines: [String] {
+    let values = compactMap { drop in drop.value.map { "\(drop.name) (\($0))" } }
     var reasons: [String] = []
     var names: [String: [String]] = [:]
-    for drop in self {
+    for drop in self where !drop.isValue {
       if names[drop.reason] == nil { reasons.append(drop.reason) }
       names[drop.reason, default: []].append(drop.name)
     }
-    return reasons.map { reason in
+    var lines = reasons.map { reason in
       let names = names[reason] ?? []
       return "left out: \(names.count) (\(reason)): \(Leftover.shown(names))"
     }
+    if !values.isEmpty {
+      lines.append(
+        "left out: \(values.count) plain \(values.count == 1 ? "value" : "values"), not tensors: "
+          + Leftover.shown(values, limit: 6))
+    }
+    return lines
   }
 
   /// Every tensor.
@@ -131,7 +135,7 @@ extension Conversion.Part {
             "name": .string(step.tensor.name), "component": .string(step.component.rawValue),
             "source": step.source.map { .string($0) } ?? .null,
             "from": .string(step.tensor.encoding),
-            "to": .string(step.isQuantized ? "Q8_0" : step.dtype.rawValue),
+            "to": .string(step.encoding),
             "bytes": .integer(step.storedByteCount),
             "change": step.change.map { .string($0.rawValue) } ?? .null,
           ]

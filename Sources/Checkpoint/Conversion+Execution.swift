@@ -156,13 +156,41 @@ extension Conversion {
     var metadata = Conversion.metadata(of: part.component)
     // diffusers and transformers refuse files whose metadata does not name the framework.
     metadata.insert((key: "format", value: "pt"), at: 0)
+    if let predictionMark { metadata.append(predictionMark) }
     return metadata + (isDirectory ? [] : EmbeddedFiles.pairs(files))
   }
 
-  /// What a safetensors file says of itself beside its format and the files that it embeds.
+  /// What a safetensors file says of itself beside its format and the files that it embeds; of a GGUF
+  /// file what came from one.
   static func metadata(of component: Component) -> [(key: String, value: String)] {
-    guard component.format == .safetensors else { return [] }
-    return component.metadata.filter { $0.key != "format" && !EmbeddedFiles.isKey($0.key) }
+    let own = component.metadata.filter { $0.key != "format" && !EmbeddedFiles.isKey($0.key) }
+    switch component.format {
+    case .safetensors: return own
+    case .gguf: return own.filter { !isGGUF($0.key, of: component) }
+    default: return []
+    }
+  }
+
+  /// What a GGUF file says of itself that no conversion takes over: not its architecture, and not how
+  /// its values are stored.
+  static func ggufMetadata(of component: Component) -> [(key: String, value: String)] {
+    guard component.format == .gguf else { return [] }
+    let structure = [
+      "general.architecture", "general.alignment", "general.quantization_version",
+      "general.file_type", "split.", GGUF.originalShape,
+    ]
+    return component.metadata.filter { pair in
+      isGGUF(pair.key, of: component) && !structure.contains(where: pair.key.hasPrefix)
+    }
+  }
+
+  /// Whether a key is among those that GGUF's description defines, or an architecture does.
+  private static func isGGUF(_ key: String, of component: Component) -> Bool {
+    let architecture = component.metadata.first { $0.key == "general.architecture" }?.value
+    let prefixes = [
+      "general.", "split.", "tokenizer.", "quantize.", "adapter.", "training.", "comfy.",
+    ]
+    return (prefixes + (architecture.map { ["\($0)."] } ?? [])).contains(where: key.hasPrefix)
   }
 
   /// Whether GGUF carries a pair of a safetensors file's metadata: `general.` is its own, and readers
@@ -175,6 +203,7 @@ extension Conversion {
     var pairs = EmbeddedFiles.pairs(files)
     let own = parts.first.map { Conversion.metadata(of: $0.component) } ?? []
     pairs += own.filter(Conversion.isCarriedToGGUF)
+    if let predictionMark { pairs.append(predictionMark) }
     if let architecture = Recognition(source).kind.ggufArchitecture {
       pairs.insert((key: "general.architecture", value: architecture), at: 0)
     }

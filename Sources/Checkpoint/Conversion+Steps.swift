@@ -35,6 +35,8 @@ extension Conversion {
     var sources: [Tensor] { joined.isEmpty ? [tensor] : joined }
 
     public var isCast: Bool { dtype != tensor.dtype }
+    /// What the target stores its values as: `F16`, `Q8_0`.
+    var encoding: String { isQuantized ? BlockEncoding.q80.rawValue : dtype.rawValue }
     public var isRenamed: Bool { source != nil && source != tensor.name }
     /// Bytes of the values as they are given to the target.
     public var byteCount: Int { tensor.shape.byteCount(of: dtype) ?? 0 }
@@ -49,8 +51,10 @@ extension Conversion {
     public let component: ComponentName
     public let name: String
     public let reason: String
+    /// The plain value as text; nil where it is a tensor.
+    public var value: String?
     /// Whether it is a plain value of a PyTorch file, not a tensor.
-    public var isValue = false
+    public var isValue: Bool { value != nil }
   }
 }
 
@@ -83,11 +87,11 @@ struct StepMaker {
   }
 
   /// Notes a value of a PyTorch file that is no tensor.
-  mutating func drop(value: (name: String, text: String), of component: ComponentName) {
+  mutating func drop(_ value: PlainValue, of component: ComponentName) {
     drops.append(
       Conversion.Drop(
         component: component, name: value.name, reason: "a value, not a tensor: \(value.text)",
-        isValue: true))
+        value: value.text))
   }
 
   mutating func note(_ text: String) { notes.append(text) }

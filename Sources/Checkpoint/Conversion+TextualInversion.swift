@@ -14,8 +14,7 @@ extension StepMaker {
       source.components.map(\.name) == [.model], let component = source.components.first,
       Recognition(source).kind == .textualInversion
     else { return nil }
-    let opened = try TensorFile.open(source.path)
-    guard let file = TextualInversionFile(opened.tensors) else { return nil }
+    guard let file = TextualInversionFile(component.tensors) else { return nil }
     let isPyTorch = container == .pytorch
     let steps = file.converted(isPyTorch: isPyTorch).map { source, target in
       Conversion.Step(
@@ -23,7 +22,7 @@ extension StepMaker {
         dtype: options.type(of: target), change: nil)
     }
     say(file, steps, isPyTorch: isPyTorch)
-    leaveOut(file, opened, of: component)
+    drop(file.others, of: component.name, "it is not the vectors of a textual inversion")
     var part = Conversion.Part(component: component, output: "", tensors: steps)
     if isPyTorch, file.isOneWord {
       // As the web UI writes it; diffusers takes the word from the name.
@@ -60,16 +59,6 @@ extension StepMaker {
       note(
         "its token \"\(word)\" is not in the file written: programs take the file's name, or the "
           + "word that they are given")
-    }
-  }
-
-  /// Leaves out what is beside the vectors.
-  private mutating func leaveOut(
-    _ file: TextualInversionFile, _ opened: TensorFile, of component: Component
-  ) {
-    drop(file.others, of: component.name, "it is not the vectors of a textual inversion")
-    for value in opened.values {
-      drop(value: value, of: component.name)
     }
   }
 }

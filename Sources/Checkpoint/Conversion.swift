@@ -42,6 +42,8 @@ public struct Conversion: Sendable {
   public let notes: [String]
   /// What the target will lack, so that it is of less use.
   public let warnings: [String]
+  /// What the metadata of a single file gains to say what the model predicts.
+  let predictionMark: (key: String, value: String)?
   /// Whether the target is a directory.
   public let isDirectory: Bool
   let container: Container
@@ -77,6 +79,7 @@ public struct Conversion: Sendable {
     drops = planner.maker.drops
     notes = planner.notes
     warnings = planner.fileWarnings + planner.metadataLoss
+    predictionMark = planner.predictionMark
     var names: [String] = []
     for name in planner.components.flatMap(\.files) where !names.contains(name) {
       names.append(name)

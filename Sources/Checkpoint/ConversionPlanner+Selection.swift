@@ -82,6 +82,21 @@ extension ConversionPlanner {
     _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint, casts: Bool
   ) throws(FormatError) {
     let renames = target == .ldm || target == .diffusers
+    let recognition = Recognition(source)
+    if renames, components.map(\.name) == [.model],
+      [.lora, .textualInversion, .hypernetwork].contains(recognition.kind)
+    {
+      throw FormatError(
+        .unsupported,
+        "this is no model that has the layout \(target.rawValue): \(recognition.title)",
+        file: source.path, hint: "--to safetensors keeps all tensors as they are")
+    }
+    if target != .safetensors, source.isControlNetDifference {
+      throw FormatError(
+        .unsupported, ModelCheckpoint.controlNetDifference, file: source.path,
+        context: "difference",
+        hint: "convert the file that holds the whole network, or use --to safetensors")
+    }
     let isSingle = target == .ldm || target == .gguf
     for component in components {
       if target != .safetensors || casts, let refusal = component.packed.refusal(in: source.path) {
@@ -150,6 +165,9 @@ extension ConversionPlanner {
   static func checkUnread(
     of source: ModelCheckpoint, _ options: Conversion.Options, _ maker: inout StepMaker
   ) throws(FormatError) {
+    if let component = source.components.first {
+      for value in source.findings.values { maker.drop(value, of: component.name) }
+    }
     let unread = source.findings.unread
     guard let first = unread.first else { return }
     if options.dropUnknown {

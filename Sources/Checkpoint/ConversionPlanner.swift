@@ -48,6 +48,16 @@ struct ConversionPlanner {
           + ": the network is not known, so that all tensors keep the source's names")
     }
     let isWhole = options.components == nil && source.isPipeline
+    if target == .diffusers, options.components == nil, !isWhole, components.count > 1 {
+      let missing = ComponentName.required.filter {
+        source[$0] == nil && source[$0.averages] == nil
+      }
+      maker.note(
+        "model_index.json is not written, without which diffusers loads no pipeline"
+          + (missing.isEmpty
+            ? ""
+            : ": the source has no " + missing.map(\.title).joined(separator: " and no ")))
+    }
     switch target {
     case .diffusers: isDirectory = true
     case .safetensors: isDirectory = isWhole && source.isInParts
@@ -80,12 +90,27 @@ struct ConversionPlanner {
     }
   }
 
+  /// Whether one file is made of one; a file that is made of several takes over none of their words.
+  private var isOneFile: Bool {
+    if case .file = source.layout { true } else { components.count == 1 }
+  }
+
+  /// What the source's scheduler says of the prediction, as a single file's metadata says it; nil
+  /// where that is noise, which readers take for granted, or the metadata says it already.
+  var predictionMark: (key: String, value: String)? {
+    guard target == .ldm || target == .gguf, components.contains(where: { $0.name == .unet }),
+      !isOneFile || PredictionMarks(source).mark == nil,
+      let scheduler = source.files.first(where: { $0.path == "scheduler/scheduler_config.json" }),
+      (try? scheduler.jsonObject())?["prediction_type"]?.string == "v_prediction"
+    else { return nil }
+    return (PredictionMarks.predictionKey, "v")
+  }
+
   /// Says which of the files' own words the target has no place for. An adapter's alpha may be one.
   var metadataLoss: [String] {
     var warnings: [String] = []
     let own = components.flatMap(Conversion.metadata)
-    // One file that is made of several takes over none of their words.
-    let isOneFile = if case .file = source.layout { true } else { components.count == 1 }
+    let others = source.components.first.map(Conversion.ggufMetadata) ?? []
     let isKept = isOneFile || isDirectory
     let lostPairs =
       switch container {
@@ -94,13 +119,18 @@ struct ConversionPlanner {
       case .pytorch, .sdflat: own
       }
     var lost: [String] = []
-    for key in lostPairs.map(\.key) where !lost.contains(key) { lost.append(key) }
+    for key in (lostPairs + others).map(\.key) where !lost.contains(key) { lost.append(key) }
     if !lost.isEmpty {
       warnings.append(
-        "\(lost.count) \(lost.count == 1 ? "pair" : "pairs") of metadata not written, for which "
-          + "\(container.rawValue) has no place: \(Leftover.shown(lost, limit: 8))"
+        "\(lost.count) \(lost.count == 1 ? "pair of metadata is" : "pairs of metadata are") not "
+          + "written: \(Leftover.shown(lost, limit: 8))"
           + (lost.contains("lora_adapter_metadata")
             ? "; lora_adapter_metadata says how strong the adapter is: keep safetensors" : ""))
+    }
+    if predictionMark != nil, container == .pytorch {
+      warnings.append(
+        "that the model predicts velocity (v_prediction in scheduler_config.json) is not written: a "
+          + "PyTorch file has no place for it, and programs that read the file must be told")
     }
     let directory = source.path.lastIndex(of: "/").map { source.path[...$0] } ?? ""
     if source.path.dropFirst(directory.count).hasPrefix("adapter_model."),

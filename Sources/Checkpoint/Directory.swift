@@ -77,6 +77,14 @@ struct Directory {
       || ComponentName.required.contains { directories.contains($0.rawValue) }
   }
 
+  /// Whether directories in it hold networks, as a training program leaves them.
+  var holdsNetworks: Bool {
+    directories.contains { name in
+      guard let inner = try? Directory(path: "\(path)/\(name)") else { return false }
+      return inner.contains("config.json") && !inner.weights.isEmpty
+    }
+  }
+
   /// The refusal of a file that is a link to nothing; nil if it is none.
   func danglingLink(_ name: String) -> FormatError? {
     danglingLinks.first { $0.name == name }.map { link in
@@ -92,6 +100,13 @@ struct Directory {
 
   /// Files that look like weights, for saying what was found instead.
   var possibleWeights: [String] { files.filter(Directory.isPossibleWeights) }
+
+  /// Whether a path is that of weights, or of an index of weights, of whatever program.
+  static func isWeights(_ path: String) -> Bool {
+    let small = path.lowercased()
+    return isPossibleWeights(small) || small.hasSuffix(".gguf")
+      || small.contains(".index.") && small.hasSuffix(".json")
+  }
 
   private static func isPossibleWeights(_ name: String) -> Bool {
     [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".index.json"].contains {

@@ -16,11 +16,21 @@ extension ModelCheckpoint {
     let embedded = EmbeddedFiles.files(in: file.metadata, of: path, &warnings)
     let names = BareNames(file.tensors)
     warnings += names.warnings
+    if let (place, count) = WeightsName.shard(path) {
+      warnings.append(
+        "by its name this is shard \(place) of \(count) of a network: what is said of it is of this "
+          + "part; give the index beside it, or the directory")
+    }
     let groups = SingleFileLayout.components(of: file, names, embedded)
-    if !groups.isEmpty {
-      return ModelCheckpoint(
+    // An adapter's layers are named as the networks that it changes.
+    let others = groups.first { $0.name == .other }?.tensors.count ?? 0
+    let isAdapter = others * 2 > file.tensors.count && AdapterContents(file.tensors).isAdapter
+    if !groups.isEmpty, !isAdapter {
+      var checkpoint = ModelCheckpoint(
         path: path, layout: .file(file.format), components: FamilyLayout.refined(groups),
         files: embedded, warnings: warnings, findings: FileFindings(file))
+      if checkpoint.isControlNetDifference { checkpoint.warnings.append(controlNetDifference) }
+      return checkpoint
     }
     if let components = FamilyLayout.components(of: file, names) {
       return ModelCheckpoint(

@@ -31,14 +31,21 @@ extension ModelCheckpoint {
 
     var components: [Component] = []
     var unread: [UnreadWeights] = []
+    var others: [String] = []
     try requireVariant(choice.variant, in: root)
-    let others = root.directories.map(ComponentName.init(rawValue:))
-      .filter { !required.contains($0) && $0.isValid }
-    for name in required + others {
-      guard let directory = try Directory(path: "\(root.path)/\(name)"),
+    let names = root.directories.map(ComponentName.init(rawValue:))
+    for name in required + names.filter({ !required.contains($0) }) {
+      guard name.isValid, let directory = try Directory(path: "\(root.path)/\(name)"),
         listed[name.rawValue] != nil || isPart(directory)
-      else { continue }
-      files += try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
+      else {
+        others.append("\(name)/")
+        continue
+      }
+      let small = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
+      files += small
+      others += directory.files.map { "\(name)/\($0)" }.filter { path in
+        !Directory.isWeights(path) && !small.contains { $0.path == path }
+      }
       warnings += directory.danglingLinks.map { "\(name): \($0.sentence)" }
       guard let weights = weights(of: directory, name, choice, &warnings) else {
         if required.contains(name) {
@@ -55,9 +62,11 @@ extension ModelCheckpoint {
       unread += directory.unread(except: [weights.file] + component.files, below: "\(name)/")
     }
     unread += root.unread(except: [], below: "")
+    let known = Set(files.map(\.path) + unread.map(\.path))
+    others += root.files.filter { !known.contains($0) && !Directory.isWeights($0) }
     return ModelCheckpoint(
       path: root.path, layout: .repository, components: components, files: files,
-      warnings: warnings, unreadWeights: unread)
+      warnings: warnings, unreadWeights: unread, otherFiles: others.sorted())
   }
 
   /// The weights of a component to read; those without a variant where it has not the one asked

@@ -34,6 +34,9 @@ public struct ModelCheckpoint: Sendable {
   public internal(set) var warnings: [String]
   /// Weights of a repository that lie beside those that were read, by their path in it.
   public let unreadWeights: [UnreadWeights]
+  /// What else lies in a repository and is not read, by its path in it: programs, licences, pictures;
+  /// a directory with a slash at its end.
+  let otherFiles: [String]
   /// What the files of weights hold beside their tensors.
   public let findings: FileFindings
   /// Where the tensors of a flat file came from, as its header tells it.
@@ -43,7 +46,8 @@ public struct ModelCheckpoint: Sendable {
 
   package init(
     path: String, layout: Layout, components: [Component], files: [AuxiliaryFile] = [],
-    warnings: [String] = [], unreadWeights: [UnreadWeights] = [], provenance: JSON? = nil,
+    warnings: [String] = [], unreadWeights: [UnreadWeights] = [], otherFiles: [String] = [],
+    provenance: JSON? = nil,
     extensions: FlatExtensions = FlatExtensions(), findings: FileFindings? = nil
   ) {
     var known = findings ?? FileFindings()
@@ -58,6 +62,7 @@ public struct ModelCheckpoint: Sendable {
       + components.flatMap { ModelCheckpoint.warnings(of: $0) + $0.wrapperWarnings }
       + (UnreadValues.warning(known.unread).map { [$0] } ?? [])
     self.unreadWeights = unreadWeights
+    self.otherFiles = otherFiles
     self.provenance = provenance
     self.extensions = extensions
   }
@@ -109,6 +114,7 @@ public struct ModelCheckpoint: Sendable {
       throw error
     }
     if let error = try directory.onnxExport() { throw error }
+    if directory.holdsNetworks { return try repository(directory, choice) }
     let weights = directory.possibleWeights
     throw FormatError(
       .unrecognized, "this directory holds neither model_index.json nor config.json",

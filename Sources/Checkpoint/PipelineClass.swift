@@ -5,7 +5,8 @@ import OrderedJSON
 /// wants, as far as its networks and marks tell.
 ///
 /// Sources: diffusers' pipelines; the keys `v_pred`, `ztsnr` and `edm_vpred.sigma_max`, and
-/// `modelspec.prediction_type` in the metadata of safetensors, are marks that web UIs read.
+/// `modelspec.prediction_type` and `modelspec.predict_key` in the metadata of safetensors, are marks
+/// that web UIs read.
 struct PipelineClass {
   /// What an index lists of a checkpoint's components.
   static let parts: [ComponentName] = ComponentName.required + [.safetyChecker, .controlNet]
@@ -106,6 +107,9 @@ struct PredictionMarks {
   private(set) var isVelocity = false
   private(set) var hasZeroTerminalSNR = false
   private(set) var isEDM = false
+  /// The pair of metadata that trainers write for it, `v` or `epsilon`; ComfyUI has written a key of
+  /// its own.
+  static let predictionKey = "modelspec.prediction_type"
   /// The tensor or pair of metadata that said so.
   private(set) var mark: String?
 
@@ -123,7 +127,8 @@ struct PredictionMarks {
       }
     }
     let pairs = source.components.first?.metadata ?? []
-    if mark == nil, let pair = pairs.first(where: { $0.key == "modelspec.prediction_type" }) {
+    let keys = [Self.predictionKey, "modelspec.predict_key"]
+    if mark == nil, let pair = pairs.first(where: { keys.contains($0.key) }) {
       isVelocity = pair.value == "v"
       if isVelocity || pair.value == "epsilon" { mark = "\(pair.key) (\(pair.value))" }
     }

@@ -20,8 +20,10 @@ struct PipelineFiles {
     companions: [AuxiliaryFile]
   ) {
     let names = Set(components.map(\.name.rawValue))
+    let dropped = Set(source.components.map(\.name.rawValue)).subtracting(names)
     files = source.files.filter { file in
-      isWhole || names.contains(String(file.path.prefix { $0 != "/" }))
+      let folder = String(file.path.prefix { $0 != "/" })
+      return names.contains(folder) || isWhole && !dropped.contains(folder)
     }
     for component in components { addConfiguration(of: component) }
     guard isWhole else { return }
@@ -69,9 +71,9 @@ struct PipelineFiles {
     }
     guard TokenizerFiles(in: tokenizer).hasVocabulary else {
       warnings.append(
-        "no tokenizer is written, and without one no prompt can be read: the source has none, nor is "
-          + "CLIP's in the model that comes with the program; name a repository that has it with "
-          + "--tokenizer PATH, or set SDKIT_MODEL to that of the embedded model")
+        "there is no tokenizer, without which no prompt can be read: the source has none, and the "
+          + "model that comes with the program was not found; set SDKIT_MODEL to its directory, or give convert "
+          + "--tokenizer PATH")
       dropTokenizer()
       return
     }

@@ -44,6 +44,9 @@ public struct TextualInversionFile: Sendable {
     ("text_encoders_2", "t5xxl"),
   ]
 
+  /// The name of the web UI, and OneTrainer's.
+  private static let parameters = ["emb_params", "emp_params"]
+
   /// More tensors, or more vectors of a word, no such file has.
   private static let tensorLimit = 64
   private static let vectorLimit = 1024
@@ -61,9 +64,15 @@ public struct TextualInversionFile: Sendable {
       guard !tensors.isEmpty, tensors.allSatisfy(Self.isVectors) else { return nil }
       return tensors.map { Entry(word: word($0), encoder: encoder($0), tensor: $0) }
     }
+    // OneTrainer adds what it learned to put behind the text encoder; no program here reads it.
+    let names = Self.encoders.map(\.key) + Self.parameters
+    let outputs = tensors.filter {
+      $0.name.hasSuffix("_out") && names.contains(String($0.name.dropLast(4)))
+    }
+    let tensors = tensors.filter { tensor in !outputs.contains { $0.name == tensor.name } }
     let prefix = "string_to_param."
     let learned = tensors.filter { $0.name.hasPrefix(prefix) }
-    let parameters = tensors.filter { $0.name == "emb_params" }
+    let parameters = tensors.filter { Self.parameters.contains($0.name) }
     func encoder(_ tensor: Tensor) -> (index: Int, name: String)? {
       Self.encoders.enumerated().first { $0.element.key == tensor.name }
         .map { ($0.offset, $0.element.name) }
@@ -87,8 +96,8 @@ public struct TextualInversionFile: Sendable {
     guard let found else { return nil }
     form = found.form
     self.entries = found.entries
-    let names = Set(found.entries.map(\.tensor.name))
-    others = tensors.filter { !names.contains($0.name) }
+    let read = Set(found.entries.map(\.tensor.name))
+    others = tensors.filter { !read.contains($0.name) } + outputs
   }
 
   private static func isVectors(_ tensor: Tensor) -> Bool {

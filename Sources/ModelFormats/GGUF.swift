@@ -24,6 +24,10 @@ import OrderedJSON
 public enum GGUF {
   static let defaultAlignment = 32
 
+  /// What ComfyUI-GGUF puts before a tensor's name for the shape that the tensor had before its
+  /// values were cut into rows of whole blocks.
+  public static let originalShape = "comfy.gguf.orig_shape."
+
   /// Reads the pairs and the list of tensors, and checks them; values are not touched.
   ///
   /// - Throws: ``FormatError`` with the offset in the file and the tensor's or pair's name.

@@ -139,8 +139,8 @@ extension GGUFHeader {
           }
           alignment = number
         }
-        if key.hasPrefix(GGUFHeader.originalShape) {
-          let name = ExactName(String(key.dropFirst(GGUFHeader.originalShape.count)))
+        if key.hasPrefix(GGUF.originalShape) {
+          let name = ExactName(String(key.dropFirst(GGUF.originalShape.count)))
           originalShapes[name] = try GGUFHeader.shape(value, at: valueStart)
         }
       } catch {
@@ -150,10 +150,6 @@ extension GGUFHeader {
       }
     }
   }
-
-  /// What ComfyUI-GGUF puts before a tensor's name for the shape that the tensor had before its
-  /// values were cut into rows of whole blocks.
-  private static let originalShape = "comfy.gguf.orig_shape."
 
   /// The shape that a value says, outermost dimension first.
   private static func shape(

@@ -92,14 +92,20 @@ extension Pickle {
     case .bytes(let bytes): String(decoding: bytes, as: UTF8.self)
     case .node(let index):
       switch nodes[index].kind {
-      case .tuple:
-        "("
-          + nodes[index].items.prefix(16).map {
-            if case .node = $0 { "…" } else { spelling(of: $0) }
-          }.joined(separator: ", ") + ")"
+      case .tuple: "(" + spelling(of: nodes[index].items) + ")"
+      case .list: "[" + spelling(of: nodes[index].items) + "]"
+      case .dictionary: "a dictionary of \(nodes[index].pairs.count / 2)"
       case .global(let module, let name): "\(module).\(name)"
+      case .set: "a set of \(nodes[index].items.count)"
+      case .bigInteger: "an integer beyond 64 bits"
+      case .complex(let real, let imaginary): "(\(real), \(imaginary)i)"
       default: "object"
       }
     }
+  }
+
+  private func spelling(of items: [PickleValue]) -> String {
+    items.prefix(16).map { if case .node = $0 { "…" } else { spelling(of: $0) } }
+      .joined(separator: ", ") + (items.count > 16 ? ", …" : "")
   }
 }

@@ -57,7 +57,7 @@ extension TensorFile {
     return switch kind {
     case .sdflat:
       FormatError(
-        .unsupported, "this is an sdflat package of a whole pipeline, not a file of tensors",
+        .unsupported, "this is an sdflat package, which adapters and embeddings are not read from",
         hint: "open it as a checkpoint")
     case .lfsPointer: lfsPointer(file)
     case .html:

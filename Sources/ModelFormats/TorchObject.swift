@@ -12,7 +12,7 @@ struct TorchObject<Source: TorchStorageSource> {
   var source: Source
   var tensors: [Tensor] = []
   var warnings: [String] = []
-  /// The first plain values of the object's dictionaries, by their paths.
+  /// The first values of the object's dictionaries that hold no tensors, by their paths.
   var values: [(name: String, text: String)] = []
   /// Nodes on the way from the root to the one at hand, where a cycle would come back to.
   private var isActive: [Bool]
@@ -107,13 +107,15 @@ struct TorchObject<Source: TorchStorageSource> {
   ) throws(FormatError) {
     try spend(pairs.count)
     for (key, value) in pickle.members(of: pairs) {
-      guard case .node = value else {
-        if depth <= 1, values.count < TorchObject.valueLimit, key.utf8.count <= 64 {
-          values.append((try join(path, key), pickle.shortText(of: value)))
-        }
-        continue
+      let known = tensors.count + unread.count
+      if case .node = value {
+        try walk(value, path: try join(path, key), depth: depth + 1)
       }
-      try walk(value, path: try join(path, key), depth: depth + 1)
+      if depth <= 1, tensors.count + unread.count == known,
+        values.count < TorchObject.valueLimit, key.utf8.count <= 64
+      {
+        values.append((try join(path, key), pickle.shortText(of: value)))
+      }
     }
     // A key may be a tensor, or a tuple of some.
     for position in stride(from: 0, to: pairs.count, by: 2) {

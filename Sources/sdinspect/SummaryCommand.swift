@@ -118,12 +118,20 @@ struct SummaryCommand: ParsableCommand {
   private func metadataLines(_ summary: Summary) -> [String] {
     let prefix = "operator "
     let operators = summary.metadata.filter { $0.key.hasPrefix(prefix) }
-    let pairs = summary.metadata.filter { !$0.key.hasPrefix(prefix) }
+    let shapes = summary.metadata.count { $0.key.hasPrefix(GGUF.originalShape) }
+    let pairs = summary.metadata.filter {
+      !$0.key.hasPrefix(prefix) && !$0.key.hasPrefix(GGUF.originalShape)
+    }
     var lines = pairs.prefix(24).map { pair in
       let text = pair.value.count > 72 ? pair.value.prefix(72) + "…" : pair.value[...]
       return "\(pair.key): \(text)"
     }
     if pairs.count > 24 { lines.append("and \(pairs.count - 24) pairs of metadata more") }
+    if shapes > 0 {
+      lines.append(
+        "\(GGUF.originalShape)*: the original shapes of \(shapes) "
+          + (shapes == 1 ? "tensor" : "tensors"))
+    }
     if !operators.isEmpty {
       lines.append(
         "operators: "

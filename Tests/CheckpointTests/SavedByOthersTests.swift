@@ -50,6 +50,200 @@ import Testing
     #expect(zip(before, after).allSatisfy { abs($1 - $0 - 1) < 1e-6 })
   }
 
+  /// Names that trainers use without kohya's usual prefix: `networks.oft` of sd-scripts, and
+  /// OneTrainer's names of the single file without `diffusion_model.`.
+  @Test(arguments: [
+    "oft_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q",
+    "input_blocks.1.1.transformer_blocks.0.attn1.to_q",
+  ])
+  func otherNamesOfLayers(module: String) throws {
+    let scratch = try Scratch()
+    let components = try ModelCheckpoint.open(Fixtures.path("shapes-v1")).components
+    let unet = try #require(components.first { $0.name == .unet })
+    let tensors = Self.lora(.float32, below: "", of: try unet.tensor(named: Self.weight))
+    try Safetensors.write(
+      tensors.map { $0.renamed($0.name.replacing(Self.module, with: module)) },
+      to: scratch.path("lora"))
+    let lora = try LoRA.open(scratch.path("lora"), for: components)
+    #expect(lora.unused == [])
+    #expect(lora.updates[.unet]?.keys.sorted() == [Self.weight])
+  }
+
+  /// A GGUF file gives back the words of the safetensors file that it was made from, and what is
+  /// its own is named where it is lost.
+  @Test func wordsGoThroughGGUF() throws {
+    let scratch = try Scratch()
+    let single = try SingleFile(in: scratch)
+    let source = try single.write(
+      "file", in: scratch,
+      metadata: single.metadata + [("modelspec.prediction_type", "v"), ("ss_note", "mine")])
+    try LayoutTests.convert(source, to: .gguf, at: scratch.path("gguf"))
+    try LayoutTests.convert(scratch.path("gguf"), to: .ldm, at: scratch.path("back"))
+    let metadata = try TensorFile.open(scratch.path("back")).metadata
+    #expect(metadata.first { $0.key == "modelspec.prediction_type" }?.value == "v")
+    #expect(metadata.first { $0.key == "ss_note" }?.value == "mine")
+    let plan = try Conversion(
+      of: ModelCheckpoint.open(scratch.path("gguf")), to: .sdflat, at: scratch.path("flat"))
+    #expect(
+      plan.warnings.contains { $0.hasSuffix("not written: modelspec.prediction_type, ss_note") })
+    let tensor = Tensor.floats("weight", [2])
+    let writer = try GGUFWriter(
+      path: scratch.path("named.gguf"), tensors: [tensor.info],
+      metadata: [
+        ("general.architecture", .text("sd")), ("general.name", .text("mine")),
+        ("sd.x", .text("y")),
+      ])
+    try tensor.withContiguousPieces(limit: 8) { try writer.write($0) }
+    try writer.commit()
+    let named = try Conversion(
+      of: ModelCheckpoint.open(scratch.path("named.gguf")), to: .safetensors,
+      at: scratch.path("named"))
+    #expect(named.warnings.contains { $0.hasSuffix("not written: general.name, sd.x") })
+  }
+
+  /// A conversion says which blocks it writes as numbers.
+  @Test func blocksAreNamedAsTheyAreWritten() throws {
+    let plan = try Conversion(
+      of: ModelCheckpoint.open(Fixtures.path("formats/blocks.gguf")), to: .safetensors, at: "out")
+    let line = try #require(plan.lines().first { $0.contains("Q4_0") })
+    #expect(line.contains("Q4_0 -> F32"))
+  }
+
+  /// Dictionaries around tensors that no network knows do not make two files differ.
+  @Test func dictionariesAreNoDifference() throws {
+    func component(_ prefix: String) -> Component {
+      Component(
+        name: .other, architecture: nil, configuration: nil, path: "file", format: .safetensors,
+        tensors: [.floats(prefix + "betas", [4]), .floats(prefix + "unet.odd", [2])])
+    }
+    let same = try CheckpointDifference([component("")], [component("state_dict.")])
+    #expect(same.isSame)
+    #expect(same.parts.first?.pairs.count == 2)
+  }
+
+  /// Without all of a pipeline's networks a repository's index is not written, which is said.
+  @Test func aMissingIndexIsNamed() throws {
+    let scratch = try Scratch()
+    let single = try SingleFile(in: scratch)
+    let source = try single.write("file", in: scratch, metadata: single.metadata) {
+      $0.name.hasPrefix("first_stage_model.") ? nil : $0
+    }
+    let plan = try Conversion(
+      of: ModelCheckpoint.open(source), to: .diffusers, at: scratch.path("out"))
+    #expect(
+      plan.notes.contains {
+        $0.hasPrefix("model_index.json is not written") && $0.hasSuffix("the source has no VAE")
+      })
+  }
+
+  /// A repository that predicts velocity says so in the single file that is made of it.
+  @Test(arguments: [Conversion.Target.ldm, .gguf])
+  func predictionsAreWritten(target: Conversion.Target) throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    let path = "scheduler/scheduler_config.json"
+    var scheduler = try #require(
+      try JSON(parsing: Fixtures.text("shapes-v1/" + path)).object)
+    scheduler["prediction_type"] = "v_prediction"
+    try scratch.write(JSON.object(scheduler).text(), as: "model/" + path)
+    try LayoutTests.convert(model, to: target, at: scratch.path("out"))
+    let metadata = try TensorFile.open(scratch.path("out")).metadata
+    #expect(metadata.first { $0.key == "modelspec.prediction_type" }?.value == "v")
+    let torch = try Conversion(
+      of: ModelCheckpoint.open(model), to: .ldm, at: scratch.path("out.ckpt"))
+    #expect(torch.warnings.contains { $0.contains("v_prediction") })
+  }
+
+  /// What ComfyUI writes for the prediction.
+  @Test func comfyUIsKeyIsRead() throws {
+    let scratch = try Scratch()
+    let single = try SingleFile(in: scratch)
+    let source = try single.write(
+      "file", in: scratch, metadata: [("modelspec.predict_key", "v")])
+    #expect(
+      try Recognition(ModelCheckpoint.open(source)).reasons.contains {
+        $0.hasPrefix("modelspec.predict_key (v)")
+      })
+  }
+
+  /// A ControlNet that is a difference from a UNet is no ControlNet that can be used.
+  @Test func controlNetsAsDifferences() throws {
+    let scratch = try Scratch()
+    let tensors: [Tensor] = [
+      .floats("control_model.input_hint_block.0.weight", [16, 3, 3, 3]),
+      .floats("control_model.input_blocks.0.0.weight", [32, 4, 3, 3]),
+    ]
+    func open(_ others: [Tensor]) throws -> ModelCheckpoint {
+      try Safetensors.write(tensors + others, to: scratch.path("file"), overwrite: true)
+      return try ModelCheckpoint.open(scratch.path("file"))
+    }
+    #expect(!(try open([])).isControlNetDifference)
+    let source = try open([.floats("difference", [1])])
+    #expect(source.isControlNetDifference)
+    #expect(source.warnings.contains(ModelCheckpoint.controlNetDifference))
+    var options = Conversion.Options()
+    options.dropUnknown = true
+    let error = try #require(
+      try failure {
+        _ = try Conversion(
+          of: source, to: .diffusers, at: scratch.path("out"), options: options)
+      })
+    #expect(error.code == .unsupported && error.context == "difference")
+  }
+
+  /// Programs, licences and folders of a repository that nothing reads are named.
+  @Test func otherFilesAreNamed() throws {
+    let scratch = try Scratch()
+    let model = try scratch.linkedRepository()
+    for name in ["LICENSE.md", "unet/my_unet.py", "assets/picture.png"] {
+      try scratch.write([1], as: "model/" + name)
+    }
+    let plan = try Conversion(
+      of: ModelCheckpoint.open(model), to: .diffusers, at: scratch.path("out"))
+    #expect(
+      plan.json["dropped_files"]?.array?.map(\.string)
+        == ["LICENSE.md", "assets/", "unet/my_unet.py"])
+  }
+
+  /// One shard of several says that it is one.
+  @Test func aShardAloneSaysSo() throws {
+    let scratch = try Scratch()
+    let path = scratch.path("model-00002-of-00003.safetensors")
+    try Safetensors.write([.floats("x", [1])], to: path)
+    #expect(
+      try ModelCheckpoint.open(path).warnings.contains {
+        $0.hasPrefix("by its name this is shard 2 of 3")
+      })
+  }
+
+  /// A LoRA whose names begin as a text encoder's is no text encoder.
+  @Test func adaptersAreNotTakenApart() throws {
+    let scratch = try Scratch()
+    let tensors = [
+      "diffusion_model.input_blocks.1.1.proj_in", "diffusion_model.input_blocks.2.1.proj_in",
+      "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1",
+    ].flatMap { name -> [Tensor] in
+      [.floats(name + ".lora_up.weight", [8, 2]), .floats(name + ".lora_down.weight", [2, 8])]
+    }
+    try Safetensors.write(tensors, to: scratch.path("lora"))
+    let source = try ModelCheckpoint.open(scratch.path("lora"))
+    #expect(source.components.map(\.name) == [.model])
+    let error = try #require(
+      try failure { _ = try Conversion(of: source, to: .ldm, at: scratch.path("out")) })
+    #expect(error.message.contains("no model that has the layout ldm: LoRA"))
+  }
+
+  /// OneTrainer's names: the vectors, and what it learned to put behind the text encoder.
+  @Test func oneTrainersEmbeddings() throws {
+    let file = try #require(
+      TextualInversionFile([.floats("emp_params", [2, 64]), .floats("emp_params_out", [2, 64])]))
+    #expect(file.entries.map(\.tensor.name) == ["emp_params"])
+    #expect(file.entries[0].word == nil && file.entries.count == 1)
+    let bundled = try #require(
+      TextualInversionFile([.floats("clip_l", [2, 64]), .floats("clip_l_out", [2, 64])]))
+    #expect(bundled.entries.map(\.tensor.name) == ["clip_l"])
+  }
+
   /// A tensor that no network knows keeps its place below the part of the prefix that it has.
   @Test func unknownNamesKeepTheirPlace() throws {
     let scratch = try Scratch()

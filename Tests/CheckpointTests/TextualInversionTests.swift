@@ -99,11 +99,30 @@ import Testing
         == (try TensorFile.open(source))["string_to_param.*"]?.contiguousBytes())
     #expect(
       conversion.drops.map(\.name) == [
-        "string_to_token.*", "name", "step", "sd_checkpoint", "sd_checkpoint_name",
+        "name", "step", "sd_checkpoint", "sd_checkpoint_name", "string_to_token.*",
       ])
-    #expect(conversion.drops.map(\.isValue) == [false, true, true, true, true])
-    #expect(conversion.drops[1].reason == "a value, not a tensor: mine")
-    #expect(conversion.drops[2].reason == "a value, not a tensor: 1500")
+    #expect(conversion.drops.map(\.isValue) == [true, true, true, true, false])
+    #expect(conversion.drops[0].reason == "a value, not a tensor: mine")
+    #expect(conversion.drops[1].reason == "a value, not a tensor: 1500")
+    #expect(conversion.drops.lines.last?.hasPrefix("left out: 4 plain values") == true)
+  }
+
+  /// What a file of PyTorch holds beside its tensors is named, since no target has a place for it.
+  @Test(arguments: [Conversion.Target.safetensors, .sdflat])
+  func plainValuesAreNamed(target: Conversion.Target) throws {
+    let scratch = try Scratch()
+    let plan = try Conversion(
+      of: ModelCheckpoint.open(Fixtures.path("formats/nested.pt")), to: target,
+      at: scratch.path("out"))
+    let values = plan.drops.filter(\.isValue)
+    #expect(
+      values.map(\.name)
+        == ["epoch", "lr", "note", "none", "flag", "big", "set", "bytes", "complex"])
+    #expect(values.first?.reason == "a value, not a tensor: 3")
+    #expect(
+      plan.leftOutLines.contains {
+        $0.hasPrefix("left out: 9 plain values, not tensors: epoch (3), lr (0.0001), note (naïve)")
+      })
   }
 
   @Test(arguments: [

@@ -21,7 +21,7 @@ import Testing
       let arguments = [single, folder + "/out", "--to", "diffusers"]
       let made = try convert(arguments, environment: lacking)
       #expect(made.status == 0, "\(made.errors)")
-      #expect(made.errors.contains("warning: no tokenizer is written"), "\(made.errors)")
+      #expect(made.errors.contains("warning: there is no tokenizer"), "\(made.errors)")
       #expect(made.errors.contains("--tokenizer") && made.errors.contains("SDKIT_MODEL"))
       #expect(!FileManager.default.fileExists(atPath: folder + "/out/tokenizer"))
       let index = try JSON(
@@ -52,7 +52,7 @@ import Testing
         [model, folder + "/out", "--to", "diffusers"],
         environment: ["SDKIT_MODEL": folder + "/nothing"])
       #expect(made.status == 0, "\(made.errors)")
-      #expect(made.errors.contains("warning: no tokenizer is written"))
+      #expect(made.errors.contains("warning: there is no tokenizer"))
       #expect(!FileManager.default.fileExists(atPath: folder + "/out/tokenizer"))
       let index = try JSON(
         parsing: String(contentsOfFile: folder + "/out/model_index.json", encoding: .utf8))

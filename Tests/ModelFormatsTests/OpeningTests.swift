@@ -101,7 +101,7 @@ import Testing
       "save its arrays as safetensors; the weights of a Keras model have other names and shapes"),
     Refusal(
       "sdflat", Array("SDFLAT\0\u{1}".utf8), .sdflat, .unsupported,
-      "this is an sdflat package of a whole pipeline, not a file of tensors",
+      "this is an sdflat package, which adapters and embeddings are not read from",
       "open it as a checkpoint"),
     Refusal(
       "pickle", [0x80, 4] + Array("N.".utf8), .pickle, .unrecognized,

@@ -148,6 +148,11 @@ struct AdditionLoader {
         file: path,
         hint: "`sdinspect summary` says what a file holds")
     }
+    if name == .controlNet, checkpoint.isControlNetDifference {
+      throw FormatError(
+        .unsupported, ModelCheckpoint.controlNetDifference + ", which is not applied", file: path,
+        context: "difference", hint: "give the file that holds the whole network")
+    }
     return try checkpoint.require(name)
   }
 
