@@ -94,10 +94,12 @@ for path in sorted(FORMATS.iterdir()):
         if data[:2] == b"PK":
             seed("torch-zip", path.name, data)
             seed("zip", path.name, data)
+            seed("safety", path.name, data)
             with zipfile.ZipFile(path) as file:
                 name = next(name for name in file.namelist() if name.endswith("data.pkl"))
                 seed("torch-zip", path.stem + ".pkl", b"\0" + file.read(name))
                 seed("pickle", path.stem + ".pkl", file.read(name))
+                seed("safety", path.stem + ".pkl", file.read(name))
         elif data[257:262] == b"ustar":
             seed("torch-tar", path.name, data)
             with tarfile.open(path) as file:
@@ -110,6 +112,7 @@ for path in sorted(FORMATS.iterdir()):
 
 for entry in json.loads((FORMATS / "pickles.json").read_text()):
     seed("pickle", entry["name"], bytes.fromhex(entry["hex"]))
+    seed("safety", entry["name"], bytes.fromhex(entry["hex"]))
 for name, data in PICKLES.items():
     seed("pickle", name, data)
     seed("torch-zip", name, b"\0" + data)

@@ -10,6 +10,7 @@ private let targets: [String: @Sendable (_ bytes: [UInt8]) -> Void] = [
   "pickle": fuzzPickle,
   "picture": fuzzPicture,
   "safetensors": fuzzSafetensors,
+  "safety": fuzzSafety,
   "shard-index": fuzzShardIndex,
   "torch-legacy": fuzzTorchLegacy,
   "torch-tar": fuzzTorchTar,

@@ -55,9 +55,40 @@ func fuzzPickle(_ bytes: [UInt8]) {
     }
     // What calls copied out of containers is bounded by the length, as copyLimit says.
     require(values <= 65536 + 8 * bytes.count, "\(values) values")
-    _ = pickle.globalWarnings
+    checkScanner(bytes, names: pickle.globals.map(\.global))
   } catch {
     check(error, in: bytes.count)
+  }
+}
+
+/// Whether the scanner comes to every name that the machine comes to.
+private func checkScanner(_ bytes: [UInt8], names: [Pickle.Global]) {
+  let file = MappedFile(contents: bytes, path: "input")
+  var scanner = PickleScanner(file, isGuess: false)
+  scanner.scan(0..<bytes.count)
+  require(scanner.count > 0, "the scanner ends before STOP: \(String(describing: scanner.fault))")
+  let found = Set(scanner.found.map(\.global))
+  // Longer ones are told by their length.
+  for name in names where name.module.utf8.count <= 4096 && name.name.utf8.count <= 4096 {
+    require(found.contains(name), "the scanner does not find \(name.spoken)")
+  }
+}
+
+/// What unpickling a file would run, whatever the file is; and an archive around it.
+func fuzzSafety(_ bytes: [UInt8]) {
+  for contents in [bytes, StoredArchive.checkpoint(pickle: bytes[...], form: 0)] {
+    let file = MappedFile(contents: contents, path: "input")
+    let safety = SafetyScan.scan(file).safety
+    for name in safety.names {
+      require(name.offset >= 0 && name.offset <= contents.count, "\(name.name) at \(name.offset)")
+      require(!name.name.isEmpty, "an empty name")
+    }
+    let dangers = safety.names.map { $0.danger != nil }
+    require(dangers == dangers.filter { $0 } + dangers.filter { !$0 }, "a hidden danger")
+    require((safety.verdict == .dangerous) == dangers.contains(true), "\(safety.verdict)")
+    require(
+      (safety.verdict == .safe) == (dangers.isEmpty && safety.notes.isEmpty), "\(safety.verdict)")
+    _ = safety.sentences
   }
 }
 

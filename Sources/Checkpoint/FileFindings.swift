@@ -5,27 +5,23 @@ import ModelFormats
 public struct FileFindings: Sendable, Hashable {
   /// Values that are not among the tensors.
   public private(set) var unread: [UnreadValues] = []
-  /// Classes and functions that the files' pickles name and that are known to do harm.
-  public private(set) var dangerousNames: [String] = []
-  /// Those of which nothing is known.
-  public private(set) var unknownNames: [String] = []
   /// Plain values beside the tensors, the first of each file.
   public private(set) var values: [PlainValue] = []
+  /// What unpickling the files would run.
+  public private(set) var safety = Safety()
 
   init() {}
 
   init(_ file: TensorFile) {
     unread = file.unread
     values = file.values.map { PlainValue(name: $0.name, text: $0.text) }
-    dangerousNames = file.pickleNames.dangerous
-    unknownNames = file.pickleNames.unknown
+    safety = file.safety
   }
 
   mutating func add(_ other: FileFindings) {
     unread += other.unread
     values += other.values
-    dangerousNames += other.dangerousNames.filter { !dangerousNames.contains($0) }
-    unknownNames += other.unknownNames.filter { !unknownNames.contains($0) }
+    safety.add(other.safety)
   }
 }
 

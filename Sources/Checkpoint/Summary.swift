@@ -60,6 +60,8 @@ public struct Summary: Sendable {
   /// Other formats and variants of the same weights that a repository holds.
   public let unreadWeights: [UnreadWeights]
   public let warnings: [String]
+  /// What unpickling the files would run.
+  public let safety: Safety
 
   /// Counts; no values are read.
   public init(_ checkpoint: ModelCheckpoint) {
@@ -72,6 +74,7 @@ public struct Summary: Sendable {
     metadata = isFile ? checkpoint.components.first?.metadata ?? [] : []
     unreadWeights = checkpoint.unreadWeights
     warnings = checkpoint.warnings
+    safety = checkpoint.safety
   }
 
   public var parameters: Int { components.reduce(0) { $0 + $1.parameters } }
@@ -100,6 +103,7 @@ public struct Summary: Sendable {
         metadata.map { ["key": .string($0.key), "value": .string($0.value)] }),
       "unread_weights": .array(unreadWeights.map(\.json)),
       "warnings": .array(warnings.map { .string($0) }),
+      "safety": safety.json,
     ]
   }
 }

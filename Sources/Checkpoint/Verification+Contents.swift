@@ -13,15 +13,7 @@ extension Verification {
         "\(tensors.count) \(tensors.count == 1 ? "tensor" : "tensors") of an unsupported kind: "
           + Leftover.shown(tensors))
     }
-    if !findings.dangerousNames.isEmpty {
-      problems.append(
-        "the file contains code: its pickle references \(Leftover.shown(findings.dangerousNames))")
-    }
-    if !findings.unknownNames.isEmpty {
-      unchecked.append(
-        "unknown classes in the pickle: "
-          + Leftover.shown(findings.unknownNames, limit: 8))
-    }
+    checkSafety(of: checkpoint)
   }
 
   /// 8-bit floating-point weights, which are no fault.

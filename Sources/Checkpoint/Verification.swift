@@ -16,6 +16,9 @@ public struct Verification: Sendable {
   /// What was checked, in words: "1130 tensors against their networks".
   public internal(set) var checked: [String] = []
 
+  /// What unpickling the files would run.
+  public internal(set) var safety = Safety()
+
   /// Whether nothing that was checked is wrong.
   public var isSound: Bool { problems.isEmpty }
 

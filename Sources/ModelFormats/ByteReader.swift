@@ -1,3 +1,5 @@
+import Glibc
+
 /// A cursor over little-endian bytes whose every step is checked.
 struct ByteReader: ~Escapable {
   private let bytes: RawSpan
@@ -70,6 +72,26 @@ struct ByteReader: ~Escapable {
       end += 1
     }
     throw FormatError(.truncated, "\(what) ends inside a line", offset: offset)
+  }
+
+  /// Passes over the bytes up to the next line feed and over that.
+  ///
+  /// - Returns: where the line's bytes lie in the file.
+  @_lifetime(self: copy self)
+  mutating func skipLine() throws(FormatError) -> Range<Int> {
+    let length = unsafe bytes.extracting(position..<bytes.byteCount).withUnsafeBytes { rest in
+      unsafe rest.baseAddress.flatMap { start in
+        unsafe memchr(start, Int32(UInt8(ascii: "\n")), rest.count).map { found in
+          unsafe UnsafeRawPointer(found) - start
+        }
+      }
+    }
+    guard let length else {
+      throw FormatError(.truncated, "\(what) ends inside a line", offset: offset)
+    }
+    let start = offset
+    position += length + 1
+    return start..<(start + length)
   }
 
   @_lifetime(self: copy self)

@@ -35,6 +35,8 @@ public struct FormatError: Error, Sendable, Hashable {
   public var hint: String?
   /// All that is wrong, where the message names the first few.
   public var details: [String] = []
+  /// What unpickling the file would have run all the same; nil where nothing is known of it.
+  public var safety: Safety?
 
   public init(
     _ code: Code, _ message: String, file: String? = nil, offset: Int? = nil,
@@ -53,6 +55,14 @@ public struct FormatError: Error, Sendable, Hashable {
     guard !whole.overflow, whole.partialValue > 0 else { return "" }
     let percent = Int(Double(present) / Double(whole.partialValue) * 100)
     return " (\(min(percent, 99)) % of the file is there)"
+  }
+
+  /// What is dangerous about the file, if the message does not say it: the end of a sentence.
+  public var danger: String {
+    guard let names = safety?.dangerous, !names.isEmpty,
+      names.count > 1 || !message.contains("names \(names[0].name)")
+    else { return "" }
+    return "; dangerous: unpickling it would run \(safety?.dangers ?? "")"
   }
 
   /// The same error with `file` said, where it was not yet.
@@ -80,6 +90,6 @@ extension FormatError: CustomStringConvertible {
     if let offset { parts.append("at byte \(offset)") }
     if let context, !message.hasPrefix(context) { parts.append("in \(context)") }
     parts.append(message)
-    return parts.joined(separator: ": ")
+    return parts.joined(separator: ": ") + danger
   }
 }

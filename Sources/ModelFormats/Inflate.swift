@@ -80,6 +80,36 @@ enum Inflate {
     }
   }
 
+  /// The beginning of what a stream holds, at most `limit` bytes, sound or not; and whether that is all
+  /// of it.
+  static func beginning(
+    _ input: UnsafeRawBufferPointer, limit: Int
+  ) -> (bytes: [UInt8], isWhole: Bool) {
+    var stream = unsafe z_stream()
+    var bytes: [UInt8] = []
+    guard
+      unsafe inflateInit2_(&stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+    else { return (bytes, false) }
+    defer { unsafe inflateEnd(&stream) }
+    unsafe stream.next_in = UnsafeMutablePointer(
+      mutating: input.baseAddress?.assumingMemoryBound(to: UInt8.self))
+    unsafe stream.avail_in = UInt32(min(input.count, Int(UInt32.max)))
+    var piece = [UInt8](repeating: 0, count: 64 << 10)
+    while bytes.count < limit {
+      let room = min(piece.count, limit - bytes.count)
+      let code = unsafe piece.withUnsafeMutableBufferPointer { buffer in
+        unsafe stream.next_out = buffer.baseAddress
+        unsafe stream.avail_out = UInt32(room)
+        return unsafe inflate(&stream, Z_NO_FLUSH)
+      }
+      let count = room - Int(unsafe stream.avail_out)
+      bytes += piece[..<count]
+      if code == Z_STREAM_END { return (bytes, true) }
+      guard code == Z_OK, count > 0 else { return (bytes, false) }
+    }
+    return (bytes, false)
+  }
+
   /// The CRC-32 of `bytes` after others whose CRC-32 is `checksum`.
   static func checksum(
     _ bytes: UnsafeRawBufferPointer, continuing checksum: UInt32 = 0

@@ -108,12 +108,12 @@ public enum ShardIndex {
           $0.kind, "\(shard.name): \($0.name)", byteCount: $0.byteCount, reason: $0.reason)
       }
     }
-    var names = PickleNames()
-    for shard in shards { names.add(shard.file.pickleNames) }
+    var safety = Safety()
+    for shard in shards { safety.add(shard.file.safety, file: shard.name) }
     return TensorFile(
       path: file.path, format: shards.first?.file.format ?? .safetensors, metadata: metadata,
       tensors: tensors, warnings: warnings, files: shards.map(\.file.path), unread: unread,
-      pickleNames: names)
+      safety: safety)
   }
 
   private static func open(

@@ -14,6 +14,24 @@ extension TensorFile {
     return kind == .shardIndex ? try ShardIndex.read(file) : try read(file, kind)
   }
 
+  /// Looks a file of any kind through for what unpickling it would run.
+  ///
+  /// - Returns: what the file is, as ``Kind`` names it, or `pytorch`; and what was found.
+  /// - Throws: ``FormatError`` as ``MappedFile/init(path:)``.
+  public static func scan(
+    _ path: String
+  ) throws(FormatError) -> (format: String, safety: Safety) {
+    scan(try MappedFile(path: path))
+  }
+
+  package static func scan(_ file: MappedFile) -> (format: String, safety: Safety) {
+    let scan = SafetyScan.scan(file)
+    var kind = kind(of: file)
+    if [.text, .unknown].contains(kind), scan.hasPickle { kind = .pickle }
+    let isTorch = kind == .zip && scan.hasCheckpoint || kind == .pytorchLegacy
+    return (isTorch ? Format.pytorch.rawValue : kind.rawValue, scan.safety)
+  }
+
   /// Reads one file of tensors, as ``open(_:)`` does; an index is none.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     try read(file, kind(of: file))
@@ -21,15 +39,18 @@ extension TensorFile {
 
   /// Reads one file of tensors; an index is none.
   static func read(_ file: MappedFile, _ kind: Kind) throws(FormatError) -> TensorFile {
+    let scan = SafetyScan.scan(file)
     do throws(FormatError) {
-      return try readChecked(file, kind)
+      return try readChecked(file, kind, scan).judged(scan.safety)
     } catch {
-      throw TextDamage.explained(error, file)
+      var error = TextDamage.explained(error, file)
+      if !scan.safety.names.isEmpty { error.safety = scan.safety }
+      throw error
     }
   }
 
   private static func readChecked(
-    _ file: MappedFile, _ kind: Kind
+    _ file: MappedFile, _ kind: Kind, _ scan: SafetyScan
   ) throws(FormatError) -> TensorFile {
     switch kind {
     case .safetensors: return try Safetensors.read(file)
@@ -38,7 +59,7 @@ extension TensorFile {
     case .gguf: return try GGUF.read(file)
     case .onnx: return try ONNX.read(file)
     case .tar: return try TorchTar.read(file)
-    case let kind: throw refusal(of: file, kind).inFile(file.path)
+    case let kind: throw refusal(of: file, kind, scan).inFile(file.path)
     }
   }
 
@@ -47,10 +68,12 @@ extension TensorFile {
     "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or the index of shards"
 
   /// Why a file of a kind that is not read is refused.
-  private static func refusal(of file: MappedFile, _ kind: Kind) -> FormatError {
+  private static func refusal(
+    of file: MappedFile, _ kind: Kind, _ scan: SafetyScan
+  ) -> FormatError {
     // Pickles of protocols 0 and 1 have no magic bytes of their own.
     if [.pickle, .text, .unknown].contains(kind),
-      let error = pickle(file, kind)
+      let error = pickle(scan.safety, hasPickle: scan.hasPickle, kind)
     {
       return error
     }
@@ -132,21 +155,20 @@ extension TensorFile {
     return head.firstRange(of: Array("sd-ti-embedding\0".utf8)) != nil
   }
 
-  /// Runs the pickle as data, to say whether it was made to do harm; nil where the file is neither
-  /// told to be a pickle by its first bytes nor one that runs to its end.
-  private static func pickle(_ file: MappedFile, _ kind: Kind) -> FormatError? {
-    let (globals, count) = PickleMachine.survey(file.bytes)
-    // Lines of a text may be instructions of a pickle by chance.
-    if kind == .text, count == 0 { return nil }
-    for (global, offset) in globals {
-      guard let danger = global.danger else { continue }
+  /// Says what a pickle was made for that is no checkpoint; nil where the file is neither told to be a
+  /// pickle by its first bytes nor one that runs to its end.
+  private static func pickle(
+    _ safety: Safety, hasPickle: Bool, _ kind: Kind
+  ) -> FormatError? {
+    if let name = safety.dangerous.first {
       return FormatError(
         .unrecognized,
-        "this is a pickle that names \(global.spoken), which \(danger); nothing was run here",
-        offset: offset,
+        "this is a pickle that names \(name.name), which \(name.danger ?? ""); nothing was run here",
+        offset: name.offset,
         hint: "do not unpickle it unless you trust its source: Python would call this")
     }
-    guard kind == .pickle || count > 0 else { return nil }
+    // Lines of a text may be instructions of a pickle by chance.
+    guard kind == .pickle || hasPickle else { return nil }
     return FormatError(
       .unrecognized, "this is a pickle, but not one that torch.save wrote",
       hint: "save its tensors with torch.save or as safetensors")

@@ -21,11 +21,11 @@ public struct TensorFile: Sendable {
   public let metadata: [(key: String, value: String)]
   public let tensors: [Tensor]
   /// What a person should know though the file is usable: dangerous globals, opaque objects.
-  public let warnings: [String]
+  public private(set) var warnings: [String]
   /// Values that are not among the tensors.
   public let unread: [UnreadValues]
-  /// What the file's pickle names, if it has one.
-  public let pickleNames: PickleNames
+  /// What unpickling the file would run.
+  public private(set) var safety: Safety
   /// What a PyTorch file's dictionaries hold beside tensors, the first few near the top: `step` and
   /// `1`.
   package let values: [(name: String, text: String)]
@@ -34,17 +34,17 @@ public struct TensorFile: Sendable {
   public init(
     path: String, format: Format, metadata: [(key: String, value: String)] = [],
     tensors: [Tensor], warnings: [String] = [], files: [String]? = nil,
-    unread: [UnreadValues] = [], pickleNames: PickleNames = PickleNames()
+    unread: [UnreadValues] = [], safety: Safety = Safety()
   ) {
     self.init(
       path: path, format: format, metadata: metadata, tensors: tensors, warnings: warnings,
-      files: files, unread: unread, pickleNames: pickleNames, values: [])
+      files: files, unread: unread, safety: safety, values: [])
   }
 
   init(
     path: String, format: Format, metadata: [(key: String, value: String)] = [],
     tensors: [Tensor], warnings: [String], files: [String]? = nil,
-    unread: [UnreadValues], pickleNames: PickleNames,
+    unread: [UnreadValues], safety: Safety = Safety(),
     values: [(name: String, text: String)]
   ) {
     self.values = values
@@ -55,7 +55,7 @@ public struct TensorFile: Sendable {
     self.tensors = tensors
     self.warnings = warnings
     self.unread = unread
-    self.pickleNames = pickleNames
+    self.safety = safety
     index = Dictionary(
       tensors.enumerated().map { (ExactName($1.name), $0) }, uniquingKeysWith: { first, _ in first }
     )
@@ -68,7 +68,15 @@ public struct TensorFile: Sendable {
     self.init(
       path: file.path, format: .pytorch, tensors: object.tensors,
       warnings: object.warnings + warnings, unread: object.unread + object.unusedStorages,
-      pickleNames: object.pickle.names, values: object.values)
+      values: object.values)
+  }
+
+  /// The same file, of which it is known what unpickling it would run; its warnings say it first.
+  func judged(_ safety: Safety) -> TensorFile {
+    var file = self
+    file.safety = safety
+    file.warnings = safety.sentences + warnings
+    return file
   }
 
   /// The tensor of that name.

@@ -49,7 +49,6 @@ struct TorchObject<Source: TorchStorageSource> {
     if arrayCount > TorchObject.arrayLimit {
       warnings.append("\(arrayCount - TorchObject.arrayLimit) more NumPy arrays are not read")
     }
-    warnings = pickle.globalWarnings + warnings
   }
 
   /// The storages that hold bytes and that no tensor uses.

@@ -25,6 +25,16 @@ public enum TorchTar {
     }
   }
 
+  /// Where the pickles stand in the members that hold several, with numbers between them: those that
+  /// a reader comes to before an error, and the one that it ends at.
+  static func pickleStarts(in file: MappedFile) -> [Range<Int>] {
+    guard let archive = try? TarArchive(file) else { return [] }
+    var source = TarStorages(file: file)
+    if let storages = archive["storages"] { try? source.readStorages(storages) }
+    if let tensors = archive["tensors"] { try? source.readTensors(tensors) }
+    return source.pickles.ranges
+  }
+
   private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
     let archive = try TarArchive(file)
     guard let storages = archive["storages"], let object = archive["pickle"] else {
@@ -52,6 +62,12 @@ private struct TarStorages: TorchStorageSource {
   private let file: MappedFile
   private var places: [Int: (offset: Int, reference: TorchStorageReference)] = [:]
   private var tensors: [Int: TorchTensor] = [:]
+  /// The pickles that were come to.
+  let pickles = Pickles()
+
+  final class Pickles {
+    var ranges: [Range<Int>] = []
+  }
 
   init(file: MappedFile) {
     self.file = file
@@ -76,8 +92,10 @@ private struct TarStorages: TorchStorageSource {
     let file: MappedFile
     var position: Int
     let end: Int
+    let pickles: Pickles
 
     mutating func pickle() throws(FormatError) -> Pickle {
+      pickles.ranges.append(position..<end)
       let pickle = try PickleMachine.run(
         file.bytes.extracting(position..<end), base: position, limits: .small)
       position += pickle.byteCount
@@ -108,7 +126,8 @@ private struct TarStorages: TorchStorageSource {
   }
 
   mutating func readStorages(_ member: Range<Int>) throws(FormatError) {
-    var cursor = Cursor(file: file, position: member.lowerBound, end: member.upperBound)
+    var cursor = Cursor(
+      file: file, position: member.lowerBound, end: member.upperBound, pickles: pickles)
     for _ in 0..<(try cursor.count("storages")) {
       let start = cursor.position
       let pickle = try cursor.pickle()
@@ -167,7 +186,8 @@ private struct TarStorages: TorchStorageSource {
   }
 
   mutating func readTensors(_ member: Range<Int>) throws(FormatError) {
-    var cursor = Cursor(file: file, position: member.lowerBound, end: member.upperBound)
+    var cursor = Cursor(
+      file: file, position: member.lowerBound, end: member.upperBound, pickles: pickles)
     for _ in 0..<(try cursor.count("tensors")) {
       let start = cursor.position
       let pickle = try cursor.pickle()

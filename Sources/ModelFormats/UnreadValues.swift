@@ -36,19 +36,3 @@ public struct UnreadValues: Sendable, Hashable {
     return "\(count) (\(bytes) bytes) not used by any tensor: \(shown)\(rest)"
   }
 }
-
-/// The classes and functions that a file's pickle names, apart from those that checkpoints hold as a
-/// matter of course.
-public struct PickleNames: Sendable, Hashable {
-  /// Those that are known to do harm, as in `os.system`.
-  public var dangerous: [String] = []
-  /// Those of which nothing is known.
-  public var unknown: [String] = []
-
-  public init() {}
-
-  mutating func add(_ other: PickleNames) {
-    dangerous += other.dangerous.filter { !dangerous.contains($0) }
-    unknown += other.unknown.filter { !unknown.contains($0) }
-  }
-}

@@ -13,7 +13,8 @@ import OrderedJSON
 /// whose name and extra field have lengths of their own.
 ///
 /// What could make two readers see different things is refused: headers that contradict one
-/// another, records that overlap, names that stand twice, bytes after the archive.
+/// another, records that overlap, names that stand twice or differ in capitals only, bytes after the
+/// archive.
 ///
 /// Source: PKWARE's APPNOTE 6.3.
 struct ZipArchive {
@@ -63,12 +64,24 @@ struct ZipArchive {
       }
     }
     var index: [ExactName: Int] = [:]
+    var folded: [ExactName: Int] = [:]
     index.reserveCapacity(entries.count)
+    folded.reserveCapacity(entries.count)
     for (position, entry) in entries.enumerated() {
       guard index.updateValue(position, forKey: ExactName(entry.name)) == nil else {
         throw FormatError(
           .malformed, "the archive holds two records of this name", offset: entry.headerOffset,
           context: entry.name)
+      }
+      // PyTorch's reader, miniz, takes A to Z for a to z.
+      let letters = entry.name.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+      let known = folded.updateValue(
+        position, forKey: ExactName(String(decoding: letters, as: UTF8.self)))
+      if let known {
+        throw FormatError(
+          .malformed,
+          "the name differs from \"\(entries[known].name)\" in capitals only, which PyTorch's reader "
+            + "takes for one", offset: entry.headerOffset, context: entry.name)
       }
     }
     try ZipArchive.checkOverlap(entries)

@@ -14,6 +14,8 @@ public struct Failure: Error {
   public var hint: String?
   /// All that is wrong, where the message names the first few; only JSON shows it.
   public var details: [String] = []
+  /// What unpickling the file would have run all the same.
+  public var safety: Safety?
 
   public init(
     _ status: ExitStatus, code: String, _ message: String, file: String? = nil,
@@ -34,9 +36,10 @@ public struct Failure: Error {
 
   public init(_ error: FormatError) {
     self.init(
-      ExitStatus(error.code), code: error.code.rawValue, error.sentence,
+      ExitStatus(error.code), code: error.code.rawValue, error.sentence + error.danger,
       file: error.file, offset: error.offset, hint: error.hint)
     details = error.details
+    safety = error.safety
   }
 
   /// Any error; one that no library foresaw is a fault of the program.
@@ -55,6 +58,7 @@ public struct Failure: Error {
     error["offset"] = offset.map { .integer($0) } ?? .null
     error["hint"] = hint.map { .string($0) } ?? .null
     if !details.isEmpty { error["details"] = .array(details.map { .string($0) }) }
+    if let safety { error["safety"] = safety.json }
     return ["version": 1, "error": .object(error)]
   }
 
@@ -71,6 +75,12 @@ public struct Failure: Error {
       ? message.split(separator: "\n", omittingEmptySubsequences: false)
         .map { Console.sanitized(String($0)) }.joined(separator: "\n")
       : Console.sanitized(message)
+    let unknown = safety?.unknown.map(\.name) ?? []
+    if !unknown.isEmpty {
+      text +=
+        "\nunknown classes in the pickle: "
+        + Console.sanitized(unknown.joined(separator: ", "))
+    }
     if let hint {
       text += "\n" + Style.good.apply(to: "hint:", colours: colours) + " " + Console.sanitized(hint)
     }

@@ -20,18 +20,19 @@ struct SDInspect: Program {
         sdinspect stats v1-5-pruned-emaonly.ckpt --sort std
         sdinspect diff v1-5-pruned.ckpt stable-diffusion-v1-5 --component unet
         sdinspect hash v1-5-pruned-emaonly.safetensors
+        sdinspect scan downloads
         sdinspect convert stable-diffusion-v1-5 sd15.sdflat --to sdflat --dtype f16
         sdinspect onnx stable-diffusion-v1-5 onnx --component unet
         sdinspect report stable-diffusion-v1-5 -o report.html
 
-      Exit status: 0 ok; 1 differs or does not verify; 64 usage; 65 malformed data; 66 no input; \
+      Exit status: 0 ok; 1 differs, does not verify or is dangerous; 64 usage; 65 malformed data; 66 no input; \
       70 internal; 73 cannot create output; 74 input or output failed.
       """,
     version: "sdinspect \(toolVersion)",
     subcommands: [
       SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
       DiffCommand.self, HashCommand.self,
-      VerifyCommand.self,
+      VerifyCommand.self, ScanCommand.self,
       ConvertCommand.self, ONNXCommand.self, ReportCommand.self,
     ],
     defaultSubcommand: SummaryCommand.self)

@@ -34,7 +34,7 @@ struct SummaryCommand: ParsableCommand {
     Console.print(table(summary).text())
     printNotes(summary)
     if terms { printTerms(summary) }
-    printWarnings(summary.warnings)
+    printWarnings(summary.warnings + told(summary))
   }
 
   private func table(_ summary: Summary) -> Table {
@@ -64,9 +64,16 @@ struct SummaryCommand: ParsableCommand {
     return table
   }
 
+  /// What is to say of files that were not read, of which the checkpoint itself does not warn.
+  private func told(_ summary: Summary) -> [String] {
+    summary.safety.sentences.filter { !summary.warnings.contains($0) }
+      .filter { sentence in !summary.warnings.contains { $0.hasSuffix(sentence) } }
+  }
+
   /// What the model is, and why.
   private func printRecognition(_ summary: Summary) {
-    Console.print("\(Console.sanitized(summary.path)) (\(summary.format))")
+    let verdict = summary.safety.verdict == .safe ? "" : ", \(summary.safety.verdict.rawValue)"
+    Console.print("\(Console.sanitized(summary.path)) (\(summary.format)\(verdict))")
     Console.printSentence(Console.heading(summary.recognition.title))
     for reason in summary.recognition.reasons {
       Console.printSentence("  - " + Console.sanitized(reason))
@@ -108,7 +115,11 @@ struct SummaryCommand: ParsableCommand {
     if !summary.unreadWeights.isEmpty {
       lines.append(
         "weights beside these, not read: "
-          + summary.unreadWeights.map(\.path).joined(separator: ", "))
+          + summary.unreadWeights.map { weights in
+            let names = summary.safety.names.filter { $0.file == weights.path }
+            guard !names.isEmpty else { return weights.path }
+            return weights.path + (names[0].danger == nil ? " (unknown)" : " (dangerous)")
+          }.joined(separator: ", "))
     }
     if !lines.isEmpty { Console.print("") }
     for line in lines { Console.printSentence(Console.sanitized(line)) }

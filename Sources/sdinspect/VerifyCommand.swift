@@ -16,7 +16,7 @@ struct VerifyCommand: ParsableCommand {
       PyTorch files have no checksums.
 
       What is wrong is named. The exit status is 0 where the checkpoint is sound or nothing wrong \
-      was found, 1 where it is not sound, and 65 or 66 where it cannot be opened at all: it is cut \
+      was found, 1 where it is not sound or its pickle is dangerous, and 65 or 66 where it cannot be opened at all: it is cut \
       off or something else, its header is damaged, or a file is lacking.
 
       EXAMPLE
@@ -26,7 +26,15 @@ struct VerifyCommand: ParsableCommand {
   @OptionGroup var input: InputOptions
 
   func run() throws {
-    let checkpoint = try input.open()
+    let checkpoint: ModelCheckpoint
+    do {
+      checkpoint = try input.open()
+    } catch let error as FormatError {
+      // What cannot be read as a checkpoint but runs code where it is unpickled has its answer.
+      guard let safety = error.safety, safety.verdict == .dangerous else { throw error }
+      refuse(error, safety)
+      throw Ended(.differs)
+    }
     let bar = ProgressBar("verifying", isQuiet: input.json)
     defer { bar.finish() }
     let result = try Verification(of: checkpoint) { done, total in
@@ -41,6 +49,24 @@ struct VerifyCommand: ParsableCommand {
     if !result.isSound { throw Ended(.differs) }
   }
 
+  /// Says why a dangerous file could not be opened, and what it would run.
+  private func refuse(_ error: FormatError, _ safety: Safety) {
+    var plain = error
+    plain.safety = nil
+    guard !input.json else {
+      printJSON([
+        "path": .string(input.path), "sound": false, "problems": json([plain.description]),
+        "unchecked": [], "notes": [], "checked": [], "warnings": json(safety.sentences),
+        "safety": safety.json,
+      ])
+      return
+    }
+    Console.print(Console.sanitized(plain.description))
+    for sentence in safety.sentences { Console.print(Console.sanitized(sentence)) }
+    Console.print("not sound: dangerous")
+    if let hint = error.hint { Console.note("hint: " + Console.sanitized(hint)) }
+  }
+
   private func report(_ result: Verification, warnings: [String]) {
     if input.json {
       printJSON([
@@ -49,6 +75,7 @@ struct VerifyCommand: ParsableCommand {
         "sound": result.verdict.map { .bool($0) } ?? .null,
         "problems": json(result.problems), "unchecked": json(result.unchecked),
         "notes": json(result.notes), "checked": json(result.checked), "warnings": json(warnings),
+        "safety": result.safety.json,
       ])
       return
     }
@@ -63,7 +90,8 @@ struct VerifyCommand: ParsableCommand {
     let checked = result.checked.joined(separator: ", ")
     if !result.isSound {
       let count = result.problems.count
-      return "not sound: \(count) \(count == 1 ? "problem" : "problems")"
+      let danger = result.safety.verdict == .dangerous ? "dangerous, " : ""
+      return "not sound: \(danger)\(count) \(count == 1 ? "problem" : "problems")"
         + (checked.isEmpty ? "" : " (checked \(checked))")
     }
     if checked.isEmpty { return "readable, but there was nothing to check it against" }

@@ -89,7 +89,7 @@ import Testing
       0x80, 2, "}(", TorchBuilder.text("w"), TorchBuilder.tensor(), TorchBuilder.text("x"),
       "cos\nsystem\n", TorchBuilder.text("y"), "cvendor\nThing\n", "u.")
     let file = try TensorFile.open(try directory.write(TorchBuilder.archive(bytes).bytes))
-    #expect(file.pickleNames.dangerous == ["os.system"])
-    #expect(file.pickleNames.unknown == ["vendor.Thing"])
+    #expect(file.safety.dangerous.map(\.name) == ["os.system"])
+    #expect(file.safety.unknown.map(\.name) == ["vendor.Thing"])
   }
 }

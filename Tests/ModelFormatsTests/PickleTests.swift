@@ -302,7 +302,9 @@ import Testing
     // Names that reach through other modules and objects.
     ("logging", "os.system"), ("numpy", "sys.modules"), ("collections", "abc.sys.exit"),
     ("collections", "OrderedDict.__class__.__subclasses__"), ("torch", "hub.load"),
-    ("builtins", "getattr.__globals__"),
+    ("builtins", "getattr.__globals__"), ("argparse", "_os.system"), ("random", "_os"),
+    ("tokenize", "_builtin_open"), ("my.os", "system"), ("vendor", "deep.sys.modules"),
+    ("posixpath.os", "path"), ("vendor", "run_string"),
   ])
   func dangerousNamesAreKnown(module: String, name: String) {
     #expect(Pickle.Global(module: module, name: name).danger != nil)
@@ -321,7 +323,7 @@ import Testing
     ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"), ("_codecs", "encode"),
     ("torch.nn.modules.linear", "Linear"), ("torch.serialization", "_get_layout"),
     ("torch.jit._pickle", "build_intlist"), ("pathlib", "PosixPath"), ("operator", "add"),
-    ("builtins", "type"), ("types", "SimpleNamespace"), ("my.os", "system"), ("osmosis", "x"),
+    ("builtins", "type"), ("types", "SimpleNamespace"), ("osmosis", "x"),
     ("omegaconf.dictconfig", "DictConfig"), ("argparse", "Namespace"), ("datetime", "datetime"),
     ("numpy.random._pickle", "__randomstate_ctor"), ("uuid", "UUID"), ("", ""), ("a.", ".b"),
   ])

@@ -270,9 +270,10 @@ import Testing
     let start = 30 + "archive/data.pkl".utf8.count
     #expect(
       file.warnings == [
-        "at byte \(start + 10) the pickle names os.system, which runs commands or changes files "
-          + "where Python unpickles it; nothing was run here",
-        "objects of these classes were kept as data: my.own.Thing",
+        "dangerous: at byte \(start + 10) in archive/data.pkl the pickle names os.system, which runs "
+          + "commands or changes files where Python unpickles it; nothing was run here",
+        "unknown: objects of these classes were kept as data: my.own.Thing; unpickling imports them; "
+          + "convert the file with sdinspect, which runs nothing",
       ])
     #expect(file["w"]?.contiguousBytes() == TorchBuilder.values)
   }

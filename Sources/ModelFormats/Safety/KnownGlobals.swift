@@ -1,0 +1,254 @@
+import OrderedJSON
+
+/// The classes and functions that plain tensors and containers need, and nothing else: the list that
+/// decides whether a pickle is safe. Every other name is code that unpickling would import.
+///
+/// A name is here only if calling it is harmless whatever its arguments are, or if its ``Rule`` says
+/// how the arguments are checked.
+enum KnownGlobals {
+  /// What a call of a known name does.
+  enum Rule: Sendable, Hashable {
+    /// It makes a tensor, a container or a number of whatever it is given.
+    case harmless
+    /// It makes a container, or bytes, as long as its first argument says.
+    case container
+    /// It returns its first argument, which may be a module or a class.
+    case firstArgument
+    /// It encodes a text with a codec, which must be one of those of ``codecs``.
+    case codec
+    /// It loads the bytes that it is given as a file of PyTorch.
+    case load
+    /// It makes an instance of its first argument, of the others: `copyreg.__newobj__`.
+    case instance
+    /// It makes an instance of its first argument, of the second, with the keywords of the third.
+    case keywordInstance
+    /// It makes an instance of its first argument; the second is its base, the third its state.
+    case reconstructor
+    /// It calls its first argument with the third, and sets the attributes that the fourth holds.
+    case typedTensor
+  }
+
+  /// Codecs of Python's own that make text into bytes.
+  static let codecs: Set<String> = ["latin1", "latin-1", "utf8", "utf-8", "ascii"]
+
+  /// The most bytes that a call may allocate by a number alone.
+  static let allocationLimit = 1 << 28
+
+  /// The rule of a name; nil for names that are not known.
+  static func rule(of global: Pickle.Global) -> Rule? {
+    rules[ExactName("\(python3(global.module)) \(global.name)")]
+  }
+
+  /// Modules that Python 2 and older NumPy name otherwise.
+  private static func python3(_ module: String) -> String {
+    switch module {
+    case "__builtin__": "builtins"
+    case "copy_reg": "copyreg"
+    case "numpy.core.multiarray": "numpy._core.multiarray"
+    case "numpy.core.numeric": "numpy._core.numeric"
+    default: module
+    }
+  }
+
+  private static let rules: [ExactName: Rule] = {
+    var rules: [ExactName: Rule] = [:]
+    for (rule, module, names) in table {
+      for name in names.split(whereSeparator: \.isWhitespace) {
+        rules[ExactName("\(module) \(name)")] = rule
+      }
+    }
+    return rules
+  }()
+
+  private static let storages = """
+    BFloat16Storage BoolStorage ByteStorage CharStorage ComplexDoubleStorage ComplexFloatStorage
+    DoubleStorage FloatStorage HalfStorage IntStorage LongStorage ShortStorage
+    """
+
+  private static let tensors = """
+    BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor
+    LongTensor ShortTensor
+    """
+
+  /// Source: `torch/_utils.py`, `torch/_tensor.py`, `torch/serialization.py` and
+  /// `torch/_weights_only_unpickler.py` of PyTorch 2; CPython's `copyreg`; NumPy's `__reduce__`s; the
+  /// modules of `torch/nn/modules`, by the classes that each defines.
+  private static let table: [(Rule, module: String, names: String)] = [
+    // Containers and numbers of Python.
+    (.harmless, "builtins", "complex int long float str unicode bool slice object range"),
+    (.container, "builtins", "set frozenset list tuple dict bytearray bytes"),
+    (.container, "collections", "OrderedDict Counter defaultdict deque"),
+    (.harmless, "argparse", "Namespace"),
+    (.codec, "_codecs", "encode"),
+    (.instance, "copyreg", "__newobj__"),
+    (.keywordInstance, "copyreg", "__newobj_ex__"),
+    (.reconstructor, "copyreg", "_reconstructor"),
+    // Arrays and numbers of NumPy.
+    (.harmless, "numpy._core.multiarray", "_reconstruct scalar"),
+    (.harmless, "numpy._core.numeric", "_frombuffer"),
+    (
+      .harmless, "numpy",
+      """
+      dtype ndarray bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64
+      complex64 complex128 longdouble clongdouble str_ bytes_ void datetime64 timedelta64
+      """
+    ),
+    (
+      .harmless, "numpy.dtypes",
+      """
+      BoolDType ByteDType BytesDType CLongDoubleDType Complex128DType Complex64DType DateTime64DType
+      Float16DType Float32DType Float64DType Int16DType Int32DType Int64DType Int8DType IntDType
+      LongDType LongDoubleDType LongLongDType ObjectDType ShortDType StrDType StringDType
+      TimeDelta64DType UByteDType UInt16DType UInt32DType UInt64DType UInt8DType UIntDType ULongDType
+      ULongLongDType UShortDType VoidDType
+      """
+    ),
+    // Tensors, storages and types of PyTorch.
+    (.harmless, "torch", storages),
+    (.harmless, "torch", tensors),
+    (
+      .harmless, "torch",
+      """
+      QInt32Storage QInt8Storage QUInt2x4Storage QUInt4x2Storage QUInt8Storage TypedStorage
+      UntypedStorage Storage Tensor Size device dtype layout memory_format Generator
+      """
+    ),
+    (
+      .harmless, "torch",
+      """
+      bcomplex32 bfloat16 bits16 bits1x8 bits2x4 bits4x2 bits8 bool complex128 complex32 complex64
+      float16 float32 float4_e2m1fn_x2 float64 float8_e4m3fn float8_e4m3fnuz float8_e5m2
+      float8_e5m2fnuz float8_e8m0fnu int1 int16 int2 int3 int32 int4 int5 int6 int64 int7 int8 qint32
+      qint8 quint2x4 quint4x2 quint8 uint1 uint16 uint2 uint3 uint32 uint4 uint5 uint6 uint64 uint7
+      uint8 double float half long int short chalf cfloat cdouble
+      per_channel_affine per_channel_affine_float_qparams per_channel_symmetric per_tensor_affine
+      per_tensor_symmetric
+      """
+    ),
+    (.harmless, "torch.cuda", storages),
+    (.harmless, "torch.cuda", tensors),
+    (.harmless, "torch.sparse", tensors),
+    (.harmless, "torch.cuda.sparse", tensors),
+    (.harmless, "torch.storage", storages),
+    (.harmless, "torch.storage", "TypedStorage UntypedStorage"),
+    (.load, "torch.storage", "_load_from_bytes"),
+    (.harmless, "torch.serialization", "_get_layout"),
+    (
+      .harmless, "torch.nn.parameter", "Parameter Buffer UninitializedParameter UninitializedBuffer"
+    ),
+    (.harmless, "torch.nn", "Parameter"),
+    (.harmless, "torch.autograd", "Variable"),
+    (.harmless, "torch.autograd.variable", "Variable"),
+    (.harmless, "torch.torch_version", "TorchVersion"),
+    (
+      .harmless, "torch._utils",
+      """
+      _rebuild_device_tensor_from_cpu_tensor _rebuild_device_tensor_from_numpy
+      _rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_parameter
+      _rebuild_parameter_with_state _rebuild_qtensor _rebuild_sparse_csr_tensor
+      _rebuild_sparse_tensor _rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3
+      _rebuild_wrapper_subclass _rebuild_xla_tensor
+      """
+    ),
+    (.typedTensor, "torch._tensor", "_rebuild_from_type_v2"),
+    (.typedTensor, "torch._tensor", "_rebuild_from_type"),
+    (.typedTensor, "torch.tensor", "_rebuild_from_type"),
+    (
+      .firstArgument, "torch.jit._pickle",
+      """
+      build_boollist build_doublelist build_intlist build_tensor_from_id build_tensorlist
+      restore_type_tag
+      """
+    ),
+    // Modules of a model that was saved whole.
+    (
+      .harmless, "torch.nn.modules.activation",
+      """
+      CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax Mish
+      MultiheadAttention PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus
+      Softshrink Softsign Tanh Tanhshrink Threshold
+      """
+    ),
+    (.harmless, "torch.nn.modules.adaptive", "AdaptiveLogSoftmaxWithLoss"),
+    (
+      .harmless, "torch.nn.modules.batchnorm",
+      "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d"
+    ),
+    (.harmless, "torch.nn.modules.channelshuffle", "ChannelShuffle"),
+    (
+      .harmless, "torch.nn.modules.container",
+      "Container ModuleDict ModuleList ParameterDict ParameterList Sequential"
+    ),
+    (
+      .harmless, "torch.nn.modules.conv",
+      """
+      Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d LazyConv1d LazyConv2d
+      LazyConv3d LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d
+      """
+    ),
+    (.harmless, "torch.nn.modules.distance", "CosineSimilarity PairwiseDistance"),
+    (
+      .harmless, "torch.nn.modules.dropout",
+      "AlphaDropout Dropout Dropout1d Dropout2d Dropout3d FeatureAlphaDropout"
+    ),
+    (.harmless, "torch.nn.modules.flatten", "Flatten Unflatten"),
+    (.harmless, "torch.nn.modules.fold", "Fold Unfold"),
+    (
+      .harmless, "torch.nn.modules.instancenorm",
+      """
+      InstanceNorm1d InstanceNorm2d InstanceNorm3d LazyInstanceNorm1d LazyInstanceNorm2d
+      LazyInstanceNorm3d
+      """
+    ),
+    (
+      .harmless, "torch.nn.modules.linear",
+      "Bilinear Identity LazyLinear Linear NonDynamicallyQuantizableLinear _LinearWithBias"
+    ),
+    (
+      .harmless, "torch.nn.modules.loss",
+      """
+      BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss CrossEntropyLoss GaussianNLLLoss
+      HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss MSELoss MarginRankingLoss MultiLabelMarginLoss
+      MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss NLLLoss2d PoissonNLLLoss SmoothL1Loss
+      SoftMarginLoss TripletMarginLoss TripletMarginWithDistanceLoss
+      """
+    ),
+    (.harmless, "torch.nn.modules.module", "Module"),
+    (
+      .harmless, "torch.nn.modules.normalization",
+      "CrossMapLRN2d GroupNorm LayerNorm LocalResponseNorm RMSNorm"
+    ),
+    (
+      .harmless, "torch.nn.modules.padding",
+      """
+      CircularPad1d CircularPad2d CircularPad3d ConstantPad1d ConstantPad2d ConstantPad3d
+      ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d
+      ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d
+      """
+    ),
+    (.harmless, "torch.nn.modules.pixelshuffle", "PixelShuffle PixelUnshuffle"),
+    (
+      .harmless, "torch.nn.modules.pooling",
+      """
+      AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d
+      AdaptiveMaxPool3d AvgPool1d AvgPool2d AvgPool3d FractionalMaxPool2d FractionalMaxPool3d LPPool1d
+      LPPool2d LPPool3d MaxPool1d MaxPool2d MaxPool3d MaxUnpool1d MaxUnpool2d MaxUnpool3d
+      """
+    ),
+    (
+      .harmless, "torch.nn.modules.rnn", "GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase"
+    ),
+    (.harmless, "torch.nn.modules.sparse", "Embedding EmbeddingBag"),
+    (
+      .harmless, "torch.nn.modules.transformer",
+      """
+      Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder
+      TransformerEncoderLayer
+      """
+    ),
+    (
+      .harmless, "torch.nn.modules.upsampling",
+      "Upsample UpsamplingBilinear2d UpsamplingNearest2d"
+    ),
+  ]
+}

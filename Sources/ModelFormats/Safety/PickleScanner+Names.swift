@@ -1,0 +1,109 @@
+/// Constants, and the names that they make.
+extension PickleScanner {
+  func constant(_ range: Range<Int>, _ form: Constant.Form) -> Constant {
+    Constant(offset: range.lowerBound, count: range.count, form: form)
+  }
+
+  func long(_ bytes: [UInt8]) -> Value { .integer(PythonText.integer(bytes) ?? .max) }
+
+  /// The bytes of a constant, at most `limit` of them as they stand; nil where they are none.
+  func contents(of constant: Constant, limit: Int) -> [UInt8]? {
+    guard constant.count <= limit else { return nil }
+    let bytes = unsafe file.withBytes(in: constant.offset..<(constant.offset + constant.count)) {
+      unsafe [UInt8]($0)
+    }
+    var plain: [UInt8]?
+    switch constant.form {
+    case .raw: plain = bytes
+    case .quoted: plain = PythonText.quoted(bytes)
+    case .escaped: plain = PythonText.rawUnicodeEscape(bytes).map { Array($0.utf8) }
+    }
+    guard constant.isLatin1, let text = plain else { return plain }
+    var characters: [UInt8] = []
+    characters.reserveCapacity(text.count)
+    for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
+      guard scalar.value < 256 else { return nil }
+      characters.append(UInt8(truncatingIfNeeded: scalar.value))
+    }
+    return characters
+  }
+
+  func string(_ range: Range<Int>, _ form: Constant.Form) -> String {
+    text(constant(range, form)) ?? ""
+  }
+
+  /// A short constant as text; nil for a long one.
+  func text(_ constant: Constant) -> String? {
+    contents(of: constant, limit: Limit.nameLength).map { String(decoding: $0, as: UTF8.self) }
+  }
+}
+
+extension PickleScanner {
+  func name(_ reader: inout ByteReader) throws(FormatError) -> Value {
+    .text(constant(try reader.skipLine(), .raw))
+  }
+
+  /// The class or function of that name; what a name was computed of cannot be told.
+  mutating func global(_ module: Value, _ name: Value) throws(FormatError) -> Value {
+    var parts: [String] = []
+    for value in [module, name] {
+      switch value {
+      case .text(let constant):
+        let text = text(constant)
+        // Behind a pickle's STOP anything may follow, as the values of tensors do.
+        if isGuess || count > 0, !PickleScanner.isName(text ?? "") {
+          throw failure("a class is named by what is no name")
+        }
+        parts.append(text ?? "(a name of \(constant.count) bytes)")
+      case .result, .opaque: parts.append("(computed)")
+      default: throw failure("a class is named by something that is no string")
+      }
+    }
+    let isComputed = parts.contains("(computed)")
+    return .global(
+      try add(
+        Pickle.Global(module: parts[0], name: parts[1]),
+        danger: isComputed ? "is a name that the pickle computes" : nil))
+  }
+
+  mutating func pushExtension(_ code: Int) throws(FormatError) {
+    push(.global(try add(Pickle.Global(module: "copyreg", name: "extension \(code)"), danger: nil)))
+  }
+
+  mutating func add(
+    _ global: Pickle.Global, danger: String?
+  ) throws(FormatError) -> Int {
+    if let number = numbers[global] { return number }
+    guard found.count < Limit.globals else {
+      found[found.count - 1].danger = "is followed by more names than any honest file has"
+      throw failure("the pickle names more than \(Limit.globals) classes and functions")
+    }
+    numbers[global] = found.count
+    found.append(
+      Found(
+        global: global, offset: offset, rule: KnownGlobals.rule(of: global),
+        danger: danger ?? global.danger))
+    return found.count - 1
+  }
+
+  /// Whether a text is a dotted name as programs have them.
+  private static func isName(_ text: String) -> Bool {
+    guard !text.isEmpty, text.utf8.count <= 512, !text.hasPrefix("."), !text.hasSuffix(".") else {
+      return false
+    }
+    var isStart = true
+    for scalar in text.unicodeScalars {
+      let isDigit = ("0"..."9").contains(scalar)
+      if scalar == "." {
+        guard !isStart else { return false }
+        isStart = true
+        continue
+      }
+      guard scalar == "_" || scalar.properties.isAlphabetic || isDigit && !isStart else {
+        return false
+      }
+      isStart = false
+    }
+    return !isStart
+  }
+}

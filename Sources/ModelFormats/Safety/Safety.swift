@@ -1,0 +1,155 @@
+import OrderedJSON
+
+/// Whether unpickling a file would run code that is not known: a verdict, and the names it rests on.
+///
+/// Files of formats without pickles are safe. So are pickles that name only what plain tensors and
+/// containers need, ``KnownGlobals``. Every other name is code that unpickling would import.
+public struct Safety: Sendable, Hashable {
+  public enum Verdict: String, Sendable, CaseIterable, Comparable {
+    /// No code: no pickle, or known names only.
+    case safe
+    /// Names of which nothing is known, or parts that are not looked into.
+    case unknown
+    /// Names that run commands, change files, load code and the like.
+    case dangerous
+
+    public static func < (left: Verdict, right: Verdict) -> Bool {
+      allCases.firstIndex(of: left)! < allCases.firstIndex(of: right)!
+    }
+  }
+
+  /// A class or function that unpickling would import.
+  public struct Name: Sendable, Hashable {
+    /// As in `os.system`.
+    public let name: String
+    /// Where the file first names it; inside what is compressed or nested, where that begins.
+    public let offset: Int
+    /// What is dangerous about it; nil where nothing is known.
+    public var danger: String?
+    /// The record of an archive that names it, as in `archive/data.pkl`.
+    public var record: String?
+    /// The file of several that names it, as in `unet/diffusion_pytorch_model.bin`.
+    public var file: String?
+  }
+
+  /// Each name once for each file and record, in the order of their finding.
+  private var found: [Name] = []
+  /// What was not looked into, and why.
+  public private(set) var notes: [String] = []
+  private var known: [Key: Int] = [:]
+  private var dangerCount = 0
+
+  private struct Key: Hashable {
+    let name: ExactName
+    let record: String?
+    let file: String?
+
+    init(_ name: Name) {
+      self.name = ExactName(name.name)
+      record = name.record
+      file = name.file
+    }
+  }
+
+  /// More names than this are only counted if they are not dangerous; no honest file has as many.
+  static let nameLimit = 16_384
+
+  public init() {}
+
+  public var verdict: Verdict {
+    dangerCount > 0 ? .dangerous : found.isEmpty && notes.isEmpty ? .safe : .unknown
+  }
+
+  public var dangerous: [Name] { found.filter { $0.danger != nil } }
+  public var unknown: [Name] { found.filter { $0.danger == nil } }
+  /// All of them, the dangerous ones first.
+  public var names: [Name] { dangerous + unknown }
+
+  /// What unpickling would do, in words, of the dangerous names: `os.system (runs commands or changes
+  /// files)`.
+  public var dangers: String {
+    dangerous.map { "\($0.name) (\($0.danger ?? ""))" }.joined(separator: ", ")
+  }
+
+  mutating func add(_ name: Name) {
+    let key = Key(name)
+    if let index = known[key] {
+      guard found[index].danger == nil, let danger = name.danger else { return }
+      found[index].danger = danger
+      dangerCount += 1
+      return
+    }
+    let limit = name.danger == nil ? Safety.nameLimit : 2 * Safety.nameLimit
+    guard found.count < limit else {
+      return add(note: "it has more than \(limit) names, of which the first are listed")
+    }
+    known[key] = found.count
+    found.append(name)
+    if name.danger != nil { dangerCount += 1 }
+  }
+
+  public mutating func add(note: String) {
+    if notes.count < 256, !notes.contains(note) { notes.append(note) }
+  }
+
+  /// Adds what another file holds.
+  public mutating func add(_ other: Safety, file: String? = nil) {
+    for name in other.names {
+      var name = name
+      name.file = name.file ?? file
+      add(name)
+    }
+    for note in other.notes { add(note: file.map { "\($0): \(note)" } ?? note) }
+  }
+}
+
+extension Safety {
+  /// The form that `--json` prints.
+  public var json: JSON {
+    var object: JSONObject = [
+      "verdict": .string(verdict.rawValue),
+      "names": .array(names.map(\.json)),
+    ]
+    if !notes.isEmpty { object["notes"] = .array(notes.map { .string($0) }) }
+    return .object(object)
+  }
+
+  /// What a person should know, a sentence each; nothing of a safe file.
+  public var sentences: [String] {
+    var sentences = dangerous.map { name in
+      "dangerous: \(name.place) the pickle names \(name.name), which \(name.danger ?? "") where "
+        + "Python unpickles it; nothing was run here"
+    }
+    if !unknown.isEmpty {
+      sentences.append(
+        "unknown: objects of these classes were kept as data: "
+          + unknown.map(\.name).joined(separator: ", ") + "; " + Safety.advice)
+    }
+    sentences += notes.map { "unknown: \($0)" }
+    return sentences
+  }
+
+  /// What to do with a file whose pickle names what is not known.
+  public static let advice =
+    "unpickling imports them; convert the file with sdinspect, which runs nothing"
+}
+
+extension Safety.Name {
+  /// Where it stands, as the beginning of a sentence.
+  var place: String {
+    var place = "at byte \(offset)"
+    if let record { place += " in \(record)" }
+    if let file { place = "\(file): \(place)" }
+    return place
+  }
+
+  var json: JSON {
+    var object: JSONObject = [
+      "name": .string(name), "offset": .integer(offset),
+      "danger": danger.map { .string($0) } ?? .null,
+    ]
+    if let record { object["record"] = .string(record) }
+    if let file { object["file"] = .string(file) }
+    return .object(object)
+  }
+}

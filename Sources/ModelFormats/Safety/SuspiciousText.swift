@@ -1,0 +1,82 @@
+/// Texts that do harm in the hands of the wrong callable: commands, code, addresses, and names of
+/// modules that do harm.
+///
+/// Only texts that are given to something of which nothing is known are looked at.
+enum SuspiciousText {
+  /// What a callable is given with such a text; nil for an innocent one.
+  static func danger(of text: String) -> String? {
+    let lowered = text.lowercased()
+    if isName(text) { return "is called with the name \(text)" }
+    if addresses.contains(where: lowered.contains) { return "is called with an address" }
+    if code.contains(where: lowered.contains) || isCall(text) { return "is called with code" }
+    return isCommand(lowered) ? "is called with a command" : nil
+  }
+
+  private static let addresses = ["http://", "https://", "ftp://", "file://", "\\\\"]
+
+  private static let code = [
+    "__import__", "__builtins__", "__globals__", "__subclasses__", "import os", "import sys",
+    "import subprocess", "import socket", "os.system", "os.popen", "subprocess.", "eval(", "exec(",
+    "compile(", "getattr(", "lambda ", "lambda:",
+  ]
+
+  private static let programs: Set<Substring> = [
+    "sh", "bash", "zsh", "dash", "cmd", "cmd.exe", "powershell", "powershell.exe", "python",
+    "python2",
+    "python3", "perl", "ruby", "node", "curl", "wget", "nc", "ncat", "netcat", "telnet", "ssh",
+    "scp",
+    "rm", "mv", "cp", "cat", "echo", "touch", "chmod", "chown", "kill", "mkfifo", "sudo", "crontab",
+    "ls", "dd", "tee", "base64", "whoami", "uname", "env", "printenv", "calc", "calc.exe", "xcalc",
+    "open", "xdg-open", "nslookup", "dig", "ping", "certutil", "rundll32", "mshta", "wscript",
+  ]
+
+  /// A program with its arguments, or with its path, or what a shell makes of signs.
+  private static func isCommand(_ text: String) -> Bool {
+    let words = text.split(whereSeparator: \.isWhitespace)
+    guard let first = words.first else { return false }
+    let program = first.split(separator: "/").last ?? first
+    if programs.contains(program), words.count > 1 || first.hasPrefix("/") { return true }
+    if ["whoami", "xcalc", "calc.exe", "cmd.exe"].contains(String(program)), words.count == 1 {
+      return true
+    }
+    return ["$(", "`", "&& ", "; ", "| "].contains { sign in
+      guard let range = text.firstRange(of: sign) else { return false }
+      let next = text[range.upperBound...].split { $0.isWhitespace || $0 == ")" || $0 == "`" }.first
+      return next.map { programs.contains($0.split(separator: "/").last ?? $0) } ?? false
+    }
+  }
+
+  /// A name and an argument in brackets, and nothing around them: `print("ran")`.
+  private static func isCall(_ text: String) -> Bool {
+    guard text.hasSuffix(")"), let open = text.firstIndex(of: "("), open > text.startIndex else {
+      return false
+    }
+    return text[..<open].unicodeScalars.allSatisfy {
+      $0 == "_" || $0 == "." || $0.properties.isAlphabetic || ("0"..."9").contains($0)
+    } && ["\"", "'"].contains { text[open...].contains($0) }
+  }
+
+  /// The name of a module or function that does harm, as `importlib.import_module` takes it.
+  private static func isName(_ text: String) -> Bool {
+    guard text.utf8.count <= 256 else { return false }
+    if modules.contains(text) { return true }
+    // As in pkgutil's `os:system`.
+    guard let separator = text.lastIndex(where: { $0 == "." || $0 == ":" }),
+      text.unicodeScalars.allSatisfy({
+        $0 == "_" || $0 == "." || $0 == ":" || $0.properties.isAlphabetic
+          || ("0"..."9").contains($0)
+      })
+    else { return false }
+    let module = String(text[..<separator].map { $0 == ":" ? "." : $0 })
+    guard !module.isEmpty else { return false }
+    return Pickle.Global(
+      module: module, name: String(text[text.index(after: separator)...])
+    ).danger != nil
+  }
+
+  private static let modules: Set<String> = [
+    "os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "ctypes", "socket",
+    "shutil",
+    "pty", "importlib", "runpy",
+  ]
+}
