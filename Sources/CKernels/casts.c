@@ -6,6 +6,9 @@
 // type does not have, and even means up.
 #define F16_OVERFLOW 0x477FF000u
 #define F32_INFINITY 0x7F800000u
+// Halfway from the largest bfloat16 to the power of two that the type does not have.
+#define BF16_OVERFLOW 0x7F7F8000u
+#define BF16_LARGEST 0x7F7F0000u
 // 65504, the largest half.
 #define F16_LARGEST 0x477FE000u
 
@@ -106,6 +109,78 @@ void sdk_saturate_f16(void *values, size_t count) {
   for (size_t i = 0; i < count; i++) {
     uint32_t bits = load32(values, i);
     if (overflows_f16(bits)) store32(values, i, (bits & 0x80000000) | F16_LARGEST);
+  }
+}
+
+// MARK: Double precision
+
+// Compilers make vectors of these loops; double precision is rare.
+
+static double load_double(const void *source, size_t index) {
+  double value;
+  memcpy(&value, (const char *)source + index * 8, 8);
+  return value;
+}
+
+static uint32_t f64_to_f32(double value) {
+  float single = (float)value;
+  uint32_t bits;
+  memcpy(&bits, &single, 4);
+  return bits;
+}
+
+static int overflows_f32(double value) {
+  return __builtin_isfinite(value) && (f64_to_f32(value) & 0x7FFFFFFF) == F32_INFINITY;
+}
+
+// Towards zero, with the last bit set if anything was lost.
+static uint32_t f64_to_f32_odd(double value) {
+  uint32_t bits = f64_to_f32(value);
+  if (value != value) return bits;
+  float single;
+  memcpy(&single, &bits, 4);
+  if ((double)single == value) return bits;
+  // Rounded away from zero: one step back. The bits of a magnitude count its steps.
+  if (__builtin_fabs((double)single) > __builtin_fabs(value)) bits -= 1;
+  return bits | 1;
+}
+
+void sdk_cast_f64_f32(const void *source, void *target, size_t count) {
+  for (size_t i = 0; i < count; i++) store32(target, i, f64_to_f32(load_double(source, i)));
+}
+
+void sdk_cast_f64_f32_odd(const void *source, void *target, size_t count) {
+  for (size_t i = 0; i < count; i++) store32(target, i, f64_to_f32_odd(load_double(source, i)));
+}
+
+size_t sdk_count_f32_overflow(const void *source, size_t count) {
+  size_t overflows = 0;
+  for (size_t i = 0; i < count; i++) overflows += (size_t)overflows_f32(load_double(source, i));
+  return overflows;
+}
+
+void sdk_saturate_f32(const void *source, void *values, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!overflows_f32(load_double(source, i))) continue;
+    store32(values, i, (load32(values, i) & 0x80000000) | (F32_INFINITY - 1));
+  }
+}
+
+static int overflows_bf16(uint32_t bits) {
+  uint32_t magnitude = bits & 0x7FFFFFFF;
+  return magnitude >= BF16_OVERFLOW && magnitude < F32_INFINITY;
+}
+
+size_t sdk_count_bf16_overflow(const void *source, size_t count) {
+  size_t overflows = 0;
+  for (size_t i = 0; i < count; i++) overflows += (size_t)overflows_bf16(load32(source, i));
+  return overflows;
+}
+
+void sdk_saturate_bf16(void *values, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits = load32(values, i);
+    if (overflows_bf16(bits)) store32(values, i, (bits & 0x80000000) | BF16_LARGEST);
   }
 }
 

@@ -55,6 +55,29 @@ public enum Architecture: String, Sendable, CaseIterable {
     }?.0
   }
 
+  /// The architecture that most of the tensors and most of its parameters fit, where the names that
+  /// give it away are missing.
+  ///
+  /// - Parameter tensors: under their bare names.
+  static func likely(_ tensors: [Tensor], path: String) -> Architecture? {
+    let text = NameText(tensors.lazy.map(\.name))
+    return hints.first { architecture, words in
+      guard words.contains(where: text.contains) else { return false }
+      let component = Component(
+        name: architecture.component, architecture: architecture.rawValue, configuration: nil,
+        path: path, format: .safetensors, tensors: tensors, bareNames: tensors.map(\.name))
+      return component.manifest != nil || component.outline != nil
+    }?.0
+  }
+
+  /// Words in the names of networks that ``likely(_:path:)`` looks closer at.
+  private static let hints: [(Architecture, [String])] = [
+    (.controlNet, ["controlnet_down_blocks.", "zero_convs."]),
+    (.unet, [".resnets.0.time_emb_proj.", ".emb_layers.1."]),
+    (.vae, ["coder.mid.block_1.", "coder.mid_block.resnets.0.", "coder.up.", "coder.down."]),
+    (.textEncoder, [".self_attn.q_proj."]),
+  ]
+
   /// Whether tensors of these names are a network without prefix.
   static func isMarked(_ isThere: (String) -> Bool) -> Bool { recognized(isThere) != nil }
 

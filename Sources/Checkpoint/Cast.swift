@@ -3,21 +3,25 @@ import ModelFormats
 
 /// A change of floating-point type, in pieces that do not depend on a tensor's size.
 ///
-/// Values are rounded to nearest, ties to even. Integers are never cast.
+/// Values are rounded to nearest, ties to even, once: F64 too. Integers are never cast.
 public struct Cast: Sendable {
-  /// The types between which values are cast.
+  /// The types to which values are cast.
   public static let types: [DType] = [.float32, .float16, .bfloat16]
+  /// The types of which values are cast as they are: those, and F64.
+  static let direct: [DType] = types + [.float64]
   /// The types of which values are cast: those, and the 8-bit ones, which are read as F32.
-  public static let sources: [DType] = types + DType.allCases.filter(\.isEightBitFloat)
+  public static let sources: [DType] = direct + DType.allCases.filter(\.isEightBitFloat)
+  /// Those types, as sentences name them.
+  static let sourceNames = "F64, F32, F16, BF16 or F8"
 
   public let source: DType
   public let target: DType
-  /// Whether finite values beyond the largest F16 become that value instead of an error.
+  /// Whether finite values beyond the largest of the target become that value instead of an error.
   public let saturating: Bool
 
-  /// - Returns: nil unless both types are F32, F16 or BF16.
+  /// - Returns: nil unless the target is F32, F16 or BF16 and the source one of them or F64.
   public init?(from source: DType, to target: DType, saturating: Bool = false) {
-    guard Cast.types.contains(source), Cast.types.contains(target) else { return nil }
+    guard Cast.direct.contains(source), Cast.types.contains(target) else { return nil }
     self.source = source
     self.target = target
     self.saturating = saturating
@@ -29,20 +33,50 @@ public struct Cast: Sendable {
     return requested
   }
 
+  /// The largest finite value of a type that values are cast to, as text shows it.
+  package static func largest(of dtype: DType) -> String {
+    switch dtype {
+    case .float16: "65504"
+    case .bfloat16: "3.39e38"
+    default: "3.40e38"
+    }
+  }
+
+  /// What is said of values beyond it, behind their number.
+  package static func overflowReason(_ dtype: DType) -> String {
+    "beyond \(largest(of: dtype)), the largest that \(dtype.rawValue) holds"
+  }
+
+  /// What to do about them.
+  package static func overflowHint(_ dtype: DType, verb: String) -> String {
+    let wider = dtype == .float16 ? "\(verb) to bf16, or pass" : "pass"
+    return "\(wider) --saturate to make them \(largest(of: dtype))"
+  }
+
   /// Elements cast at a time; small enough to stay in a core's cache.
   static let pieceSize = 256 << 10
 
   /// Casts `count` elements, at most ``pieceSize``.
   ///
   /// - Parameter scratch: room for as many F32.
-  /// - Returns: how many finite values had no finite F16; zero for the other types.
+  /// - Returns: how many finite values had no finite F16, or of F64 no finite value of the target;
+  ///   zero for other casts.
   func apply(
     to input: UnsafeRawPointer, count: Int, into output: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer
   ) -> Int {
-    // Everything goes through F32, which holds every F16 and BF16 exactly.
+    // Everything goes through F32, which holds every F16 and BF16 exactly. F64 is rounded to odd, so
+    // that the second rounding gives what one alone gives.
     var single = input
     switch source {
+    case .float64 where target == .float32:
+      sdk_cast_f64_f32(input, output, count)
+      let beyond = sdk_count_f32_overflow(input, count)
+      if saturating && beyond > 0 { sdk_saturate_f32(input, output, count) }
+      return beyond
+    case .float64:
+      sdk_cast_f64_f32_odd(input, scratch, count)
+      single = UnsafeRawPointer(scratch)
     case .float16 where target == .float32:
       sdk_cast_f16_f32(input, output, count)
       return 0
@@ -69,7 +103,11 @@ public struct Cast: Sendable {
       }
       sdk_cast_f32_f16(single, output, count)
       return beyond
-    case .bfloat16: sdk_cast_f32_bf16(single, output, count)
+    case .bfloat16:
+      let beyond = source == .float64 ? sdk_count_bf16_overflow(single, count) : 0
+      if saturating && beyond > 0 { sdk_saturate_bf16(scratch, count) }
+      sdk_cast_f32_bf16(single, output, count)
+      return beyond
     default: output.copyMemory(from: single, byteCount: count * 4)
     }
     return 0
@@ -77,7 +115,7 @@ public struct Cast: Sendable {
 
   /// Casts `bytes`, calling `body` with one piece of the result after the other.
   ///
-  /// - Returns: how many finite values had no finite F16; zero for the other types.
+  /// - Returns: as ``apply(to:count:into:scratch:)``.
   func apply<E: Error>(
     to bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(E) -> Void
   ) throws(E) -> Int {
@@ -103,7 +141,7 @@ public struct Cast: Sendable {
 extension Tensor {
   /// Calls `body` with the contiguous values as `dtype`, one piece after the other.
   ///
-  /// - Parameter saturating: whether values beyond the largest F16 become that value.
+  /// - Parameter saturating: whether values beyond the largest of the type become that value.
   /// - Throws: ``FormatError`` `unsupported` where there is no cast between the types, `mismatch`
   ///   where finite values would become infinite; by then they have been passed to `body`.
   public func withPieces(
@@ -120,20 +158,21 @@ extension Tensor {
     guard overflows == 0 || saturating else {
       throw FormatError(
         .mismatch,
-        "\(overflows) of \(elementCount) values are beyond 65504, the largest that F16 holds",
+        "\(overflows) of \(elementCount) values are \(Cast.overflowReason(dtype))",
         file: file?.path, context: name,
-        hint: "convert to bf16, or pass --saturate to make them 65504")
+        hint: Cast.overflowHint(dtype, verb: "convert"))
     }
   }
 
-  /// As ``withPieces(as:saturating:_:)``, but values beyond the largest F16 become that value.
+  /// As ``withPieces(as:saturating:_:)``, but values beyond the largest of the type become that value.
   ///
   /// - Returns: how many those were.
   package func withSaturatedPieces(
     as dtype: DType, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) -> Int {
     guard dtype == self.dtype else {
-      return try decoded().cast(to: dtype, saturating: true, body)
+      let source = self.dtype == .float64 ? self : decoded()
+      return try source.cast(to: dtype, saturating: true, body)
     }
     try withPieces(as: dtype, body)
     return 0

@@ -54,7 +54,6 @@ public struct Component: Sendable {
   ) {
     self.name = name
     self.architecture = architecture ?? configuration?.architecture
-    self.configuration = configuration
     self.path = path
     self.files = files ?? [path]
     self.format = format
@@ -70,25 +69,15 @@ public struct Component: Sendable {
     self.bareNames = isBare ? [] : names
     let index = Component.index(of: tensors.map(\.name))
     self.index = index
-    do throws(FormatError) {
-      graphs = try Component.graphs(
-        name, architecture: self.architecture, configuration, path: path)
-      graphFailure = nil
-    } catch {
-      graphs = []
-      graphFailure = error
-    }
     let known = self.architecture.flatMap(Architecture.init(rawValue:))
-    let namings =
-      (name == .unetEMA ? [Architecture.average] : [])
-      + (known.map { $0.namings + $0.joinedNamings } ?? [.published])
-    manifest =
-      graphs.isEmpty
-      ? nil
-      : Manifest(
-        graphs: graphs, tensors: tensors, names: names,
-        index: isBare ? index : Component.index(of: names), namings: namings,
-        isScale: scales.isPart)
+    let reader = NetworkReader(
+      name: name, architecture: self.architecture, known: known, path: path, tensors: tensors,
+      names: names, index: isBare ? index : Component.index(of: names), isScale: scales.isPart)
+    let reading = reader.best(configuration)
+    self.configuration = reading.configuration
+    graphs = reading.graphs
+    graphFailure = reading.failure
+    manifest = reading.manifest
     naming = manifest?.naming
     graphConstants = format == .onnx ? GraphConstants.of(tensors, manifest) : []
   }
@@ -96,39 +85,6 @@ public struct Component: Sendable {
   private static func index(of names: [String]) -> [ExactName: Int] {
     Dictionary(
       names.enumerated().map { (ExactName($1), $0) }, uniquingKeysWith: { first, _ in first })
-  }
-
-  private static func graphs(
-    _ name: ComponentName, architecture: String?, _ configuration: Configuration?, path: String
-  ) throws(FormatError) -> [Graph] {
-    guard let configuration else {
-      if let architecture, Architecture(rawValue: architecture) == nil {
-        throw FormatError(
-          .unsupported, "the architecture \(architecture) is not supported", file: path,
-          context: name.rawValue,
-          hint: "supported: " + Architecture.allCases.map(\.rawValue).joined(separator: ", "))
-      }
-      throw FormatError(
-        .unsupported,
-        "the \(name.title) has no config.json, and its tensors do not tell what network it is",
-        file: path, context: name.rawValue,
-        hint: "give the directory that holds the weights and their config.json")
-    }
-    guard let known = architecture.flatMap(Architecture.init(rawValue:)) else {
-      let message =
-        architecture.map { "the architecture \($0) is not supported" }
-        ?? "the configuration does not name the network's class"
-      throw FormatError(
-        .unsupported, message, file: configuration.path, context: name.rawValue,
-        hint: "supported: " + Architecture.allCases.map(\.rawValue).joined(separator: ", "))
-    }
-    do throws(GraphError) {
-      return try known.graphs(configuration.object)
-    } catch {
-      throw FormatError(
-        .unsupported, error.message, file: configuration.path, context: error.field,
-        hint: "this network differs from Stable Diffusion v1.5's in a way that is not supported")
-    }
   }
 }
 
@@ -218,8 +174,7 @@ extension Component {
   /// The tensor that is the parameter of that name in the graphs, in the parameter's shape.
   ///
   /// - Parameter name: the name of today's diffusers, whatever the file calls it.
-  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not
-  ///   F32, F16 or BF16.
+  /// - Throws: as ``tensor(for:decoding:)``.
   public func tensor(named name: String) throws(FormatError) -> Tensor {
     guard let parameter = manifest?[name] else {
       throw graphFailure
@@ -232,9 +187,10 @@ extension Component {
 
   /// The tensor that is `parameter`, in the parameter's shape.
   ///
-  /// - Parameter decoding: whether 8-bit floating-point values are read as F32, times their scale.
+  /// - Parameter decoding: whether 8-bit floating-point values are read as F32, times their scale,
+  ///   and F64 as F32.
   /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not
-  ///   F32, F16, BF16 or an 8-bit floating-point type; `unsupported` for a scale that does not fit.
+  ///   F64, F32, F16, BF16 or an 8-bit floating-point type; `unsupported` for a scale that does not fit.
   public func tensor(
     for parameter: Parameter, decoding: Bool = true
   ) throws(FormatError) -> Tensor {
@@ -288,7 +244,7 @@ extension Manifest {
       return "the shape is \(misfit.tensor.shape), not \(Shape(parameter.shape))"
     }
     if let misfit = wrongType.first(where: { $0.parameter == parameter }) {
-      return "the type is \(misfit.tensor.dtype.rawValue), not F32, F16, BF16 or F8"
+      return "the type is \(misfit.tensor.dtype.rawValue), not \(Cast.sourceNames)"
     }
     return nil
   }

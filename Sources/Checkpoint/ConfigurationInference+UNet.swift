@@ -44,50 +44,70 @@ extension ConfigurationInference {
       let found, let first = found.transformers.first,
       let context = shapes("\(first).transformer_blocks.0.attn2.to_k.weight", rank: 2)
     else { return nil }
-    let levels = found.levels
-    let channels = levels.map(\.channels)
-    let isLinear = shapes("\(first).proj_in.weight", rank: 2) != nil
-    var object: JSONObject = [
-      "_class_name": .string(Architecture.unet.rawValue), "act_fn": "silu",
-      "attention_head_dim": list(heads(channels, isLinear: isLinear, context: context[1])),
-      "block_out_channels": .array(channels.map { .integer($0) }),
-      "center_input_sample": false, "cross_attention_dim": .integer(context[1]),
-      "down_block_types": .array(
-        levels.map { $0.attendsDown ? "CrossAttnDownBlock2D" : "DownBlock2D" }),
-      "up_block_types": .array(
-        levels.reversed().map { $0.attendsUp ? "CrossAttnUpBlock2D" : "UpBlock2D" }),
-      "downsample_padding": 1, "flip_sin_to_cos": true, "freq_shift": 0,
-      "in_channels": .integer(input[1]), "out_channels": .integer(output[0]),
-      "layers_per_block": list(levels.map(\.layers)), "mid_block_scale_factor": 1,
-      "norm_eps": 1e-05, "norm_num_groups": .integer(groups(channels)), "sample_size": 64,
-    ]
     let middle = named("mid_block.resnets.0.conv1.weight", "middle_block.0.in_layers.2.weight")
-    let hasMiddle = shapes.contains(middle)
-    if !hasMiddle { object["mid_block_type"] = .null }
-    let transformers = levels.map { max(1, $0.transformers) }
-    if transformers.contains(where: { $0 != 1 }) {
-      object["transformer_layers_per_block"] = list(transformers)
-    }
-    let promptOnly = levels.map(\.readsPromptOnly)
-    if promptOnly.contains(true) {
-      object["only_cross_attention"] = .array(promptOnly.map { .bool($0) })
-    }
-    if isLinear { object["use_linear_projection"] = true }
-    if time[0] != 4 * channels[0] { object["time_embedding_dim"] = .integer(time[0]) }
     let guidance = named("time_embedding.cond_proj.weight", "time_embed.cond_proj.weight")
-    if let shape = shapes(guidance, rank: 2) { object["time_cond_proj_dim"] = .integer(shape[1]) }
-    if input[3] != 3 { object["conv_in_kernel"] = .integer(input[3]) }
-    if output[3] != 3 { object["conv_out_kernel"] = .integer(output[3]) }
-    // SDXL's embedding of sizes and pooled prompt, and class labels: other networks.
-    if shapes.contains(named("add_embedding.linear_1.weight", "label_emb.0.0.weight")) {
-      object["addition_embed_type"] = "text_time"
+    let figures = UNetFigures(
+      inputs: input[1], outputs: output[0], kernels: [input[3], output[3]], time: time[0],
+      context: context[1], isLinear: shapes("\(first).proj_in.weight", rank: 2) != nil,
+      hasMiddle: shapes.contains(middle), guidance: shapes(guidance, rank: 2)?[1],
+      // SDXL's embedding of sizes and pooled prompt, and class labels: other networks.
+      embedsSizes: shapes.contains(named("add_embedding.linear_1.weight", "label_emb.0.0.weight")),
+      embedsClasses: isPublished && shapes.contains("class_embedding.linear_1.weight"))
+    return figures.object(found)
+  }
+
+  /// The sizes of a UNet outside its levels.
+  struct UNetFigures {
+    var inputs: Int
+    var outputs: Int
+    /// Of the first and the last convolution.
+    var kernels: [Int]
+    var time: Int
+    var context: Int
+    var isLinear: Bool
+    var hasMiddle: Bool
+    /// How wide the embedding of the guidance scale is, if there is one.
+    var guidance: Int?
+    var embedsSizes: Bool
+    var embedsClasses: Bool
+
+    func object(_ found: Levels) -> JSONObject {
+      let levels = found.levels
+      let channels = levels.map(\.channels)
+      var object: JSONObject = [
+        "_class_name": .string(Architecture.unet.rawValue), "act_fn": "silu",
+        "attention_head_dim": list(heads(channels, isLinear: isLinear, context: context)),
+        "block_out_channels": .array(channels.map { .integer($0) }),
+        "center_input_sample": false, "cross_attention_dim": .integer(context),
+        "down_block_types": .array(
+          levels.map { $0.attendsDown ? "CrossAttnDownBlock2D" : "DownBlock2D" }),
+        "up_block_types": .array(
+          levels.reversed().map { $0.attendsUp ? "CrossAttnUpBlock2D" : "UpBlock2D" }),
+        "downsample_padding": 1, "flip_sin_to_cos": true, "freq_shift": 0,
+        "in_channels": .integer(inputs), "out_channels": .integer(outputs),
+        "layers_per_block": list(levels.map(\.layers)), "mid_block_scale_factor": 1,
+        "norm_eps": 1e-05, "norm_num_groups": .integer(groups(channels)), "sample_size": 64,
+      ]
+      if !hasMiddle { object["mid_block_type"] = .null }
+      let transformers = levels.map { max(1, $0.transformers) }
+      if transformers.contains(where: { $0 != 1 }) {
+        object["transformer_layers_per_block"] = list(transformers)
+      }
+      let promptOnly = levels.map(\.readsPromptOnly)
+      if promptOnly.contains(true) {
+        object["only_cross_attention"] = .array(promptOnly.map { .bool($0) })
+      }
+      if isLinear { object["use_linear_projection"] = true }
+      if time != 4 * channels[0] { object["time_embedding_dim"] = .integer(time) }
+      if let guidance { object["time_cond_proj_dim"] = .integer(guidance) }
+      if kernels[0] != 3 { object["conv_in_kernel"] = .integer(kernels[0]) }
+      if kernels[1] != 3 { object["conv_out_kernel"] = .integer(kernels[1]) }
+      if embedsSizes { object["addition_embed_type"] = "text_time" }
+      if embedsClasses { object["class_embed_type"] = "projection" }
+      object[BlockNumbering.field] = found.field(
+        usual: .usual(levels.map(\.layers), hasMiddle: hasMiddle))
+      return object
     }
-    if isPublished, shapes.contains("class_embedding.linear_1.weight") {
-      object["class_embed_type"] = "projection"
-    }
-    object[BlockNumbering.field] = found.field(
-      usual: .usual(levels.map(\.layers), hasMiddle: hasMiddle))
-    return object
   }
 
   /// SD 2 has heads of 64 channels; SD 1 has 8 heads whatever the width.

@@ -75,7 +75,7 @@ package enum ConfigurationInference {
   }
 
   /// - Parameter isOpenCLIP: its encoders have the plain GELU.
-  private static func text(
+  static func text(
     _ embedding: [Int], _ positions: [Int], inner: Int, layers: Int, isOpenCLIP: Bool
   ) -> JSONObject {
     let hidden = embedding[1]

@@ -264,19 +264,23 @@ extension Conversion {
     }
     let named = overflows.map { (tensor: items[$0.index].step.tensor.name, count: $0.count) }
     meter.saturated += named
-    guard options.saturate || named.isEmpty else { throw overflow(named) }
+    guard options.saturate || named.isEmpty else {
+      throw overflow(named, overflows.first.map { items[$0.index].step.dtype } ?? .float16)
+    }
     return pump
   }
 
-  private func overflow(_ tensors: [(tensor: String, count: Int)]) -> FormatError {
+  private func overflow(
+    _ tensors: [(tensor: String, count: Int)], _ dtype: DType
+  ) -> FormatError {
     let count = tensors.reduce(0) { $0 + $1.count }
     let shown = tensors.prefix(20).map { "\($0.count) of \($0.tensor)" }.joined(separator: ", ")
     let more = tensors.count > 20 ? " and \(tensors.count - 20) tensors more" : ""
     return FormatError(
       .mismatch,
-      "\(count) values are beyond 65504, the largest that F16 holds: \(shown)\(more)",
+      "\(count) values are \(Cast.overflowReason(dtype)): \(shown)\(more)",
       file: source.path, context: tensors.first?.tensor,
-      hint: "convert to bf16, or pass --saturate to make them 65504")
+      hint: Cast.overflowHint(dtype, verb: "convert"))
   }
 }
 

@@ -107,6 +107,11 @@ struct StepMaker {
     var steps: [Conversion.Step] = []
     var unknown: [String] = []
     var uncast: [(name: String, type: String)] = []
+    if let problem = component.scales.problems(tensors).first {
+      throw FormatError(
+        .unsupported, problem, file: component.path, context: component.name.rawValue,
+        hint: "use the file that these weights were quantized from")
+    }
     let constants = Set(component.graphConstants.map { ExactName($0.name) })
     let unused = Set((component.manifest?.unused ?? []).map { ExactName($0.name) })
     let doubled = naming == nil ? [] : try dropDuplicates(of: component)
@@ -152,7 +157,7 @@ struct StepMaker {
       let kind =
         component.scales.isPart(tensor.name) ? .weightScales : Leftover.kind(of: tensor.name)
       if parameter == nil, component.manifest != nil || component.name == .other {
-        if kind == .optimizerState || kind == .averageCounters {
+        if [.optimizerState, .gradients, .averageCounters].contains(kind) {
           drop([tensor], of: component.name, kind.rawValue)
           continue
         }
@@ -217,8 +222,9 @@ struct StepMaker {
     let name = naming.name(of: parameter)
     var sources: [Tensor] = []
     for sharer in component.manifest?.parameters ?? [] where naming.name(of: sharer) == name {
+      let stored = try component.tensor(for: sharer, decoding: false)
       sources.append(
-        try component.tensor(for: sharer, decoding: !tensor.dtype.isEightBitFloat))
+        options.decodes(stored) ? try component.tensor(for: sharer) : stored)
     }
     guard sources.allSatisfy({ $0.dtype == tensor.dtype }) else {
       throw FormatError(
@@ -266,7 +272,7 @@ struct StepMaker {
   /// convolution stays.
   private static func isQuantizable(_ tensor: Tensor) -> Bool {
     tensor.shape.rank == 2 && tensor.shape.last.isMultiple(of: 32) && tensor.shape[0] > 1
-      && Cast.types.contains(tensor.dtype) && !Summary.isBuffer(tensor)
+      && Cast.direct.contains(tensor.dtype) && !Summary.isBuffer(tensor)
   }
 
   private func name(

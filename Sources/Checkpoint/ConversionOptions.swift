@@ -18,7 +18,7 @@ extension Conversion {
   }
 
   public struct Options: Sendable {
-    /// The type that F32, F16, BF16 and 8-bit floating-point tensors get, unless they are buffers
+    /// The type that F64, F32, F16, BF16 and 8-bit floating-point tensors get, unless they are buffers
     /// such as the noise schedule; nil keeps each tensor's own.
     public var dtype: DType?
     /// Whether matrices of a GGUF file become blocks of Q8_0; what is left has ``dtype``.
@@ -27,7 +27,7 @@ extension Conversion {
     public var components: [ComponentName]?
     /// Whether an output that exists may be replaced.
     public var overwrite = false
-    /// Whether values beyond the largest F16 become that value instead of an error.
+    /// Whether values beyond the largest of ``dtype`` become that value instead of an error.
     public var saturate = false
     /// Whether the UNet is the averaged one of a training checkpoint.
     public var useAverages = false

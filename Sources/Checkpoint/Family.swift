@@ -176,10 +176,13 @@ struct FamilyShapes {
   private let tensors: [Tensor]
   private let index: [String: Tensor]
   private let text: NameText
+  /// Names, prefix included, of tensors that the network has and the file lacks.
+  private let missing: Set<String>
   /// A UNet's levels on the way down; empty for other networks.
   let levels: [ConfigurationInference.Level]
 
-  init(_ tensors: [Tensor], prefix: String) {
+  init(_ tensors: [Tensor], prefix: String, missing: Set<String> = []) {
+    self.missing = missing
     let own =
       prefix.isEmpty
       ? tensors
@@ -202,7 +205,8 @@ struct FamilyShapes {
 
   /// Name in the file and shape, as a reason gives them.
   func shown(_ tensor: Tensor) -> String {
-    tensor.renamed(prefix + tensor.name).shown
+    let name = prefix + tensor.name
+    return tensor.renamed(name).shown + (missing.contains(name) ? " (missing, inferred)" : "")
   }
 
   /// The tensor that fits the first of the patterns that any fits.
@@ -230,10 +234,12 @@ struct FamilyShapes {
 
   /// The views of a network's tensors that marks are looked for in, each with another prefix.
   ///
-  /// - Parameter tensors: under their bare names.
-  static func views(of tensors: [Tensor]) -> [FamilyShapes] {
+  /// - Parameters:
+  ///   - tensors: under their bare names.
+  ///   - missing: the names of those that are not in the file.
+  static func views(of tensors: [Tensor], missing: Set<String> = []) -> [FamilyShapes] {
     prefixes.filter { prefix in
       prefix.isEmpty || tensors.contains { $0.name.hasPrefix(prefix) }
-    }.map { FamilyShapes(tensors, prefix: $0) }
+    }.map { FamilyShapes(tensors, prefix: $0, missing: missing) }
   }
 }

@@ -31,7 +31,7 @@ enum GraphConstants {
   /// the least number (an attention mask), 1 and its powers (the frequencies of an embedding), 1, 1
   /// and factors (the scales of a `Resize`).
   private static func isTable(_ tensor: Tensor) -> Bool {
-    guard Cast.types.contains(tensor.dtype), let values = try? tensor.singlePrecision(),
+    guard Cast.direct.contains(tensor.dtype), let values = try? tensor.singlePrecision(),
       let first = values.first, first == 0 || first == 1
     else { return false }
     if values.allSatisfy({ $0 == first }) { return true }

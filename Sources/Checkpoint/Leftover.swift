@@ -9,6 +9,7 @@ public struct Leftover: Sendable, Hashable {
     case positionIDs = "position ids"
     case weightScales = "scales of 8-bit weights"
     case optimizerState = "optimizer state"
+    case gradients
     case trainingLoss = "training loss"
     /// Steps, epochs and what else a run needs to go on.
     case trainingState = "training state"
@@ -110,7 +111,8 @@ public struct Leftover: Sendable, Hashable {
   /// the network.
   static func isOfTraining(_ name: String) -> Bool {
     switch kind(of: name) {
-    case .noiseSchedule, .averageCounters, .optimizerState, .trainingLoss, .trainingState,
+    case .noiseSchedule, .averageCounters, .optimizerState, .gradients, .trainingLoss,
+      .trainingState,
       .averages, .predictionMarks, .embeddings:
       true
     case .positionIDs, .weightScales, .duplicates, .unusedLayers, .contrastive, .graphConstants,
@@ -124,10 +126,37 @@ public struct Leftover: Sendable, Hashable {
     let whole = String(name)
     if let kind = wholeNames[whole] { return kind }
     if SingleFileLayout.buffers.contains(whole) { return .noiseSchedule }
-    if name.hasSuffix(".exp_avg") || name.hasSuffix(".exp_avg_sq") { return .optimizerState }
+    if stateEndings.contains(where: name.hasSuffix) || isNumberedState(name) {
+      return .optimizerState
+    }
+    if name.hasSuffix(".grad") { return .gradients }
     if isProjection(name) { return .contrastive }
     return beginnings.first { name.hasPrefix($0.text) }?.kind ?? .unknown
   }
+
+  /// What optimizers keep for a parameter: Adam's and its relatives', momentum's, Adafactor's.
+  private static let stateEndings = [
+    ".exp_avg", ".exp_avg_sq", ".max_exp_avg_sq", ".exp_avg_sq_row", ".exp_avg_sq_col",
+    ".momentum_buffer", ".square_avg",
+  ]
+
+  /// `state.12.step`, as `torch.optim` saves by itself.
+  private static func isNumberedState(_ name: Substring) -> Bool {
+    guard name.hasPrefix("state.") else { return false }
+    let number = name.dropFirst("state.".count).prefix { $0 != "." }
+    return !number.isEmpty && number.allSatisfy(\.isNumber)
+  }
+
+  /// Whether training keeps a tensor beside the weights it is about: no parameter of a model.
+  static func isOfOptimizer(_ name: String) -> Bool {
+    [.optimizerState, .gradients].contains(kind(of: name))
+  }
+
+  /// Words without one of which no name is that of such a tensor.
+  static let optimizerWords = [
+    "optim", "exp_avg", "momentum_buffer", "square_avg", "lr_scheduler", "scaler.", "state.",
+    "param_groups.", ".grad", "grads.", "gradients.",
+  ]
 
   private static let wholeNames: [String: Kind] = [
     "model_ema.decay": .averageCounters, "model_ema.num_updates": .averageCounters,
@@ -146,6 +175,9 @@ public struct Leftover: Sendable, Hashable {
     ("model_lvlb_weights", .noiseSchedule), ("lvlb_weights", .noiseSchedule),
     ("optimizer_states.", .optimizerState), ("optimizer.", .optimizerState),
     ("optimizers.", .optimizerState), ("optimizer_state_dict.", .optimizerState),
+    ("optimizer_state.", .optimizerState), ("optim.", .optimizerState),
+    ("exp_avg.", .optimizerState), ("exp_avg_sq.", .optimizerState),
+    ("param_groups.", .optimizerState), ("grads.", .gradients), ("gradients.", .gradients),
     ("lr_scheduler.", .optimizerState), ("lr_schedulers.", .optimizerState),
     ("grad_scaler.", .optimizerState), ("scaler.", .optimizerState),
     ("loss.", .trainingLoss), ("loss_fn.", .trainingLoss), ("discriminator.", .trainingLoss),

@@ -26,7 +26,7 @@ public struct Manifest: Sendable {
   /// Tensors, by their position in the file, that are neither parameter nor buffer.
   public let unexpected: [Tensor]
   public let wrongShape: [Misfit]
-  /// Parameters held as other numbers than F32, F16, BF16 or an 8-bit floating-point type.
+  /// Parameters held as other numbers than F64, F32, F16, BF16 or an 8-bit floating-point type.
   public let wrongType: [Misfit]
   /// Tensors that the network is known to carry beside its parameters: `position_ids`, counters of
   /// averages, the scales of 8-bit weights.
@@ -270,22 +270,32 @@ extension Manifest {
     let problems = self.problems
     let (missed, shapes) = (missing.count, missing.count + wrongShape.count)
     let types = shapes + wrongType.count
-    return (summed(missing.map(\.name), "are missing") ?? Array(problems[..<missed]))
+    return (summed(missing.map(fileName), "are missing") ?? Array(problems[..<missed]))
       + (summed(wrongShape.map(\.tensor.name), "have another shape")
         ?? Array(problems[missed..<shapes]))
-      + (summed(wrongType.map(\.tensor.name), "hold none of F32, F16, BF16, F8")
+      + (summed(wrongType.map(\.tensor.name), "are not \(Cast.sourceNames)")
         ?? Array(problems[shapes..<types]))
       + (summed(unexpected.map(\.name), "are not of this network") ?? Array(problems[types...]))
   }
 
+  /// The name that a parameter has, or would have, in the file.
+  func fileName(_ parameter: Parameter) -> String {
+    naming?.name(of: parameter) ?? parameter.name
+  }
+
   /// One sentence for each tensor that is not as it should be.
   public var problems: [String] {
-    missing.map { "\($0.name) \(Shape($0.shape)) is missing" }
+    missing.map { parameter in
+      let name = fileName(parameter)
+      let shape = Shape(naming?.shape(of: parameter) ?? parameter.shape)
+      return "\(name) \(shape) is missing"
+        + (name == parameter.name ? "" : " (\(parameter.name) in diffusers' names)")
+    }
       + wrongShape.map {
         "\($0.tensor.name) has the shape \($0.tensor.shape), not \(Shape($0.parameter.shape))"
       }
       + wrongType.map {
-        "\($0.tensor.name) holds \($0.tensor.dtype.rawValue), not F32, F16, BF16 or F8"
+        "\($0.tensor.name) holds \($0.tensor.dtype.rawValue), not \(Cast.sourceNames)"
       }
       + unexpected.map {
         "\($0.name) \($0.shape) is not a tensor of this network"

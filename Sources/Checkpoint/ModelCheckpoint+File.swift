@@ -38,12 +38,16 @@ extension ModelCheckpoint {
         warnings: warnings, findings: FileFindings(file))
     }
 
-    guard let architecture = Architecture.recognized(names.contains) else {
+    let bareNames = names.namesOfWeights(file.tensors)
+    let likely = {
+      Architecture.likely(zip(file.tensors, bareNames).map { $0.renamed($1) }, path: path)
+    }
+    guard let architecture = Architecture.recognized(names.contains) ?? likely() else {
       let component = Component(
         name: .model, architecture: nil, configuration: nil, path: path, files: file.files,
         format: file.format,
         metadata: file.metadata, tensors: file.tensors,
-        bareNames: names.namesOfWeights(file.tensors))
+        bareNames: bareNames)
       return ModelCheckpoint(
         path: path, layout: .file(file.format), components: [component], warnings: warnings,
         findings: FileFindings(file))

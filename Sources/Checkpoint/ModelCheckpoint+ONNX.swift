@@ -19,10 +19,12 @@ extension ModelCheckpoint {
 }
 
 extension Component {
-  /// The graph that an ONNX model holds whole, of a network with others of which it holds nothing:
-  /// a VAE's encoder or decoder.
+  /// The graph that a file holds whole, of a network with others of which it holds nothing: a VAE's
+  /// encoder or decoder. A configuration beside the file says what it must hold.
   var half: Graph? {
-    guard format == .onnx, graphs.count > 1, let manifest else { return nil }
+    guard format == .onnx || configuration?.origin == .inferred, graphs.count > 1, let manifest,
+      !manifest.missing.isEmpty
+    else { return nil }
     let missing = Set(manifest.missing.map(\.name))
     let held = graphs.filter { graph in
       graph.parameters.contains { !missing.contains($0.name) }

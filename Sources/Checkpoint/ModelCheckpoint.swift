@@ -166,6 +166,9 @@ public struct ModelCheckpoint: Sendable {
     // What is missing and misshapen is packed.
     if !component.packed.isEmpty { return ["\(name): \(component.packed.description)"] }
     if let problem = component.graphProblem, component.configuration != nil {
+      if let outline = component.outline, outline.isWhole {
+        return outline.problems.map { "\(name): \($0)" }
+      }
       return ["\(name): \(problem)"]
     }
     let problems =

@@ -69,7 +69,7 @@ enum PositionIDs {
     switch tensor.dtype {
     case .int64: add(tensor.contiguousBytes()) { (value: Int64) in Double(value) }
     case .int32: add(tensor.contiguousBytes()) { (value: Int32) in Double(value) }
-    case let dtype where Cast.types.contains(dtype):
+    case let dtype where Cast.direct.contains(dtype):
       let isRead: Void? = try? tensor.withPieces(as: .float32) { (piece) throws(FormatError) in
         add(Array(piece)) { (value: Float) in Double(value) }
       }

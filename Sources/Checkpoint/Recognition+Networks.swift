@@ -20,7 +20,8 @@ struct FamilyEvidence {
         let places = [left, right].map { main.firstIndex(of: $0.element.name) ?? main.count }
         return (places[0], left.offset) < (places[1], right.offset)
       }.map { _, component in
-        (component, FamilyShapes.views(of: FamilyEvidence.tensors(component)))
+        let (tensors, missing) = FamilyEvidence.tensors(component)
+        return (component, FamilyShapes.views(of: tensors, missing: missing))
       }
     whole =
       networks.count > 1
@@ -34,10 +35,30 @@ struct FamilyEvidence {
   }
 
   /// The tensors of a component; of averages, whose names lack their dots, the parameters they are.
-  private static func tensors(_ component: Component) -> [Tensor] {
-    guard component.name == .unetEMA else { return component.bareTensors }
-    return component.graphs.flatMap(\.parameters).map {
-      Tensor(name: $0.name, dtype: .float32, shape: Shape($0.shape), storage: .memory([]))
+  /// Those that are missing are there too, and listed.
+  private static func tensors(
+    _ component: Component
+  ) -> (tensors: [Tensor], missing: Set<String>) {
+    func tensor(_ name: String, _ shape: [Int]) -> Tensor {
+      Tensor(name: name, dtype: .float32, shape: Shape(shape), storage: .memory([]))
+    }
+    guard component.name == .unetEMA else {
+      let missing = component.gaps.map { tensor($0.name, $0.shape) }
+      guard !missing.isEmpty else { return (component.bareTensors, []) }
+      return (component.bareTensors + missing, Set(missing.map(\.name)))
+    }
+    return (component.graphs.flatMap(\.parameters).map { tensor($0.name, $0.shape) }, [])
+  }
+
+  /// What networks lack, as the title says it: "UNet incomplete: lacks conv_in.weight".
+  var gaps: [String] {
+    networks.compactMap { component, _ in
+      let names = component.name.averaged == nil ? component.gaps.map(\.name) : []
+      guard !names.isEmpty else { return nil }
+      return "\(component.name.title) incomplete: lacks "
+        + (names.count > 3
+          ? "\(names.count) tensors (\(Leftover.shown(names, limit: 2)))"
+          : Leftover.shown(names))
     }
   }
 

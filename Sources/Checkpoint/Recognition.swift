@@ -98,8 +98,9 @@ public struct Recognition: Sendable, Hashable {
       ?? evidence.recognition(Family.encoders) ?? Recognition.small(names) ?? Recognition.onnx(
         checkpoint) ?? evidence.recognitionByClass()
       ?? Recognition.unknown(tensors, evidence)
+    let title = ([found.title] + evidence.gaps).joined(separator: ", ")
     self = Recognition(
-      found.kind, found.family, found.title, found.reasons + evidence.declarations,
+      found.kind, found.family, title, found.reasons + evidence.declarations,
       isDrawn: found.isDrawn)
   }
 

@@ -10,6 +10,12 @@ package enum SingleFileLayout {
     var mark: [String] = []
   }
 
+  /// Any of these is of a UNet; one of them may be missing.
+  private static let singleFileUNet = [
+    "input_blocks.0.0.weight", "input_blocks.1.0.in_layers.2.weight", "time_embed.0.weight",
+    "out.2.weight",
+  ]
+
   private static let groups: [Group] = [
     Group(prefix: "cond_stage_model.", name: .textEncoder, architecture: .textEncoder),
     Group(prefix: "text_encoders.clip_l.", name: .textEncoder, architecture: .textEncoder),
@@ -18,20 +24,27 @@ package enum SingleFileLayout {
       prefix: "text_encoder.", name: .textEncoder, architecture: .textEncoder,
       mark: [
         "text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight",
+        "text_model.final_layer_norm.weight", "text_model.encoder.layers.0.mlp.fc1.weight",
       ]),
     Group(prefix: "conditioner.embedders.1.", name: .secondTextEncoder, architecture: nil),
     Group(prefix: "text_encoders.clip_g.", name: .secondTextEncoder, architecture: nil),
     Group(prefix: "model.diffusion_model.", name: .unet, architecture: .unet),
     Group(
       prefix: "diffusion_model.", name: .unet, architecture: .unet,
-      mark: ["input_blocks.0.0.weight"]),
+      mark: singleFileUNet),
     Group(
       prefix: "unet.", name: .unet, architecture: .unet,
-      mark: ["conv_in.weight", "input_blocks.0.0.weight"]),
+      mark: singleFileUNet + [
+        "conv_in.weight", "conv_norm_out.weight", "time_embedding.linear_1.weight",
+        "up_blocks.0.resnets.0.conv1.weight",
+      ]),
     Group(prefix: "first_stage_model.", name: .vae, architecture: .vae),
     Group(
       prefix: "vae.", name: .vae, architecture: .vae,
-      mark: ["encoder.conv_in.weight", "decoder.conv_in.weight"]),
+      mark: [
+        "encoder.conv_in.weight", "decoder.conv_in.weight", "decoder.mid.block_1.conv1.weight",
+        "decoder.mid_block.resnets.0.conv1.weight",
+      ]),
     Group(prefix: "control_model.", name: .controlNet, architecture: .controlNet),
     Group(prefix: "model_ema.", name: .unetEMA, architecture: .unet),
   ]

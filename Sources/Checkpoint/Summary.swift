@@ -77,7 +77,14 @@ public struct Summary: Sendable {
     safety = checkpoint.safety
   }
 
-  public var parameters: Int { components.reduce(0) { $0 + $1.parameters } }
+  /// Parameters of all networks, without averages of those that are there themselves.
+  public var parameters: Int {
+    let names = Set(components.map(\.name))
+    return components.reduce(0) { sum, component in
+      let isCopy = component.name.averaged.map(names.contains) ?? false
+      return sum + (isCopy ? 0 : component.parameters)
+    }
+  }
   public var buffers: Int { components.reduce(0) { $0 + $1.buffers } }
   public var tensors: Int { components.reduce(0) { $0 + $1.tensors } }
   public var bytes: Int { components.reduce(0) { $0 + $1.bytes } }
@@ -117,8 +124,16 @@ extension Summary.ComponentSummary {
     let known = component.tensors.map(\.name).filter {
       component.scales.isPart($0) || component.packed.isPart($0)
     }
+    // What an optimizer keeps is neither learned nor a network's buffer.
+    let rest = component.manifest?.unexpected ?? component.tensors
+    let text = NameText(rest.lazy.map(\.name))
+    let states =
+      Leftover.optimizerWords.contains(where: text.contains)
+      ? Set(rest.map(\.name).filter(Leftover.isOfOptimizer)) : []
     let elements = Summary.elements(
-      of: component.tensors.filter { !component.packed.isPart($0.name) },
+      of: component.tensors.filter {
+        !component.packed.isPart($0.name) && !states.contains($0.name)
+      },
       buffers: Set(
         known + (component.manifest?.buffers ?? []).map(\.name)
           + component.graphConstants.map(\.name)))

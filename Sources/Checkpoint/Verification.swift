@@ -51,6 +51,11 @@ public struct Verification: Sendable {
     var inferred: [String] = []
     for component in checkpoint.components {
       noteEightBitWeights(of: component)
+      let scales = component.scales.problems(component.tensors)
+      problems += scales.prefix(4).map { "\(component.name): \($0)" }
+      if scales.count > 4 {
+        problems.append("\(component.name): \(scales.count - 4) more scales do not fit")
+      }
       guard component.packed.isEmpty else {
         unchecked.append("\(component.name): \(component.packed.description)")
         continue
@@ -64,6 +69,14 @@ public struct Verification: Sendable {
           continue
         }
         let problem = component.graphProblem ?? "the network is not known"
+        if let outline = component.outline {
+          count += outline.foundCount
+          problems += outline.problems.map { "\(component.name): \($0)" }
+          guard !outline.isWhole else {
+            leave(outline.unknown(component), of: component)
+            continue
+          }
+        }
         let count = component.tensors.count
         unchecked.append(
           "\(component.name): \(problem) (\(count) \(count == 1 ? "tensor" : "tensors"))")

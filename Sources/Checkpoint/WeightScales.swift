@@ -72,33 +72,71 @@ public struct WeightScales: Sendable {
     guard tensor.dtype.isEightBitFloat, let scale = scales[ExactName(tensor.name)] else {
       return tensor.decoded()
     }
-    let shape = scale.shape
     let values = try values(of: scale)
+    switch fit(scale, tensor) {
+    case .blocks(let width):
+      let rows = tensor.shape.dimensions.first ?? 1
+      return tensor.decoded(
+        scales: (0..<rows).flatMap { row in
+          let first = row / WeightScales.block * width
+          return values[first..<(first + width)]
+        })
+    case .runs: return tensor.decoded(scales: values)
+    case nil:
+      throw FormatError(
+        .unsupported, WeightScales.misfit(scale, tensor), file: tensor.file?.path,
+        context: tensor.name)
+    }
+  }
+
+  /// How a scale is multiplied in.
+  private enum Fit {
+    /// One number for equal runs of the weight.
+    case runs
+    /// One number for each block of 128 by 128 values, so many blocks side by side.
+    case blocks(width: Int)
+  }
+
+  /// - Returns: nil where the scale does not fit the weight.
+  private func fit(_ scale: Tensor, _ tensor: Tensor) -> Fit? {
+    let shape = scale.shape
+    let count = scale.elementCount
+    guard count > 0, WeightScales.isNumbers(scale) else { return nil }
     let rows = tensor.shape.dimensions.first ?? 1
     let columns = tensor.elementCount / max(1, rows)
     func rounded(_ count: Int) -> Int { (count + WeightScales.block - 1) / WeightScales.block }
     if scale.name.hasSuffix("_scale_inv"), columns.isMultiple(of: WeightScales.block),
       shape.dimensions == [rounded(rows), columns / WeightScales.block]
     {
-      let width = columns / WeightScales.block
-      return tensor.decoded(
-        scales: (0..<rows).flatMap { row in
-          let first = row / WeightScales.block * width
-          return values[first..<(first + width)]
-        })
+      return .blocks(width: columns / WeightScales.block)
     }
     // As many numbers as there are outputs are for them only if their shape says so.
-    if values.count == 1 || values.count == rows && (shape.rank < 2 || shape[0] == rows) {
-      return tensor.decoded(scales: values)
-    }
+    if count == 1 || count == rows && (shape.rank < 2 || shape[0] == rows) { return .runs }
     if shape.rank == 2, shape[0] == rows, shape[1] > 0, columns.isMultiple(of: shape[1]) {
-      return tensor.decoded(scales: values)
+      return .runs
     }
-    throw FormatError(
-      .unsupported,
-      "its scale \(scale.name) \(shape) does not fit its shape \(tensor.shape): one number, one for "
-        + "each output or for equal parts of a row can be multiplied in",
-      file: tensor.file?.path, context: tensor.name)
+    return nil
+  }
+
+  private static func misfit(_ scale: Tensor, _ tensor: Tensor) -> String {
+    "its scale \(scale.name) \(scale.dtype.rawValue) \(scale.shape) does not fit its shape "
+      + "\(tensor.shape): one number, one for each output or for equal parts of a row can be "
+      + "multiplied in"
+  }
+
+  /// The weights whose scales do not fit them, one sentence each.
+  func problems(_ tensors: [Tensor]) -> [String] {
+    guard !scales.isEmpty else { return [] }
+    return tensors.compactMap { tensor in
+      guard let scale = scales[ExactName(tensor.name)], fit(scale, tensor) == nil else {
+        return nil
+      }
+      return "\(tensor.displayName): " + WeightScales.misfit(scale, tensor)
+    }
+  }
+
+  private static func isNumbers(_ scale: Tensor) -> Bool {
+    scale.dtype == .float8E8M0 || Cast.sources.contains(scale.dtype)
   }
 
   /// A scale's numbers in single precision.
@@ -106,7 +144,7 @@ public struct WeightScales: Sendable {
     if scale.dtype == .float8E8M0 {
       return scale.contiguousBytes().map { Float(scale.dtype.number(of: $0)) }
     }
-    guard Cast.sources.contains(scale.dtype), scale.elementCount > 0 else {
+    guard WeightScales.isNumbers(scale), scale.elementCount > 0 else {
       throw FormatError(
         .unsupported, "the scale holds \(scale.elementCount) values of \(scale.dtype.rawValue)",
         file: scale.file?.path, context: scale.name)

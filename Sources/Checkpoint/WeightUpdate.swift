@@ -121,7 +121,7 @@ enum Factors {
 }
 
 extension Tensor {
-  /// All values in single precision; F32, F16 and BF16 only.
+  /// All values in single precision, of types that are cast.
   func singlePrecision() throws(FormatError) -> [Float] {
     var values: [Float] = []
     values.reserveCapacity(elementCount)
@@ -146,7 +146,7 @@ extension Tensor {
       return try withSaturatedPieces(as: dtype, adding: sums, body)
     }
     guard let narrow = Cast(from: .float32, to: dtype, saturating: true),
-      Cast.types.contains(self.dtype)
+      Cast.direct.contains(self.dtype)
     else {
       throw FormatError(
         .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",

@@ -1,4 +1,4 @@
-/// Numbers of eight bits and less, and tensors of them that are read as F32.
+/// Numbers of eight bits and less, and tensors of them and of F64 that are read as F32.
 extension DType {
   /// Whether this is one of the four 8-bit floating-point types that weights are kept in. Each of
   /// their values is a value of F16, BF16 and F32 too.
@@ -8,6 +8,9 @@ extension DType {
     default: false
     }
   }
+
+  /// Whether programs that compute read the type as F32: the 8-bit ones, and F64.
+  package var isReadAsF32: Bool { isEightBitFloat || self == .float64 }
 
   /// The number that a byte of an 8-bit type stands for.
   ///
@@ -59,15 +62,16 @@ extension DType {
 extension Tensor {
   /// Whether the file holds 8-bit floating-point values, read as F32 or not.
   package var isEightBit: Bool {
-    if case .scaled = storage { true } else { dtype.isEightBitFloat }
+    if case .scaled(let values, _) = storage { values.isEightBit } else { dtype.isEightBitFloat }
   }
 
-  /// The same values read as F32, where the type is an 8-bit floating-point type; else the tensor.
+  /// The same values read as F32, where the type is an 8-bit floating-point type or F64; else the
+  /// tensor.
   ///
   /// - Parameter scales: what the values are multiplied by, in single precision: one number for
   ///   all, or one for each of so many equal runs of them (of rows).
   package func decoded(scales: [Float] = [1]) -> Tensor {
-    guard dtype.isEightBitFloat else { return self }
+    guard dtype.isReadAsF32 else { return self }
     precondition(
       !scales.isEmpty && elementCount.isMultiple(of: scales.count), "scales do not fit the values")
     return Tensor(
@@ -76,28 +80,49 @@ extension Tensor {
   }
 }
 
-/// Decodes values of an 8-bit type that are multiplied by scales.
+/// Decodes values of an 8-bit type or F64 that are multiplied by scales.
 struct ScaledDecoder {
-  /// What each byte stands for; times the scale where there is only one.
+  /// What each byte of an 8-bit type stands for; times the scale where there is only one. Empty for
+  /// F64.
   private let table: [Float]
+  /// Bytes of a value.
+  private let width: Int
   private let scales: [Float]
   /// Elements that share a scale.
   private let run: Int
 
   init(_ values: Tensor, _ scales: [Float]) {
-    let singles = values.dtype.singles
+    width = values.dtype.bitWidth / 8
+    let singles = width == 1 ? values.dtype.singles : []
     table = scales.count == 1 && scales[0] != 1 ? singles.map { $0 * scales[0] } : singles
     self.scales = scales
     run = max(1, values.elementCount / scales.count)
   }
 
-  /// - Parameters:
-  ///   - first: the position of the first value in its tensor.
-  ///   - output: room for as many F32 as there are bytes.
-  func decode(
+  /// The values of these bytes in single precision.
+  ///
+  /// - Parameter first: the position of the first value in its tensor.
+  func numbers(of bytes: UnsafeRawBufferPointer, first: Int) -> [Float] {
+    let size = bytes.count / width
+    return unsafe [Float](unsafeUninitializedCapacity: size) { output, count in
+      unsafe decode(bytes, first: first, into: output)
+      count = size
+    }
+  }
+
+  /// - Parameter output: room for the values.
+  private func decode(
     _ bytes: UnsafeRawBufferPointer, first: Int, into output: UnsafeMutableBufferPointer<Float>
   ) {
-    precondition(output.count >= bytes.count, "no room for the values")
+    precondition(output.count >= bytes.count / width, "no room for the values")
+    guard width == 1 else {
+      for index in 0..<(bytes.count / width) {
+        let value = unsafe bytes.loadUnaligned(fromByteOffset: index * width, as: Double.self)
+        let scale = scales.count == 1 ? scales[0] : scales[(first + index) / run]
+        unsafe output[index] = scale == 1 ? Float(value) : Float(value) * scale
+      }
+      return
+    }
     unsafe table.withUnsafeBufferPointer { table in
       guard scales.count > 1 else {
         for index in bytes.indices { unsafe output[index] = table[Int(bytes[index])] }

@@ -44,10 +44,7 @@ extension Tensor {
     case .scaled(let values, let scales):
       let decoder = ScaledDecoder(values, scales)
       return try unsafe values.withElements(range, buffer) { (bytes) throws(FormatError) in
-        let numbers = unsafe [Float](unsafeUninitializedCapacity: bytes.count) { output, count in
-          unsafe decoder.decode(bytes, first: range.lowerBound, into: output)
-          count = bytes.count
-        }
+        let numbers = unsafe decoder.numbers(of: bytes, first: range.lowerBound)
         return try unsafe numbers.withUnsafeBytesTyped(body)
       }
     case .memory(let bytes):

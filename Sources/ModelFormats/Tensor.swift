@@ -15,8 +15,8 @@ public struct Tensor: Sendable {
     case stridedMemory([UInt8], offset: Int, strides: [Int])
     /// Quantised blocks at a byte offset of a file, over the values in row-major order; read as F32.
     case blocks(MappedFile, offset: Int, BlockEncoding)
-    /// Values of an 8-bit floating-point type, read as F32 times a scale: one for all, or one for
-    /// each of so many equal runs of elements.
+    /// Values of an 8-bit floating-point type or F64, read as F32 times a scale: one for all, or one
+    /// for each of so many equal runs of elements.
     indirect case scaled(Tensor, scales: [Float])
   }
 
@@ -153,11 +153,8 @@ public struct Tensor: Sendable {
       var first = 0
       return try unsafe values.withContiguousPieces(limit: max(1024, limit) / 4) {
         (bytes) throws(E) in
-        let numbers = unsafe [Float](unsafeUninitializedCapacity: bytes.count) { output, count in
-          unsafe decoder.decode(bytes, first: first, into: output)
-          count = bytes.count
-        }
-        first += bytes.count
+        let numbers = unsafe decoder.numbers(of: bytes, first: first)
+        first += numbers.count
         try unsafe numbers.withUnsafeBytesTyped(body)
       }
     }

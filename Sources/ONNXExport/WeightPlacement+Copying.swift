@@ -4,7 +4,7 @@ import ModelFormats
 extension WeightPlacement {
   /// Writes the values of ``copies``, each at its offset, cast to ``dtype``.
   ///
-  /// Once values have no F16, nothing more is written, but all tensors are looked at, so that the
+  /// Once values have no finite value of the type, nothing more is written, but all tensors are looked at, so that the
   /// error counts and names what a person must decide about.
   ///
   /// - Parameters:
@@ -38,9 +38,11 @@ extension WeightPlacement {
     let shown = overflows.prefix(20).map { "\($0.name) (\($0.count))" }.joined(separator: ", ")
     throw FormatError(
       .mismatch,
-      "\(overflows.reduce(0) { $0 + $1.count }) values of \(overflows.count) tensors are beyond "
-        + "65504, the largest that F16 holds: \(shown)" + (overflows.count > 20 ? ", …" : ""),
+      "\(overflows.reduce(0) { $0 + $1.count }) values of \(overflows.count) tensors are "
+        + "\(Cast.overflowReason(dtype)): \(shown)" + (overflows.count > 20 ? ", …" : ""),
       file: copies.first { $0.tensor.name == first.name }?.tensor.file?.path, context: first.name,
-      hint: "export as f32, or pass --saturate to make them 65504")
+      hint: dtype == .float32
+        ? Cast.overflowHint(dtype, verb: "export")
+        : "export as f32, or pass --saturate to make them \(Cast.largest(of: dtype))")
   }
 }

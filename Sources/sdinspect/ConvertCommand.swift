@@ -229,7 +229,8 @@ struct ConvertCommand: ParsableCommand {
     for line in conversion.leftOutLines { Console.print(Console.sanitized(line)) }
     for note in conversion.notes { Console.note("note: " + Console.sanitized(note)) }
     for (tensor, count) in outcome.saturated {
-      Console.note("note: \(Console.sanitized(tensor)): \(count) values became 65504")
+      let largest = Cast.largest(of: conversion.options.dtype ?? .float32)
+      Console.note("note: \(Console.sanitized(tensor)): \(count) values became \(largest)")
     }
   }
 

@@ -37,7 +37,8 @@ extension ONNXCommand {
     for line in dropped.lines { Console.print(Console.sanitized(line)) }
     for network in report.networks {
       for tensor in network.saturated {
-        Console.note("note: \(tensor.count) values of \(tensor.name) became 65504")
+        let largest = network.precision == .f16 ? "65504" : "3.40e38"
+        Console.note("note: \(tensor.count) values of \(tensor.name) became \(largest)")
       }
     }
     for adapter in adapters { note(adapter) }

@@ -24,6 +24,30 @@ void sdk_cast_bf16_f32(const void *source, void *target, size_t count);
 /// Single precision to bfloat16.
 void sdk_cast_f32_bf16(const void *source, void *target, size_t count);
 
+/// Double precision to single precision; magnitudes beyond the largest single by half a step become
+/// infinite.
+void sdk_cast_f64_f32(const void *source, void *target, size_t count);
+
+/// Double precision to single precision, rounded to odd: what is not exact becomes the neighbor whose
+/// last bit is 1. Rounding that to a half or a bfloat16 gives what rounding the double once gives.
+/// Finite values stay finite.
+///
+/// Source: Boldo and Melquiond, "Emulation of FMA and Correctly Rounded Sums: Proved Algorithms Using
+/// Rounding to Odd" (2008).
+void sdk_cast_f64_f32_odd(const void *source, void *target, size_t count);
+
+/// How many finite double-precision values have no finite single.
+size_t sdk_count_f32_overflow(const void *source, size_t count);
+
+/// How many finite single-precision values have no finite bfloat16.
+size_t sdk_count_bf16_overflow(const void *source, size_t count);
+
+/// Moves the values that `sdk_count_bf16_overflow` counts to the largest bfloat16, in place.
+void sdk_saturate_bf16(void *values, size_t count);
+
+/// Moves the single-precision values that are infinite where `source` is finite to the largest single.
+void sdk_saturate_f32(const void *source, void *values, size_t count);
+
 /// How many finite single-precision values have no finite half (magnitude from 65520 up).
 size_t sdk_count_f16_overflow(const void *source, size_t count);
 

@@ -9,7 +9,7 @@ extension TextualInversion {
   init(_ bundled: BundledEmbedding, path: String) throws(FormatError) {
     guard bundled.tensors.count == 1, let tensor = bundled.tensors.first,
       (1...2).contains(tensor.shape.rank), tensor.elementCount > 0,
-      Cast.types.contains(tensor.dtype)
+      Cast.sources.contains(tensor.dtype)
     else {
       throw FormatError(
         .mismatch, "it is not one tensor of vectors for one text encoder", file: path,

@@ -33,7 +33,7 @@ public struct TextualInversion: Sendable, Hashable {
         .mismatch, "the tensor is \(tensor.shape), not a word's vectors", file: path,
         context: tensor.name)
     }
-    guard Cast.types.contains(tensor.dtype) else {
+    guard Cast.sources.contains(tensor.dtype) else {
       throw FormatError(
         .mismatch, "the vectors are \(tensor.dtype.rawValue), not floating-point numbers",
         file: path, context: tensor.name)

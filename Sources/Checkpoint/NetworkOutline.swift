@@ -1,0 +1,265 @@
+import ModelFormats
+import ModelGraph
+import OrderedJSON
+
+/// What a network must hold that has no graph here: that of a relative with one, and what it has beside
+/// that.
+///
+/// Such networks are the UNets of SDXL and unCLIP, which embed more than the time step, CLIP's text
+/// models with a projection, and CLIP's vision models.
+struct NetworkOutline {
+  /// A tensor that the relative lacks.
+  private struct Addition {
+    let name: String
+    /// nil for sizes that nothing else tells.
+    let shape: [Int?]
+    let found: Tensor?
+  }
+
+  /// The check against the relative.
+  private let manifest: Manifest
+  private let additions: [Addition]
+  /// What the relative's names begin with, and the file's in its place.
+  private let prefixes: (relative: String, file: String)
+  /// Parameters of the relative that the network has not.
+  private let excluded: Set<String>
+  /// Whether nothing but this check is to be said of the network.
+  let isWhole: Bool
+
+  /// - Returns: nil for networks with a graph, and those without a relative.
+  init?(_ component: Component) {
+    guard component.manifest == nil, component.packed.isEmpty else { return nil }
+    switch component.architecture {
+    case Architecture.unet.rawValue: self.init(unet: component)
+    case "CLIPTextModelWithProjection": self.init(text: component)
+    case "CLIPVisionModel", "CLIPVisionModelWithProjection": self.init(vision: component)
+    case nil, Architecture.textEncoder.rawValue:
+      guard [.textEncoder, .secondTextEncoder].contains(component.name) else { return nil }
+      self.init(text: component)
+    default: return nil
+    }
+  }
+
+  private init?(
+    _ relative: Component, of component: Component, prefixes: (relative: String, file: String),
+    isWhole: Bool, excluded: Set<String> = [],
+    additions: (Manifest) -> [(name: String, shape: [Int?])]
+  ) {
+    guard let manifest = relative.manifest else { return nil }
+    // Tensors of other names are a network of another kind.
+    let found = manifest.parameters.count - manifest.missing.count
+    guard 2 * found > manifest.parameters.count else { return nil }
+    self.manifest = manifest
+    self.prefixes = prefixes
+    self.isWhole = isWhole
+    self.excluded = excluded
+    let names = component.tensors.map(component.bareName)
+    self.additions = additions(manifest).map { name, shape in
+      Addition(
+        name: name, shape: shape,
+        found: names.firstIndex(of: name).map { component.tensors[$0] })
+    }
+  }
+
+  // MARK: Networks
+
+  /// The field of a relative's configuration that says that it is one; those that begin so change no
+  /// network.
+  static let mark = "_relative"
+
+  /// The fields of a UNet's configuration that ask for more embeddings, and what these are called.
+  private static let embeddings: [(field: String, names: [String])] = [
+    ("addition_embed_type", ["add_embedding.linear_1", "add_embedding.linear_2"]),
+    ("class_embed_type", ["class_embedding.linear_1", "class_embedding.linear_2"]),
+  ]
+
+  /// A UNet's configuration without them.
+  static func relative(_ configuration: Configuration) -> Configuration {
+    var object = configuration.object
+    for field in embeddings.map(\.field) + [
+      "addition_time_embed_dim", "projection_class_embeddings_input_dim",
+      "addition_embed_type_num_heads", "num_class_embeds",
+    ] {
+      object[field] = nil
+    }
+    object[mark] = true
+    return Configuration(object: object, path: configuration.path, origin: configuration.origin)
+  }
+
+  private init?(unet component: Component) {
+    guard let configuration = component.configuration else { return nil }
+    let asked = NetworkOutline.embeddings.filter {
+      configuration.object[$0.field].map { !$0.isNull } ?? false
+    }
+    guard !asked.isEmpty else { return nil }
+    let relative = component.relative(
+      .unet, NetworkOutline.relative(configuration),
+      names: component.tensors.map(component.bareName))
+    self.init(relative, of: component, prefixes: ("", ""), isWhole: false) { manifest in
+      let time = manifest["time_embedding.linear_2.bias"]?.shape.first
+      let isSingle = manifest.naming?.family == .singleFile
+      let names = isSingle ? ["label_emb.0.0", "label_emb.0.2"] : asked.flatMap(\.names)
+      return names.flatMap { name -> [(name: String, shape: [Int?])] in
+        let whole = (manifest.naming?.prefix ?? "") + name
+        return [
+          (whole + ".weight", [time, name.hasSuffix("2") ? time : nil]),
+          (whole + ".bias", [time]),
+        ]
+      }
+    }
+  }
+
+  /// What CLIP's text models have before their names, beside what ``Architecture/namings`` knows.
+  private static let textPrefixes = [
+    "conditioner.embedders.1.model.", "conditioner.embedders.0.model.",
+    "text_encoders.clip_g.transformer.", "text_encoder_2.", "",
+  ]
+
+  private init?(text component: Component) {
+    let names = component.tensors.map(component.bareName)
+    guard
+      let prefix = NetworkOutline.textPrefixes.first(where: { prefix in
+        names.contains { $0.hasPrefix(prefix) }
+      })
+    else { return nil }
+    // OpenCLIP's own names are read where single files of Stable Diffusion 2 have them.
+    let isOpenCLIP = names.contains { $0.hasPrefix(prefix + "transformer.resblocks.") }
+    let place = isOpenCLIP ? Architecture.openCLIP.prefix : ""
+    let relative = component.relative(
+      .textEncoder, component.configuration,
+      names: names.map { $0.hasPrefix(prefix) ? place + $0.dropFirst(prefix.count) : $0 })
+    let hasProjection =
+      component.architecture == "CLIPTextModelWithProjection"
+      || component.name == .secondTextEncoder
+    self.init(relative, of: component, prefixes: (place, prefix), isWhole: true) { manifest in
+      guard hasProjection else { return [] }
+      let hidden = manifest["text_model.final_layer_norm.weight"]?.shape.first
+      let size = component.configuration?.object["projection_dim"]?.int
+      return isOpenCLIP
+        ? [(prefix + "text_projection", [hidden, nil])]
+        : [(prefix + "text_projection.weight", [size, hidden])]
+    }
+  }
+
+  private init?(vision component: Component) {
+    let names = component.tensors.map(component.bareName)
+    let isNested = names.contains { $0.hasPrefix("vision_model.") }
+    let hasProjection = component.architecture == "CLIPVisionModelWithProjection"
+    // A safety checker is such a model with concepts.
+    let place = isNested ? "" : "vision_model."
+    var tensors = zip(component.tensors, names).map { $0.renamed(place + $1) }
+    let given = component.configuration?.object
+    let width = given?["projection_dim"]?.int ?? 1
+    if !hasProjection {
+      let hidden = given?["hidden_size"]?.int ?? 1
+      tensors.append(
+        Tensor(
+          name: "visual_projection.weight", dtype: .float32, shape: Shape([width, hidden]),
+          storage: .memory([])))
+    }
+    var configuration: Configuration?
+    if let given, let component = component.configuration {
+      configuration = Configuration(
+        object: [
+          "architectures": [.string(Architecture.safetyChecker.rawValue)],
+          "projection_dim": .integer(width), "vision_config": .object(given),
+        ], path: component.path)
+    } else {
+      configuration = ConfigurationInference.configuration(
+        of: .safetyChecker, tensors, path: component.path)
+    }
+    guard let configuration else { return nil }
+    let relative = Component(
+      name: .safetyChecker, architecture: nil, configuration: configuration,
+      path: component.path, format: component.format, tensors: tensors,
+      bareNames: tensors.map(\.name))
+    self.init(
+      relative, of: component, prefixes: (place, ""), isWhole: true,
+      excluded: [
+        "concept_embeds", "special_care_embeds", "concept_embeds_weights",
+        "special_care_embeds_weights",
+      ]
+    ) { _ in [] }
+  }
+
+  // MARK: Results
+
+  /// How many tensors of the network are there.
+  var foundCount: Int {
+    manifest.parameters.count - manifest.missing.count + additions.count { $0.found != nil }
+  }
+
+  /// The names of what is missing, as the file would spell them, with their shapes where these are
+  /// known.
+  var missing: [(name: String, shape: [Int])] {
+    manifest.missing.filter { !excluded.contains($0.name) }
+      .map { (fileName($0), manifest.naming?.shape(of: $0) ?? $0.shape) }
+      + additions.filter { $0.found == nil }.map { ($0.name, $0.shape.compactMap { $0 }) }
+  }
+
+  private func fileName(_ parameter: Parameter) -> String {
+    let name = manifest.fileName(parameter)
+    return name.hasPrefix(prefixes.relative)
+      ? prefixes.file + name.dropFirst(prefixes.relative.count) : name
+  }
+
+  /// One sentence for each tensor that is missing or has another shape, or one for many of a kind.
+  var problems: [String] {
+    let lost = missing
+    let shapes =
+      manifest.wrongShape.map { misfit in
+        "\(misfit.tensor.name) has the shape \(misfit.tensor.shape), not "
+          + "\(Shape(misfit.parameter.shape))"
+      }
+      + additions.compactMap { addition -> String? in
+        guard let sizes = addition.found?.shape.dimensions,
+          sizes.count != addition.shape.count
+            || !zip(sizes, addition.shape).allSatisfy({ $1 == nil || $0 == $1 })
+        else { return nil }
+        return "\(addition.name) has the shape \(Shape(sizes))"
+      }
+    return
+      (lost.count > 4
+      ? ["\(lost.count) tensors are missing: \(Leftover.shown(lost.map(\.name)))"]
+      : lost.map { "\($0.name) is missing" })
+      + shapes.prefix(4)
+      + (shapes.count > 4 ? ["\(shapes.count - 4) more tensors have another shape"] : [])
+  }
+
+  /// Tensors that are neither the relative's nor the network's own.
+  func unknown(_ component: Component) -> [Tensor] {
+    let known = Set(additions.compactMap(\.found).map(\.name))
+    let unexpected = Set(manifest.unexpected.map(\.name))
+    return component.tensors.filter { unexpected.contains($0.name) && !known.contains($0.name) }
+  }
+}
+
+extension Component {
+  /// What a network without a graph must hold.
+  var outline: NetworkOutline? { NetworkOutline(self) }
+
+  /// What the network lacks, as the file would spell it, with shapes; nothing of a half that is there
+  /// alone.
+  var gaps: [(name: String, shape: [Int])] {
+    guard let manifest else { return outline?.missing ?? [] }
+    guard !manifest.missing.isEmpty, half == nil else { return [] }
+    return manifest.missing.map {
+      (manifest.fileName($0), manifest.naming?.shape(of: $0) ?? $0.shape)
+    }
+  }
+
+  /// The tensors as another network under other bare names, its configuration inferred if none is
+  /// given.
+  fileprivate func relative(
+    _ architecture: Architecture, _ configuration: Configuration?, names: [String]
+  ) -> Component {
+    let known =
+      configuration
+      ?? ConfigurationInference.configuration(
+        of: architecture, zip(tensors, names).map { $0.renamed($1) }, path: path)
+    return Component(
+      name: name == .secondTextEncoder ? .textEncoder : name,
+      architecture: architecture.rawValue, configuration: known, path: path, format: format,
+      tensors: tensors, bareNames: names)
+  }
+}
