@@ -1,32 +1,41 @@
-# make demo: the four jobs on the embedded model.   make test: every test.
-# Both install the Debian packages that are missing and build in release mode.
+# make build: the programs.   make demo: the four jobs on the embedded model.   make test: every test
+# that this machine can run.   make test-full: the others too.
+# All install the Debian packages that are missing and build in release mode.
+
+.DEFAULT_GOAL := build
 
 SWIFT ?= swift
 BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
+# Scripts read these from the environment, where spaces in them stay what they are.
+export SWIFT PREFIX DESTDIR
 
-.PHONY: demo test build install uninstall bench bench-inspect bench-convert bench-generate setup lint format gallery \
-  generate check-onnx check-tensorrt check-obedience fuzz coverage clean
+.PHONY: demo test test-full build install uninstall bench bench-inspect bench-convert bench-generate setup lint format \
+  gallery generate check-onnx check-tensorrt check-obedience fuzz coverage clean
 
 demo: build
 	@scripts/demo $(BIN) demo
 
 test: setup
-	$(SWIFT) build -c release --build-tests
-	$(SWIFT) test -c release --skip-build
+	@scripts/test
+
+# The reference implementations in Python, and repositories of SD v1.5's shapes: 25 GB of disk.
+test-full: setup
+	@scripts/test-full
 
 build: setup
 	$(SWIFT) build -c release --product sdinspect
 	$(SWIFT) build -c release --product sdgen
-
-# The programs, man pages, completions of bash, zsh and fish, and the embedded model.
-install: build
 	$(SWIFT) build -c release --product sdmanual
-	@scripts/install $(BIN) $(PREFIX) $(DESTDIR)
+
+# The programs, man pages, completions of bash, zsh and fish, and the embedded model, as `make` built
+# them: nothing is built here, so that root, whose PATH may lack Swift, can install.
+install:
+	@scripts/install $(BIN) "$$PREFIX" "$$DESTDIR"
 
 uninstall:
-	@scripts/install --remove $(PREFIX) $(DESTDIR)
+	@scripts/install --remove "$$PREFIX" "$$DESTDIR"
 
 # The inspector beside Python's tools, on a repository and a single file of any size:
 # make bench-inspect MODEL=PATH

@@ -253,7 +253,7 @@ import Testing
   }
 
   /// Two files of the same adapters, trained twice: torch counts 256 keys, all of other values.
-  @Test(.enabled(if: Fixtures.shared("corpus") != nil, "no shared corpus"))
+  @Test(.shared("corpus"))
   func adaptersOfTheCorpus() throws {
     let path = try #require(
       Fixtures.shared("corpus/stable-diffusion-v1.5-lora__pytorch_lora_weights.bin"))

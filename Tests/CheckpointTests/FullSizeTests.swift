@@ -4,19 +4,13 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// What SDKIT_FULL names.
-private let fullSizeRepository = ProcessInfo.processInfo.environment["SDKIT_FULL"]
-
-/// Stable Diffusion v1.5 at its real size. SDKIT_FULL names a repository directory with its shapes,
-/// as ../shared/oracle/make_repository.py writes it; without one these tests are skipped.
-@Suite(
-  .serialized,
-  .enabled(if: fullSizeRepository != nil, "SDKIT_FULL names no repository of full size"))
+/// Stable Diffusion v1.5 at its real size.
+@Suite(.serialized, .fullSize)
 struct FullSizeTests {
   /// The published shapes, added up.
   @Test(arguments: WeightsFormat.allCases)
   func countsThePublishedShapes(format: WeightsFormat) throws {
-    let path = try #require(fullSizeRepository)
+    let path = try #require(Fixtures.fullSize)
     let clock = ContinuousClock()
     var summary: Summary?
     let time = try clock.measure {
@@ -38,7 +32,7 @@ struct FullSizeTests {
   }
 
   @Test func holdsTheSameInBothFormats() throws {
-    let path = try #require(fullSizeRepository)
+    let path = try #require(Fixtures.fullSize)
     let left = try ModelCheckpoint.open(path, preferring: .safetensors)
     let right = try ModelCheckpoint.open(path, preferring: .bin)
     for (left, right) in zip(left.components, right.components) {
@@ -54,7 +48,7 @@ struct FullSizeTests {
 
   /// Needs as much free space as the repository takes, where temporary files lie.
   @Test func convertsToAFlatFile() throws {
-    let path = try #require(fullSizeRepository)
+    let path = try #require(Fixtures.fullSize)
     let scratch = try Scratch()
     let source = try ModelCheckpoint.open(path)
     let clock = ContinuousClock()

@@ -6,12 +6,7 @@ import TestSupport
 import Testing
 
 /// What others make of the files that conversions write.
-///
-/// Skipped where SDKIT_PYTHON names no Python, and there is none in the project's `.venv`; what needs
-/// torch or diffusers is skipped, with its reason printed, where that Python lacks them.
-@Suite(
-  .serialized,
-  .enabled(if: Tool.python != nil, "no Python: set SDKIT_PYTHON or make .venv"))
+@Suite(.serialized, .python("numpy"))
 struct OracleTests {
   static func script(_ name: String) -> String {
     Fixtures.path("../Tests/CheckpointTests/Oracle/\(name)")
@@ -59,35 +54,56 @@ struct OracleTests {
     }
   }
 
-  /// torch, safetensors, diffusers, transformers and gguf load what we write, with equal values.
-  @Test func othersLoadWhatWeWrite() throws {
-    let python = try #require(Tool.python)
+  /// torch, safetensors, diffusers and transformers load what we write, with equal values.
+  @Test(.python("torch", "safetensors", "diffusers", "transformers"))
+  func othersLoadWhatWeWrite() throws {
     let scratch = try Scratch()
+    let reference = try Self.write(
+      [
+        ("ldm.safetensors", .ldm, nil, nil), ("ldm.ckpt", .ldm, nil, nil),
+        ("vae.safetensors", .ldm, nil, [.vae]), ("repository-bin", .diffusers, .bin, nil),
+      ], to: scratch)
     let model = ConversionTests.model
-    // The reference in safetensors, which its text encoder is not.
-    try ConversionTests.convert(model, to: .diffusers, at: scratch.path("reference"))
+    try LayoutTests.convert(
+      scratch.path("ldm.safetensors"), to: .diffusers, at: scratch.path("repository")
+    ) { $0.companions = try ModelCheckpoint.open(model).files }
+    #expect(try Self.check(reference, scratch, "torch") == 13)
+  }
+
+  /// The gguf package does, too.
+  @Test(.python("gguf", "safetensors"))
+  func ggufLoadsWhatWeWrite() throws {
+    let scratch = try Scratch()
+    let reference = try Self.write(
+      [("ldm.safetensors", .ldm, nil, nil), ("model.gguf", .gguf, nil, nil)], to: scratch)
+    #expect(try Self.check(reference, scratch, "gguf") == 1)
+  }
+
+  /// Converts the embedded model into each of `outputs` in `scratch`; gives back the path of its
+  /// repository in safetensors, which the original's text encoder is not.
+  private static func write(
+    _ outputs: [(String, Conversion.Target, WeightsFormat?, [ComponentName]?)], to scratch: Scratch
+  ) throws -> String {
     let reference = scratch.path("reference")
-    let outputs: [(String, Conversion.Target, WeightsFormat?, [ComponentName]?)] = [
-      ("ldm.safetensors", .ldm, nil, nil), ("ldm.ckpt", .ldm, nil, nil),
-      ("vae.safetensors", .ldm, nil, [.vae]), ("repository-bin", .diffusers, .bin, nil),
-      ("model.gguf", .gguf, nil, nil),
-    ]
+    try ConversionTests.convert(ConversionTests.model, to: .diffusers, at: reference)
     for (name, target, format, components) in outputs {
       try LayoutTests.convert(reference, to: target, at: scratch.path(name)) {
         $0.format = format
         $0.components = components
       }
     }
-    try LayoutTests.convert(
-      scratch.path("ldm.safetensors"), to: .diffusers, at: scratch.path("repository")
-    ) { $0.companions = try ModelCheckpoint.open(model).files }
+    return reference
+  }
+
+  /// How many checks of `scratch` with `library` were made, all of them good.
+  private static func check(
+    _ reference: String, _ scratch: Scratch, _ library: String
+  ) throws -> Int {
     let result = try Tool.launch(
-      python, [OracleTests.script("check_layouts.py"), reference, scratch.path])
+      try #require(Tool.python), [script("check_layouts.py"), reference, scratch.path, library])
     #expect(result.status == 0, "\(result.output)\(result.errors)")
     let lines = result.output.split(separator: "\n")
-    let skipped = lines.filter { $0.hasPrefix("skip") }
-    for line in skipped { print("OracleTests: \(line)") }
-    #expect(lines.allSatisfy { $0.hasPrefix("ok ") || $0.hasPrefix("skip ") }, "\(result.output)")
-    #expect(lines.count { $0.hasPrefix("ok ") } == (skipped.isEmpty ? 14 : 2 - skipped.count))
+    #expect(lines.allSatisfy { $0.hasPrefix("ok ") }, "\(result.output)")
+    return lines.count
   }
 }

@@ -155,7 +155,7 @@ import Testing
   ]
 
   @Test(
-    .enabled(if: Fixtures.shared("corpus") != nil, "there is no ../shared/corpus"),
+    .shared("corpus"),
     arguments: corpus)
   func realFilesAreRecognized(name: String, kind: Recognition.Kind) throws {
     let path = try #require(Fixtures.shared("corpus/\(name)"))

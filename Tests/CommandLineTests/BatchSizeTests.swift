@@ -57,13 +57,13 @@ import Testing
     }
   }
 
+  private static let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"]
+    .first(where: FileManager.default.isExecutableFile)
+
   /// Started by the dynamic loader, the program is not the one that the kernel started.
-  @Test func throughTheLoader() throws {
-    let places = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"]
-    guard let loader = places.first(where: FileManager.default.isExecutableFile) else {
-      print("skipped: no dynamic loader at \(places)")
-      return
-    }
+  @Test(.enabled(if: loader != nil, "no dynamic loader where x86-64 and ARM have it"))
+  func throughTheLoader() throws {
+    let loader = try #require(Self.loader)
     try withTemporaryFolder { folder in
       let result = try Tool.launch(
         "/usr/bin/env",

@@ -40,11 +40,10 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
     #expect(explicit.output.contains("1,028,935"))
   }
 
-  /// Full size, where SDKIT_FULL names a repository of SD v1.5's shapes.
-  @Test(
-    .enabled(if: ProcessInfo.processInfo.environment["SDKIT_FULL"] != nil, "SDKIT_FULL is not set"))
+  /// Full size: the published numbers of parameters.
+  @Test(.fullSize)
   func countsStableDiffusion() throws {
-    let path = try #require(ProcessInfo.processInfo.environment["SDKIT_FULL"])
+    let path = try #require(Fixtures.fullSize)
     let summary = try json("sdinspect", [path, "--json"])
     let counts = summary["components"]?.array?.map { $0["parameters"]?.int }
     #expect(counts == [123_060_480, 859_520_964, 83_653_863])

@@ -282,8 +282,7 @@ import Testing
 
   /// UNets of other shapes (inpainting, SD 2 with its linear projections and upcast attention), made
   /// at random by diffusers, give diffusers' numbers.
-  @Test(
-    .enabled(if: Tool.python != nil, "no Python with onnxruntime: set SDKIT_PYTHON or make .venv"))
+  @Test(.python("onnxruntime", "torch", "diffusers"))
   func otherUNetsGiveTheReferencesNumbers() throws {
     let result = try Tool.launch(
       try #require(Tool.python),
@@ -292,12 +291,11 @@ import Testing
         "\(Tool.folder)/sdinspect",
       ])
     #expect(result.status == 0, "\(result.output)\(result.errors)")
-    if result.output.contains("skipped") { print(result.output) }
   }
 
   /// ONNX Runtime's picture from the exports is the picture of `sdgen`.
   @Test(
-    .enabled(if: Tool.python != nil, "no Python with onnxruntime: set SDKIT_PYTHON or make .venv"),
+    .python("onnxruntime", "safetensors", "PIL"),
     arguments: ["ddim", "pndm"], ["f32", "f16"])
   func picturesFromTheExportsAreOurs(scheduler: String, dtype: String) throws {
     try withTemporaryFolder { folder in

@@ -133,13 +133,10 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
     #expect(one["components"]?.array?.map { $0["name"] } == ["vae"])
   }
 
-  /// A single file of a training checkpoint against the repository of the same weights, where
-  /// SDKIT_NARROW names one with `v1-5-pruned.ckpt` in it.
-  @Test(
-    .enabled(
-      if: ProcessInfo.processInfo.environment["SDKIT_NARROW"] != nil, "SDKIT_NARROW is not set"))
+  /// A single file of a training checkpoint against the repository of the same weights.
+  @Test(.narrow)
   func layoutsOfTheSameWeights() throws {
-    let path = try #require(ProcessInfo.processInfo.environment["SDKIT_NARROW"])
+    let path = try #require(Fixtures.narrow)
     let networks = "text_encoder,unet,vae"
     let output = try json(
       "sdinspect", ["diff", path + "/v1-5-pruned.ckpt", path, "--component", networks, "--json"])

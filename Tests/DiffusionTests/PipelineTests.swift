@@ -13,12 +13,9 @@ import Testing
 enum PipelineOracle {
   static let script = "\(Fixtures.root)/Tests/DiffusionTests/Oracle/pipelines.py"
 
-  /// Where the script wrote; nil where there is no Python with diffusers.
+  /// Where the script wrote; nil where there is no Python.
   static let folder: String? = {
-    guard let python = Tool.python,
-      let probe = try? Tool.launch(python, ["-c", "import diffusers, transformers"]),
-      probe.status == 0
-    else { return nil }
+    guard let python = Tool.python else { return nil }
     let folder = FileManager.default.temporaryDirectory
       .appending(path: "sdkit-pipelines-\(UUID().uuidString)").path
     atexit { _ = PipelineOracle.folder.map { try? FileManager.default.removeItem(atPath: $0) } }
@@ -74,7 +71,7 @@ enum PipelineOracle {
 }
 
 /// Inpainting models and Stable Diffusion 2, from a prompt to the picture, against diffusers.
-@Suite(.serialized, .enabled(if: PipelineOracle.folder != nil, "no Python with diffusers"))
+@Suite(.serialized, .python("diffusers", "transformers"))
 struct PipelineTests {
   private static func checkpoint(_ name: String) throws -> ModelCheckpoint {
     try ModelCheckpoint.open(PipelineOracle.path(name))

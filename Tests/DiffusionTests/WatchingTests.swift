@@ -147,11 +147,8 @@ import Testing
   }
 
   /// Both kinds as Pillow reads them, frame by frame.
-  @Test func pillowReadsAnimations() throws {
-    guard let python = Tool.python else {
-      print("skipped: no Python with Pillow (SDKIT_PYTHON)")
-      return
-    }
+  @Test(.python("PIL")) func pillowReadsAnimations() throws {
+    let python = try #require(Tool.python)
     try withTemporaryFolder { folder in
       let expected = Self.frames.map { $0.image.pixels.reduce(0) { $0 + Int($1) } }
       for (format, name) in [(PictureFormat.png, "a.png"), (.webp, "a.webp")] {

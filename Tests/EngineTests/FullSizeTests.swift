@@ -3,14 +3,14 @@ import Checkpoint
 import Engine
 import Foundation
 import ModelGraph
+import TestSupport
 import Testing
 
 extension EngineTests {
   /// The networks at full size: numbers against diffusers, and seconds.
   ///
-  /// They need 5 GB of weights and a reference made by `Oracle/full_size.py`, so they run only where
-  /// `SDKIT_FULL` names a repository and `SDKIT_FULL_REFERENCE` that file.
-  @Suite(.enabled(if: FullSize.isAvailable, "SDKIT_FULL names no full-size repository"))
+  /// They take 5 GB of weights and a reference made by `Oracle/full_size.py`.
+  @Suite(.fullSizeReference)
   struct FullSizeTests {
     @Test func textEncoder() throws {
       let full = try FullSize()
@@ -63,13 +63,9 @@ struct FullSize {
 
   private static let environment = ProcessInfo.processInfo.environment
 
-  static var isAvailable: Bool {
-    environment["SDKIT_FULL"] != nil && environment["SDKIT_FULL_REFERENCE"] != nil
-  }
-
   init() throws {
-    checkpoint = try ModelCheckpoint.open(Self.environment["SDKIT_FULL"] ?? "")
-    reference = try Golden(path: Self.environment["SDKIT_FULL_REFERENCE"] ?? "")
+    checkpoint = try ModelCheckpoint.open(#require(Fixtures.fullSize))
+    reference = try Golden(path: #require(Fixtures.fullSizeReference))
     options = EngineOptions(
       threads: Self.environment["SDKIT_THREADS"].flatMap(Int.init) ?? EngineOptions.coreCount,
       precision: Precision(rawValue: Self.environment["SDKIT_PRECISION"] ?? "f32") ?? .f32)

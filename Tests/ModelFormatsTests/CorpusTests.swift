@@ -89,7 +89,7 @@ extension DType {
 
 /// Foreign files, from the shared folder beside the project; absent on a fresh machine, where the
 /// files of Fixtures/formats stand in for them.
-@Suite(.enabled(if: Fixtures.shared("corpus/manifest.json") != nil, "needs ../shared/corpus"))
+@Suite(.shared("corpus/manifest.json"))
 struct CorpusTests {
   static let files = ExpectedFile.manifest(Fixtures.shared("corpus/manifest.json"))
 

@@ -186,7 +186,7 @@ import Testing
   }
 
   /// The `gguf` package reads the same from our file.
-  @Test(.enabled(if: Tool.has("gguf"), "no Python with gguf: set SDKIT_PYTHON or make .venv"))
+  @Test(.python("gguf"))
   func referenceReadsWhatIsWritten() throws {
     let reference = try TensorFile.open(Fixtures.path("formats/types.gguf"))
     let quantized = try TensorFile.open(Fixtures.path("formats/quantized.gguf"))

@@ -148,7 +148,7 @@ import Testing
   }
 
   /// torch reads the same from our file as from its own.
-  @Test(.enabled(if: Tool.has("torch"), "no Python with torch: set SDKIT_PYTHON or make .venv"))
+  @Test(.python("torch"))
   func torchReadsWhatIsWritten() throws {
     let source = try TensorFile.open(Fixtures.path("formats/types.pt"))
     let directory = try ScratchDirectory()
@@ -182,14 +182,5 @@ import Testing
       ["-c", script, source.path]
         + ["plain.bin", "nested.ckpt", "wide.bin"].map(directory.path))
     #expect(result.status == 0, "\(result.output)\(result.errors)")
-  }
-}
-
-extension Tool {
-  /// Whether the Python of the references has a module.
-  static func has(_ module: String) -> Bool {
-    guard let python else { return false }
-    let script = "import importlib.util as u; assert u.find_spec('\(module)')"
-    return (try? launch(python, ["-c", script]))?.status == 0
   }
 }

@@ -6,13 +6,11 @@ import TestSupport
 import Testing
 
 /// Networks beside a pipeline's own three in ONNX Runtime, against diffusers and transformers.
-@Suite(.enabled(if: Tool.python != nil, "no Python with diffusers and onnxruntime"))
+@Suite(.python("diffusers", "transformers", "onnxruntime"))
 struct AdditionalNetworkTests {
   @Test(arguments: Opset.allCases)
   func numbersAreTheReferences(opset: Opset) throws {
     let python = try #require(Tool.python)
-    let probe = try Tool.launch(python, ["-c", "import diffusers, onnxruntime"])
-    guard probe.status == 0 else { return print("skipped: no diffusers in \(python)") }
     try withTemporaryFolder { folder in
       let script = "\(Fixtures.root)/Tests/DiffusionTests/Oracle/networks.py"
       let made = try Tool.launch(

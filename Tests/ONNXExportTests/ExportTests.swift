@@ -123,14 +123,11 @@ import Testing
     }
   }
 
-  @Test func linkingToAnotherFileSystemIsRefusedByName() throws {
+  @Test(.enabled(if: access("/dev/shm", W_OK) == 0, "no second file system at /dev/shm"))
+  func linkingToAnotherFileSystemIsRefusedByName() throws {
     let files = FileManager.default
     let memory = "/dev/shm/sdkit-\(UUID().uuidString)"
-    guard (try? files.createDirectory(atPath: memory, withIntermediateDirectories: false)) != nil
-    else {
-      print("skipped: there is no second file system at /dev/shm")
-      return
-    }
+    try files.createDirectory(atPath: memory, withIntermediateDirectories: false)
     defer { try? files.removeItem(atPath: memory) }
     let networks = try sources(Self.embedded, ["unet"])
     let error = try error {

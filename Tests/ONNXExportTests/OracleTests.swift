@@ -8,9 +8,8 @@ import Testing
 
 /// onnx's checker and shape inference, and ONNX Runtime against the goldens of the reference.
 ///
-/// Skipped where no Python with numpy, onnx, onnxruntime and safetensors is named by SDKIT_PYTHON
-/// or lies in the project's `.venv`. `make check-onnx` runs more of the same.
-@Suite(.enabled(if: Tool.python != nil, "no Python with onnx: set SDKIT_PYTHON or make .venv"))
+/// `make check-onnx` runs more of the same.
+@Suite(.python("onnx", "onnxruntime", "safetensors"))
 struct OracleTests {
   private func check(_ directory: String, models: Int = 4) throws {
     let python = try #require(Tool.python)

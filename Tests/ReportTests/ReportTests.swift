@@ -131,10 +131,9 @@ import Testing
   }
 
   /// A model of SD v1.5's size fits a page of two million bytes.
-  @Test(
-    .enabled(if: ProcessInfo.processInfo.environment["SDKIT_FULL"] != nil, "SDKIT_FULL is not set"))
+  @Test(.fullSize)
   func aFullSizePageIsSmall() throws {
-    let path = try #require(ProcessInfo.processInfo.environment["SDKIT_FULL"])
+    let path = try #require(Fixtures.fullSize)
     let checkpoint = try ModelCheckpoint.open(path)
     let report = Report(
       checkpoint, sizes: Sizes(of: checkpoint), statistics: try checkpoint.statistics())

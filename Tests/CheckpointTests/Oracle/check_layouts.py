@@ -1,34 +1,29 @@
 """Load what `sdinspect convert` wrote with the libraries of others, and compare every value.
 
-    python3 check_layouts.py REFERENCE DIRECTORY
+    python3 check_layouts.py REFERENCE DIRECTORY torch|gguf
 
-REFERENCE is a repository of safetensors. Of DIRECTORY, what is there is checked:
+REFERENCE is a repository of safetensors. DIRECTORY holds, for torch, safetensors, diffusers and
+transformers:
 
     ldm.safetensors, ldm.ckpt, vae.safetensors   single files; the VAE alone
     repository, repository-bin                   directories
-    model.gguf                                   GGUF under single-file names
 
-One line for each check: `ok`, or `skip` with the reason where a library is not installed. Any other
-outcome is an exception.
+and for gguf, which needs no torch:
+
+    ldm.safetensors, model.gguf                  the same tensors under single-file names
+
+Prints one line `ok` for each check; any other outcome is an exception.
 """
-import importlib.util, json, os, sys
+import json, os, sys
 import numpy as np
 
-reference, directory = sys.argv[1:3]
-has = lambda name: importlib.util.find_spec(name) is not None
+reference, directory, library = sys.argv[1:4]
 STEMS = {"text_encoder": "model", "unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
 PREFIXES = {"text_encoder": "cond_stage_model.transformer.", "unet": "model.diffusion_model.", "vae": "first_stage_model."}
 
 
-def skip(what, *libraries):
-    missing = [name for name in libraries if not has(name)]
-    if missing: print(f"skip {what}: no {', '.join(missing)}")
-    return bool(missing)
-
-
 def path(name):
-    whole = os.path.join(directory, name)
-    return whole if os.path.exists(whole) else None
+    return os.path.join(directory, name)
 
 
 def raw(array):
@@ -91,7 +86,7 @@ def single(what, state, wanted, maps):
     compare(what, state, flat)
 
 
-if not skip("single files", "torch", "safetensors", "diffusers"):
+if library == "torch":
     wanted, maps = expected(), single_names()
     single("safetensors: ldm.safetensors", load(path("ldm.safetensors")), wanted, maps)
     single("torch: ldm.ckpt", load(path("ldm.ckpt"))["state_dict"], wanted, maps)
@@ -112,7 +107,7 @@ if not skip("single files", "torch", "safetensors", "diffusers"):
         vae = AutoencoderKL.from_single_file(path(file), config=f"{reference}/vae", torch_dtype=dtype, local_files_only=True)
         compare(f"diffusers from_single_file: vae of {file}", vae.state_dict(), wanted["vae"])
 
-if path("model.gguf") and not skip("gguf", "gguf", "safetensors"):
+if library == "gguf":
     from gguf import GGUFReader
     from safetensors.numpy import load_file
     reader = GGUFReader(path("model.gguf"))

@@ -1,0 +1,94 @@
+import Foundation
+import ModelFormats
+import TestSupport
+import Testing
+
+/// The commands of README.md, as a reader would type them.
+@Suite(.serialized) struct ReadmeTests {
+  struct Line: Sendable {
+    let number: Int
+    let command: String
+  }
+
+  /// The lines of its code blocks: those indented by four spaces.
+  static func commands() throws -> [Line] {
+    let text = try String(contentsOfFile: Fixtures.root + "/README.md", encoding: .utf8)
+    return text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+      .filter { $0.element.hasPrefix("    ") }
+      .map { Line(number: $0.offset + 1, command: String($0.element.dropFirst(4))) }
+  }
+
+  /// What stands in for commands that a test cannot run: a build within a build, and changes of the
+  /// system. make looks its targets up and what they would run; apt-get compares the list of packages
+  /// with the one that scripts/setup prints.
+  private static let functions = #"""
+    sudo() { "$@"; }
+    make() { command make -n -C "$ROOT" "$@" >/dev/null; }
+    apt-get() {
+      shift
+      for package; do
+        grep -qE "(^|[ \"])$package([ \"\\]|\$)" "$ROOT/scripts/setup" || [ "$package" = make ] ||
+          { echo "scripts/setup does not say that Swift needs $package" >&2; return 1; }
+      done
+    }
+    """#
+
+  /// Every line in order, in one shell and one folder, where the embedded model stands in for the
+  /// published weights.
+  @Test func everyCommandRuns() throws {
+    let commands = try Self.commands()
+    #expect(commands.count > 25)
+    try withTemporaryFolder { folder in
+      try Self.writeInputs(to: folder)
+      var script = "set -e\nPATH=\"$PROGRAMS:$PATH\"\n" + Self.functions + "\n"
+      for line in commands {
+        script += "echo 'README.md:\(line.number)' >&2\n\(line.command)\n"
+      }
+      try script.write(toFile: folder + "/readme.sh", atomically: true, encoding: .utf8)
+      let result = try Tool.launch(
+        "/usr/bin/env", ["-u", "MAKEFLAGS", "bash", "readme.sh"], in: folder,
+        environment: ["PROGRAMS": Tool.folder, "ROOT": Fixtures.root])
+      #expect(result.status == 0, "\(result.errors)")
+      let reached = result.errors.split(separator: "\n").filter { $0.hasPrefix("README.md:") }
+      #expect(reached.count == commands.count, "\(result.errors)")
+      // What the text says of them.
+      #expect((result.output + result.errors).contains("the same in every pixel"))
+      for file in ["report.html", "onnx/unet/model.onnx", "winter.png", "sheet.png", "star.png"] {
+        #expect(FileManager.default.fileExists(atPath: "\(folder)/\(file)"), "\(file)")
+      }
+    }
+  }
+
+  /// Every file and folder of the project that it links to is there.
+  @Test func everyLinkLeadsSomewhere() throws {
+    let text = try String(contentsOfFile: Fixtures.root + "/README.md", encoding: .utf8)
+    let targets =
+      text.matches(of: /\]\(([^)]+)\)/).map { String($0.output.1) }
+      + text.matches(of: /src="([^"]+)"/).map { String($0.output.1) }
+    let files = targets.filter { !$0.contains("://") }
+    #expect(files.count > 20)
+    for file in files {
+      #expect(FileManager.default.fileExists(atPath: "\(Fixtures.root)/\(file)"), "\(file)")
+    }
+  }
+
+  /// The files that its commands begin with: a repository, both single files, and a LoRA.
+  private static func writeInputs(to folder: String) throws {
+    let files = FileManager.default
+    let repository = folder + "/stable-diffusion-v1-5"
+    try files.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: repository)
+    try files.copyItem(
+      atPath: Fixtures.path("adapters/locon.safetensors"), toPath: folder + "/style.safetensors")
+    let single = folder + "/v1-5-pruned-emaonly.safetensors"
+    let converted = try Tool.run("sdinspect", ["convert", repository, single, "--to", "ldm"])
+    #expect(converted.status == 0, "\(converted.errors)")
+    let tensors = try TensorFile.open(single).tensors
+    let prefix = "model.diffusion_model."
+    let averages = tensors.filter { $0.name.hasPrefix(prefix) }
+      .map { $0.renamed("model_ema." + $0.name.dropFirst("model.".count).filter { $0 != "." }) }
+    let all = tensors + averages
+    let writer = try TorchWriter(
+      path: folder + "/v1-5-pruned.ckpt", tensors: all.map(\.info), under: "state_dict")
+    try writer.write(all)
+  }
+}

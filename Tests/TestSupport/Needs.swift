@@ -1,0 +1,82 @@
+import Foundation
+import Testing
+
+/// What some tests need that a bare machine lacks. A test without it is skipped, and `make test` counts
+/// it under the reason given here; `make test-full` sets up everything but ``shared(_:)``.
+extension Trait where Self == ConditionTrait {
+  /// The reference Python with all of `modules`.
+  public static func python(_ modules: String...) -> Self {
+    let names = modules.joined(separator: ", ")
+    return .enabled(
+      if: modules.allSatisfy(Tool.has), "no Python with \(names) (make test-full)")
+  }
+
+  /// A program of the system, which a Debian package has.
+  public static func program(_ path: String, package: String) -> Self {
+    .enabled(
+      if: FileManager.default.isExecutableFile(atPath: path),
+      "no \(path) (apt-get install \(package))")
+  }
+
+  /// Any Python 3.
+  public static var anyPython: Self { .enabled(if: Tool.anyPython != nil, "no python3") }
+
+  /// A repository of SD v1.5's shapes.
+  public static var fullSize: Self {
+    .enabled(if: Fixtures.fullSize != nil, "no full-size repository (make test-full)")
+  }
+
+  /// That repository, and what diffusers computes from it.
+  public static var fullSizeReference: Self {
+    .enabled(
+      if: Fixtures.fullSize != nil && Fixtures.fullSizeReference != nil,
+      "no full-size repository (make test-full)")
+  }
+
+  /// A repository of narrow networks, with the single files of the same weights.
+  public static var narrow: Self {
+    .enabled(if: Fixtures.narrow != nil, "no narrow repository (make test-full)")
+  }
+
+  /// A file or folder of ../shared: files of others, which are not this project's to distribute.
+  public static func shared(_ name: String) -> Self {
+    .enabled(
+      if: Fixtures.shared(name) != nil, "no ../shared/corpus (files of others, not included)")
+  }
+}
+
+extension Fixtures {
+  private static let environment = ProcessInfo.processInfo.environment
+
+  /// `SDKIT_FULL`: the path of a repository of SD v1.5's shapes, as `scripts/make-repository` writes it.
+  public static let fullSize: String? = environment["SDKIT_FULL"]
+
+  /// `SDKIT_FULL_REFERENCE`: what Tests/EngineTests/Oracle/full_size.py writes of ``fullSize``.
+  public static let fullSizeReference: String? = environment["SDKIT_FULL_REFERENCE"]
+
+  /// `SDKIT_NARROW`: what `scripts/make-repository --narrow --single-file` writes.
+  public static let narrow: String? = environment["SDKIT_NARROW"]
+}
+
+extension Tool {
+  /// The reference Python, else the system's.
+  public static var anyPython: String? { python ?? systemPython }
+
+  /// Whether the reference Python has a module.
+  public static func has(_ module: String) -> Bool { installed.contains(module) }
+
+  /// The modules of the reference Python that tests ask for; one start of Python tells all.
+  private static let installed: Set<String> = {
+    let asked = [
+      "PIL", "diffusers", "gguf", "numpy", "onnx", "onnxruntime", "safetensors", "torch",
+      "transformers",
+    ]
+    let script = """
+      import importlib.util, sys
+      for name in sys.argv[1:]:
+          if importlib.util.find_spec(name): print(name)
+      """
+    guard let python, let result = try? launch(python, ["-c", script] + asked) else { return [] }
+    return Set(result.output.split(separator: "\n").map(String.init))
+  }()
+}
