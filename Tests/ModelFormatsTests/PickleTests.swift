@@ -290,7 +290,7 @@ import Testing
     ("functools", "partial"), ("_functools", "partial"), ("asyncio.unix_events", "x"),
     ("code", "InteractiveInterpreter"), ("ctypes", "CDLL"), ("ctypes.util", "find_library"),
     ("numpy.testing._private.utils", "runstring"), ("numpy.f2py.crackfortran", "x"),
-    ("torch.serialization", "load"), ("torch.storage", "_load_from_bytes"),
+    ("torch.serialization", "load"),
     ("torch.jit", "load"), ("torch._dynamo.guards", "x"), ("logging.config", "listen"),
     ("cProfile", "run"), ("doctest", "debug_script"), ("pdb", "run"), ("timeit", "timeit"),
     ("trace", "Trace"), ("bdb", "Bdb"), ("pip._internal", "main"), ("ensurepip", "bootstrap"),

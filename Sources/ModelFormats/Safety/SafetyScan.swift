@@ -82,9 +82,9 @@ struct SafetyScan {
     var scanner = PickleScanner(file, isGuess: isGuess)
     scanner.scan(range)
     if depth == 0, place.record == nil, scanner.count > 0 { hasPickle = true }
-    // Lines of a text name classes by chance; harmful names, calls and a proper end do not come so.
+    // Lines of a text name classes by chance; calls of them and a proper end do not come so.
     if isGuess, scanner.count == 0, scanner.loads.isEmpty,
-      !scanner.found.contains(where: { $0.danger != nil || $0.isUsed && !$0.isKnown })
+      !scanner.found.contains(where: { $0.isUsed && !$0.isKnown })
     {
       return
     }
@@ -102,7 +102,7 @@ struct SafetyScan {
     // The bytes of a nested file are looked into as what they are.
     let loaded = Set(scanner.loads.compactMap { $0.argument?.offset })
     for bytes in scanner.inner where !loaded.contains(bytes.offset) {
-      note(bytes, of: file, place)
+      note(bytes, of: file, place, depth: depth)
     }
     for load in scanner.loads { look(into: load, of: scanner, place, depth: depth) }
   }
@@ -110,11 +110,13 @@ struct SafetyScan {
   /// Says of bytes that are a pickle of their own what that names. Unpickling the file makes bytes of
   /// them and no more; but the program that put them there may unpickle them.
   private mutating func note(
-    _ bytes: PickleScanner.Constant, of file: MappedFile, _ place: Place
+    _ bytes: PickleScanner.Constant, of file: MappedFile, _ place: Place, depth: Int
   ) {
+    guard depth < SafetyScan.depthLimit else { return }
     var scanner = PickleScanner(file, isGuess: true)
     scanner.scan(bytes.offset..<(bytes.offset + bytes.count))
     guard scanner.count > 0 else { return }
+    for inner in scanner.inner { note(inner, of: file, place, depth: depth + 1) }
     let names = scanner.found.filter { !$0.isKnown }
     guard let name = names.first(where: { $0.danger != nil }) ?? names.first else { return }
     safety.add(
