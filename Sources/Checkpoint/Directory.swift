@@ -94,8 +94,6 @@ struct Directory {
   var possibleWeights: [String] { files.filter(Directory.isPossibleWeights) }
 
   private static func isPossibleWeights(_ name: String) -> Bool {
-    [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".index.json"].contains {
-      name.hasSuffix($0)
-    }
+    WeightsName.isIndex(name) || UnreadWeights.formats.contains { name.hasSuffix($0.ending) }
   }
 }

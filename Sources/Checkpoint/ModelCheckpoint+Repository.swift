@@ -178,7 +178,7 @@ extension ModelCheckpoint {
     var files: [AuxiliaryFile] = []
     let isTokenizer = name.rawValue.hasPrefix(TokenizerFiles.directory)
     for entry in directory.files
-    where (entry.hasSuffix(".json") && !entry.hasSuffix(".index.json")) || entry.hasSuffix(".txt")
+    where (entry.hasSuffix(".json") && !WeightsName.isIndex(entry)) || entry.hasSuffix(".txt")
       || isTokenizer && TokenizerFiles.isPart(entry)
     {
       let file = try AuxiliaryFile(path: "\(name)/\(entry)", at: "\(directory.path)/\(entry)")
