@@ -1,5 +1,6 @@
 import CKernels
 import ModelFormats
+import OrderedJSON
 
 /// A change of floating-point type, in pieces that do not depend on a tensor's size.
 ///
@@ -120,7 +121,7 @@ extension Tensor {
     guard overflows == 0 || saturating else {
       throw FormatError(
         .mismatch,
-        "\(overflows) of \(elementCount) values are beyond 65504, the largest that F16 holds",
+        "\(overflows) of \(elementCount.of("value")) \(overflows == 1 ? "is" : "are") beyond 65504, the largest that F16 holds",
         file: file?.path, context: name,
         hint: "convert to bf16, or pass --saturate to make them 65504")
     }

@@ -242,12 +242,12 @@ extension Conversion {
   private func overflow(_ tensors: [(tensor: String, count: Int)]) -> FormatError {
     let count = tensors.reduce(0) { $0 + $1.count }
     let shown = tensors.prefix(20).map { "\($0.count) of \($0.tensor)" }.joined(separator: ", ")
-    let more = tensors.count > 20 ? " and \(tensors.count - 20) tensors more" : ""
+    let more = tensors.count > 20 ? " and \((tensors.count - 20).of("more tensor"))" : ""
     return FormatError(
       .mismatch,
-      "\(count) values are beyond 65504, the largest that F16 holds: \(shown)\(more)",
+      "\(count.of("value is", "values are")) beyond 65504, the largest that F16 holds: \(shown)\(more)",
       file: source.path, context: tensors.first?.tensor,
-      hint: "convert to bf16, or pass --saturate to make them 65504")
+      hint: "convert to bf16, or pass --saturate to make \(count == 1 ? "it" : "them") 65504")
   }
 }
 

@@ -269,7 +269,7 @@ struct TorchObject<Source: TorchStorageSource> {
       throw FormatError(
         .malformed,
         "the tensors repeat their storages until they hold more than 16 times the file's "
-          + "\(source.byteCount) bytes", hint: "the file was made to exhaust its reader")
+          + "\(source.byteCount.of("byte"))", hint: "the file was made to exhaust its reader")
     }
     tensors.append(tensor)
   }

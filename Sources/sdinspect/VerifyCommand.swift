@@ -63,7 +63,7 @@ struct VerifyCommand: ParsableCommand {
     let checked = result.checked.joined(separator: ", ")
     if !result.isSound {
       let count = result.problems.count
-      return "not sound: \(count) \(count == 1 ? "problem" : "problems")"
+      return "not sound: \(count.of("problem"))"
         + (checked.isEmpty ? "" : " (checked \(checked))")
     }
     if checked.isEmpty { return "readable, but there was nothing to check it against" }
