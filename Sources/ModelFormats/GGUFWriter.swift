@@ -211,7 +211,7 @@ extension GGUFWriter {
       }
       guard tensor.shape.rank > 0, let byteCount = blocks.byteCount(of: tensor.shape) else {
         throw unsupported(
-          "rows of \(tensor.shape.dimensions.last ?? 1) elements are no whole blocks of "
+          "rows of \((tensor.shape.dimensions.last ?? 1).of("element")) are no whole blocks of "
             + "\(blocks.blockSize) of \(blocks.rawValue)")
       }
       return Entry(info: tensor, type: 8, blocks: blocks, byteCount: byteCount)

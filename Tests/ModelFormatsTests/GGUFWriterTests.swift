@@ -138,7 +138,7 @@ import Testing
     ),
     (
       .init(name: "a", dtype: .float32, shape: []), .q80,
-      "rows of 1 elements are no whole blocks of 32 of Q8_0"
+      "rows of 1 element are no whole blocks of 32 of Q8_0"
     ),
     (
       .init(name: "a", dtype: .float64, shape: [1 << 60]), nil,
