@@ -7,8 +7,10 @@ Needs torch, diffusers, peft, lycoris_lora, safetensors.
 NAME.safetensors                        as LyCORIS and kohya's scripts save it
 NAME/adapter_model.safetensors          as PEFT saves it, with adapter_config.json
 expected.json                           the cases: the file, the scale, the parameters that change
+stacked-NAME/                           two that go on top of each other
 expected.safetensors                    sample, states: the UNet's inputs at timestep 321; CASE/sample: its output;
-                                        CASE/PARAMETER: the changed weight, of scale 1
+                                        CASE/PARAMETER: the changed weight, of scale 1; plain+dora/PARAMETER and the
+                                        other order: of both of stacked-NAME
 """
 import copy, json, os, sys
 
@@ -83,7 +85,7 @@ def lycoris(name, kind, scales=(1.0,), layers=LAYERS, prefix="lora_unet_", **opt
             before = target.weight.data
             if kind in (LohaModule, LokrModule, LoConModule):
                 # What forward() computes; get_merged_weight() of 4.1.3 scales LoHa and LoKr by alpha / rank twice.
-                change = module.make_weight() * module.scale if kind is LoConModule else module.get_weight(module.shape)
+                change = module.make_weight() * module.scale if kind is LoConModule else module.get_weight(module.shape) * module.scalar
                 if module.wd:
                     # The whole change by its own function, then as much of the way as the scale says, as web UIs have it.
                     whole = module.apply_weight_decompose(before + change, 1)
@@ -100,23 +102,23 @@ def lycoris(name, kind, scales=(1.0,), layers=LAYERS, prefix="lora_unet_", **opt
 
 
 rank = dict(lora_dim=4, alpha=2)
-lycoris("locon", LoConModule, (1.0, 0.8), use_tucker=True, **rank)
+lycoris("locon", LoConModule, (1.0, 0.8, -0.5), use_tucker=True, **rank)
 lycoris("loha", LohaModule, (1.0, 0.8), **rank)
-lycoris("loha-tucker", LohaModule, use_tucker=True, prefix="lycoris_", **rank)
+lycoris("loha-tucker", LohaModule, (1.0, -0.5), use_tucker=True, prefix="lycoris_", **rank)
 lycoris("lokr", LokrModule, (1.0, 0.8), lora_dim=2, alpha=1, factor=4)
 lycoris("lokr-both", LokrModule, lora_dim=1, alpha=0.5, factor=8, decompose_both=True)
 lycoris("lokr-full", LokrModule, lora_dim=4, alpha=2, full_matrix=True, prefix="lycoris_")
-lycoris("lokr-tucker", LokrModule, lora_dim=1, alpha=0.5, factor=2, use_tucker=True)
-lycoris("dora", LoConModule, (1.0, 0.8), weight_decompose=True, **rank)
-lycoris("dora-inputs", LoConModule, weight_decompose=True, wd_on_out=False, **rank)
+lycoris("lokr-tucker", LokrModule, (1.0, 1.5), lora_dim=1, alpha=0.5, factor=2, use_tucker=True)
+lycoris("dora", LoConModule, (1.0, 0.8, 0.5, 1.5, -0.5), weight_decompose=True, **rank)
+lycoris("dora-inputs", LoConModule, (1.0, 0.5, 1.5), weight_decompose=True, wd_on_out=False, **rank)
 lycoris("loha-dora", LohaModule, (1.0, 0.8), weight_decompose=True, **rank)
-lycoris("lokr-dora", LokrModule, lora_dim=2, alpha=1, factor=4, weight_decompose=True)
+lycoris("lokr-dora", LokrModule, (1.0, 0.5, 1.5), lora_dim=2, alpha=1, factor=4, weight_decompose=True)
 lycoris("glora", GLoRAModule, (1.0, 0.8), **rank)
 lycoris("ia3", IA3Module, (1.0, 0.8), layers=LAYERS[:2] + LAYERS[3:])
-lycoris("ia3-inputs", IA3Module, train_on_input=True, layers=LAYERS[:3])
-lycoris("oft", DiagOFTModule, (1.0, 0.8), lora_dim=4, layers=LAYERS[:4])
+lycoris("ia3-inputs", IA3Module, (1.0, -0.5), train_on_input=True, layers=LAYERS[:3])
+lycoris("oft", DiagOFTModule, (1.0, 0.8, 1.5, -0.5), lora_dim=4, layers=LAYERS[:4])
 lycoris("oft-rescaled", DiagOFTModule, lora_dim=8, constraint=0.01, rescaled=True, layers=LAYERS[:4])
-lycoris("boft", ButterflyOFTModule, lora_dim=4, layers=LAYERS[:4])
+lycoris("boft", ButterflyOFTModule, (1.0, 0.5, 1.5, -0.5), lora_dim=4, layers=LAYERS[:4])
 lycoris("full", FullModule, (1.0, 0.8))
 lycoris("norm", NormModule, (1.0, 0.8), layers=NORMS)
 
@@ -143,12 +145,54 @@ def peft(name, configuration, scales=(1.0,)):
 
 peft("peft-lora", LoraConfig(
     r=4, lora_alpha=2, target_modules=LAYERS, use_rslora=True, rank_pattern={"attn1.to_q": 2}, alpha_pattern={"^conv_in": 6}), (1.0, 0.8))
-peft("peft-dora", LoraConfig(r=4, lora_alpha=2, target_modules=LAYERS, use_dora=True), (1.0, 0.8))
+peft("peft-dora", LoraConfig(r=4, lora_alpha=2, target_modules=LAYERS, use_dora=True), (1.0, 0.8, 0.5, 1.5, -0.5))
 peft("peft-loha", LoHaConfig(r=4, alpha=2, target_modules=LAYERS, use_effective_conv2d=True))
 peft("peft-lokr", LoKrConfig(r=4, alpha=2, target_modules=LAYERS, decompose_both=True, decompose_factor=4))
 FEEDFORWARD = f"{BLOCK}.transformer_blocks.0.ff.net.2"
 peft("peft-ia3", IA3Config(
     target_modules=[*LAYERS[1:3], "conv_in", FEEDFORWARD, "time_embedding.linear_1"], feedforward_modules=["conv_in", FEEDFORWARD]))
+
+
+# What came later, behind what is there, whose random numbers stay.
+lycoris("locon-rs", LoConModule, (1.0, 0.5), rs_lora=True, **rank)
+lycoris("loha-rs", LohaModule, rs_lora=True, **rank)
+lycoris("lokr-rs", LokrModule, lora_dim=2, alpha=1, factor=4, rs_lora=True)
+lycoris("locon-scalar", LoConModule, use_scalar=True, use_tucker=True, **rank)
+lycoris("loha-scalar", LohaModule, use_scalar=True, **rank)
+lycoris("lokr-scalar", LokrModule, lora_dim=2, alpha=1, factor=4, use_scalar=True)
+lycoris("boft-rescaled", ButterflyOFTModule, (1.0, 0.5), lora_dim=4, constraint=0.01, rescaled=True, layers=LAYERS[:4])
+# Without alpha the rank is taken.
+tensors = lycoris("no-alpha", LoConModule, lora_dim=4, alpha=4)
+save_file({key: value for key, value in tensors.items() if not key.endswith(".alpha")}, f"{out}/no-alpha.safetensors")
+
+
+def stacked(case, kinds):
+    """Two adapters of PEFT, each in a folder of its own, and the weights as it merges one after the other."""
+    model = get_peft_model(copy.deepcopy(base), kinds[0][1], adapter_name=kinds[0][0])
+    model.add_adapter(*kinds[1])
+    for key, parameter in model.named_parameters():
+        if any(part in key for part in ("lora_A", "lora_B")):
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+        elif "lora_magnitude_vector" in key:
+            parameter.mul_(torch.rand_like(parameter) * 0.5 + 0.75)
+    for name, _ in kinds:
+        folder = f"{out}/{case}-{name}"
+        model.save_pretrained(folder, selected_adapters=[name])
+        # PEFT puts an adapter that is not the default one into a folder of its name.
+        for file in os.listdir(f"{folder}/{name}"): os.replace(f"{folder}/{name}/{file}", f"{folder}/{file}")
+        os.rmdir(f"{folder}/{name}")
+        os.remove(f"{folder}/README.md")
+    for order in ([0, 1], [1, 0]):
+        names = [kinds[index][0] for index in order]
+        unet = copy.deepcopy(model).merge_and_unload(adapter_names=names).eval()
+        for key in STACKED: expected["+".join(names) + f"/{key}.weight"] = unet.get_submodule(key).weight.data.contiguous()
+
+
+STACKED = LAYERS[:3]
+stacked("stacked", [
+    ("plain", LoraConfig(r=4, lora_alpha=2, target_modules=STACKED)),
+    ("dora", LoraConfig(r=4, lora_alpha=2, target_modules=STACKED, use_dora=True)),
+])
 
 save_file(expected, f"{out}/expected.safetensors")
 open(f"{out}/expected.json", "w").write("[\n" + ",\n".join(map(json.dumps, cases)) + "\n]\n")

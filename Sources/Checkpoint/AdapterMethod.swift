@@ -266,8 +266,15 @@ struct AdapterMethod: Sendable {
   private static let allPrefixes: [(prefix: String, method: Int)] =
     all.enumerated().flatMap { index, method in method.foreignPrefixes.map { ($0, index) } }
 
+  /// XLabs' processors of a FLUX.1 block have a LoRA for the image and one for the prompt:
+  /// `double_blocks.0.processor.qkv_lora1.down.weight`, `…qkv_lora2…`.
+  private static let streams = [("_lora1.", "_img_lora."), ("_lora2.", "_txt_lora.")]
+
   /// The layer, and which of its tensors it is; nil of any other tensor.
   static func split(_ name: String) -> Name? {
+    for (stream, spelling) in streams where name.contains(stream) {
+      return split(name.replacing(stream, with: spelling))
+    }
     for (ending, part, method) in allEndings where name.hasSuffix(ending) {
       return Name(layer: String(name.dropLast(ending.count)), part: part, method: method)
     }

@@ -1,5 +1,6 @@
 import CKernels
 import ModelFormats
+import OrderedJSON
 
 /// A change of floating-point type, in pieces that do not depend on a tensor's size.
 ///
@@ -158,7 +159,8 @@ extension Tensor {
     guard overflows == 0 || saturating else {
       throw FormatError(
         .mismatch,
-        "\(overflows) of \(elementCount) values are \(Cast.overflowReason(dtype))",
+        "\(overflows) of \(elementCount.of("value")) \(overflows == 1 ? "is" : "are") "
+          + Cast.overflowReason(dtype),
         file: file?.path, context: name,
         hint: Cast.overflowHint(dtype, verb: "convert"))
     }

@@ -124,7 +124,7 @@ extension Component {
     guard count > 0 else { return [] }
     let shown = words.map { "\"\($0).\"" }.joined(separator: ", ")
     return [
-      "\(name): \(shown) in the names of \(count) \(count == 1 ? "tensor" : "tensors") is not part of "
+      "\(name): \(shown) in the names of \(count.of("tensor")) is not part of "
         + "the network's names; it is ignored, and left out of converted names"
     ]
   }

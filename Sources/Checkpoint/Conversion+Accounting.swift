@@ -7,6 +7,25 @@ extension Conversion {
     let name: ExactName
   }
 
+  /// Throws where the files that are written cannot hold a tensor's type, rank or size.
+  ///
+  /// - Throws: ``FormatError`` `unsupported` with the source's file and the tensor's name there.
+  static func checkTypes(
+    of parts: [Part], in container: Container, _ source: ModelCheckpoint
+  ) throws(FormatError) {
+    // A flat file holds every type.
+    guard let format = WritableFormat(rawValue: container.rawValue) else { return }
+    for step in parts.flatMap(\.tensors) where !step.isQuantized {
+      let info = TensorInfo(
+        name: step.source ?? step.tensor.name, dtype: step.dtype, shape: step.tensor.shape)
+      do throws(FormatError) {
+        try format.byteCount(of: info)
+      } catch {
+        throw error.inFile(step.tensor.file?.path ?? source.path)
+      }
+    }
+  }
+
   /// Throws where a plan forgets a tensor: each one of the source is written, or left out by name.
   ///
   /// - Parameters:
@@ -41,7 +60,7 @@ extension Conversion {
     guard let first = missing.first else { return }
     throw FormatError(
       .internalFault,
-      "the plan omits \(missing.count) tensors, such as \(first.name.text)", file: source.path,
+      "the plan omits \(missing.count.of("tensor")), such as \(first.name.text)", file: source.path,
       context: first.component.rawValue, hint: "this is a bug; nothing was written")
   }
 }

@@ -17,17 +17,20 @@ extension Conversion {
       let place = part.output.isEmpty ? "" : " to \(part.output)"
       let renamed = part.tensors.count(where: \.isRenamed)
       lines.append(
-        "\(part.component.name)\(place): \(part.tensors.count) tensors, \(size(part.storedByteCount)) ("
+        "\(part.component.name)\(place): \(part.tensors.count.of("tensor")), \(size(part.storedByteCount)) ("
           + types.joined(separator: ", ") + ")" + (renamed > 0 ? ", \(renamed) renamed" : ""))
     }
     lines += files.map { "\($0.path): \(size($0.byteCount))" }
     let tensors = parts.reduce(0) { $0 + $1.tensors.count }
     let bytes = storedByteCount + files.reduce(0) { $0 + $1.byteCount }
-    lines.append("in all: \(tensors) tensors and \(files.count) files, \(size(bytes))")
+    lines.append("in all: \(tensors.of("tensor"))\(otherFiles), \(size(bytes))")
     lines += leftOutLines
     lines += notes.map { "note: \($0)" }
     return lines
   }
+
+  /// The small files that are written, as text behind a count of tensors; empty if there are none.
+  public var otherFiles: String { files.isEmpty ? "" : " and \(files.count.of("file"))" }
 
   /// The target as the command line names it.
   private var layout: String {
@@ -40,13 +43,13 @@ extension Conversion {
     var lines = drops.lines
     if !droppedFiles.isEmpty {
       lines.append(
-        "left out: \(droppedFiles.count) small \(droppedFiles.count == 1 ? "file" : "files"): "
+        "left out: \(droppedFiles.count.of("small file")): "
           + Leftover.shown(droppedFiles))
     }
     if !unreadWeights.isEmpty {
       let paths = unreadWeights.map(\.path)
       lines.append(
-        "not read: \(paths.count) \(paths.count == 1 ? "file" : "files") of weights next to these: "
+        "not read: \(paths.count.of("file")) of weights next to these: "
           + Leftover.shown(paths))
     }
     return lines

@@ -275,10 +275,10 @@ extension Conversion {
   ) -> FormatError {
     let count = tensors.reduce(0) { $0 + $1.count }
     let shown = tensors.prefix(20).map { "\($0.count) of \($0.tensor)" }.joined(separator: ", ")
-    let more = tensors.count > 20 ? " and \(tensors.count - 20) tensors more" : ""
+    let more = tensors.count > 20 ? " and \((tensors.count - 20).of("more tensor"))" : ""
     return FormatError(
       .mismatch,
-      "\(count) values are \(Cast.overflowReason(dtype)): \(shown)\(more)",
+      "\(count.of("value is", "values are")) \(Cast.overflowReason(dtype)): \(shown)\(more)",
       file: source.path, context: tensors.first?.tensor,
       hint: Cast.overflowHint(dtype, verb: "convert"))
   }

@@ -205,7 +205,7 @@ struct StepMaker {
     if let first = duplicates.first {
       let names = "\(first.tensor.displayName) and \(first.original.displayName)"
       note(
-        "\(component.name): \(duplicates.count) \(duplicates.count == 1 ? "tensor is" : "tensors are") "
+        "\(component.name): \(duplicates.count.of("tensor is", "tensors are")) "
           + "there under two names, as \(names): "
           + (others.isEmpty
             ? "the values are the same"
@@ -297,7 +297,7 @@ struct StepMaker {
   ) {
     if uncast.count > 4 {
       note(
-        "\(component.name): \(uncast.count) tensors stay as they are, of types that are not cast: "
+        "\(component.name): \(uncast.count.of("tensor keeps its type, which is", "tensors keep their types, which are")) not cast: "
           + Leftover.shown(uncast.map(\.name)))
     } else {
       for (name, type) in uncast {
@@ -306,7 +306,7 @@ struct StepMaker {
     }
     if unknown.count > 4 {
       note(
-        "\(component.name): \(unknown.count) tensors are kept though they are of no network: "
+        "\(component.name): \(unknown.count.of("tensor is kept though it is", "tensors are kept though they are")) of no network: "
           + Leftover.shown(unknown))
     } else {
       for name in unknown {

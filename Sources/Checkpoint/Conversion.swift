@@ -72,6 +72,7 @@ public struct Conversion: Sendable {
     try Conversion.requireAccounted(
       source, parts, planner.maker.drops, chosen: options.components,
       useAverages: options.useAverages)
+    try Conversion.checkTypes(of: parts, in: planner.container, source)
     self.parts = parts
     isDirectory = planner.isDirectory
     container = planner.container

@@ -1,5 +1,6 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// Which components are converted, and which targets refuse them.
 extension ConversionPlanner {
@@ -155,7 +156,7 @@ extension ConversionPlanner {
     guard let first = weights.first else { return }
     throw FormatError(
       .unsupported,
-      "\(weights.count) 8-bit \(weights.count == 1 ? "weight has a scale" : "weights have scales") "
+      "\(weights.count.of("8-bit weight has a scale", "8-bit weights have scales")) "
         + "that the target cannot keep: \(Leftover.shown(weights))",
       file: source.path, context: first,
       hint: "pass --dtype f16 (or f32, bf16) to multiply the scales in, or use --to safetensors")
@@ -177,8 +178,8 @@ extension ConversionPlanner {
     let storages = unread.count { $0.kind == .storage }
     let tensors = unread.count - storages
     let counts = [
-      storages == 0 ? nil : storages == 1 ? "1 storage" : "\(storages) storages",
-      tensors == 0 ? nil : tensors == 1 ? "1 tensor" : "\(tensors) tensors",
+      storages == 0 ? nil : storages.of("storage"),
+      tensors == 0 ? nil : tensors.of("tensor"),
     ]
     var error = FormatError(
       .unsupported,

@@ -122,8 +122,8 @@ struct ConversionPlanner {
     for key in (lostPairs + others).map(\.key) where !lost.contains(key) { lost.append(key) }
     if !lost.isEmpty {
       warnings.append(
-        "\(lost.count) \(lost.count == 1 ? "pair of metadata is" : "pairs of metadata are") not "
-          + "written: \(Leftover.shown(lost, limit: 8))"
+        "\(lost.count.of("pair of metadata is", "pairs of metadata are")) not written: "
+          + Leftover.shown(lost, limit: 8)
           + (lost.contains("lora_adapter_metadata")
             ? "; lora_adapter_metadata says how strong the adapter is: keep safetensors" : ""))
     }
@@ -270,8 +270,7 @@ struct ConversionPlanner {
     guard unknown.isEmpty || options.dropUnknown else {
       throw FormatError(
         .unsupported,
-        "a repository has no place for \(unknown.count) "
-          + "\(unknown.count == 1 ? "tensor" : "tensors") of no known network: "
+        "a repository has no place for \(unknown.count.of("tensor")) of no known network: "
           + Leftover.shown(unknown.map(\.name)),
         file: source.path, context: component.name.rawValue,
         hint: "pass --drop-unknown to leave them out, or convert to sdflat, ldm or safetensors")
@@ -304,7 +303,9 @@ struct ConversionPlanner {
             "two tensors would have the name \(name.text): "
               + sources.map(Tensor.displayName).joined(separator: " and "),
             file: source.path, context: steps[index].component.rawValue,
-            hint: "convert to safetensors, which keeps the source's names")
+            hint: target == .safetensors
+              ? "rename one of them in the source, or convert one component with --component"
+              : "convert to safetensors, which keeps the source's names")
         }
         places[name] = index
       }

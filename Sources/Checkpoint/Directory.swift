@@ -109,8 +109,6 @@ struct Directory {
   }
 
   private static func isPossibleWeights(_ name: String) -> Bool {
-    [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".index.json"].contains {
-      name.hasSuffix($0)
-    }
+    WeightsName.isIndex(name) || UnreadWeights.formats.contains { name.hasSuffix($0.ending) }
   }
 }

@@ -89,6 +89,7 @@ extension Family {
           " v2",
           .has("mid_block.motion_modules.*", says: "the middle block has one too, as in v2")),
       ],
+      adapter: AdapterMark.motion,
       marks: [
         [
           .has("*motion_modules.*", says: "layers over time, one beside each block of a UNet"),
@@ -246,7 +247,7 @@ extension Family {
       "tiny-autoencoder", "tiny autoencoder (as TAESD)", .tinyAutoencoder, isDrawn: true,
       part: .tinyAutoencoder, classes: ["AutoencoderTiny"], marks: []),
     Family("latent-preview", "latent preview (VAE-approx)", .latentPreview, marks: []),
-    Family("other", "something else", .unknown, marks: []),
+    Family("other", "something else", .unknown, adapter: .anyTransformer, marks: []),
   ]
 
   /// The id of models that are told by their coarser word alone.

@@ -72,7 +72,7 @@ extension Family {
   private static let sdxl: [Family] = [
     Family(
       "sdxl-refiner", "Stable Diffusion XL refiner", .stableDiffusionXL, part: .unet,
-      classes: [unetClass], parts: refinerParts,
+      classes: [unetClass], parts: refinerParts, adapter: .sdxlRefiner,
       marks: [
         structure + [
           sizes(2560, "sizes and an aesthetic score are embedded, as in SDXL's refiner"),
@@ -100,6 +100,7 @@ extension Family {
             "time_embed.cond_proj.weight", "time_embedding.cond_proj.weight",
             says: "the guidance scale is embedded, as in LCM"))
       ],
+      adapter: .sdxl,
       marks: [structure + [sizes(2816, sizedAsXL), prompt(2048, optional: true), input(4)]]),
   ]
 
@@ -141,7 +142,7 @@ extension Family {
       }),
     Family(
       "sd2", "Stable Diffusion 2.x", .stableDiffusion2, isDrawn: true, part: .unet,
-      classes: [unetClass],
+      classes: [unetClass], adapter: .sd2,
       marks: [structure + [prompt(1024), input(4), unlabelled, published]]),
   ]
 
@@ -190,6 +191,7 @@ extension Family {
         unetClass, "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
         "StableDiffusionControlNetPipeline",
       ],
+      adapter: .sd1,
       marks: [structure + [prompt(768), input(4), unlabelled, published]]),
   ]
 
@@ -209,7 +211,7 @@ extension Family {
 
   private static let custom = Family(
     "custom-sd", "Stable Diffusion architecture with custom widths", .stableDiffusionVariant,
-    isDrawn: true, part: .unet, classes: [unetClass],
+    isDrawn: true, part: .unet, classes: [unetClass], adapter: .sd1OrSD2,
     marks: [
       structure + attention + [
         .has("time_embed.0.weight", "time_embedding.linear_1.weight"),

@@ -52,7 +52,7 @@ extension Family {
             says: "a second attention of the image alone, as in SD 3.5 Medium")),
         FamilyVariant(" Large", width(2432)),
       ],
-      parts: sd3Parts,
+      parts: sd3Parts, adapter: .sd35,
       marks: joint.map {
         $0 + [
           .has(
@@ -64,7 +64,8 @@ extension Family {
     Family(
       "sd3", "Stable Diffusion 3", part: .transformer,
       classes: ["SD3Transformer2DModel", "StableDiffusion3Pipeline"],
-      variants: [FamilyVariant(" Medium", width(1536))], parts: sd3Parts, marks: joint),
+      variants: [FamilyVariant(" Medium", width(1536))], parts: sd3Parts, adapter: .sd3,
+      marks: joint),
   ]
 
   // MARK: Flux
@@ -101,11 +102,11 @@ extension Family {
 
   private static func flux(
     _ id: String, _ name: String, _ pipeline: String, _ fields: JSONObject = [:],
-    marks: FamilyMark...
+    adapter: AdapterMark? = nil, marks: FamilyMark...
   ) -> Family {
     Family(
       id, name, part: .transformer, classes: ["FluxTransformer2DModel", pipeline], fields: fields,
-      parts: fluxParts, marks: doubleBlocks.map { $0 + marks })
+      parts: fluxParts, adapter: adapter, marks: doubleBlocks.map { $0 + marks })
   }
 
   private static let flux1: [Family] = [
@@ -115,7 +116,7 @@ extension Family {
     ),
     flux(
       "flux1-control", "FLUX.1 control (Depth or Canny) [dev]", "FluxControlPipeline",
-      ["in_channels": 128],
+      ["in_channels": 128], adapter: .flux1Control,
       marks: channels(128, "128 numbers for each patch go in: latents and those of a control image")
     ),
     flux(
@@ -125,7 +126,7 @@ extension Family {
         "guidance_in.in_layer.weight", "time_text_embed.guidance_embedder.linear_1.weight",
         says: "the guidance scale is not embedded, as in FLUX.1 [schnell]")),
     flux(
-      "flux1-dev", "FLUX.1 [dev]", "FluxPipeline", ["guidance_embeds": true],
+      "flux1-dev", "FLUX.1 [dev]", "FluxPipeline", ["guidance_embeds": true], adapter: .flux1,
       marks: channels(64, "64 numbers for each patch go in"),
       .has(
         "guidance_in.in_layer.weight", "time_text_embed.guidance_embedder.linear_1.weight",
@@ -142,6 +143,7 @@ extension Family {
           "single_transformer_blocks.47.attn.to_qkv_mlp_proj.weight",
           says: "48 blocks of one stream, as in FLUX.2 [dev]"))
     ],
+    adapter: .flux2,
     marks: [
       [
         .has(
@@ -159,7 +161,7 @@ extension Family {
         " Radiance", .has("nerf_final_layer_conv.*", says: "pixels come out, as in Chroma Radiance")
       )
     ],
-    parts: [FamilyPart(prefix: "text_encoders.t5xxl.", name: .textEncoder)],
+    parts: [FamilyPart(prefix: "text_encoders.t5xxl.", name: .textEncoder)], adapter: .chroma,
     marks: [
       [
         .has(
@@ -184,6 +186,7 @@ extension Family {
           "time_text_embed.addition_t_embedding.weight",
           says: "a layer is embedded, as in Qwen-Image Layered"))
     ],
+    adapter: .qwenImage,
     marks: [
       [
         .has("txt_norm.weight", says: "the prompt is normalized, as in Qwen-Image"),
@@ -195,7 +198,7 @@ extension Family {
 
   private static let zImage = Family(
     "z-image", "Z-Image", part: .transformer,
-    classes: ["ZImageTransformer2DModel", "ZImagePipeline"],
+    classes: ["ZImageTransformer2DModel", "ZImagePipeline"], adapter: .zImage,
     marks: [
       [
         .size(
@@ -211,6 +214,7 @@ extension Family {
   private static let lumina2 = Family(
     "lumina2", "Lumina Image 2.0", part: .transformer,
     classes: ["Lumina2Transformer2DModel", "Lumina2Pipeline", "Lumina2Text2ImgPipeline"],
+    adapter: .lumina2,
     marks: [
       [
         .size(
@@ -252,6 +256,7 @@ extension Family {
         ", text to video",
         .size("patch_embedding.weight", axis: 1, [16], says: "16 latent channels go in")),
     ],
+    adapter: .wan,
     marks: [
       [
         .has("head.modulation", says: "the modulation of Wan's head"),
@@ -270,6 +275,7 @@ extension Family {
       "HunyuanVideoTransformer3DModel", "HunyuanVideoPipeline",
       "HunyuanVideoFramepackTransformer3DModel",
     ],
+    adapter: .hunyuanVideo,
     marks: [
       [
         .has(
@@ -290,6 +296,7 @@ extension Family {
         "LTX-2", replaces: true,
         .has("audio_patchify_proj.weight", "audio_proj_in.weight", says: "sound goes in too"))
     ],
+    adapter: .ltx,
     marks: [
       [
         .has(
@@ -321,6 +328,7 @@ extension Family {
           "adaln_single.emb.resolution_embedder.linear_1.weight", "csize_embedder.mlp.0.weight",
           says: "sizes are embedded, as in PixArt-α"))
     ],
+    adapter: .pixArt,
     marks: [
       [
         .has(

@@ -3,8 +3,8 @@ import OrderedJSON
 
 /// A family of models: what it is called, what proves it, and what its files consist of.
 ///
-/// ``all`` is the one table of them. Recognition, the split of a file into components and
-/// `summary --json` read it.
+/// ``all`` is the one table of them. Recognition, the split of a file into components, adapters' base
+/// models and `summary --json` read it.
 package struct Family: Sendable {
   /// As `summary --json` spells it: `flux1-dev`. Several rows may share one.
   package let id: String
@@ -30,12 +30,16 @@ package struct Family: Sendable {
   let fields: JSONObject
   /// What other networks its single files hold, by the prefixes of their names.
   let parts: [FamilyPart]
+  /// How adapters for its models are told; nil of rows that have no adapters of their own.
+  let adapter: AdapterMark?
+  /// All ids that its adapters' mark names.
+  package var adapterIDs: [String] { (adapter?.ids ?? []) + (adapter?.alike.sorted() ?? []) }
 
   init(
     _ id: String, _ name: String, _ kind: Recognition.Kind = .unknown, isDrawn: Bool = false,
     part: ComponentName? = nil, classes: [String] = [], fields: JSONObject = [:],
     variants: [FamilyVariant] = [],
-    parts: [FamilyPart] = [], marks: [[FamilyMark]]
+    parts: [FamilyPart] = [], adapter: AdapterMark? = nil, marks: [[FamilyMark]]
   ) {
     self.id = id
     self.name = name
@@ -46,6 +50,7 @@ package struct Family: Sendable {
     self.fields = fields
     self.variants = variants
     self.parts = parts
+    self.adapter = adapter
     self.marks = marks
   }
 

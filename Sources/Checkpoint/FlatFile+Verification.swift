@@ -1,5 +1,6 @@
 import Dispatch
 import ModelFormats
+import OrderedJSON
 import Synchronization
 
 /// What a check of every byte of a flat file found.
@@ -13,7 +14,7 @@ public struct FlatVerification: Sendable {
     public let byteCount: Int
 
     public var description: String {
-      "\(subject): the \(byteCount) bytes from byte \(offset) on are damaged"
+      "\(subject): the \(byteCount.of("byte")) from byte \(offset) on \(byteCount == 1 ? "is" : "are") damaged"
     }
   }
 

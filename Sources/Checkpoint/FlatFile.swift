@@ -78,12 +78,12 @@ public struct FlatFile: Sendable {
       let isShort = prelude.words[4] > UInt64(file.count)
       throw FormatError(
         isShort ? .truncated : .malformed,
-        "the file has \(file.count) bytes where its first bytes announce \(prelude.words[4])",
+        "the file has \(file.count.of("byte")) where its first bytes announce \(prelude.words[4])",
         offset: 32, context: "file length", hint: "copy or convert the file again")
     }
     guard prelude.words[2] <= UInt64(FlatFormat.headerLimit) else {
       throw FormatError(
-        .malformed, "a header of \(prelude.words[2]) bytes is larger than the 16 MiB allowed",
+        .malformed, "a header of \(prelude.words[2].of("byte")) is larger than the 16 MiB allowed",
         offset: 16, context: "header length")
     }
     let length = Int(prelude.words[2])

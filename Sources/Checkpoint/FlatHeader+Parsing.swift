@@ -42,7 +42,7 @@ extension FlatHeader {
     var expected = self
     guard let end = try? expected.layOut(), end == dataLength else {
       throw FlatHeader.failure(
-        "offset", "the regions of the header do not add up to the \(dataLength) bytes of data")
+        "offset", "the regions of the header do not add up to the \(dataLength.of("byte")) of data")
     }
     func check(_ stated: Region, _ expected: Region, _ field: String) throws(FormatError) {
       guard stated.offset != expected.offset else { return }
@@ -115,7 +115,8 @@ extension FlatHeader {
     let region = try self.region(object, at: field)
     guard shape.byteCount(of: dtype) == region.byteCount else {
       throw failure(
-        "\(field).bytes", "\(region.byteCount) bytes are not \(shape) elements of \(type)",
+        "\(field).bytes",
+        "\(region.byteCount.of("byte is", "bytes are")) not \(shape) elements of \(type)",
         context: name)
     }
     return TensorEntry(name: name, dtype: dtype, shape: shape, region: region)

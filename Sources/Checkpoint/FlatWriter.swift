@@ -22,7 +22,8 @@ final class FlatWriter {
     headerLength = self.header.json.text(.compact).utf8.count
     guard headerLength <= FlatFormat.headerLimit else {
       throw FormatError(
-        .unsupported, "the header would take \(headerLength) bytes, more than the 16 MiB allowed",
+        .unsupported,
+        "the header would take \(headerLength.of("byte")), more than the 16 MiB allowed",
         file: path)
     }
     // What a reader would refuse is not written: names that stand twice, too many dimensions.
@@ -63,7 +64,7 @@ final class FlatWriter {
     header.provenance = provenance
     guard output.position == dataStart + dataLength else {
       throw FormatError(
-        .mismatch, "\(output.position) bytes came where \(dataStart + dataLength) belong",
+        .mismatch, "\(output.position.of("byte")) came where \(dataStart + dataLength) belong",
         file: output.path)
     }
     let bytes = Array(header.json.text(.compact).utf8)

@@ -38,7 +38,7 @@ extension LoRA {
     var names: [String]
 
     /// As in "12 tensors".
-    var count: String { "\(names.count) \(names.count == 1 ? "tensor" : "tensors")" }
+    var count: String { "\(names.count.of("tensor"))" }
   }
 
   /// What changes nothing, by method and reason.

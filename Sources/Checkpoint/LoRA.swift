@@ -1,5 +1,6 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// An adapter file (LoRA and its kin) and what it changes in the networks of a checkpoint.
 public struct LoRA: Sendable {
@@ -91,6 +92,10 @@ public struct LoRA: Sendable {
       }
       let changes: [(Parameter, any WeightChange)]
       do throws(FormatError) {
+        guard try Self.ratio(layer, target, settings) != 0 || layer.magnitude != nil else {
+          refuse(layer.all, "its alpha is 0, which makes its change nothing")
+          continue
+        }
         changes = try Self.changes(layer, target, settings, scale)
       } catch {
         guard error.code == .mismatch else { throw error }
@@ -138,6 +143,22 @@ public struct LoRA: Sendable {
     }
   }
 
+  /// What a layer's change is multiplied by beside the scale: alpha over the rank, 1 without alpha and
+  /// of methods that alpha does not scale.
+  ///
+  /// An alpha of 0 is 0, as in diffusers, PEFT, ComfyUI and the web UI; kohya's scripts and LyCORIS never
+  /// write it, and would read it as the rank.
+  private static func ratio(
+    _ layer: AdapterLayer, _ target: AdaptedLayers.Layer, _ settings: AdapterSettings
+  ) throws(FormatError) -> Double {
+    guard let rank = layer.weightMethods.first?.rank else { return 1 }
+    if let alpha = try layer.alpha() {
+      // Kronecker products of two whole matrices have no rank, and alpha no meaning.
+      return rank(layer).map { Double(alpha) / Double(max(1, $0)) } ?? 1
+    }
+    return try settings.ratio(of: layer.name, in: target.component, rank: rank(layer))
+  }
+
   /// What becomes of the layer's weight and bias.
   private static func changes(
     _ layer: AdapterLayer, _ target: AdaptedLayers.Layer, _ settings: AdapterSettings,
@@ -147,14 +168,8 @@ public struct LoRA: Sendable {
     var factor = Float(scale)
     if let method = layer.weightMethods.first, let make = method.weight, let weight = target.weight
     {
-      if let rank = method.rank {
-        let ratio: Double
-        if let alpha = try layer.alpha() {
-          // Kronecker products of two whole matrices have no rank, and alpha no meaning.
-          ratio = rank(layer).map { Double(alpha) / Double(max(1, $0)) } ?? 1
-        } else {
-          ratio = try settings.ratio(of: layer.name, in: target.component, rank: rank(layer))
-        }
+      if method.rank != nil {
+        let ratio = try Self.ratio(layer, target, settings)
         let isPEFT = layer[.outputScale] == nil
         factor = Float((layer.magnitude == nil || isPEFT ? scale : 1) * ratio)
         guard let change = try make(layer, factor, weight.shape) else { return [] }
@@ -212,7 +227,7 @@ public struct LoRA: Sendable {
     }
     return FormatError(
       .mismatch,
-      "none of its \(file.tensors.count) tensors changes \(titles): "
+      "none of its \(file.tensors.count.of("tensor")) changes \(titles): "
         + listed.joined(separator: "; "), context: file.tensors.first?.name,
       hint: "give a LoRA for Stable Diffusion 1.x with kohya's or diffusers' names")
   }

@@ -265,7 +265,7 @@ extension Manifest {
   /// The problems with many of a kind told as one: a count and the first names.
   public var summedProblems: [String] {
     func summed(_ names: [String], _ what: String) -> [String]? {
-      names.count > 4 ? ["\(names.count) tensors \(what): \(Leftover.shown(names))"] : nil
+      names.count > 4 ? ["\(names.count.of("tensor")) \(what): \(Leftover.shown(names))"] : nil
     }
     let problems = self.problems
     let (missed, shapes) = (missing.count, missing.count + wrongShape.count)

@@ -1,5 +1,6 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 extension ModelCheckpoint {
   /// What is odd about a network that an ONNX model holds: constants of its graph are no surprise,
@@ -14,7 +15,7 @@ extension ModelCheckpoint {
     let misfits = manifest.problems.dropFirst(missing.count).dropLast(manifest.unexpected.count)
     guard !hasWholeGraph, !missing.isEmpty else { return Array(misfits) }
     let shown = missing.prefix(3).joined(separator: ", ") + (missing.count > 3 ? ", …" : "")
-    return ["\(missing.count) tensors are missing: \(shown)"] + misfits
+    return ["\(missing.count.of("tensor is", "tensors are")) missing: \(shown)"] + misfits
   }
 }
 

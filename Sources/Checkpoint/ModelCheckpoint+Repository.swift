@@ -202,9 +202,8 @@ extension ModelCheckpoint {
     var files: [AuxiliaryFile] = []
     let isTokenizer = name.rawValue.hasPrefix(TokenizerFiles.directory)
     for entry in directory.files
-    where WeightsName(entry) == nil
-      && (entry.hasSuffix(".json") && !entry.hasSuffix(".index.json") || entry.hasSuffix(".txt")
-        || isTokenizer && TokenizerFiles.isPart(entry))
+    where entry.hasSuffix(".json") && !WeightsName.isIndex(entry) || entry.hasSuffix(".txt")
+      || isTokenizer && TokenizerFiles.isPart(entry)
     {
       let file = try AuxiliaryFile(path: "\(name)/\(entry)", at: "\(directory.path)/\(entry)")
       if file.byteCount <= AuxiliaryFile.sizeLimit {

@@ -185,7 +185,7 @@ public struct ModelCheckpoint: Sendable {
     }
     let more = duplicates.count == 1 ? "" : " and \(duplicates.count - 1) more"
     return [
-      "\(component.name): \(duplicates.count) \(duplicates.count == 1 ? "tensor is" : "tensors are") "
+      "\(component.name): \(duplicates.count.of("tensor is", "tensors are")) "
         + "there under two names: \(first.tensor.displayName) is "
         + "\(first.original.displayName), which is read\(more)"
     ]
@@ -199,7 +199,7 @@ public struct ModelCheckpoint: Sendable {
     var parts = others.map(\.displayName)
     if !layers.isEmpty {
       parts.insert(
-        "the \(layers.count) tensors behind the last layer that is used, from "
+        "the \(layers.count.of("tensor")) behind the last layer that is used, from "
           + "\(layers[0].displayName) on", at: 0)
     }
     return [
@@ -213,12 +213,20 @@ public struct ModelCheckpoint: Sendable {
 public struct UnreadWeights: Sendable, Hashable {
   /// As in `unet/diffusion_pytorch_model.fp16.safetensors`.
   public let path: String
-  public let format: WeightsFormat
+  /// As in `safetensors`, `bin`, `gguf`.
+  public let format: String
   public let variant: String?
+
+  /// What the endings of files of weights say of their format.
+  static let formats: [(ending: String, format: String)] = [
+    (".safetensors", "safetensors"), (".bin", "bin"), (".ckpt", "pytorch"), (".pt", "pytorch"),
+    (".pth", "pytorch"), (".gguf", "gguf"), (".sdflat", "sdflat"), (".msgpack", "flax"),
+    (".h5", "hdf5"),
+  ]
 
   var json: JSON {
     [
-      "path": .string(path), "format": .string(format.rawValue),
+      "path": .string(path), "format": .string(format),
       "variant": variant.map { .string($0) } ?? .null,
     ]
   }

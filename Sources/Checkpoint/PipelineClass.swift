@@ -41,7 +41,7 @@ struct PipelineClass {
 
   private mutating func chooseClass(_ unet: JSONObject?, _ components: [Component]) {
     let channels = unet?["in_channels"]?.int ?? 0
-    let takes = "its UNet takes \(channels) channels"
+    let takes = "its UNet takes \(channels.of("channel"))"
     if components.contains(where: { $0.name == .controlNet }), channels == 4 {
       (name, reason) = ("StableDiffusionControlNetPipeline", "it holds a ControlNet")
       return
@@ -62,7 +62,7 @@ struct PipelineClass {
       (name, reason) = (
         "StableDiffusionInpaintPipeline", takes + ": latents, a masked image's latents and the mask"
       )
-    default: reason = "no pipeline is known whose UNet takes \(channels) channels"
+    default: reason = "no pipeline is known whose UNet takes \(channels.of("channel"))"
     }
   }
 

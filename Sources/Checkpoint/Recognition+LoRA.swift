@@ -1,4 +1,5 @@
 import ModelFormats
+import OrderedJSON
 
 /// Adapters: what they are, what they are for and what they change.
 extension Recognition {
@@ -16,7 +17,7 @@ extension Recognition {
     guard contents.isAdapter else { return nil }
     let base = AdapterBase(contents, metadata: metadata)
     var reasons = contents.methods.map { method in
-      "\(method.first.shown): one of \(method.tensors) \(method.tensors == 1 ? "tensor" : "tensors")"
+      "\(method.first.shown): one of \(method.tensors.of("tensor"))"
         + " of \(method.name)"
     }
     if let scale = contents.scale { reasons.append(scale) }
@@ -43,8 +44,7 @@ extension Recognition {
     }
     if !contents.others.isEmpty {
       reasons.append(
-        "of no layer: \(contents.others.count) "
-          + "\(contents.others.count == 1 ? "tensor" : "tensors") ("
+        "of no layer: \(contents.others.count.of("tensor")) ("
           + Leftover.shown(contents.others.map(\.name)) + ")")
     }
     let written = quoted.compactMap { key in
@@ -53,8 +53,10 @@ extension Recognition {
     if !written.isEmpty {
       reasons.append("its metadata: " + written.joined(separator: ", "))
     }
-    return Recognition(
+    var recognition = Recognition(
       .lora, contents.title + (base.family.map { " for \($0)" } ?? ""), reasons)
+    recognition.base = base.family.map { Recognition.Base(ids: base.ids, name: $0) }
+    return recognition
   }
 }
 

@@ -240,8 +240,8 @@ struct FamilyEvidence {
       vae.tensors.first { $0.name.hasSuffix(name) }.map { tensor in
         let channels = tensor.shape.rank == 4 ? tensor.shape[1] : 0
         return name.hasPrefix("encoder")
-          ? "\(tensor.shown): pictures of \(channels) channels are encoded"
-          : "\(tensor.shown): latents of \(channels) channels are decoded"
+          ? "\(tensor.shown): pictures of \(channels.of("channel")) are encoded"
+          : "\(tensor.shown): latents of \(channels.of("channel")) are decoded"
       }
     }
   }
@@ -294,7 +294,7 @@ private struct UNetFacts {
       case 9: "9 channels go in: latents, a masked picture's latents and the mask"
       case 8: "8 channels go in: latents and a picture's latents, as in InstructPix2Pix"
       case 5: "5 channels go in: latents and a depth map"
-      default: "\(channels) channels go in"
+      default: "\(channels.of("channel goes", "channels go")) in"
       }
     return ["\(shapes.shown(input)): \(meaning)"]
   }

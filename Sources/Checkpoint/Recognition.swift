@@ -42,8 +42,23 @@ public struct Recognition: Sendable, Hashable {
     public let name: String
   }
 
+  /// The models that an adapter works for.
+  public struct Base: Sendable, Hashable {
+    /// The ids of their families.
+    public let ids: [String]
+    /// As a person says it: "FLUX.1".
+    public let name: String
+
+    package init(ids: [String], name: String) {
+      self.ids = ids
+      self.name = name
+    }
+  }
+
   public let kind: Kind
   public let family: FamilyName
+  /// Of an adapter that tells it.
+  public internal(set) var base: Base?
   /// As a person would say it: "Stable Diffusion 1.x inpainting".
   public let title: String
   /// Which tensors and shapes decided, one sentence each.
@@ -102,6 +117,7 @@ public struct Recognition: Sendable, Hashable {
     self = Recognition(
       found.kind, found.family, title, found.reasons + evidence.declarations,
       isDrawn: found.isDrawn)
+    base = found.base
   }
 
   /// A graph of its own, whatever it computes.
@@ -152,6 +168,9 @@ public struct Recognition: Sendable, Hashable {
     [
       "id": .string(family.id), "name": .string(family.name),
       "because": .array(reasons.map { .string($0) }),
+      "base": base.map {
+        ["ids": .array($0.ids.map { .string($0) }), "name": .string($0.name)]
+      } ?? .null,
     ]
   }
 }
@@ -174,6 +193,6 @@ extension Tensor {
 
   /// A tensor's name as text shows it: one that is saved alone has the empty name.
   public static func displayName(_ name: String) -> String {
-    name.isEmpty ? "(a lone tensor)" : name
+    name.isEmpty ? "(unnamed)" : name
   }
 }

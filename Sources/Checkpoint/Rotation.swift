@@ -6,6 +6,10 @@ import ModelFormats
 /// Source: Qiu et al. 2023, Liu et al. 2024; LyCORIS and kohya's scripts. A block is `R = (I + Q)
 /// (I - Q)^-1`, `Q = A - A^T` with `A` a block of `oft_blocks`, shrunk to the norm `alpha * outputs`
 /// where alpha is above 0; `rescale` multiplies each output afterwards.
+///
+/// A strength other than 1 goes so much of the way from the weight to the result of OFT; of BOFT each
+/// stage's blocks go so much of the way from the identity, and `rescale` stays whole: LyCORIS's rules.
+/// ComfyUI multiplies by the strength once more and limits the norm to `alpha`, without the outputs.
 struct Rotation: WeightChange {
   private let blocks: Tensor
   private let rescale: Tensor?
@@ -68,7 +72,13 @@ struct Rotation: WeightChange {
     var result = skew
     for block in 0..<stages * count {
       let start = block * side * side
-      let solved = Self.cayley(Array(skew[start..<start + side * side]), side)
+      var solved = Self.cayley(Array(skew[start..<start + side * side]), side)
+      if isButterfly, strength != 1 {
+        for index in solved.indices {
+          let one = index % (side + 1) == 0 ? 1.0 : 0
+          solved[index] = one + Double(strength) * (solved[index] - one)
+        }
+      }
       result.replaceSubrange(start..<start + side * side, with: solved)
     }
     return result
@@ -115,7 +125,7 @@ struct Rotation: WeightChange {
   }
 
   func apply(to weight: inout WeightValues) throws(FormatError) {
-    let before = strength == 1 ? [] : weight.values
+    let before = strength == 1 || isButterfly ? [] : weight.values
     let rotations = try rotations()
     let width = weight.width
     for stage in 0..<stages {

@@ -63,12 +63,6 @@ package enum SingleFileLayout {
   /// apart by prefixes.
   ///
   /// - Parameter embedded: configurations that the file's metadata hold; others are inferred.
-  package static func components(
-    of file: TensorFile, _ embedded: [AuxiliaryFile] = []
-  ) -> [Component] {
-    components(of: file, BareNames(file.tensors), embedded)
-  }
-
   static func components(
     of file: TensorFile, _ names: BareNames, _ embedded: [AuxiliaryFile]
   ) -> [Component] {

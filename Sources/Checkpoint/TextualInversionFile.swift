@@ -1,4 +1,5 @@
 import ModelFormats
+import OrderedJSON
 
 /// A textual inversion as a file holds it: vectors for one word or several, for one text encoder or
 /// several.
@@ -169,7 +170,7 @@ public struct TextualInversionFile: Sendable {
   public var size: String {
     guard form == .encoders else {
       let count = entries.reduce(0) { $0 + $1.count }
-      return "\(count) \(count == 1 ? "vector" : "vectors") of \(entries[0].width)"
+      return "\(count.of("vector")) of \(entries[0].width)"
     }
     let counts = entries.map(\.count)
     let isSame = Set(counts).count == 1
@@ -179,7 +180,7 @@ public struct TextualInversionFile: Sendable {
     let last = widths.count > 1 ? " and " + (widths.last ?? "") : ""
     let list = (widths.count > 1 ? widths.dropLast().joined(separator: ", ") : widths[0]) + last
     let most = counts.max() ?? 0
-    return "\(most) \(most == 1 ? "vector" : "vectors"), \(list) wide"
+    return "\(most.of("vector")), \(list) wide"
   }
 
   /// Which names decided.

@@ -47,7 +47,7 @@ extension Verification {
       notes += definition.notes
       let others = definition.tokenCount - tokens.count
       let added = others > 0 ? " (\(others) more are added)" : ""
-      checked.append("\(tokens.count) tokens and \(merges) merges\(added)")
+      checked.append("\(tokens.count.of("token")) and \(merges.of("merge"))\(added)")
       guard let limit, problems.count == known else { return }
       notes += definition.note(onEmbeddings: limit).map { [$0] } ?? []
       try definition.check(embeddings: limit, of: checkpoint.path)

@@ -94,12 +94,29 @@ struct Rescaling: WeightChange {
 ///
 /// Source: Liu et al. 2024 (DoRA). The lengths are those of rows or, in files of older trainers, of
 /// columns, which the shape of `m` tells: `[outputs, 1]` or `[1, inputs]`.
+///
+/// At strength 1 this is what LyCORIS and PEFT train. At another strength `s` programs differ:
+///
+/// - `dora_scale` (kohya, LyCORIS): `W + s (m V / |V| - W)`, `V = W + alpha / rank * change`, so that 0
+///   leaves the model as it is. The web UI (`finalize_updown` in its `network.py`), ComfyUI
+///   (`weight_decompose`) and LyCORIS's functions (`apply_dora_scale`) do that, and users compare
+///   with them. LyCORIS's modules take `V (1 + s (m / |V| - 1))`, which at 0 leaves the change in.
+/// - `lora_magnitude_vector` (PEFT): `m V / |V|`, `V = W + s * alpha / rank * change`, as PEFT merges
+///   it. diffusers renames `dora_scale` to this, and so has PEFT's rule for both.
+///
+/// Behind other adapters `W` is what they made of the weight; only PEFT's lengths stay those of the
+/// model's own weight with the change. diffusers without `fuse_lora` adds up what each adapter changes
+/// of the model's own weight instead.
+///
+/// The web UI takes the lengths of columns, and ComfyUI for `[outputs, 1]` those of `W` instead of
+/// `V`: neither is what was trained, and neither is done here.
 struct Decomposition: WeightChange {
   let change: any WeightChange
   private let magnitude: Tensor
   private let isOfInputs: Bool
   /// Added to each length: LyCORIS and web UIs add the smallest step above 1, PEFT nothing.
   private let least: Float
+  private let isPEFT: Bool
   /// How much of the way from `W` to the result is gone: 1 for PEFT, whose scale is the change's.
   private let strength: Float
 
@@ -120,17 +137,28 @@ struct Decomposition: WeightChange {
     }
     (self.change, self.magnitude, self.strength) = (change, magnitude, strength)
     least = isPEFT ? 0 : .ulpOfOne
+    self.isPEFT = isPEFT
   }
 
   func apply(to weight: inout WeightValues) throws(FormatError) {
     let before = strength == 1 ? [] : weight.values
+    // PEFT measures the change on the model's own weight, whatever was merged before.
+    var measured: [Float]?
+    if isPEFT, let original = weight.original {
+      let merged = weight.values
+      weight.values = original
+      try change.apply(to: &weight)
+      measured = weight.values
+      weight.values = merged
+    }
     try change.apply(to: &weight)
+    let values = measured ?? weight.values
     let magnitude = try magnitude.singlePrecision()
     let (width, kernel) = (weight.width, weight.kernel)
     var squares = [Double](repeating: 0, count: magnitude.count)
     for output in 0..<weight.outputs {
       for column in 0..<width {
-        let value = Double(weight.values[output * width + column])
+        let value = Double(values[output * width + column])
         squares[isOfInputs ? column / kernel : output] += value * value
       }
     }

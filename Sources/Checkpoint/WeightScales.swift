@@ -146,7 +146,8 @@ public struct WeightScales: Sendable {
     }
     guard WeightScales.isNumbers(scale), scale.elementCount > 0 else {
       throw FormatError(
-        .unsupported, "the scale holds \(scale.elementCount) values of \(scale.dtype.rawValue)",
+        .unsupported,
+        "the scale holds \(scale.elementCount.of("value")) of \(scale.dtype.rawValue)",
         file: scale.file?.path, context: scale.name)
     }
     return try scale.singlePrecision()

@@ -22,9 +22,13 @@ struct WeightValues {
   let inputs: Int
   /// Places of a convolution's kernel; 1 for others.
   let kernel: Int
+  /// The values before all adapters, where several change them.
+  let original: [Float]?
 
-  init(_ values: [Float], shape: [Int]) {
+  /// - Parameter isFirst: whether only one adapter changes the values.
+  init(_ values: [Float], shape: [Int], isFirst: Bool = true) {
     self.values = values
+    original = isFirst ? nil : values
     outputs = shape.first ?? 1
     width = shape.dropFirst().reduce(1, *)
     inputs = shape.count > 1 ? shape[1] : 1
@@ -103,8 +107,9 @@ enum Factors {
   static func check(_ tensors: Tensor?...) throws(FormatError) {
     for case let tensor? in tensors where !Cast.types.contains(tensor.dtype) {
       throw FormatError(
-        .unsupported, "the type is \(tensor.dtype.rawValue), not F32, F16 or BF16",
-        context: tensor.name)
+        .unsupported, "factors of dtype \(tensor.dtype.rawValue) are not applied",
+        context: tensor.name,
+        hint: "save the adapter in F32, F16, BF16 or 8-bit floats")
     }
   }
 
@@ -152,7 +157,8 @@ extension Tensor {
         .unsupported, "\(self.dtype.rawValue) values are not cast to \(dtype.rawValue)",
         file: file?.path, context: name)
     }
-    var weight = WeightValues(try singlePrecision(), shape: shape.dimensions)
+    var weight = WeightValues(
+      try singlePrecision(), shape: shape.dimensions, isFirst: updates.count < 2)
     for update in updates { try update.change.apply(to: &weight) }
     return try weight.values.withUnsafeTypedBytes(weight.values.count * 4) {
       (bytes) throws(FormatError) in try narrow.apply(to: bytes, body)

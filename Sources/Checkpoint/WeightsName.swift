@@ -18,6 +18,13 @@ struct WeightsName: Hashable {
     .bin: ["diffusion_pytorch_model", "pytorch_model"],
   ]
 
+  /// Whether a file is an index of shards, of whatever variant.
+  static func isIndex(_ file: String) -> Bool {
+    file.hasSuffix(".index.json")
+      || file.hasSuffix(".json")
+        && WeightsFormat.allCases.contains { file.contains(".\($0.rawValue).index.") }
+  }
+
   /// - Returns: nil for other files, shards among them, which only an index leads to.
   init?(_ file: String) {
     for format in WeightsFormat.allCases {
@@ -77,16 +84,14 @@ extension Directory {
     return files.compactMap { file in
       guard !read.contains(file) else { return nil }
       if let name = WeightsName(file) {
-        return UnreadWeights(path: prefix + file, format: name.format, variant: name.variant)
+        return UnreadWeights(
+          path: prefix + file, format: name.format.rawValue, variant: name.variant)
       }
       let small = file.lowercased()
-      let endings = [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".gguf"]
-      guard endings.contains(where: small.hasSuffix), !(hasIndex && small.contains("-of-")) else {
-        return nil
-      }
-      return UnreadWeights(
-        path: prefix + file, format: small.hasSuffix(".safetensors") ? .safetensors : .bin,
-        variant: nil)
+      guard let ending = UnreadWeights.formats.first(where: { small.hasSuffix($0.ending) }),
+        !(hasIndex && small.contains("-of-"))
+      else { return nil }
+      return UnreadWeights(path: prefix + file, format: ending.format, variant: nil)
     }
   }
 

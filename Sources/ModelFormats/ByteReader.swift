@@ -1,4 +1,5 @@
 import Glibc
+import OrderedJSON
 
 /// A cursor over little-endian bytes whose every step is checked.
 struct ByteReader: ~Escapable {
@@ -26,7 +27,8 @@ struct ByteReader: ~Escapable {
       return FormatError(.malformed, "\(what) announces a negative length", offset: offset)
     }
     return FormatError(
-      .truncated, "\(what) ends early: \(count) bytes are needed, \(remaining) are left",
+      .truncated,
+      "\(what) ends early: \(count.of("byte is", "bytes are")) needed, \(remaining) are left",
       offset: offset)
   }
 

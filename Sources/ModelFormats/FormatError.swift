@@ -20,6 +20,24 @@ public struct FormatError: Error, Sendable, Hashable {
     case cannotCreate = "cannot-create"
     /// A fault of the program.
     case internalFault = "internal"
+
+    /// What the user can do about such an error, where the place that found it knows no better.
+    public var remedy: String {
+      switch self {
+      case .notFound: "check the path and that you may read it"
+      case .unrecognized:
+        "`file PATH` and the first bytes tell what it is; docs/formats.md lists what is read"
+      case .truncated: "download or copy the file again"
+      case .malformed:
+        "download or copy the file again; if that changes nothing, save it again with the program that made it"
+      case .unsupported:
+        "save it in another form with the program that made it; docs/formats.md lists what is read"
+      case .mismatch: "`sdinspect summary` shows what the file contains"
+      case .inputOutput: "check the disk and that no other program writes the file, then try again"
+      case .cannotCreate: "choose another output, or check that you may write there"
+      case .internalFault: "this is a bug: report it with the command and what it printed"
+      }
+    }
   }
 
   public var code: Code
@@ -31,7 +49,7 @@ public struct FormatError: Error, Sendable, Hashable {
   public var offset: Int?
   /// The tensor, record or field concerned.
   public var context: String?
-  /// What the person can do.
+  /// What the person can do; ``remedy`` where this is nil.
   public var hint: String?
   /// All that is wrong, where the message names the first few.
   public var details: [String] = []
@@ -74,6 +92,9 @@ public struct FormatError: Error, Sendable, Hashable {
 }
 
 extension FormatError {
+  /// What the user can do: the hint, else what helps against any error of its code.
+  public var remedy: String { hint ?? code.remedy }
+
   /// What is wrong and with what, without the file: `conv_in.weight: the shape is missing`, or the
   /// message alone where it begins with what it concerns.
   public var sentence: String {

@@ -23,6 +23,8 @@ import OrderedJSON
 /// Source: ggml's `docs/gguf.md` and `src/gguf.cpp`; ComfyUI-GGUF's `loader.py`.
 public enum GGUF {
   static let defaultAlignment = 32
+  /// Dimensions of a tensor at most.
+  static let rankLimit = 4
 
   /// What ComfyUI-GGUF puts before a tensor's name for the shape that the tensor had before its
   /// values were cut into rows of whole blocks.
@@ -75,7 +77,9 @@ public enum GGUF {
     }
     let end = header.dataStart + header.byteCount
     if end < file.count, file.count - end >= header.alignment {
-      warnings.append("\(file.count - end) bytes follow the last tensor and were ignored")
+      warnings.append(
+        "\((file.count - end).of("byte follows", "bytes follow")) the last tensor and "
+          + (file.count - end == 1 ? "was" : "were") + " ignored")
     }
     return TensorFile(
       path: file.path, format: .gguf, metadata: header.metadata, tensors: tensors,

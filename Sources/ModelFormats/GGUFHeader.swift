@@ -42,7 +42,7 @@ struct GGUFHeader {
     let cut = entries.first { $0.offset + $0.byteCount > present } ?? last
     throw FormatError(
       .truncated,
-      "the file is truncated: its header describes \(byteCount) bytes of values, \(present) are "
+      "the file is truncated: its header describes \(byteCount.of("byte")) of values, \(present) are "
         + "there, so \(byteCount - present) are missing"
         + FormatError.share(file.count, of: byteCount.addingReportingOverflow(dataStart)),
       offset: file.count, context: cut.name, hint: Safetensors.downloadAgain)
@@ -78,7 +78,9 @@ struct GGUFHeader {
     }
     guard count <= room / size else {
       throw FormatError(
-        .malformed, "\(count) \(what) do not fit the \(room) bytes that follow", offset: offset,
+        .malformed,
+        "\(count) \(what) do not fit the \(room.of("byte that follows", "bytes that follow"))",
+        offset: offset,
         hint: "the file is damaged, or its download stopped early; download it again")
     }
     guard count <= countLimit else {
@@ -96,12 +98,12 @@ struct GGUFHeader {
     let length = try reader.integer(UInt64.self)
     guard length <= UInt64(reader.remaining) else {
       throw FormatError(
-        .malformed, "\(what) is \(length) bytes long where \(reader.remaining) are left",
+        .malformed, "\(what) is \(length.of("byte")) long where \(reader.remaining) are left",
         offset: start)
     }
     guard length <= UInt64(limit) else {
       throw FormatError(
-        .malformed, "\(what) is \(length) bytes long; \(limit) is the limit", offset: start)
+        .malformed, "\(what) is \(length.of("byte")) long; \(limit) is the limit", offset: start)
     }
     guard let text = try reader.text(Int(length)) else {
       throw FormatError(.malformed, "\(what) is not UTF-8", offset: start)
@@ -200,9 +202,10 @@ extension GGUFHeader {
   ) throws(FormatError) -> Entry {
     let start = reader.offset
     let rank = try reader.integer(UInt32.self)
-    guard rank <= 4 else {
+    guard rank <= GGUF.rankLimit else {
       throw FormatError(
-        .malformed, "the tensor has \(rank) dimensions; 4 is the limit", offset: start)
+        .malformed, "the tensor has \(rank.of("dimension")); \(GGUF.rankLimit) is the limit",
+        offset: start)
     }
     var dimensions: [Int] = []
     for _ in 0..<rank {
@@ -229,7 +232,7 @@ extension GGUFHeader {
     guard (dimensions.first ?? 1) % block.size == 0 else {
       throw FormatError(
         .malformed,
-        "rows of \(dimensions.first ?? 1) elements are no whole blocks of \(block.size) of "
+        "rows of \((dimensions.first ?? 1).of("element")) are no whole blocks of \(block.size) of "
           + type.name, offset: start)
     }
     let (byteCount, overflow) = (count / block.size)

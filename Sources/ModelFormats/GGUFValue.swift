@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// A value of GGUF's key-value pairs, as it is shown: long ones by their size.
 enum GGUFValue: CustomStringConvertible {
   enum Kind: UInt32 {
@@ -29,9 +31,9 @@ enum GGUFValue: CustomStringConvertible {
   var description: String {
     switch self {
     case .number(_, let text), .text(let text): text
-    case .longText(let count): "(\(count) bytes)"
+    case .longText(let count): "(\(count.of("byte")))"
     case .array(let elements): "[\(elements.joined(separator: ", "))]"
-    case .longArray(let kind, let count): "(\(count) values of type \(kind))"
+    case .longArray(let kind, let count): "(\(count.of("value")) of type \(kind))"
     }
   }
 
@@ -66,7 +68,7 @@ enum GGUFValue: CustomStringConvertible {
     let length = try reader.integer(UInt64.self)
     guard length <= UInt64(reader.remaining) else {
       throw FormatError(
-        .malformed, "a string is \(length) bytes long where \(reader.remaining) are left",
+        .malformed, "a string is \(length.of("byte")) long where \(reader.remaining) are left",
         offset: start)
     }
     guard length <= UInt64(limit) else {
@@ -88,7 +90,7 @@ enum GGUFValue: CustomStringConvertible {
     guard count <= UInt64(reader.remaining / size) else {
       throw FormatError(
         .malformed,
-        "an array of \(count) values does not fit the \(reader.remaining) bytes that follow",
+        "an array of \(count.of("value")) does not fit the \(reader.remaining.of("byte that follows", "bytes that follow"))",
         offset: start)
     }
     if count <= UInt64(elementLimit) {
@@ -107,7 +109,7 @@ enum GGUFValue: CustomStringConvertible {
         let length = try reader.integer(UInt64.self)
         guard length <= UInt64(reader.remaining) else {
           throw FormatError(
-            .malformed, "a string is \(length) bytes long where \(reader.remaining) are left",
+            .malformed, "a string is \(length.of("byte")) long where \(reader.remaining) are left",
             offset: reader.offset - 8)
         }
         try reader.skip(Int(length))

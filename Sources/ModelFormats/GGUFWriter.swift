@@ -52,17 +52,22 @@ public final class GGUFWriter: TensorWriter {
     self.tensors = tensors
     var entries: [Entry] = []
     var total = 0
-    for tensor in tensors {
-      let entry = try GGUFWriter.entry(tensor, quantizing(tensor))
-      let (sum, overflow) = total.addingReportingOverflow(entry.byteCount)
-      guard !overflow, sum < Int.max - GGUF.defaultAlignment else {
-        throw FormatError(.unsupported, "the tensors' sizes leave 64 bits", context: tensor.name)
+    let header: [UInt8]
+    do throws(FormatError) {
+      for tensor in tensors {
+        let entry = try GGUFWriter.entry(tensor, quantizing(tensor))
+        let (sum, overflow) = total.addingReportingOverflow(entry.byteCount)
+        guard !overflow, sum < Int.max - GGUF.defaultAlignment else {
+          throw FormatError(.unsupported, "the tensors' sizes leave 64 bits", context: tensor.name)
+        }
+        total = GGUFWriter.padded(sum)
+        entries.append(entry)
       }
-      total = GGUFWriter.padded(sum)
-      entries.append(entry)
+      header = try GGUFWriter.header(entries, metadata: metadata)
+    } catch {
+      throw error.inFile(path)
     }
     self.entries = entries
-    let header = try GGUFWriter.header(entries, metadata: metadata)
     file = try FileWriter(path: path, overwrite: overwrite)
     try file.checkSpace(for: header.count + GGUF.defaultAlignment + total)
     try file.write(header)
@@ -196,34 +201,30 @@ extension GGUFWriter {
     _ tensor: TensorInfo, _ blocks: BlockEncoding?
   ) throws(FormatError) -> Entry {
     func unsupported(_ message: String) -> FormatError {
-      FormatError(.unsupported, message, context: tensor.name)
+      FormatError(
+        .unsupported, message, context: tensor.name, hint: "write the tensor as it is: F32 or F16")
     }
-    guard tensor.shape.rank <= 4 else {
-      throw unsupported("GGUF holds 4 dimensions at most; this has \(tensor.shape.rank)")
-    }
+    let plainByteCount = try WritableFormat.gguf.byteCount(of: tensor)
     if let blocks {
       guard blocks.isWritable, tensor.dtype == .float32 else {
         throw unsupported("\(tensor.dtype.rawValue) values are not written as \(blocks.rawValue)")
       }
       guard tensor.shape.rank > 0, let byteCount = blocks.byteCount(of: tensor.shape) else {
         throw unsupported(
-          "rows of \(tensor.shape.dimensions.last ?? 1) elements are no whole blocks of "
+          "rows of \((tensor.shape.dimensions.last ?? 1).of("element")) are no whole blocks of "
             + "\(blocks.blockSize) of \(blocks.rawValue)")
       }
       return Entry(info: tensor, type: 8, blocks: blocks, byteCount: byteCount)
     }
-    let types: [DType: UInt32] = [
-      .float32: 0, .float16: 1, .int8: 24, .int16: 25, .int32: 26, .int64: 27, .float64: 28,
-      .bfloat16: 30,
-    ]
-    guard let type = types[tensor.dtype] else {
-      throw unsupported("GGUF has no type for \(tensor.dtype.rawValue)")
-    }
-    guard let byteCount = tensor.shape.byteCount(of: tensor.dtype) else {
-      throw unsupported("\(tensor.shape) elements of \(tensor.dtype.rawValue) have no size")
-    }
-    return Entry(info: tensor, type: type, blocks: nil, byteCount: byteCount)
+    return Entry(
+      info: tensor, type: types[tensor.dtype] ?? 0, blocks: nil, byteCount: plainByteCount)
   }
+
+  /// The numbers of the ggml types of plain values.
+  static let types: [DType: UInt32] = [
+    .float32: 0, .float16: 1, .int8: 24, .int16: 25, .int32: 26, .int64: 27, .float64: 28,
+    .bfloat16: 30,
+  ]
 
   private static func header(
     _ entries: [Entry], metadata: [(key: String, value: Value)]
@@ -241,10 +242,14 @@ extension GGUFWriter {
     var keys: Set<ExactName> = []
     for (key, value) in pairs {
       guard keys.insert(ExactName(key)).inserted else {
-        throw FormatError(.mismatch, "two key-value pairs have this key", context: key)
+        throw FormatError(
+          .mismatch, "two key-value pairs have this key", context: key,
+          hint: "remove one of them from the source's metadata")
       }
       guard key != "general.alignment", (1...65_535).contains(key.utf8.count) else {
-        throw FormatError(.unsupported, "the key cannot be written", context: key)
+        throw FormatError(
+          .unsupported, "GGUF cannot hold this key of metadata", context: key,
+          hint: "remove it from the source's metadata, or convert to safetensors")
       }
       append(text: key, to: &bytes)
       append(value, to: &bytes)
@@ -253,7 +258,7 @@ extension GGUFWriter {
     var offset = 0
     for entry in entries {
       guard names.insert(ExactName(entry.info.name)).inserted else {
-        throw FormatError(.mismatch, "two tensors have this name", context: entry.info.name)
+        throw FormatError.duplicate(entry.info.name)
       }
       append(text: entry.info.name, to: &bytes)
       let dimensions = entry.info.shape.rank == 0 ? [1] : entry.info.shape.dimensions

@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// What a transfer as text leaves of a binary file: every CR LF became LF, or every LF became CR LF.
 ///
 /// Random bytes hold a CR LF once in 65,536 bytes, and an LF once in 256 of which one in 256
@@ -16,12 +18,12 @@ enum NewlineDamage {
       // Where so many bytes hold no CR LF at all, they were taken away, one in 65,536 bytes.
       let expected = max(1, file.count >> 16)
       guard pairs == 0, feeds > 0, looked >= 128 << 10, missing <= 8 * expected else { return nil }
-      return "\(missing) \(missing == 1 ? "byte is" : "bytes are") missing and no CR LF is left: "
+      return "\(missing.of("byte is", "bytes are")) missing and no CR LF is left: "
         + "each became LF, as in a transfer as text"
     }
     // Every LF follows a CR, and as many bytes are too many.
     guard pairs >= 4, pairs == feeds, looked < file.count || pairs >= -missing else { return nil }
-    return "\(-missing) bytes are too many and every LF follows a CR: "
+    return "\((-missing).of("byte is", "bytes are")) too many and every LF follows a CR: "
       + "a transfer as text put it there"
   }
 

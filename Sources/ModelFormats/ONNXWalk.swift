@@ -42,7 +42,7 @@ struct ONNXWalk {
     }
     pairs += byCount.map { ("operator \($0.key.text)", "\($0.value)") }
     if constants.count > 0 {
-      pairs.append(("constants", "\(constants.count) of \(constants.byteCount) bytes"))
+      pairs.append(("constants", "\(constants.count) of \(constants.byteCount.of("byte"))"))
     }
     return pairs
   }

@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// A cursor over the fields of a Protocol Buffers message that lies in a file.
 ///
 ///     field     tag, value; the tag is a varint: 8 times the field's number plus a wire type
@@ -64,7 +66,7 @@ struct ProtobufReader {
       guard length <= UInt64(end - position) else {
         throw FormatError(
           isWhole ? .truncated : .malformed,
-          "\(what) has a field \(number) of \(length) bytes where \(end - position) are left",
+          "\(what) has a field \(number) of \(length.of("byte")) where \(end - position) are left",
           offset: start, hint: isWhole ? Safetensors.downloadAgain : nil)
       }
       value = .bytes(position..<(position + Int(length)))
@@ -120,7 +122,7 @@ extension ProtobufReader {
   func text(_ field: Field) throws(FormatError) -> String {
     let range = try range(field)
     guard range.count <= 1 << 20 else {
-      throw malformed("has a text of \(range.count) bytes", at: field.offset)
+      throw malformed("has a text of \(range.count.of("byte"))", at: field.offset)
     }
     let text = unsafe file.withBytes(in: range) { unsafe String(validating: $0, as: UTF8.self) }
     guard let text else {

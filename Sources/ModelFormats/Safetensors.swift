@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// The safetensors format: a JSON header that says where each tensor lies, then the values.
 ///
 ///     bytes 0..<8      N, the header's length: unsigned, little-endian, at most 100,000,000
@@ -44,20 +46,22 @@ public enum Safetensors {
   private static func headerLength(of file: MappedFile) throws(FormatError) -> Int {
     guard file.count >= 8 else {
       throw FormatError(
-        .truncated, "the file has \(file.count) bytes; a safetensors file has 8 before its header",
+        .truncated,
+        "the file has \(file.count.of("byte")); a safetensors file has 8 before its header",
         offset: 0, hint: downloadAgain)
     }
     let length = unsafe UInt64(
       littleEndian: file.bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: 0, as: UInt64.self))
     guard length <= UInt64(headerLimit) else {
       throw FormatError(
-        .malformed, "the header says that it is \(length) bytes long; \(headerLimit) is the limit",
+        .malformed,
+        "the header says that it is \(length.of("byte")) long; \(headerLimit) is the limit",
         offset: 0, hint: "the file is damaged, or is no safetensors file")
     }
     guard Int(length) <= file.count - 8 else {
       throw FormatError(
         .truncated,
-        "the header is \(length) bytes long, but only \(file.count - 8) bytes follow its length",
+        "the header is \(length.of("byte")) long, but only \((file.count - 8).of("byte follows", "bytes follow")) its length",
         offset: 0, hint: downloadAgain)
     }
     return Int(length)

@@ -85,7 +85,7 @@ struct SafetensorsHeader {
       }
       throw FormatError(
         .truncated,
-        "the file is truncated: its header describes \(position) bytes of values, \(present) are "
+        "the file is truncated: its header describes \(position.of("byte")) of values, \(present) are "
           + "there, so \(missing) are missing"
           + FormatError.share(fileSize, of: position.addingReportingOverflow(dataStart)),
         offset: fileSize, context: cut?.name, hint: Safetensors.downloadAgain)
@@ -98,7 +98,8 @@ struct SafetensorsHeader {
     }
     guard position == present else {
       throw FormatError(
-        .malformed, "\(present - position) bytes follow the last tensor's values",
+        .malformed,
+        "\((present - position).of("byte follows", "bytes follow")) the last tensor's values",
         offset: dataStart + position,
         hint: "the file is damaged, or its header was edited; download the file again")
     }
@@ -123,7 +124,7 @@ extension SafetensorsHeader.Entry {
     }
     guard bits / 8 == end - begin else {
       throw failure(
-        "\(shape) elements of \(dtype.rawValue) take \(bits / 8) bytes; "
+        "\(shape) elements of \(dtype.rawValue) take \((bits / 8).of("byte")); "
           + "data_offsets give \(end - begin)")
     }
   }
@@ -206,7 +207,7 @@ extension LocatedJSON {
     guard let shape else { throw malformed("the field \"shape\" is missing", at: offset) }
     guard let range else { throw malformed("the field \"data_offsets\" is missing", at: offset) }
     guard range.count == 2 else {
-      throw malformed("data_offsets holds \(range.count) numbers instead of 2", at: offset)
+      throw malformed("data_offsets holds \(range.count.of("number")) instead of 2", at: offset)
     }
     return SafetensorsHeader.Entry(
       name: name, dtype: dtype, shape: Shape(shape), begin: range[0], end: range[1],

@@ -27,8 +27,12 @@ public final class SafetensorsWriter: TensorWriter {
     order: Order = .given, overwrite: Bool = false
   ) throws(FormatError) {
     self.tensors = order == .given ? tensors : SafetensorsWriter.referenceOrder(tensors)
-    let (header, byteCount) = try SafetensorsWriter.header(self.tensors, metadata: metadata)
-    self.byteCount = byteCount
+    let header: [UInt8]
+    do throws(FormatError) {
+      (header, byteCount) = try SafetensorsWriter.header(self.tensors, metadata: metadata)
+    } catch {
+      throw error.inFile(path)
+    }
     file = try FileWriter(path: path, overwrite: overwrite)
     try file.checkSpace(for: 8 + header.count + byteCount)
     let length = UInt64(header.count)
@@ -64,7 +68,7 @@ public final class SafetensorsWriter: TensorWriter {
     let written = file.position - valuesStart
     guard written == byteCount else {
       throw FormatError(
-        .mismatch, "\(written) of \(byteCount) bytes of values were written", file: file.path)
+        .mismatch, "\(written) of \(byteCount.of("byte")) of values were written", file: file.path)
     }
     return file
   }
@@ -92,24 +96,15 @@ public final class SafetensorsWriter: TensorWriter {
     var position = 0
     for tensor in tensors {
       guard tensor.name != "__metadata__", header[tensor.name] == nil else {
+        guard tensor.name == "__metadata__" else { throw FormatError.duplicate(tensor.name) }
         throw FormatError(
-          .mismatch,
-          tensor.name == "__metadata__"
-            ? "safetensors keeps this name for itself" : "two tensors have this name",
-          context: tensor.name)
+          .mismatch, "safetensors keeps this name for itself", context: tensor.name,
+          hint: "rename the tensor, or write PyTorch")
       }
-      guard tensor.dtype.isSafetensors else {
-        throw FormatError(
-          .unsupported, "safetensors has no type for \(tensor.dtype.rawValue)",
-          context: tensor.name)
-      }
-      guard let count = tensor.shape.byteCount(of: tensor.dtype),
-        case (let end, false) = position.addingReportingOverflow(count)
-      else {
-        throw FormatError(
-          .unsupported,
-          "\(tensor.shape) elements of \(tensor.dtype.rawValue) have no size in whole bytes",
-          context: tensor.name)
+      let count = try WritableFormat.safetensors.byteCount(of: tensor)
+      let (end, overflow) = position.addingReportingOverflow(count)
+      guard !overflow else {
+        throw FormatError(.unsupported, "the tensors' sizes leave 64 bits", context: tensor.name)
       }
       header[tensor.name] = [
         "dtype": .string(tensor.dtype.rawValue),
@@ -123,7 +118,7 @@ public final class SafetensorsWriter: TensorWriter {
     guard bytes.count <= Safetensors.headerLimit else {
       throw FormatError(
         .unsupported,
-        "the header would take \(bytes.count) bytes; \(Safetensors.headerLimit) is the limit")
+        "the header would take \(bytes.count.of("byte")); \(Safetensors.headerLimit) is the limit")
     }
     return (bytes, position)
   }

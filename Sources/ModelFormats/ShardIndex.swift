@@ -91,7 +91,8 @@ public enum ShardIndex {
     var warnings = shards.flatMap { shard in shard.file.warnings.map { "\(shard.name): \($0)" } }
     let total = tensors.reduce(0) { $0 &+ $1.byteCount }
     if let announced = index.totalSize, announced != total {
-      warnings.append("the index announces \(announced) bytes of tensors; the shards hold \(total)")
+      warnings.append(
+        "the index announces \(announced.of("byte")) of tensors; the shards hold \(total)")
     }
     // What all shards say alike is said of the whole.
     let others = shards.dropFirst().map { shard in

@@ -18,7 +18,8 @@ struct ShardMap {
   init(parsing file: MappedFile) throws(FormatError) {
     guard file.count <= ShardIndex.sizeLimit else {
       throw FormatError(
-        .unsupported, "the index has \(file.count) bytes; \(ShardIndex.sizeLimit) is the limit")
+        .unsupported, "the index has \(file.count.of("byte")); \(ShardIndex.sizeLimit) is the limit"
+      )
     }
     var parser = try LocatedJSON(file.bytes, base: 0, what: "the index")
     var keys: Set<ExactName> = []
@@ -47,7 +48,7 @@ struct ShardMap {
     guard shards.count <= ShardIndex.shardLimit else {
       throw FormatError(
         .unsupported,
-        "the index names \(shards.count) shards; \(ShardIndex.shardLimit) is the limit",
+        "the index names \(shards.count.of("shard")); \(ShardIndex.shardLimit) is the limit",
         offset: mapOffset)
     }
     try checkSuffixes(of: file.path)

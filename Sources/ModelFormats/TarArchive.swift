@@ -42,7 +42,7 @@ struct TarArchive {
       let start = position + blockSize
       guard size <= file.count - start else {
         throw FormatError(
-          .truncated, "the member has \(size) bytes where \(file.count - start) are left",
+          .truncated, "the member has \(size.of("byte")) where \(file.count - start) are left",
           offset: position, context: name, hint: Safetensors.downloadAgain)
       }
       if [0, UInt8(ascii: "0")].contains(header[156]) {

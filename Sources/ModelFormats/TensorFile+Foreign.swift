@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// Files of other programs, told by what they begin with, so that a refusal can name them.
 extension TensorFile {
   /// Formats with a magic number that does not stand at the very beginning, or with none but fields
@@ -155,7 +157,7 @@ enum TextDamage {
     return FormatError(
       .malformed,
       "this is a binary file that was decoded and written again as UTF-8 text: bytes that are no "
-        + "text became U+FFFD (EF BF BD), \(count) times in \(min(file.count, window)) bytes",
+        + "text became U+FFFD (EF BF BD), \(count) times in \(min(file.count, window).of("byte"))",
       file: error.file, offset: 0,
       hint: "its values are lost; download or copy the file again as it is, not as text")
   }

@@ -1,3 +1,5 @@
+import OrderedJSON
+
 extension TensorFile {
   /// Opens a checkpoint file of any format that is read, told by its content.
   ///
@@ -191,7 +193,7 @@ extension TensorFile {
     for line in lines {
       let words = line.split(separator: " ")
       guard words.count == 2 else { continue }
-      if words[0] == "size", let size = Int(words[1]) { stated.append("\(size) bytes") }
+      if words[0] == "size", let size = Int(words[1]) { stated.append("\(size.of("byte"))") }
       if words[0] == "oid", words[1].hasPrefix("sha256:") {
         stated.insert("SHA-256 \(words[1].dropFirst(7))", at: stated.startIndex)
       }

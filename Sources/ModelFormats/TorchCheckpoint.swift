@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// PyTorch's files of today: a zip archive with a pickle and the storages it refers to.
 ///
 ///     <root>/data.pkl            the object; storages stand in it as persistent identifiers
@@ -65,8 +67,7 @@ public enum TorchCheckpoint {
       if !names.isEmpty, names.allSatisfy({ $0.hasSuffix(".npy") }) {
         throw FormatError(
           .unsupported,
-          "this is a NumPy archive (.npz) of \(names.count) "
-            + "\(names.count == 1 ? "array" : "arrays"), which is not read here: "
+          "this is a NumPy archive (.npz) of \(names.count.of("array")), which is not read here: "
             + listing(of: archive),
           hint: "save its arrays as safetensors: "
             + "safetensors.numpy.save_file(dict(numpy.load(FILE)), OUT)")
@@ -175,8 +176,8 @@ struct ZipStorages: TorchStorageSource {
   var constants: String? {
     let entries = entries(below: "constants/")
     guard !entries.isEmpty else { return nil }
-    return "\(entries.count) \(entries.count == 1 ? "constant" : "constants") of TorchScript code "
-      + "(\(entries.reduce(0) { $0 + $1.entry.size }) bytes) not read: they are not weights"
+    return "\(entries.count.of("constant")) of TorchScript code "
+      + "(\((entries.reduce(0) { $0 + $1.entry.size }).of("byte"))) not read: they are not weights"
   }
 
   /// The records of a folder that hold bytes, with their names in it.
@@ -198,7 +199,7 @@ struct ZipStorages: TorchStorageSource {
     guard entry.size == reference.byteCount else {
       throw FormatError(
         .malformed,
-        "its storage \(name) has \(entry.size) bytes, not the \(reference.byteCount) announced",
+        "its storage \(name) has \(entry.size.of("byte")), not the \(reference.byteCount) announced",
         offset: entry.dataOffset)
     }
     var storage = try contents(of: entry)

@@ -58,7 +58,9 @@ public enum TorchLegacy {
     let walked = try TorchObject(object, source: places)
     var warnings: [String] = []
     if position < file.count {
-      warnings.append("\(file.count - position) bytes follow the last storage and were ignored")
+      warnings.append(
+        "\((file.count - position).of("byte follows", "bytes follow")) the last storage and "
+          + (file.count - position == 1 ? "was" : "were") + " ignored")
     }
     return TensorFile(walked, of: file, warnings: warnings)
   }
@@ -142,13 +144,13 @@ private struct LegacyStorages: TorchStorageSource {
     guard !overflow, byteCount == size.byteCount else {
       throw FormatError(
         .malformed,
-        "storage \(key) has \(count) elements, not the \(size.byteCount / size.width) announced",
+        "storage \(key) has \(count.of("element")), not the \(size.byteCount / size.width) announced",
         offset: position)
     }
     guard byteCount >= 0, byteCount <= reader.remaining else {
       throw FormatError(
         .truncated,
-        "the file is truncated: storage \(key) has \(byteCount) bytes, \(reader.remaining) are left",
+        "the file is truncated: storage \(key) has \(byteCount.of("byte")), \(reader.remaining) are left",
         offset: reader.offset, hint: Safetensors.downloadAgain)
     }
     guard places[ExactName(key)] == nil else {

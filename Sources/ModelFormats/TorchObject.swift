@@ -106,11 +106,12 @@ struct TorchObject<Source: TorchStorageSource> {
   ) throws(FormatError) {
     try spend(pairs.count)
     for (key, value) in pickle.members(of: pairs) {
-      let known = tensors.count + unread.count
+      let known = tensors.count + unread.count + values.count
       if case .node = value {
         try walk(value, path: try join(path, key), depth: depth + 1)
       }
-      if depth <= 1, tensors.count + unread.count == known,
+      // What holds none of them is a value itself.
+      if depth <= 1, tensors.count + unread.count + values.count == known,
         values.count < TorchObject.valueLimit, key.utf8.count <= 64
       {
         values.append((try join(path, key), pickle.shortText(of: value)))
@@ -270,7 +271,7 @@ struct TorchObject<Source: TorchStorageSource> {
       throw FormatError(
         .malformed,
         "the tensors repeat their storages until they hold more than 16 times the file's "
-          + "\(source.byteCount) bytes", hint: "the file was made to exhaust its reader")
+          + "\(source.byteCount.of("byte"))", hint: "the file was made to exhaust its reader")
     }
     tensors.append(tensor)
   }

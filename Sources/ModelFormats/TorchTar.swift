@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// PyTorch's files before version 0.1.10: a tar archive of four members.
 ///
 ///     sys_info   a pickle about the machine that wrote; not needed
@@ -143,7 +145,7 @@ private struct TarStorages: TorchStorageSource {
       guard count >= 0, !overflow, byteCount <= cursor.end - cursor.position else {
         throw FormatError(
           .truncated,
-          "storage \(key) has \(count) elements where \(cursor.end - cursor.position) bytes are "
+          "storage \(key) has \(count.of("element")) where \((cursor.end - cursor.position).of("byte is", "bytes are")) "
             + "left", offset: cursor.position - 8, hint: Safetensors.downloadAgain)
       }
       let reference = TorchStorageReference(
@@ -202,7 +204,7 @@ private struct TarStorages: TorchStorageSource {
       let rank = try cursor.integers(1)[0] & 0xFFFF_FFFF
       guard rank <= 64 else {
         throw FormatError(
-          .malformed, "tensor \(key) has \(rank) dimensions", offset: cursor.position - 8)
+          .malformed, "tensor \(key) has \(rank.of("dimension"))", offset: cursor.position - 8)
       }
       let numbers = try cursor.integers(2 * rank + 1)
       let tensor = TorchTensor(

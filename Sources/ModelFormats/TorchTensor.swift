@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// A tensor as PyTorch pickles it: a view of a storage.
 struct TorchTensor {
   let storage: TorchStorageReference
@@ -40,12 +42,12 @@ struct TorchTensor {
     let width = dtype.bitWidth / 8
     guard let end = endOffset, end <= extent.count / width else {
       throw malformed(
-        "it reaches beyond its storage \(storage.key) of \(extent.count / width) elements: "
+        "it reaches beyond its storage \(storage.key) of \((extent.count / width).of("element")): "
           + "offset \(offset), sizes \(sizes), strides \(strides)")
     }
     guard byteCount <= max(bytes.byteCount, TorchTensor.expansionLimit) else {
       throw FormatError(
-        .unsupported, "it repeats \(bytes.byteCount) bytes until they are \(byteCount)",
+        .unsupported, "it repeats \(bytes.byteCount.of("byte")) until they are \(byteCount)",
         context: name)
     }
     return Tensor(

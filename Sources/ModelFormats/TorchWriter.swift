@@ -55,7 +55,13 @@ public final class TorchWriter: TensorWriter {
     narrowLimit: Int = ZipWriter.narrowLimit
   ) throws(FormatError) {
     self.tensors = tensors
-    let (pickle, byteCount) = try TorchWriter.pickle(tensors, object)
+    let pickle: [UInt8]
+    let byteCount: Int
+    do throws(FormatError) {
+      (pickle, byteCount) = try TorchWriter.pickle(tensors, object)
+    } catch {
+      throw error.inFile(path)
+    }
     let file = try FileWriter(path: path, overwrite: overwrite)
     // A record takes at most some 300 bytes around its values and its name.
     try file.checkSpace(for: byteCount + pickle.count + 300 * (tensors.count + 4))
@@ -132,18 +138,12 @@ extension TorchWriter {
     var total = 0
     for tensor in tensors {
       guard names.insert(ExactName(tensor.name)).inserted else {
-        throw FormatError(.mismatch, "two tensors have this name", context: tensor.name)
+        throw FormatError.duplicate(tensor.name)
       }
-      guard tensor.dtype.torchStorage != nil || tensor.dtype.torchName != nil else {
-        throw FormatError(
-          .unsupported, "torch has no type for \(tensor.dtype.rawValue)", context: tensor.name)
-      }
-      guard let count = tensor.shape.byteCount(of: tensor.dtype),
-        case (let sum, false) = total.addingReportingOverflow(count)
-      else {
-        throw FormatError(
-          .unsupported, "\(tensor.shape) elements of \(tensor.dtype.rawValue) have no size",
-          context: tensor.name)
+      let count = try WritableFormat.pytorch.byteCount(of: tensor)
+      let (sum, overflow) = total.addingReportingOverflow(count)
+      guard !overflow else {
+        throw FormatError(.unsupported, "the tensors' sizes leave 64 bits", context: tensor.name)
       }
       total = sum
     }

@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// Values in a file that are not among its tensors: what a conversion would lose.
 public struct UnreadValues: Sendable, Hashable {
   public enum Kind: String, Sendable {
@@ -32,7 +34,7 @@ public struct UnreadValues: Sendable, Hashable {
     let bytes = storages.reduce(0) { $0 + $1.byteCount }
     let shown = storages.prefix(3).map(\.name).joined(separator: ", ")
     let rest = storages.count > 3 ? " and \(storages.count - 3) more" : ""
-    let count = storages.count == 1 ? "1 storage" : "\(storages.count) storages"
-    return "\(count) (\(bytes) bytes) not used by any tensor: \(shown)\(rest)"
+    let count = storages.count.of("storage")
+    return "\(count) (\(bytes.of("byte"))) not used by any tensor: \(shown)\(rest)"
   }
 }

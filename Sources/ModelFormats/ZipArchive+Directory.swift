@@ -1,3 +1,5 @@
+import OrderedJSON
+
 extension ZipArchive {
   /// Where the central directory lies, by the records at the end of the file.
   struct Directory {
@@ -45,12 +47,14 @@ extension ZipArchive {
       guard count <= Directory.entryLimit else {
         throw FormatError(
           .unsupported,
-          "the archive holds \(count) records; \(Directory.entryLimit) is the limit", offset: end)
+          "the archive holds \(count.of("record")); \(Directory.entryLimit) is the limit",
+          offset: end)
       }
       // An entry takes at least 46 bytes.
       guard count <= self.size / 46 else {
         throw FormatError(
-          .malformed, "\(count) entries do not fit a central directory of \(self.size) bytes",
+          .malformed,
+          "\(count.of("entry does", "entries do")) not fit a central directory of \(self.size.of("byte"))",
           offset: end)
       }
     }
@@ -63,7 +67,7 @@ extension ZipArchive {
       _ offset: Int, _ size: Int, end: Int, at record: Int, in file: MappedFile
     ) -> FormatError {
       let announced =
-        "the central directory is announced at \(offset) with \(size) bytes, but must end at \(end)"
+        "the central directory is announced at \(offset) with \(size.of("byte")), but must end at \(end)"
       let (sum, overflow) = offset.addingReportingOverflow(size)
       if !overflow, let reason = NewlineDamage.explanation(of: file, missing: sum - end) {
         return FormatError(
@@ -103,7 +107,9 @@ extension ZipArchive {
           let end = tailStart + position + length
           if end < file.count {
             return FormatError(
-              .malformed, "\(file.count - end) bytes follow the archive's end", offset: end,
+              .malformed,
+              "\((file.count - end).of("byte follows", "bytes follow")) the archive's end",
+              offset: end,
               hint: "the file was added to; download it again, and do not trust this one")
           }
         }
@@ -111,7 +117,7 @@ extension ZipArchive {
       }
       return FormatError(
         .truncated,
-        "the file is truncated: it has \(file.count) bytes and lacks the archive's end, the list of "
+        "the file is truncated: it has \(file.count.of("byte")) and lacks the archive's end, the list of "
           + "its records",
         offset: file.count, hint: Safetensors.downloadAgain)
     }
@@ -166,7 +172,7 @@ extension ZipArchive {
       guard length == UInt64(reader.remaining) else {
         throw FormatError(
           .malformed,
-          "the zip64 end record is \(length) bytes long where \(reader.remaining) stand",
+          "the zip64 end record is \(length.of("byte")) long where \(reader.remaining) stand",
           offset: start)
       }
       try reader.skip(4)  // versions
@@ -194,7 +200,8 @@ extension ZipArchive {
     }
     guard reader.remaining == 0 else {
       throw FormatError(
-        .malformed, "the central directory goes on after its \(directory.count) entries",
+        .malformed,
+        "the central directory goes on after its \(directory.count.of("entry", "entries"))",
         offset: reader.offset)
     }
     return entries
@@ -238,7 +245,7 @@ extension ZipArchive {
       guard entry.method != .stored || entry.size == entry.compressedSize else {
         throw FormatError(
           .malformed,
-          "the record is stored, yet has \(entry.size) bytes in \(entry.compressedSize)",
+          "the record is stored, yet has \(entry.size.of("byte")) in \(entry.compressedSize)",
           offset: start)
       }
       return entry

@@ -105,7 +105,7 @@ struct ZipArchive {
   func contents(of entry: Entry, limit: Int) throws(FormatError) -> [UInt8] {
     guard entry.size <= limit else {
       throw FormatError(
-        .unsupported, "the record has \(entry.size) bytes; \(limit) is the limit",
+        .unsupported, "the record has \(entry.size.of("byte")); \(limit) is the limit",
         offset: entry.headerOffset, context: entry.name)
     }
     do throws(FormatError) {
@@ -186,7 +186,8 @@ extension ZipArchive {
     let dataOffset = reader.offset + extraLength
     guard dataOffset <= limit, entry.compressedSize <= limit - dataOffset else {
       throw FormatError(
-        .malformed, "the record's \(entry.compressedSize) bytes do not fit before the directory",
+        .malformed,
+        "the record's \(entry.compressedSize.of("byte does", "bytes do")) not fit before the directory",
         offset: entry.entryOffset)
     }
     return dataOffset

@@ -68,7 +68,9 @@ struct ConfigurationReader {
     }
     let numbers = try self.list(field, in: range)
     guard elements.count == count else {
-      throw failure(field, "has \(elements.count) entries where the network has \(count) levels")
+      throw failure(
+        field,
+        "has \(elements.count.of("entry", "entries")) where the network has \(count.of("level"))")
     }
     return numbers
   }
@@ -126,7 +128,9 @@ struct ConfigurationReader {
         field, "is \(value.text(.compact)), not true or false, nor a list of these")
     }
     guard flags.count == count else {
-      throw failure(field, "has \(flags.count) entries where the network has \(count) levels")
+      throw failure(
+        field,
+        "has \(flags.count.of("entry", "entries")) where the network has \(count.of("level"))")
     }
     return flags
   }

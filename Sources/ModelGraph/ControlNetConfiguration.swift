@@ -34,7 +34,8 @@ public struct ControlNetConfiguration: Sendable, Hashable {
     guard pictureBlockChannels.count == 4 else {
       throw own.failure(
         "conditioning_embedding_out_channels",
-        "has \(pictureBlockChannels.count) entries; 4 make an eighth of the picture's size")
+        "has \(pictureBlockChannels.count.of("entry", "entries")); 4 make an eighth of the picture's size"
+      )
     }
   }
 }

@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// Builds a graph node by node; each method appends one node and infers its output's shape.
 package struct GraphBuilder {
   package typealias Value = Graph.ValueID
@@ -108,7 +110,7 @@ package struct GraphBuilder {
     let channels = try channels(input)
     guard channels % groups == 0 else {
       throw failure(
-        "\(path.name) cannot split \(channels) channels into \(groups) groups",
+        "\(path.name) cannot split \(channels.of("channel")) into \(groups) groups",
         field: "norm_num_groups")
     }
     let form = GroupNorm(groups: groups, epsilon: epsilon, silu: silu)
@@ -168,7 +170,8 @@ package struct GraphBuilder {
   ) throws(GraphError) -> Value {
     guard let width = shape(query).last?.fixed, heads > 0, width % heads == 0 else {
       throw failure(
-        "\(name) cannot split \(shape(query)) into \(heads) heads", field: "attention_head_dim")
+        "\(name) cannot split \(shape(query)) into \(heads.of("head"))", field: "attention_head_dim"
+      )
     }
     let form = Attention(
       heads: heads, causal: causal, scale: 1 / Double(width / heads).squareRoot(), upcast: upcast)

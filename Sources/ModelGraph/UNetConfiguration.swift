@@ -110,7 +110,8 @@ public struct UNetConfiguration: Sendable, Hashable {
 
     for (field, count) in [("down_block_types", down.count), ("up_block_types", up.count)]
     where count != levels {
-      throw reader.failure(field, "has \(count) entries, block_out_channels has \(levels)")
+      throw reader.failure(
+        field, "has \(count.of("entry", "entries")), block_out_channels has \(levels)")
     }
     for (field, kernel) in [("conv_in_kernel", inputKernel), ("conv_out_kernel", outputKernel)]
     where kernel % 2 == 0 {

@@ -47,12 +47,12 @@ public struct VAEConfiguration: Sendable, Hashable {
     for (field, count) in [("down_block_types", down.count), ("up_block_types", up.count)]
     where count != blockChannels.count {
       throw reader.failure(
-        field, "has \(count) entries, block_out_channels has \(blockChannels.count)")
+        field, "has \(count.of("entry", "entries")), block_out_channels has \(blockChannels.count)")
     }
     guard downsampling == 8 else {
       throw reader.failure(
         "block_out_channels",
-        "has \(blockChannels.count) levels, which makes latents of 1/\(downsampling) of the"
+        "has \(blockChannels.count.of("level")), which makes latents of 1/\(downsampling) of the"
           + " picture; supported: 4 levels, 1/8")
     }
     guard scalingFactor != 0, scalingFactor.isFinite else {

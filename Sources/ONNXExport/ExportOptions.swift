@@ -1,5 +1,6 @@
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// A version of ONNX's operator set that is written.
 public enum Opset: Int, Sendable, Hashable, CaseIterable {
@@ -95,7 +96,7 @@ public struct ExportOptions: Sendable, Hashable {
       if let places = graph.tokenPlaces, places < sequence {
         throw FormatError(
           .unsupported,
-          "--names \(names.rawValue) has prompts of \(sequence) tokens, but there are places for "
+          "--names \(names.rawValue) has prompts of \(sequence.of("token")), but there are places for "
             + "\(places)", context: graph.name, hint: "export with --names optimum")
       }
       known[.sequence] = sequence

@@ -1,6 +1,7 @@
 import Glibc
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 extension Lowering {
   mutating func convolution(
@@ -147,7 +148,7 @@ extension Lowering {
   ) throws(FormatError) -> Value {
     guard form.channels % 2 == 0 else {
       throw FormatError(
-        .unsupported, "a timestep embedding of \(form.channels) channels cannot be halved",
+        .unsupported, "a timestep embedding of \(form.channels.of("channel")) cannot be halved",
         context: module)
     }
     // Rounded at each step as the reference rounds.

@@ -1,5 +1,6 @@
 import Checkpoint
 import ModelFormats
+import OrderedJSON
 
 extension WeightPlacement {
   /// Writes the values of ``copies``, each at its offset, cast to ``dtype``.
@@ -38,8 +39,8 @@ extension WeightPlacement {
     let shown = overflows.prefix(20).map { "\($0.name) (\($0.count))" }.joined(separator: ", ")
     throw FormatError(
       .mismatch,
-      "\(overflows.reduce(0) { $0 + $1.count }) values of \(overflows.count) tensors are "
-        + "\(Cast.overflowReason(dtype)): \(shown)" + (overflows.count > 20 ? ", …" : ""),
+      (overflows.reduce(0) { $0 + $1.count }).of("value") + " of " + overflows.count.of("tensor")
+        + " are \(Cast.overflowReason(dtype)): \(shown)" + (overflows.count > 20 ? ", …" : ""),
       file: copies.first { $0.tensor.name == first.name }?.tensor.file?.path, context: first.name,
       hint: dtype == .float32
         ? Cast.overflowHint(dtype, verb: "export")

@@ -55,12 +55,12 @@ struct ReportNetwork {
     case .convolution(let form):
       let stride = form.stride == 1 ? "" : ", stride \(form.stride)"
       return "\(form.kernel)×\(form.kernel)\(stride), \(form.inputChannels) → "
-        + "\(form.outputChannels) channels"
+        + "\(form.outputChannels.of("channel"))"
     case .groupNorm(let form):
       return "\(form.groups) groups, ε \(form.epsilon)" + (form.silu ? ", then SiLU" : "")
     case .layerNorm(let epsilon): return "ε \(epsilon)"
-    case .attention(let form): return "\(form.heads) heads" + (form.causal ? ", causal" : "")
-    case .timestepEmbedding(let form): return "\(form.channels) channels"
+    case .attention(let form): return "\(form.heads.of("head"))" + (form.causal ? ", causal" : "")
+    case .timestepEmbedding(let form): return "\(form.channels.of("channel"))"
     case .linear, .activation, .geglu, .add, .addPerChannel, .concatenate, .upsampleNearest,
       .embedding, .addPositions, .imageToTokens, .tokensToImage, .prependToken, .firstToken,
       .matchTokens, .mergeTokens, .unmergeTokens:

@@ -13,6 +13,11 @@ public enum Format {
     return (value < 0 ? "-" : "") + String(digits)
   }
 
+  /// `1 tensor`, `859,520,964 parameters`
+  public static func count(_ value: Int, _ noun: String) -> String {
+    "\(count(value)) \(noun)\(value == 1 ? "" : "s")"
+  }
+
   /// `3.20 GiB`; multiples of 1024.
   public static func bytes(_ value: Int) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"]

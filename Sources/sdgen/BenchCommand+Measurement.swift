@@ -73,7 +73,7 @@ struct Measurement {
   func text(_ options: EngineOptions, _ ceiling: Ceiling, load: Double) -> String {
     var lines = [
       "\(options.precision.rawValue), \(EngineOptions.instructionSet),"
-        + " \(options.threads ?? EngineOptions.coreCount) threads at most; \(width)x\(height)",
+        + " \((options.threads ?? EngineOptions.coreCount).of("thread")) at most; \(width)x\(height)",
       "ceiling: \(Format.decimals(ceiling.operations * 1e-9, 0)) GFLOP/s,"
         + " \(Format.decimals(ceiling.bytes * 1e-9, 1)) GB/s; loaded in \(Format.seconds(load))",
     ]

@@ -128,7 +128,7 @@ extension GenerateCommand {
     ]
     for case (let name, let encoding?) in encodings where encoding.droppedTokenCount > 0 {
       warn(
-        "the \(name) is \(encoding.droppedTokenCount) tokens too long; left out: "
+        "the \(name) is \(encoding.droppedTokenCount.of("token")) too long; left out: "
           + encoding.droppedText, &warnings)
     }
     for case (let name, let encoding?) in encodings {

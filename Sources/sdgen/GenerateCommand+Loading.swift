@@ -3,6 +3,7 @@ import Diffusion
 import Engine
 import Glibc
 import ModelGraph
+import OrderedJSON
 import Terminal
 
 extension GenerateCommand {
@@ -30,7 +31,7 @@ extension GenerateCommand {
       let vae = try? VAEConfiguration(object), noise.channels != vae.latentChannels
     {
       throw Failure.usage(
-        "the latents have \(noise.channels) channels; the model's have \(vae.latentChannels)",
+        "the latents have \(noise.channels.of("channel")); the model's have \(vae.latentChannels)",
         hint: "give latents that were saved with this model")
     }
     try checkpoint.requireUndamaged()

@@ -18,7 +18,7 @@ extension GenerateCommand {
       say(
         "wrote \(Console.sanitized(picture.file)): seed \(picture.seed), "
           + "\(picture.width)x\(picture.height), "
-          + "\(picture.steps) steps of \(picture.scheduler.rawValue), "
+          + "\(picture.steps.of("step")) of \(picture.scheduler.rawValue), "
           + Format.seconds(picture.timings.total))
       for file in picture.files { say("wrote \(Console.sanitized(file))") }
       show(picture)

@@ -1,6 +1,7 @@
 import Diffusion
 import Glibc
 import ModelFormats
+import OrderedJSON
 import Terminal
 
 extension PromptOptions {
@@ -27,7 +28,7 @@ extension PromptOptions {
     }
     guard prompts.count <= 10_000 else {
       throw FormatError(
-        .unsupported, "it holds \(prompts.count) prompts", file: promptsFrom,
+        .unsupported, "it holds \(prompts.count.of("prompt"))", file: promptsFrom,
         hint: "give at most 10000 at a time")
     }
     return prompts.map(String.init)

@@ -66,7 +66,8 @@ struct TokensCommand: ParsableCommand {
     let length = tokenizer.length(positions: encoder?.maximumPositions ?? 77)
     for embedding in embeddings where embedding.count > length - 2 {
       throw Failure.usage(
-        "\(embedding.count) vectors of \(embedding.token) do not fit into \(length - 2) tokens")
+        "\(embedding.count.of("vector")) of \(embedding.token) \(embedding.count == 1 ? "does" : "do") not fit into \((length - 2).of("token"))"
+      )
     }
     let reader = PromptReader(
       tokenizer, embeddings: embeddings, length: length,
@@ -113,7 +114,7 @@ private struct Stretch {
     encoding.droppedTokenCount == 0
       ? encoding.warnings
       : encoding.warnings + [
-        "the prompt is \(encoding.droppedTokenCount) tokens too long; left out: "
+        "the prompt is \(encoding.droppedTokenCount.of("token")) too long; left out: "
           + encoding.droppedText
       ]
   }
@@ -133,7 +134,7 @@ private struct Stretch {
     Console.print(table.text())
     let count = encoding.tokenCount
     Console.print(
-      "\(count) \(count == 1 ? "token" : "tokens") in \(encoding.chunks.count) "
+      "\(count.of("token")) in \(encoding.chunks.count) "
         + (encoding.chunks.count == 1 ? "chunk" : "chunks") + " of \(capacity)")
   }
 

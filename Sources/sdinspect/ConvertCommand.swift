@@ -230,7 +230,8 @@ struct ConvertCommand: ParsableCommand {
     for note in conversion.notes { Console.note("note: " + Console.sanitized(note)) }
     for (tensor, count) in outcome.saturated {
       let largest = Cast.largest(of: conversion.options.dtype ?? .float32)
-      Console.note("note: \(Console.sanitized(tensor)): \(count) values became \(largest)")
+      Console.note(
+        "note: \(Console.sanitized(tensor)): \(count.of("value")) became \(largest)")
     }
   }
 
@@ -239,10 +240,10 @@ struct ConvertCommand: ParsableCommand {
   ) -> String {
     let tensors = conversion.parts.reduce(0) { $0 + $1.tensors.count }
     let count = conversion.drops.count { !$0.isValue }
-    let dropped = count == 0 ? "" : ", \(count) \(count == 1 ? "tensor" : "tensors") left out"
+    let dropped = count == 0 ? "" : ", \(count.of("tensor")) left out"
     let bytes = conversion.storedByteCount
-    return "wrote \(Console.sanitized(conversion.path)): \(tensors) tensors and "
-      + "\(conversion.files.count) files, \(Format.bytes(bytes)) in \(Format.seconds(seconds)) ("
+    return "wrote \(Console.sanitized(conversion.path)): \(tensors.of("tensor"))"
+      + "\(conversion.otherFiles), \(Format.bytes(bytes)) in \(Format.seconds(seconds)) ("
       + "\(Format.bytes(Int(Double(bytes) / max(seconds, 1e-3))))/s)\(dropped)"
   }
 }

@@ -59,7 +59,7 @@ struct DiffCommand: ParsableCommand {
       printText(difference, isSame: isSame, seconds)
       if !unread.isEmpty {
         Console.printSentence(
-          "not compared: \(unread.count) \(unread.count == 1 ? "value" : "values") that cannot be "
+          "not compared: \(unread.count.of("value")) that cannot be "
             + "read: " + Console.sanitized(unread.prefix(8).joined(separator: ", "))
             + (unread.count > 8 ? ", …" : ""))
       }

@@ -89,7 +89,7 @@ struct HashCommand: ParsableCommand {
 
   private func printText(_ hash: FileHashes) {
     Console.print(
-      "\(Console.heading(hash.path)) (\(Format.count(hash.byteCount)) bytes)")
+      "\(Console.heading(hash.path)) (\(Format.count(hash.byteCount, "byte")))")
     Console.print(line("SHA-256", hash.sha256))
     Console.print(
       line("AutoV1", hash.autoV1 ?? "none: the file ends before byte 1,048,576, where it begins"))

@@ -147,7 +147,7 @@ struct LayersCommand: ParsableCommand {
     ])
     let size =
       graph.name == "text_encoder"
-      ? "\(sizes.sequence) tokens" : "\(8 * sizes.width)x\(8 * sizes.height)"
+      ? "\(sizes.sequence.of("token"))" : "\(8 * sizes.width)x\(8 * sizes.height)"
     Console.print("\(Console.heading(graph.name)), \(size)\n\(table.text())")
     Console.printSentence(
       "activations: \(Format.bytes(total.activationBytes)) in all, "

@@ -32,13 +32,13 @@ extension ONNXCommand {
     }
     Console.print(table.text())
     Console.print(
-      "wrote \(report.paths.count) files to \(Console.sanitized(output)) in \(Format.seconds(seconds))"
+      "wrote \(report.paths.count.of("file")) to \(Console.sanitized(output)) in \(Format.seconds(seconds))"
     )
     for line in dropped.lines { Console.print(Console.sanitized(line)) }
     for network in report.networks {
       for tensor in network.saturated {
         let largest = network.precision == .f16 ? "65504" : "3.40e38"
-        Console.note("note: \(tensor.count) values of \(tensor.name) became \(largest)")
+        Console.note("note: \(tensor.count.of("value")) of \(tensor.name) became \(largest)")
       }
     }
     for adapter in adapters { note(adapter) }

@@ -61,7 +61,7 @@ struct ReportCommand: ParsableCommand {
       ])
     } else {
       Console.print(
-        "wrote \(Console.sanitized(output)): \(Format.count(tensors)) tensors, \(networks.count) graphs, "
+        "wrote \(Console.sanitized(output)): \(Format.count(tensors, "tensor")), \(networks.count.of("graph")), "
           + "\(Format.bytes(bytes)) in \(Format.seconds(seconds))")
       printWarnings(checkpoint.warnings)
     }

@@ -75,7 +75,7 @@ struct StatsCommand: ParsableCommand {
     }
     for listing in listings { listing.printTable() }
     Console.printSentence(
-      "\(Format.count(total.count)) numbers in \(Format.bytes(bytes)), read in "
+      "\(Format.count(total.count, "number")) in \(Format.bytes(bytes)), read in "
         + "\(Format.seconds(seconds)): \(rate(bytes, seconds))")
     printWarnings(warnings)
   }
@@ -145,7 +145,7 @@ private struct Listing {
       }
       guard !faults.isEmpty else { return nil }
       return
-        "\(component.name): \(tensor.displayName): of \(Format.count(statistics.count)) values "
+        "\(component.name): \(tensor.displayName): of \(Format.count(statistics.count, "value")) "
         + faults.joined(separator: ", ")
     }
   }

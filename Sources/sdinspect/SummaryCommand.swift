@@ -86,7 +86,7 @@ struct SummaryCommand: ParsableCommand {
     var lines: [String] = []
     for average in summary.components where average.name.averaged != nil {
       lines.append(
-        "\(average.name): averaged weights (EMA), \(Format.count(average.parameters)) parameters, "
+        "\(average.name): averaged weights (EMA), \(Format.count(average.parameters, "parameter")), "
           + Format.bytes(average.bytes))
     }
     let inferred = summary.components.filter { $0.configurationOrigin == .inferred }
@@ -99,14 +99,13 @@ struct SummaryCommand: ParsableCommand {
       for group in component.packed {
         lines.append(
           "\(component.name): \(Format.count(group.weights.count)) \(group.method.rawValue), "
-            + (group.parameters.map { "\(Format.count($0)) parameters before packing" }
+            + (group.parameters.map { "\(Format.count($0, "parameter")) before packing" }
               ?? "parameters unknown: the file does not tell the shapes before packing"))
       }
     }
     for leftover in summary.leftovers {
       lines.append(
-        "\(leftover.kind.rawValue): \(Format.count(leftover.names.count)) "
-          + "\(leftover.names.count == 1 ? "tensor" : "tensors"), "
+        "\(leftover.kind.rawValue): \(Format.count(leftover.names.count, "tensor")), "
           + Format.bytes(leftover.bytes)
           // Whose names say nothing to anyone.
           + (leftover.kind == .graphConstants ? "" : ": \(leftover.shownNames)"))
@@ -137,11 +136,9 @@ struct SummaryCommand: ParsableCommand {
       let text = pair.value.count > 72 ? pair.value.prefix(72) + "…" : pair.value[...]
       return "\(pair.key): \(text)"
     }
-    if pairs.count > 24 { lines.append("and \(pairs.count - 24) pairs of metadata more") }
+    if pairs.count > 24 { lines.append("and \((pairs.count - 24).of("more pair")) of metadata") }
     if shapes > 0 {
-      lines.append(
-        "\(GGUF.originalShape)*: the original shapes of \(shapes) "
-          + (shapes == 1 ? "tensor" : "tensors"))
+      lines.append("\(GGUF.originalShape)*: the original shapes of \(shapes.of("tensor"))")
     }
     if !operators.isEmpty {
       lines.append(

@@ -91,7 +91,7 @@ struct VerifyCommand: ParsableCommand {
     if !result.isSound {
       let count = result.problems.count
       let danger = result.safety.verdict == .dangerous ? "dangerous, " : ""
-      return "not sound: \(danger)\(count) \(count == 1 ? "problem" : "problems")"
+      return "not sound: \(danger)\(count.of("problem"))"
         + (checked.isEmpty ? "" : " (checked \(checked))")
     }
     if checked.isEmpty { return "readable, but there was nothing to check it against" }

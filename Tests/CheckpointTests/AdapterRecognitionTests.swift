@@ -1,5 +1,6 @@
 import Checkpoint
 import ModelFormats
+import OrderedJSON
 import TestSupport
 import Testing
 
@@ -138,6 +139,50 @@ import Testing
       "LoRA for Stable Diffusion 2.x", "1 weight of the text encoder",
       [("text_encoder.text_model.encoder.layers.0.self_attn.q_proj", [1024, 1024])]
     ),
+    // A kohya LoRA of FLUX.1 changes its modulation too.
+    (
+      "LoRA for FLUX.1", "2 weights of the transformer",
+      [
+        ("lora_unet_double_blocks_0_img_mod_lin", [18432, 3072]),
+        ("lora_unet_double_blocks_0_img_attn_qkv", [9216, 3072]),
+      ]
+    ),
+    (
+      "LoRA for FLUX.1 (Depth or Canny)", "2 weights of the transformer",
+      [("img_in", [3072, 128]), ("double_blocks.0.img_attn.proj", [3072, 3072])]
+    ),
+    // Attention only: FLUX.1 has 19 such blocks.
+    (
+      "LoRA for Qwen-Image", "2 weights of the transformer",
+      [
+        ("transformer.transformer_blocks.0.attn.to_q", [3072, 3072]),
+        ("transformer.transformer_blocks.59.attn.to_q", [3072, 3072]),
+      ]
+    ),
+    (
+      "LoRA for HunyuanVideo", "of the transformer",
+      [("lora_unet_double_blocks_19_img_attn_qkv", [9216, 3072])]
+    ),
+    (
+      "LoRA for HunyuanVideo", "of the transformer",
+      [("transformer.single_transformer_blocks.39.attn.to_q", [3072, 3072])]
+    ),
+    (
+      "LoRA for FLUX.2", "of the transformer",
+      [("diffusion_model.single_blocks.0.linear1", [27648, 3072])]
+    ),
+    (
+      "LoRA for a diffusion transformer", "of the transformer",
+      [("transformer.transformer_blocks.0.attn1.to_q", [3072, 3072])]
+    ),
+    (
+      "LoRA for a diffusion transformer", "of the transformer",
+      [("transformer.joint_transformer_blocks.0.attn.to_q", [3072, 3072])]
+    ),
+    (
+      "LoRA for the refiner of Stable Diffusion XL", "of the UNet",
+      [("lora_unet_input_blocks_4_1_transformer_blocks_1_attn2_to_k", [768, 1280])]
+    ),
     (
       "LoRA for AnimateDiff", "of the UNet",
       [("unet.down_blocks.0.motion_modules.0.transformer_blocks.0.attn1.to_q", [320, 320])]
@@ -185,6 +230,39 @@ import Testing
       [("lora_unet_a.lora_down.weight", [4, 320]), ("lora_unet_a.lora_up.weight", [1280, 4])],
       metadata: [("modelspec.architecture", "stable-diffusion-3-5-large/lora")])
     #expect(newer.title == "LoRA for Stable Diffusion 3.5 Large")
+  }
+
+  /// What a trainer wrote decides between families whose layers look the same; the ids are those of
+  /// the one table.
+  @Test func basesHaveIds() throws {
+    let layers: [RecognitionTests.Entry] = [
+      ("diffusion_model.double_blocks.0.img_attn.proj.lora_A.weight", [4, 3072]),
+      ("diffusion_model.double_blocks.0.img_attn.proj.lora_B.weight", [3072, 4]),
+    ]
+    let flux = Self.recognize(layers)
+    #expect(flux.base == .init(ids: ["flux1-dev", "flux1-schnell"], name: "FLUX.1"))
+    let chroma = Self.recognize(layers, metadata: [("modelspec.architecture", "chroma/lora")])
+    #expect(chroma.base == .init(ids: ["chroma"], name: "Chroma"))
+    #expect(chroma.familyJSON["base"]?["ids"]?.array?.first?.string == "chroma")
+    let known = Set(Family.all.map(\.id))
+    for row in Family.all {
+      #expect(known.isSuperset(of: row.adapterIDs))
+    }
+    #expect(Self.recognize([("conv_in.weight", [320, 4, 3, 3])]).base == nil)
+  }
+
+  /// XLabs' LoRAs have two for each block's projections: one of the image, one of the prompt.
+  @Test func processorsOfTwoStreams() {
+    let recognition = Self.recognize(
+      ["qkv_lora1", "qkv_lora2", "proj_lora1", "proj_lora2"].flatMap { name in
+        let module = "double_blocks.0.processor." + name
+        return [
+          (module + ".down.weight", [16, 3072]),
+          (module + ".up.weight", [name.hasPrefix("qkv") ? 9216 : 3072, 16]),
+        ]
+      })
+    #expect(recognition.title == "LoRA for FLUX.1")
+    #expect(recognition.reasons.contains("it changes 4 weights of the transformer"))
   }
 
   /// Names that adapters share with other networks make none.

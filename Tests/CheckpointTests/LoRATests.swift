@@ -451,4 +451,32 @@ import Testing
       #expect(Difference.largest(fast, plain) < 1e-6)
     }
   }
+
+  /// An alpha of 0 makes the change nothing, which is said of each tensor.
+  @Test func alphaOfZero() throws {
+    let components = try components()
+    let layer = "lora_unet_" + Self.query.replacing(".", with: "_")
+    let other = layer.replacing("to_q", with: "to_k")
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/lora.safetensors"
+      func entries(_ layer: String, alpha: Float) -> [Entry] {
+        [
+          Entry(
+            name: layer + ".lora_down.weight", shape: [1, 32],
+            values: Array(repeating: 1, count: 32)),
+          Entry(
+            name: layer + ".lora_up.weight", shape: [32, 1], values: Array(repeating: 1, count: 32)),
+          Entry(name: layer + ".alpha", shape: [], values: [alpha]),
+        ]
+      }
+      try write(entries(layer, alpha: 0) + entries(other, alpha: 1), to: path)
+      let lora = try LoRA.open(path, for: components)
+      #expect(lora.layers == [.unet: 1])
+      #expect(lora.unused.map(\.name) == entries(layer, alpha: 0).map(\.name))
+      #expect(lora.unused.allSatisfy { $0.reason.contains("alpha is 0") })
+      try write(entries(layer, alpha: 0), to: path)
+      let error = try #require(try failure { _ = try LoRA.open(path, for: components) })
+      #expect(error.code == .mismatch && error.message.contains("its alpha is 0"))
+    }
+  }
 }

@@ -173,7 +173,7 @@ import Testing
     tensors.append(.floats(wrapper + "betas", [1, 2]))
     tensors.append(.floats("optimizer_states.0.state.0.exp_avg", [1, 2]))
     let file = TensorFile(path: "weights", format: .pytorch, tensors: tensors.shuffled())
-    let components = SingleFileLayout.components(of: file)
+    let components = ModelCheckpoint.of(file).components
     #expect(
       components.map(\.name)
         == [.textEncoder, .unet, .vae] + (isLDM ? [.unetEMA] : []) + [.other])

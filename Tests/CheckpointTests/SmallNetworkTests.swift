@@ -112,7 +112,7 @@ import Testing
         $0.name == "model.diffusion_model.up_blocks.0.attentions.0.proj_in.weight"
       })
     let file = TensorFile(path: "weights", format: .pytorch, tensors: tensors)
-    let component = try #require(SingleFileLayout.components(of: file).first)
+    let component = try #require(ModelCheckpoint.of(file).components.first)
     #expect(component.manifest?.problems == [])
     #expect(component.graphs.map(\.parameters) == (try network.graphs().map(\.parameters)))
   }

@@ -130,7 +130,7 @@ import Testing
     let checkpoint = try ModelCheckpoint.open(Fixtures.path("formats/lone.pt"))
     #expect(checkpoint.components[0].tensors.map(\.name) == [""])
     let reasons = Summary(checkpoint).recognition.reasons
-    #expect(reasons.count == 1 && reasons[0].hasSuffix("the first are (a lone tensor)"))
+    #expect(reasons.count == 1 && reasons[0].hasSuffix("the first are (unnamed)"))
   }
 
   /// A thousand problems are one line.

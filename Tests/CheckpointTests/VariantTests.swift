@@ -44,20 +44,25 @@ import Testing
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
     for name in [
-      "unet/Diffusion_Pytorch_Model.SAFETENSORS", "unet/model.ckpt", "whole.safetensors",
+      "unet/Diffusion_Pytorch_Model.SAFETENSORS", "unet/model.ckpt", "unet/unet-Q4_0.gguf",
+      "whole.safetensors",
     ] {
       try scratch.write([1], as: "model/\(name)")
     }
     let source = try ModelCheckpoint.open(model)
     let paths = [
-      "unet/Diffusion_Pytorch_Model.SAFETENSORS", "unet/model.ckpt",
+      "unet/Diffusion_Pytorch_Model.SAFETENSORS", "unet/model.ckpt", "unet/unet-Q4_0.gguf",
       "vae/diffusion_pytorch_model.bin", "whole.safetensors",
     ]
     #expect(source.unreadWeights.map(\.path) == paths)
+    #expect(
+      source.unreadWeights.map(\.format) == [
+        "safetensors", "pytorch", "gguf", "bin", "safetensors",
+      ])
     let plan = try Conversion(of: source, to: .sdflat, at: scratch.path("out"))
     #expect(
       plan.leftOutLines.contains {
-        $0.hasPrefix("not read: 4 files of weights next to these: \(paths[0])")
+        $0.hasPrefix("not read: 5 files of weights next to these: \(paths[0])")
       })
     let unread = plan.json["unread_weights"]?.array ?? []
     #expect(unread.map { $0["path"]?.string } == paths)
@@ -168,6 +173,8 @@ import Testing
     }
     let unet = try ModelCheckpoint.open(model, variant: variant).require(.unet)
     #expect(unet.files.count == 3)
+    let small = try ModelCheckpoint.open(model, variant: variant).files.map(\.path)
+    #expect(!small.contains { $0.contains(".index.") }, "\(small)")
     for tensor in whole.tensors {
       #expect(unet[tensor.name]?.contiguousBytes() == tensor.contiguousBytes())
     }

@@ -91,4 +91,29 @@ import Testing
     #expect(try Difference.relative(values(files), together) < 1e-6)
     #expect(try Difference.relative(values(files.reversed()), together) > 1e-3)
   }
+
+  /// Two adapters, one of them DoRA, in both orders, as PEFT merges them: lengths are those of the
+  /// weight with what was merged before.
+  @Test(arguments: [["plain", "dora"], ["dora", "plain"]])
+  func ordersWithDoRA(names: [String]) throws {
+    let unet = try Self.unet()
+    let adapters = try names.map {
+      try LoRA.open(
+        Fixtures.path("adapters/stacked-\($0)/adapter_model.safetensors"), for: [unet])
+    }
+    let parameters = try #require(adapters[0].updates[.unet]?.keys.sorted())
+    #expect(parameters.count == 3)
+    let weights = AdaptedWeights(adapters)
+    for name in parameters {
+      let values = try weights.tensor(named: name, of: unet).contiguousBytes().withUnsafeBytes {
+        Array($0.bindMemory(to: Float.self))
+      }
+      let expected = try Self.expected.get()
+      #expect(
+        Difference.relative(values, expected["\(names.joined(separator: "+"))/\(name)"].floats)
+          < 1e-6, "\(name)")
+      let other = expected["\(names.reversed().joined(separator: "+"))/\(name)"].floats
+      #expect(Difference.relative(values, other) > 1e-4)
+    }
+  }
 }

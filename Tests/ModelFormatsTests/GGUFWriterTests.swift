@@ -138,11 +138,11 @@ import Testing
     ),
     (
       .init(name: "a", dtype: .float32, shape: []), .q80,
-      "rows of 1 elements are no whole blocks of 32 of Q8_0"
+      "rows of 1 element are no whole blocks of 32 of Q8_0"
     ),
     (
       .init(name: "a", dtype: .float64, shape: [1 << 60]), nil,
-      "[1152921504606846976] elements of F64 have no size"
+      "[1152921504606846976] elements of F64 have no size in whole bytes"
     ),
   ]
 
@@ -162,8 +162,8 @@ import Testing
 
   @Test(arguments: [
     (["k", "k"], FormatError.Code.mismatch, "two key-value pairs have this key"),
-    ([""], .unsupported, "the key cannot be written"),
-    (["general.alignment"], .unsupported, "the key cannot be written"),
+    ([""], .unsupported, "GGUF cannot hold this key of metadata"),
+    (["general.alignment"], .unsupported, "GGUF cannot hold this key of metadata"),
   ])
   func wrongKeysAreRefused(keys: [String], code: FormatError.Code, message: String) throws {
     let directory = try ScratchDirectory()

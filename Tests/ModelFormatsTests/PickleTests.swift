@@ -143,11 +143,11 @@ import Testing
         "a memo index is not written as a number", 1
       ),
       (
-        "no STOP", pickle(0x80, 4, "N"), "the pickle ends early: 1 bytes are needed, 0 are left", 3
+        "no STOP", pickle(0x80, 4, "N"), "the pickle ends early: 1 byte is needed, 0 are left", 3
       ),
       (
         "no STOP after a frame", pickle(0x80, 4, 0x95, 1, 0, 0, 0, 0, 0, 0, 0, "N"),
-        "the pickle ends early: 1 bytes are needed, 0 are left", 12
+        "the pickle ends early: 1 byte is needed, 0 are left", 12
       ),
       (
         "taking what a call was to have", pickle("cm\nC\n(R."),
@@ -163,7 +163,7 @@ import Testing
       ),
       (
         "list of pairs with one without a value", pickle("cm\nC\n)", 0x81, "(N", 0x90, "K."),
-        "the pickle ends early: 1 bytes are needed, 0 are left", 12
+        "the pickle ends early: 1 byte is needed, 0 are left", 12
       ),
       ("name that is no text", pickle("c", [0xFF], "\nx\n."), "a name is not UTF-8", 0),
     ] as [(String, [UInt8], String, Int)])

@@ -144,7 +144,7 @@ import Testing
       .malformed, "2 bytes follow the last tensor's values", at: 61),
     Refusal(
       "data without tensors", safetensors("{}", data: [0]), .malformed,
-      "1 bytes follow the last tensor's values", at: 10),
+      "1 byte follows the last tensor's values", at: 10),
     Refusal(
       "metadata key twice", safetensors(#"{"__metadata__":{"a":"1","\u0061":"2"}}"#), .malformed,
       "the key \"a\" stands twice", at: 33, in: "__metadata__"),

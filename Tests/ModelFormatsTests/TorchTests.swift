@@ -164,7 +164,7 @@ import Testing
       at: lastData - 30 - "archive/byteorder".utf8.count, in: "archive/byteorder"),
     Refusal(
       "not a pickle", TorchBuilder.archive(pickle("N")), .truncated,
-      "the pickle ends early: 1 bytes are needed, 0 are left", at: ZipTests.pickleData + 1,
+      "the pickle ends early: 1 byte is needed, 0 are left", at: ZipTests.pickleData + 1,
       in: "archive/data.pkl"),
     Refusal(
       "nested too deeply",

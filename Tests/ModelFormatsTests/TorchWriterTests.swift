@@ -127,11 +127,11 @@ import Testing
     ),
     (
       [TensorInfo(name: "a", dtype: .float4, shape: [2])], .unsupported,
-      "torch has no type for F4"
+      "PyTorch has no type for F4"
     ),
     (
       [TensorInfo(name: "a", dtype: .float64, shape: [1 << 61])], .unsupported,
-      "[2305843009213693952] elements of F64 have no size"
+      "[2305843009213693952] elements of F64 have no size in whole bytes"
     ),
   ])
   func whatCannotBeWrittenIsRefused(

@@ -66,7 +66,7 @@ import Testing
         + "its records", at: size - 30),
     Refusal(
       "bytes after the end", TorchBuilder.archive().bytes + [0], .malformed,
-      "1 bytes follow the archive's end", at: size),
+      "1 byte follows the archive's end", at: size),
     Refusal(
       "several disks", changedEnd { $0.endDisk = 1 }, .unsupported,
       "the archive is one part of several", at: end),

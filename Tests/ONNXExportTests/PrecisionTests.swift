@@ -176,7 +176,7 @@ import Testing
       } catch let error as FormatError {
         #expect(error.code == .mismatch)
         #expect(error.context == "two.weight")
-        #expect(error.message.contains("2 values of 1 tensors"))
+        #expect(error.message.contains("2 values of 1 tensor"))
         #expect(error.message.contains("two.weight (2)"))
         #expect(error.hint?.contains("--saturate") == true)
       }

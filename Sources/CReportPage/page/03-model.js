@@ -56,7 +56,7 @@ function parts(name) {
       result.push(part);
     }
   }
-  return result.length > 0 ? result : [name || "(a lone tensor)"];
+  return result.length > 0 ? result : [name || "(unnamed)"];
 }
 
 // Colours: an index of the palette for each component, kind and dtype.

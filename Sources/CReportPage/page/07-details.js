@@ -47,7 +47,7 @@ function tensorDialog() {
 
   function show(tensor) {
     shown = tensor;
-    byId("tensor-dialog-title").textContent = tensor.name || "(a lone tensor)";
+    byId("tensor-dialog-title").textContent = tensor.name || "(unnamed)";
     content.replaceChildren(
       list(facts(tensor)), histogram(tensor),
       ...(report.hasStatistics && !Number.isNaN(tensor.zeros) ? [list(values(tensor))] : []));

@@ -1,7 +1,7 @@
 // The table of all tensors: sorted by any column, filtered, and drawn only where it is in view.
 
 const columns = [
-  { key: "name", label: "Tensor", text: (t) => t.name || "(a lone tensor)", isText: true },
+  { key: "name", label: "Tensor", text: (t) => t.name || "(unnamed)", isText: true },
   { key: "component", label: "Component", text: (t) => t.component.name, isText: true },
   { key: "kind", label: "Kind", text: (t) => t.kind, isText: true },
   { key: "dtype", label: "Type", text: (t) => t.dtype, isText: true },

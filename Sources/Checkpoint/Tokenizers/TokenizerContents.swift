@@ -117,8 +117,8 @@ package struct TokenizerContents: Sendable {
       && vocabulary.allSatisfy { other[$0.key] == $0.value }
     guard !isEqual else { return }
     notes.append(
-      "tokenizer/vocab.json (\(other.members.count) tokens) is not the vocabulary of "
-        + "tokenizer/tokenizer.json (\(vocabulary.count) tokens); tokenizer.json is used, as "
+      "tokenizer/vocab.json (\(other.members.count.of("token"))) is not the vocabulary of "
+        + "tokenizer/tokenizer.json (\(vocabulary.count.of("token"))); tokenizer.json is used, as "
         + "transformers does")
   }
 

@@ -153,6 +153,6 @@ public struct TokenizerDefinition: Sendable {
     guard embeddings > highest + 1 else { return nil }
     let count = embeddings - highest - 1
     return "the text encoder has \(embeddings) embeddings for ids up to \(highest): "
-      + "\(count) \(count == 1 ? "has" : "have") no token"
+      + "\(count.of("has", "have")) no token"
   }
 }

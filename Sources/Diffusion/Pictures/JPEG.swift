@@ -1,5 +1,6 @@
 import CTurboJPEG
 import ModelFormats
+import OrderedJSON
 
 /// Reads and writes JPEG files through libjpeg-turbo.
 ///
@@ -66,7 +67,7 @@ enum JPEG {
     let segment = Array("Exif\0\0".utf8) + exif
     guard segment.count + 2 <= 0xFFFF else {
       throw FormatError(
-        .unsupported, "the text of \(exif.count) bytes is too long for a JPEG file",
+        .unsupported, "the text of \(exif.count.of("byte")) is too long for a JPEG file",
         hint: "write PNG, or leave the text out with --no-metadata")
     }
     let length = UInt16(segment.count + 2)

@@ -1,4 +1,5 @@
 import ModelFormats
+import OrderedJSON
 
 /// A picture with the texts that go with it, as files of any format hold them.
 public struct PictureFile: Sendable, Hashable {
@@ -146,7 +147,7 @@ public struct PictureFile: Sendable, Hashable {
     let (pixels, overflow) = width.multipliedReportingOverflow(by: height)
     guard width > 0, height > 0, !overflow, pixels / pixelsPerByte <= byteCount else {
       throw FormatError(
-        .malformed, "\(byteCount) bytes cannot hold \(width)x\(height) pixels",
+        .malformed, "\(byteCount.of("byte")) cannot hold \(width)x\(height) pixels",
         hint: "get the file again")
     }
     guard pixels <= pixelLimit else {

@@ -163,13 +163,13 @@ extension DiffusionModel {
     }
     guard inputs != .unknown(unet.inputChannels), unet.outputChannels == vae.latentChannels else {
       throw refuse(
-        "the UNet takes \(unet.inputChannels) and gives \(unet.outputChannels) channels; the VAE's"
+        "the UNet takes \(unet.inputChannels) and gives \(unet.outputChannels.of("channel")); the VAE's"
           + " latents have \(vae.latentChannels)",
         "check that the components are of the same model")
     }
     guard unet.crossAttentionWidth == text.hiddenSize else {
       throw refuse(
-        "the UNet attends to states of \(unet.crossAttentionWidth) channels; the text encoder"
+        "the UNet attends to states of \(unet.crossAttentionWidth.of("channel")); the text encoder"
           + " gives \(text.hiddenSize)",
         "check that the components are of the same model")
     }

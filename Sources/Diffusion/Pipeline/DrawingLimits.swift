@@ -1,6 +1,7 @@
 import Checkpoint
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// What a model can draw, by its configurations alone: known before any weights are read.
 public struct DrawingLimits: Sendable {
@@ -115,7 +116,8 @@ public struct DrawingLimits: Sendable {
     }
     if case .unknown = inputs {
       throw GenerationError(
-        .request, "the UNet takes \(unetChannels) channels, which is no inpainting model's number")
+        .request,
+        "the UNet takes \(unetChannels.of("channel")), which is no inpainting model's number")
     }
     let takesMask = inputs == .inpainting
     guard !takesMask || request.initial?.mask != nil else {

@@ -1,6 +1,7 @@
 import Checkpoint
 import ModelFormats
 import ModelGraph
+import OrderedJSON
 
 /// The text encoder with the hidden states of every layer, and with the vectors of textual
 /// inversions behind its own tokens'.
@@ -32,7 +33,8 @@ struct PromptTable {
       }
       guard embedding.count <= room else {
         throw FormatError(
-          .mismatch, "\(embedding.count) vectors do not fit into a prompt's \(room) tokens",
+          .mismatch,
+          "\(embedding.count.of("vector does", "vectors do")) not fit into a prompt's \(room.of("token"))",
           file: embedding.path)
       }
     }

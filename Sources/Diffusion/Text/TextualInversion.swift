@@ -1,5 +1,6 @@
 import Checkpoint
 import ModelFormats
+import OrderedJSON
 
 /// Learned vectors that stand in a prompt for a token of their own.
 ///
@@ -75,7 +76,7 @@ public struct TextualInversion: Sendable, Hashable {
     let words = try Self.read(path, token: token)
     guard words.count == 1 else {
       throw FormatError(
-        .mismatch, "the file holds \(words.count) words, not one", file: path,
+        .mismatch, "the file holds \(words.count.of("word")), not one", file: path,
         hint: "name one of them: FILE:WORD")
     }
     self = words[0]
@@ -102,7 +103,7 @@ public struct TextualInversion: Sendable, Hashable {
       throw FormatError(
         .mismatch,
         file.tensors.count > 1
-          ? "the file holds \(file.tensors.count) tensors, not words' vectors"
+          ? "the file holds \(file.tensors.count.of("tensor")), not words' vectors"
           : "the file holds no vectors of a textual inversion", file: path,
         hint: "give a file with string_to_param, emb_params or tokens' names, as web UIs and"
           + " diffusers write it")

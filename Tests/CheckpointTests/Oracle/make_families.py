@@ -438,7 +438,10 @@ def wan(**changes):
 
 
 def ip_adapter(cross=768, widths=None, vision=1024, tokens=4, plus=False):
-    """Tencent's file: the projection of the picture, and keys and values for each cross attention of SD 1.5."""
+    """Tencent's file: the projection of the picture, and keys and values for each cross attention of SD 1.5.
+
+    Names as diffusers' loader reads them (`_convert_ip_adapter_image_proj_to_diffusers`); check_by_classes() counts.
+    """
     widths = widths or [320] * 2 + [640] * 2 + [1280] * 5 + [640] * 3 + [320] * 3 + [1280]
     made = {}
     if plus:
@@ -462,7 +465,10 @@ def ip_adapter(cross=768, widths=None, vision=1024, tokens=4, plus=False):
 
 
 def control_lora(shapes, layers, rank=128):
-    """Stability AI's file: a ControlNet whose matrices are low-rank differences to the UNet's."""
+    """Stability AI's file: a ControlNet whose matrices are low-rank differences to the UNet's.
+
+    Names as ComfyUI reads them (`ControlLora` in comfy/controlnet.py: `lora_controlnet`, `.up`, `.down`).
+    """
     made = {"lora_controlnet": []}
     for name, shape in shapes.items():
         keeps = "zero_convs" in name or "middle_block_out" in name or "input_hint" in name
@@ -671,6 +677,7 @@ def cases():
     yield "ip-adapter-plus", "ip-adapter", {
         "image_proj": {n: s for n, s in adapter.items() if n.startswith("image_proj.")},
         "ip_adapter": {n: s for n, s in adapter.items() if n.startswith("ip_adapter.")}}
+    # The web UI's default layers: 1, 2, 1 times the width (`HypernetworkModule` in its hypernetwork.py).
     yield "hypernetwork", "hypernetwork", {"model": {
         f"{width}.{half}.linear.{i}.{leaf}": ([2 * width, width] if i == 0 else [width, 2 * width])
         if leaf == "weight" else [2 * width if i == 0 else width]
@@ -724,7 +731,7 @@ def cases():
 # MARK: Files
 
 
-# What is not learned: `requires_grad` is false.
+# What is not learned: `requires_grad` is false in the class, which check_by_classes() asks.
 FROZEN = re.compile(r"(special_care|concept)_embeds(_weights)?")
 NUMBER = re.compile(r"(?<![^.])(?:\d+|\{\d+-\d+\})(?![^.])")
 
@@ -778,6 +785,33 @@ def write_sparse(path, shapes):
         file.truncate(8 + len(text) + end)
 
 
+def check_by_classes():
+    """Compares what is written down here by hand with diffusers' own classes."""
+    with torch.device("meta"):
+        checker = diffusers.pipelines.stable_diffusion.safety_checker.StableDiffusionSafetyChecker(
+            transformers.CLIPConfig(vision_config=VISION_L, text_config=CLIP_L, projection_dim=768))
+        simple = diffusers.models.embeddings.ImageProjection(
+            image_embed_dim=1024, cross_attention_dim=768, num_image_text_embeds=4)
+        plus = diffusers.models.embeddings.IPAdapterPlusImageProjection(
+            embed_dims=1280, output_dims=768, hidden_dims=768, heads=12, num_queries=16)
+        base = diffusers.UNet2DConditionModel(**SD1)
+        keys = 0
+        for name in base.attn_processors:
+            if not name.endswith("attn2.processor"):
+                continue
+            # The queries' width is that of the layer.
+            width = base.get_submodule(name.removesuffix(".processor")).to_q.in_features
+            processor = diffusers.models.attention_processor.IPAdapterAttnProcessor(
+                hidden_size=width, cross_attention_dim=768, num_tokens=[4])
+            keys += sum(parameter.numel() for parameter in processor.parameters())
+    frozen = {name for name, parameter in checker.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, _ in checker.named_parameters() if FROZEN.fullmatch(name)}, frozen
+    for adapter, projection in ((ip_adapter(), simple), (ip_adapter(plus=True), plus)):
+        for prefix, count in (("image_proj.", sum(p.numel() for p in projection.parameters())), ("ip_adapter.", keys)):
+            ours = sum(torch.Size(s).numel() for n, s in adapter.items() if n.startswith(prefix))
+            assert ours == count, (prefix, ours, count)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output")
@@ -785,6 +819,7 @@ def main():
     parser.add_argument("--only")
     arguments = parser.parse_args()
     os.makedirs(arguments.output, exist_ok=True)
+    check_by_classes()
     golden = {}
     for name, family, components in cases():
         if arguments.only and arguments.only not in name:

@@ -400,7 +400,7 @@ class Checks:
         assert sorted(shown) == sorted(self.truth["hostile"]), shown
         rows = self.texts("#table-body tr:not(.spacer) td.name")
         for name in self.truth["hostile"]:
-            assert (visible(name) or "(a lone tensor)") in rows, name
+            assert (visible(name) or "(unnamed)") in rows, name
         self.browser.click("#table-body tr:nth-child(1) button")
         self.browser.click("#tensor-close")
         self.quiet()
