@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -54,9 +55,67 @@ int sdk_core_count(void) {
   return online > 0 && online <= INT_MAX ? (int)online : 1;
 }
 
-void sdk_set_threads(int count) { omp_set_num_threads(count > 0 ? count : 1); }
+// libgomp ends the program with status 1 where it cannot make a thread. So as many are made first as
+// it would, all at once, and it is asked for no more than there could be.
+enum { most_threads = 1024 };
 
-int sdk_threads(void) { return omp_get_max_threads(); }
+typedef struct {
+  pthread_mutex_t lock;
+  pthread_cond_t opened;
+  int is_open;
+} gate;
+
+static void *wait_for_opening(void *data) {
+  gate *g = data;
+  pthread_mutex_lock(&g->lock);
+  while (!g->is_open) pthread_cond_wait(&g->opened, &g->lock);
+  pthread_mutex_unlock(&g->lock);
+  return NULL;
+}
+
+static void do_nothing(void *data) { (void)data; }
+
+// How many threads there can be at once, this one included; at most `wanted`.
+static int count_threads(int wanted) {
+  static pthread_t threads[most_threads];
+  gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER, .is_open = 0};
+  int made = 0;
+  while (made < wanted - 1 && made < most_threads
+         && pthread_create(&threads[made], NULL, wait_for_opening, &g) == 0)
+    made++;
+  pthread_mutex_lock(&g.lock);
+  g.is_open = 1;
+  pthread_cond_broadcast(&g.opened);
+  pthread_mutex_unlock(&g.lock);
+  for (int i = 0; i < made; i++) pthread_join(threads[i], NULL);
+  return made + 1;
+}
+
+static int available_threads(int wanted) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static atomic_int known, is_all;
+  if (wanted > most_threads) wanted = most_threads;
+  int count = atomic_load_explicit(&known, memory_order_acquire);
+  if (wanted <= 1) return 1;
+  if (count >= wanted) return wanted;
+  if (atomic_load_explicit(&is_all, memory_order_acquire)) return count;
+  pthread_mutex_lock(&lock);
+  count = count_threads(wanted);
+  if (count < wanted) {
+    // Room for what other processes make meanwhile.
+    count = count > 2 ? count - 1 : 1;
+    atomic_store_explicit(&is_all, 1, memory_order_release);
+  }
+  atomic_store_explicit(&known, count, memory_order_release);
+  pthread_mutex_unlock(&lock);
+  // libgomp keeps its threads: they are made now, before memory goes to other things.
+  if (count > 1) GOMP_parallel(do_nothing, NULL, (unsigned)count, 0);
+  return count;
+}
+
+void sdk_set_threads(int count) { omp_set_num_threads(available_threads(count > 0 ? count : 1)); }
+
+int sdk_threads(void) { return available_threads(omp_get_max_threads()); }
 
 void sdk_parallel(size_t count, size_t grain, sdk_body body, void *context) {
   if (count == 0) return;

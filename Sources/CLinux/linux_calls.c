@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 int sdk_reserve(int descriptor, long long size) {
@@ -29,4 +30,10 @@ long long sdk_find(
     const void *bytes, long long count, const void *pattern, long long pattern_count) {
   const char *found = memmem(bytes, (size_t)count, pattern, (size_t)pattern_count);
   return found ? found - (const char *)bytes : -1;
+}
+
+int sdk_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
+
+int sdk_exchange(const char *path, const char *other) {
+  return renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
 }

@@ -11,11 +11,11 @@ extension Conversion {
   /// Carries the plan out.
   ///
   /// Output appears at the target's path when it is complete and flushed to the disk; until then,
-  /// and after an error, whatever was there stays as it was. The source may be the same path.
+  /// and after an error, whatever was there stays as it was.
   ///
   /// - Parameter progress: called before each tensor and after each piece of it.
-  /// - Throws: ``FormatError`` `cannotCreate` where the output exists, `inputOutput`, or `mismatch`
-  ///   naming the tensors whose values F16 cannot hold.
+  /// - Throws: ``FormatError`` `cannotCreate` where the output exists, `inputOutput`, also where the
+  ///   source changed meanwhile, or `mismatch` naming the tensors whose values F16 cannot hold.
   @discardableResult
   public func execute(
     _ progress: @escaping (Progress) -> Void = { _ in }
@@ -53,6 +53,7 @@ extension Conversion {
       writer.setChecksum(
         component: place.part, tensor: place.tensor, pump.checksum(index))
     }
+    try requireUnchanged()
     try check.requireSound()
     try writer.commit(provenance: provenance(digests.wait()))
   }
@@ -120,8 +121,18 @@ extension Conversion {
   ) throws(FormatError) {
     let writer = try self.writer(of: part, at: path, overwrite)
     _ = try move([part], into: writer, meter) { _ in }
+    try requireUnchanged()
     try check?.requireSound()
     try writer.commit()
+  }
+
+  /// - Throws: ``FormatError`` `inputOutput` where a file with tensors changed since it was opened.
+  private func requireUnchanged() throws(FormatError) {
+    var seen: Set<ObjectIdentifier> = []
+    for tensor in parts.flatMap({ $0.tensors.flatMap(\.sources) }) {
+      guard let file = tensor.file, seen.insert(ObjectIdentifier(file)).inserted else { continue }
+      try file.requireUnchanged()
+    }
   }
 
   private func writer(
@@ -238,6 +249,7 @@ extension Conversion {
     } catch {
       throw directory.atItsPlace(error)
     }
+    try requireUnchanged()
     try check.requireSound()
     try directory.commit()
   }

@@ -1,5 +1,4 @@
 import CKernels
-import Dispatch
 import ModelFormats
 import Synchronization
 
@@ -17,24 +16,39 @@ enum Cores {
   ) throws(FormatError) {
     guard count > 0 else { return }
     let work = Work()
-    let group = DispatchGroup()
-    DispatchQueue.global(qos: .userInitiated).async(group: group) {
-      DispatchQueue.concurrentPerform(iterations: min(count, Int(sdk_core_count()))) { _ in
-        do throws(FormatError) {
-          try body {
-            let position = work.taken.add(1, ordering: .relaxed).oldValue
-            return position < count ? position : nil
-          }
-        } catch {
-          work.failure.withLock { $0 = $0 ?? error }
-          work.taken.store(count, ordering: .relaxed)
+    let run: @Sendable () -> Void = {
+      do throws(FormatError) {
+        try body {
+          let position = work.taken.add(1, ordering: .relaxed).oldValue
+          return position < count ? position : nil
         }
+      } catch {
+        work.failure.withLock { $0 = $0 ?? error }
+        work.taken.store(count, ordering: .relaxed)
       }
     }
-    while group.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
-      progress(min(count, work.taken.load(ordering: .relaxed)))
+    var threads: [BackgroundWork] = []
+    for _ in 0..<min(count, Int(sdk_core_count())) {
+      // Those that cannot be had are not needed: where there is none at all, this one does the work.
+      let thread = BackgroundWork(run)
+      if threads.isEmpty || thread.isRunning { threads.append(thread) }
+      if !thread.isRunning { break }
+    }
+    for thread in threads {
+      thread.wait(calling: { progress(min(count, work.taken.load(ordering: .relaxed))) })
     }
     if let failure = work.failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// Runs `body` with the numbers from 0 to `count` - 1, on all cores.
+  static func each(
+    _ count: Int, _ progress: (_ taken: Int) -> Void = { _ in },
+    _ body: @escaping @Sendable (Int) -> Void
+  ) {
+    // Nothing is thrown in it.
+    try? share(count, progress) { (next) throws(FormatError) in
+      while let position = next() { body(position) }
+    }
   }
 
   /// What the cores share.

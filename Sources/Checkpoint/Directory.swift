@@ -61,9 +61,7 @@ struct Directory {
   }
 
   static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
-    withUnsafePointer(to: &entry.pointee.d_name) { name in
-      name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-    }
+    FileWriter.name(of: entry)
   }
 
   func contains(_ name: String) -> Bool { files.contains(name) }

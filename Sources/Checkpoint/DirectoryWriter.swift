@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import ModelFormats
 
@@ -10,6 +11,9 @@ final class DirectoryWriter {
   private let temporaryPath: String
   private let overwrite: Bool
   private var isCommitted = false
+  /// Open and locked as long as the writer works, so that others do not take the temporary directory
+  /// for one that was left.
+  private let descriptor: Int32
   /// Entries of the table by which a signal's handler finds what to remove.
   private var slots: [Int?] = []
 
@@ -30,7 +34,7 @@ final class DirectoryWriter {
     self.path = path
     self.overwrite = overwrite
     DirectoryWriter.removeStale(beside: path)
-    temporaryPath = try DirectoryWriter.createTemporary(beside: path)
+    (temporaryPath, descriptor) = try DirectoryWriter.createTemporary(beside: path)
     slots.append(UnfinishedFiles.shared.add(temporaryPath))
     try FileWriter.checkSpace(for: byteCount, beside: path)
   }
@@ -38,6 +42,7 @@ final class DirectoryWriter {
   deinit {
     if !isCommitted { DirectoryWriter.remove(temporaryPath) }
     for slot in slots { UnfinishedFiles.shared.remove(slot) }
+    close(descriptor)
   }
 
   /// The place of the file that will be at `relativePath` of the directory; directories on the way
@@ -72,6 +77,7 @@ final class DirectoryWriter {
   ///
   /// - Throws: ``FormatError`` `cannotCreate`; the temporary directory is removed then.
   func commit() throws(FormatError) {
+    if overwrite { try InputFiles.shared.requireNoInput(inDirectory: path) }
     // Refuses where something came to exist meanwhile, other than an empty directory.
     if rename(temporaryPath, path) == 0 {
       isCommitted = true
@@ -80,7 +86,13 @@ final class DirectoryWriter {
     guard overwrite, errno == ENOTEMPTY || errno == EEXIST else {
       throw DirectoryWriter.failure(.cannotCreate, "the output cannot be moved to its place", path)
     }
-    // The old directory steps aside first and comes back where the new one cannot take its place.
+    if sdk_exchange(FileName.bytes(temporaryPath), FileName.bytes(path)) == 0 {
+      isCommitted = true
+      DirectoryWriter.remove(temporaryPath)
+      return
+    }
+    // On file systems without that, the old directory steps aside first and comes back where the new
+    // one cannot take its place.
     let old = temporaryPath + ".old"
     guard rename(path, old) == 0 else {
       throw DirectoryWriter.failure(.cannotCreate, "the old directory cannot be replaced", path)
@@ -106,6 +118,7 @@ final class DirectoryWriter {
         hint: "name a directory that does not exist yet")
     }
     if directory.isEmpty { return }
+    try InputFiles.shared.requireNoInput(inDirectory: path)
     guard overwrite else {
       throw FormatError(
         .cannotCreate, "the output exists already", file: path,
@@ -124,9 +137,9 @@ final class DirectoryWriter {
 
   /// The directory that `path` lies in, slash included, and how the hidden ones beside it begin.
   private static func hidden(beside path: String) -> (parent: String, prefix: String) {
-    let slash = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
-    let name = String(decoding: path[slash...].utf8.prefix(200), as: UTF8.self)
-    return (String(path[..<slash]), ".\(name).")
+    let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path.utf8.index(after: $0) }
+    let start = slash ?? path.startIndex
+    return (String(path[..<start]), ".\(FileWriter.shortened(path[start...])).")
   }
 
   /// Removes what a killed process left of an earlier try at the same path.
@@ -136,10 +149,12 @@ final class DirectoryWriter {
     for entry in entries where entry.hasPrefix(prefix) {
       let rest = entry.dropFirst(prefix.count)
       let isOld = rest.hasSuffix(".partial.old")
-      guard rest.hasSuffix(".partial") || isOld,
-        let process = Int32(rest.prefix { $0 != "-" }), process > 0,
-        kill(process, 0) != 0, errno == ESRCH
-      else { continue }
+      guard rest.hasSuffix(".partial") || isOld else { continue }
+      let descriptor = open(parent + entry, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+      guard descriptor >= 0 else { continue }
+      defer { close(descriptor) }
+      let process = Int32(rest.prefix { $0 != "-" }) ?? 0
+      guard FileWriter.isLeft(descriptor, of: process) else { continue }
       // What stepped aside for a new directory comes back where that never came.
       if isOld, access(path, F_OK) != 0 {
         rename(parent + entry, path)
@@ -149,11 +164,19 @@ final class DirectoryWriter {
     }
   }
 
-  private static func createTemporary(beside path: String) throws(FormatError) -> String {
+  private static func createTemporary(
+    beside path: String
+  ) throws(FormatError) -> (path: String, descriptor: Int32) {
     let (parent, prefix) = hidden(beside: path)
     for attempt in 0..<100 {
       let temporary = "\(parent)\(prefix)\(getpid())-\(attempt).partial"
-      if mkdir(temporary, 0o777) == 0 { return temporary }
+      if mkdir(temporary, 0o777) == 0 {
+        let descriptor = open(temporary, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
+        if descriptor >= 0, FileWriter.isOwn(descriptor) { return (temporary, descriptor) }
+        // Another process took it for one that was left.
+        if descriptor >= 0 { close(descriptor) }
+        continue
+      }
       guard errno == EEXIST else { break }
     }
     throw failure(.cannotCreate, "the output cannot be created", path)

@@ -1,4 +1,3 @@
-import Dispatch
 import ModelFormats
 import OrderedJSON
 import Synchronization
@@ -37,7 +36,7 @@ extension FlatFile {
     let flat = try FlatFile(MappedFile(path: path))
     let stretches = flat.stretches
     let damaged = Mutex<[Int]>([])
-    DispatchQueue.concurrentPerform(iterations: stretches.count) { index in
+    Cores.each(stretches.count) { index in
       if !flat.isSound(stretches[index]) { damaged.withLock { $0.append(index) } }
     }
     let damages = damaged.withLock { $0 }.sorted().map { index in

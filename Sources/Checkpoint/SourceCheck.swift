@@ -1,4 +1,3 @@
-import Dispatch
 import ModelFormats
 import Synchronization
 
@@ -8,13 +7,13 @@ import Synchronization
 final class SourceCheck: Sendable {
   private let isCancelled = Atomic(false)
   private let failure = Mutex<FormatError?>(nil)
-  private let group = DispatchGroup()
+  private let work = Mutex<BackgroundWork?>(nil)
 
   /// Starts the check.
   ///
   /// - Parameter tensors: those of `source` that are read.
   init(of source: ModelCheckpoint, _ tensors: [Tensor]) {
-    DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
+    let work = BackgroundWork { [self] in
       do throws(FormatError) {
         try source.requireUndamaged()
         try checkRecords(tensors)
@@ -22,20 +21,31 @@ final class SourceCheck: Sendable {
         failure.withLock { $0 = error }
       }
     }
+    self.work.withLock { $0 = work }
   }
 
   /// Waits for the end of the check.
   ///
   /// - Throws: ``FormatError`` `malformed` naming what is damaged.
   func requireSound() throws(FormatError) {
-    group.wait()
+    wait()
     if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
   /// Lets the check end early.
   func cancel() {
     isCancelled.store(true, ordering: .relaxed)
-    group.wait()
+    let work = work.withLock { $0 }
+    // Without a thread nothing was begun.
+    if work?.isRunning == true { wait() }
+  }
+
+  private func wait() {
+    let work = work.withLock { work in
+      defer { work = nil }
+      return work
+    }
+    work?.wait()
   }
 
   private func checkRecords(_ tensors: [Tensor]) throws(FormatError) {

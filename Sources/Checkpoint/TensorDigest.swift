@@ -1,5 +1,4 @@
 import Crypto
-import Dispatch
 import ModelFormats
 import Synchronization
 
@@ -80,32 +79,36 @@ public enum TensorDigest {
 
 /// Hashes files on another core while this one writes.
 final class BackgroundDigests: Sendable {
-  private let cancelled = Atomic(false)
-  private let digests = Mutex<[String]>([])
-  private let group = DispatchGroup()
+  private let state = Shared()
+  private let work: BackgroundWork
+
+  private final class Shared: Sendable {
+    let isCancelled = Atomic(false)
+    let digests = Mutex<[String]>([])
+  }
 
   /// Starts with the first of `files`.
   init(of files: [MappedFile]) {
-    DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
+    work = BackgroundWork { [state] in
       for file in files {
         guard
           let digest = TensorDigest.sha256(
-            of: file, isCancelled: { cancelled.load(ordering: .relaxed) })
+            of: file, isCancelled: { state.isCancelled.load(ordering: .relaxed) })
         else { return }
-        digests.withLock { $0.append(digest) }
+        state.digests.withLock { $0.append(digest) }
       }
     }
   }
 
   /// Waits for all digests, in the order of the files.
   func wait() -> [String] {
-    group.wait()
-    return digests.withLock { $0 }
+    work.wait()
+    return state.digests.withLock { $0 }
   }
 
   /// Lets the work end early.
   func cancel() {
-    cancelled.store(true, ordering: .relaxed)
-    group.wait()
+    state.isCancelled.store(true, ordering: .relaxed)
+    work.wait()
   }
 }

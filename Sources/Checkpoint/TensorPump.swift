@@ -1,4 +1,3 @@
-import Dispatch
 import ModelFormats
 
 /// Brings the values of many tensors to a file in their order, on all cores: while one piece is
@@ -85,7 +84,7 @@ final class TensorPump {
   private let isSaturating: Bool
   /// XXH3-64 of each tensor's bytes in the target, where they are asked for.
   private let checksums: [Checksum]
-  private let hashing = DispatchQueue(label: "hashing", qos: .userInitiated)
+  private let hashing = SerialWork()
   private var position = 0
   private var offset = 0
   private let buffer = BlockBuffer()
@@ -110,11 +109,11 @@ final class TensorPump {
     into sink: some TensorSink, begin: (_ index: Int) throws(FormatError) -> Void,
     advance: (_ index: Int, _ bytes: Int) -> Void
   ) throws(FormatError) -> [Overflow] {
-    let group = DispatchGroup()
+    var casting: BackgroundWork?
     // No memory goes away while another core may still use it.
     defer {
-      group.wait()
-      hashing.sync {}
+      casting?.wait()
+      hashing.end()
     }
     var counts: [Int: Int] = [:]
     var current = Batch()
@@ -124,15 +123,15 @@ final class TensorPump {
     while !current.pieces.isEmpty {
       try fill(next)
       let ahead = next
-      DispatchQueue.global(qos: .userInitiated).async(group: group) { TensorPump.cast(ahead) }
+      casting = ahead.casts.isEmpty ? nil : BackgroundWork { TensorPump.cast(ahead) }
       for (cast, count) in zip(current.casts, current.overflows) where count > 0 {
         counts[current.pieces[cast.piece].item, default: 0] += count
       }
       if isSaturating || counts.isEmpty {
         try write(current, into: sink, begin: begin, advance: advance)
       }
-      hashing.sync {}
-      group.wait()
+      hashing.drain()
+      casting?.wait()
       swap(&current, &next)
     }
     return counts.sorted { $0.key < $1.key }.map { Overflow(index: $0.key, count: $0.value) }
@@ -172,6 +171,7 @@ final class TensorPump {
         Piece(item: position, source: source, isFirst: offset == 0, isCast: cast != nil))
       offset = end
       if offset == item.tensor.byteCount {
+        try item.tensor.file?.requireUnchanged()
         offset = 0
         position += 1
       }
@@ -193,7 +193,7 @@ final class TensorPump {
     guard !batch.casts.isEmpty else { return }
     batch.overflows.withUnsafeMutableBufferPointer { overflows in
       let counts = SharedBuffer(overflows)
-      DispatchQueue.concurrentPerform(iterations: batch.casts.count) { index in
+      Cores.each(batch.casts.count) { index in
         let (piece, cast) = batch.casts[index]
         guard let room = batch.room(index).baseAddress else { return }
         batch.pieces[piece].source.withBytes { bytes in
@@ -224,14 +224,15 @@ final class TensorPump {
         advance(piece.item, count)
       } else if case .mapped(let file, let range) = piece.source {
         // On this thread, which waits for the disk: what passes is in this core's cache.
-        if !checksums.isEmpty { hashing.sync {} }
+        hashing.drain()
         try sink.copy(range, of: file) { bytes in
           if !checksums.isEmpty { checksums[piece.item].update(bytes) }
         }
         advance(piece.item, range.count)
       } else {
         try piece.source.withBytes { (bytes) throws(FormatError) in
-          if !checksums.isEmpty { hashing.sync { checksums[piece.item].update(bytes) } }
+          hashing.drain()
+          if !checksums.isEmpty { checksums[piece.item].update(bytes) }
           try sink.write(bytes)
           advance(piece.item, bytes.count)
         }
@@ -244,10 +245,10 @@ final class TensorPump {
   private func hash(_ bytes: UnsafeRawBufferPointer, of item: Int) {
     guard !checksums.isEmpty else { return }
     let work = SharedWork(checksum: checksums[item], bytes: bytes)
-    hashing.async { work.checksum.update(work.bytes) }
+    hashing.add { work.checksum.update(work.bytes) }
   }
 
-  /// A checksum is only touched on the one queue, or while it rests; bytes stay until that has come
+  /// A checksum is only touched in the one order, or while that rests; bytes stay until that has come
   /// to them.
   private struct SharedWork: @unchecked Sendable {
     let checksum: Checksum

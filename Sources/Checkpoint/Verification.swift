@@ -1,4 +1,3 @@
-import Dispatch
 import ModelFormats
 import ModelGraph
 import OrderedJSON
@@ -167,18 +166,13 @@ public struct Verification: Sendable {
     let order = records.indices.sorted { sizes[$0] > sizes[$1] }
     let total = sizes.reduce(0, +)
     let state = State()
-    let group = DispatchGroup()
-    DispatchQueue.global(qos: .userInitiated).async(group: group) {
-      DispatchQueue.concurrentPerform(iterations: order.count) { position in
-        let record = records[order[position]]
-        if let problem = record.archive.problem(record.index) {
-          state.problems.withLock { $0.append((order[position], problem)) }
-        }
-        state.done.add(sizes[order[position]], ordering: .relaxed)
+    let report = { (_: Int) in progress(state.done.load(ordering: .relaxed), total) }
+    Cores.each(order.count, report) { position in
+      let record = records[order[position]]
+      if let problem = record.archive.problem(record.index) {
+        state.problems.withLock { $0.append((order[position], problem)) }
       }
-    }
-    while group.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
-      progress(state.done.load(ordering: .relaxed), total)
+      state.done.add(sizes[order[position]], ordering: .relaxed)
     }
     return state.problems.withLock { $0.sorted { $0.position < $1.position }.map(\.error) }
   }

@@ -243,6 +243,7 @@ final class Parameters {
       }
       return try body(base, type, tensor.elementCount)
     }
+    try tensor.file?.requireUnchanged()
     loaded += 1
     progress?(loaded, graph.parameters.count)
     return result

@@ -1,4 +1,5 @@
 import Glibc
+import ModelFormats
 
 /// Packed weights in a file without a name instead of in memory of the process's own.
 ///
@@ -17,11 +18,11 @@ final class WeightFile {
   /// - Parameter capacity: bytes of address space that are reserved; the file grows as it is used.
   init(capacity: Int, context: String) throws(EngineError) {
     // The disk's temporary folder: /tmp may be memory itself.
-    let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/var/tmp"
+    let folder = getenv("TMPDIR").map { FileName.text($0) } ?? "/var/tmp"
     var descriptor = open(folder, O_RDWR | Self.nameless | O_CLOEXEC, 0o600)
     if descriptor < 0 {
       // File systems without nameless files.
-      var template = Array("\(folder)/sdkit-weights-XXXXXX".utf8CString)
+      var template = FileName.bytes("\(folder)/sdkit-weights-XXXXXX")
       descriptor = mkstemp(&template)
       if descriptor >= 0 { unlink(template) }
     }

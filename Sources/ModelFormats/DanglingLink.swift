@@ -20,7 +20,7 @@ package struct DanglingLink: Sendable, Hashable {
       unsafe buffer.baseAddress.map { unsafe readlink(path, $0, buffer.count) } ?? -1
     }
     guard count > 0 else { return nil }
-    target = String(decoding: bytes[..<count], as: UTF8.self)
+    target = FileName.text(Array(bytes[..<count]))
     let (directory, name) = DanglingLink.split(path)
     self.name = name
     let (folder, stem) = DanglingLink.split(target)
@@ -36,10 +36,7 @@ package struct DanglingLink: Sendable, Hashable {
     defer { unsafe closedir(stream) }
     var names: [String] = []
     while let entry = unsafe readdir(stream) {
-      // Names are at most 255 bytes and end with a zero.
-      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
-        unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
+      let name = unsafe FileWriter.name(of: entry)
       if name.hasSuffix(".incomplete"), name.hasPrefix(stem) { names.append(name) }
     }
     return names.sorted()

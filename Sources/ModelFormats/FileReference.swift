@@ -71,6 +71,6 @@ struct FileReference {
   private static func resolved(_ path: String) -> String? {
     guard let result = unsafe realpath(path, nil) else { return nil }
     defer { unsafe free(result) }
-    return unsafe String(cString: result)
+    return unsafe FileName.text(result)
   }
 }

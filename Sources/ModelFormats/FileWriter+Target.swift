@@ -34,14 +34,13 @@ extension FileWriter {
     beside path: String
   ) throws(FormatError) -> (path: String, descriptor: Int32, isUnnamed: Bool) {
     // A name of at most 255 bytes must hold the target's and the suffix.
-    let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map {
-      String(decoding: $0.prefix(200), as: UTF8.self)
-    }
+    let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { shortened(Substring($0)) }
     removeStale(in: directory(of: path), prefix: ".\(name ?? "").")
     // A link is made through /proc, which not every process sees.
     if unsafe access("/proc/self/fd", F_OK) == 0 {
-      let descriptor = unsafe sdk_open_unnamed(directory(of: path), 0o666)
+      let descriptor = unsafe sdk_open_unnamed(FileName.bytes(directory(of: path)), 0o666)
       if descriptor >= 0 {
+        sdk_lock(descriptor)
         let number = FileWriter.unnamedCount.add(1, ordering: .relaxed).oldValue
         let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(100 + number).partial"
         return (temporary, descriptor, true)
@@ -50,7 +49,12 @@ extension FileWriter {
     for attempt in 0..<100 {
       let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(attempt).partial"
       let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      if descriptor >= 0 { return (temporary, descriptor, false) }
+      if descriptor >= 0 {
+        // Another process may take an unlocked file for one that was left.
+        if isOwn(descriptor) { return (temporary, descriptor, false) }
+        close(descriptor)
+        continue
+      }
       guard errno == EEXIST else { throw cannotCreate(path, reason: errno) }
     }
     throw cannotCreate(path, reason: EEXIST)
@@ -61,15 +65,54 @@ extension FileWriter {
     guard let stream = unsafe opendir(directory) else { return }
     defer { unsafe closedir(stream) }
     while let entry = unsafe readdir(stream) {
-      // Names are at most 255 bytes and end with a zero.
-      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
-        unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
+      let name = unsafe name(of: entry)
       guard name.hasPrefix(prefix), name.hasSuffix(".partial") else { continue }
+      let left = "\(directory)/\(name)"
+      let descriptor = unsafe open(left, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+      guard descriptor >= 0 else { continue }
+      defer { close(descriptor) }
       let process = Int32(name.dropFirst(prefix.count).prefix { $0 != "-" }) ?? 0
-      guard process > 0, kill(process, 0) != 0, errno == ESRCH else { continue }
+      guard isLeft(descriptor, of: process) else { continue }
       // A directory, which is not this writer's, stays.
-      unsafe unlink("\(directory)/\(name)")
+      unsafe unlink(left)
+    }
+  }
+
+  /// Locks a new file or directory for as long as it is open; false where another process takes it for
+  /// one that was left, and removes it.
+  package static func isOwn(_ descriptor: Int32) -> Bool {
+    var status = stat()
+    if sdk_lock(descriptor) != 0, errno == EWOULDBLOCK { return false }
+    return unsafe fstat(descriptor, &status) == 0 && status.st_nlink > 0
+  }
+
+  /// Whether a process that is gone left what is open: nobody has locked it. The number of a process
+  /// tells little, since another may have it by now, and each container has its own.
+  ///
+  /// - Parameter process: its number, which decides on file systems without locks.
+  package static func isLeft(_ descriptor: Int32, of process: Int32) -> Bool {
+    if sdk_lock(descriptor) == 0 { return true }
+    guard errno != EWOULDBLOCK, process > 0 else { return false }
+    return kill(process, 0) != 0 && errno == ESRCH
+  }
+
+  /// At most 200 bytes of a name, and no part of a character.
+  package static func shortened(_ name: Substring) -> String {
+    var result = String.UnicodeScalarView()
+    var count = 0
+    for scalar in name.unicodeScalars {
+      count += UTF8.width(scalar)
+      if count > 200 { break }
+      result.append(scalar)
+    }
+    return String(result)
+  }
+
+  /// The name of an entry of a directory.
+  package static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
+    // Names are at most 255 bytes and end with a zero.
+    unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+      unsafe FileName.text(Array($0.prefix { $0 != 0 }))
     }
   }
 

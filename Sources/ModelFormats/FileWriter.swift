@@ -52,6 +52,7 @@ public final class FileWriter {
   /// - Parameter overwrite: whether a file already at `path` may be replaced.
   /// - Throws: ``FormatError`` with code `cannotCreate`.
   public init(path: String, overwrite: Bool = false) throws(FormatError) {
+    try InputFiles.shared.requireNoInput(at: path)
     try FileWriter.checkTarget(path, overwrite: overwrite)
     self.path = path
     self.overwrite = overwrite
@@ -105,7 +106,7 @@ public final class FileWriter {
   /// Appends bytes of another file.
   ///
   /// - Parameter seeing: called with each piece as it passes, while a core's cache has it.
-  /// - Throws: ``FormatError`` with code `inputOutput`, or `truncated` where the file became shorter.
+  /// - Throws: ``FormatError`` with code `inputOutput`, also where the file was truncated meanwhile.
   public func copy(
     _ range: Range<Int>, of file: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
   ) throws(FormatError) {
@@ -199,25 +200,27 @@ public final class FileWriter {
 
   /// Flushes everything to the disk; what is left is to ``publish()``.
   package func prepare() throws(FormatError) {
+    // What was computed from a file that changed meanwhile does not come to be.
+    try InputFiles.shared.requireUnchanged()
     try flush()
     if reserved > written, ftruncate(descriptor, off_t(written)) != 0 {
       throw failure("cutting the file to its size")
     }
     guard fsync(descriptor) == 0 else { throw failure("flushing to the disk") }
-    // Closed, a file without a name would be gone.
-    if isUnnamed {
-      state = .prepared
-      return
-    }
-    let status = close(descriptor)
-    descriptor = -1
-    guard status == 0 else { throw failure("closing") }
+    // Closed, a file without a name would be gone, and one with a name be taken for one that was left.
     state = .prepared
   }
 
   /// Moves the file to its path. One that is new there is still an unfinished file.
   package func publish() throws(FormatError) {
     precondition(state == .prepared, "a file is prepared before it is published")
+    // Files may have been read, and links made, since the writer began.
+    do throws(FormatError) {
+      try InputFiles.shared.requireNoInput(at: path)
+    } catch {
+      discard()
+      throw error
+    }
     let temporarySlot = slot
     guard let isNew = renameIntoPlace() else {
       let error =
@@ -257,6 +260,8 @@ public final class FileWriter {
       // Only now: a path in the table is removed on an interruption, whoever made the file.
       slot = UnfinishedFiles.shared.add(path)
       unsafe unlink(temporaryPath)
+      close(descriptor)
+      descriptor = -1
       return true
     }
     // File systems without hard links: the check at the start must do for them.
@@ -264,13 +269,15 @@ public final class FileWriter {
     guard hasNoLinks || overwrite && errno == EEXIST else { return nil }
     let isNew = unsafe access(path, F_OK) != 0
     guard unsafe rename(temporaryPath, path) == 0 else { return nil }
+    close(descriptor)
+    descriptor = -1
     if isNew { slot = UnfinishedFiles.shared.add(path) }
     return isNew
   }
 
   /// The same for a file without a name.
   private func linkIntoPlace() -> Bool? {
-    if unsafe sdk_link_unnamed(descriptor, path) == 0 {
+    if unsafe sdk_link_unnamed(descriptor, FileName.bytes(path)) == 0 {
       slot = UnfinishedFiles.shared.add(path)
       close(descriptor)
       descriptor = -1
@@ -280,7 +287,9 @@ public final class FileWriter {
     // Linking replaces nothing: the file gets the hidden name first.
     slot = UnfinishedFiles.shared.add(temporaryPath)
     unsafe unlink(temporaryPath)
-    guard unsafe sdk_link_unnamed(descriptor, temporaryPath) == 0 else { return nil }
+    guard unsafe sdk_link_unnamed(descriptor, FileName.bytes(temporaryPath)) == 0 else {
+      return nil
+    }
     guard unsafe rename(temporaryPath, path) == 0 else {
       let reason = errno
       unsafe unlink(temporaryPath)
@@ -341,7 +350,11 @@ public final class FileWriter {
         descriptor, bytes.baseAddress.map { unsafe $0 + done }, bytes.count - done,
         off_t(offset + done))
       if count < 0 {
-        guard errno == EINTR else { throw failure("writing") }
+        guard errno == EINTR else {
+          // The kernel cannot read what it is to write where a mapped file has no bytes any more.
+          if errno == EFAULT { try InputFiles.shared.requireUnchanged() }
+          throw failure("writing")
+        }
       } else {
         done += count
       }

@@ -6,7 +6,7 @@ extension MappedFile {
   /// Reading through the page cache into one small buffer, again and again, is a fifth faster than
   /// touching the mapping once, and keeps the process as small as the buffer.
   ///
-  /// - Throws: ``FormatError`` `inputOutput`, or `truncated` where the file became shorter.
+  /// - Throws: ``FormatError`` `inputOutput`, also where the file was truncated meanwhile.
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(FormatError)
   {
     // Our own memory, as opposed to a file's.
@@ -25,7 +25,7 @@ extension MappedFile {
         done += piece
       } else if piece == 0 {
         throw FormatError(
-          .truncated, "the file became shorter while it was read", file: path,
+          .inputOutput, "the file was truncated while it was read", file: path,
           offset: offset + done)
       } else if errno != EINTR {
         throw FormatError(

@@ -2,7 +2,9 @@ import Glibc
 
 /// A regular file mapped read-only, unmapped when the last user lets go of it.
 ///
-/// The mapping is private: bytes that another process changes later may or may not show.
+/// The mapping is private: bytes that another process changes later may or may not show, and those
+/// of a file that is truncated end the process, unless ``surviveTruncation()`` was called.
+/// ``requireUnchanged()`` tells whether either happened.
 /// The contents may also lie in memory alone, for tests and fuzzing.
 @safe
 public final class MappedFile: Sendable {
@@ -11,12 +13,21 @@ public final class MappedFile: Sendable {
   private nonisolated(unsafe) let base: UnsafeRawPointer?
   /// The open file; -1 where the bytes are a block of memory of our own.
   let descriptor: Int32
+  /// How the file was when it was opened; nil of our own memory.
+  private let mapping: Mapping?
+  /// Its number among the inputs of a program.
+  private let input: Int?
 
   /// Maps the whole file.
   ///
+  /// - Parameter isInput: whether the file is read for what it says, so that no output may replace it.
   /// - Throws: ``FormatError`` with code `notFound`, `unrecognized` (not a regular file) or
   ///   `inputOutput`.
-  public init(path: String) throws(FormatError) {
+  public convenience init(path: String) throws(FormatError) {
+    try self.init(path: path, isInput: true)
+  }
+
+  package init(path: String, isInput: Bool) throws(FormatError) {
     // Without O_NONBLOCK a pipe would hold the program up before it can be refused.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
@@ -40,21 +51,25 @@ public final class MappedFile: Sendable {
         .unrecognized, "this is not a regular file", file: path,
         hint: "give a checkpoint file or a repository directory")
     }
+    let count = Int(status.st_size)
+    var base: UnsafeMutableRawPointer?
+    if count > 0 {
+      unsafe base = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0)
+      guard unsafe base != UnsafeMutableRawPointer(bitPattern: -1) else {
+        let reason = unsafe String(cString: strerror(errno))
+        throw FormatError(
+          .inputOutput, "the file cannot be mapped into memory: \(reason)", file: path)
+      }
+    }
+    defer { if !isOpened, let base = unsafe base { unsafe munmap(base, count) } }
+    let mapping = try unsafe Mapping(
+      path: path, descriptor: descriptor, status: status, base: UnsafeRawPointer(base))
+    input = isInput ? InputFiles.shared.add(mapping, status) : nil
+    self.mapping = mapping
     self.path = path
     self.descriptor = descriptor
-    count = Int(status.st_size)
-    guard count > 0 else {
-      unsafe base = nil
-      isOpened = true
-      return
-    }
-    guard
-      let mapping = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0),
-      unsafe mapping != UnsafeMutableRawPointer(bitPattern: -1)
-    else {
-      throw FormatError(.inputOutput, "the file cannot be mapped into memory", file: path)
-    }
-    unsafe base = UnsafeRawPointer(mapping)
+    self.count = count
+    unsafe self.base = UnsafeRawPointer(base)
     isOpened = true
   }
 
@@ -63,6 +78,8 @@ public final class MappedFile: Sendable {
   package init(contents: [UInt8], path: String) {
     self.path = path
     descriptor = -1
+    mapping = nil
+    input = nil
     count = contents.count
     guard count > 0 else {
       unsafe base = nil
@@ -78,10 +95,18 @@ public final class MappedFile: Sendable {
       unsafe base?.deallocate()
       return
     }
+    InputFiles.shared.remove(input)
+    mapping?.end()
     close(descriptor)
     if let base = unsafe base {
       unsafe munmap(UnsafeMutableRawPointer(mutating: base), count)
     }
+  }
+
+  /// - Throws: ``FormatError`` `inputOutput` where the file was truncated or changed since it was
+  ///   opened: what was read of it is not to be relied on.
+  public func requireUnchanged() throws(FormatError) {
+    if let change = mapping?.change { throw change }
   }
 
   /// The whole file.
@@ -138,7 +163,7 @@ public final class MappedFile: Sendable {
         }
       } else if piece == 0 {
         throw FormatError(
-          .truncated, "the file became shorter while it was read", file: path,
+          .inputOutput, "the file was truncated while it was read", file: path,
           offset: offset + done)
       } else {
         done += piece

@@ -28,7 +28,7 @@ package final class UnfinishedFiles: Sendable {
   /// Takes a path in; nil where the table is full or the path too long, which leaves the file
   /// to its writer alone.
   package func add(_ path: String) -> Int? {
-    let bytes = path.utf8CString
+    let bytes = FileName.bytes(path)
     guard bytes.count <= UnfinishedFiles.slotSize else { return nil }
     return lock.withLock { _ in
       for slot in 0..<UnfinishedFiles.slotCount

@@ -60,7 +60,7 @@ package final class OutputFiles {
 
   /// A small file; one that is there already with the same contents is left alone.
   package func file(_ path: String, _ contents: [UInt8]) throws(FormatError) {
-    if access(path, F_OK) == 0, let present = try? MappedFile(path: path),
+    if access(path, F_OK) == 0, let present = try? MappedFile(path: path, isInput: false),
       present.withBytes(in: 0..<present.count, { $0.elementsEqual(contents) })
     {
       return

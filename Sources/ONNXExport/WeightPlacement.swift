@@ -202,7 +202,7 @@ extension WeightPlacement {
   private static func canonicalPath(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }
     defer { free(resolved) }
-    return String(cString: resolved)
+    return FileName.text(resolved)
   }
 
   private static func unlinkable(_ reason: String, _ tensor: Tensor) -> FormatError {

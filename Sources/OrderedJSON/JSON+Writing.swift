@@ -58,6 +58,14 @@ extension JSON {
     output += close
   }
 
+  /// Writes a character by its number, so that a terminal does not act on it.
+  private static func escape(_ scalar: Unicode.Scalar, to output: inout String) {
+    for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter {
+      let digits = String(unit, radix: 16)
+      output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    }
+  }
+
   private static func quote(_ value: String, to output: inout String) {
     output += "\""
     for scalar in value.unicodeScalars {
@@ -67,9 +75,9 @@ extension JSON {
       case "\n": output += "\\n"
       case "\r": output += "\\r"
       case "\t": output += "\\t"
-      case "\u{0}"..<"\u{20}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}":
-        let digits = String(scalar.value, radix: 16)
-        output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      case "\u{0}"..<"\u{20}", "\u{7F}"..."\u{9F}", "\u{F0000}"...:
+        escape(scalar, to: &output)
+      case _ where scalar.isInvisible: escape(scalar, to: &output)
       default: output.unicodeScalars.append(scalar)
       }
     }

@@ -40,7 +40,7 @@ public struct Report: Sendable {
   private static func absolute(_ path: String) -> String? {
     guard let found = realpath(path, nil) else { return nil }
     defer { free(found) }
-    return String(cString: found)
+    return FileName.text(found)
   }
 
   public var page: Page { Page(title: "\(title) · sdinspect report", data: data) }

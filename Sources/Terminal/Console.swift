@@ -1,4 +1,6 @@
 import Glibc
+import ModelFormats
+import OrderedJSON
 
 /// The two output streams of a program: data on stdout, everything else on stderr.
 public enum Console {
@@ -51,12 +53,15 @@ public enum Console {
   }
 
   /// Text from a file with its control characters made visible, so that a hostile name can neither
-  /// drive the terminal nor forge a line.
+  /// drive the terminal nor forge a line, nor look like another name. A byte of a file's name that is
+  /// not UTF-8 is shown as `\xE9`.
   public static func sanitized(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: isControl) else { return text }
     var result = ""
     for scalar in text.unicodeScalars {
-      if isControl(scalar) {
+      if let byte = FileName.byte(scalar) {
+        result += "\\x" + String(byte, radix: 16, uppercase: true)
+      } else if isControl(scalar) {
         result += "\\u{" + String(scalar.value, radix: 16) + "}"
       } else {
         result.unicodeScalars.append(scalar)
@@ -66,13 +71,13 @@ public enum Console {
   }
 
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-    scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value)
-      || (0x202A...0x202E).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
+    scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) || scalar.isInvisible
+      || FileName.byte(scalar) != nil
   }
 
   /// The value of an environment variable.
   public static func variable(_ name: String) -> String? {
-    getenv(name).map { String(cString: $0) }
+    getenv(name).map { FileName.text($0) }
   }
 
   /// Seconds since some fixed moment.

@@ -1,4 +1,5 @@
 import Glibc
+import ModelFormats
 
 /// The small model that comes with sdkit: drawn with where no --model is given, and where a
 /// tokenizer is taken from for checkpoints that have none.
@@ -34,7 +35,7 @@ public enum EmbeddedModel {
   private static func canonical(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }
     defer { free(resolved) }
-    return String(cString: resolved)
+    return FileName.text(resolved)
   }
 
   private static var executable: String? { canonical("/proc/self/exe") }

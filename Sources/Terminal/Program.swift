@@ -19,10 +19,12 @@ extension Program {
     signal(SIGPIPE, SIG_IGN)
     // So does a file that may grow no further.
     signal(SIGXFSZ, SIG_IGN)
-    let arguments = Array(Swift.CommandLine.arguments.dropFirst())
+    InputFiles.watch()
+    let arguments = FileName.arguments
     let isJSON = arguments.contains("--json")
     Interruption.prepare(isJSON: isJSON)
     removeUnfinishedOnSignals()
+    sayWhereMemoryEnds(isJSON: isJSON)
     var command: any ParsableCommand
     do {
       try check(arguments)
@@ -35,15 +37,27 @@ extension Program {
     }
     do {
       try command.run()
-    } catch let end as Ended {
-      Glibc.exit(end.status.rawValue)
+    } catch let ended as Ended {
+      if ended.status != .interrupted { endIfInputsChanged(isJSON: isJSON) }
+      Glibc.exit(ended.status.rawValue)
     } catch {
+      if (error as? Failure)?.status != .interrupted { endIfInputsChanged(isJSON: isJSON) }
       // The parser's own: help and version that were asked for, values that do not fit.
       let isParsers = exitCode(for: error) != .failure || error is CleanExit || error is ExitCode
       if isParsers, !(error is Failure), !(error is FormatError) { exit(withError: error) }
       end(Failure(wrapping: error), isJSON: isJSON)
     }
+    endIfInputsChanged(isJSON: isJSON)
     Glibc.exit(ExitStatus.success.rawValue)
+  }
+
+  /// Whatever came out is not to be relied on where a file changed while it was read.
+  private static func endIfInputsChanged(isJSON: Bool) {
+    do throws(FormatError) {
+      try InputFiles.shared.requireUnchanged()
+    } catch {
+      end(Failure(error), isJSON: isJSON)
+    }
   }
 
   /// Ctrl-C and the like end the program without partial outputs. A signal that whoever started
@@ -65,6 +79,15 @@ extension Program {
         _exit(128 + number)
       }
     }
+  }
+
+  /// What needs memory that cannot be had ends in a trap, of which nobody learns why.
+  private static func sayWhereMemoryEnds(isJSON: Bool) {
+    let failure = Failure(
+      .software, code: "memory", "there is not enough memory",
+      hint: "close other programs, or raise the limits that are set for this one: ulimit -v, -d")
+    let text = isJSON ? failure.json.text(.compact) : failure.text
+    MemoryShortage.endProgram(saying: text + "\n", status: failure.status.rawValue)
   }
 
   private static func end(_ failure: Failure, isJSON: Bool) -> Never {

@@ -13,7 +13,8 @@ struct AgainCommand: ParsableCommand {
       A picture that sdgen drew comes out the same in every pixel, which is checked (exit status 1 \
       where it does not). Of a picture of the AUTOMATIC1111 web UI or of stable-diffusion.cpp what \
       has its like here is taken over, and the rest is listed. Any argument of sdgen generate may \
-      follow, and goes before what the picture says.
+      follow, and goes before what the picture says. A picture may ask for much: how much work it is \
+      goes to stderr before it begins.
 
       EXAMPLES
         sdgen again out.png
@@ -62,6 +63,7 @@ struct AgainCommand: ParsableCommand {
     Interruption.watch(quiet: command.options.output.isSilent)
     var purpose = DrawingPurpose()
     purpose.keepsImages = true
+    purpose.tellsWork = !command.options.output.isSilent
     var drawing = try Failure.fromDrawing {
       try command.drawAll(arguments, models, purpose)
     }

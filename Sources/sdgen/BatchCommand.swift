@@ -16,7 +16,9 @@ struct BatchCommand: ParsableCommand {
       Without "output" the picture is called job-1.png after its line. What each job gave is a line \
       of JSON on stdout. A job whose pictures are there already is skipped, so that a run that was \
       stopped goes on where it was; a bad job is reported, and the next one begins. Arguments of \
-      sdgen generate that follow hold for every job that does not say otherwise.
+      sdgen generate that follow hold for every job that does not say otherwise. Jobs may come from \
+      others: without --trust-jobs they replace no files and write only into the working directory \
+      and below.
 
       EXAMPLES
         sdgen batch jobs.jsonl --model sd15.sdflat
@@ -25,6 +27,10 @@ struct BatchCommand: ParsableCommand {
 
   @Argument(help: ArgumentHelp("The file of jobs; - for stdin.", valueName: "jobs"))
   var jobs: String
+
+  @Flag(
+    help: "Let jobs replace files that exist, and write outside the working directory.")
+  var trustJobs = false
 
   @Argument(
     parsing: .allUnrecognized,
@@ -51,13 +57,19 @@ struct BatchCommand: ParsableCommand {
     let models = ModelCache()
     var number = 0
     var purpose = DrawingPurpose(isOneOfMany: true)
+    let limits = JobLimits(isTrusted: trustJobs, mayForce: defaults["force"] == true)
+    var didInputsChange = false
     while !Interruption.isAsked, let content = try lines.next() {
       number += 1
       let line = JobLine(
         number: number, content: content, start: lines.start, file: jobs == "-" ? nil : jobs)
       if line.isBlank { continue }
       purpose.label = isJSON ? nil : "line \(number)"
-      let (outcome, row) = Self.draw(line, defaults, models, &purpose)
+      var (outcome, row) = Self.draw(line, defaults, limits, models, &purpose)
+      if let change = Self.change(of: models) {
+        (outcome, row) = (.failed, Self.row(line, Failure(change)))
+        didInputsChange = true
+      }
       counts[outcome, default: 0] += 1
       Console.print(row.text(.compact))
     }
@@ -68,6 +80,7 @@ struct BatchCommand: ParsableCommand {
       Console.note("jobs: " + (parts.isEmpty ? "none" : parts.joined(separator: ", ")))
     }
     if Interruption.isAsked { throw Ended(.interrupted) }
+    if didInputsChange { throw Ended(.inputOutput) }
     if counts[.failed] != nil { throw Ended(.differs) }
   }
 
@@ -76,15 +89,36 @@ struct BatchCommand: ParsableCommand {
     case done, skipped, failed, cancelled
   }
 
+  /// What happened to the files of a job while they were read. The model goes then, so that the next
+  /// job loads what is there by now.
+  private static func change(of models: ModelCache) -> FormatError? {
+    do throws(FormatError) {
+      try InputFiles.shared.requireUnchanged()
+      InputFiles.shared.takeChange()
+      return nil
+    } catch {
+      models.forget()
+      InputFiles.shared.takeChange()
+      return error
+    }
+  }
+
+  private static func row(_ line: JobLine, _ failure: Failure) -> JSON {
+    [
+      "version": 1, "line": .integer(line.number), "status": .string(Outcome.failed.rawValue),
+      "error": failure.json["error"] ?? .null,
+    ]
+  }
+
   /// Does the job of a line, and says what came of it.
   private static func draw(
-    _ line: JobLine, _ defaults: JobArguments, _ models: ModelCache,
+    _ line: JobLine, _ defaults: JobArguments, _ limits: JobLimits, _ models: ModelCache,
     _ purpose: inout DrawingPurpose
   ) -> (Outcome, JSON) {
     var row: JSONObject = ["version": 1, "line": .integer(line.number)]
     do {
       let start = Console.seconds()
-      let arguments = try line.arguments(over: defaults)
+      let arguments = try line.arguments(over: defaults, limits)
       let command = try line.command(of: arguments)
       purpose.skipsFinished = !command.options.output.force
       let drawing = try Failure.fromDrawing { [purpose] in

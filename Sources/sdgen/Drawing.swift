@@ -58,6 +58,8 @@ struct DrawingPurpose {
   var isOneOfMany = false
   /// Whether the pictures themselves are wanted behind the files.
   var keepsImages = false
+  /// Whether the work is told before it begins: where a file asks for it, and not the person.
+  var tellsWork = false
   /// What stands before the progress of one of many jobs; nil of one job alone.
   var label: String?
   /// Files of this run's earlier jobs, by ``PicturePlan/identity(_:)``.

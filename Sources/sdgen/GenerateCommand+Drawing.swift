@@ -94,6 +94,8 @@ extension GenerateCommand {
                 force: true)
             }
             do {
+              // What is read of a file that was truncated is zeros.
+              try InputFiles.shared.requireUnchanged()
               try watches[index].see(progress, pass: passes[index])
             } catch {
               failure = error

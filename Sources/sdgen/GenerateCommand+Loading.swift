@@ -44,6 +44,9 @@ extension GenerateCommand {
     let (width, height) = firstSize(noise: noise, initial: request.initial)
     let batch = try foreseeMemory(
       checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
+    if purpose.tellsWork {
+      tellWork(checkpoint, request, width: width, height: height, isGuided: isGuided)
+    }
     let embeddings = try options.prompt.style.loadEmbeddings()
     for embedding in embeddings {
       for warning in embedding.warnings { warn("\(embedding.path): \(warning)", &warnings) }

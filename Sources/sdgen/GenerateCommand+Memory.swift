@@ -77,6 +77,48 @@ extension GenerateCommand {
     return 1
   }
 
+  /// Says what a picture will take: its size and steps, the UNet's operations, memory.
+  func tellWork(
+    _ checkpoint: ModelCheckpoint, _ request: GenerationRequest, width: Int?, height: Int?,
+    isGuided: Bool
+  ) {
+    let unet = checkpoint[.unet]?.configuration.flatMap { try? UNetConfiguration($0.object) }
+    let side = DiffusionModel.downsampling * (unet?.sampleSize ?? 64)
+    let (width, height) = (width ?? side, height ?? side)
+    let graph = try? checkpoint[.unet]?.graph("unet")
+    let isPair = isGuided && unet?.guidanceWidth == nil
+    func operations(_ width: Int, _ height: Int, _ steps: Int) -> Double {
+      let sizes = Sizes(
+        batch: isPair ? 2 : 1, height: height / DiffusionModel.downsampling,
+        width: width / DiffusionModel.downsampling, sequence: 77)
+      return Double(steps) * Double(graph.map { LayerCost.total($0.costs(sizes)).macs } ?? 0)
+    }
+    // An initial picture takes its share of the steps alone.
+    func taken(_ steps: Int, _ share: Double) -> Int { max(1, Int(Double(steps) * share)) }
+    let steps = request.initial.map { taken(request.steps, $0.strength) } ?? request.steps
+    var words = "\(width)x\(height), \(steps) \(steps == 1 ? "step" : "steps")"
+    var sum = operations(width, height, steps)
+    var (largestWidth, largestHeight) = (width, height)
+    if let enlargement {
+      let (wide, high) = (enlargement.side(width), enlargement.side(height))
+      let more = taken(enlargement.steps ?? request.steps, enlargement.strength)
+      words += ", then \(wide)x\(high), \(more) \(more == 1 ? "step" : "steps")"
+      sum += operations(wide, high, more)
+      (largestWidth, largestHeight) = (wide, high)
+    }
+    let memory = MemoryForecast(
+      checkpoint, precision: options.model.dtype.precision, width: largestWidth,
+      height: largestHeight, isGuided: isGuided,
+      encodes: options.pictures.initial != nil || enlargement != nil,
+      tiling: options.approximations.tiling, weightsInFile: options.approximations.lowMemory,
+      additions: additions
+    ).bytes
+    let macs = Format.magnitude(sum < 9e18 ? Int(sum) : .max)
+    Console.note(
+      "note: to draw: \(words); \(macs) multiply-adds of the UNet, at least;"
+        + " about \(Format.bytes(memory)) of memory")
+  }
+
   /// SDKIT_MEMORY, in bytes, in place of what the system says.
   private static func memorySupply() throws(Failure) -> (supply: MemorySupply, isGiven: Bool)? {
     guard let text = Console.variable("SDKIT_MEMORY") else {

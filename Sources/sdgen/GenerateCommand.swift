@@ -28,7 +28,7 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     ThreadWaiting.shorten()
     Interruption.watch(quiet: options.output.isSilent)
-    var words = Array(Swift.CommandLine.arguments.dropFirst())
+    var words = FileName.arguments
     if words.first == Self.configuration.commandName { words.removeFirst() }
     try draw(JobArguments(commandLine: words))
   }
@@ -82,6 +82,9 @@ struct GenerateCommand: ParsableCommand {
       return try load(
         path, for: request(first), purpose, isAlone: plan.count == 1, &warnings)
     }
+    // All is read by now, and nothing drawn yet.
+    try InputFiles.shared.requireUnchanged()
+    try plan.requireNoInputs(besides: finished)
     result.warnings += loaded.warnings
     result.loras = loaded.model.additions.adapters.map(\.json)
     for warning in loaded.model.limits.ignored(by: try request(first)) {

@@ -132,7 +132,7 @@ struct PicturePlan {
     let name = slash.map { path[path.index(after: $0)...] } ?? path[...]
     guard let real = realpath(folder, nil) else { return path }
     defer { free(real) }
-    return String(cString: real) + "/" + name
+    return FileName.text(real) + "/" + name
   }
 
   /// Refuses before anything is computed what could not be written afterwards.
@@ -144,30 +144,8 @@ struct PicturePlan {
     besides finished: [Int], _ purpose: DrawingPurpose
   ) throws(FormatError) {
     let indices = indices.filter { !finished.contains($0) }
-    var files = indices.map(file)
-    if options.output.sidecar { files += indices.map(sidecarFile) }
-    if let latents = options.output.saveLatents { files.append(latents) }
-    if let trace = options.watch.trace { files.append(trace) }
-    for file in [options.watch.contactSheet, options.watch.animation].compactMap({ $0 }) {
-      files += indices.map { beside(file, $0) }
-    }
-    var previews: [String] = []
-    if let every = options.watch.previewEvery {
-      // No scheduler evaluates the UNet more than twice and once more for each step; but four times
-      // for each of the first three where pndm starts with Runge-Kutta steps.
-      let isLonger = options.sampling.pndmStart == .rungeKutta
-      func evaluations(_ steps: Int) -> Int {
-        isLonger ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
-      }
-      let steps = options.sampling.stepCount
-      let second = options.pictures.hires.map { _ in options.pictures.hiresSteps ?? steps }
-      let most = evaluations(steps) + (second.map(evaluations) ?? 0)
-      for index in indices {
-        for evaluation in stride(from: every, to: most, by: every) {
-          previews.append(previewFile(index, evaluation: evaluation))
-        }
-      }
-    }
+    let previews = previews(indices)
+    let files = outputs(indices) + previews
     var kept = Set(purpose.skipsFinished || options.output.force ? previews : [])
     for index in indices where isLeft(index, purpose) {
       kept.formUnion([file(index), sidecarFile(index)])
@@ -175,7 +153,6 @@ struct PicturePlan {
         kept.insert(beside(file, index))
       }
     }
-    files += previews
     var seen = Set<String>()
     if let file = files.first(where: { !seen.insert(Self.identity($0)).inserted }) {
       throw FormatError(
@@ -183,6 +160,7 @@ struct PicturePlan {
         hint: "give -o and the other outputs different names")
     }
     for file in files {
+      try InputFiles.shared.requireNoInput(at: file)
       var status = stat()
       if stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
         throw FormatError(
@@ -200,5 +178,49 @@ struct PicturePlan {
           hint: "make the folder, or choose another with -o")
       }
     }
+  }
+
+  /// Refuses outputs that would replace what was read.
+  ///
+  /// - Parameter finished: pictures that are there and are not drawn again.
+  func requireNoInputs(besides finished: [Int]) throws(FormatError) {
+    let indices = indices.filter { !finished.contains($0) }
+    for file in outputs(indices) + previews(indices) {
+      try InputFiles.shared.requireNoInput(at: file)
+    }
+  }
+
+  /// What is written for these pictures, previews apart.
+  private func outputs(_ indices: [Int]) -> [String] {
+    var files = indices.map(file)
+    if options.output.sidecar { files += indices.map(sidecarFile) }
+    if let latents = options.output.saveLatents { files.append(latents) }
+    if let trace = options.watch.trace { files.append(trace) }
+    for file in [options.watch.contactSheet, options.watch.animation].compactMap({ $0 }) {
+      files += indices.map { beside(file, $0) }
+    }
+    return files
+  }
+
+  /// All previews that these pictures may have.
+  private func previews(_ indices: [Int]) -> [String] {
+    var previews: [String] = []
+    if let every = options.watch.previewEvery {
+      // No scheduler evaluates the UNet more than twice and once more for each step; but four times
+      // for each of the first three where pndm starts with Runge-Kutta steps.
+      let isLonger = options.sampling.pndmStart == .rungeKutta
+      func evaluations(_ steps: Int) -> Int {
+        isLonger ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
+      }
+      let steps = options.sampling.stepCount
+      let second = options.pictures.hires.map { _ in options.pictures.hiresSteps ?? steps }
+      let most = evaluations(steps) + (second.map(evaluations) ?? 0)
+      for index in indices {
+        for evaluation in stride(from: every, to: most, by: every) {
+          previews.append(previewFile(index, evaluation: evaluation))
+        }
+      }
+    }
+    return previews
   }
 }

@@ -26,6 +26,12 @@ extension PromptOptions {
         .malformed, "there is no prompt in it", file: promptsFrom,
         hint: "write one prompt a line; lines that begin with # are left out")
     }
+    for prompt in prompts where prompt.utf8.count > GenerationRequest.promptLimit {
+      throw FormatError(
+        .unsupported,
+        "a prompt has \(prompt.utf8.count) bytes; \(GenerationRequest.promptLimit) is the limit",
+        file: promptsFrom, hint: "shorten the line that begins with \(prompt.prefix(20))")
+    }
     guard prompts.count <= 10_000 else {
       throw FormatError(
         .unsupported, "it holds \(prompts.count.of("prompt"))", file: promptsFrom,
@@ -42,6 +48,7 @@ extension PromptOptions {
         "the file cannot be opened: \(String(cString: strerror(errno)))", file: path)
     }
     defer { if path != "-" { close(descriptor) } }
+    InputFiles.shared.note(descriptor, path: path)
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 64 << 10)
     while bytes.count <= limit {

@@ -41,6 +41,8 @@ struct TokensCommand: ParsableCommand {
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
+  func validate() throws { try checkPromptLength("the prompt", text) }
+
   func run() throws {
     do {
       try show()

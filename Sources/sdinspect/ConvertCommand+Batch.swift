@@ -26,6 +26,7 @@ extension ConvertCommand {
         hint: "convert them one by one, to names of their own")
     }
     if !dryRun { try createDirectory(directory) }
+    for input in inputs { InputFiles.shared.note(input) }
     var results: [Result] = []
     Interruption.say("cancelled: nothing was written")
     for (index, input) in inputs.enumerated() {
@@ -55,7 +56,9 @@ extension ConvertCommand {
       let (outcome, seconds) = try execute(conversion, title)
       return .written(conversion, outcome, seconds: seconds)
     } catch {
-      return .failed(Failure(wrapping: error))
+      // The next one reads other files.
+      let change = InputFiles.shared.takeChange()
+      return .failed(change.map { Failure($0) } ?? Failure(wrapping: error))
     }
   }
 

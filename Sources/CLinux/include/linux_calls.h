@@ -1,6 +1,8 @@
 // Calls of Linux that Swift's Glibc module leaves out, since they are GNU extensions.
 //
-// No system header is included here: its declarations would become this module's.
+// No system header is included here: its declarations would become this module's. What keeps a process
+// alive while a mapped file is truncated is in mapping_guard.h; what ends it where there is no memory, in
+// memory_guard.h.
 #pragma once
 
 /// fallocate(2): gives the file room for its first `size` bytes, and that size; -1 with errno on
@@ -20,3 +22,10 @@ int sdk_link_unnamed(int descriptor, const char *path);
 /// memmem(3): where `pattern` first is in the bytes; -1 if it is not.
 long long sdk_find(
     const void *bytes, long long count, const void *pattern, long long pattern_count);
+
+/// flock(2): locks what is open for as long as it is, without waiting; 0, or -1 with errno, which is
+/// EWOULDBLOCK where another process has locked it.
+int sdk_lock(int descriptor);
+
+/// renameat2(2): lets two paths change places at once; 0, or -1 with errno.
+int sdk_exchange(const char *path, const char *other);

@@ -18,6 +18,22 @@ package struct Conditioning {
   }
 }
 
+extension Conditioning {
+  /// The most chunks that all prompts of a picture's steps have together; their states take 230 KiB
+  /// each at the width of Stable Diffusion 1.
+  static let chunkLimit = 512
+
+  /// Refuses prompts that take too much memory: words that stand for many vectors make few bytes
+  /// long, and changes from step to step make one prompt many.
+  static func check(chunks count: Int) throws(GenerationError) {
+    guard count <= chunkLimit else {
+      throw GenerationError(
+        .request, "the prompts take more than \(chunkLimit) chunks of tokens",
+        hint: "shorten the prompt, or let it change less often")
+    }
+  }
+}
+
 extension DiffusionModel {
   /// What makes tokens of a prompt for this model.
   public var promptReader: PromptReader {
@@ -32,6 +48,7 @@ extension DiffusionModel {
   package func conditioning(
     for request: GenerationRequest, observer: ((StepTiming) -> Void)?
   ) throws -> Conditioning {
+    try limits.checkPrompts(of: request)
     try limits.checkClipSkip(of: request)
     let style = request.promptStyle
     let reader = promptReader
@@ -39,11 +56,18 @@ extension DiffusionModel {
     let prompts = (isGuided ? [request.negativePrompt] : []) + [request.prompt]
     let schedules = prompts.map { reader.schedule(of: $0, style, steps: request.steps) }
     let starts = Set(schedules.joined().map(\.steps.lowerBound)).sorted()
-    // The encodings of each stretch in which no prompt changes.
+    // The encodings of each stretch in which no prompt changes. Prompts that come back share theirs.
+    var known: [String: PromptEncoding] = [:]
+    var count = 0
     let encodings = try starts.map { start in
       try schedules.map { stretches in
         let prompt = stretches.last { $0.steps.lowerBound <= start }?.prompt ?? ""
-        return try reader.read(prompt, style)
+        if let encoding = known[prompt] { return encoding }
+        let encoding = try reader.read(prompt, style)
+        count += encoding.chunks.count
+        try Conditioning.check(chunks: count)
+        known[prompt] = encoding
+        return encoding
       }
     }
     var encoder = ChunkEncoder(self, style, batch: prompts.count, observer: observer)

@@ -58,6 +58,7 @@ public struct DrawingLimits: Sendable {
   ///   model's scheduler configuration cannot be honoured.
   public func check(_ request: GenerationRequest) throws {
     _ = try request.randomSource.source(seed: request.seed)
+    try checkPrompts(of: request)
     try checkClipSkip(of: request)
     try checkStart(of: request, sampler(for: request).scheduler)
     try checkEnlargement(of: request)
@@ -95,6 +96,17 @@ public struct DrawingLimits: Sendable {
       result.append("the guidance interval has no effect: \(why), in every step")
     }
     return result
+  }
+
+  func checkPrompts(of request: GenerationRequest) throws(GenerationError) {
+    let limit = GenerationRequest.promptLimit
+    for (name, prompt) in [
+      ("prompt", request.prompt), ("negative prompt", request.negativePrompt),
+    ] where prompt.utf8.count > limit {
+      throw GenerationError(
+        .request, "the \(name) has \(prompt.utf8.count) bytes; \(limit) is the limit",
+        hint: "shorten it")
+    }
   }
 
   func checkClipSkip(of request: GenerationRequest) throws(GenerationError) {

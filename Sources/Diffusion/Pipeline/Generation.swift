@@ -1,5 +1,8 @@
 /// What picture to draw.
 public struct GenerationRequest: Sendable, Hashable {
+  /// The most bytes of a prompt, and of a negative prompt: over a hundred times what is usual.
+  public static let promptLimit = 16_384
+
   public var prompt: String
   /// What the picture should not show; no effect without guidance, nor where the UNet takes the
   /// guidance scale as an embedding.

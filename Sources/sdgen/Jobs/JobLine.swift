@@ -20,11 +20,15 @@ struct JobLine {
   /// The job's arguments; what it leaves out is as `defaults` has it.
   ///
   /// - Throws: ``Failure`` saying what is wrong, where, and what to do.
-  func arguments(over defaults: JobArguments) throws(Failure) -> JobArguments {
+  func arguments(
+    over defaults: JobArguments, _ limits: JobLimits
+  ) throws(Failure) -> JobArguments {
     let object = try object()
     var arguments: JobArguments
     do throws(Failure) {
-      arguments = try JobArguments(object).over(defaults)
+      let own = try JobArguments(object)
+      try limits.check(own)
+      arguments = own.over(defaults)
     } catch {
       throw located(error)
     }

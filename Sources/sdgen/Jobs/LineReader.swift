@@ -1,4 +1,5 @@
 import Glibc
+import ModelFormats
 import Terminal
 
 /// The lines of a file or of stdin, each as soon as it is there.
@@ -13,6 +14,8 @@ final class LineReader {
 
   /// The longest line, in bytes.
   static let limit = 1 << 20
+  /// The bytes after which what is no job's line is not read to its end: a device may have none.
+  private static let patience = 16 << 20
 
   /// - Throws: ``Failure`` where the file cannot be opened.
   init(_ path: String) throws(Failure) {
@@ -24,6 +27,7 @@ final class LineReader {
         hint: "give a file of JSON lines, or - for stdin")
     }
     self.file = file
+    InputFiles.shared.note(fileno(file), path: path)
   }
 
   deinit { if !isStandardInput { fclose(file) } }
@@ -66,6 +70,11 @@ final class LineReader {
         bytes.append(UInt8(truncatingIfNeeded: character))
       } else {
         isTooLong = true
+        guard position - start < Self.patience else {
+          throw Failure(
+            .data, code: "malformed", "a line has more than \(Self.patience >> 20) MiB",
+            file: path, offset: start, hint: "give a file of JSON lines")
+        }
       }
     }
     // A byte-order mark before the first line is none of its text.

@@ -28,6 +28,9 @@ final class ModelCache {
     "control-image", "control-scale", "control-start", "control-end", "guidance-interval",
   ]
 
+  /// Lets go of the model, so that the next job loads its own.
+  func forget() { held = nil }
+
   /// The model that a job asks for.
   ///
   /// - Parameter load: loads it.

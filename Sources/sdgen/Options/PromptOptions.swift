@@ -1,12 +1,13 @@
 import ArgumentParser
 import Diffusion
+import ModelFormats
 
 /// What the picture shows.
 struct PromptOptions: ParsableArguments {
   @Argument(
     help: ArgumentHelp(
-      "What the picture shows; (words:1.2) weigh more, [words] less, BREAK begins a new chunk"
-        + " (default: none; required without --prompts-from).",
+      "What the picture shows, up to 16384 bytes; (words:1.2) weigh more, [words] less, BREAK begins"
+        + " a new chunk (default: none; required without --prompts-from).",
       valueName: "prompt"))
   var text: String?
 
@@ -41,12 +42,27 @@ struct PromptOptions: ParsableArguments {
     guard !(text ?? "").utf8.contains(0), !negative.utf8.contains(0) else {
       throw ValidationError("a prompt holds a zero character; leave it out")
     }
+    for (name, prompt) in [("the prompt", text ?? ""), ("--negative", negative)] {
+      try checkPromptLength(name, prompt)
+    }
     guard (text == nil) != (promptsFrom == nil) else {
       throw ValidationError(
         text == nil
           ? "give a prompt, or --prompts-from" : "give a prompt or --prompts-from, not both"
       )
     }
+  }
+}
+
+/// - Throws: `ValidationError` for a prompt that would take gigabytes of memory.
+func checkPromptLength(_ name: String, _ prompt: String) throws {
+  let limit = GenerationRequest.promptLimit
+  guard !FileName.isNotUTF8(prompt) else {
+    throw ValidationError("\(name) is not UTF-8")
+  }
+  guard prompt.utf8.count <= limit else {
+    throw ValidationError(
+      "\(name) has \(prompt.utf8.count) bytes; \(limit) is the limit: shorten it")
   }
 }
 
