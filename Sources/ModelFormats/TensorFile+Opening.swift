@@ -147,6 +147,11 @@ extension TensorFile {
         hint: "do not unpickle it unless you trust its source: Python would call this")
     }
     guard kind == .pickle || count > 0 else { return nil }
+    guard count > 0 else {
+      return FormatError(
+        .unrecognized, "this is part of a pickle: it is cut off or damaged",
+        hint: "get the whole file; \(readable)")
+    }
     return FormatError(
       .unrecognized, "this is a pickle, but not one that torch.save wrote",
       hint: "save its tensors with torch.save or as safetensors")
