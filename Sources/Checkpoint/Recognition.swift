@@ -105,7 +105,7 @@ public struct Recognition: Sendable, Hashable {
     let names = RecognizedNames(tensors: checkpoint.components.flatMap(\.bareTensors))
     let evidence = FamilyEvidence(checkpoint)
     // What is put on top of a model is told by its own words, even where it names a model's parts.
-    let found =
+    let told =
       evidence.recognition(Family.all.filter { Family.beforeLoRA.contains($0.id) })
       ?? Recognition.adapter(names, metadata: checkpoint.components.first?.metadata ?? [])
       ?? evidence.recognition(Family.adapters + Family.transformers + Family.stableDiffusion)
@@ -113,6 +113,7 @@ public struct Recognition: Sendable, Hashable {
       ?? evidence.recognition(Family.encoders) ?? Recognition.small(names) ?? Recognition.onnx(
         checkpoint) ?? evidence.recognitionByClass()
       ?? Recognition.unknown(tensors, evidence)
+    let found = DeclaredArchitecture(checkpoint)?.weighed(with: told) ?? told
     let title = ([found.title] + evidence.gaps).joined(separator: ", ")
     self = Recognition(
       found.kind, found.family, title, found.reasons + evidence.declarations,

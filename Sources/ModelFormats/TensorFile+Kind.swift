@@ -81,6 +81,7 @@ extension TensorFile {
     if isMangledLegacyPyTorch(head) { return .mangledPyTorchLegacy }
     if isWindowsProgram(head) { return .windowsProgram }
     if head.starts(with: "RIFF".utf8), head.dropFirst(8).starts(with: "WEBP".utf8) { return .webp }
+    if PickleText.isPickle(head) { return .pickle }
     if let kind = textKind(head) {
       return kind == .json && ShardIndex.isIndex(file) ? .shardIndex : kind
     }

@@ -171,6 +171,11 @@ extension TensorFile {
     }
     // Lines of a text may be instructions of a pickle by chance.
     guard kind == .pickle || hasPickle else { return nil }
+    guard hasPickle else {
+      return FormatError(
+        .unrecognized, "this is part of a pickle: it is cut off or damaged",
+        hint: "get the whole file; \(readable)")
+    }
     return FormatError(
       .unrecognized, "this is a pickle, but not one that torch.save wrote",
       hint: "save its tensors with torch.save or as safetensors")
