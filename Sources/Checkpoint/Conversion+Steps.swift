@@ -107,9 +107,10 @@ struct StepMaker {
     var steps: [Conversion.Step] = []
     var unknown: [String] = []
     var uncast: [(name: String, type: String)] = []
-    if let problem = component.scales.problems(tensors).first {
+    for tensor in tensors {
+      guard let problem = component.scales.problems([tensor]).first else { continue }
       throw FormatError(
-        .unsupported, problem, file: component.path, context: component.name.rawValue,
+        .unsupported, problem, file: component.path, context: tensor.name,
         hint: "use the file that these weights were quantized from")
     }
     let constants = Set(component.graphConstants.map { ExactName($0.name) })

@@ -105,6 +105,69 @@ import Testing
     #expect(back == finite)
   }
 
+  /// F64 with the F32 and F16 of numpy 2 (`a.astype("f4")`, `a.astype("f2")`) and the BF16 nearest by
+  /// exact arithmetic, ties to even (torch rounds twice, through F32).
+  static let doubles: [(double: Double, single: UInt32, half: UInt16, brain: UInt16)] = [
+    (0, 0, 0, 0), (-0.0, 0x8000_0000, 0x8000, 0x8000), (1, 0x3F80_0000, 0x3C00, 0x3F80),
+    // Ties of halves, and values beside them that F32 does not tell from the tie.
+    (0x1.002p0, 0x3F80_1000, 0x3C00, 0x3F80), (0x1.0020000001p0, 0x3F80_1000, 0x3C01, 0x3F80),
+    (0x1.001FFFFFFFp0, 0x3F80_1000, 0x3C00, 0x3F80), (0x1.006p0, 0x3F80_3000, 0x3C02, 0x3F80),
+    // Ties of bfloat16, the same.
+    (0x1.01p0, 0x3F80_8000, 0x3C04, 0x3F80), (0x1.0100000000001p0, 0x3F80_8000, 0x3C04, 0x3F81),
+    (0x1.00FFFFFFFFFFFp0, 0x3F80_8000, 0x3C04, 0x3F80),
+    // Subnormal halves and singles.
+    (0x1p-25, 0x3300_0000, 0, 0x3300), (0x1.0000000000004p-25, 0x3300_0000, 1, 0x3300),
+    (0x1p-149, 1, 0, 0), (0x1p-150, 0, 0, 0), (0x1.0000001p-150, 1, 0, 0),
+    (0x1p-134, 0x0000_8000, 0, 0), (0x1.0000000001p-134, 0x0000_8000, 0, 1),
+    (Double.leastNonzeroMagnitude, 0, 0, 0),
+    // The largest half, and infinities.
+    (65504, 0x477F_E000, 0x7BFF, 0x4780), (65519.99999999, 0x477F_F000, 0x7BFF, 0x4780),
+    (65520, 0x477F_F000, 0x7C00, 0x4780), (.infinity, 0x7F80_0000, 0x7C00, 0x7F80),
+    (-.infinity, 0xFF80_0000, 0xFC00, 0xFF80), (1e300, 0x7F80_0000, 0x7C00, 0x7F80),
+  ]
+
+  @Test func roundsDoublesOnce() {
+    let values = CastTests.doubles.map(\.double)
+    var singles = [UInt32](repeating: 0xAAAA_AAAA, count: values.count)
+    var odd = singles
+    values.withUnsafeBytes { source in
+      singles.withUnsafeMutableBytes {
+        sdk_cast_f64_f32(source.baseAddress, $0.baseAddress, values.count)
+      }
+      odd.withUnsafeMutableBytes {
+        sdk_cast_f64_f32_odd(source.baseAddress, $0.baseAddress, values.count)
+      }
+    }
+    #expect(singles == CastTests.doubles.map(\.single))
+    #expect(CastTests.narrow(sdk_cast_f32_f16, odd) == CastTests.doubles.map(\.half))
+    #expect(CastTests.narrow(sdk_cast_f32_bf16, odd) == CastTests.doubles.map(\.brain))
+    let nan = Double(sign: .minus, exponentBitPattern: 0x7FF, significandBitPattern: 1 << 40)
+    var single: UInt32 = 0
+    withUnsafeBytes(of: nan) { sdk_cast_f64_f32_odd($0.baseAddress, &single, 1) }
+    #expect(Float(bitPattern: single).isNaN && single >> 31 == 1)
+  }
+
+  /// Finite doubles beyond the largest value of a type are counted, and made that value if asked.
+  @Test(arguments: [DType.float32, .bfloat16, .float16])
+  func countsDoublesWithoutAFiniteValue(type: DType) throws {
+    let values = [1, 1e300, -1e300, .infinity, 3.4e38]
+    let tensor = Tensor(
+      name: "a", dtype: .float64, shape: Shape([5]),
+      storage: .memory(values.withUnsafeBytes { Array($0) }))
+    let error = try #require(throws: FormatError.self) { try tensor.withPieces(as: type) { _ in } }
+    let count = type == .float32 ? 2 : 3
+    #expect(error.message.hasPrefix("\(count) of 5 values are beyond "))
+    #expect(error.message.hasSuffix(" the largest that \(type.rawValue) holds"))
+    var bytes: [UInt8] = []
+    try tensor.withPieces(as: type, saturating: true) { bytes += Array($0) }
+    let largest: [DType: [UInt8]] = [
+      .float32: [0xFF, 0xFF, 0x7F, 0x7F], .bfloat16: [0x7F, 0x7F], .float16: [0xFF, 0x7B],
+    ]
+    let width = type.bitWidth / 8
+    #expect(Array(bytes[width..<(2 * width)]) == largest[type])
+    #expect(bytes[3 * width - 1] == (largest[type]?.last ?? 0) | 0x80)
+  }
+
   @Test func keepsEveryBrainFloat() {
     let brains = (0...UInt16.max).map { $0 }
     let singles = CastTests.widen(sdk_cast_bf16_f32, brains)
@@ -186,7 +249,7 @@ import Testing
     #expect(saturated[11] & 0x7E == 0x7E)
   }
 
-  @Test(arguments: [DType.int64, .bool, .float64, .float8E8M0])
+  @Test(arguments: [DType.int64, .bool, .complex64, .float8E8M0])
   func castsNothingElse(dtype: DType) throws {
     let error = try failure {
       _ = try CastTests.values(.zeros("ids", dtype, [4]), as: .float16)

@@ -28,7 +28,7 @@ import Testing
     let error = try #require(try failure { try vae.requireComplete() })
     #expect(error.code == .mismatch)
     #expect(error.message.contains("decoder.conv_in.bias [64] is missing"))
-    #expect(error.message.contains("to_q.weight [64, 64] is missing"))
+    #expect(error.message.contains("query.weight [64, 64] is missing"))
     let access = try failure { _ = try vae.tensor(named: "decoder.conv_in.bias") }
     #expect(access?.context == "decoder.conv_in.bias")
   }
