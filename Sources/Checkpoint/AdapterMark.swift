@@ -131,6 +131,7 @@ extension AdapterMark {
   static let flux2 = AdapterMark(words: ["flux-2", "flux2"]) { inner, _ in
     containing(["double_stream_modulation", "single_stream_modulation", "to_qkv_mlp"], inner)
       ?? sized(6144, ["double_blocks_", "single_blocks_", "transformer_blocks_"], inner)
+      ?? sized(4096, ["double_blocks_", "single_blocks_"], inner)
       // A gated layer has two halves: FLUX.1's have one.
       ?? ratio(9, ["single_blocks_"], inner).map { "\($0): a gated layer" }
       ?? ratio(6, ["img_mlp_0", "txt_mlp_0"], inner).map { "\($0): a gated layer" }
@@ -152,9 +153,9 @@ extension AdapterMark {
     containing(
       ["img_mod_", "img_mlp_net", "txt_mlp_net"],
       inner.filter { $0.place.path.hasPrefix("transformer_blocks_") })
-      // FLUX.1 has 19 blocks of both streams, Qwen-Image 60.
+      // FLUX.1 has 19 blocks of both streams, HunyuanVideo 20, Qwen-Image 60.
       ?? (sized(3072, ["transformer_blocks_"], inner, lacks: "_attn1_") == nil
-        ? nil : numbered("transformer_blocks_", from: 19, inner, lacks: "_attn1_"))
+        ? nil : numbered("transformer_blocks_", from: 20, inner, lacks: "_attn1_"))
   }
 
   static let zImage = AdapterMark(words: ["z-image", "zimage"]) { inner, _ in

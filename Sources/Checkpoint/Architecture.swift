@@ -66,7 +66,10 @@ public enum Architecture: String, Sendable, CaseIterable {
       let component = Component(
         name: architecture.component, architecture: architecture.rawValue, configuration: nil,
         path: path, format: .safetensors, tensors: tensors, bareNames: tensors.map(\.name))
-      return component.manifest != nil || component.outline != nil
+      // A file that only lost tensors holds none of another network.
+      let isForeign =
+        component.manifest?.unexpected.contains { Leftover.kind(of: $0.name) == .unknown } ?? false
+      return !isForeign && (component.manifest != nil || component.outline != nil)
     }?.0
   }
 

@@ -40,8 +40,25 @@ extension ConfigurationInference {
     return object.map { Configuration(object: $0, path: path, origin: .inferred) }
   }
 
+  /// Whether a configuration that was read off tensors has one part of two that go together, so that
+  /// the other is missing.
+  static func isContradictory(
+    _ configuration: Configuration, of architecture: Architecture
+  ) -> Bool {
+    let object = configuration.object
+    switch architecture {
+    case .unet:
+      // Prompts of two text encoders come with an embedding of the picture's size.
+      return object["cross_attention_dim"]?.int == 2048 && object["addition_embed_type"] == nil
+    case .vae:
+      let off = ["use_quant_conv", "use_post_quant_conv"].filter { object[$0] == .bool(false) }
+      return object["latent_channels"]?.int == 4 && off.count == 1 && object[half] == nil
+    default: return false
+    }
+  }
+
   /// Whether a configuration that was read off tensors is of a network that nobody publishes, so that
-  /// rather some of its tensors are missing.
+  /// perhaps some of its tensors are missing.
   static func isDoubtful(_ configuration: Configuration, of architecture: Architecture) -> Bool {
     let object = configuration.object
     switch architecture {

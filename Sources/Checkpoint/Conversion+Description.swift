@@ -41,9 +41,14 @@ extension Conversion {
   /// files, then weights of the source that were not read.
   public var leftOutLines: [String] {
     var lines = drops.lines
+    let folders = droppedFiles.count { $0.hasSuffix("/") }
+    let small = droppedFiles.count - folders
     if !droppedFiles.isEmpty {
+      let counts = [
+        small > 0 ? small.of("small file") : nil, folders > 0 ? folders.of("folder") : nil,
+      ]
       lines.append(
-        "left out: \(droppedFiles.count.of("small file")): "
+        "left out: \(counts.compactMap(\.self).joined(separator: " and ")): "
           + Leftover.shown(droppedFiles))
     }
     if !unreadWeights.isEmpty {
@@ -55,11 +60,12 @@ extension Conversion {
     return lines
   }
 
-  /// Small files of the source that are not written.
+  /// Files of the source beside weights that are not written, and folders, which end in a slash.
   var droppedFiles: [String] {
     let written = Set(files.map(\.path))
+    let unread = Set(source.unreadWeights.map(\.path))
     return (source.files.map(\.path) + source.otherFiles).filter {
-      !written.contains($0) && isAskedFor($0)
+      !written.contains($0) && !unread.contains($0) && isAskedFor($0)
     }
   }
 
@@ -108,7 +114,7 @@ extension [Conversion.Drop] {
     }
     if !values.isEmpty {
       lines.append(
-        "left out: \(values.count) plain \(values.count == 1 ? "value" : "values"), not tensors: "
+        "left out: \(values.count.of("plain value, no tensor", "plain values, no tensors")): "
           + Leftover.shown(values, limit: 6))
     }
     return lines

@@ -5,7 +5,7 @@ extension Conversion {
   /// What an execution did, beyond the plan.
   public struct Outcome: Sendable {
     /// Tensors with values beyond the largest F16, which became that, with how many of them.
-    public let saturated: [(tensor: String, count: Int)]
+    public let saturated: [(tensor: String, count: Int, dtype: DType)]
   }
 
   /// Carries the plan out.
@@ -275,7 +275,10 @@ extension Conversion {
       meter.advance(count)
     }
     let named = overflows.map { (tensor: items[$0.index].step.tensor.name, count: $0.count) }
-    meter.saturated += named
+    meter.saturated += overflows.map { overflow in
+      let step = items[overflow.index].step
+      return (step.tensor.name, overflow.count, step.dtype)
+    }
     guard options.saturate || named.isEmpty else {
       throw overflow(named, overflows.first.map { items[$0.index].step.dtype } ?? .float16)
     }
@@ -303,7 +306,7 @@ private final class ProgressMeter {
   private var done = 0
   private var component = ComponentName.model
   private var tensor = ""
-  var saturated: [(tensor: String, count: Int)] = []
+  var saturated: [(tensor: String, count: Int, dtype: DType)] = []
 
   init(total: Int, _ report: @escaping (Conversion.Progress) -> Void) {
     self.total = total

@@ -107,7 +107,7 @@ struct StepMaker {
     var steps: [Conversion.Step] = []
     var unknown: [String] = []
     var uncast: [(name: String, type: String)] = []
-    for tensor in tensors {
+    for tensor in tensors where options.multipliesScales || naming != nil {
       guard let problem = component.scales.problems([tensor]).first else { continue }
       throw FormatError(
         .unsupported, problem, file: component.path, context: tensor.name,

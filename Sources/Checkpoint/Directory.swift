@@ -99,6 +99,16 @@ struct Directory {
   /// Files that look like weights, for saying what was found instead.
   var possibleWeights: [String] { files.filter(Directory.isPossibleWeights) }
 
+  /// What is in it beside weights and `files`; directories with a slash at their end.
+  ///
+  /// - Parameter prefix: what to put before the names.
+  func others(than files: [AuxiliaryFile], below prefix: String) -> [String] {
+    let known = Set(files.map(\.path))
+    return self.files.map { prefix + $0 }.filter {
+      !known.contains($0) && !Directory.isWeights($0)
+    } + directories.map { "\(prefix)\($0)/" }
+  }
+
   /// Whether a path is that of weights, or of an index of weights, of whatever program.
   static func isWeights(_ path: String) -> Bool {
     let small = path.lowercased()

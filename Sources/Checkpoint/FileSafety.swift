@@ -126,12 +126,20 @@ extension Verification {
               name.file.map { "\(name.name) in \($0)" } ?? name.name
             }))
     }
-    let unknown = safety.unknown
-    if !unknown.isEmpty {
+    let own = checkpoint.findings.safety
+    if !own.unknown.isEmpty {
       unchecked.append(
-        "unknown classes in the pickle: " + FileSafety.list(unknown.map(\.name)))
+        "unknown classes in the pickle: " + FileSafety.list(own.unknown.map(\.name)))
     }
-    unchecked += safety.notes
+    unchecked += own.notes
+    // Files that are not read leave nothing of this checkpoint unchecked.
+    let others = safety.unknown.filter { $0.file != nil }
+    if !others.isEmpty {
+      notes.append(
+        "unknown classes in files that are not read: "
+          + FileSafety.list(others.map { "\($0.name) in \($0.file ?? "")" }))
+    }
+    notes += safety.notes.filter { !own.notes.contains($0) }
   }
 }
 

@@ -64,7 +64,9 @@ public struct Leftover: Sendable, Hashable {
     for component in checkpoint.components {
       let buffers = component.manifest?.buffers ?? []
       let rest =
-        component.manifest?.unexpected ?? (component.name == .other ? component.tensors : [])
+        component.manifest?.unexpected
+        ?? (component.name == .other
+          ? component.tensors : component.tensors.filter { isOfOptimizer($0.name) })
       for tensor in component.manifest?.unused ?? [] {
         groups[unusedKind(of: tensor.name), default: []].append(tensor)
       }
@@ -142,7 +144,8 @@ public struct Leftover: Sendable, Hashable {
 
   /// `state.12.step`, as `torch.optim` saves by itself.
   private static func isNumberedState(_ name: Substring) -> Bool {
-    guard name.hasPrefix("state.") else { return false }
+    guard name.hasPrefix("state."), !name.hasSuffix(".weight"), !name.hasSuffix(".bias")
+    else { return false }
     let number = name.dropFirst("state.".count).prefix { $0 != "." }
     return !number.isEmpty && number.allSatisfy(\.isNumber)
   }

@@ -43,9 +43,7 @@ extension ModelCheckpoint {
       }
       let small = try auxiliaryFiles(of: directory, name: name, warnings: &warnings)
       files += small
-      others += directory.files.map { "\(name)/\($0)" }.filter { path in
-        !Directory.isWeights(path) && !small.contains { $0.path == path }
-      }
+      others += directory.others(than: small, below: "\(name)/")
       warnings += directory.danglingLinks.map { "\(name): \($0.sentence)" }
       guard let weights = weights(of: directory, name, choice, &warnings) else {
         if required.contains(name) {
@@ -62,8 +60,7 @@ extension ModelCheckpoint {
       unread += directory.unread(except: [weights.file] + component.files, below: "\(name)/")
     }
     unread += root.unread(except: [], below: "")
-    let known = Set(files.map(\.path) + unread.map(\.path))
-    others += root.files.filter { !known.contains($0) && !Directory.isWeights($0) }
+    others += root.others(than: files, below: "").filter { !$0.hasSuffix("/") }
     return ModelCheckpoint(
       path: root.path, layout: .repository, components: components, files: files,
       warnings: warnings, unreadWeights: unread, otherFiles: others.sorted())
@@ -138,8 +135,8 @@ extension ModelCheckpoint {
     let unread = directory.unread(except: [weights.file] + component.files, below: "")
     return ModelCheckpoint(
       path: directory.path, layout: .component, components: FamilyLayout.parts(of: component),
-      files: files,
-      warnings: warnings, unreadWeights: unread)
+      files: files, warnings: warnings, unreadWeights: unread,
+      otherFiles: directory.others(than: files, below: "\(name)/"))
   }
 
   private static func component(

@@ -49,16 +49,26 @@ struct NetworkOutline {
     // Tensors of other names are a network of another kind.
     let found = manifest.parameters.count - manifest.missing.count
     guard 2 * found > manifest.parameters.count else { return nil }
-    self.manifest = manifest
-    self.prefixes = prefixes
-    self.isWhole = isWhole
-    self.excluded = excluded
     let names = component.tensors.map(component.bareName)
-    self.additions = additions(manifest).map { name, shape in
+    let own = additions(manifest).map { name, shape in
       Addition(
         name: name, shape: shape,
         found: names.firstIndex(of: name).map { component.tensors[$0] })
     }
+    // Without a configuration, tensors that neither has are another network's.
+    if component.configuration?.origin != .file {
+      let known = Set(own.compactMap { $0.found?.name })
+      guard
+        !manifest.unexpected.contains(where: {
+          Leftover.kind(of: $0.name) == .unknown && !known.contains($0.name)
+        })
+      else { return nil }
+    }
+    self.additions = own
+    self.manifest = manifest
+    self.prefixes = prefixes
+    self.isWhole = isWhole
+    self.excluded = excluded
   }
 
   // MARK: Networks
@@ -91,7 +101,7 @@ struct NetworkOutline {
     let asked = NetworkOutline.embeddings.filter {
       configuration.object[$0.field].map { !$0.isNull } ?? false
     }
-    guard !asked.isEmpty else { return nil }
+    guard !asked.isEmpty, !NetworkOutline.isReduced(component) else { return nil }
     let relative = component.relative(
       .unet, NetworkOutline.relative(configuration),
       names: component.tensors.map(component.bareName))
@@ -107,6 +117,16 @@ struct NetworkOutline {
         ]
       }
     }
+  }
+
+  /// Whether the middle of a UNet is one residual block, as in SSD-1B and Segmind-Vega, whose levels
+  /// differ in depth too: no configuration that is read here is theirs.
+  private static func isReduced(_ component: Component) -> Bool {
+    let text = NameText(component.tensors.lazy.map(component.bareName))
+    func has(_ words: String...) -> Bool { words.contains(where: text.contains) }
+    return has("mid_block.resnets.0.", "middle_block.0.")
+      && !has(
+        "mid_block.attentions.", "mid_block.resnets.1.", "middle_block.1.", "middle_block.2.")
   }
 
   /// What CLIP's text models have before their names, beside what ``Architecture/namings`` knows.
@@ -234,15 +254,24 @@ struct NetworkOutline {
   }
 }
 
+extension ModelCheckpoint {
+  /// Whether a component is the only network, which may then be one half of a VAE.
+  func isAlone(_ component: Component) -> Bool {
+    component.format == .onnx
+      || components.count { $0.name != .other && $0.name.averaged == nil } == 1
+  }
+}
+
 extension Component {
   /// What a network without a graph must hold.
   var outline: NetworkOutline? { NetworkOutline(self) }
 
-  /// What the network lacks, as the file would spell it, with shapes; nothing of a half that is there
-  /// alone.
-  var gaps: [(name: String, shape: [Int])] {
+  /// What the network lacks, as the file would spell it, with shapes.
+  ///
+  /// - Parameter isAlone: whether there is no other network; then nothing is missing of a half.
+  func gaps(isAlone: Bool) -> [(name: String, shape: [Int])] {
     guard let manifest else { return outline?.missing ?? [] }
-    guard !manifest.missing.isEmpty, half == nil else { return [] }
+    guard !manifest.missing.isEmpty, !isAlone || half == nil else { return [] }
     return manifest.missing.map {
       (manifest.fileName($0), manifest.naming?.shape(of: $0) ?? $0.shape)
     }

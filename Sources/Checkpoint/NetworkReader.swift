@@ -32,7 +32,11 @@ struct NetworkReader {
     }
     let isDoubtful = given.map { ConfigurationInference.isDoubtful($0, of: known) } ?? true
     if let manifest = first.manifest {
-      guard isDoubtful || manifest.faultCounts != (0, 0) else { return first }
+      // What fits to the last tensor may be odd, but is whole, unless it contradicts itself.
+      let isWhole =
+        manifest.faultCounts == (0, 0)
+        && !(given.map { ConfigurationInference.isContradictory($0, of: known) } ?? false)
+      guard !isWhole else { return first }
     } else if given != nil, NetworkReader.unsupported.contains(first.failure?.context ?? "") {
       return first
     }
@@ -107,6 +111,15 @@ struct NetworkReader {
         .unsupported, error.message, file: configuration.path, context: error.field,
         hint: "this network differs from Stable Diffusion v1.5's in a way that is not supported")
     }
+  }
+}
+
+extension Component {
+  /// Whether a configuration that was read off its tensors is of a network that nobody publishes.
+  func isDoubtful(_ configuration: Configuration) -> Bool {
+    architecture.flatMap(Architecture.init(rawValue:)).map {
+      ConfigurationInference.isDoubtful(configuration, of: $0)
+    } ?? false
   }
 }
 

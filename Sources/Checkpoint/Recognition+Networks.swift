@@ -20,7 +20,8 @@ struct FamilyEvidence {
         let places = [left, right].map { main.firstIndex(of: $0.element.name) ?? main.count }
         return (places[0], left.offset) < (places[1], right.offset)
       }.map { _, component in
-        let (tensors, missing) = FamilyEvidence.tensors(component)
+        let (tensors, missing) = FamilyEvidence.tensors(
+          component, isAlone: checkpoint.isAlone(component))
         return (component, FamilyShapes.views(of: tensors, missing: missing))
       }
     whole =
@@ -37,13 +38,13 @@ struct FamilyEvidence {
   /// The tensors of a component; of averages, whose names lack their dots, the parameters they are.
   /// Those that are missing are there too, and listed.
   private static func tensors(
-    _ component: Component
+    _ component: Component, isAlone: Bool
   ) -> (tensors: [Tensor], missing: Set<String>) {
     func tensor(_ name: String, _ shape: [Int]) -> Tensor {
       Tensor(name: name, dtype: .float32, shape: Shape(shape), storage: .memory([]))
     }
     guard component.name == .unetEMA else {
-      let missing = component.gaps.map { tensor($0.name, $0.shape) }
+      let missing = component.gaps(isAlone: isAlone).map { tensor($0.name, $0.shape) }
       guard !missing.isEmpty else { return (component.bareTensors, []) }
       return (component.bareTensors + missing, Set(missing.map(\.name)))
     }
@@ -53,7 +54,9 @@ struct FamilyEvidence {
   /// What networks lack, as the title says it: "UNet incomplete: lacks conv_in.weight".
   var gaps: [String] {
     networks.compactMap { component, _ in
-      let names = component.name.averaged == nil ? component.gaps.map(\.name) : []
+      let names =
+        component.name.averaged == nil
+        ? component.gaps(isAlone: checkpoint.isAlone(component)).map(\.name) : []
       guard !names.isEmpty else { return nil }
       return "\(component.name.title) incomplete: lacks "
         + (names.count > 3

@@ -55,6 +55,12 @@ public struct Verification: Sendable {
       if scales.count > 4 {
         problems.append("\(component.name): \(scales.count - 4) more scales do not fit")
       }
+      let foreign = component.scales.foreign(component.tensors)
+      if !foreign.isEmpty {
+        unchecked.append(
+          "\(component.name): \(foreign.count.of("8-bit weight has", "8-bit weights have")) scales of "
+            + "a layout that is not read: \(Leftover.shown(foreign))")
+      }
       guard component.packed.isEmpty else {
         unchecked.append("\(component.name): \(component.packed.description)")
         continue
@@ -84,7 +90,7 @@ public struct Verification: Sendable {
       count += manifest.parameters.count - manifest.missing.count
       let sums = manifest.summedProblems
       let faults = sums.count - manifest.unexpected.summedCount
-      let half = component.half
+      let half = checkpoint.isAlone(component) ? component.half : nil
       if let half { notes.append("\(component.name): the model is the \(half.name) alone") }
       // Then all that is missing is the other half.
       let first = half == nil ? 0 : manifest.missing.summedCount
@@ -99,8 +105,13 @@ public struct Verification: Sendable {
         leave(
           manifest.unexpected.filter { !constants.contains(ExactName($0.name)) }, of: component)
       }
-      if component.configuration?.origin == .inferred {
+      if let configuration = component.configuration, configuration.origin == .inferred {
         inferred.append(component.name.rawValue)
+        if faults == 0, component.isDoubtful(configuration) {
+          unchecked.append(
+            "\(component.name): its tensors fit one another, but published networks of this kind "
+              + "have more layers, or attention in more places; a config.json would tell")
+        }
       }
     }
     if !inferred.isEmpty {

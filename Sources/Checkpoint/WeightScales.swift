@@ -124,13 +124,35 @@ public struct WeightScales: Sendable {
       + "multiplied in"
   }
 
+  /// Whether a scale is of a known layout that is not multiplied in: exponents kept as bytes (MXFP8),
+  /// or blocks the last of which are not whole.
+  private func isForeign(_ scale: Tensor, _ tensor: Tensor) -> Bool {
+    if !WeightScales.isNumbers(scale) { return scale.elementCount > 0 }
+    let rows = tensor.shape.dimensions.first ?? 1
+    let columns = tensor.elementCount / max(1, rows)
+    let block = WeightScales.block
+    return scale.name.hasSuffix("_scale_inv")
+      && scale.shape.dimensions
+        == [(rows + block - 1) / block, (columns + block - 1) / block]
+  }
+
+  /// Weights whose scales are of a layout that is not multiplied in, by their names.
+  func foreign(_ tensors: [Tensor]) -> [String] {
+    tensors.compactMap { tensor in
+      guard let scale = scales[ExactName(tensor.name)], fit(scale, tensor) == nil,
+        isForeign(scale, tensor)
+      else { return nil }
+      return tensor.displayName
+    }
+  }
+
   /// The weights whose scales do not fit them, one sentence each.
   func problems(_ tensors: [Tensor]) -> [String] {
     guard !scales.isEmpty else { return [] }
     return tensors.compactMap { tensor in
-      guard let scale = scales[ExactName(tensor.name)], fit(scale, tensor) == nil else {
-        return nil
-      }
+      guard let scale = scales[ExactName(tensor.name)], fit(scale, tensor) == nil,
+        !isForeign(scale, tensor)
+      else { return nil }
       return "\(tensor.displayName): " + WeightScales.misfit(scale, tensor)
     }
   }

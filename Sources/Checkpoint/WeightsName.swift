@@ -59,7 +59,7 @@ extension WeightsName {
   /// Which of how many shards a path names: `model-00001-of-00005.safetensors`.
   static func shard(_ path: String) -> (place: Int, count: Int)? {
     let name = path.split(separator: "/").last ?? ""
-    let parts = (name.split(separator: ".").first ?? "").split(separator: "-")
+    let parts = (name.lastIndex(of: ".").map { name[..<$0] } ?? name).split(separator: "-")
     guard parts.count >= 4, parts[parts.count - 2] == "of",
       [parts[parts.count - 3], parts[parts.count - 1]].allSatisfy({ $0.utf8.count == 5 }),
       let place = Int(parts[parts.count - 3]), let count = Int(parts[parts.count - 1])

@@ -228,8 +228,8 @@ struct ConvertCommand: ParsableCommand {
     Console.print(summary(conversion, outcome, seconds: seconds))
     for line in conversion.leftOutLines { Console.print(Console.sanitized(line)) }
     for note in conversion.notes { Console.note("note: " + Console.sanitized(note)) }
-    for (tensor, count) in outcome.saturated {
-      let largest = Cast.largest(of: conversion.options.dtype ?? .float32)
+    for (tensor, count, dtype) in outcome.saturated {
+      let largest = Cast.largest(of: dtype)
       Console.note(
         "note: \(Console.sanitized(tensor)): \(count.of("value")) became \(largest)")
     }

@@ -91,7 +91,8 @@ import Testing
     let error = try #require(try failure { _ = try component.scales.decoded(weight) })
     #expect(error.code == .unsupported)
     #expect(error.context == "a.weight")
-    #expect(error.message.hasPrefix("its scale a.weight_scale [3] does not fit its shape [4, 6]"))
+    #expect(
+      error.message.hasPrefix("its scale a.weight_scale F32 [3] does not fit its shape [4, 6]"))
   }
 
   /// A network of such weights: the embedded VAE, its matrices and convolutions as E4M3.

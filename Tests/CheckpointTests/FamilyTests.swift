@@ -192,7 +192,8 @@ import Testing
   @Test(arguments: ["clip-l", "open-clip-h", "sd3-whole", "sdxl-whole", "t5-xxl", "other-mochi"])
   func networksWithoutAGraphAreReadable(name: String) throws {
     let result = try Verification(of: FamilyTests.checkpoint(try FamilyTests.tensors(name)))
-    #expect(result.verdict == nil && result.problems == [])
+    // Of CLIP's networks it is known what they must hold.
+    #expect(result.problems == [] && (name == "clip-l" ? result.isSound : result.verdict == nil))
     #expect(!result.unchecked.contains { $0.contains("unrecognized") }, "\(result.unchecked)")
   }
 

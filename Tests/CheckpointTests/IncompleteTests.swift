@@ -106,6 +106,32 @@ import Testing
       result.problems == ["unet: \(name) has the shape [64, 32], not [128, 32]"])
   }
 
+  /// A checkpoint without its decoder is not whole, though a decoder by itself is.
+  @Test(arguments: ["decoder", "encoder"])
+  func aHalfAmongNetworksIsNotWhole(part: String) throws {
+    let scratch = try Scratch()
+    let conv = part == "decoder" ? "post_quant_conv" : "quant_conv"
+    let path = try SingleFile(in: scratch).write("half.safetensors", in: scratch) { tensor in
+      ["first_stage_model.\(part).", "first_stage_model.\(conv)."].contains(
+        where: tensor.name.hasPrefix) ? nil : tensor
+    }
+    let checkpoint = try ModelCheckpoint.open(path)
+    let result = try Verification(of: checkpoint)
+    #expect(result.problems.contains { $0.hasPrefix("vae: ") && $0.contains("missing") })
+    #expect(Recognition(checkpoint).title.contains("VAE incomplete: lacks "))
+  }
+
+  /// What fits to the last tensor but is unlike what is published is not called sound, nor faulty.
+  @Test func oddNetworksAreNotChecked() throws {
+    let scratch = try Scratch()
+    let path = try SingleFile(in: scratch).write("odd.safetensors", in: scratch) {
+      $0.name.hasPrefix("model.diffusion_model.middle_block.") ? nil : $0
+    }
+    let result = try VerificationTests.verify(path)
+    #expect(result.problems == [] && result.verdict == nil)
+    #expect(result.unchecked.contains { $0.hasPrefix("unet: its tensors fit one another, but ") })
+  }
+
   /// A decoder by itself is what its file is for.
   @Test func takesADecoderAloneForWhatItIs() throws {
     let scratch = try Scratch()
@@ -161,8 +187,12 @@ import Testing
       guard !fits else { continue }
       #expect(problems.first?.contains("a.weight: its scale a.scale_weight F32") == true)
       #expect(throws: FormatError.self) {
-        _ = try Conversion(of: checkpoint, to: .safetensors, at: scratch.path("out"))
+        _ = try Conversion(
+          of: checkpoint, to: .safetensors, at: scratch.path("out"),
+          options: .init(dtype: .float16))
       }
+      // A copy keeps what it cannot read.
+      _ = try Conversion(of: checkpoint, to: .safetensors, at: scratch.path("out"))
     }
   }
 
@@ -182,9 +212,12 @@ import Testing
     let wan = try Recognition(ModelCheckpoint.open(scratch.path("wan.gguf")))
     #expect(wan.family.id == "wan" && wan.title == "Wan")
     #expect(wan.reasons.contains { $0.contains("general.architecture does") })
-    try scratch.write(file("double_blocks.0.img_attn.qkv.weight", "sd1"), as: "odd.gguf")
-    let odd = try Recognition(ModelCheckpoint.open(scratch.path("odd.gguf")))
-    #expect(
-      odd.reasons.contains { $0.contains("contradicts the tensors") } == (odd.family.id != "sd1"))
+    let flux = try FamilyTests.tensors("flux1-dev").map {
+      Tensor.zeros($0.name, .float32, $0.shape)
+    }
+    let odd = Recognition(
+      FamilyTests.checkpoint(flux, metadata: [(key: "general.architecture", value: "sd1")]))
+    #expect(odd.family.id == "flux1-dev")
+    #expect(odd.reasons.contains { $0.contains("contradicts the tensors") }, "\(odd.reasons)")
   }
 }

@@ -176,7 +176,9 @@ import Testing
     let weights = try #require(try failure { _ = try ModelCheckpoint.open(model) })
     #expect(weights.code == .notFound)
     #expect(weights.message.contains("UNet has no weights"))
-    try scratch.write([1], as: "model/unet/diffusion_pytorch_model.fp16.safetensors")
+    for variant in ["fp16", "non_ema"] {
+      try scratch.write([1], as: "model/unet/diffusion_pytorch_model.\(variant).safetensors")
+    }
     let variant = try #require(try failure { _ = try ModelCheckpoint.open(model) })
     #expect(variant.message.contains("diffusion_pytorch_model.fp16.safetensors"))
 

@@ -53,7 +53,7 @@ import Testing
     #expect(
       json.object?.keys == [
         "version", "path", "format", "model", "family", "components", "totals", "leftovers",
-        "metadata", "unread_weights", "warnings",
+        "metadata", "unread_weights", "warnings", "safety",
       ])
     #expect(json["format"] == "diffusers")
     let component = try #require(json["components"]?.array?.first)

@@ -121,7 +121,7 @@ import Testing
     #expect(values.first?.reason == "a value, not a tensor: 3")
     #expect(
       plan.leftOutLines.contains {
-        $0.hasPrefix("left out: 9 plain values, not tensors: epoch (3), lr (0.0001), note (naïve)")
+        $0.hasPrefix("left out: 9 plain values, no tensors: epoch (3), lr (0.0001), note (naïve)")
       })
   }
 

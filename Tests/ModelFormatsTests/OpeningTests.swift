@@ -305,7 +305,7 @@ import Testing
       "this is a pickle that names os.system, which runs commands or changes files; nothing was "
         + "run here", "do not unpickle it unless you trust its source: Python would call this"),
     Refusal(
-      "pickle as text", Array("(lp0\nVa\np1\na.".utf8), .text, .unrecognized,
+      "pickle as text", Array("(lp0\nVa\np1\na.".utf8), .pickle, .unrecognized,
       "this is a pickle, but not one that torch.save wrote",
       "save its tensors with torch.save or as safetensors"),
     Refusal(

@@ -34,7 +34,8 @@ enum DangerousGlobals {
       let part = bare(parts[position])
       if let reason = unmistakable[part] { return reason }
       guard isName, position < parts.endIndex - 1 else { continue }
-      var path = parts[position...]
+      // No more than a listed path has, as a name may have thousands of parts.
+      var path = parts[position..<min(position + 5, parts.endIndex)]
       path[position] = part
       if let reason = reason(for: path, isWhole: false) { return reason }
     }
