@@ -48,8 +48,12 @@ extension ConfigurationInference {
     let object = configuration.object
     switch architecture {
     case .unet:
-      // Prompts of two text encoders come with an embedding of the picture's size.
+      // Prompts of two text encoders come with an embedding of the picture's size; and where attention
+      // is on the way down, it is on the way up.
+      let down = (object["down_block_types"]?.array ?? []).map { $0.string?.contains("Attn") }
+      let up = (object["up_block_types"]?.array ?? []).map { $0.string?.contains("Attn") }
       return object["cross_attention_dim"]?.int == 2048 && object["addition_embed_type"] == nil
+        || down != up.reversed()
     case .vae:
       let off = ["use_quant_conv", "use_post_quant_conv"].filter { object[$0] == .bool(false) }
       return object["latent_channels"]?.int == 4 && off.count == 1 && object[half] == nil

@@ -177,7 +177,7 @@ struct StepMaker {
           "\(component.name): \(tensor.name) holds \(PositionIDs.contents(tensor)); it is written as "
             + "I64, 0 to \(tensor.elementCount - 1)")
       }
-      if options.dtype != nil, tensor.dtype.isFloatingPoint,
+      if options.dtype != nil, tensor.dtype.isFloatingPoint || tensor.dtype.isComplex,
         !Cast.sources.contains(tensor.dtype)
       {
         uncast.append((tensor.name, tensor.dtype.rawValue))

@@ -164,12 +164,6 @@ extension TensorComparison {
   }
 }
 
-extension DType {
-  fileprivate var isComplex: Bool {
-    self == .complex32 || self == .complex64 || self == .complex128
-  }
-}
-
 /// Whether one of two arrays is the other rounded to its type.
 private struct Rounding {
   private let wide: sdk_type

@@ -55,6 +55,10 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
     }
   }
 
+  package var isComplex: Bool {
+    self == .complex32 || self == .complex64 || self == .complex128
+  }
+
   /// Whether elements are real floating-point numbers, so that a cast between them has a meaning.
   public var isFloatingPoint: Bool {
     switch self {
