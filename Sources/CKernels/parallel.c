@@ -13,6 +13,7 @@
 extern void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
 extern int omp_get_thread_num(void);
 extern int omp_get_max_threads(void);
+extern int omp_get_level(void);
 extern void omp_set_num_threads(int count);
 
 typedef struct {
@@ -75,12 +76,12 @@ static void *wait_for_opening(void *data) {
 
 static void do_nothing(void *data) { (void)data; }
 
-// How many threads there can be at once, this one included; at most `wanted`.
+// How many of `wanted` more threads there can be at once.
 static int count_threads(int wanted) {
   static pthread_t threads[most_threads];
   gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER, .is_open = 0};
   int made = 0;
-  while (made < wanted - 1 && made < most_threads
+  while (made < wanted && made < most_threads
          && pthread_create(&threads[made], NULL, wait_for_opening, &g) == 0)
     made++;
   pthread_mutex_lock(&g.lock);
@@ -88,28 +89,34 @@ static int count_threads(int wanted) {
   pthread_cond_broadcast(&g.opened);
   pthread_mutex_unlock(&g.lock);
   for (int i = 0; i < made; i++) pthread_join(threads[i], NULL);
-  return made + 1;
+  return made;
 }
 
+// libgomp has a pool for each thread that calls it, which holds what the last region used: so many are
+// there already, and only what is wanted beyond them is counted. Counting is one thread's at a time,
+// until its pool is made, lest two count the same room. What a smaller region let go of is made anew
+// by the next larger one, uncounted; other processes may have taken that room by then.
 static int available_threads(int wanted) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  static atomic_int known, is_all;
+  static _Thread_local int known = 1, is_all = 0;
+  // A region inside another is done by its thread alone.
+  if (wanted <= 1 || omp_get_level() > 0) return 1;
   if (wanted > most_threads) wanted = most_threads;
-  int count = atomic_load_explicit(&known, memory_order_acquire);
-  if (wanted <= 1) return 1;
-  if (count >= wanted) return wanted;
-  if (atomic_load_explicit(&is_all, memory_order_acquire)) return count;
+  if (known >= wanted) return wanted;
+  if (is_all) return known;
   pthread_mutex_lock(&lock);
-  count = count_threads(wanted);
+  // All that are known are made before others are counted.
+  if (known > 1) GOMP_parallel(do_nothing, NULL, (unsigned)known, 0);
+  int count = known + count_threads(wanted - known);
   if (count < wanted) {
     // Room for what other processes make meanwhile.
-    count = count > 2 ? count - 1 : 1;
-    atomic_store_explicit(&is_all, 1, memory_order_release);
+    count = count - 1 > known ? count - 1 : known;
+    is_all = 1;
   }
-  atomic_store_explicit(&known, count, memory_order_release);
-  pthread_mutex_unlock(&lock);
+  known = count;
   // libgomp keeps its threads: they are made now, before memory goes to other things.
   if (count > 1) GOMP_parallel(do_nothing, NULL, (unsigned)count, 0);
+  pthread_mutex_unlock(&lock);
   return count;
 }
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 int sdk_reserve(int descriptor, long long size) {
@@ -33,6 +35,23 @@ long long sdk_find(
 }
 
 int sdk_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
+
+int sdk_identify(int descriptor, const char *path, sdk_identity *identity) {
+  const int directory = *path ? AT_FDCWD : descriptor;
+  struct statx status;
+  if (statx(directory, path, AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) == 0) {
+    identity->device = makedev(status.stx_dev_major, status.stx_dev_minor);
+    identity->inode = status.stx_ino;
+    identity->birth = status.stx_mask & STATX_BTIME
+      ? status.stx_btime.tv_sec * 1000000000 + status.stx_btime.tv_nsec : 0;
+    return 0;
+  }
+  // Sandboxes refuse calls that they do not know.
+  struct stat usual;
+  if (fstatat(directory, path, &usual, AT_EMPTY_PATH) != 0) return -1;
+  *identity = (sdk_identity){.device = usual.st_dev, .inode = usual.st_ino, .birth = 0};
+  return 0;
+}
 
 int sdk_exchange(const char *path, const char *other) {
   return renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);

@@ -12,9 +12,10 @@
 enum { place_count = 4096 };
 
 // A place is free where `state` is 0, being filled or emptied where it is 1, and in use where it is 2.
-// `end` is written before `begin`, which is 0 outside of use.
+// `changes` is odd while what follows it changes. `begin` is 0 outside of use.
 typedef struct {
   atomic_int state;
+  atomic_uint changes;
   atomic_int is_writable;
   atomic_int is_lost;
   atomic_uintptr_t begin;
@@ -35,18 +36,16 @@ static int replace_rest(uintptr_t address) {
   const int used = atomic_load_explicit(&places_used, memory_order_acquire);
   for (int i = 0; i < used; i++) {
     place *p = &places[i];
-    const uintptr_t begin = atomic_load_explicit(&p->begin, memory_order_acquire);
-    if (begin == 0 || address < begin) continue;
-    const uintptr_t end = atomic_load_explicit(&p->end, memory_order_acquire);
-    if (address >= end) continue;
-    // Another thread may have put another mapping in this place between the two loads. The mapping of
-    // the address itself stays: its thread is here.
-    if (atomic_load_explicit(&p->begin, memory_order_acquire) != begin) continue;
-    atomic_store_explicit(&p->is_lost, 1, memory_order_release);
+    const unsigned changes = atomic_load(&p->changes);
+    const uintptr_t begin = atomic_load(&p->begin), end = atomic_load(&p->end);
+    const int is_writable = atomic_load(&p->is_writable);
+    if (begin == 0 || address < begin || address >= end) continue;
+    // Another thread may be putting another mapping in this place, and what was read be of both. The
+    // mapping of the address itself stays: its thread is here.
+    if (changes % 2 != 0 || atomic_load(&p->changes) != changes) continue;
+    atomic_store(&p->is_lost, 1);
     const uintptr_t page = address & ~(page_size - 1);
-    const int rights =
-      PROT_READ
-      | (atomic_load_explicit(&p->is_writable, memory_order_relaxed) ? PROT_WRITE : 0);
+    const int rights = PROT_READ | (is_writable ? PROT_WRITE : 0);
     return mmap((void *)page, end - page, rights,
                 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
            != MAP_FAILED;
@@ -97,12 +96,14 @@ int sdk_guard_add(const void *base, long long size, int is_writable) {
     place *p = &places[i];
     int expected = 0;
     if (!atomic_compare_exchange_strong(&p->state, &expected, 1)) continue;
+    atomic_fetch_add(&p->changes, 1);
     atomic_store(&p->is_lost, 0);
     atomic_store(&p->is_writable, is_writable);
     atomic_store(&p->end, (uintptr_t)base + (uintptr_t)size);
+    atomic_store(&p->begin, (uintptr_t)base);
+    atomic_fetch_add(&p->changes, 1);
     int used = atomic_load(&places_used);
     while (used <= i && !atomic_compare_exchange_weak(&places_used, &used, i + 1)) {}
-    atomic_store_explicit(&p->begin, (uintptr_t)base, memory_order_release);
     atomic_store(&p->state, 2);
     return i;
   }
@@ -113,7 +114,9 @@ void sdk_guard_remove(int index) {
   if (index < 0 || index >= place_count) return;
   place *p = &places[index];
   atomic_store(&p->state, 1);
+  atomic_fetch_add(&p->changes, 1);
   atomic_store(&p->begin, 0);
+  atomic_fetch_add(&p->changes, 1);
   atomic_store(&p->state, 0);
 }
 

@@ -46,8 +46,8 @@ static void on_end(int number, siginfo_t *info, void *context) {
   }
   for (int i = 0; i < signal_count; i++)
     if (signals[i] == number) sigaction(number, &former[i], NULL);
-  // A fault comes again when its instruction does.
-  if (info->si_code <= 0) raise(number);
+  // A fault comes again when its instruction does; a trap is behind it by now.
+  if (info->si_code <= 0 || number == SIGTRAP) raise(number);
 }
 
 void sdk_memory_guard_install(const char *text, int status, void (*clean)(void)) {

@@ -6,7 +6,7 @@ import ModelFormats
 ///
 /// Files are written to a hidden directory beside the target, which ``commit()`` renames; a writer
 /// that is let go of without that removes it.
-final class DirectoryWriter {
+package final class DirectoryWriter {
   let path: String
   private let temporaryPath: String
   private let overwrite: Bool
@@ -25,7 +25,7 @@ final class DirectoryWriter {
   ///     replaced.
   ///   - byteCount: bytes that will be written, for which the disk must have room.
   /// - Throws: ``FormatError`` `cannotCreate` or `inputOutput`.
-  init(
+  package init(
     path: String, overwrite: Bool, entries: Set<String>, byteCount: Int
   ) throws(FormatError) {
     var path = path
@@ -47,7 +47,7 @@ final class DirectoryWriter {
 
   /// The place of the file that will be at `relativePath` of the directory; directories on the way
   /// to it are created.
-  func place(for relativePath: String) throws(FormatError) -> String {
+  package func place(for relativePath: String) throws(FormatError) -> String {
     var directory = temporaryPath
     for name in relativePath.utf8.split(separator: UInt8(ascii: "/")).dropLast() {
       directory += "/\(Substring(name))"
@@ -77,6 +77,11 @@ final class DirectoryWriter {
   ///
   /// - Throws: ``FormatError`` `cannotCreate`; the temporary directory is removed then.
   func commit() throws(FormatError) {
+    try commit { sdk_exchange(FileName.bytes($0), FileName.bytes($1)) == 0 }
+  }
+
+  /// - Parameter exchange: lets two paths change places at once; false where the file system cannot.
+  package func commit(_ exchange: (String, String) -> Bool) throws(FormatError) {
     if overwrite { try InputFiles.shared.requireNoInput(inDirectory: path) }
     // Refuses where something came to exist meanwhile, other than an empty directory.
     if rename(temporaryPath, path) == 0 {
@@ -86,13 +91,17 @@ final class DirectoryWriter {
     guard overwrite, errno == ENOTEMPTY || errno == EEXIST else {
       throw DirectoryWriter.failure(.cannotCreate, "the output cannot be moved to its place", path)
     }
-    if sdk_exchange(FileName.bytes(temporaryPath), FileName.bytes(path)) == 0 {
+    if exchange(temporaryPath, path) {
       isCommitted = true
       DirectoryWriter.remove(temporaryPath)
       return
     }
     // On file systems without that, the old directory steps aside first and comes back where the new
-    // one cannot take its place.
+    // one cannot take its place. Locked, it is nothing that a killed process left; where another has
+    // locked it, it is not that either.
+    let former = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
+    if former >= 0 { sdk_lock(former) }
+    defer { if former >= 0 { close(former) } }
     let old = temporaryPath + ".old"
     guard rename(path, old) == 0 else {
       throw DirectoryWriter.failure(.cannotCreate, "the old directory cannot be replaced", path)

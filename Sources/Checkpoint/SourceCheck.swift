@@ -35,17 +35,19 @@ final class SourceCheck: Sendable {
   /// Lets the check end early.
   func cancel() {
     isCancelled.store(true, ordering: .relaxed)
-    let work = work.withLock { $0 }
+    let work = takeWork()
     // Without a thread nothing was begun.
-    if work?.isRunning == true { wait() }
+    if work?.isRunning == true { work?.wait() }
   }
 
-  private func wait() {
-    let work = work.withLock { work in
+  private func wait() { takeWork()?.wait() }
+
+  /// The work, which holds this object, and is let go of here.
+  private func takeWork() -> BackgroundWork? {
+    work.withLock { work in
       defer { work = nil }
       return work
     }
-    work?.wait()
   }
 
   private func checkRecords(_ tensors: [Tensor]) throws(FormatError) {

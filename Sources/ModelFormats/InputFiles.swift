@@ -11,14 +11,25 @@ import Synchronization
 public final class InputFiles: Sendable {
   public static let shared = InputFiles()
 
-  /// What a file is, whatever it is called.
-  struct Identity: Hashable {
-    let device: UInt
-    let inode: UInt
+  /// What a file is, whatever it is called. The number of an inode comes back when its file is gone,
+  /// the time of birth does not.
+  private struct Identity: Hashable {
+    let device: UInt64
+    let inode: UInt64
+    let birth: Int64
 
-    init(_ status: stat) {
-      device = UInt(status.st_dev)
-      inode = UInt(status.st_ino)
+    /// Of what is open.
+    init?(_ descriptor: Int32) { self.init(descriptor, []) }
+
+    /// Of what is at `path`, links followed.
+    init?(_ path: String) { self.init(-1, FileName.bytes(path)) }
+
+    private init?(_ descriptor: Int32, _ path: [CChar]) {
+      var identity = sdk_identity()
+      guard unsafe sdk_identify(descriptor, path.isEmpty ? [0] : path, &identity) == 0 else {
+        return nil
+      }
+      (device, inode, birth) = (identity.device, identity.inode, identity.birth)
     }
   }
 
@@ -83,12 +94,14 @@ public final class InputFiles: Sendable {
   }
 
   /// Takes in a file that was mapped; nil in a process that does not watch.
-  func add(_ mapping: Mapping, _ status: stat) -> Int? {
-    note(status, mapping.path)
+  func add(_ mapping: Mapping) -> Int? {
+    guard state.withLock({ $0.isWatching }) else { return nil }
+    let identity = Identity(mapping.descriptor)
+    note(identity, mapping.path)
     return state.withLock { state in
-      guard state.isWatching else { return nil }
       // What is read twice is the same both times.
-      if let stamp = state.stamps.updateValue(mapping.stamp, forKey: Identity(status)),
+      if let identity,
+        let stamp = state.stamps.updateValue(mapping.stamp, forKey: identity),
         stamp != mapping.stamp
       {
         state.change = state.change ?? Mapping.changed(mapping.path, stamp, to: mapping.stamp)
@@ -114,20 +127,20 @@ public final class InputFiles: Sendable {
   public func note(_ descriptor: Int32, path: String) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
-    note(status, path)
+    note(Identity(descriptor), path)
   }
 
   /// Takes in a file that is yet to be read.
   public func note(_ path: String) {
     var status = stat()
     guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
-    note(status, path)
+    note(Identity(path), path)
   }
 
-  func note(_ status: stat, _ path: String) {
+  private func note(_ identity: Identity?, _ path: String) {
+    guard let identity else { return }
     state.withLock { state in
       guard state.isWatching else { return }
-      let identity = Identity(status)
       state.read[identity] = state.read[identity] ?? path
     }
   }
@@ -166,16 +179,15 @@ public final class InputFiles: Sendable {
   }
 
   private func input(at path: String) -> String? {
-    var status = stat()
-    guard unsafe stat(path, &status) == 0 else { return nil }
-    return state.withLock { $0.read[Identity(status)] }
+    guard let identity = Identity(path) else { return nil }
+    return state.withLock { $0.read[identity] }
   }
 }
 
 /// A stretch of memory that is a file's, and how the file was when it was mapped.
 struct Mapping: Sendable {
   let path: String
-  private let descriptor: Int32
+  fileprivate let descriptor: Int32
   /// The place in the table of the handler of SIGBUS; -1 where nothing is mapped.
   private let place: Int32
   let stamp: InputFiles.Stamp

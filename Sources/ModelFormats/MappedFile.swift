@@ -64,7 +64,7 @@ public final class MappedFile: Sendable {
     defer { if !isOpened, let base = unsafe base { unsafe munmap(base, count) } }
     let mapping = try unsafe Mapping(
       path: path, descriptor: descriptor, status: status, base: UnsafeRawPointer(base))
-    input = isInput ? InputFiles.shared.add(mapping, status) : nil
+    input = isInput ? InputFiles.shared.add(mapping) : nil
     self.mapping = mapping
     self.path = path
     self.descriptor = descriptor

@@ -264,17 +264,47 @@ import Testing
     #expect(try scratch.names == [])
   }
 
-  /// What a killed process left beside the output goes with the next try.
+  /// File systems that cannot exchange two directories: the former one steps aside, and comes back
+  /// where the new one cannot take its place.
+  @Test func replacesWithoutAnExchange() throws {
+    let scratch = try Scratch()
+    let path = scratch.path("out")
+    func prepare() throws -> DirectoryWriter {
+      try scratch.write("{}", as: "out/model_index.json")
+      let writer = try DirectoryWriter(
+        path: path, overwrite: true, entries: ["model_index.json"], byteCount: 2)
+      try Data("[]".utf8).write(to: URL(filePath: try writer.place(for: "model_index.json")))
+      return writer
+    }
+    try prepare().commit { _, _ in false }
+    #expect(try scratch.contents("out/model_index.json") == Array("[]".utf8))
+    #expect(try scratch.names == ["out"])
+    let error = try failure {
+      try prepare().commit { new, _ in
+        _ = try? FileManager.default.removeItem(atPath: new)
+        return false
+      }
+    }
+    #expect(error?.code == .cannotCreate)
+    #expect(try scratch.contents("out/model_index.json") == Array("{}".utf8))
+    #expect(try scratch.names == ["out"])
+  }
+
+  /// What a killed process left beside the output goes with the next try, and not what another has
+  /// locked.
   @Test func removesWhatAKilledProcessLeft() throws {
     let scratch = try Scratch()
     try scratch.write("half", as: ".out.999999999-0.partial/unet/config.json")
     try scratch.write("other", as: ".other.999999999-0.partial/a")
-    try scratch.write("mine", as: ".out.\(getpid())-77.partial/a")
+    try scratch.write("theirs", as: ".out.999999998-77.partial/a")
+    let descriptor = open(scratch.path(".out.999999998-77.partial"), O_RDONLY)
+    defer { close(descriptor) }
+    #expect(flock(descriptor, LOCK_EX | LOCK_NB) == 0)
     try ConversionTests.convert(
       ConversionTests.model, to: .diffusers, at: scratch.path("out"))
     #expect(
       try scratch.names
-        == [".other.999999999-0.partial", ".out.\(getpid())-77.partial", "out"])
+        == [".other.999999999-0.partial", ".out.999999998-77.partial", "out"])
   }
 
   @Test func refusesIncompleteNetworks() throws {

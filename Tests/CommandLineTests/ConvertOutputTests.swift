@@ -125,16 +125,20 @@ import Testing
     }
   }
 
-  /// What a process left that is gone is removed, and nothing else.
+  /// What a process left that is gone is removed, and nothing else: not what another has locked, of
+  /// whatever number.
   @Test func staleFilesAreRemoved() throws {
     try withTemporaryFolder { folder in
-      let living = ".model.sdflat.\(ProcessInfo.processInfo.processIdentifier)-0.partial"
+      let living = ".model.sdflat.2147483001-0.partial"
       for name in [
         // No process has this number: Linux gives them up to 4,194,304.
         ".model.sdflat.2147483000-0.partial", living, ".other.sdflat.2147483000-0.partial",
       ] {
         try Data("part".utf8).write(to: URL(filePath: "\(folder)/\(name)"))
       }
+      let descriptor = open("\(folder)/\(living)", O_RDONLY)
+      defer { close(descriptor) }
+      #expect(flock(descriptor, LOCK_EX | LOCK_NB) == 0)
       let made = try convert(
         [Self.model, folder + "/model.sdflat", "--to", "sdflat", "--component", "vae"])
       #expect(made.status == 0, "\(made.errors)")

@@ -149,7 +149,7 @@ import Testing
       try (long + "\n").write(toFile: folder + "/p.txt", atomically: false, encoding: .utf8)
       let result = try Tool.run(
         "sdgen", ["--prompts-from", "p.txt", "-o", "x.png"], in: folder)
-      #expect(result.status == 65 && result.errors.contains("a prompt has 16385 bytes"))
+      #expect(result.status == 65 && result.errors.contains("a prompt has 16386 bytes"))
       try BatchTests.jobs(["{\"prompt\": \"\(long)\", \"output\": \"a.png\"}"], in: folder)
       let batch = try Tool.run("sdgen", ["batch", "jobs.jsonl"], in: folder)
       #expect(batch.status == 1 && batch.output.contains("16384 is the limit"))

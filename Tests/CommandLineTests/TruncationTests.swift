@@ -79,7 +79,7 @@ import Testing
       draw(["--init", "INPUT"], of: "pictures/source.jpg"),
       draw(["--init", "INPUT"], of: "pictures/lossless.webp"),
       draw(["--lora", "INPUT"], of: "adapters/loha.safetensors"),
-      draw(["--latents", "INPUT"], of: "shapes-v1/golden/noise.safetensors"),
+      draw(["--latents", "INPUT"], of: "latents.safetensors"),
       draw(
         ["--model", "model"], of: "shapes-v1/tokenizer/vocab.json", others: ["model"],
         place: "model/tokenizer/vocab.json"),
@@ -185,7 +185,7 @@ private struct Models {
       "sdgen",
       [
         "a star", "--model", "model.sdflat", "--steps", "2", "--seed", "3", "-o", "drawn.png",
-        "--force",
+        "--save-latents", "latents.safetensors", "--force",
       ], in: folder)
     #expect(drawn.status == 0, "\(drawn.errors)")
     try Data(#"{"prompt": "a star", "steps": 2, "seed": 4, "output": "out.png"}"#.utf8)
@@ -220,7 +220,7 @@ private struct Models {
 private struct Run {
   struct Outcome {
     let status: Int32
-    /// The output's bytes, or those of stdout; nil where the file is not there.
+    /// The output's bytes, or those of stdout without the time; nil where the file is not there.
     let result: Data?
     let errors: String
     /// Errors, and what is told on stdout.
@@ -280,9 +280,15 @@ private struct Run {
       // A signal is no status.
       status: process.terminationReason == .exit
         ? process.terminationStatus : -process.terminationStatus,
-      result: manager.contents(atPath: "\(folder)/\(test.output ?? "stdout")"),
+      result: test.output.map { manager.contents(atPath: "\(folder)/\($0)") }
+        ?? Self.timeless(text("stdout")),
       errors: text("stderr"), messages: text("stderr") + text("stdout"),
       leftovers: try manager.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix(".") },
       seconds: seconds, isSeen: wasSeen)
+  }
+
+  /// What is printed, without the time that it took.
+  private static func timeless(_ text: String) -> Data {
+    Data(text.replacing(#/"seconds": [0-9.e-]+/#, with: "").utf8)
   }
 }

@@ -81,3 +81,59 @@ import Testing
     }
   }
 }
+
+/// What a program keeps of the files that it reads, and how it ends: each in a process of its own.
+@Suite struct WatchedProcessTests {
+  /// The number of an inode comes back when its file is gone; the file that has it then is no input.
+  @Test func anotherFileOfTheSameNumberIsNoInput() async throws {
+    let directory = try ScratchDirectory()
+    let folder = directory.path
+    await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
+      InputFiles.watch()
+      let path = folder + "/file"
+      func number() -> UInt {
+        var status = stat()
+        return stat(path, &status) == 0 ? UInt(status.st_ino) : 0
+      }
+      func isInput() -> Bool {
+        do throws(FormatError) {
+          try InputFiles.shared.requireNoInput(at: path)
+          return false
+        } catch {
+          return true
+        }
+      }
+      for round in 0..<100 {
+        try Data([1]).write(to: URL(filePath: path))
+        let former = number()
+        _ = try MappedFile(path: path).count
+        // Closed, it is an input still, by other names and after other changes too.
+        guard isInput(), chmod(path, 0o600) == 0, isInput() else { exit(1) }
+        unlink(path)
+        // The time of birth has the resolution of the kernel's clock.
+        usleep(20_000)
+        try Data([2]).write(to: URL(filePath: path))
+        let isSame = number() == former
+        if isInput() { exit(2) }
+        unlink(path)
+        if isSame || round > 20 { exit(7) }
+      }
+    }
+  }
+
+  #if arch(x86_64)
+    /// A breakpoint leaves the program behind itself: it does not come again by itself.
+    @Test func aBreakpointEndsTheProgram() async {
+      await #expect(processExitsWith: .signal(SIGTRAP)) {
+        MemoryShortage.endProgram(saying: "no memory\n", status: 70)
+        let code = mmap(
+          nil, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard let code, code != MAP_FAILED else { exit(2) }
+        // int3; ret
+        code.copyMemory(from: [0xCC, 0xC3] as [UInt8], byteCount: 2)
+        unsafeBitCast(code, to: (@convention(c) () -> Void).self)()
+        exit(0)
+      }
+    }
+  #endif
+}

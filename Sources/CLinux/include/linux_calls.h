@@ -27,5 +27,16 @@ long long sdk_find(
 /// EWOULDBLOCK where another process has locked it.
 int sdk_lock(int descriptor);
 
+/// What a file is, whatever it is called, told from a later one that its inode's number comes back
+/// for: the time of its birth, in nanoseconds, is 0 where its file system keeps none.
+typedef struct {
+  unsigned long long device, inode;
+  long long birth;
+} sdk_identity;
+
+/// statx(2) of `path`, links followed, or of what `descriptor` is of where `path` is empty; 0, or -1
+/// with errno.
+int sdk_identify(int descriptor, const char *path, sdk_identity *identity);
+
 /// renameat2(2): lets two paths change places at once; 0, or -1 with errno.
 int sdk_exchange(const char *path, const char *other);
