@@ -45,6 +45,36 @@ enum PythonText {
     return bytes
   }
 
+  /// An integer as Python's unpickler reads a decimal one: white space around it, a sign, underscores
+  /// between digits, and nothing behind a NUL. One beyond `Int` is nil.
+  static func decimal(_ line: some Sequence<UInt8>) -> Int? {
+    func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+    var text = line.prefix { $0 != 0 }[...]
+    text = text.drop(while: isSpace)
+    while let last = text.last, isSpace(last) { text.removeLast() }
+    var isNegative = false
+    if let sign = text.first, sign == UInt8(ascii: "+") || sign == UInt8(ascii: "-") {
+      isNegative = sign == UInt8(ascii: "-")
+      text.removeFirst()
+    }
+    var value = 0
+    var wasDigit = false
+    for byte in text {
+      if byte == UInt8(ascii: "_"), wasDigit {
+        wasDigit = false
+        continue
+      }
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+      let (product, isLarge) = value.multipliedReportingOverflow(by: 10)
+      let (sum, isLarger) = product.addingReportingOverflow(Int(byte - UInt8(ascii: "0")))
+      guard !isLarge, !isLarger else { return nil }
+      value = sum
+      wasDigit = true
+    }
+    guard wasDigit else { return nil }
+    return isNegative ? -value : value
+  }
+
   /// Text in Python's `raw-unicode-escape` encoding: Latin-1 with `\uXXXX` and `\UXXXXXXXX`.
   static func rawUnicodeEscape(_ line: [UInt8]) -> String? {
     var scalars = String.UnicodeScalarView()
@@ -60,6 +90,11 @@ enum PythonText {
         }
       guard byte == UInt8(ascii: "\\"), digits > 0 else {
         scalars.append(Unicode.Scalar(byte))
+        // A backslash takes the character behind it along: behind two of them a `u` is a letter.
+        if byte == UInt8(ascii: "\\"), position < line.count {
+          scalars.append(Unicode.Scalar(line[position]))
+          position += 1
+        }
         continue
       }
       position += 1

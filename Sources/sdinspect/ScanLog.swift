@@ -97,7 +97,7 @@ enum ScanLog {
   /// A path as a URI reference: what is not allowed in one as percent signs and digits.
   private static func uri(of path: String) -> String {
     var text = path.hasPrefix("/") ? "file://" : ""
-    for byte in path.utf8 {
+    for byte in FileName.bytes(path).dropLast().map({ UInt8(bitPattern: $0) }) {
       let isPlain =
         (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
         || (0x61...0x7A).contains(byte) || "-._~/".utf8.contains(byte)

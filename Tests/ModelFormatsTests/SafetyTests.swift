@@ -85,7 +85,7 @@ import Testing
     files.append(TestSupport.pickle(0x80, 4, "cvendor\nf\n((lV/bin/sh\naV-c\natR."))
     files.append(TestSupport.pickle(0x80, 4, "cvendor\nf\n(Vprint(\"x\")\ntR."))
     files.append(TestSupport.pickle(0x80, 4, "(Vimport os\nivendor\nf\n."))
-    files.append(TestSupport.pickle(0x80, 4, "(cvendor\nf\nVhttps://example.org/x\no."))
+    files.append(TestSupport.pickle(0x80, 4, "(cvendor\nload_from_url\nVhttps://example.org/x\no."))
     files.append(TestSupport.pickle(0x80, 4, "cvendor\nf\n(Vos.system\nt", 0x81, "."))
     files.append(
       TestSupport.pickle(
@@ -260,7 +260,8 @@ import Testing
     #expect(
       safety.notes == [
         "the bytes at 4 are a pickle of their own, which names posix.system (runs commands or changes "
-          + "files); unpickling the file does not run it"
+          + "files); they are data to the pickle around them, but whatever reads the object may unpickle "
+          + "them"
       ])
     let plain = Array(TestSupport.pickle(0x80, 2, "K", 1, "."))
     #expect(

@@ -14,14 +14,20 @@ struct ZipSurvey {
   private let range: Range<Int>
   private(set) var records: [Record] = []
   private(set) var isPartial = false
+  /// Whether no end record was found, so that the records are those whose own headers follow one
+  /// another.
+  private(set) var isCut = false
   private var known: Set<Place> = []
+  private var directories: Set<Directory> = []
+  private var entryCount = 0
   /// Folders with a `data.pkl`, whose `data/` holds values.
   private var roots: Set<ExactName> = []
 
+  /// Where readers find a record's bytes, whatever they call it.
   private struct Place: Hashable {
     let offset: Int
+    let end: Int
     let method: Int
-    let name: ExactName
   }
 
   /// Whether a record is a `data.pkl` where PyTorch has it.
@@ -34,25 +40,33 @@ struct ZipSurvey {
 
   /// Whether an archive ends there.
   static func hasEnd(_ file: MappedFile, _ range: Range<Int>) -> Bool {
-    endRecord(in: file, range) != nil
+    !ends(in: file, range).isEmpty
   }
 
-  private static func endRecord(in file: MappedFile, _ range: Range<Int>) -> Int? {
-    let start = max(range.lowerBound, range.upperBound - 22 - Int(UInt16.max))
+  /// How far before the end readers look for an end record: some somewhat farther than the longest
+  /// comment.
+  private static let tailLength = 72 << 10
+
+  /// Where end records may stand: readers differ in which of them they take.
+  private static func ends(in file: MappedFile, _ range: Range<Int>) -> [Int] {
+    let start = max(range.lowerBound, range.upperBound - tailLength)
     let tail = unsafe file.withBytes(in: start..<range.upperBound) { unsafe [UInt8]($0) }
+    var ends: [Int] = []
     var position = tail.count - 22
     while position >= 0 {
-      if tail[position...].starts(with: [0x50, 0x4B, 5, 6]) { return start + position }
+      if tail[position] == 0x50, tail[position...].starts(with: [0x50, 0x4B, 5, 6]) {
+        ends.append(start + position)
+      }
       position -= 1
     }
-    return nil
+    return ends
   }
 
   /// Finds the records, at most `limit` of them.
   mutating func find(limit: Int) {
-    readDirectory(limit: limit)
+    readDirectories(limit: limit)
     // Without a directory the records' own headers are all there is.
-    if records.isEmpty { readHeaders(limit: limit) }
+    if entryCount == 0 { readHeaders(limit: limit) }
   }
 
   /// Notes the folder of a `data.pkl`; PyTorch's reader takes capitals for small letters.
@@ -62,8 +76,8 @@ struct ZipSurvey {
     roots.insert(ExactName(String(name.dropLast("data.pkl".count))))
   }
 
-  /// Whether a record holds a tensor's values, which nothing unpickles.
-  private func isStorage(_ name: String) -> Bool {
+  /// Whether a record is where PyTorch has a tensor's values, which it does not unpickle.
+  func isStorage(_ name: String) -> Bool {
     let name = name.lowercased()
     guard let slash = name.lastIndex(of: "/"), name[...slash].hasSuffix("data/") else {
       return false
@@ -78,7 +92,7 @@ struct ZipSurvey {
       return
     }
     let place = Place(
-      offset: record.range.lowerBound, method: record.method, name: ExactName(record.name))
+      offset: record.range.lowerBound, end: record.range.upperBound, method: record.method)
     if known.insert(place).inserted { records.append(record) }
   }
 
@@ -96,43 +110,61 @@ struct ZipSurvey {
     let header: Int
   }
 
-  /// The entries of the central directory, where the end record says it is, and where it is if bytes
-  /// were put before the archive: readers differ in which they take.
-  private mutating func readDirectory(limit: Int) {
-    guard let end = ZipSurvey.endRecord(in: file, range), let tail = integers(22, at: end) else {
-      return
-    }
-    var size = tail.little(12, 4)
-    var start = tail.little(16, 4)
-    var directoryEnd = end
-    if let locator = integers(20, at: end - 20), locator.starts(with: [0x50, 0x4B, 6, 7]) {
+  /// Where a directory may begin, and what is added to the places it gives.
+  private struct Directory: Hashable {
+    let start: Int
+    let shift: Int
+  }
+
+  /// Reads every directory that a reader may take for that of the archive: that of each end record, by
+  /// its fields of 32 bits and by the zip64 records, the one that is pointed to and the one that stands
+  /// before; each where it says that it is, and where it is if bytes were put before the archive.
+  private mutating func readDirectories(limit: Int) {
+    let ends = ZipSurvey.ends(in: file, range)
+    isCut = ends.isEmpty
+    var entries: [Entry] = []
+    for end in ends {
+      guard let tail = integers(22, at: end) else { continue }
+      readDirectory(start: tail.little(16, 4), size: tail.little(12, 4), [end], limit, &entries)
+      guard let locator = integers(20, at: end - 20), locator.starts(with: [0x50, 0x4B, 6, 7])
+      else {
+        continue
+      }
       let own = range.lowerBound.addingReportingOverflow(locator.little(8, 8)).partialValue
-      for place in [own, end - 20 - 56] {
+      for place in Set([own, end - 20 - 56]) {
         guard let record = integers(56, at: place), record.starts(with: [0x50, 0x4B, 6, 6]) else {
           continue
         }
-        (size, start, directoryEnd) = (record.little(40, 8), record.little(48, 8), place)
-        break
+        readDirectory(
+          start: record.little(48, 8), size: record.little(40, 8), [place, end - 20 - 56], limit,
+          &entries)
       }
     }
-    var entries: [Entry] = []
-    if start <= range.count {
-      readEntries(from: range.lowerBound + start, shift: range.lowerBound, limit, &entries)
-    }
-    if size <= directoryEnd - range.lowerBound, start <= directoryEnd - size,
-      directoryEnd - size != range.lowerBound + start
-    {
-      let shift = directoryEnd - size - start
-      readEntries(from: directoryEnd - size, shift: shift, limit, &entries)
-    }
+    entryCount = entries.count
     for entry in entries { note(root: entry.name) }
-    for entry in entries where !isStorage(entry.name) { add(entry, limit: limit) }
+    for entry in entries { add(entry, limit: limit) }
+  }
+
+  private mutating func readDirectory(
+    start: Int, size: Int, _ directoryEnds: [Int], _ limit: Int, _ entries: inout [Entry]
+  ) {
+    if start <= range.count {
+      readEntries(
+        Directory(start: range.lowerBound + start, shift: range.lowerBound), limit, &entries)
+    }
+    for end in directoryEnds where size <= end - range.lowerBound {
+      let place = end - size
+      readEntries(
+        Directory(start: place, shift: place.subtractingReportingOverflow(start).partialValue),
+        limit, &entries)
+    }
   }
 
   private mutating func readEntries(
-    from start: Int, shift: Int, _ limit: Int, _ entries: inout [Entry]
+    _ directory: Directory, _ limit: Int, _ entries: inout [Entry]
   ) {
-    var position = start
+    guard directories.insert(directory).inserted else { return }
+    var position = directory.start
     while let entry = integers(46, at: position), entry.starts(with: [0x50, 0x4B, 1, 2]) {
       let (nameLength, extraLength) = (entry.little(28, 2), entry.little(30, 2))
       guard let rest = integers(nameLength + extraLength, at: position + 46) else { return }
@@ -148,7 +180,7 @@ struct ZipSurvey {
         Entry(
           name: String(decoding: rest.prefix(nameLength), as: UTF8.self),
           method: entry.little(10, 2), flags: entry.little(8, 2), compressedSize: compressed,
-          header: header.addingReportingOverflow(shift).partialValue))
+          header: header.addingReportingOverflow(directory.shift).partialValue))
       position += 46 + nameLength + extraLength + entry.little(32, 2)
     }
   }
@@ -193,6 +225,7 @@ struct ZipSurvey {
   private mutating func readHeaders(limit: Int) {
     var position = range.lowerBound
     while let header = integers(30, at: position), header.starts(with: [0x50, 0x4B, 3, 4]) {
+      let before = position
       let (nameLength, extraLength) = (header.little(26, 2), header.little(28, 2))
       guard let rest = integers(nameLength + extraLength, at: position + 30) else { return }
       let start = position + 30 + nameLength + extraLength
@@ -207,18 +240,16 @@ struct ZipSurvey {
       }
       let name = String(decoding: rest.prefix(nameLength), as: UTF8.self)
       note(root: name)
-      if !isStorage(name) {
-        add(
-          Record(
-            name: name, method: header.little(8, 2), range: start..<end,
-            isEncrypted: header.little(6, 2) & 0x41 != 0), limit: limit)
-      }
+      add(
+        Record(
+          name: name, method: header.little(8, 2), range: start..<end,
+          isEncrypted: header.little(6, 2) & 0x41 != 0), limit: limit)
       position = end
       if integers(4, at: position) == [0x50, 0x4B, 7, 8] {
         // 32-bit sizes, or 64-bit ones.
         position += integers(2, at: position + 16) == [0x50, 0x4B] ? 16 : 24
       }
-      if isPartial || position <= start { return }
+      if isPartial || position <= before { return }
     }
   }
 
@@ -245,33 +276,9 @@ struct ZipSurvey {
   }
 }
 
-/// The members of a tar archive as far as its headers can be followed.
-enum TarSurvey {
-  static func members(
-    of file: MappedFile, _ range: Range<Int>, limit: Int
-  ) -> [(name: String, range: Range<Int>)] {
-    var members: [(name: String, range: Range<Int>)] = []
-    var position = range.lowerBound
-    while position + 512 <= range.upperBound, members.count < limit {
-      let header = unsafe file.withBytes(in: position..<(position + 512)) { unsafe [UInt8]($0) }
-      let start = position + 512
-      let digits = header[124..<136].filter { (0x30...0x37).contains($0) }
-      guard header[0] != 0, let size = Int(String(decoding: digits, as: UTF8.self), radix: 8),
-        header[257..<262].elementsEqual("ustar".utf8) || !members.isEmpty
-      else { break }
-      let end = start + min(size, range.upperBound - start)
-      let name = String(decoding: header[0..<100].prefix { $0 != 0 }, as: UTF8.self)
-      members.append((name.hasPrefix("./") ? String(name.dropFirst(2)) : name, start..<end))
-      guard size <= range.upperBound - start else { break }
-      position = start + (size + 511) / 512 * 512
-    }
-    return members
-  }
-}
-
 extension [UInt8] {
   /// An integer of that many bytes, lowest first; one beyond `Int` is as large as can be.
-  fileprivate func little(_ start: Int, _ count: Int) -> Int {
+  func little(_ start: Int, _ count: Int) -> Int {
     var value: UInt64 = 0
     for byte in self[start..<(start + count)].reversed() { value = value << 8 | UInt64(byte) }
     return Int(clamping: value)

@@ -138,7 +138,7 @@ enum DangerousGlobals {
       popen2 pty multiprocessing concurrent asyncio pexpect ptyprocess sh plumbum invoke sarge
       distutils setuptools pkg_resources ensurepip venv virtualenv pip webbrowser antigravity
       _osx_support _aix_support _android_support _ios_support uuid._get_command_stdout uuid._popen
-      test platform.popen platform._syscmd_ver platform._syscmd_file pipes mailcap imaplib.IMAP4_stream
+      test.run test.support platform.popen platform._syscmd_ver platform._syscmd_file pipes mailcap imaplib.IMAP4_stream
       compileall py_compile zipapp nturl2path.os winreg _winreg msvcrt msilib fcntl resource
       faulthandler readline syslog numpy.distutils numpy.f2py torch.utils.cpp_extension
       torch.distributed.launcher torch.distributed.elastic torch.distributed.run

@@ -26,6 +26,17 @@ enum KnownGlobals {
     case reconstructor
     /// It calls its first argument with the third, and sets the attributes that the fourth holds.
     case typedTensor
+    /// It makes an array over memory that its arguments describe; others that are known take it as a
+    /// class only.
+    case array
+
+    /// Whether a call is known to be harmless only by its arguments, so that none may be hidden.
+    var needsArguments: Bool {
+      switch self {
+      case .harmless, .container, .array: false
+      default: true
+      }
+    }
   }
 
   /// Codecs of Python's own that make text into bytes.
@@ -86,10 +97,11 @@ enum KnownGlobals {
     // Arrays and numbers of NumPy.
     (.harmless, "numpy._core.multiarray", "_reconstruct scalar"),
     (.harmless, "numpy._core.numeric", "_frombuffer"),
+    (.array, "numpy", "ndarray"),
     (
       .harmless, "numpy",
       """
-      dtype ndarray bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64
+      dtype bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64
       complex64 complex128 longdouble clongdouble str_ bytes_ void datetime64 timedelta64
       """
     ),

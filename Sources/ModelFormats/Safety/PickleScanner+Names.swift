@@ -46,24 +46,25 @@ extension PickleScanner {
   /// The class or function of that name; what a name was computed of cannot be told.
   mutating func global(_ module: Value, _ name: Value) throws(FormatError) -> Value {
     var parts: [String] = []
+    var isChance = false
     for value in [module, name] {
       switch value {
       case .text(let constant):
         let text = text(constant)
-        // Behind a pickle's STOP anything may follow, as the values of tensors do.
-        if isGuess || count > 0, !PickleScanner.isName(text ?? "") {
-          throw failure("a class is named by what is no name")
-        }
+        // Where it is a guess that this is a pickle, other lines stand there by chance.
+        if isGuess, !PickleScanner.isName(text ?? "") { isChance = true }
         parts.append(text ?? "(a name of \(constant.count) bytes)")
       case .result, .opaque: parts.append("(computed)")
       default: throw failure("a class is named by something that is no string")
       }
     }
     let isComputed = parts.contains("(computed)")
+    // What was forgotten may have been a name that stood there.
     return .global(
       try add(
         Pickle.Global(module: parts[0], name: parts[1]),
-        danger: isComputed ? "is a name that the pickle computes" : nil))
+        danger: isComputed && !hasForgotten ? "is a name that the pickle computes" : nil,
+        isChance: isChance))
   }
 
   mutating func pushExtension(_ code: Int) throws(FormatError) {
@@ -71,9 +72,12 @@ extension PickleScanner {
   }
 
   mutating func add(
-    _ global: Pickle.Global, danger: String?
+    _ global: Pickle.Global, danger: String?, isChance: Bool = false
   ) throws(FormatError) -> Int {
-    if let number = numbers[global] { return number }
+    if let number = numbers[global] {
+      if !isChance { found[number].isChance = false }
+      return number
+    }
     guard found.count < Limit.globals else {
       found[found.count - 1].danger = "is followed by more names than any honest file has"
       throw failure("the pickle names more than \(Limit.globals) classes and functions")
@@ -82,7 +86,7 @@ extension PickleScanner {
     found.append(
       Found(
         global: global, offset: offset, rule: KnownGlobals.rule(of: global),
-        danger: danger ?? global.danger))
+        danger: danger ?? global.danger, isChance: isChance))
     return found.count - 1
   }
 

@@ -3,8 +3,8 @@ import Glibc
 /// Reads a pickle for what unpickling it would import and call, in one pass, and builds nothing.
 ///
 /// Unlike ``PickleMachine`` it has no limit on instructions and goes on where the machine refuses:
-/// what stands before a fault runs all the same. Its memory is bounded; what leaves the bounds is
-/// forgotten, and a name made of what was forgotten counts as computed.
+/// what stands before a fault runs all the same. Its memory is bounded. Where values leave the bounds
+/// it goes on, to find more names, but ``isIncomplete`` says that others may be missing.
 ///
 /// Source: CPython's `pickle` and `pickletools`; frames are passed over, as Python's own reader
 /// written in Python does with frames that are longer than the file.
@@ -54,8 +54,12 @@ struct PickleScanner {
     var danger: String?
     /// Whether it is called, made an instance of, or changed.
     var isUsed = false
-    /// Whether it is called with arguments that its rule does not allow, or that were forgotten.
+    /// Whether it is called with arguments that its rule does not allow, or that cannot be told, or
+    /// handed to others that may call it.
     var isUnchecked = false
+    /// Whether it is no more than a guess that the bytes name it, and the name is none that a program
+    /// would write.
+    var isChance = false
 
     /// Whether unpickling it runs no code that is not known.
     var isKnown: Bool { rule != nil && danger == nil && !isUnchecked }
@@ -68,10 +72,11 @@ struct PickleScanner {
 
   /// What is remembered at most.
   enum Limit {
+    static let doubts = 4
     static let stack = 256 << 10
     static let memo = 512 << 10
     static let containers = 128 << 10
-    static let items = 384 << 10
+    static let items = 512 << 10
     static let itemsOfOne = 16
     static let globals = 64 << 10
     static let nameLength = 4096
@@ -79,31 +84,52 @@ struct PickleScanner {
   }
 
   let file: MappedFile
-  /// Whether only names are taken in that a program would write: where nothing says that the bytes
-  /// are a pickle, others stand there by chance.
-  let isGuess: Bool
+  /// Whether nothing says that the bytes are a pickle.
+  private let isGuessed: Bool
   var found: [Found] = []
   var loads: [Load] = []
   /// Bytes that begin as pickles do: data to this pickle, which programs unpickle in turn.
-  private(set) var inner: [Constant] = []
+  var inner: [Constant] = []
   /// Pickles that ran to their STOP.
   private(set) var count = 0
   /// Why the last did not; nil where the bytes ended with it.
   private(set) var fault: FormatError?
   var numbers: [Pickle.Global: Int] = [:]
-  private var stack: [Value] = []
-  private var marks: [Int] = []
-  private var hasForgotten = false
-  private var memo: [Value] = []
-  private var sparseMemo: [Int: Value] = [:]
+  var stack: [Value] = []
+  var marks: [Int] = []
+  /// Whether values of the pickle were forgotten, so that later ones may be taken for others.
+  var hasForgotten = false
+  /// Whether that was so of any.
+  var isIncomplete = false
+  /// What the pickles do of which it cannot be told what it runs, in words.
+  var doubts: [String] = []
+  /// The end of the last frame.
+  private var frameEnd = 0
+  /// Whether the first pickle is the number by which files of PyTorch before 1.6 begin, whose program
+  /// unpickles the next four too.
+  private var isLegacy = false
+  var memo: [Value] = []
+  var sparseMemo: [Int: Value] = [:]
   var containers: [Container] = []
-  private var itemCount = 0
+  var itemCount = 0
+  /// Tuples of numbers, by their count: one for all.
+  var plainTuples: [Int: Int] = [:]
+  /// What the last pickle holds.
+  private var last: Value?
   var offset = 0
 
   init(_ file: MappedFile, isGuess: Bool) {
     self.file = file
-    self.isGuess = isGuess
+    isGuessed = isGuess
   }
+
+  /// Whether nothing says that the bytes now read are a pickle: behind a pickle's STOP anything may
+  /// follow, as the values of tensors do.
+  var isGuess: Bool { isLegacy ? count >= 5 : isGuessed || count >= 1 }
+
+  /// The fault of a pickle that some program reads; nil where there is none, or where it is a guess that
+  /// there is a pickle.
+  var toldFault: FormatError? { isGuess ? nil : fault }
 
   /// Reads the pickles that follow one another from the beginning of `range` on: a program that reads
   /// on runs those after a STOP.
@@ -121,6 +147,11 @@ struct PickleScanner {
         fault = error
         return
       }
+      if count == 0, let last { isLegacy = isLarge(last) }
+      if isLegacy, frameEnd > reader.offset {
+        // Python's reader goes on behind the frame, or behind the STOP.
+        doubt("a frame goes on behind the pickle's end")
+      }
       count += 1
       start = reader.offset
     }
@@ -132,8 +163,25 @@ struct PickleScanner {
     memo.removeAll(keepingCapacity: true)
     sparseMemo.removeAll(keepingCapacity: true)
     containers.removeAll(keepingCapacity: true)
+    plainTuples.removeAll(keepingCapacity: true)
     itemCount = 0
+    frameEnd = 0
     hasForgotten = false
+  }
+
+  /// Whether a value can be an integer of more than 64 bits.
+  private func isLarge(_ value: Value) -> Bool {
+    switch value {
+    case .integer(let value): value == .max
+    case .result(let index): ["int", "long"].contains(found[index].global.name)
+    default: false
+    }
+  }
+
+  /// Notes what cannot be told, at the instruction that is read.
+  mutating func doubt(_ what: String) {
+    guard doubts.count < Limit.doubts else { return }
+    doubts.append("\(what) at byte \(offset)")
   }
 
   func failure(_ message: String) -> FormatError {
@@ -151,10 +199,13 @@ struct PickleScanner {
     }
     switch opcode {
     case .stop:
-      _ = try pop()
+      last = try pop()
       return false
     case .proto: try reader.skip(1)
-    case .frame: try reader.skip(8)
+    case .frame:
+      let size = Int(clamping: try reader.integer(UInt64.self))
+      let end = reader.offset.addingReportingOverflow(size)
+      frameEnd = end.overflow ? .max : end.partialValue
     case .none, .newTrue, .newFalse, .emptyDictionary, .emptySet: push(.plain)
     case .nextBuffer: push(.opaque)
     case .readOnlyBuffer: break
@@ -196,13 +247,15 @@ struct PickleScanner {
     _ opcode: PickleOpcode, _ reader: inout ByteReader
   ) throws(FormatError) {
     switch opcode {
-    case .emptyTuple, .emptyList: push(container(of: [], count: 0))
-    case .tuple, .list: push(try containerToMark())
+    case .emptyTuple: push(tuple(of: []))
+    case .emptyList: push(container(of: []))
+    case .tuple: push(tuple(of: try itemsToMark()))
+    case .list: push(container(of: try itemsToMark()))
     case .tuple1: try pushTuple(1)
     case .tuple2: try pushTuple(2)
     case .tuple3: try pushTuple(3)
     case .dictionary, .frozenSet:
-      try dropToMark()
+      escape(try itemsToMark())
       push(.plain)
     case .append: try change(1)
     case .setItem: try change(2)
@@ -210,7 +263,7 @@ struct PickleScanner {
     case .mark:
       if marks.count >= Limit.stack {
         marks.removeFirst(Limit.stack / 2)
-        hasForgotten = true
+        forget()
       }
       marks.append(stack.count)
     case .pop:
@@ -219,7 +272,7 @@ struct PickleScanner {
       } else {
         _ = try pop()
       }
-    case .popMark: try dropToMark()
+    case .popMark: _ = try itemsToMark()
     case .duplicate: push(try top())
     case .get: try get(try memoIndex(&reader))
     case .binaryGet: try get(Int(try reader.integer(UInt8.self)))
@@ -254,154 +307,22 @@ struct PickleScanner {
       let arguments = try pop()
       let type = try pop()
       inspect(keywords, of: type)
+      escape([keywords])
       push(call(type, arguments))
     case .instance:
       let module = try name(&reader)
       let type = try global(module, try name(&reader))
-      push(call(type, try containerToMark()))
+      push(call(type, tuple(of: try itemsToMark())))
     case .object:
-      let arguments = try containerToMark()
-      guard case .container(let index) = arguments, let type = containers[index].items.first else {
-        return push(.opaque)
-      }
-      push(call(type, arguments, dropping: 1))
+      let items = try itemsToMark()
+      guard let type = items.first else { throw failure("the pickle makes an object of no class") }
+      push(call(type, tuple(of: items.dropFirst())))
     case .build: try change(1)
     case .persistentID:
       _ = try reader.skipLine()
       push(.opaque)
-    case .binaryPersistentID:
-      _ = try pop()
-      push(.opaque)
+    case .binaryPersistentID: push(persistent(try pop()))
     default: break
     }
-  }
-
-  // MARK: Stack
-
-  mutating func push(_ value: Value) {
-    if stack.count >= Limit.stack {
-      let half = Limit.stack / 2
-      stack.removeFirst(half)
-      marks = marks.compactMap { $0 < half ? nil : $0 - half }
-      hasForgotten = true
-    }
-    stack.append(value)
-  }
-
-  private mutating func push(
-    _ reader: inout ByteReader, _ count: Int, isText: Bool
-  ) throws(FormatError) {
-    let start = reader.offset
-    try reader.skip(count)
-    let constant = Constant(offset: start, count: count, form: .raw)
-    if !isText, count > 4, inner.count < Limit.inner {
-      let head = Content.head(of: file, start..<(start + count), count: 2)
-      if head[0] == 0x80, (2...5).contains(head[1]) { inner.append(constant) }
-    }
-    push(isText ? .text(constant) : .bytes(constant))
-  }
-
-  private mutating func pop() throws(FormatError) -> Value {
-    if stack.count > marks.last ?? 0 { return stack.removeLast() }
-    if hasForgotten { return .opaque }
-    throw failure("the pickle takes a value that is not there")
-  }
-
-  private func top() throws(FormatError) -> Value {
-    if stack.count > marks.last ?? 0, let value = stack.last { return value }
-    if hasForgotten { return .opaque }
-    throw failure("the pickle uses a value that is not there")
-  }
-
-  private mutating func mark() throws(FormatError) -> Int {
-    if let mark = marks.popLast() { return mark }
-    if hasForgotten { return 0 }
-    throw failure("the pickle goes back to a mark that is not there")
-  }
-
-  private mutating func dropToMark() throws(FormatError) {
-    stack.removeSubrange(try mark()...)
-  }
-
-  private mutating func containerToMark() throws(FormatError) -> Value {
-    let mark = try mark()
-    let value = container(of: stack[mark...], count: stack.count - mark)
-    stack.removeSubrange(mark...)
-    return value
-  }
-
-  private mutating func pushTuple(_ count: Int) throws(FormatError) {
-    var items: [Value] = []
-    for _ in 0..<count { items.append(try pop()) }
-    push(container(of: items.reversed()[...], count: count))
-  }
-
-  private mutating func container(of items: ArraySlice<Value>, count: Int) -> Value {
-    guard containers.count < Limit.containers else { return .opaque }
-    let kept = min(count, Limit.itemsOfOne, Limit.items - itemCount)
-    containers.append(Container(items: Array(items.prefix(kept)), isWhole: kept == count))
-    itemCount += kept
-    return .container(containers.count - 1)
-  }
-
-  /// Appends, keys, and state: what the object below takes. Nothing may change a class or module,
-  /// whose other users would find it changed.
-  private mutating func change(_ count: Int?) throws(FormatError) {
-    var items: [Value] = []
-    if let count {
-      for _ in 0..<count { items.append(try pop()) }
-    } else {
-      let mark = try mark()
-      items = Array(stack[mark...].suffix(Limit.itemsOfOne))
-      stack.removeSubrange(mark...)
-    }
-    switch try top() {
-    case .global(let index):
-      found[index].danger = found[index].danger ?? "is changed for all who use it"
-      found[index].isUsed = true
-    case .container(let index):
-      let kept = min(
-        items.count, Limit.itemsOfOne - min(Limit.itemsOfOne, containers[index].items.count),
-        Limit.items - itemCount)
-      containers[index].items += items.prefix(kept)
-      if kept < items.count { containers[index].isWhole = false }
-      itemCount += kept
-    default: break
-    }
-  }
-
-  // MARK: Memo
-
-  private mutating func put(at index: Int) throws(FormatError) {
-    let value = try top()
-    if index < memo.count {
-      memo[index] = value
-    } else if index == memo.count, memo.count < Limit.memo, sparseMemo[index] == nil {
-      memo.append(value)
-    } else if sparseMemo.count < Limit.memo / 8 || sparseMemo[index] != nil {
-      sparseMemo[index] = value
-    } else {
-      hasForgotten = true
-    }
-  }
-
-  private mutating func get(_ index: Int) throws(FormatError) {
-    if index < memo.count {
-      push(memo[index])
-    } else if let value = sparseMemo[index] {
-      push(value)
-    } else if hasForgotten {
-      push(.opaque)
-    } else {
-      throw failure("the pickle recalls value \(index), which was not memorised")
-    }
-  }
-
-  private func memoIndex(_ reader: inout ByteReader) throws(FormatError) -> Int {
-    let line = try reader.skipLine()
-    guard let index = Int(string(line, .raw)), index >= 0 else {
-      throw failure("a memo index is not written as a number")
-    }
-    return index
   }
 }

@@ -68,33 +68,55 @@ struct SafetyScan {
     case .pickle, .other: break
     }
     // Whatever its first bytes say, a file may be a pickle too.
-    lookForPickle(file, range, place, isGuess: content != .pickle, depth: depth)
+    let isPickle =
+      content == .pickle
+      || content == .other && SafetyScan.isNamedAsPickle(place.record ?? file.path)
+    lookForPickle(
+      file, range, place, isGuess: !isPickle, isSure: content == .pickle, depth: depth)
     // Python finds an archive by its end, whatever stands before it.
     if content == .pickle || content == .other, ZipSurvey.hasEnd(file, range) {
       lookIntoZip(file, range, place, depth: depth)
     }
   }
 
-  /// - Parameter isGuess: whether nothing says that the bytes are a pickle.
+  /// Whether a file or record has the name of a pickle, or of a checkpoint that may be one.
+  private static func isNamedAsPickle(_ path: String) -> Bool {
+    let name = path.lowercased()
+    return [".pkl", ".pickle", ".p", ".joblib", ".dill", ".pt", ".pth", ".ckpt", ".bin"].contains(
+      where: name.hasSuffix) || name == "pickle" || name.hasSuffix("/pickle")
+  }
+
+  /// - Parameters:
+  ///   - isGuess: whether nothing says that the bytes are a pickle.
+  ///   - isSure: whether more than a name says so.
   private mutating func lookForPickle(
-    _ file: MappedFile, _ range: Range<Int>, _ place: Place, isGuess: Bool, depth: Int
+    _ file: MappedFile, _ range: Range<Int>, _ place: Place, isGuess: Bool, isSure: Bool = true,
+    depth: Int
   ) {
     var scanner = PickleScanner(file, isGuess: isGuess)
     scanner.scan(range)
     if depth == 0, place.record == nil, scanner.count > 0 { hasPickle = true }
     // Lines of a text name classes by chance; calls of them and a proper end do not come so.
-    if isGuess, scanner.count == 0, scanner.loads.isEmpty,
+    if isGuess, scanner.count == 0, scanner.loads.isEmpty, scanner.doubts.isEmpty,
+      !scanner.isIncomplete,
       !scanner.found.contains(where: { $0.isUsed && !$0.isKnown })
     {
       return
     }
-    for found in scanner.found where !found.isKnown {
+    for found in scanner.found where !found.isKnown && (found.isUsed || !found.isChance) {
       safety.add(
         Safety.Name(
           name: found.global.spoken, offset: place.offset(found.offset), danger: found.danger,
           record: place.record))
     }
-    if !isGuess, scanner.count == 0, let fault = scanner.fault {
+    for doubt in scanner.doubts { safety.add(note: "\(place.spoken)\(doubt)") }
+    if scanner.isIncomplete {
+      safety.add(
+        note:
+          "\(place.spoken)the pickle has more values than are remembered; what it names cannot be "
+          + "told for certain")
+    }
+    if isSure || !scanner.found.isEmpty || scanner.count > 0, let fault = scanner.toldFault {
       safety.add(
         note: "\(place.spoken)the pickle cannot be read beyond byte "
           + "\(place.offset(fault.offset ?? range.lowerBound)): \(fault.message)")
@@ -104,7 +126,14 @@ struct SafetyScan {
     for bytes in scanner.inner where !loaded.contains(bytes.offset) {
       note(bytes, of: file, place, depth: depth)
     }
-    for load in scanner.loads { look(into: load, of: scanner, place, depth: depth) }
+    var seen: Set<Range<Int>> = []
+    for load in scanner.loads {
+      if let argument = load.argument {
+        let bytes = argument.offset..<(argument.offset + argument.count)
+        guard seen.insert(bytes).inserted else { continue }
+      }
+      look(into: load, of: scanner, place, depth: depth)
+    }
   }
 
   /// Says of bytes that are a pickle of their own what that names. Unpickling the file makes bytes of
@@ -121,8 +150,8 @@ struct SafetyScan {
     guard let name = names.first(where: { $0.danger != nil }) ?? names.first else { return }
     safety.add(
       note: "\(place.spoken)the bytes at \(place.offset(bytes.offset)) are a pickle of their own, "
-        + "which names \(name.global.spoken)\(name.danger.map { " (\($0))" } ?? ""); unpickling the "
-        + "file does not run it")
+        + "which names \(name.global.spoken)\(name.danger.map { " (\($0))" } ?? ""); they are data to "
+        + "the pickle around them, but whatever reads the object may unpickle them")
   }
 
   /// Looks into the bytes that `torch.storage._load_from_bytes` would load as a file.
@@ -137,10 +166,10 @@ struct SafetyScan {
     guard let argument = load.argument else {
       return add("unpickles bytes that the pickle computes")
     }
-    guard depth < SafetyScan.depthLimit, argument.count <= bytesLeft,
+    guard depth < SafetyScan.depthLimit, max(64, argument.count) <= bytesLeft,
       let bytes = scanner.contents(of: argument, limit: SafetyScan.unpackedLimit * 8)
     else { return add("unpickles bytes that were not looked into") }
-    bytesLeft -= argument.count
+    bytesLeft -= max(64, argument.count)
     let inner = MappedFile(contents: bytes, path: scanner.file.path)
     var nested = place
     nested.offset = offset
@@ -161,16 +190,22 @@ struct SafetyScan {
     if survey.isPartial {
       safety.add(note: "\(place.spoken)the archive has too many records, not all were looked into")
     }
+    if survey.isCut {
+      safety.add(
+        note:
+          "\(place.spoken)the archive has no directory; only the records that follow one another "
+          + "from its beginning were looked into")
+    }
     for record in survey.records {
       let inner = place.inside(record.name)
       if record.name == "model.weights.h5" || record.name.hasSuffix(".h5") {
         safety.add(note: "\(inner.spoken)HDF5 data was not looked into")
         continue
       }
+      let isStorage = survey.isStorage(record.name)
       switch record.method {
-      case 0:
-        look(into: file, record.range, Content(file, record.range), inner, depth: depth + 1)
-      case 8: lookIntoDeflated(file, record, inner, depth: depth)
+      case 0: lookIntoStored(file, record.range, inner, isStorage: isStorage, depth: depth)
+      case 8: lookIntoDeflated(file, record, inner, isStorage: isStorage, depth: depth)
       default:
         safety.add(
           note: "\(inner.spoken)compressed by method \(record.method), was not looked into")
@@ -179,32 +214,73 @@ struct SafetyScan {
     }
   }
 
-  private mutating func lookIntoDeflated(
-    _ file: MappedFile, _ record: ZipSurvey.Record, _ place: Place, depth: Int
+  /// Looks into a part of the file, which may be one of many that overlap.
+  private mutating func lookIntoStored(
+    _ file: MappedFile, _ range: Range<Int>, _ place: Place, isStorage: Bool = false, depth: Int
   ) {
-    let limit = min(SafetyScan.unpackedLimit, bytesLeft)
-    let result = unsafe file.withBytes(in: record.range) {
-      unsafe Inflate.beginning($0, limit: limit)
+    let content = Content(file, range)
+    if isStorage, ![.numpy, .pickle, .zip].contains(content) { return }
+    guard range.count <= bytesLeft else {
+      return safety.add(
+        note:
+          "\(place.spoken)was not looked into: the records together are far longer than the file")
     }
-    bytesLeft -= result.bytes.count
-    if !result.isWhole, result.bytes.count >= limit {
-      safety.add(note: "\(place.spoken)only its first \(limit) bytes were looked into")
+    bytesLeft -= range.count
+    if isStorage, content == .pickle {
+      // A value's first bytes are those of a pickle now and then.
+      return lookForPickle(file, range, place, isGuess: true, depth: depth + 1)
     }
-    let inner = MappedFile(contents: result.bytes, path: file.path)
+    look(into: file, range, content, place, depth: depth + 1)
+  }
+
+  /// The first bytes that are unpacked, to see whether more are needed.
+  private static let headLength = 64 << 10
+
+  private mutating func lookIntoDeflated(
+    _ file: MappedFile, _ record: ZipSurvey.Record, _ place: Place, isStorage: Bool, depth: Int
+  ) {
+    func unpacked(_ limit: Int) -> (file: MappedFile, isWhole: Bool) {
+      let result = unsafe file.withBytes(in: record.range) {
+        unsafe Inflate.beginning($0, limit: limit)
+      }
+      bytesLeft -= result.bytes.count
+      // What is damaged before the limit is read as far as it goes, by Python too.
+      return (
+        MappedFile(contents: result.bytes, path: file.path),
+        result.isWhole || result.bytes.count < limit
+      )
+    }
+    var limit = min(SafetyScan.headLength, bytesLeft)
+    var inner = unpacked(limit)
+    let isPlain = Content.isPlainArray(inner.file, 0..<inner.file.count)
+    let content = Content(inner.file, 0..<inner.file.count)
+    if isStorage, limit > 512, ![.numpy, .pickle, .zip].contains(content) { return }
+    if !inner.isWhole, !isPlain {
+      limit = min(SafetyScan.unpackedLimit, bytesLeft)
+      inner = unpacked(limit)
+      if !inner.isWhole {
+        safety.add(note: "\(place.spoken)only its first \(limit) bytes were looked into")
+      }
+    }
     var place = place
     place.offset = place.offset(record.range.lowerBound)
-    look(into: inner, 0..<inner.count, Content(inner, 0..<inner.count), place, depth: depth + 1)
+    let whole = 0..<inner.file.count
+    if isStorage, content == .pickle {
+      return lookForPickle(inner.file, whole, place, isGuess: true, depth: depth + 1)
+    }
+    look(into: inner.file, whole, Content(inner.file, whole), place, depth: depth + 1)
   }
 
   private mutating func lookIntoTar(
     _ file: MappedFile, _ range: Range<Int>, _ place: Place, depth: Int
   ) {
-    var isTorch = false
-    for member in TarSurvey.members(of: file, range, limit: recordsLeft) {
+    let survey = TarSurvey(file, range, limit: recordsLeft)
+    if let doubt = survey.doubt { safety.add(note: "\(place.spoken)\(doubt)") }
+    var isTorch = survey.hasOtherNames
+    for member in survey.members {
       recordsLeft -= 1
-      let inner = place.inside(member.name)
       if ["storages", "tensors"].contains(member.name) { isTorch = true }
-      look(into: file, member.range, Content(file, member.range), inner, depth: depth + 1)
+      lookIntoStored(file, member.range, place.inside(member.name), depth: depth)
     }
     // PyTorch's own tar has many pickles in a member, with numbers between them.
     guard isTorch, range == 0..<file.count else { return }
@@ -217,63 +293,9 @@ struct SafetyScan {
   private mutating func lookIntoArray(
     _ file: MappedFile, _ range: Range<Int>, _ place: Place, depth: Int
   ) {
-    let head = Content.head(of: file, range, count: 12)
-    guard head.count == 12 else { return }
-    let isLong = head[6] >= 2
-    let length =
-      Int(head[8]) | Int(head[9]) << 8
-      | (isLong ? Int(head[10]) << 16 | Int(head[11]) << 24 : 0)
-    let start = range.lowerBound + (isLong ? 12 : 10)
-    guard length <= range.upperBound - start else { return }
-    let header = unsafe file.withBytes(in: start..<(start + length)) {
-      unsafe $0.contains(UInt8(ascii: "O"))
-    }
-    let values = (start + length)..<range.upperBound
-    if header { lookForPickle(file, values, place, isGuess: false, depth: depth) }
-  }
-}
-
-/// What bytes are, as far as it decides how they are looked into.
-enum Content: Hashable {
-  case zip
-  case tar
-  case numpy
-  /// What begins as pickles of protocol 2 and later do.
-  case pickle
-  /// What is not looked into, in words.
-  case closed(String)
-  case other
-
-  private static let closed: [(magic: [UInt8], what: String)] = [
-    ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "a 7z archive"),
-    (Array("Rar!".utf8), "a RAR archive"),
-    ([0x1F, 0x8B], "gzip data"),
-    (Array("BZh".utf8), "bzip2 data"),
-    ([0xFD] + Array("7zXZ".utf8), "xz data"),
-    ([0x28, 0xB5, 0x2F, 0xFD], "Zstandard data"),
-    ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], "HDF5 data (as Keras writes)"),
-    ([0x7F] + Array("ELF".utf8), "a program"),
-  ]
-
-  init(_ file: MappedFile, _ range: Range<Int>) {
-    let head = Content.head(of: file, range, count: 512)
-    if head.starts(with: [0x50, 0x4B, 3, 4]) || head.starts(with: [0x50, 0x4B, 5, 6]) {
-      self = .zip
-    } else if head.starts(with: [0x93] + Array("NUMPY".utf8)) {
-      self = .numpy
-    } else if head.count >= 262, head[257..<262].elementsEqual("ustar".utf8) {
-      self = .tar
-    } else if head.count >= 2, head[0] == 0x80, head[1] <= 5 {
-      self = .pickle
-    } else if let closed = Content.closed.first(where: { head.starts(with: $0.magic) }) {
-      self = .closed(closed.what)
-    } else {
-      self = .other
-    }
-  }
-
-  static func head(of file: MappedFile, _ range: Range<Int>, count: Int) -> [UInt8] {
-    let end = min(range.upperBound, range.lowerBound + count)
-    return unsafe file.withBytes(in: range.lowerBound..<end) { unsafe [UInt8]($0) }
+    guard let header = Content.arrayHeader(of: file, range) else { return }
+    let values = header.upperBound..<range.upperBound
+    let isPlain = Content.isPlainArray(file, range)
+    lookForPickle(file, values, place, isGuess: isPlain, depth: depth)
   }
 }

@@ -4,15 +4,39 @@
 /// Only texts that are given to something of which nothing is known are looked at.
 enum SuspiciousText {
   /// What a callable is given with such a text; nil for an innocent one.
-  static func danger(of text: String) -> String? {
+  static func danger(of text: String, givenTo callable: Pickle.Global) -> String? {
     let lowered = text.lowercased()
     if isName(text) { return "is called with the name \(text)" }
-    if addresses.contains(where: lowered.contains) { return "is called with an address" }
+    if addresses.contains(where: lowered.contains), opens(callable) {
+      return "is called with an address"
+    }
     if code.contains(where: lowered.contains) || isCall(text) { return "is called with code" }
     return isCommand(lowered) ? "is called with a command" : nil
   }
 
   private static let addresses = ["http://", "https://", "ftp://", "file://", "\\\\"]
+
+  /// Whether the name of a callable says that it goes to an address: others may keep it as a text.
+  private static func opens(_ callable: Pickle.Global) -> Bool {
+    let last = callable.name.split(separator: ".").last ?? ""
+    var words: [String] = [""]
+    for character in last {
+      if character == "_" || character.isUppercase && words.last?.last?.isLowercase == true {
+        words.append("")
+      }
+      if character != "_" { words[words.count - 1] += character.lowercased() }
+    }
+    return words.contains { word in
+      verbs.contains(word) || stems.contains { word.hasPrefix($0) || word.hasSuffix($0) }
+    }
+  }
+
+  private static let verbs: Set<String> = [
+    "get", "read", "post", "put", "send", "pull", "call", "run", "import", "connect", "http",
+    "curl",
+    "wget", "clone", "install", "stream",
+  ]
+  private static let stems = ["open", "load", "fetch", "request", "download", "retrieve", "upload"]
 
   private static let code = [
     "__import__", "__builtins__", "__globals__", "__subclasses__", "import os", "import sys",
@@ -27,15 +51,38 @@ enum SuspiciousText {
     "scp",
     "rm", "mv", "cp", "cat", "echo", "touch", "chmod", "chown", "kill", "mkfifo", "sudo", "crontab",
     "ls", "dd", "tee", "base64", "whoami", "uname", "env", "printenv", "calc", "calc.exe", "xcalc",
-    "open", "xdg-open", "nslookup", "dig", "ping", "certutil", "rundll32", "mshta", "wscript",
+    "open", "find", "xdg-open", "nslookup", "dig", "ping", "certutil", "rundll32", "mshta",
+    "wscript",
   ]
+
+  /// Programs that are words of the language too: "cat food" is no command.
+  private static let ordinary: Set<Substring> = [
+    "cat", "open", "node", "kill", "touch", "echo", "env", "python", "find", "perl", "ruby", "dash",
+    "ping", "dig", "tee", "calc",
+  ]
+
+  /// Whether a word is an argument of a program: a path, an option, or what a shell makes of signs.
+  private static func isArgument(_ word: Substring) -> Bool {
+    if word.hasPrefix("-"), word.dropFirst().first?.isLetter == true || word.hasPrefix("--") {
+      return true
+    }
+    return word.contains { "/\\|&;<>$`*~".contains($0) }
+  }
 
   /// A program with its arguments, or with its path, or what a shell makes of signs.
   private static func isCommand(_ text: String) -> Bool {
     let words = text.split(whereSeparator: \.isWhitespace)
     guard let first = words.first else { return false }
     let program = first.split(separator: "/").last ?? first
-    if programs.contains(program), words.count > 1 || first.hasPrefix("/") { return true }
+    if programs.contains(program) {
+      if first.hasPrefix("/") { return true }
+      let arguments = words.dropFirst()
+      if ordinary.contains(program)
+        ? arguments.contains(where: isArgument) : !arguments.isEmpty
+      {
+        return true
+      }
+    }
     if ["whoami", "xcalc", "calc.exe", "cmd.exe"].contains(String(program)), words.count == 1 {
       return true
     }

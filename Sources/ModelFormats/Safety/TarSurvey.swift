@@ -1,0 +1,108 @@
+/// The members of a tar archive as Python's `tarfile` finds them, as far as its headers can be followed.
+struct TarSurvey {
+  private(set) var members: [(name: String, range: Range<Int>)] = []
+  /// Why not all members were found, or not as Python has them; nil where they were.
+  private(set) var doubt: String?
+  /// Whether headers give members other names than their own.
+  private(set) var hasOtherNames = false
+
+  init(_ file: MappedFile, _ range: Range<Int>, limit: Int) {
+    var position = range.lowerBound
+    while position + 512 <= range.upperBound {
+      let header = unsafe file.withBytes(in: position..<(position + 512)) { unsafe [UInt8]($0) }
+      guard TarSurvey.isHeader(header) else {
+        // Python takes an empty block for the end, and a wrong one behind the first member too.
+        return
+      }
+      guard members.count < limit else {
+        doubt = "the archive has too many members, not all were looked into"
+        return
+      }
+      let start = position + 512
+      guard let size = TarSurvey.number(header[124..<136]), size >= 0 else {
+        doubt =
+          "the size of the member at byte \(position) cannot be read; what follows it was not "
+          + "looked into"
+        return
+      }
+      let rest = range.upperBound - start
+      let name = String(decoding: header[0..<100].prefix { $0 != 0 }, as: UTF8.self)
+      let type = header[156]
+      if [UInt8]("LxgXS".utf8).contains(type) {
+        hasOtherNames = true
+        note(type, file, start..<(start + min(size, rest)))
+      }
+      // Links, devices and folders have no contents, whatever size they give; old ones are folders by
+      // their name.
+      let isEmpty =
+        (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(type) || type == 0 && name.hasSuffix("/")
+      members.append(
+        (
+          name.hasPrefix("./") ? String(name.dropFirst(2)) : name,
+          start..<(start + (isEmpty ? 0 : min(size, rest)))
+        ))
+      if isEmpty {
+        position = start
+      } else {
+        guard size <= rest else { return }
+        position = start + (size + 511) / 512 * 512
+      }
+    }
+  }
+
+  /// Headers that say of the next member what its own header does not.
+  private mutating func note(_ type: UInt8, _ file: MappedFile, _ range: Range<Int>) {
+    if type == UInt8(ascii: "S") {
+      doubt = "sparse members were not looked into as Python unpacks them"
+    }
+    guard type != UInt8(ascii: "L") else { return }
+    let text = unsafe file.withBytes(in: range.prefix(1 << 20)) {
+      unsafe String(decoding: $0, as: UTF8.self)
+    }
+    if range.count > 1 << 20 || text.contains("size=") || text.contains("GNU.sparse") {
+      doubt =
+        "members whose size stands in a header of its own were not looked into as Python "
+        + "unpacks them"
+    }
+  }
+
+  /// Whether 512 bytes are a header: Python's criterion is the checksum, of signed or unsigned bytes.
+  static func isHeader(_ block: [UInt8]) -> Bool {
+    guard block.count >= 512, block.contains(where: { $0 != 0 }),
+      let checksum = number(block[148..<156])
+    else { return false }
+    var (unsigned, signed) = (8 * 0x20, 8 * 0x20)
+    for index in 0..<512 where !(148..<156).contains(index) {
+      unsigned += Int(block[index])
+      signed += Int(Int8(bitPattern: block[index]))
+    }
+    return checksum == unsigned || checksum == signed
+  }
+
+  /// A number as Python reads it: octal digits, with white space around them, up to a NUL; or a binary
+  /// number behind 0x80 or 0xFF. Nil where it is none, or beyond `Int`.
+  static func number(_ field: ArraySlice<UInt8>) -> Int? {
+    guard let first = field.first else { return nil }
+    if first == 0x80 || first == 0xFF {
+      var value = 0
+      for byte in field.dropFirst() {
+        guard value < 1 << 54 else { return nil }
+        value = value << 8 | Int(byte)
+      }
+      // Behind 0xFF it is negative, as no size is.
+      return first == 0x80 ? value : -1
+    }
+    let text = String(decoding: field.prefix { $0 != 0 }, as: UTF8.self)
+    var digits = text.unicodeScalars[...]
+    func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+      scalar == " " || (0x09...0x0D).contains(scalar.value) || (0x1C...0x1F).contains(scalar.value)
+    }
+    digits = digits.drop(while: isSpace)
+    while let last = digits.last, isSpace(last) { digits.removeLast() }
+    if digits.first == "+" { digits.removeFirst() }
+    let rest = String(digits)
+    let octal = rest.hasPrefix("0o") || rest.hasPrefix("0O") ? String(rest.dropFirst(2)) : rest
+    if octal.isEmpty { return rest.isEmpty ? 0 : nil }
+    return Int(octal.filter { $0 != "_" }, radix: 8)
+  }
+}
