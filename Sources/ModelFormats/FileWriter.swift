@@ -195,6 +195,7 @@ public final class FileWriter {
       throw error
     }
     for writer in writers { writer.settle() }
+    InputFiles.shared.noteOutput()
     for writer in writers { writer.synchronizeDirectory() }
   }
 

@@ -57,6 +57,7 @@ public final class InputFiles: Sendable {
     var count = 0
     /// The first change of a file that is not mapped any more.
     var change: FormatError?
+    var hasOutput = false
   }
 
   private let state = Mutex(State())
@@ -79,6 +80,12 @@ public final class InputFiles: Sendable {
     }
     if let change { throw change }
   }
+
+  /// Whether an output came to its path. What it was made of was unchanged until then; what happens to
+  /// it later, while the program ends, is no matter.
+  public var hasOutput: Bool { state.withLock { $0.hasOutput } }
+
+  func noteOutput() { state.withLock { $0.hasOutput = true } }
 
   /// The first change of a file that was closed since the last call, and forgets it; for a program
   /// that goes on with other work, for which files may be others.

@@ -47,7 +47,7 @@ extension Program {
       if isParsers, !(error is Failure), !(error is FormatError) { exit(withError: error) }
       end(Failure(wrapping: error), isJSON: isJSON)
     }
-    endIfInputsChanged(isJSON: isJSON)
+    if !InputFiles.shared.hasOutput { endIfInputsChanged(isJSON: isJSON) }
     Glibc.exit(ExitStatus.success.rawValue)
   }
 

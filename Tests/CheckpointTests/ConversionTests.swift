@@ -264,6 +264,42 @@ import Testing
     #expect(try scratch.names == [])
   }
 
+  /// Where no thread can be had, a conversion that fails lets go of its source, which a check that
+  /// never began had held. In a process of its own, since limits are a process's.
+  @Test func letsGoOfItsSourceWithoutThreads() async throws {
+    let scratch = try Scratch()
+    let folder = scratch.path
+    await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
+      let path = folder + "/a.safetensors"
+      try Safetensors.write([.floats("a", [1, 2])], to: path)
+      // Opened before the process loses its rights; a read gives a page of it at most.
+      let maps = try #require(FileHandle(forReadingAtPath: "/proc/self/maps"))
+      func isMapped() throws -> Bool {
+        try maps.seek(toOffset: 0)
+        var text = Data()
+        while let piece = try maps.read(upToCount: 1 << 16), !piece.isEmpty { text += piece }
+        return text.firstRange(of: Data("/a.safetensors".utf8)) != nil
+      }
+      func convert() throws -> Bool {
+        let source = try ModelCheckpoint.open(path)
+        let conversion = try Conversion(of: source, to: .sdflat, at: folder + "/out")
+        try Data([1]).write(to: URL(filePath: folder + "/out"))
+        var limit = rlimit(rlim_cur: 1, rlim_max: 1)
+        // The superuser has no such limit.
+        guard try isMapped(), setrlimit(__rlimit_resource_t(__RLIMIT_NPROC.rawValue), &limit) == 0,
+          getuid() != 0 || setuid(65531) == 0
+        else { return false }
+        do {
+          try conversion.execute()
+          return false
+        } catch {
+          return error.code == .cannotCreate
+        }
+      }
+      exit(try convert() && !isMapped() ? 7 : 1)
+    }
+  }
+
   /// File systems that cannot exchange two directories: the former one steps aside, and comes back
   /// where the new one cannot take its place.
   @Test func replacesWithoutAnExchange() throws {

@@ -119,6 +119,25 @@ import Testing
     }
   }
 
+  /// What happens to the input once the output is at its path, while the program ends, is no matter.
+  @Test func changesBehindTheOutputAreNone() throws {
+    try withTemporaryFolder { folder in
+      let test = Self.inspect(
+        "convert INPUT out.ckpt --to ldm", of: "model.safetensors", output: "out.ckpt")
+      let models = try Models()
+      try models.place(test, in: folder)
+      let expected = try Run(test, in: folder).wait(isSeen: false)
+      for _ in 0..<10 {
+        try models.place(test, in: folder)
+        let run = try Run(test, in: folder)
+        while access(folder + "/out.ckpt", F_OK) != 0, run.isAtWork {}
+        #expect(truncate(folder + "/INPUT", 5000) == 0)
+        let result = try run.wait(isSeen: false)
+        #expect(result.status == 0 && result.result == expected.result, "\(result.errors)")
+      }
+    }
+  }
+
   /// Runs a command and disturbs it.
   ///
   /// - Returns: what it came to.
@@ -252,6 +271,8 @@ private struct Run {
     process.standardError = stream("stderr")
     try process.run()
   }
+
+  var isAtWork: Bool { process.isRunning }
 
   /// Waits for the end.
   ///
