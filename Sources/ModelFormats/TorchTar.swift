@@ -29,12 +29,18 @@ public enum TorchTar {
 
   /// Where the pickles stand in the members that hold several, with numbers between them: those that
   /// a reader comes to before an error, and the one that it ends at.
-  static func pickleStarts(in file: MappedFile) -> [Range<Int>] {
-    guard let archive = try? TarArchive(file) else { return [] }
+  ///
+  /// - Returns: the pickles, and whether those are all, as far as the members could be followed.
+  static func pickleStarts(in file: MappedFile) -> (ranges: [Range<Int>], isWhole: Bool) {
+    guard let archive = try? TarArchive(file) else { return ([], false) }
     var source = TarStorages(file: file)
-    if let storages = archive["storages"] { try? source.readStorages(storages) }
-    if let tensors = archive["tensors"] { try? source.readTensors(tensors) }
-    return source.pickles.ranges
+    do throws(FormatError) {
+      if let storages = archive["storages"] { try source.readStorages(storages) }
+      if let tensors = archive["tensors"] { try source.readTensors(tensors) }
+    } catch {
+      return (source.pickles.ranges, false)
+    }
+    return (source.pickles.ranges, true)
   }
 
   private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {

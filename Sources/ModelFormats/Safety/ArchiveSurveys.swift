@@ -20,6 +20,8 @@ struct ZipSurvey {
   private var known: Set<Place> = []
   private var directories: Set<Directory> = []
   private var entryCount = 0
+  /// Directories may overlap: how many bytes of them are still read.
+  private var directoryBytesLeft: Int
   /// Folders with a `data.pkl`, whose `data/` holds values.
   private var roots: Set<ExactName> = []
 
@@ -36,6 +38,7 @@ struct ZipSurvey {
   init(_ file: MappedFile, _ range: Range<Int>) {
     self.file = file
     self.range = range
+    directoryBytesLeft = (1 << 20) + 4 * range.count
   }
 
   /// Whether an archive ends there.
@@ -168,7 +171,8 @@ struct ZipSurvey {
     while let entry = integers(46, at: position), entry.starts(with: [0x50, 0x4B, 1, 2]) {
       let (nameLength, extraLength) = (entry.little(28, 2), entry.little(30, 2))
       guard let rest = integers(nameLength + extraLength, at: position + 46) else { return }
-      guard entries.count < limit else {
+      directoryBytesLeft -= 46 + rest.count
+      guard entries.count < limit, directoryBytesLeft >= 0 else {
         isPartial = true
         return
       }

@@ -173,7 +173,7 @@ struct PickleScanner {
   private func isLarge(_ value: Value) -> Bool {
     switch value {
     case .integer(let value): value == .max
-    case .result(let index): ["int", "long"].contains(found[index].global.name)
+    case .result(let index): ["int", "long", "scalar"].contains(found[index].global.name)
     default: false
     }
   }

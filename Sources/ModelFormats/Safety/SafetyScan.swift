@@ -284,8 +284,12 @@ struct SafetyScan {
     }
     // PyTorch's own tar has many pickles in a member, with numbers between them.
     guard isTorch, range == 0..<file.count else { return }
-    for start in TorchTar.pickleStarts(in: file) {
+    let pickles = TorchTar.pickleStarts(in: file)
+    for start in pickles.ranges {
       lookForPickle(file, start, place, isGuess: false, depth: depth)
+    }
+    if !pickles.isWhole {
+      safety.add(note: "\(place.spoken)the storages and tensors were not looked into to their end")
     }
   }
 

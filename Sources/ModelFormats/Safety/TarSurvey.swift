@@ -3,7 +3,7 @@ struct TarSurvey {
   private(set) var members: [(name: String, range: Range<Int>)] = []
   /// Why not all members were found, or not as Python has them; nil where they were.
   private(set) var doubt: String?
-  /// Whether headers give members other names than their own.
+  /// Whether headers of their own give members the names that PyTorch looks for.
   private(set) var hasOtherNames = false
 
   init(_ file: MappedFile, _ range: Range<Int>, limit: Int) {
@@ -29,7 +29,6 @@ struct TarSurvey {
       let name = String(decoding: header[0..<100].prefix { $0 != 0 }, as: UTF8.self)
       let type = header[156]
       if [UInt8]("LxgXS".utf8).contains(type) {
-        hasOtherNames = true
         note(type, file, start..<(start + min(size, rest)))
       }
       // Links, devices and folders have no contents, whatever size they give; old ones are folders by
@@ -55,10 +54,11 @@ struct TarSurvey {
     if type == UInt8(ascii: "S") {
       doubt = "sparse members were not looked into as Python unpacks them"
     }
-    guard type != UInt8(ascii: "L") else { return }
     let text = unsafe file.withBytes(in: range.prefix(1 << 20)) {
       unsafe String(decoding: $0, as: UTF8.self)
     }
+    if text.contains("storages") || text.contains("tensors") { hasOtherNames = true }
+    guard type != UInt8(ascii: "L") else { return }
     if range.count > 1 << 20 || text.contains("size=") || text.contains("GNU.sparse") {
       doubt =
         "members whose size stands in a header of its own were not looked into as Python "
