@@ -138,7 +138,7 @@ import Testing
     Case("a tensor of 4 TiB from 24 bytes", says: "repeats 24 bytes") {
       checkpoint(TorchBuilder.dictionary(TorchBuilder.tensor(sizes: [1 << 40], strides: [0])))
     },
-    Case("a plain pickle that unfolds", says: "this is a pickle") {
+    Case("a plain pickle that unfolds", says: "this is part of a pickle") {
       [0x80, 2] + repeated("]", 4_000_000)
     },
     Case("text that unfolds as a pickle", says: "this is text") { repeated("]", 4_000_000) },
