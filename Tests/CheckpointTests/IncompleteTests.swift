@@ -214,7 +214,10 @@ import Testing
     #expect(wan.reasons.contains { $0.contains("general.architecture does") })
     let flux = try FamilyTests.tensors("flux1-dev")
     let odd = Recognition(
-      FamilyTests.checkpoint(flux, metadata: [(key: "general.architecture", value: "sd1")]))
+      ModelCheckpoint.of(
+        TensorFile(
+          path: "weights", format: .gguf,
+          metadata: [(key: "general.architecture", value: "sd1")], tensors: flux)))
     #expect(odd.family.id == "flux1-dev")
     #expect(odd.reasons.contains { $0.contains("contradicts the tensors") }, "\(odd.reasons)")
   }

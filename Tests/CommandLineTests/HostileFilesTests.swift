@@ -315,7 +315,7 @@ import Testing
         try Data(bytes).write(to: URL(filePath: path))
       }
       _ = HostileFilesTests.isLimited
-      let limit = (64 << 20) + HostileFilesTests.baseline + (hostile.header ?? bytes.count)
+      let limit = (80 << 20) + HostileFilesTests.baseline + (hostile.header ?? bytes.count)
       let run = try Tool.measure("sdinspect", [command, path, "--json"], dataLimit: limit)
       #expect(run.processorSeconds < HostileFilesTests.secondsLimit)
       guard let says = hostile.says else {
