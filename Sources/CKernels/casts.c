@@ -76,9 +76,23 @@ static uint16_t f32_to_bf16(uint32_t bits) {
   return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-static int overflows_f16(uint32_t bits) {
+// Whether a finite F32 is at least as large as the first one that becomes infinite in a smaller type.
+static int overflows(uint32_t bits, uint32_t first) {
   uint32_t magnitude = bits & 0x7FFFFFFF;
-  return magnitude >= F16_OVERFLOW && magnitude < F32_INFINITY;
+  return magnitude >= first && magnitude < F32_INFINITY;
+}
+
+static size_t count_overflow(const void *source, size_t count, uint32_t first) {
+  size_t found = 0;
+  for (size_t i = 0; i < count; i++) found += (size_t)overflows(load32(source, i), first);
+  return found;
+}
+
+static void saturate(void *values, size_t count, uint32_t first, uint32_t largest) {
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits = load32(values, i);
+    if (overflows(bits, first)) store32(values, i, (bits & 0x80000000) | largest);
+  }
 }
 
 // MARK: Plain versions
@@ -100,16 +114,11 @@ void sdk_cast_f32_bf16_plain(const void *source, void *target, size_t count) {
 }
 
 size_t sdk_count_f16_overflow_plain(const void *source, size_t count) {
-  size_t overflows = 0;
-  for (size_t i = 0; i < count; i++) overflows += (size_t)overflows_f16(load32(source, i));
-  return overflows;
+  return count_overflow(source, count, F16_OVERFLOW);
 }
 
 void sdk_saturate_f16(void *values, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits = load32(values, i);
-    if (overflows_f16(bits)) store32(values, i, (bits & 0x80000000) | F16_LARGEST);
-  }
+  saturate(values, count, F16_OVERFLOW, F16_LARGEST);
 }
 
 // MARK: Double precision
@@ -166,22 +175,12 @@ void sdk_saturate_f32(const void *source, void *values, size_t count) {
   }
 }
 
-static int overflows_bf16(uint32_t bits) {
-  uint32_t magnitude = bits & 0x7FFFFFFF;
-  return magnitude >= BF16_OVERFLOW && magnitude < F32_INFINITY;
-}
-
 size_t sdk_count_bf16_overflow(const void *source, size_t count) {
-  size_t overflows = 0;
-  for (size_t i = 0; i < count; i++) overflows += (size_t)overflows_bf16(load32(source, i));
-  return overflows;
+  return count_overflow(source, count, BF16_OVERFLOW);
 }
 
 void sdk_saturate_bf16(void *values, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits = load32(values, i);
-    if (overflows_bf16(bits)) store32(values, i, (bits & 0x80000000) | BF16_LARGEST);
-  }
+  saturate(values, count, BF16_OVERFLOW, BF16_LARGEST);
 }
 
 // MARK: Fast versions

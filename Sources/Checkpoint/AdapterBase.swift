@@ -90,8 +90,8 @@ struct AdapterBase {
 
     private static let prefixes: [(prefix: String, network: String?)] = [
       ("base_model.model.", nil), ("lora_unet_", nil), ("oft_unet_", nil), ("unet.", nil),
-      ("lora_transformer_", nil),
-      ("transformer.", nil), ("model.diffusion_model.", nil), ("diffusion_model.", nil),
+      ("lora_transformer_", nil), ("transformer.", nil), ("model.diffusion_model.", nil),
+      ("diffusion_model.", nil),
       ("lycoris_text_model_", "text encoder"), ("lycoris_", nil), ("lora_te_", "text encoder"),
       ("lora_te1_", "text encoder"), ("lora_te2_", "second text encoder"),
       ("lora_te3_", "third text encoder"), ("text_encoder.", "text encoder"),

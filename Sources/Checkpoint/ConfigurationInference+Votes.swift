@@ -50,10 +50,8 @@ extension ConfigurationInference {
     case .unet:
       // Prompts of two text encoders come with an embedding of the picture's size; and where attention
       // is on the way down, it is on the way up.
-      let down = (object["down_block_types"]?.array ?? []).map { $0.string?.contains("Attn") }
-      let up = (object["up_block_types"]?.array ?? []).map { $0.string?.contains("Attn") }
       return object["cross_attention_dim"]?.int == 2048 && object["addition_embed_type"] == nil
-        || down != up.reversed()
+        || attention(object, "down_block_types") != attention(object, "up_block_types").reversed()
     case .vae:
       let off = ["use_quant_conv", "use_post_quant_conv"].filter { object[$0] == .bool(false) }
       return object["latent_channels"]?.int == 4 && off.count == 1 && object[half] == nil
@@ -64,15 +62,13 @@ extension ConfigurationInference {
   /// Whether a configuration that was read off tensors is of a network that nobody publishes, so that
   /// perhaps some of its tensors are missing.
   static func isDoubtful(_ configuration: Configuration, of architecture: Architecture) -> Bool {
+    if isContradictory(configuration, of: architecture) { return true }
     let object = configuration.object
     switch architecture {
     case .unet:
       let layers = object["layers_per_block"]
       let fewest = layers?.int ?? layers?.array?.compactMap(\.int).min() ?? 2
-      let down = (object["down_block_types"]?.array ?? []).map { $0.string?.contains("Attn") }
-      let up = (object["up_block_types"]?.array ?? []).map { $0.string?.contains("Attn") }
-      return object["mid_block_type"]?.isNull == true && fewest >= 2 || down != up.reversed()
-        || object["cross_attention_dim"]?.int == 2048 && object["addition_embed_type"] == nil
+      return object["mid_block_type"]?.isNull == true && fewest >= 2
         || object["conv_in_kernel"] != nil || object["conv_out_kernel"] != nil
     case .vae:
       return object["mid_block_add_attention"] == .bool(false)
@@ -83,10 +79,15 @@ extension ConfigurationInference {
       else { return false }
       return layers < publishedLayers(hidden, vocabulary: object["vocab_size"]?.int)
     case .controlNet:
-      let types = (object["down_block_types"]?.array ?? []).map { $0.string?.contains("Attn") }
-      return types.count == 4 && types[0] != true
+      let levels = attention(object, "down_block_types")
+      return levels.count == 4 && levels[0] != true
     case .safetyChecker, .tinyAutoencoder: return false
     }
+  }
+
+  /// Whether each level of a UNet has attention.
+  private static func attention(_ object: JSONObject, _ key: String) -> [Bool?] {
+    (object[key]?.array ?? []).map { $0.string?.contains("Attn") }
   }
 
   /// The layers of the text encoders of Stable Diffusion, the last one of OpenCLIP's left out; 1 for

@@ -41,18 +41,19 @@ extension Conversion {
   /// files, then weights of the source that were not read.
   public var leftOutLines: [String] {
     var lines = drops.lines
-    let folders = droppedFiles.count { $0.hasSuffix("/") }
-    let small = droppedFiles.count - folders
-    if !droppedFiles.isEmpty {
+    let dropped = droppedFiles
+    if !dropped.isEmpty {
+      let folders = dropped.count { $0.hasSuffix("/") }
+      let small = dropped.count - folders
       let counts = [
         small > 0 ? small.of("small file") : nil, folders > 0 ? folders.of("folder") : nil,
       ]
       lines.append(
         "left out: \(counts.compactMap(\.self).joined(separator: " and ")): "
-          + Leftover.shown(droppedFiles))
+          + Leftover.shown(dropped))
     }
-    if !unreadWeights.isEmpty {
-      let paths = unreadWeights.map(\.path)
+    let paths = unreadWeights.map(\.path)
+    if !paths.isEmpty {
       lines.append(
         "not read: \(paths.count.of("file")) of weights next to these: "
           + Leftover.shown(paths))

@@ -4,7 +4,7 @@ import OrderedJSON
 extension Conversion {
   /// What an execution did, beyond the plan.
   public struct Outcome: Sendable {
-    /// Tensors with values beyond the largest F16, which became that, with how many of them.
+    /// Tensors with values beyond the largest of their new type, which became that, with how many.
     public let saturated: [(tensor: String, count: Int, dtype: DType)]
   }
 
@@ -177,7 +177,9 @@ extension Conversion {
     let own = component.metadata.filter { $0.key != "format" && !EmbeddedFiles.isKey($0.key) }
     switch component.format {
     case .safetensors: return own
-    case .gguf: return own.filter { !isGGUF($0.key, of: component) }
+    case .gguf:
+      let prefixes = ggufPrefixes(component)
+      return own.filter { !prefixes.contains(where: $0.key.hasPrefix) }
     default: return []
     }
   }
@@ -190,18 +192,18 @@ extension Conversion {
       "general.architecture", "general.alignment", "general.quantization_version",
       "general.file_type", "split.", GGUF.originalShape,
     ]
+    let prefixes = ggufPrefixes(component)
     return component.metadata.filter { pair in
-      isGGUF(pair.key, of: component) && !structure.contains(where: pair.key.hasPrefix)
+      prefixes.contains(where: pair.key.hasPrefix)
+        && !structure.contains(where: pair.key.hasPrefix)
     }
   }
 
-  /// Whether a key is among those that GGUF's description defines, or an architecture does.
-  private static func isGGUF(_ key: String, of component: Component) -> Bool {
+  /// How keys begin that GGUF's description defines, or an architecture does.
+  private static func ggufPrefixes(_ component: Component) -> [String] {
     let architecture = component.metadata.first { $0.key == "general.architecture" }?.value
-    let prefixes = [
-      "general.", "split.", "tokenizer.", "quantize.", "adapter.", "training.", "comfy.",
-    ]
-    return (prefixes + (architecture.map { ["\($0)."] } ?? [])).contains(where: key.hasPrefix)
+    return ["general.", "split.", "tokenizer.", "quantize.", "adapter.", "training.", "comfy."]
+      + (architecture.map { ["\($0)."] } ?? [])
   }
 
   /// Whether GGUF carries a pair of a safetensors file's metadata: `general.` is its own, and readers

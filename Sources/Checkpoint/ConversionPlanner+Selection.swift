@@ -83,14 +83,14 @@ extension ConversionPlanner {
     _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint, casts: Bool
   ) throws(FormatError) {
     let renames = target == .ldm || target == .diffusers
-    let recognition = Recognition(source)
-    if renames, components.map(\.name) == [.model],
-      [.lora, .textualInversion, .hypernetwork].contains(recognition.kind)
-    {
-      throw FormatError(
-        .unsupported,
-        "this is no model that has the layout \(target.rawValue): \(recognition.title)",
-        file: source.path, hint: "--to safetensors keeps all tensors as they are")
+    if renames, components.map(\.name) == [.model] {
+      let recognition = Recognition(source)
+      if [.lora, .textualInversion, .hypernetwork].contains(recognition.kind) {
+        throw FormatError(
+          .unsupported,
+          "this is no model that has the layout \(target.rawValue): \(recognition.title)",
+          file: source.path, hint: "--to safetensors keeps all tensors as they are")
+      }
     }
     if target != .safetensors, source.isControlNetDifference {
       throw FormatError(

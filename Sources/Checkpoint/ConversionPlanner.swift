@@ -118,8 +118,8 @@ struct ConversionPlanner {
       case .gguf: isKept ? own.filter { !Conversion.isCarriedToGGUF($0) } : own
       case .pytorch, .sdflat: own
       }
-    var lost: [String] = []
-    for key in (lostPairs + others).map(\.key) where !lost.contains(key) { lost.append(key) }
+    var seen: Set<String> = []
+    let lost = (lostPairs + others).map(\.key).filter { seen.insert($0).inserted }
     if !lost.isEmpty {
       warnings.append(
         "\(lost.count.of("pair of metadata is", "pairs of metadata are")) not written: "

@@ -70,7 +70,7 @@ extension LoRA {
   /// What it changes, as in "3 layers of the UNet (LoHa)".
   public var changeSummary: String {
     let counts = layers.sorted { $0.key.rawValue < $1.key.rawValue }.map {
-      "\($0.value) \($0.value == 1 ? "layer" : "layers") of the \($0.key.title)"
+      "\($0.value.of("layer")) of the \($0.key.title)"
     }
     guard !counts.isEmpty else { return "no layer" }
     return counts.joined(separator: " and ") + " (" + methods.map(\.name).joined(separator: ", ")

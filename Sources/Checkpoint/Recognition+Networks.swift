@@ -8,6 +8,8 @@ struct FamilyEvidence {
   private let checkpoint: ModelCheckpoint
   /// The networks, what denoises first.
   private let networks: [(component: Component, views: [FamilyShapes])]
+  /// What networks lack, as the title says it: "UNet incomplete: lacks conv_in.weight".
+  let gaps: [String]
   /// All networks together.
   private let whole: [(component: Component, views: [FamilyShapes])]
 
@@ -15,6 +17,7 @@ struct FamilyEvidence {
     self.checkpoint = checkpoint
     let main: [ComponentName] = [.transformer, .unet, .unetEMA]
     let hasUNet = checkpoint[.unet] != nil
+    var gaps: [String] = []
     networks = checkpoint.components.filter { $0.name != .unetEMA || !hasUNet }.enumerated()
       .sorted { left, right in
         let places = [left, right].map { main.firstIndex(of: $0.element.name) ?? main.count }
@@ -22,8 +25,16 @@ struct FamilyEvidence {
       }.map { _, component in
         let (tensors, missing) = FamilyEvidence.tensors(
           component, isAlone: checkpoint.isAlone(component))
-        return (component, FamilyShapes.views(of: tensors, missing: missing))
+        if !missing.isEmpty, component.name.averaged == nil {
+          gaps.append(
+            "\(component.name.title) incomplete: lacks "
+              + (missing.count > 3
+                ? "\(missing.count) tensors (\(Leftover.shown(missing, limit: 2)))"
+                : Leftover.shown(missing)))
+        }
+        return (component, FamilyShapes.views(of: tensors, missing: Set(missing)))
       }
+    self.gaps = gaps
     whole =
       networks.count > 1
       ? [
@@ -39,30 +50,16 @@ struct FamilyEvidence {
   /// Those that are missing are there too, and listed.
   private static func tensors(
     _ component: Component, isAlone: Bool
-  ) -> (tensors: [Tensor], missing: Set<String>) {
+  ) -> (tensors: [Tensor], missing: [String]) {
     func tensor(_ name: String, _ shape: [Int]) -> Tensor {
       Tensor(name: name, dtype: .float32, shape: Shape(shape), storage: .memory([]))
     }
     guard component.name == .unetEMA else {
       let missing = component.gaps(isAlone: isAlone).map { tensor($0.name, $0.shape) }
       guard !missing.isEmpty else { return (component.bareTensors, []) }
-      return (component.bareTensors + missing, Set(missing.map(\.name)))
+      return (component.bareTensors + missing, missing.map(\.name))
     }
     return (component.graphs.flatMap(\.parameters).map { tensor($0.name, $0.shape) }, [])
-  }
-
-  /// What networks lack, as the title says it: "UNet incomplete: lacks conv_in.weight".
-  var gaps: [String] {
-    networks.compactMap { component, _ in
-      let names =
-        component.name.averaged == nil
-        ? component.gaps(isAlone: checkpoint.isAlone(component)).map(\.name) : []
-      guard !names.isEmpty else { return nil }
-      return "\(component.name.title) incomplete: lacks "
-        + (names.count > 3
-          ? "\(names.count) tensors (\(Leftover.shown(names, limit: 2)))"
-          : Leftover.shown(names))
-    }
   }
 
   /// The first of the rows that tensors prove.

@@ -1,4 +1,5 @@
 import ModelFormats
+import OrderedJSON
 
 /// What a checkpoint's files hold beside what their networks need, and whether values were ever
 /// written.
@@ -10,7 +11,7 @@ extension Verification {
     let tensors = findings.unread.filter { $0.kind == .tensor }.map(\.name)
     if !tensors.isEmpty {
       unchecked.append(
-        "\(tensors.count) \(tensors.count == 1 ? "tensor" : "tensors") of an unsupported kind: "
+        "\(tensors.count.of("tensor")) of an unsupported kind: "
           + Leftover.shown(tensors))
     }
     checkSafety(of: checkpoint)
@@ -24,7 +25,7 @@ extension Verification {
     for type in weights.map(\.dtype.rawValue) where !types.contains(type) { types.append(type) }
     let scaled = component.scales.weights.count
     notes.append(
-      "\(component.name): \(weights.count) \(weights.count == 1 ? "tensor holds" : "tensors hold") "
+      "\(component.name): \(weights.count.of("tensor holds", "tensors hold")) "
         + "8-bit floating-point values "
         + "(\(types.joined(separator: ", ")))"
         + (scaled == 0 ? "" : ", \(scaled) of them times a scale"))

@@ -69,7 +69,7 @@ public struct Verification: Sendable {
         // Noise schedules and optimizer states are no network.
         guard component.name != .other else {
           let count = component.tensors.count
-          notes.append("\(count) \(count == 1 ? "tensor is" : "tensors are") of no network")
+          notes.append("\(count.of("tensor is", "tensors are")) of no network")
           leave(component.tensors, of: component)
           continue
         }
@@ -84,7 +84,7 @@ public struct Verification: Sendable {
         }
         let count = component.tensors.count
         unchecked.append(
-          "\(component.name): \(problem) (\(count) \(count == 1 ? "tensor" : "tensors"))")
+          "\(component.name): \(problem) (\(count.of("tensor")))")
         continue
       }
       count += manifest.parameters.count - manifest.missing.count
@@ -120,7 +120,7 @@ public struct Verification: Sendable {
           + "config.json")
     }
     if count > 0 {
-      checked.append("\(count) \(count == 1 ? "tensor" : "tensors") against their networks")
+      checked.append("\(count.of("tensor")) against their networks")
     }
   }
 
@@ -129,8 +129,7 @@ public struct Verification: Sendable {
     let names = tensors.map(\.name).filter { Leftover.kind(of: $0) == .unknown }
     guard !names.isEmpty else { return }
     unchecked.append(
-      "\(component.name): \(names.count) unrecognized "
-        + "\(names.count == 1 ? "tensor" : "tensors"): \(Leftover.shown(names))")
+      "\(component.name): \(names.count.of("unrecognized tensor")): \(Leftover.shown(names))")
   }
 
   // MARK: Bytes

@@ -70,11 +70,16 @@ extension TensorFile {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// What has a magic number as its first bytes; nil of everything else.
+  static func kind(ofMagic head: [UInt8]) -> Kind? {
+    magics.first { head.starts(with: $0.0) }?.1
+  }
+
   /// Tells what a file is from its first bytes.
   static func kind(of file: MappedFile) -> Kind {
     let head = unsafe file.withBytes(in: 0..<min(file.count, 4096)) { unsafe [UInt8]($0) }
     if head.isEmpty { return .empty }
-    for (magic, kind) in magics where head.starts(with: magic) { return kind }
+    if let kind = kind(ofMagic: head) { return kind }
     if head.count >= 262, head[257..<262].elementsEqual("ustar".utf8) { return .tar }
     if isSafetensors(head) { return .safetensors }
     if isLegacyPyTorch(head) { return .pytorchLegacy }

@@ -2,6 +2,7 @@ import Checkpoint
 import Diffusion
 import Engine
 import ModelGraph
+import OrderedJSON
 import Terminal
 
 extension GenerateCommand {
@@ -96,13 +97,13 @@ extension GenerateCommand {
     // An initial picture takes its share of the steps alone.
     func taken(_ steps: Int, _ share: Double) -> Int { max(1, Int(Double(steps) * share)) }
     let steps = request.initial.map { taken(request.steps, $0.strength) } ?? request.steps
-    var words = "\(width)x\(height), \(steps) \(steps == 1 ? "step" : "steps")"
+    var words = "\(width)x\(height), \(steps.of("step"))"
     var sum = operations(width, height, steps)
     var (largestWidth, largestHeight) = (width, height)
     if let enlargement {
       let (wide, high) = (enlargement.side(width), enlargement.side(height))
       let more = taken(enlargement.steps ?? request.steps, enlargement.strength)
-      words += ", then \(wide)x\(high), \(more) \(more == 1 ? "step" : "steps")"
+      words += ", then \(wide)x\(high), \(more.of("step"))"
       sum += operations(wide, high, more)
       (largestWidth, largestHeight) = (wide, high)
     }

@@ -37,7 +37,7 @@ extension ONNXCommand {
     for line in dropped.lines { Console.print(Console.sanitized(line)) }
     for network in report.networks {
       for tensor in network.saturated {
-        let largest = network.precision == .f16 ? "65504" : "3.40e38"
+        let largest = Cast.largest(of: network.precision == .f16 ? .float16 : .float32)
         Console.note("note: \(tensor.count.of("value")) of \(tensor.name) became \(largest)")
       }
     }

@@ -63,14 +63,19 @@ extension Tool {
   public static var anyPython: String? { python ?? systemPython }
 
   /// Whether the reference Python has a module.
-  public static func has(_ module: String) -> Bool { installed.contains(module) }
+  public static func has(_ module: String) -> Bool {
+    precondition(asked.contains(module), "\(module) is not looked for: add it to the list")
+    return installed.contains(module)
+  }
 
-  /// The modules of the reference Python that tests ask for; one start of Python tells all.
+  /// The modules that tests ask for.
+  private static let asked = [
+    "PIL", "diffusers", "gguf", "numpy", "onnx", "onnxruntime", "safetensors", "torch",
+    "transformers",
+  ]
+
+  /// Those that the reference Python has; one start of it tells all.
   private static let installed: Set<String> = {
-    let asked = [
-      "PIL", "diffusers", "gguf", "numpy", "onnx", "onnxruntime", "safetensors", "torch",
-      "transformers",
-    ]
     let script = """
       import importlib.util, sys
       for name in sys.argv[1:]:

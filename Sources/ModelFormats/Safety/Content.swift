@@ -9,23 +9,19 @@ enum Content: Hashable {
   case closed(String)
   case other
 
-  private static let closed: [(magic: [UInt8], what: String)] = [
-    ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "a 7z archive"),
-    (Array("Rar!".utf8), "a RAR archive"),
-    ([0x1F, 0x8B], "gzip data"),
-    (Array("BZh".utf8), "bzip2 data"),
-    ([0xFD] + Array("7zXZ".utf8), "xz data"),
-    ([0x28, 0xB5, 0x2F, 0xFD], "Zstandard data"),
-    ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], "HDF5 data (as Keras writes)"),
-    ([0x7F] + Array("ELF".utf8), "a program"),
-    ([0x04, 0x22, 0x4D, 0x18], "LZ4 data"),
+  /// What is told by its first bytes and not looked into.
+  private static let closed: [TensorFile.Kind: String] = [
+    .sevenZip: "a 7z archive", .rar: "a RAR archive", .gzip: "gzip data", .bzip2: "bzip2 data",
+    .xz: "xz data", .zstandard: "Zstandard data", .hdf5: "HDF5 data (as Keras writes)",
+    .elf: "a program",
   ]
 
   init(_ file: MappedFile, _ range: Range<Int>) {
     let head = Content.head(of: file, range, count: 512)
-    if head.starts(with: [0x50, 0x4B, 3, 4]) || head.starts(with: [0x50, 0x4B, 5, 6]) {
+    let kind = TensorFile.kind(ofMagic: head)
+    if kind == .zip {
       self = .zip
-    } else if head.starts(with: [0x93] + Array("NUMPY".utf8)) {
+    } else if kind == .numpy {
       self = .numpy
     } else if TarSurvey.isHeader(head)
       || head.count >= 262 && head[257..<262].elementsEqual("ustar".utf8)
@@ -33,8 +29,10 @@ enum Content: Hashable {
       self = .tar
     } else if head.count >= 2, head[0] == 0x80, head[1] <= 5 {
       self = .pickle
-    } else if let closed = Content.closed.first(where: { head.starts(with: $0.magic) }) {
-      self = .closed(closed.what)
+    } else if let kind, let what = Content.closed[kind] {
+      self = .closed(what)
+    } else if head.starts(with: [0x04, 0x22, 0x4D, 0x18]) {
+      self = .closed("LZ4 data")
     } else if let packed = Content.packed(head) {
       self = .closed(packed)
     } else {
