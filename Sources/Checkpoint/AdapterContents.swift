@@ -119,7 +119,7 @@ struct AdapterContents: Sendable {
   /// Tensors that belong to no layer.
   private(set) var others: [Tensor] = []
 
-  private static let bundle = "bundle_emb."
+  static let bundle = "bundle_emb."
 
   init(_ tensors: [Tensor]) {
     var indices: [String: Int] = [:]

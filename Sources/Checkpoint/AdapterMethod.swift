@@ -270,6 +270,16 @@ struct AdapterMethod: Sendable {
   /// `double_blocks.0.processor.qkv_lora1.down.weight`, `…qkv_lora2…`.
   private static let streams = [("_lora1.", "_img_lora."), ("_lora2.", "_txt_lora.")]
 
+  /// Whether any of a file's names could be an adapter's. Asked before ``split(_:)``, which takes
+  /// names apart one by one.
+  static func mayBeNamed(in names: NameText) -> Bool {
+    (allEndings.map(\.ending) + [".on_input"]).contains {
+      names.first(containing: $0, isAtEnd: true) != nil
+    }
+      || (allComponents.keys.map { ".\($0)" } + allPrefixes.map { ".\($0.prefix)" }
+        + streams.map(\.0)).contains(where: names.contains)
+  }
+
   /// The layer, and which of its tensors it is; nil of any other tensor.
   static func split(_ name: String) -> Name? {
     for (stream, spelling) in streams where name.contains(stream) {

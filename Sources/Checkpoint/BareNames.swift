@@ -116,10 +116,11 @@ package struct BareNames {
   static func dictionaries(of name: String) -> [Substring] {
     var found: [Substring] = []
     var start = name.startIndex
-    while found.count < depthLimit, let dot = name[start...].firstIndex(of: ".") {
+    while found.count < depthLimit, let dot = name.utf8[start...].firstIndex(of: UInt8(ascii: "."))
+    {
       let word = name[start..<dot]
       guard words.contains(word) || averageWords.contains(word) else { break }
-      start = name.index(after: dot)
+      start = name.utf8.index(after: dot)
       found.append(name[..<start])
     }
     return found

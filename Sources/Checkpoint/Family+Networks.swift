@@ -60,6 +60,14 @@ extension Family {
         [.has("control_all_x_embedder.*", "control_layers.0.*", says: "a ControlNet's layers")],
       ]),
     Family(
+      "controlnet", "ControlNet-LLLite", part: ComponentName(rawValue: "controlnet_lllite"),
+      marks: [
+        [
+          .has("lllite_unet_*", says: "small networks that add a picture's embedding to attention"),
+          .has("*.cond_emb.0.weight", "*.conditioning1.0.weight"),
+        ]
+      ]),
+    Family(
       "t2i-adapter", "T2I-Adapter", part: ComponentName(rawValue: "t2i_adapter"),
       classes: ["T2IAdapter"],
       marks: [
@@ -243,6 +251,15 @@ extension Family {
   // MARK: Small networks, told by functions of their own
 
   static let small: [Family] = [
+    Family(
+      "latents", "latents of one picture or several, as ComfyUI saves them",
+      part: ComponentName(rawValue: "latents"),
+      marks: [
+        [
+          .has("latent_tensor", says: "latents, and no weights"),
+          .has("latent_format_version_0", "latent_tensor"),
+        ]
+      ]),
     Family(
       "tiny-autoencoder", "tiny autoencoder (as TAESD)", .tinyAutoencoder, isDrawn: true,
       part: .tinyAutoencoder, classes: ["AutoencoderTiny"], marks: []),

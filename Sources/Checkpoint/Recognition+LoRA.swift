@@ -13,6 +13,10 @@ extension Recognition {
   static func lora(
     _ names: RecognizedNames, metadata: [(key: String, value: String)]
   ) -> Recognition? {
+    let text = NameText(names.tensors.lazy.map(\.name))
+    guard AdapterMethod.mayBeNamed(in: text) || text.contains(AdapterContents.bundle) else {
+      return nil
+    }
     let contents = AdapterContents(names.tensors)
     guard contents.isAdapter else { return nil }
     let base = AdapterBase(contents, metadata: metadata)

@@ -110,8 +110,9 @@ public struct Recognition: Sendable, Hashable {
       ?? Recognition.adapter(names, metadata: checkpoint.components.first?.metadata ?? [])
       ?? evidence.recognition(Family.adapters + Family.transformers + Family.stableDiffusion)
       ?? (evidence.hasDenoiser ? evidence.recognitionByClass() : nil)
-      ?? evidence.recognition(Family.encoders) ?? Recognition.small(names) ?? Recognition.onnx(
-        checkpoint) ?? evidence.recognitionByClass()
+      ?? evidence.recognition(Family.encoders) ?? Recognition.small(names)
+      ?? evidence.recognition(Family.small) ?? Recognition.onnx(checkpoint)
+      ?? evidence.recognitionByClass()
       ?? Recognition.unknown(tensors, evidence)
     let found = DeclaredArchitecture(checkpoint)?.weighed(with: told) ?? told
     let title = ([found.title] + evidence.gaps).joined(separator: ", ")

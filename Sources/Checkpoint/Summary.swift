@@ -219,7 +219,8 @@ extension Summary {
     }
   }
 
-  /// Distinct elements of learned tensors, and elements of the others.
+  /// Distinct elements of learned tensors, and elements of the others. Where tensors share values, as
+  /// tied weights and views of one storage do, each value counts once.
   ///
   /// - Parameter buffers: names of tensors that are known not to be learned.
   package static func elements(
@@ -227,27 +228,42 @@ extension Summary {
   ) -> (parameters: Int, buffers: Int) {
     var parameters = 0
     var buffers = 0
-    var seen: Set<StorageKey> = []
+    var extents: [Extent] = []
     for tensor in tensors {
       if known.contains(tensor.name) || isBuffer(tensor) {
         buffers += tensor.elementCount
-      } else if StorageKey(tensor).map({ seen.insert($0).inserted }) ?? true {
+      } else if let extent = Extent(tensor) {
+        extents.append(extent)
+      } else {
         parameters += tensor.elementCount
       }
+    }
+    extents.sort { ($0.file, $0.range.lowerBound) < ($1.file, $1.range.lowerBound) }
+    var file: UInt?
+    var end = 0
+    for extent in extents {
+      if extent.file != file { (file, end) = (extent.file, 0) }
+      let fresh = extent.range.upperBound - max(extent.range.lowerBound, end)
+      if fresh > 0 {
+        let (count, bytes) = (extent.elementCount, extent.range.count)
+        parameters += bytes.dividingFullWidth(fresh.multipliedFullWidth(by: count)).quotient
+      }
+      end = max(end, extent.range.upperBound)
     }
     return (parameters, buffers)
   }
 
-  /// Where a tensor's values lie, which two names may share.
-  private struct StorageKey: Hashable {
-    let file: ObjectIdentifier
-    let offset: Int
+  /// Where a tensor's values lie in a file.
+  private struct Extent {
+    let file: UInt
+    let range: Range<Int>
     let elementCount: Int
 
     init?(_ tensor: Tensor) {
-      guard let file = tensor.file, let offset = tensor.offset else { return nil }
-      self.file = ObjectIdentifier(file)
-      self.offset = offset
+      let count = tensor.storedByteCount
+      guard let file = tensor.file, let offset = tensor.offset, count > 0 else { return nil }
+      self.file = UInt(bitPattern: ObjectIdentifier(file))
+      range = offset..<offset + count
       elementCount = tensor.elementCount
     }
   }
@@ -259,8 +275,9 @@ extension Summary {
     default: break
     }
     // Position ids went through casts to floating point in many merged checkpoints.
-    let last = tensor.name.split(separator: ".").last ?? ""
-    return ["position_ids", "running_mean", "running_var"].contains(last)
+    let dot = tensor.name.utf8.lastIndex(of: UInt8(ascii: "."))
+    let last = dot.map { tensor.name[tensor.name.utf8.index(after: $0)...] } ?? tensor.name[...]
+    return last == "position_ids" || last == "running_mean" || last == "running_var"
       || SingleFileLayout.isBuffer(tensor.name)
   }
 

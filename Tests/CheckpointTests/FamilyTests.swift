@@ -82,6 +82,29 @@ import Testing
     #expect(summary.recognition.family.id != "other" || !summary.recognition.title.contains("Flux"))
   }
 
+  /// Files beside models, as kohya's sd-scripts and ComfyUI save them.
+  @Test func controlNetLLLiteAndLatentsAreNamed() {
+    func summary(_ entries: [(name: String, shape: Shape)]) -> Summary {
+      Summary(
+        FamilyTests.checkpoint(
+          entries.map {
+            Tensor(name: $0.name, dtype: .float32, shape: $0.shape, storage: .memory([]))
+          }))
+    }
+    let layer = "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+    let lllite = summary([
+      ("\(layer).cond_emb.0.weight", [16, 3, 4, 4]), ("\(layer).down.0.weight", [16, 640]),
+      ("\(layer).mid.0.weight", [16, 32]), ("\(layer).up.0.weight", [640, 16]),
+    ])
+    #expect(lllite.recognition.family.id == "controlnet")
+    #expect(lllite.recognition.title == "ControlNet-LLLite")
+    #expect(lllite.parameters == 16 * 48 + 16 * 640 + 16 * 32 + 640 * 16)
+    let latents = summary([
+      ("latent_tensor", [1, 4, 64, 64]), ("latent_format_version_0", [0]),
+    ])
+    #expect(latents.recognition.family.id == "latents")
+  }
+
   static let titles: [(String, String)] = [
     ("sd1-original", "Stable Diffusion 1.x, UNet alone"),
     ("sd1-whole", "Stable Diffusion 1.x"),
@@ -202,7 +225,7 @@ import Testing
   @Test func everyFamilyIsDocumented() throws {
     let text = try String(contentsOfFile: "\(Fixtures.root)/docs/families.md", encoding: .utf8)
     for family in Family.all { #expect(text.contains("`\(family.id)`"), "\(family.id)") }
-    let own: Set = ["lora", "embedding", "latent-preview"]
+    let own: Set = ["lora", "embedding", "latent-preview", "latents"]
     let tested = Set(FamilyTests.goldens.map(\.family))
     #expect(Set(Family.all.map(\.id)).subtracting(own).subtracting(tested) == [])
   }

@@ -158,4 +158,22 @@ import Testing
     let counts = Summary.elements(of: tensors + [tensors[0].renamed("b")])
     #expect(counts == (parameters: 4, buffers: 3))
   }
+
+  /// A view of a part of another tensor's values adds nothing, and one that overlaps it what is new.
+  @Test func countsOverlappingViewsOnce() throws {
+    let scratch = try Scratch()
+    try Safetensors.write(
+      [.floats("a", [1, 2, 3, 4]), .floats("c", [5, 6])], to: scratch.path("file"))
+    let tensors = try TensorFile.open(scratch.path("file")).tensors
+    let file = try #require(tensors[0].file)
+    let start = try #require(tensors[0].offset)
+    let views = [0, 2, 3].map { first in
+      Tensor(
+        name: "view \(first)", dtype: .float32, shape: [2],
+        storage: .mapped(file, offset: start + 4 * first))
+    }
+    #expect(Summary.elements(of: tensors + views).parameters == 6)
+    #expect(Summary.elements(of: [tensors[0], views[2]]).parameters == 5)
+    #expect(Summary.elements(of: views.reversed()).parameters == 5)
+  }
 }
