@@ -18,7 +18,7 @@ let hardened: [SwiftSetting] =
   ]
 
 let package = Package(
-  name: "sdkit",
+  name: "sdloom",
   products: [
     .library(name: "ModelFormats", targets: ["ModelFormats"]),
     .library(name: "ModelGraph", targets: ["ModelGraph"]),
@@ -63,14 +63,21 @@ let package = Package(
       linkerSettings: [.linkedLibrary("protobuf-c")]),
 
     .target(name: "OrderedJSON", swiftSettings: hardened),
+    // Work on threads of our own.
+    .target(name: "Threads", dependencies: ["CLinux"], swiftSettings: strict),
     .target(
       name: "ModelFormats", dependencies: ["CChecksum", "CLinux", "CZlib", "OrderedJSON"],
       swiftSettings: hardened),
+    .target(
+      name: "FlatFormat", dependencies: ["OrderedJSON", "ModelFormats", "Threads", "CXXHash"],
+      swiftSettings: strict),
     .target(name: "ModelGraph", dependencies: ["OrderedJSON"], swiftSettings: strict),
     .target(
       name: "Checkpoint",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "CChecksum", "CKernels", "CLinux", "CXXHash",
+        "OrderedJSON", "ModelFormats", "FlatFormat", "ModelGraph", "Threads", "CChecksum",
+        "CKernels",
+        "CLinux", "CXXHash",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: strict),
@@ -91,13 +98,17 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "Engine", dependencies: ["ModelFormats", "ModelGraph", "CKernels", "COneDNN"],
+      name: "Engine",
+      dependencies: ["ModelFormats", "ModelGraph", "Threads", "CKernels", "COneDNN"],
+      swiftSettings: strict),
+    .target(
+      name: "Pictures",
+      dependencies: ["OrderedJSON", "ModelFormats", "CSPNG", "CTurboJPEG", "CWebP", "CZlib"],
       swiftSettings: strict),
     .target(
       name: "Diffusion",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "CSPNG",
-        "CTurboJPEG", "CWebP", "CZlib",
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "Pictures",
       ],
       swiftSettings: strict),
     .target(
@@ -119,7 +130,7 @@ let package = Package(
       name: "sdgen",
       dependencies: [
         "Terminal", "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine",
-        "Diffusion",
+        "Pictures", "Diffusion",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -146,8 +157,8 @@ let package = Package(
     .testTarget(
       name: "CheckpointTests",
       dependencies: [
-        "Checkpoint", "CKernels", "CXXHash", "ModelFormats", "ModelGraph", "OrderedJSON",
-        "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+        "Checkpoint", "FlatFormat", "CKernels", "CXXHash", "ModelFormats", "ModelGraph",
+        "OrderedJSON", "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
       ],
       exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(
@@ -167,14 +178,15 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "Engine", "CKernels", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON",
-        "TestSupport",
+        "TestSupport", "Threads",
       ],
       exclude: ["Oracle"],
       swiftSettings: strict),
     .testTarget(
       name: "DiffusionTests",
       dependencies: [
-        "Diffusion", "Engine", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON",
+        "Diffusion", "Pictures", "Engine", "Checkpoint", "ModelFormats", "ModelGraph",
+        "OrderedJSON",
         "TestSupport",
       ],
       exclude: ["Oracle"], swiftSettings: strict),
@@ -183,16 +195,17 @@ let package = Package(
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "sdinspect", "sdgen", "sdmanual", "Diffusion", "ModelFormats", "ModelGraph", "OrderedJSON",
+        "sdinspect", "sdgen", "sdmanual", "Diffusion", "Pictures", "ModelFormats", "ModelGraph",
+        "OrderedJSON",
         "TestSupport",
       ],
       swiftSettings: strict),
   ]
 )
 
-// Another oneDNN than the system's, 2.x or 3.x: SDKIT_ONEDNN=PREFIX, where include/ and lib/ are. What
+// Another oneDNN than the system's, 2.x or 3.x: SDLOOM_ONEDNN=PREFIX, where include/ and lib/ are. What
 // was compiled for another one must not be met: give a --scratch-path of its own too.
-if let prefix = Context.environment["SDKIT_ONEDNN"] {
+if let prefix = Context.environment["SDLOOM_ONEDNN"] {
   let swiftTargets: [Target.TargetType] = [.regular, .executable, .test]
   for target in package.targets where swiftTargets.contains(target.type) {
     // Targets of C alone have no Swift settings, and no use for these.
@@ -205,7 +218,7 @@ if let prefix = Context.environment["SDKIT_ONEDNN"] {
 }
 
 // For `scripts/coverage`: the readers of files and their tests alone, which build in a minute.
-if Context.environment["SDKIT_COVERAGE"] != nil {
+if Context.environment["SDLOOM_COVERAGE"] != nil {
   let measured = [
     "CChecksum", "CLinux", "CZlib", "OrderedJSON", "ModelFormats", "TestSupport",
     "OrderedJSONTests", "ModelFormatsTests",

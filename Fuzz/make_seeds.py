@@ -235,7 +235,7 @@ VALUE = field(1, b"x") + field(2, field(1, field(1, 1) + field(2, field(1, field
 for name, tensors in {"inside": [RAW, FLOATS, LONGS], "outside": [OUTSIDE]}.items():
     graph = (field(1, NODE) + field(1, CONSTANT) + field(2, b"graph")
              + b"".join(field(5, tensor) for tensor in tensors) + field(11, VALUE) + field(12, VALUE))
-    seed("onnx", name, field(1, 8) + field(2, b"sdkit") + field(7, graph)
+    seed("onnx", name, field(1, 8) + field(2, b"sdloom") + field(7, graph)
          + field(8, field(1, b"") + field(2, 17)) + field(14, field(1, b"k") + field(2, b"v")))
 
 REGION = {"offset": 0, "bytes": 8, "xxh3": "0123456789abcdef"}
@@ -246,7 +246,7 @@ FLAT = {
         "tensors": [
             dict(REGION, name="a", dtype="F32", shape=[2], offset=64),
             dict(REGION, name="b", dtype="F16", shape=[2, 2], offset=128)]}],
-    "provenance": {"tool": "sdkit"}, "requires": ["files"],
+    "provenance": {"tool": "sdloom"}, "requires": ["files"],
 }
 seed("flat-header", "whole", b"\2" + json.dumps(FLAT).encode())
 seed("flat-header", "empty", b"\0" + b'{"files":[],"components":[]}')
@@ -274,7 +274,7 @@ EXIF = (b"MM\0*\0\0\0\x08\0\2\x01\x12\0\3\0\0\0\1\0\6\0\0\x87\x69\0\4\0\0\0\1\0\
 for name, data in {
     "text": png(2, 2, 8, 2, (b"\0" + bytes(6)) * 2, (b"tEXt", b"parameters\0" + PARAMETERS)),
     "compressed-text": png(1, 1, 8, 0, b"\0\0", (b"zTXt", b"parameters\0\0" + zlib.compress(PARAMETERS * 40))),
-    "international": png(1, 1, 8, 0, b"\0\0", (b"iTXt", b"sdkit\0\0\0\0\0" + b'{"version":1}')),
+    "international": png(1, 1, 8, 0, b"\0\0", (b"iTXt", b"sdloom\0\0\0\0\0" + b'{"version":1}')),
     "exif": png(3, 2, 8, 0, b"\0\0\1\2" * 2, (b"eXIf", EXIF)),
     "interlaced": png(3, 3, 1, 0, b"\0\x80" * 6, interlaced=1),
     "deep": png(1, 1, 16, 6, b"\0" + bytes(8), (b"gAMA", struct.pack(">I", 45455))),

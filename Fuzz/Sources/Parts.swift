@@ -1,6 +1,6 @@
 import OrderedJSON
 
-@testable import Checkpoint
+@testable import FlatFormat
 @testable import ModelFormats
 
 /// A zip archive alone: its directory, and what its records inflate to.

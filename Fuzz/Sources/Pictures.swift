@@ -1,5 +1,5 @@
-import Diffusion
 import ModelFormats
+import Pictures
 
 /// A picture as `sdgen` reads it, told by its first bytes: PNG, JPEG or WebP with their metadata.
 /// What is read is written without loss and read again.

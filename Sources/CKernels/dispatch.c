@@ -39,7 +39,7 @@ static int has_bf16(void) {
 
 static sdk_isa initial(void) {
   const sdk_isa best = sdk_isa_best();
-  const char *wanted = getenv("SDKIT_ISA");
+  const char *wanted = getenv("SDLOOM_ISA");
   if (wanted == NULL) return best;
   if (strcmp(wanted, "plain") == 0) return SDK_PLAIN;
   if (strcmp(wanted, "avx2") == 0 && best >= SDK_AVX2) return SDK_AVX2;

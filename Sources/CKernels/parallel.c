@@ -39,23 +39,6 @@ static void take_pieces(void *data) {
   }
 }
 
-int sdk_core_count(void) {
-  // The kernel refuses a set smaller than its own (EINVAL); cpu_set_t holds only 1,024 CPUs.
-  for (int capacity = CPU_SETSIZE; capacity <= 1 << 20; capacity *= 2) {
-    cpu_set_t *set = CPU_ALLOC(capacity);
-    if (set == NULL) break;
-    const size_t size = CPU_ALLOC_SIZE(capacity);
-    const int failed = sched_getaffinity(0, size, set) != 0;
-    const int reason = errno;
-    const int count = failed ? 0 : CPU_COUNT_S(size, set);
-    CPU_FREE(set);
-    if (count > 0) return count;
-    if (!failed || reason != EINVAL) break;
-  }
-  const long online = sysconf(_SC_NPROCESSORS_ONLN);
-  return online > 0 && online <= INT_MAX ? (int)online : 1;
-}
-
 // libgomp ends the program with status 1 where it cannot make a thread. So as many are made first as
 // it would, all at once, and it is asked for no more than there could be.
 enum { most_threads = 1024 };

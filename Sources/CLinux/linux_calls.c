@@ -1,7 +1,10 @@
 #define _GNU_SOURCE
 #include "linux_calls.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -55,4 +58,21 @@ int sdk_identify(int descriptor, const char *path, sdk_identity *identity) {
 
 int sdk_exchange(const char *path, const char *other) {
   return renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
+}
+
+int sdk_core_count(void) {
+  // The kernel refuses a set smaller than its own (EINVAL); cpu_set_t holds only 1,024 CPUs.
+  for (int capacity = CPU_SETSIZE; capacity <= 1 << 20; capacity *= 2) {
+    cpu_set_t *set = CPU_ALLOC(capacity);
+    if (set == NULL) break;
+    const size_t size = CPU_ALLOC_SIZE(capacity);
+    const int failed = sched_getaffinity(0, size, set) != 0;
+    const int reason = errno;
+    const int count = failed ? 0 : CPU_COUNT_S(size, set);
+    CPU_FREE(set);
+    if (count > 0) return count;
+    if (!failed || reason != EINVAL) break;
+  }
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 && online <= INT_MAX ? (int)online : 1;
 }

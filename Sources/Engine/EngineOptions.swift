@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// The type of the numbers that flow between layers and that layers multiply.
 public enum Precision: String, Sendable, Hashable, CaseIterable {
@@ -10,7 +11,7 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
   /// Whether this CPU multiplies bfloat16 directly, so that it is faster than ``f32``.
   public static var isBF16Native: Bool { sdk_has_bf16() != 0 }
 
-  /// The faster one: ``bf16`` where this CPU multiplies it and SDKIT_ISA does not forbid to.
+  /// The faster one: ``bf16`` where this CPU multiplies it and SDLOOM_ISA does not forbid to.
   public static var automatic: Precision { Precision.bf16.hasProducts ? .bf16 : .f32 }
 
   /// Whether our own products are fast at the current instruction set; oneDNN's run elsewhere.
@@ -54,11 +55,11 @@ public struct EngineOptions: Sendable, Hashable {
   }
 
   /// The cores that this process may run on.
-  public static var coreCount: Int { Int(sdk_core_count()) }
+  public static var coreCount: Int { Cores.count }
 
   /// The instruction set that the kernels use: `plain`, `avx2` or `avx512`.
   ///
-  /// `SDKIT_ISA` in the environment lowers it.
+  /// `SDLOOM_ISA` in the environment lowers it.
   public static var instructionSet: String {
     switch sdk_isa_current() {
     case SDK_AVX512: "avx512"

@@ -74,7 +74,7 @@ public enum ONNXExporter {
   ) throws(FormatError) -> ONNXModel {
     var lowering = try Lowering(graph, weights: weights, options: options)
     var model = try lowering.run(pooling: pooling)
-    model.producerName = "sdkit"
+    model.producerName = "sdloom"
     model.producerVersion = options.producerVersion
     return model
   }

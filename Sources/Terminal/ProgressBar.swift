@@ -16,9 +16,9 @@ public final class ProgressBar {
   private let start = Console.seconds()
   private var lastDrawn = -1.0
 
-  /// Seconds between lines: SDKIT_PROGRESS where it is a number, 20 else. 0 stands for no lines.
+  /// Seconds between lines: SDLOOM_PROGRESS where it is a number, 20 else. 0 stands for no lines.
   public static let interval: Double = {
-    guard let text = Console.variable("SDKIT_PROGRESS"), let seconds = Double(text), seconds >= 0
+    guard let text = Console.variable("SDLOOM_PROGRESS"), let seconds = Double(text), seconds >= 0
     else { return 20 }
     return seconds
   }()

@@ -15,7 +15,7 @@ struct ManualPage {
     let spoken = parent.map { "\($0.name) \(command.name)" } ?? command.name
     name = parent.map { "\($0.name)-\(command.name)" } ?? command.name
     var page = Troff()
-    page.line(".TH \(name.uppercased().replacingHyphens) 1 \"\" \"\(version)\" \"sdkit\"")
+    page.line(".TH \(name.uppercased().replacingHyphens) 1 \"\" \"\(version)\" \"sdloom\"")
     page.section("NAME")
     page.text("\(name) \\- ", escaped: true)
     page.append(command.abstract.droppingFullStop)

@@ -6,9 +6,9 @@ import Testing
 
 /// Random corruptions of a flat file: none crashes, none goes unnoticed.
 @Suite struct CorruptionTests {
-  /// How many; SDKIT_CORRUPTIONS asks for more than a quick run has time for.
+  /// How many; SDLOOM_CORRUPTIONS asks for more than a quick run has time for.
   static let count =
-    ProcessInfo.processInfo.environment["SDKIT_CORRUPTIONS"].flatMap(Int.init) ?? 400
+    ProcessInfo.processInfo.environment["SDLOOM_CORRUPTIONS"].flatMap(Int.init) ?? 400
 
   /// Numbers that are the same in every run: splitmix64.
   struct Random: RandomNumberGenerator {

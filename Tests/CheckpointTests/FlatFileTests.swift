@@ -1,5 +1,6 @@
 import CXXHash
 import Checkpoint
+import FlatFormat
 import Foundation
 import ModelFormats
 import ModelGraph
@@ -87,7 +88,7 @@ import Testing
       "\(ConversionTests.model)/vae", to: .sdflat, at: scratch.path("vae.sdflat"), options)
     let provenance = try #require(
       try ModelCheckpoint.open(scratch.path("vae.sdflat")).provenance)
-    #expect(provenance["tool"] == .string("sdkit \(toolVersion)"))
+    #expect(provenance["tool"] == .string("sdloom \(toolVersion)"))
     let source = try #require(provenance["sources"]?.array?.first)
     #expect(source["path"] == "diffusion_pytorch_model.safetensors")
     // `sha256sum Fixtures/shapes-v1/vae/diffusion_pytorch_model.safetensors`

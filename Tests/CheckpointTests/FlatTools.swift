@@ -1,4 +1,5 @@
 import Checkpoint
+import FlatFormat
 import ModelFormats
 
 /// Flat files as tests check them.

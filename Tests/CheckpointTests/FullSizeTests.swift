@@ -1,4 +1,5 @@
 import Checkpoint
+import FlatFormat
 import Foundation
 import ModelFormats
 import TestSupport

@@ -397,7 +397,7 @@ import Testing
     try Safetensors.write(
       tensors,
       metadata: [
-        (key: "sdkit:unet/config.json", value: "{"), (key: "sdkit:../x.json", value: "{}"),
+        (key: "sdloom:unet/config.json", value: "{"), (key: "sdloom:../x.json", value: "{}"),
       ], to: scratch.path("bad"))
     let checkpoint = try ModelCheckpoint.open(scratch.path("bad"))
     #expect(checkpoint.warnings.count == 2)

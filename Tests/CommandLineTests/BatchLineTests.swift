@@ -74,14 +74,14 @@ import Testing
         [
           #"{"prompt": "a star", "seed": 1}"#,
           #"{"prompt": "a star", "width": 8192, "height": 8192}"#,
-        ], in: folder, environment: ["SDKIT_MEMORY": String(400 << 20)])
+        ], in: folder, environment: ["SDLOOM_MEMORY": String(400 << 20)])
       #expect(Self.statuses(rows) == ["done", "failed"])
       #expect(rows[1]["error"]?["code"]?.string == "memory")
       let odd = try Tool.run(
         "sdgen", ["a star", "-o", "b.png"] + BatchTests.flags, in: folder,
-        environment: ["SDKIT_MEMORY": "much"])
+        environment: ["SDLOOM_MEMORY": "much"])
       #expect(odd.status == 64)
-      #expect(odd.errors.contains("SDKIT_MEMORY is much"), "\(odd.errors)")
+      #expect(odd.errors.contains("SDLOOM_MEMORY is much"), "\(odd.errors)")
     }
   }
 

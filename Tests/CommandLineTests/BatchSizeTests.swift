@@ -109,7 +109,7 @@ import Testing
         [GenerateTests.prompt, "-o", folder + "/a.png", "--width", "256", "--height", "256"]
           + Self.settings + ["--batch-size", "3", "--dtype", "f32"],
         // Between what two and what three are said to take.
-        environment: ["SDKIT_MEMORY": String(80 << 20)])
+        environment: ["SDLOOM_MEMORY": String(80 << 20)])
       #expect(result.status == 0, "\(result.errors)")
       let report = try JSON(parsing: result.output)
       let warnings = report["warnings"]?.array?.compactMap(\.string) ?? []

@@ -2,6 +2,7 @@ import Diffusion
 import Foundation
 import ModelFormats
 import OrderedJSON
+import Pictures
 import TestSupport
 import Testing
 
@@ -178,7 +179,7 @@ import Testing
       func draw(_ megabytes: Int, _ arguments: [String]) throws -> Tool.Result {
         try Tool.run(
           "sdgen", ["a star", "-o", "a.png"] + Self.flags + arguments,
-          in: folder, environment: ["SDKIT_MEMORY": String(megabytes << 20)])
+          in: folder, environment: ["SDLOOM_MEMORY": String(megabytes << 20)])
       }
       let refused = try draw(12, [])
       #expect(refused.status == 64)

@@ -17,12 +17,12 @@ import Testing
     try withTemporaryFolder { folder in
       let single = folder + "/single.ckpt"
       #expect(try convert([Self.model, single, "--to", "ldm"]).status == 0)
-      let lacking = ["SDKIT_MODEL": folder + "/nothing"]
+      let lacking = ["SDLOOM_MODEL": folder + "/nothing"]
       let arguments = [single, folder + "/out", "--to", "diffusers"]
       let made = try convert(arguments, environment: lacking)
       #expect(made.status == 0, "\(made.errors)")
       #expect(made.errors.contains("warning: there is no tokenizer"), "\(made.errors)")
-      #expect(made.errors.contains("--tokenizer") && made.errors.contains("SDKIT_MODEL"))
+      #expect(made.errors.contains("--tokenizer") && made.errors.contains("SDLOOM_MODEL"))
       #expect(!FileManager.default.fileExists(atPath: folder + "/out/tokenizer"))
       let index = try JSON(
         parsing: String(contentsOfFile: folder + "/out/model_index.json", encoding: .utf8))
@@ -50,7 +50,7 @@ import Testing
       try FileManager.default.removeItem(atPath: model + "/tokenizer/vocab.json")
       let made = try convert(
         [model, folder + "/out", "--to", "diffusers"],
-        environment: ["SDKIT_MODEL": folder + "/nothing"])
+        environment: ["SDLOOM_MODEL": folder + "/nothing"])
       #expect(made.status == 0, "\(made.errors)")
       #expect(made.errors.contains("warning: there is no tokenizer"))
       #expect(!FileManager.default.fileExists(atPath: folder + "/out/tokenizer"))

@@ -1,5 +1,6 @@
 import Diffusion
 import Foundation
+import Pictures
 import TestSupport
 import Testing
 

@@ -2,6 +2,7 @@ import Diffusion
 import Foundation
 import ModelFormats
 import OrderedJSON
+import Pictures
 import TestSupport
 import Testing
 
@@ -258,7 +259,7 @@ import Testing
       let victim = folder + "/victim"
       try Data("mine".utf8).write(to: URL(filePath: victim))
       let job = """
-        {"version":1,"program":"sdkit","model":"shapes-v1","arguments":{"prompt":"a star","steps":2,\
+        {"version":1,"program":"sdloom","model":"shapes-v1","arguments":{"prompt":"a star","steps":2,\
         "scheduler":"ddim","width":64,"height":64,"seed":1,"output":"\(victim)","force":true,\
         "trace":"\(victim)","save-latents":"\(victim)","count":50,"model":"\(victim)"},"files":{}}
         """

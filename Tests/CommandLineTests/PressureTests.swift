@@ -367,7 +367,7 @@ import Testing
       // Refused for want of memory, and nothing drawn.
       let little = try Tool.run(
         "sdgen", ["again", "a.png", "-o", "c.png"], in: folder,
-        environment: ["SDKIT_MEMORY": "1000000"])
+        environment: ["SDLOOM_MEMORY": "1000000"])
       #expect(little.status == 64 && little.errors.contains("drawing takes about"))
     }
   }

@@ -11,7 +11,7 @@ import Testing
   ) throws -> Tool.Result {
     try Tool.run(
       "sdgen", ["a star", "--steps", "8", "--force", "--guidance", "4"] + arguments, in: folder,
-      environment: seconds.map { ["SDKIT_PROGRESS": $0] } ?? [:])
+      environment: seconds.map { ["SDLOOM_PROGRESS": $0] } ?? [:])
   }
 
   /// Eight steps of PNDM are nine evaluations, and are called so.
@@ -76,7 +76,7 @@ import Testing
       func run(_ arguments: [String]) throws -> Tool.Result {
         try Tool.run(
           "sdgen", ["batch", "jobs.jsonl", "--force"] + arguments, in: folder,
-          environment: ["SDKIT_PROGRESS": "0.0000001"])
+          environment: ["SDLOOM_PROGRESS": "0.0000001"])
       }
       let spoken = try run([])
       #expect(spoken.errors.contains("line 2, drawing: evaluation 4 of 4"), "\(spoken.errors)")

@@ -7,7 +7,7 @@ import Testing
 @Suite struct RequestCheckTests {
   /// Memory is looked at just before weights are; with so little of it, only what is refused
   /// earlier is refused for another reason.
-  private static let little = ["SDKIT_MEMORY": "1000"]
+  private static let little = ["SDLOOM_MEMORY": "1000"]
 
   @Test func littleMemoryIsTheLastReason() throws {
     try withTemporaryFolder { folder in

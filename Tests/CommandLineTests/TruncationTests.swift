@@ -5,9 +5,9 @@ import Testing
 /// Inputs that are truncated or changed while a program reads them: each command, at moments drawn
 /// at random, ends with status 74 and without an output, or with the right result.
 @Suite(.serialized) struct TruncationTests {
-  /// How many for each command; SDKIT_TRUNCATIONS asks for more than a quick run has time for.
+  /// How many for each command; SDLOOM_TRUNCATIONS asks for more than a quick run has time for.
   static let count =
-    ProcessInfo.processInfo.environment["SDKIT_TRUNCATIONS"].flatMap(Int.init) ?? 3
+    ProcessInfo.processInfo.environment["SDLOOM_TRUNCATIONS"].flatMap(Int.init) ?? 3
 
   struct Case: Sendable, CustomTestStringConvertible {
     let program: String
@@ -189,7 +189,7 @@ private struct Disturbance {
 /// The files that the cases start from, made once.
 private struct Models {
   private static let folder = Result {
-    let folder = FileManager.default.temporaryDirectory.path + "/sdkit-truncation-\(getpid())"
+    let folder = FileManager.default.temporaryDirectory.path + "/sdloom-truncation-\(getpid())"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     for (file, layout) in [
       ("model.sdflat", "sdflat"), ("model.safetensors", "ldm"), ("model.ckpt", "ldm"),

@@ -2,6 +2,7 @@ import Diffusion
 import Foundation
 import ModelFormats
 import OrderedJSON
+import Pictures
 import TestSupport
 import Testing
 

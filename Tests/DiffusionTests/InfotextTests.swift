@@ -1,4 +1,5 @@
 import Diffusion
+import Pictures
 import Testing
 
 /// Texts as web UIs write them, and what their parser reads (expression and order of fields of

@@ -3,6 +3,7 @@ import Engine
 import Foundation
 import ModelFormats
 import OrderedJSON
+import Pictures
 import TestSupport
 import Testing
 

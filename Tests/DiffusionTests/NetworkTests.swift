@@ -5,6 +5,7 @@ import Foundation
 import ModelFormats
 import ModelGraph
 import OrderedJSON
+import Pictures
 import TestSupport
 import Testing
 
@@ -15,7 +16,7 @@ enum NetworkOracle {
   static let folder: String? = {
     guard let python = Tool.python else { return nil }
     let folder = FileManager.default.temporaryDirectory
-      .appending(path: "sdkit-networks-\(UUID().uuidString)").path
+      .appending(path: "sdloom-networks-\(UUID().uuidString)").path
     let script = "\(Fixtures.root)/Tests/DiffusionTests/Oracle/networks.py"
     atexit { _ = NetworkOracle.folder.map { try? FileManager.default.removeItem(atPath: $0) } }
     let result = try? Tool.launch(

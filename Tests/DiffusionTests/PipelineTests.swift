@@ -5,6 +5,7 @@ import Foundation
 import ModelFormats
 import ModelGraph
 import OrderedJSON
+import Pictures
 import TestSupport
 import Testing
 
@@ -17,7 +18,7 @@ enum PipelineOracle {
   static let folder: String? = {
     guard let python = Tool.python else { return nil }
     let folder = FileManager.default.temporaryDirectory
-      .appending(path: "sdkit-pipelines-\(UUID().uuidString)").path
+      .appending(path: "sdloom-pipelines-\(UUID().uuidString)").path
     atexit { _ = PipelineOracle.folder.map { try? FileManager.default.removeItem(atPath: $0) } }
     let result = try? Tool.launch(
       python, [script, folder, Fixtures.path("shapes-v1/tokenizer")])

@@ -1,4 +1,5 @@
 import Diffusion
+import Pictures
 import Testing
 
 /// What other programs call the schedulers.

@@ -1,6 +1,7 @@
 import Checkpoint
 import Diffusion
 import Engine
+import Pictures
 import Synchronization
 import TestSupport
 import Testing

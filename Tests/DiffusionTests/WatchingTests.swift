@@ -1,6 +1,7 @@
 import Diffusion
 import Foundation
 import ModelFormats
+import Pictures
 import TestSupport
 import Testing
 

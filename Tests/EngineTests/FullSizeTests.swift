@@ -67,8 +67,8 @@ struct FullSize {
     checkpoint = try ModelCheckpoint.open(#require(Fixtures.fullSize))
     reference = try Golden(path: #require(Fixtures.fullSizeReference))
     options = EngineOptions(
-      threads: Self.environment["SDKIT_THREADS"].flatMap(Int.init) ?? EngineOptions.coreCount,
-      precision: Precision(rawValue: Self.environment["SDKIT_PRECISION"] ?? "f32") ?? .f32)
+      threads: Self.environment["SDLOOM_THREADS"].flatMap(Int.init) ?? EngineOptions.coreCount,
+      precision: Precision(rawValue: Self.environment["SDLOOM_PRECISION"] ?? "f32") ?? .f32)
   }
 
   /// Expects `output` to be within 2e-5 of the reference in f32; in bf16 no further than torch's

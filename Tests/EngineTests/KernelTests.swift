@@ -1,6 +1,7 @@
 import CKernels
 import Foundation
 import Testing
+import Threads
 
 /// Each kernel at each instruction set against the same formula in double.
 ///
@@ -45,7 +46,7 @@ extension EngineTests {
         let ends = try range.split(separator: "-").map { try #require(Int($0)) }
         return count + ends[ends.count - 1] - ends[0] + 1
       }
-      #expect(Int(sdk_core_count()) == count)
+      #expect(Cores.count == count)
     }
 
     @Test(arguments: InstructionSet.available, types)

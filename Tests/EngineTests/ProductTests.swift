@@ -1,6 +1,7 @@
 import CKernels
 import Glibc
 import Testing
+import Threads
 
 /// Products and convolutions on packed weights, at each instruction set against sums in double.
 extension EngineTests {
@@ -60,7 +61,7 @@ extension EngineTests {
           }
           results.append(y.values)
         }
-        sdk_set_threads(Int32(sdk_core_count()))
+        sdk_set_threads(Int32(Cores.count))
         #expect(results[0] == results[1])
         let (xs, ws, residuals) = (x.values, weights.values, residual.values)
         func sum(_ row: Int, _ column: Int) -> Double {

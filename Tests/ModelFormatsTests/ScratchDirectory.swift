@@ -7,7 +7,7 @@ final class ScratchDirectory {
   let path: String
 
   init() throws {
-    path = FileManager.default.temporaryDirectory.path + "/sdkit-" + UUID().uuidString
+    path = FileManager.default.temporaryDirectory.path + "/sdloom-" + UUID().uuidString
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

@@ -126,7 +126,7 @@ import Testing
   @Test(.enabled(if: access("/dev/shm", W_OK) == 0, "no second file system at /dev/shm"))
   func linkingToAnotherFileSystemIsRefusedByName() throws {
     let files = FileManager.default
-    let memory = "/dev/shm/sdkit-\(UUID().uuidString)"
+    let memory = "/dev/shm/sdloom-\(UUID().uuidString)"
     try files.createDirectory(atPath: memory, withIntermediateDirectories: false)
     defer { try? files.removeItem(atPath: memory) }
     let networks = try sources(Self.embedded, ["unet"])
@@ -217,7 +217,7 @@ import Testing
 
   /// In a process of its own, since it removes the unfinished files of the whole process.
   @Test func anInterruptionLeavesNoDirectory() async throws {
-    let folder = FileManager.default.temporaryDirectory.path + "/sdkit-\(UUID().uuidString)"
+    let folder = FileManager.default.temporaryDirectory.path + "/sdloom-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
     await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
       FileWriter.removeUnfinished()
@@ -235,7 +235,7 @@ import Testing
   }
 
   @Test func anInterruptionAfterTheEndRemovesNothing() async throws {
-    let folder = FileManager.default.temporaryDirectory.path + "/sdkit-\(UUID().uuidString)"
+    let folder = FileManager.default.temporaryDirectory.path + "/sdloom-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
     await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
       FileWriter.removeUnfinished()

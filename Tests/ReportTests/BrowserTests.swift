@@ -12,7 +12,7 @@ import Testing
   @Test(
     .enabled(
       if: BrowserTests.browser != nil,
-      "no Chromium (apt-get install chromium, or SDKIT_BROWSER)"),
+      "no Chromium (apt-get install chromium, or SDLOOM_BROWSER)"),
     .anyPython)
   func rendersAndItsControlsWork() throws {
     let python = try #require(Tool.anyPython)
@@ -82,7 +82,7 @@ import Testing
   private static let browser: String? = {
     let paths = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-    return ProcessInfo.processInfo.environment["SDKIT_BROWSER"]
+    return ProcessInfo.processInfo.environment["SDLOOM_BROWSER"]
       ?? names.lazy.flatMap { name in paths.map { "\($0)/\(name)" } }
       .first(where: FileManager.default.isExecutableFile)
   }()

@@ -48,14 +48,14 @@ extension Trait where Self == ConditionTrait {
 extension Fixtures {
   private static let environment = ProcessInfo.processInfo.environment
 
-  /// `SDKIT_FULL`: the path of a repository of SD v1.5's shapes, as `scripts/make-repository` writes it.
-  public static let fullSize: String? = environment["SDKIT_FULL"]
+  /// `SDLOOM_FULL`: the path of a repository of SD v1.5's shapes, as `scripts/make-repository` writes it.
+  public static let fullSize: String? = environment["SDLOOM_FULL"]
 
-  /// `SDKIT_FULL_REFERENCE`: what Tests/EngineTests/Oracle/full_size.py writes of ``fullSize``.
-  public static let fullSizeReference: String? = environment["SDKIT_FULL_REFERENCE"]
+  /// `SDLOOM_FULL_REFERENCE`: what Tests/EngineTests/Oracle/full_size.py writes of ``fullSize``.
+  public static let fullSizeReference: String? = environment["SDLOOM_FULL_REFERENCE"]
 
-  /// `SDKIT_NARROW`: what `scripts/make-repository --narrow --single-file` writes.
-  public static let narrow: String? = environment["SDKIT_NARROW"]
+  /// `SDLOOM_NARROW`: what `scripts/make-repository --narrow --single-file` writes.
+  public static let narrow: String? = environment["SDLOOM_NARROW"]
 }
 
 extension Tool {

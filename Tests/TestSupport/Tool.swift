@@ -44,10 +44,10 @@ public struct Tool: Sendable {
     }
   }
 
-  /// A Python with the light reference libraries, or nil: SDKIT_PYTHON, else the project's .venv.
+  /// A Python with the light reference libraries, or nil: SDLOOM_PYTHON, else the project's .venv.
   public static var python: String? {
     let paths = [
-      ProcessInfo.processInfo.environment["SDKIT_PYTHON"], "\(Fixtures.root)/.venv/bin/python",
+      ProcessInfo.processInfo.environment["SDLOOM_PYTHON"], "\(Fixtures.root)/.venv/bin/python",
     ]
     return paths.compactMap { $0 }.first { FileManager.default.isExecutableFile(atPath: $0) }
   }
@@ -55,7 +55,7 @@ public struct Tool: Sendable {
 
 /// Calls `body` with the path of a new folder, which is removed afterwards.
 public func withTemporaryFolder<R>(_ body: (String) throws -> R) throws -> R {
-  let url = FileManager.default.temporaryDirectory.appending(path: "sdkit-\(UUID().uuidString)")
+  let url = FileManager.default.temporaryDirectory.appending(path: "sdloom-\(UUID().uuidString)")
   try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
   defer { try? FileManager.default.removeItem(at: url) }
   return try body(url.path)

@@ -21,7 +21,7 @@ static inline size_t sdk_type_size(sdk_type type) { return type == SDK_F32 ? 4 :
 /// Which versions of the kernels run. Each level's results agree within rounding.
 typedef enum { SDK_PLAIN = 0, SDK_AVX2 = 1, SDK_AVX512 = 2 } sdk_isa;
 
-/// The best level that this CPU has; SDKIT_ISA=plain|avx2|avx512 in the environment lowers it.
+/// The best level that this CPU has; SDLOOM_ISA=plain|avx2|avx512 in the environment lowers it.
 sdk_isa sdk_isa_current(void);
 /// The best level that this CPU has, whatever the environment says.
 sdk_isa sdk_isa_best(void);
@@ -32,9 +32,6 @@ void sdk_isa_force(sdk_isa isa);
 int sdk_has_bf16(void);
 
 // MARK: Threads
-
-/// Cores that this process may run on.
-int sdk_core_count(void);
 /// Makes parallel regions that the calling thread starts, ours and oneDNN's, use `count` threads.
 void sdk_set_threads(int count);
 /// The number of threads that the next parallel region will use.

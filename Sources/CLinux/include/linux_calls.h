@@ -40,3 +40,6 @@ int sdk_identify(int descriptor, const char *path, sdk_identity *identity);
 
 /// renameat2(2): lets two paths change places at once; 0, or -1 with errno.
 int sdk_exchange(const char *path, const char *other);
+
+/// Cores that this process may run on.
+int sdk_core_count(void);

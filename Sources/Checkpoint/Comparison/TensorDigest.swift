@@ -1,6 +1,7 @@
 import Crypto
 import ModelFormats
 import Synchronization
+import Threads
 
 /// SHA-256 of tensors and files, in hexadecimal.
 public enum TensorDigest {

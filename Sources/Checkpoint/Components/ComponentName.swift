@@ -1,3 +1,5 @@
+import FlatFormat
+
 /// The name of a part of a pipeline: its directory in a repository.
 public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
   public let rawValue: String
@@ -59,16 +61,5 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   public var description: String { rawValue }
 
   /// Whether it may name a directory: letters, digits, `_`, `-` and `.`, not starting with a dot.
-  package var isValid: Bool {
-    !rawValue.isEmpty && rawValue.utf8.count <= 128 && !rawValue.hasPrefix(".")
-      && rawValue.utf8.allSatisfy { byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"),
-          UInt8(ascii: "."):
-          true
-        default: false
-        }
-      }
-  }
+  package var isValid: Bool { FlatHeader.isComponentName(rawValue) }
 }

@@ -1,5 +1,7 @@
+import FlatFormat
 import ModelFormats
 import OrderedJSON
+import Threads
 
 extension Conversion {
   /// What an execution did, beyond the plan.
@@ -65,7 +67,7 @@ extension Conversion {
       components: parts.map { part in
         let configuration = "\(part.component.name)/config.json"
         return .init(
-          name: part.component.name, architecture: part.component.architecture,
+          name: part.component.name.rawValue, architecture: part.component.architecture,
           configuration: paths.contains(configuration) ? configuration : nil,
           tensors: part.tensors.map { step in
             .init(
@@ -100,7 +102,7 @@ extension Conversion {
     if options.useAverages { conversion["ema"] = true }
     if options.dropUnknown { conversion["drop_unknown"] = true }
     var object = JSONObject([
-      "tool": .string("sdkit \(toolVersion)"), "options": .object(conversion),
+      "tool": .string("sdloom \(toolVersion)"), "options": .object(conversion),
       "sources": .array(sources),
     ])
     object["previous"] = source.provenance

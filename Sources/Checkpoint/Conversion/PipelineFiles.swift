@@ -72,7 +72,7 @@ struct PipelineFiles {
     guard TokenizerFiles(in: tokenizer).hasVocabulary else {
       warnings.append(
         "there is no tokenizer, without which no prompt can be read: the source has none, and the "
-          + "model that comes with the program was not found; set SDKIT_MODEL to its directory, or give convert "
+          + "model that comes with the program was not found; set SDLOOM_MODEL to its directory, or give convert "
           + "--tokenizer PATH")
       dropTokenizer()
       return

@@ -1,4 +1,6 @@
+import FlatFormat
 import ModelFormats
+import Threads
 
 /// Brings the values of many tensors to a file in their order, on all cores: while one piece is
 /// written, the next ones are cast, and what was written is hashed.

@@ -1,3 +1,4 @@
+import FlatFormat
 import ModelFormats
 
 /// Where the values of tensors go, one after the other.
@@ -9,6 +10,7 @@ protocol TensorSink: AnyObject {
   ) throws(FormatError)
 }
 
+extension FlatWriter: TensorSink {}
 extension SafetensorsWriter: TensorSink {}
 extension TorchWriter: TensorSink {}
 extension GGUFWriter: TensorSink {}

@@ -1,2 +1,2 @@
-/// The version of sdkit, as its programs print it and its files record it.
+/// The version of sdloom, as its programs print it and its files record it.
 public let toolVersion = "0.1.0"

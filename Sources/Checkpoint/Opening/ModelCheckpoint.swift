@@ -1,3 +1,4 @@
+import FlatFormat
 import ModelFormats
 import OrderedJSON
 

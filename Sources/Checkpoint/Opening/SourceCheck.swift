@@ -1,5 +1,6 @@
 import ModelFormats
 import Synchronization
+import Threads
 
 /// Checks on another core, while a conversion runs, that what it reads is what was once written: by
 /// the checksums of a flat file, or the CRC-32 of the records of a PyTorch file that hold its

@@ -1,4 +1,5 @@
 import ModelFormats
+import Threads
 
 /// Tensors cut into blocks that fit a core's cache, shared out among all cores.
 struct ElementBlocks: Sendable {

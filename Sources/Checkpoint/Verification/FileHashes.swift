@@ -2,6 +2,7 @@ import CChecksum
 import Crypto
 import ModelFormats
 import Synchronization
+import Threads
 
 /// The hashes by which model sites and web UIs know a file.
 public struct FileHashes: Sendable, Hashable {

@@ -1,7 +1,9 @@
+import FlatFormat
 import ModelFormats
 import ModelGraph
 import OrderedJSON
 import Synchronization
+import Threads
 
 /// What a check of a whole checkpoint found: checksums where the format has them, networks against
 /// their graphs, and the small files of a pipeline.

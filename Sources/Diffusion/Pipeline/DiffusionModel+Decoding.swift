@@ -1,4 +1,5 @@
 import Engine
+import Pictures
 
 extension DiffusionModel {
   /// The picture that latents of one picture stand for.

@@ -1,5 +1,6 @@
 import Engine
 import Glibc
+import Pictures
 
 extension DiffusionModel {
   /// Latents that stand for a picture, drawn from what the VAE's encoder says of them.

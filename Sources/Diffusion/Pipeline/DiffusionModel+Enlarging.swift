@@ -1,4 +1,5 @@
 import Engine
+import Pictures
 
 /// A second pass that draws a finished picture again at a larger size.
 public struct Enlargement: Sendable, Hashable {

@@ -2,6 +2,7 @@ import Checkpoint
 import ModelFormats
 import ModelGraph
 import OrderedJSON
+import Pictures
 
 /// What a model can draw, by its configurations alone: known before any weights are read.
 public struct DrawingLimits: Sendable {

@@ -1,3 +1,5 @@
+import Pictures
+
 /// What picture to draw.
 public struct GenerationRequest: Sendable, Hashable {
   /// The most bytes of a prompt, and of a negative prompt: over a hundred times what is usual.

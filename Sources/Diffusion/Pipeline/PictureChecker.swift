@@ -3,6 +3,7 @@ import Engine
 import ModelFormats
 import ModelGraph
 import OrderedJSON
+import Pictures
 
 /// What the safety checker found in a picture.
 public struct SafetyVerdict: Sendable, Hashable {

@@ -22,7 +22,7 @@ final class WeightFile {
     var descriptor = open(folder, O_RDWR | Self.nameless | O_CLOEXEC, 0o600)
     if descriptor < 0 {
       // File systems without nameless files.
-      var template = FileName.bytes("\(folder)/sdkit-weights-XXXXXX")
+      var template = FileName.bytes("\(folder)/sdloom-weights-XXXXXX")
       descriptor = mkstemp(&template)
       if descriptor >= 0 { unlink(template) }
     }

@@ -129,7 +129,8 @@ extension GGUFHeader {
         }
         let valueStart = reader.offset
         // A file that the converter embedded, a tokenizer's above all, is read whole.
-        let limit = key.hasPrefix("sdkit:") ? 16 << 20 : GGUFValue.textLimit
+        let isFile = key.hasPrefix("sdloom:") || key.hasPrefix("sdkit:")
+        let limit = isFile ? 16 << 20 : GGUFValue.textLimit
         let value = try GGUFValue(from: &reader, textLimit: limit)
         metadata.append((key, value.description))
         if key == "general.alignment" {

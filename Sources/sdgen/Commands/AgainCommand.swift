@@ -2,6 +2,7 @@ import ArgumentParser
 import Diffusion
 import ModelFormats
 import OrderedJSON
+import Pictures
 import Terminal
 
 /// Draws a picture again by what its file tells.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Diffusion
 import ModelFormats
 import OrderedJSON
+import Pictures
 import Terminal
 
 /// Says how a picture was made, by what its file tells.

@@ -1,5 +1,6 @@
 import Diffusion
 import OrderedJSON
+import Pictures
 import Terminal
 
 /// What a run of the command drew.

@@ -1,6 +1,7 @@
 import Diffusion
 import ModelFormats
 import OrderedJSON
+import Pictures
 import Terminal
 
 extension GenerateCommand {

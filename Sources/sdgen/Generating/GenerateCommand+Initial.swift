@@ -1,5 +1,6 @@
 import Diffusion
 import ModelFormats
+import Pictures
 import Terminal
 
 extension GenerateCommand {

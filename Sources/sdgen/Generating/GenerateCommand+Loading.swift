@@ -4,6 +4,7 @@ import Engine
 import Glibc
 import ModelGraph
 import OrderedJSON
+import Pictures
 import Terminal
 
 extension GenerateCommand {

@@ -120,14 +120,14 @@ extension GenerateCommand {
         + " about \(Format.bytes(memory)) of memory")
   }
 
-  /// SDKIT_MEMORY, in bytes, in place of what the system says.
+  /// SDLOOM_MEMORY, in bytes, in place of what the system says.
   private static func memorySupply() throws(Failure) -> (supply: MemorySupply, isGiven: Bool)? {
-    guard let text = Console.variable("SDKIT_MEMORY") else {
+    guard let text = Console.variable("SDLOOM_MEMORY") else {
       return MemorySupply.current.map { ($0, false) }
     }
     guard let bytes = Int(text), bytes > 0 else {
       throw .usage(
-        "SDKIT_MEMORY is \(text); it is a number of bytes above 0",
+        "SDLOOM_MEMORY is \(text); it is a number of bytes above 0",
         hint: "give bytes, or unset it to take what the system says")
     }
     return (MemorySupply(total: bytes, available: bytes), true)

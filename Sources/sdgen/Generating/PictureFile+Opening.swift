@@ -1,6 +1,7 @@
 import Diffusion
 import Glibc
 import ModelFormats
+import Pictures
 
 extension PictureFile {
   /// Reads a picture that an argument names, to draw with.

@@ -3,6 +3,7 @@ import Diffusion
 import Engine
 import ModelFormats
 import OrderedJSON
+import Pictures
 import Terminal
 
 /// What a picture remembers of how it was made: the web UI's text, and the arguments of its job.
@@ -126,7 +127,7 @@ struct PictureRecord {
       fields.append(Field("Safety checker", safety.isFlagged ? "flagged" : "passed"))
     }
     fields += networkHashes
-    fields.append(Field("Version", "sdkit \(toolVersion)"))
+    fields.append(Field("Version", "sdloom \(toolVersion)"))
     return Infotext(
       prompt: request.prompt, negativePrompt: request.negativePrompt, fields: fields)
   }
@@ -189,7 +190,7 @@ struct PictureRecord {
       job["height"] = .integer(generation.noise.height * 8)
     }
     var result: JSONObject = [
-      "version": 1, "program": .string("sdkit \(toolVersion)"), "model": .string(modelName),
+      "version": 1, "program": .string("sdloom \(toolVersion)"), "model": .string(modelName),
       "arguments": .object(job.inOrder.object),
       "files": .object(
         files.reduce(into: JSONObject()) { $0[$1.argument] = Self.json($1.hashes, of: $1.argument) }

@@ -3,6 +3,7 @@ import Diffusion
 import Glibc
 import ModelFormats
 import OrderedJSON
+import Pictures
 import Terminal
 
 /// The job that a picture's file remembers.
@@ -36,8 +37,8 @@ struct RepeatedJob {
       }
       isExact = true
       let program = json["program"]?.string ?? "another program"
-      if program != "sdkit \(toolVersion)" {
-        warnings.append("the picture was drawn by \(program); this is sdkit \(toolVersion)")
+      if program != "sdloom \(toolVersion)" {
+        warnings.append("the picture was drawn by \(program); this is sdloom \(toolVersion)")
       }
       return
     }

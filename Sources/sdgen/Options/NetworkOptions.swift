@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diffusion
 import ModelFormats
+import Pictures
 import Terminal
 
 /// Networks beside the model's own, and what is put into its weights.

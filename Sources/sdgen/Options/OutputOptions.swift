@@ -1,5 +1,6 @@
 import ArgumentParser
 import Diffusion
+import Pictures
 
 /// What is written and said.
 struct OutputOptions: ParsableArguments {

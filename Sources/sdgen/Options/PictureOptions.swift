@@ -1,5 +1,6 @@
 import ArgumentParser
 import Diffusion
+import Pictures
 
 /// Size and number of the pictures, and what they start from.
 struct PictureOptions: ParsableArguments {

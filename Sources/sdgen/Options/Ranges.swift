@@ -1,5 +1,6 @@
 import ArgumentParser
 import Diffusion
+import Pictures
 
 /// Reads a whole number; what is none, and what is out of range, is refused with the range.
 func wholeNumber(

@@ -1,6 +1,7 @@
 import Diffusion
 import Glibc
 import ModelFormats
+import Pictures
 
 /// Sees a picture come about, and writes what was asked for of it: previews, a contact sheet, an
 /// animation.

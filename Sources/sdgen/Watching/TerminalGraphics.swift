@@ -2,6 +2,7 @@ import ArgumentParser
 import Diffusion
 import Glibc
 import ModelFormats
+import Pictures
 import Terminal
 
 /// A way to tell a terminal a picture.

@@ -10,7 +10,7 @@ and the plan's size; exits 1 if anything fails.
 Needs the wheel onnxruntime-ep-nv-tensorrt-rtx-cu13 of version 0.5.0, of whose libraries it calls
 two, TensorRT-RTX 1.7.1 and its parser, without their headers: the numbers of virtual methods
 below are those of that version. Its licence is NVIDIA's; it is a tool for this check and no
-part of sdkit.
+part of sdloom.
 """
 import argparse
 import ctypes

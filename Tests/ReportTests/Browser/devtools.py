@@ -14,8 +14,8 @@ NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def find():
-    """The browser's path, or None: SDKIT_BROWSER, else the first of the usual names."""
-    names = [os.environ["SDKIT_BROWSER"]] if os.environ.get("SDKIT_BROWSER") else NAMES
+    """The browser's path, or None: SDLOOM_BROWSER, else the first of the usual names."""
+    names = [os.environ["SDLOOM_BROWSER"]] if os.environ.get("SDLOOM_BROWSER") else NAMES
     return next((path for path in map(shutil.which, names) if path), None)
 
 
@@ -23,7 +23,7 @@ class Browser:
     """A headless browser with one page open."""
 
     def __init__(self, executable):
-        self.profile = tempfile.mkdtemp(prefix="sdkit-browser-")
+        self.profile = tempfile.mkdtemp(prefix="sdloom-browser-")
         command_read, self.command = os.pipe()
         self.answers, answer_write = os.pipe()
 

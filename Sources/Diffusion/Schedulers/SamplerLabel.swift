@@ -1,3 +1,5 @@
+import Pictures
+
 /// What web UIs call a scheduler and the spacing of its noise levels.
 public struct SamplerLabel: Sendable, Hashable {
   /// As the command line names it: `dpmpp-2m`.

@@ -1,5 +1,6 @@
 import Checkpoint
 import Engine
+import Pictures
 
 /// What is loaded beside a model's own networks, or put into their weights.
 public struct ModelAdditions: Sendable, Hashable {

@@ -1,6 +1,7 @@
 import ModelFormats
 import OrderedJSON
 import Synchronization
+import Threads
 
 /// What a check of every byte of a flat file found.
 public struct FlatVerification: Sendable {
@@ -89,21 +90,5 @@ extension FlatFile {
       guard let checksum = stretch.checksum else { return bytes.allSatisfy { $0 == 0 } }
       return Checksum.of(bytes) == checksum
     }
-  }
-}
-
-extension ModelCheckpoint {
-  /// Checks the checksums of a flat file, all of its bytes; other formats have none.
-  ///
-  /// - Throws: ``FormatError`` `malformed` naming what is damaged.
-  public func requireUndamaged() throws(FormatError) {
-    guard case .file(.sdflat) = layout else { return }
-    let verification = try FlatFile.verify(path)
-    guard let damage = verification.damages.first else { return }
-    let count = verification.damages.count
-    throw FormatError(
-      .malformed, "the checksum does not match" + (count > 1 ? ", nor \(count - 1) more" : ""),
-      file: path, offset: damage.offset, context: damage.subject,
-      hint: "the file was damaged after it was written: make or copy it again")
   }
 }

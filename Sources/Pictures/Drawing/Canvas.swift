@@ -1,21 +1,21 @@
 /// A picture that others are put onto.
-struct Canvas {
+package struct Canvas {
   /// Red, green and blue.
-  struct Colour {
+  package struct Colour {
     let red: UInt8
     let green: UInt8
     let blue: UInt8
 
-    init(_ red: UInt8, _ green: UInt8, _ blue: UInt8) {
+    package init(_ red: UInt8, _ green: UInt8, _ blue: UInt8) {
       (self.red, self.green, self.blue) = (red, green, blue)
     }
   }
 
-  let width: Int
-  let height: Int
+  package let width: Int
+  package let height: Int
   private var pixels: [UInt8]
 
-  init(width: Int, height: Int, _ colour: Colour) {
+  package init(width: Int, height: Int, _ colour: Colour) {
     self.width = width
     self.height = height
     pixels = []
@@ -23,10 +23,10 @@ struct Canvas {
     for _ in 0..<width * height { pixels += [colour.red, colour.green, colour.blue] }
   }
 
-  var image: Image { Image(width: width, height: height, pixels: pixels) }
+  package var image: Image { Image(width: width, height: height, pixels: pixels) }
 
   /// Puts a picture with its upper left corner at a place; what lies outside is cut off.
-  mutating func put(_ image: Image, x: Int, y: Int) {
+  package mutating func put(_ image: Image, x: Int, y: Int) {
     for row in 0..<image.height where (0..<height).contains(y + row) {
       for column in 0..<image.width where (0..<width).contains(x + column) {
         let (from, to) = (3 * (row * image.width + column), 3 * ((y + row) * width + x + column))
@@ -35,7 +35,7 @@ struct Canvas {
     }
   }
 
-  mutating func fill(x: Int, y: Int, width: Int, height: Int, _ colour: Colour) {
+  package mutating func fill(x: Int, y: Int, width: Int, height: Int, _ colour: Colour) {
     for row in max(0, y)..<max(0, y, min(self.height, y + height)) {
       for column in max(0, x)..<max(0, x, min(self.width, x + width)) {
         let place = 3 * (row * self.width + column)
@@ -47,7 +47,7 @@ struct Canvas {
   }
 
   /// Writes a label; small letters as capitals.
-  mutating func write(_ text: String, x: Int, y: Int, scale: Int, _ colour: Colour) {
+  package mutating func write(_ text: String, x: Int, y: Int, scale: Int, _ colour: Colour) {
     for (index, letter) in text.uppercased().enumerated() {
       guard let rows = BitmapFont.rows(letter) else { continue }
       for (row, bits) in rows.enumerated() {
@@ -61,7 +61,7 @@ struct Canvas {
   }
 
   /// The pixels that a label is wide.
-  static func width(of text: String, scale: Int) -> Int {
+  package static func width(of text: String, scale: Int) -> Int {
     text.isEmpty ? 0 : (text.count * (BitmapFont.width + 1) - 1) * scale
   }
 }

@@ -1,3 +1,5 @@
+import Pictures
+
 /// A picture straight from latents by a linear map, an eighth as wide and high: what a preview costs
 /// nothing with.
 public struct LatentProjection: Sendable, Hashable {

@@ -7,7 +7,7 @@ public struct PictureFile: Sendable, Hashable {
   public struct Metadata: Sendable, Hashable {
     /// As web UIs write it: PNG's text `parameters`, the comment of EXIF in JPEG and WebP.
     public var parameters: String?
-    /// As this program reads it back: PNG's text `sdkit`, the maker's note of EXIF.
+    /// As this program reads it back: PNG's text `sdloom`, the maker's note of EXIF.
     public var job: String?
 
     public init(parameters: String? = nil, job: String? = nil) {
@@ -77,7 +77,8 @@ public struct PictureFile: Sendable, Hashable {
       isExact = true
       damage = nil
       metadata = Metadata(
-        parameters: text(Self.parametersKeyword) ?? exif?.comment, job: text(Self.jobKeyword))
+        parameters: text(Self.parametersKeyword) ?? exif?.comment,
+        job: text(Self.jobKeyword) ?? text(Self.formerJobKeyword))
     case .jpeg:
       let picture = try JPEG.decode(bytes)
       let exif = picture.exif.map(EXIF.init(parsing:))
@@ -96,7 +97,9 @@ public struct PictureFile: Sendable, Hashable {
   }
 
   private static let parametersKeyword = "parameters"
-  private static let jobKeyword = "sdkit"
+  private static let jobKeyword = "sdloom"
+  /// Also read: what versions that were called sdkit wrote.
+  private static let formerJobKeyword = "sdkit"
 
   /// The bytes of a file; the same picture, metadata and compression always give the same.
   ///

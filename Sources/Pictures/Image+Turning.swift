@@ -2,7 +2,7 @@ extension Image {
   /// The picture upright, for the orientation that EXIF data gives; nil and 1 leave it as it is.
   ///
   /// Source: Exif 2.32, 4.6.4: where the first row and the first column lie.
-  func upright(from orientation: Int?) -> Image {
+  package func upright(from orientation: Int?) -> Image {
     guard let orientation, (2...8).contains(orientation) else { return self }
     let isTurned = orientation >= 5
     let (columns, rows) = isTurned ? (height, width) : (width, height)

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// Threads of the system's are made directly: Dispatch waits for ever where none can be had. Then the
 /// work is done by whoever waits for it.
-final class BackgroundWork: @unchecked Sendable {
+package final class BackgroundWork: @unchecked Sendable {
   private let work: @Sendable () -> Void
   private var thread: pthread_t?
   private let isOver = Atomic(false)
@@ -15,7 +15,7 @@ final class BackgroundWork: @unchecked Sendable {
   private static let stackSize = 1 << 20
 
   /// Starts the work.
-  init(_ work: @escaping @Sendable () -> Void) {
+  package init(_ work: @escaping @Sendable () -> Void) {
     self.work = work
     let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
     defer { attributes.deallocate() }
@@ -41,10 +41,10 @@ final class BackgroundWork: @unchecked Sendable {
   }
 
   /// Whether it has a thread.
-  var isRunning: Bool { thread != nil }
+  package var isRunning: Bool { thread != nil }
 
   /// Waits for the end; may be called more than once, by the thread that began it.
-  func wait() {
+  package func wait() {
     guard !isJoined else { return }
     isJoined = true
     guard let thread else {
@@ -55,7 +55,7 @@ final class BackgroundWork: @unchecked Sendable {
   }
 
   /// Waits for the end, and calls `each` ten times a second meanwhile.
-  func wait(calling each: () -> Void) {
+  package func wait(calling each: () -> Void) {
     guard thread != nil else { return wait() }
     // Short at first, so that small work is not kept waiting.
     var pause: UInt32 = 100
@@ -74,7 +74,7 @@ final class BackgroundWork: @unchecked Sendable {
 
 /// Work of which each piece begins when the one before it is over, on a thread of its own, or, where
 /// none can be had, when it is handed over.
-final class SerialWork: @unchecked Sendable {
+package final class SerialWork: @unchecked Sendable {
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
   private let change: UnsafeMutablePointer<pthread_cond_t>
   private var waiting: [@Sendable () -> Void] = []
@@ -82,7 +82,7 @@ final class SerialWork: @unchecked Sendable {
   private var isEnded = false
   private var thread: BackgroundWork?
 
-  init() {
+  package init() {
     lock = .allocate(capacity: 1)
     pthread_mutex_init(lock, nil)
     change = .allocate(capacity: 1)
@@ -97,7 +97,7 @@ final class SerialWork: @unchecked Sendable {
   }
 
   /// Hands over a piece.
-  func add(_ work: @escaping @Sendable () -> Void) {
+  package func add(_ work: @escaping @Sendable () -> Void) {
     if thread == nil { thread = BackgroundWork { [self] in run() } }
     guard thread?.isRunning == true else {
       work()
@@ -110,14 +110,14 @@ final class SerialWork: @unchecked Sendable {
   }
 
   /// Waits until nothing is left to do.
-  func drain() {
+  package func drain() {
     pthread_mutex_lock(lock)
     while isBusy || !waiting.isEmpty { pthread_cond_wait(change, lock) }
     pthread_mutex_unlock(lock)
   }
 
   /// Does what is left, and lets the thread go; nothing is added after this.
-  func end() {
+  package func end() {
     pthread_mutex_lock(lock)
     isEnded = true
     pthread_cond_broadcast(change)

@@ -1,4 +1,5 @@
 import Engine
+import Pictures
 
 /// A picture to start from instead of noise alone.
 public struct InitialPicture: Sendable, Hashable {

@@ -1,4 +1,5 @@
 import Glibc
+import Pictures
 
 /// One picture of how another came about: from left to right chosen evaluations of the UNet, each
 /// with the latents, the picture that the model predicted then, and how much of them is noise.

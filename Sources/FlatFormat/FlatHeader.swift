@@ -2,40 +2,76 @@ import ModelFormats
 import OrderedJSON
 
 /// The header of a flat file: what it holds, and where.
-struct FlatHeader: Sendable {
+public struct FlatHeader: Sendable {
   /// A stretch of data with its checksum.
-  struct Region: Sendable {
+  public struct Region: Sendable {
     /// From the data start.
-    var offset = 0
-    let byteCount: Int
-    var checksum: UInt64 = 0
+    public package(set) var offset = 0
+    public let byteCount: Int
+    public package(set) var checksum: UInt64 = 0
+
+    package init(offset: Int = 0, byteCount: Int, checksum: UInt64 = 0) {
+      self.offset = offset
+      self.byteCount = byteCount
+      self.checksum = checksum
+    }
   }
 
-  struct TensorEntry: Sendable {
-    let name: String
-    let dtype: DType
-    let shape: Shape
-    var region: Region
+  public struct TensorEntry: Sendable {
+    public let name: String
+    public let dtype: DType
+    public let shape: Shape
+    public package(set) var region: Region
+
+    package init(name: String, dtype: DType, shape: Shape, region: Region) {
+      self.name = name
+      self.dtype = dtype
+      self.shape = shape
+      self.region = region
+    }
   }
 
-  struct ComponentEntry: Sendable {
-    let name: ComponentName
-    let architecture: String?
+  public struct ComponentEntry: Sendable {
+    public let name: String
+    public let architecture: String?
     /// The path of the embedded file that is the component's `config.json`.
-    let configuration: String?
-    var tensors: [TensorEntry]
-    var extensions = FlatExtensions()
+    public let configuration: String?
+    public package(set) var tensors: [TensorEntry]
+    package var extensions = FlatExtensions()
+
+    package init(
+      name: String, architecture: String?, configuration: String?, tensors: [TensorEntry],
+      extensions: FlatExtensions = FlatExtensions()
+    ) {
+      self.name = name
+      self.architecture = architecture
+      self.configuration = configuration
+      self.tensors = tensors
+      self.extensions = extensions
+    }
   }
 
-  struct FileEntry: Sendable {
-    let path: String
-    var region: Region
+  public struct FileEntry: Sendable {
+    public let path: String
+    public package(set) var region: Region
+
+    package init(path: String, region: Region) {
+      self.path = path
+      self.region = region
+    }
   }
 
-  var files: [FileEntry]
-  var components: [ComponentEntry]
-  var provenance: JSON?
-  var extensions = FlatExtensions()
+  public package(set) var files: [FileEntry]
+  public package(set) var components: [ComponentEntry]
+  /// What the file was made from, and how; nil where its writer did not record it.
+  public package(set) var provenance: JSON?
+  package var extensions = FlatExtensions()
+
+  package init(files: [FileEntry], components: [ComponentEntry], provenance: JSON? = nil) {
+    self.files = files
+    self.components = components
+    self.provenance = provenance
+  }
 
   /// Gives every region its offset; returns the length of the data.
   ///
@@ -43,8 +79,8 @@ struct FlatHeader: Sendable {
   mutating func layOut() throws(FormatError) -> Int {
     var end = 0
     func place(_ region: inout Region) throws(FormatError) {
-      let alignment = FlatFormat.alignment(of: region.byteCount)
-      guard let offset = FlatFormat.aligned(end, to: alignment),
+      let alignment = FlatLayout.alignment(of: region.byteCount)
+      guard let offset = FlatLayout.aligned(end, to: alignment),
         case (let next, false) = offset.addingReportingOverflow(region.byteCount)
       else { throw FormatError(.unsupported, "the tensors are larger than any file") }
       region.offset = offset
@@ -60,7 +96,7 @@ struct FlatHeader: Sendable {
   }
 
   /// The header as JSON, members in the order of the specification.
-  var json: JSON {
+  package var json: JSON {
     var object = JSONObject()
     object["files"] = .array(
       files.map { entry in
@@ -75,7 +111,7 @@ struct FlatHeader: Sendable {
 
   private static func json(_ component: ComponentEntry) -> JSON {
     var object = JSONObject()
-    object["name"] = .string(component.name.rawValue)
+    object["name"] = .string(component.name)
     object["architecture"] = component.architecture.map { .string($0) }
     object["configuration"] = component.configuration.map { .string($0) }
     object["tensors"] = .array(
@@ -107,9 +143,9 @@ package struct FlatExtensions: Sendable {
   package init() {}
 
   /// Fields of the object itself.
-  var members = JSONObject()
+  package var members = JSONObject()
   /// Fields of the entries in its list, by name or path.
-  var entries: [ExactName: JSONObject] = [:]
+  package var entries: [ExactName: JSONObject] = [:]
 
   func append(to object: inout JSONObject) {
     for member in members.members { object[member.key] = member.value }

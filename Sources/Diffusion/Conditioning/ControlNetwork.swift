@@ -1,5 +1,6 @@
 import Engine
 import ModelGraph
+import Pictures
 
 /// A loaded ControlNet.
 struct ControlNetwork {

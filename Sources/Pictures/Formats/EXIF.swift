@@ -22,7 +22,9 @@ struct EXIF: Sendable, Hashable {
   }
 
   /// Marks a maker's note as ours.
-  private static let makerPrefix = Array("sdkit\0".utf8)
+  private static let makerPrefix = Array("sdloom\0".utf8)
+  /// Also read: what versions that were called sdkit wrote.
+  private static let formerMakerPrefix = Array("sdkit\0".utf8)
   private static let unicodePrefix = Array("UNICODE\0".utf8)
   private static let asciiPrefix = Array("ASCII\0\0\0".utf8)
 
@@ -64,9 +66,10 @@ struct EXIF: Sendable, Hashable {
     }
     let exif = root[Tag.exif].map { reader.directory(at: reader.long($0)) } ?? [:]
     if let note = exif[Tag.makerNote].flatMap({ reader.data($0) }),
-      note.starts(with: Self.makerPrefix)
+      let prefix = [Self.makerPrefix, Self.formerMakerPrefix].first(where: { note.starts(with: $0) }
+      )
     {
-      makerNote = String(validating: note.dropFirst(Self.makerPrefix.count), as: UTF8.self)
+      makerNote = String(validating: note.dropFirst(prefix.count), as: UTF8.self)
     }
     comment = exif[Tag.userComment].flatMap { reader.data($0) }.flatMap {
       Self.comment($0, isBigEndian: reader.isBigEndian)

@@ -1,11 +1,11 @@
 /// Letters of five by seven pixels for labels: capitals, digits, a few marks. Drawn for this
 /// project; what it does not have is left blank.
-enum BitmapFont {
-  static let width = 5
-  static let height = 7
+package enum BitmapFont {
+  package static let width = 5
+  package static let height = 7
 
   /// The rows of a letter, each five bits, the leftmost the highest.
-  static func rows(_ letter: Character) -> [UInt8]? { glyphs[letter] }
+  package static func rows(_ letter: Character) -> [UInt8]? { glyphs[letter] }
 
   private static let glyphs: [Character: [UInt8]] = {
     var glyphs: [Character: [UInt8]] = [:]

@@ -3,41 +3,66 @@ import OrderedJSON
 
 /// A flat file opened for reading, its header checked in full.
 public struct FlatFile: Sendable {
-  let file: MappedFile
-  let header: FlatHeader
+  package let file: MappedFile
+  public let header: FlatHeader
   /// The first byte behind the header.
   let headerEnd: Int
   /// The byte from which the header's offsets count.
   let dataStart: Int
 
   /// Whether the file begins as a flat file does.
-  static func isFlat(_ file: MappedFile) -> Bool {
-    guard file.count >= FlatFormat.magic.count else { return false }
-    return file.withBytes(in: 0..<FlatFormat.magic.count) { $0.elementsEqual(FlatFormat.magic) }
+  package static func isFlat(_ file: MappedFile) -> Bool {
+    guard file.count >= FlatLayout.magic.count else { return false }
+    return file.withBytes(in: 0..<FlatLayout.magic.count) { $0.elementsEqual(FlatLayout.magic) }
   }
 
   /// Reads prelude and header; tensors are left to ``verify()``.
   ///
   /// - Throws: ``FormatError`` `truncated`, `malformed` or `unsupported`.
-  init(_ file: MappedFile) throws(FormatError) {
+  public init(path: String) throws(FormatError) {
+    try self.init(MappedFile(path: path))
+  }
+
+  /// - Throws: as ``init(path:)``.
+  package init(_ file: MappedFile) throws(FormatError) {
     do throws(FormatError) {
       let length = try FlatFile.headerLength(file)
-      headerEnd = FlatFormat.preludeSize + length
-      dataStart = FlatFormat.dataStart(headerLength: length)
+      headerEnd = FlatLayout.preludeSize + length
+      dataStart = FlatLayout.dataStart(headerLength: length)
       guard dataStart <= file.count else {
         throw FormatError(
           .malformed, "the data would start behind the end of the file", offset: 16,
           context: "header length")
       }
-      let range = FlatFormat.preludeSize..<headerEnd
-      let object = try AuxiliaryFile(
-        path: "header", location: file.path, file: file, range: range
-      ).jsonObject()
-      header = try FlatHeader(object, dataLength: file.count - dataStart)
+      header = try FlatHeader(
+        FlatFile.object(file, FlatLayout.preludeSize..<headerEnd),
+        dataLength: file.count - dataStart)
     } catch {
       throw error.inFile(file.path)
     }
     self.file = file
+  }
+
+  /// The header's JSON.
+  private static func object(
+    _ file: MappedFile, _ range: Range<Int>
+  ) throws(FormatError) -> JSONObject {
+    let bytes = file.withBytes(in: range) { Array($0) }
+    let parsed: JSON
+    do throws(JSONError) {
+      parsed = try JSON(parsing: bytes.span.bytes)
+    } catch {
+      throw FormatError(
+        .malformed, "the header is not JSON: \(error.reason.rawValue)",
+        offset: range.lowerBound + error.offset, context: error.key,
+        hint: "convert the original weights again; this file was written incorrectly")
+    }
+    guard let object = parsed.object else {
+      throw FormatError(
+        .malformed, "the header is not a JSON object", offset: range.lowerBound,
+        hint: "convert the original weights again; this file was written incorrectly")
+    }
+    return object
   }
 
   /// Checks the prelude and the header's checksum; returns the header's length.
@@ -47,12 +72,12 @@ public struct FlatFile: Sendable {
         .unrecognized, "this is no flat file: it does not begin with SDFLAT", offset: 0,
         hint: "give a file that `sdinspect convert --to sdflat` wrote")
     }
-    guard file.count >= FlatFormat.preludeSize else {
+    guard file.count >= FlatLayout.preludeSize else {
       throw FormatError(
         .truncated, "the file ends inside its first 64 bytes", offset: file.count,
         hint: "copy or convert the file again")
     }
-    let prelude = file.withBytes(in: 0..<FlatFormat.preludeSize) { bytes in
+    let prelude = file.withBytes(in: 0..<FlatLayout.preludeSize) { bytes in
       Prelude(
         version: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)),
         words: (0..<8).map {
@@ -65,7 +90,7 @@ public struct FlatFile: Sendable {
         .malformed, "the checksum of the first 64 bytes does not match them", offset: 0,
         context: "prelude", hint: "the file is damaged; copy or convert it again")
     }
-    guard prelude.version == FlatFormat.version else {
+    guard prelude.version == FlatLayout.version else {
       throw FormatError(
         .unsupported, "the flat file has version \(prelude.version); version 1 is read", offset: 8,
         context: "version", hint: "use a newer version of this program")
@@ -81,21 +106,21 @@ public struct FlatFile: Sendable {
         "the file has \(file.count.of("byte")) where its first bytes announce \(prelude.words[4])",
         offset: 32, context: "file length", hint: "copy or convert the file again")
     }
-    guard prelude.words[2] <= UInt64(FlatFormat.headerLimit) else {
+    guard prelude.words[2] <= UInt64(FlatLayout.headerLimit) else {
       throw FormatError(
         .malformed, "a header of \(prelude.words[2].of("byte")) is larger than the 16 MiB allowed",
         offset: 16, context: "header length")
     }
     let length = Int(prelude.words[2])
-    guard length <= file.count - FlatFormat.preludeSize else {
+    guard length <= file.count - FlatLayout.preludeSize else {
       throw FormatError(
         .truncated, "the file ends inside its header", offset: file.count, context: "header",
         hint: "copy or convert the file again")
     }
-    let range = FlatFormat.preludeSize..<(FlatFormat.preludeSize + length)
+    let range = FlatLayout.preludeSize..<(FlatLayout.preludeSize + length)
     guard file.withBytes(in: range, { Checksum.of($0) }) == prelude.words[3] else {
       throw FormatError(
-        .malformed, "the header's checksum does not match it", offset: FlatFormat.preludeSize,
+        .malformed, "the header's checksum does not match it", offset: FlatLayout.preludeSize,
         context: "header", hint: "the file is damaged; copy or convert it again")
     }
     return length
@@ -110,35 +135,20 @@ public struct FlatFile: Sendable {
   }
 
   /// The file's bytes of a region, which the header's check has found to lie inside the file.
-  func range(_ region: FlatHeader.Region) -> Range<Int> {
+  package func range(_ region: FlatHeader.Region) -> Range<Int> {
     let start = dataStart + region.offset
     return start..<(start + region.byteCount)
   }
 
-  /// The same view that a repository gives.
-  ///
-  /// - Throws: ``FormatError`` `malformed` where an embedded configuration is broken.
-  func checkpoint() throws(FormatError) -> ModelCheckpoint {
-    let files = header.files.map {
-      AuxiliaryFile(path: $0.path, location: file.path, file: file, range: range($0.region))
-    }
-    var components: [Component] = []
-    for entry in header.components {
-      let configuration = files.first { $0.path == entry.configuration }
-      components.append(
-        Component(
-          name: entry.name, architecture: entry.architecture,
-          configuration: try configuration.map(Configuration.init),
-          path: file.path, format: .sdflat,
-          tensors: entry.tensors.map { tensor in
-            Tensor(
-              name: tensor.name, dtype: tensor.dtype, shape: tensor.shape,
-              storage: .mapped(file, offset: range(tensor.region).lowerBound))
-          },
-          extensions: entry.extensions))
-    }
-    return ModelCheckpoint(
-      path: file.path, layout: .file(.sdflat), components: components, files: files,
-      provenance: header.provenance, extensions: header.extensions)
+  /// A tensor of the file, its values mapped.
+  public func tensor(_ entry: FlatHeader.TensorEntry) -> Tensor {
+    Tensor(
+      name: entry.name, dtype: entry.dtype, shape: entry.shape,
+      storage: .mapped(file, offset: range(entry.region).lowerBound))
+  }
+
+  /// The contents of an embedded file.
+  public func contents(of entry: FlatHeader.FileEntry) -> [UInt8] {
+    file.withBytes(in: range(entry.region)) { Array($0) }
   }
 }

@@ -7,7 +7,7 @@ extension FlatHeader {
   /// - Parameter dataLength: the bytes of the file behind the data start, which the regions fill.
   /// - Throws: ``FormatError`` `malformed` naming the field, or `unsupported` where the header
   ///   requires a field that is not known here.
-  init(_ object: JSONObject, dataLength: Int) throws(FormatError) {
+  package init(_ object: JSONObject, dataLength: Int) throws(FormatError) {
     try FlatHeader.checkRequirements(object)
     let files = try FlatHeader.list(object, "files", at: "the header")
     let components = try FlatHeader.list(object, "components", at: "the header")
@@ -25,7 +25,7 @@ extension FlatHeader {
       let unknown = FlatHeader.unknown(file, known: ["path"] + FlatHeader.regionFields)
       if !unknown.members.isEmpty { extensions.entries[ExactName(entry.path)] = unknown }
     }
-    var names: Set<ComponentName> = []
+    var names: Set<String> = []
     for (index, component) in components.enumerated() {
       let entry = try FlatHeader.component(component, paths: paths, at: "components[\(index)]")
       guard names.insert(entry.name).inserted else {
@@ -66,8 +66,8 @@ extension FlatHeader {
   private static func component(
     _ object: JSONObject, paths: Set<ExactName>, at field: String
   ) throws(FormatError) -> ComponentEntry {
-    let name = ComponentName(rawValue: try string(object, "name", at: field))
-    guard name.isValid else {
+    let name = try string(object, "name", at: field)
+    guard isComponentName(name) else {
       throw failure("\(field).name", "this cannot be the name of a component: \(name)")
     }
     let configuration = try optionalString(object, "configuration", at: field)
@@ -144,8 +144,23 @@ extension FlatHeader {
     return Region(offset: offset, byteCount: byteCount, checksum: checksum)
   }
 
+  /// Whether a component may have that name, which is that of a directory: letters, digits, `_`, `-` and
+  /// `.`, not starting with a dot.
+  package static func isComponentName(_ name: String) -> Bool {
+    !name.isEmpty && name.utf8.count <= 128 && !name.hasPrefix(".")
+      && name.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"),
+          UInt8(ascii: "."):
+          true
+        default: false
+        }
+      }
+  }
+
   /// Whether the file may be written under that path when a repository is made of a flat file.
-  static func isSafe(_ path: String) -> Bool {
+  package static func isSafe(_ path: String) -> Bool {
     // Bytes: a mark that combines with a slash would hide it among the characters.
     let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     return path.utf8.count <= 512 && parts.count <= 8

@@ -34,7 +34,9 @@ extension Image {
 
 extension Image.Padding {
   /// Values of pixels, row by row, with one value in all that is added.
-  func around<Value>(_ values: [Value], width: Int, height: Int, with value: Value) -> [Value] {
+  package func around<Value>(_ values: [Value], width: Int, height: Int, with value: Value)
+    -> [Value]
+  {
     let columns = left + width + right
     var result = [Value](repeating: value, count: columns * (top + height + bottom))
     for row in 0..<height {

@@ -17,7 +17,7 @@ import ModelFormats
 /// | 64..<64+h | header, JSON |
 /// | | zeros to a multiple of 4096: the data start, from which offsets count |
 /// | | embedded files, then tensors, each at its aligned offset, zeros between |
-enum FlatFormat {
+enum FlatLayout {
   static let magic: [UInt8] = Array("SDFLAT".utf8) + [0, 1]
   static let version: UInt32 = 1
   static let preludeSize = 64

@@ -47,7 +47,7 @@ extension Image {
   }
 
   /// The rectangle of that size and place, which lies inside the picture.
-  func cropped(x: Int, y: Int, width: Int, height: Int) -> Image {
+  package func cropped(x: Int, y: Int, width: Int, height: Int) -> Image {
     precondition(x >= 0 && y >= 0 && x + width <= self.width && y + height <= self.height)
     var rows: [UInt8] = []
     rows.reserveCapacity(3 * width * height)
@@ -65,7 +65,7 @@ private struct ResamplingWeights {
   private let first: [Int]
   private let weights: [[Int]]
 
-  init(from input: Int, to output: Int, _ filter: ResamplingFilter) {
+  package init(from input: Int, to output: Int, _ filter: ResamplingFilter) {
     let ratio = Double(input) / Double(output)
     let scale = max(1, ratio)
     let reach = filter.support * scale
@@ -89,7 +89,7 @@ private struct ResamplingWeights {
   }
 
   /// Every line resampled, in each of three channels.
-  func apply(
+  package func apply(
     _ source: [UInt8], lines: Int, lineStride: Int, step: Int, outputLineStride: Int,
     outputStep: Int
   ) -> [UInt8] {

@@ -14,7 +14,7 @@ public struct Image: Sendable, Hashable {
   }
 
   /// The brightness of each pixel, row by row: ITU-R 601's luma as Pillow rounds it.
-  var brightness: [UInt8] {
+  package var brightness: [UInt8] {
     (0..<width * height).map { pixel in
       let red = 19_595 * Int(pixels[3 * pixel])
       let green = 38_470 * Int(pixels[3 * pixel + 1])
