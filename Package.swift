@@ -140,7 +140,8 @@ let package = Package(
       name: "sdmanual", dependencies: ["Terminal", "OrderedJSON"], swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["ModelFormats", "OrderedJSON"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["ModelFormats", "OrderedJSON", "Pictures"],
+      path: "Tests/TestSupport",
       swiftSettings: strict),
     .testTarget(
       name: "OrderedJSONTests", dependencies: ["OrderedJSON"], swiftSettings: strict),
@@ -183,6 +184,12 @@ let package = Package(
       exclude: ["Oracle"],
       swiftSettings: strict),
     .testTarget(
+      name: "FlatFormatTests", dependencies: ["FlatFormat", "ModelFormats", "OrderedJSON"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PicturesTests", dependencies: ["Pictures", "ModelFormats", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
       name: "DiffusionTests",
       dependencies: [
         "Diffusion", "Pictures", "Engine", "Checkpoint", "ModelFormats", "ModelGraph",
@@ -220,8 +227,11 @@ if let prefix = Context.environment["SDLOOM_ONEDNN"] {
 // For `scripts/coverage`: the readers of files and their tests alone, which build in a minute.
 if Context.environment["SDLOOM_COVERAGE"] != nil {
   let measured = [
-    "CChecksum", "CLinux", "CZlib", "OrderedJSON", "ModelFormats", "TestSupport",
-    "OrderedJSONTests", "ModelFormatsTests",
+    "CChecksum", "CLinux", "CZlib", "CXXHash", "CSPNG", "CTurboJPEG", "CWebP", "OrderedJSON",
+    "Threads",
+    "ModelFormats", "FlatFormat", "Pictures", "TestSupport", "OrderedJSONTests",
+    "ModelFormatsTests",
+    "FlatFormatTests", "PicturesTests",
   ]
   package.targets.removeAll { !measured.contains($0.name) }
   package.products.removeAll()

@@ -48,12 +48,12 @@ public enum ONNXExporter {
     for (network, placement) in zip(networks, placements) {
       reports.append(
         try export(
-          network, placement, into: output, options: options, nativeSize: nativeSize,
+          network, placement, in: directory, into: output, options: options, nativeSize: nativeSize,
           progress: progress))
     }
     for companion in companions {
       let path = "\(directory)/\(companion.path)"
-      try output.makeDirectory(parent(of: path))
+      try makeDirectories(for: path, in: directory, output)
       try output.file(path, companion.contents)
     }
     let paths = try output.commit()
@@ -109,15 +109,16 @@ public enum ONNXExporter {
   }
 
   private static func export(
-    _ network: NetworkSource, _ placement: WeightPlacement, into output: OutputFiles,
-    options: ExportOptions, nativeSize: Int, progress: (ExportProgress) -> Void
+    _ network: NetworkSource, _ placement: WeightPlacement, in directory: String,
+    into output: OutputFiles, options: ExportOptions, nativeSize: Int,
+    progress: (ExportProgress) -> Void
   ) throws(FormatError) -> ExportReport.Network {
     let graph = network.graph
     let model = try model(
       of: graph, weights: placement.initializers, pooling: network.endOfText, options: options)
 
     let folder = parent(of: placement.modelPath)
-    try output.makeDirectory(folder)
+    try makeDirectories(for: placement.modelPath, in: directory, output)
     // Both files are claimed before the long copy starts.
     let dataWriter = options.weights == .copy ? try output.file(placement.weightPaths[0]) : nil
     try output.file(placement.modelPath).write(model.serialized())
@@ -169,6 +170,18 @@ public enum ONNXExporter {
     var status = stat()
     guard stat(path, &status) == 0 else { return }
     chmod(path, status.st_mode & 0o777 | (status.st_mode & 0o444) >> 2)
+  }
+
+  /// Makes the directories between the output directory and a file in it.
+  private static func makeDirectories(
+    for path: String, in directory: String, _ output: OutputFiles
+  ) throws(FormatError) {
+    var folder = directory
+    let inside = parent(of: path).utf8.dropFirst(directory.utf8.count)
+    for part in inside.split(separator: UInt8(ascii: "/")) {
+      folder += "/" + String(Substring(part))
+      try output.makeDirectory(folder, isOurs: true)
+    }
   }
 
   private static func parent(of path: String) -> String {

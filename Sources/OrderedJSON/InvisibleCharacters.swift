@@ -2,12 +2,13 @@ extension Unicode.Scalar {
   /// Whether a character is not seen itself, but changes how others are seen: line and paragraph
   /// separators, marks of the direction of writing, and what has no width.
   ///
-  /// Source: Unicode 16.0, the properties Default_Ignorable_Code_Point and Bidi_Control; variation
-  /// selectors and fillers of scripts, which stand in ordinary text, are left out.
+  /// Source: Unicode 16.0, the properties Default_Ignorable_Code_Point and Bidi_Control, and the
+  /// blank Braille pattern; variation selectors, which stand in ordinary text, are left out.
   package var isInvisible: Bool {
     switch value {
-    case 0xAD, 0x61C, 0x180E, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF,
-      0xFFF9...0xFFFB, 0x1D173...0x1D17A, 0xE0000...0xE007F:
+    case 0xAD, 0x34F, 0x61C, 0x115F...0x1160, 0x17B4...0x17B5, 0x180E, 0x200B...0x200F,
+      0x2028...0x202E, 0x2060...0x206F, 0x2800,
+      0x3164, 0xFEFF, 0xFFA0, 0xFFF9...0xFFFB, 0x1D173...0x1D17A, 0xE0000...0xE007F:
       true
     default: false
     }

@@ -32,7 +32,7 @@ extension Program {
     } catch let failure as Failure {
       end(failure, isJSON: isJSON)
     } catch {
-      guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+      guard exitCode(for: error) == .validationFailure else { end(asParserSays: error) }
       end(Failure.usage(message(for: error), hint: "run it with --help"), isJSON: isJSON)
     }
     do {
@@ -44,7 +44,7 @@ extension Program {
       if (error as? Failure)?.status != .interrupted { endIfInputsChanged(isJSON: isJSON) }
       // The parser's own: help and version that were asked for, values that do not fit.
       let isParsers = exitCode(for: error) != .failure || error is CleanExit || error is ExitCode
-      if isParsers, !(error is Failure), !(error is FormatError) { exit(withError: error) }
+      if isParsers, !(error is Failure), !(error is FormatError) { end(asParserSays: error) }
       end(Failure(wrapping: error), isJSON: isJSON)
     }
     if !InputFiles.shared.hasOutput { endIfInputsChanged(isJSON: isJSON) }
@@ -88,6 +88,14 @@ extension Program {
       hint: "close other programs, or raise the limits that are set for this one: ulimit -v, -d")
     let text = isJSON ? failure.json.text(.compact) : failure.text
     MemoryShortage.endProgram(saying: text + "\n", status: failure.status.rawValue)
+  }
+
+  /// Ends as the parser would, help and version on stdout, but not with status 0 if they cannot be written.
+  private static func end(asParserSays error: any Error) -> Never {
+    let status = exitCode(for: error)
+    let text = fullMessage(for: error)
+    if !text.isEmpty { status.isSuccess ? Console.print(text) : Console.note(text) }
+    Glibc.exit(status.rawValue)
   }
 
   private static func end(_ failure: Failure, isJSON: Bool) -> Never {

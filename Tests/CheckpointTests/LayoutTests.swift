@@ -389,6 +389,26 @@ import Testing
     #expect(try scratch.names == ["foreign"])
   }
 
+  /// What versions that were called sdkit wrote into single files.
+  @Test func formerMetadataAreRead() throws {
+    let scratch = try Scratch()
+    try LayoutTests.convert(LayoutTests.model, to: .ldm, at: scratch.path("good"))
+    let file = try TensorFile.open(scratch.path("good"))
+    let former = file.metadata.map { pair in
+      (
+        key: pair.key.hasPrefix("sdloom:") ? "sdkit:" + pair.key.dropFirst(7) : pair.key,
+        value: pair.value
+      )
+    }
+    #expect(former.contains { $0.key == "sdkit:unet/config.json" })
+    try Safetensors.write(file.tensors, metadata: former, to: scratch.path("former"))
+    let good = try ModelCheckpoint.open(scratch.path("good"))
+    let checkpoint = try ModelCheckpoint.open(scratch.path("former"))
+    #expect(checkpoint.warnings == good.warnings)
+    #expect(checkpoint.files.map(\.path) == good.files.map(\.path))
+    #expect(checkpoint[.unet]?.configuration?.origin != .inferred)
+  }
+
   /// Metadata that claim to be a configuration and are none are passed over, with a warning.
   @Test func brokenMetadataAreNotUsed() throws {
     let scratch = try Scratch()

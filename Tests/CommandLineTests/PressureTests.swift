@@ -331,9 +331,25 @@ import Testing
     #expect(result.status == 64 && result.errors.contains("the prompt is not UTF-8"))
   }
 
+  /// What was asked for and cannot be written is no success.
+  @Test(arguments: ["--help", "--version", "summary --help"])
+  func helpThatCannotBeWritten(_ words: String) throws {
+    let result = try Tool.launch(
+      "/bin/sh", ["-c", "\(Tool.folder)/sdinspect \(words) >/dev/full"])
+    #expect(result.status == 74, "\(result.errors)")
+  }
+
+  /// Too many open files are no missing file.
+  @Test(arguments: [4, 5, 7]) func withoutFileDescriptors(_ limit: Int) throws {
+    let path = Fixtures.path("shapes-v1")
+    let result = try Tool.launch(
+      "/bin/bash", ["-c", "ulimit -n \(limit) && exec \(Tool.folder)/sdinspect summary \(path)"])
+    #expect(result.status == 74 && result.errors.contains("ulimit -n"), "\(result.errors)")
+  }
+
   @Test func charactersThatAreNotSeenAreShown() throws {
     try withTemporaryFolder { folder in
-      let name = "a\u{202E}b\u{2028}c\u{2029}d\u{200B}e\u{FEFF}f\u{85}g\u{2066}h"
+      let name = "a\u{202E}b\u{2028}c\u{2029}d\u{200B}e\u{FEFF}f\u{85}g\u{2066}h\u{3164}i\u{115F}"
       try Safetensors.write(
         [
           Tensor(
@@ -341,10 +357,12 @@ import Testing
             storage: .memory([0, 0, 0, 0]))
         ], to: folder + "/x.safetensors")
       let text = try Tool.run("sdinspect", ["tensors", "x.safetensors"], in: folder)
-      let shown = #"a\u{202e}b\u{2028}c\u{2029}d\u{200b}e\u{feff}f\u{85}g\u{2066}h"#
+      let shown =
+        #"a\u{202e}b\u{2028}c\u{2029}d\u{200b}e\u{feff}f\u{85}g\u{2066}h\u{3164}i\u{115f}"#
       #expect(text.output.contains(shown), "\(text.output)")
       let json = try Tool.run("sdinspect", ["tensors", "x.safetensors", "--json"], in: folder)
-      #expect(json.output.contains(#"a\u202eb\u2028c\u2029d\u200be\ufefff\u0085g\u2066h"#))
+      #expect(
+        json.output.contains(#"a\u202eb\u2028c\u2029d\u200be\ufefff\u0085g\u2066h\u3164i\u115f"#))
       #expect(try JSON(parsing: json.output)["tensors"]?.array?.first?["name"]?.string == name)
     }
   }

@@ -58,7 +58,7 @@ import Testing
     request.networks.cacheInterval = 2
     let near = try cached.generate(request)
     #expect(near.image != exact.image)
-    #expect(GenerationTests.peakSignalToNoise(near.image, exact.image) > 15)
+    #expect(peakSignalToNoise(near.image, exact.image) > 15)
     #expect(throws: GenerationError.self) { try Self.model().generate(request) }
   }
 
@@ -90,7 +90,7 @@ import Testing
     let merging = try Self.model(precision) { $0.mergedThousandths = thousandths }
     let near = try merging.generate(Self.request())
     #expect(near.image != exact.image)
-    #expect(GenerationTests.peakSignalToNoise(near.image, exact.image) > 15)
+    #expect(peakSignalToNoise(near.image, exact.image) > 15)
     // The same on every run, and beside another seed's.
     var other = Self.request()
     other.seed = 1
@@ -116,7 +116,7 @@ import Testing
       let exact = try Self.caching.get().generate(request)
       let near = try merging.generate(request)
       #expect(near.image != exact.image)
-      #expect(GenerationTests.peakSignalToNoise(near.image, exact.image) > 15)
+      #expect(peakSignalToNoise(near.image, exact.image) > 15)
     }
   }
 
@@ -150,7 +150,7 @@ import Testing
     let generation = try whole.generate(request)
     let tiled = try Self.model { $0.tiling = .tiles(256) }.decode(generation.latents)
     #expect(tiled != generation.image)
-    #expect(GenerationTests.peakSignalToNoise(tiled, generation.image) > 30)
+    #expect(peakSignalToNoise(tiled, generation.image) > 30)
     // Small pictures are not cut.
     let automatic = try Self.model().decode(generation.latents)
     #expect(automatic == generation.image)

@@ -24,15 +24,6 @@ import Testing
     return request
   }
 
-  /// 10 · log10(255² / mean squared difference), in decibels.
-  static func peakSignalToNoise(_ image: Image, _ reference: Image) -> Double {
-    guard image.width == reference.width, image.height == reference.height else { return 0 }
-    let squares = zip(image.pixels, reference.pixels).reduce(0.0) {
-      $0 + pow(Double($1.0) - Double($1.1), 2)
-    }
-    return squares == 0 ? .infinity : 10 * log10(65025 * Double(image.pixels.count) / squares)
-  }
-
   /// The others are compared in SamplingTests.
   @Test(arguments: [
     SchedulerName.pndm, .ddim, .lms, .ddpm, .euler, .eulerAncestral, .heun, .dpmppMultistep, .unipc,
@@ -69,7 +60,7 @@ import Testing
     #expect(generation.timings.unet.count == trace.shape[0] - 1)
     #expect(largest < 1e-3)
     let png = try PNG.read(Fixtures.path("shapes-v1/golden/\(name).png")).image
-    #expect(Self.peakSignalToNoise(generation.image, png) > 50)
+    #expect(peakSignalToNoise(generation.image, png) > 50)
   }
 }
 
@@ -112,7 +103,7 @@ extension GenerationTests {
     let picture = golden["\(reference.testDescription)/image"]
     let image = Image(
       decoded: picture.floats, width: picture.shape[3], height: picture.shape[2])
-    #expect(Self.peakSignalToNoise(generation.image, image) > 60)
+    #expect(peakSignalToNoise(generation.image, image) > 60)
     #expect((generation.negativePrompt == nil) == (reference.request.guidanceScale <= 1))
     #expect((generation.prompt.droppedTokenCount > 0) == (reference.testDescription == "truncated"))
   }

@@ -60,7 +60,7 @@ enum PipelineOracle {
       let error = Difference.relative(generation.latents.values, expected.floats)
       #expect(error < 1e-3, "\(error)")
       let picture = try PNG.read(path("\(testDescription).png")).image
-      let ratio = GenerationTests.peakSignalToNoise(generation.image, picture)
+      let ratio = peakSignalToNoise(generation.image, picture)
       #expect(ratio > 45, "\(ratio) dB")
     }
   }

@@ -126,7 +126,7 @@ import Testing
       let body = bytes[position + 8..<position + 8 + length]
       let checksum = bytes[(position + 8 + length)..<(position + 12 + length)]
         .reduce(0) { $0 << 8 | UInt32($1) }
-      #expect(PNGTests.crc(bytes[position + 4..<position + 8 + length]) == checksum)
+      #expect(CRC32.of(bytes[position + 4..<position + 8 + length]) == checksum)
       if name == "fcTL" || name == "fdAT" {
         sequence.append(body.prefix(4).reduce(0) { $0 << 8 | UInt32($1) })
       }

@@ -390,7 +390,7 @@ import Testing
       let error = try #require(throws: FormatError.self) { try attempt() }
       #expect(error.code == .notFound)
       #expect(error.file == path)
-      #expect(error.message == "the file cannot be opened: No such file or directory")
+      #expect(error.message == "cannot open the file: No such file or directory")
     }
   }
 

@@ -139,6 +139,28 @@ import Testing
     #expect(try files.contentsOfDirectory(atPath: memory).isEmpty)
   }
 
+  /// A repository that is exported into may carry links that lead elsewhere.
+  @Test(arguments: ["unet", "tokenizer"]) func linkedDirectoriesAreNotWrittenThrough(
+    _ name: String
+  ) throws {
+    let files = FileManager.default
+    let folder = files.temporaryDirectory.path + "/sdloom-\(UUID().uuidString)"
+    defer { try? files.removeItem(atPath: folder) }
+    try files.createDirectory(atPath: "\(folder)/out", withIntermediateDirectories: true)
+    try files.createDirectory(atPath: "\(folder)/victim", withIntermediateDirectories: true)
+    try files.createSymbolicLink(
+      atPath: "\(folder)/out/\(name)", withDestinationPath: "../victim")
+    let networks = try sources(Self.embedded, ["unet"])
+    let companion = CompanionFile(path: "tokenizer/vocab.json", contents: [0x7B, 0x7D])
+    let error = try error {
+      _ = try ONNXExporter.export(
+        networks, companions: [companion], to: "\(folder)/out", options: ExportOptions())
+    }
+    #expect(error.code == .cannotCreate && error.message.contains("symbolic link"))
+    #expect(try files.contentsOfDirectory(atPath: "\(folder)/victim").isEmpty)
+    #expect(try files.contentsOfDirectory(atPath: "\(folder)/out") == [name])
+  }
+
   /// Files that onnx's checker refuses as external data.
   @Test(arguments: ["symbolic link", "hard link", "two dots", "relative"])
   func weightsThatReadersRefuseAreNotLinked(kind: String) throws {

@@ -29,9 +29,7 @@ struct Directory {
     }
     guard status.st_mode & S_IFMT == S_IFDIR else { return nil }
     guard let stream = opendir(path) else {
-      throw FormatError(
-        .notFound, "the directory cannot be opened: \(String(cString: strerror(errno)))",
-        file: path, hint: "check that you may read it")
+      throw FormatError.cannotOpen("directory", path, errno)
     }
     defer { closedir(stream) }
     var entries: [String] = []

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Why a file cannot be used: what is wrong, where, and what to do about it.
 public struct FormatError: Error, Sendable, Hashable {
   /// The kind of failure, which decides a program's exit status.
@@ -112,5 +114,23 @@ extension FormatError: CustomStringConvertible {
     if let context, !message.hasPrefix(context) { parts.append("in \(context)") }
     parts.append(message)
     return parts.joined(separator: ": ") + danger
+  }
+}
+
+extension FormatError {
+  /// The error of a file or directory that cannot be opened.
+  ///
+  /// - Parameters:
+  ///   - kind: "file" or "directory".
+  ///   - reason: the value of `errno`.
+  package static func cannotOpen(_ kind: String, _ path: String, _ reason: Int32) -> FormatError {
+    // What the system lacks at the moment says nothing of the file.
+    let isShortage = [EMFILE, ENFILE, ENOMEM, EIO].contains(reason)
+    return FormatError(
+      isShortage ? .inputOutput : .notFound,
+      "cannot open the \(kind): \(unsafe String(cString: strerror(reason)))", file: path,
+      hint: [EMFILE, ENFILE].contains(reason)
+        ? "close other programs, or raise the limit on open files: ulimit -n"
+        : "check the path and that you may read it")
   }
 }

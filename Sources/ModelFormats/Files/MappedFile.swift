@@ -36,9 +36,7 @@ public final class MappedFile: Sendable {
         throw FormatError(
           .notFound, "the file \(link.predicate)", file: path, hint: DanglingLink.hint)
       }
-      throw FormatError(
-        .notFound, "the file cannot be opened: \(unsafe String(cString: strerror(reason)))",
-        file: path, hint: "check the path and that you may read it")
+      throw FormatError.cannotOpen("file", path, reason)
     }
     var isOpened = false
     defer { if !isOpened { close(descriptor) } }

@@ -29,9 +29,17 @@ package final class OutputFiles {
 
   /// Makes the directory and those above it, where they are missing.
   ///
+  /// - Parameter isOurs: whether the program chose the name, rather than the user. Such a directory must
+  ///   not be a symbolic link: it may have come with a stranger's repository, to have files written
+  ///   elsewhere.
   /// - Throws: ``FormatError`` with code `cannotCreate`.
-  package func makeDirectory(_ path: String) throws(FormatError) {
+  package func makeDirectory(_ path: String, isOurs: Bool = false) throws(FormatError) {
     var status = stat()
+    if isOurs, lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK {
+      throw FormatError(
+        .cannotCreate, "the output directory is a symbolic link, which is not followed", file: path,
+        hint: "remove the link, or choose another output directory")
+    }
     if stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFDIR else {
         throw FormatError(

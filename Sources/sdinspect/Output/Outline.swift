@@ -117,6 +117,10 @@ extension Outline {
     result.children = []
     var isTaken = [Bool](repeating: false, count: children.count)
     let folded = children.map { $0.folded() }
+    var positions: [String: [Int]] = [:]
+    for (position, child) in folded.enumerated() {
+      positions[child.label, default: []].append(position)
+    }
     for position in folded.indices where !isTaken[position] {
       var child = folded[position]
       guard let numbered = Numbered(child.label) else {
@@ -124,9 +128,8 @@ extension Outline {
         continue
       }
       var next = numbered.number + 1
-      while let twin = folded.indices.first(where: { other in
-        !isTaken[other] && folded[other].label == numbered.label("\(next)")
-          && folded[other].isLike(folded[position])
+      while let twin = positions[numbered.label("\(next)")]?.first(where: { other in
+        !isTaken[other] && folded[other].isLike(folded[position])
       }) {
         isTaken[twin] = true
         next += 1

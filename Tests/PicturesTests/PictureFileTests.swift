@@ -1,4 +1,3 @@
-import Diffusion
 import Foundation
 import ModelFormats
 import Pictures
@@ -64,7 +63,7 @@ import Testing
     #expect(read.format == format)
     #expect(read.metadata == metadata)
     #expect((read.image == PNGTests.picture) == compression.isExact)
-    #expect(GenerationTests.peakSignalToNoise(read.image, PNGTests.picture) > 14)
+    #expect(peakSignalToNoise(read.image, PNGTests.picture) > 14)
     let plain = try PictureFile(
       decoding: PictureFile.encode(PNGTests.picture, as: compression))
     #expect(plain.metadata == PictureFile.Metadata())

@@ -1,4 +1,3 @@
-import Diffusion
 import Foundation
 import ModelFormats
 import Pictures
@@ -102,71 +101,9 @@ import Testing
     // 60000x60000 pixels announced by a file of some hundred bytes, the chunk's CRC made right.
     var bomb = bytes
     bomb.replaceSubrange(16..<24, with: [0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60])
-    let crc = Self.crc(bomb[12..<29])
+    let crc = CRC32.of(bomb[12..<29])
     bomb.replaceSubrange(
       29..<33, with: [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: crc >> $0) })
     #expect(code(bomb) == .malformed)
-  }
-
-  /// CRC-32 as PNG defines it.
-  static func crc(_ bytes: ArraySlice<UInt8>) -> UInt32 {
-    var crc = UInt32.max
-    for byte in bytes {
-      crc ^= UInt32(byte)
-      for _ in 0..<8 { crc = crc & 1 == 0 ? crc >> 1 : (crc >> 1) ^ 0xEDB8_8320 }
-    }
-    return ~crc
-  }
-}
-
-@Suite struct LatentsTests {
-  static func withDirectory(_ body: (String) throws -> Void) throws {
-    let directory = FileManager.default.temporaryDirectory.path + "/latents-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: directory) }
-    try body(directory)
-  }
-
-  @Test func roundTrip() throws {
-    try Self.withDirectory { directory in
-      var random = TorchRandom(seed: 3)
-      let pictures = (0..<2).map { _ in
-        let values = random.normal(count: 2 * 4 * 3 * 5)
-        return (
-          noise: Latents(Array(values[..<60]), shape: [1, 4, 3, 5]),
-          latents: Latents(Array(values[60...]), shape: [1, 4, 3, 5])
-        )
-      }
-      let path = directory + "/latents.safetensors"
-      try Latents.write(pictures, to: path)
-      let tensors = try TestTensors(path: path)
-      #expect(tensors["latents"].shape == [2, 4, 3, 5])
-      #expect(tensors["latents"].floats == pictures.flatMap(\.latents.values))
-      // What was drawn from is what the same picture is drawn from again.
-      let noise = try Latents(noiseAt: path)
-      #expect(noise.picture(0) == pictures[0].noise)
-      #expect(noise.picture(1) == pictures[1].noise)
-      #expect(throws: FormatError.self) { try Latents.write(pictures, to: path) }
-    }
-  }
-
-  @Test(
-    arguments: [
-      ("latents", DType.float32, [4, 2, 2], Float(0)),
-      ("latents", .float16, [1, 4, 2, 2], 0), ("latents", .float32, [1, 4, 0, 2], 0),
-      ("latents", .float32, [1, 4, 2, 2], .nan),
-    ] as [(String, DType, [Int], Float)])
-  func refused(name: String, dtype: DType, shape: [Int], value: Float) throws {
-    try Self.withDirectory { directory in
-      let path = directory + "/latents.safetensors"
-      let count = shape.reduce(1, *)
-      let bytes = [Float](repeating: value, count: count).withUnsafeBytes { Array($0) }
-      let tensor = Tensor(
-        name: name, dtype: dtype, shape: Shape(shape),
-        storage: .memory(Array(bytes.prefix(count * dtype.bitWidth / 8))))
-      try Safetensors.write([tensor], to: path)
-      let error = #expect(throws: FormatError.self) { try Latents(noiseAt: path) }
-      #expect(error?.code == .mismatch)
-    }
   }
 }

@@ -1,0 +1,29 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Pictures
+
+/// What versions that were called sdkit wrote into pictures.
+@Suite struct FormerNameTests {
+  /// The pictures of the documentation were made by such a version.
+  @Test(arguments: ["star", "heart"]) func jobsInPNGAreRead(_ name: String) throws {
+    let file = try PictureFile.read("\(Fixtures.root)/docs/pictures/\(name).png")
+    let job = try #require(file.metadata.job)
+    #expect(job.contains(#""program":"sdkit "#))
+  }
+
+  @Test func jobsInEXIFAreRead() throws {
+    let job = #"{"version":1}"#
+    var bytes = EXIF(comment: nil, makerNote: job).bytes()
+    let mark = Array("sdloom\0".utf8)
+    let place = try #require(
+      bytes.indices.first { bytes[$0...].starts(with: mark) })
+    #expect(EXIF(parsing: bytes).makerNote == job)
+    // One byte shorter; the space becomes a part of the job.
+    bytes.replaceSubrange(place..<place + mark.count, with: Array("sdkit\0 ".utf8))
+    #expect(EXIF(parsing: bytes).makerNote == " " + job)
+    bytes.replaceSubrange(place..<place + mark.count, with: Array("other\0 ".utf8))
+    #expect(EXIF(parsing: bytes).makerNote == nil)
+  }
+}
