@@ -31,7 +31,7 @@ public struct FlatFile: Sendable {
       dataStart = FlatLayout.dataStart(headerLength: length)
       guard dataStart <= file.count else {
         throw FormatError(
-          .malformed, "the data would start behind the end of the file", offset: 16,
+          .malformed, "the data starts after the end of the file", offset: 16,
           context: "header length")
       }
       header = try FlatHeader(
@@ -69,7 +69,7 @@ public struct FlatFile: Sendable {
   private static func headerLength(_ file: MappedFile) throws(FormatError) -> Int {
     guard isFlat(file) else {
       throw FormatError(
-        .unrecognized, "this is no flat file: it does not begin with SDFLAT", offset: 0,
+        .unrecognized, "not a .sdflat file: no SDFLAT magic", offset: 0,
         hint: "give a file that `sdinspect convert --to sdflat` wrote")
     }
     guard file.count >= FlatLayout.preludeSize else {
@@ -87,12 +87,13 @@ public struct FlatFile: Sendable {
     }
     guard prelude.words[7] == prelude.checksum else {
       throw FormatError(
-        .malformed, "the checksum of the first 64 bytes does not match them", offset: 0,
+        .malformed, "the first 64 bytes do not match their checksum", offset: 0,
         context: "prelude", hint: "the file is damaged; copy or convert it again")
     }
     guard prelude.version == FlatLayout.version else {
       throw FormatError(
-        .unsupported, "the flat file has version \(prelude.version); version 1 is read", offset: 8,
+        .unsupported, "unsupported .sdflat version \(prelude.version); version 1 is supported",
+        offset: 8,
         context: "version", hint: "use a newer version of this program")
     }
     guard prelude.words[1] >> 32 == 0, prelude.words[5] == 0, prelude.words[6] == 0 else {
@@ -103,7 +104,7 @@ public struct FlatFile: Sendable {
       let isShort = prelude.words[4] > UInt64(file.count)
       throw FormatError(
         isShort ? .truncated : .malformed,
-        "the file has \(file.count.of("byte")) where its first bytes announce \(prelude.words[4])",
+        "the file has \(file.count.of("byte")), but its prelude declares \(prelude.words[4])",
         offset: 32, context: "file length", hint: "copy or convert the file again")
     }
     guard prelude.words[2] <= UInt64(FlatLayout.headerLimit) else {
@@ -120,7 +121,7 @@ public struct FlatFile: Sendable {
     let range = FlatLayout.preludeSize..<(FlatLayout.preludeSize + length)
     guard file.withBytes(in: range, { Checksum.of($0) }) == prelude.words[3] else {
       throw FormatError(
-        .malformed, "the header's checksum does not match it", offset: FlatLayout.preludeSize,
+        .malformed, "the header does not match its checksum", offset: FlatLayout.preludeSize,
         context: "header", hint: "the file is damaged; copy or convert it again")
     }
     return length

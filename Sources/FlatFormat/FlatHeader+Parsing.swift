@@ -19,7 +19,7 @@ extension FlatHeader {
     for (index, file) in files.enumerated() {
       let entry = try FlatHeader.file(file, at: "files[\(index)]")
       guard paths.insert(ExactName(entry.path)).inserted else {
-        throw FlatHeader.failure("files[\(index)].path", "the path stands twice: \(entry.path)")
+        throw FlatHeader.failure("files[\(index)].path", "duplicate path: \(entry.path)")
       }
       self.files.append(entry)
       let unknown = FlatHeader.unknown(file, known: ["path"] + FlatHeader.regionFields)
@@ -29,7 +29,7 @@ extension FlatHeader {
     for (index, component) in components.enumerated() {
       let entry = try FlatHeader.component(component, paths: paths, at: "components[\(index)]")
       guard names.insert(entry.name).inserted else {
-        throw FlatHeader.failure("components[\(index)].name", "the name stands twice")
+        throw FlatHeader.failure("components[\(index)].name", "duplicate name")
       }
       self.components.append(entry)
     }
@@ -68,7 +68,7 @@ extension FlatHeader {
   ) throws(FormatError) -> ComponentEntry {
     let name = try string(object, "name", at: field)
     guard isComponentName(name) else {
-      throw failure("\(field).name", "this cannot be the name of a component: \(name)")
+      throw failure("\(field).name", "invalid component name: \(name)")
     }
     let configuration = try optionalString(object, "configuration", at: field)
     if let configuration, !paths.contains(ExactName(configuration)) {
@@ -84,7 +84,7 @@ extension FlatHeader {
       let tensor = try self.tensor(element, at: "\(field).tensors[\(index)]")
       guard names.insert(ExactName(tensor.name)).inserted else {
         throw failure(
-          "\(field).tensors[\(index)].name", "the name stands twice: \(tensor.name)")
+          "\(field).tensors[\(index)].name", "duplicate name: \(tensor.name)")
       }
       entry.tensors.append(tensor)
       let unknown = unknown(element, known: ["name", "dtype", "shape"] + regionFields)
@@ -99,15 +99,15 @@ extension FlatHeader {
     let name = try string(object, "name", at: field)
     let type = try string(object, "dtype", at: field)
     guard let dtype = DType(rawValue: type) else {
-      throw failure("\(field).dtype", "the type is not known: \(type)", context: name)
+      throw failure("\(field).dtype", "unknown type: \(type)", context: name)
     }
     guard let elements = object["shape"]?.array, elements.count <= 64 else {
-      throw failure("\(field).shape", "this is no list of dimensions", context: name)
+      throw failure("\(field).shape", "not a list of dimensions", context: name)
     }
     var dimensions: [Int] = []
     for element in elements {
       guard let dimension = element.int, dimension >= 0 else {
-        throw failure("\(field).shape", "this is no list of dimensions", context: name)
+        throw failure("\(field).shape", "not a list of dimensions", context: name)
       }
       dimensions.append(dimension)
     }
@@ -126,20 +126,20 @@ extension FlatHeader {
   {
     let path = try string(object, "path", at: field)
     guard isSafe(path) else {
-      throw failure("\(field).path", "this is no relative path inside a repository: \(path)")
+      throw failure("\(field).path", "not a relative path inside a diffusers directory: \(path)")
     }
     return FileEntry(path: path, region: try region(object, at: field))
   }
 
   private static func region(_ object: JSONObject, at field: String) throws(FormatError) -> Region {
     guard let offset = object["offset"]?.int, offset >= 0 else {
-      throw failure("\(field).offset", "this is no byte offset")
+      throw failure("\(field).offset", "not a byte offset")
     }
     guard let byteCount = object["bytes"]?.int, byteCount >= 0 else {
-      throw failure("\(field).bytes", "this is no number of bytes")
+      throw failure("\(field).bytes", "not a number of bytes")
     }
     guard let checksum = Hexadecimal.number(try string(object, "xxh3", at: field)) else {
-      throw failure("\(field).xxh3", "this is not sixteen hexadecimal digits")
+      throw failure("\(field).xxh3", "not sixteen hexadecimal digits")
     }
     return Region(offset: offset, byteCount: byteCount, checksum: checksum)
   }
@@ -173,13 +173,13 @@ extension FlatHeader {
   /// A header lists the fields that a reader has to know to read the file rightly.
   private static func checkRequirements(_ object: JSONObject) throws(FormatError) {
     guard let list = object["requires"] else { return }
-    guard let names = list.array else { throw failure("requires", "this is no list of names") }
+    guard let names = list.array else { throw failure("requires", "not a list of names") }
     let known: Set<String> = ["files", "components", "provenance"]
     for name in names {
-      guard let text = name.string else { throw failure("requires", "this is no list of names") }
+      guard let text = name.string else { throw failure("requires", "not a list of names") }
       guard known.contains(text) else {
         throw FormatError(
-          .unsupported, "the file requires the field \(text), which is not known here",
+          .unsupported, "the file requires the unknown field \(text)",
           context: "requires", hint: "use a newer version of this program")
       }
     }
@@ -197,12 +197,12 @@ extension FlatHeader {
     _ object: JSONObject, _ key: String, at field: String
   ) throws(FormatError) -> [JSONObject] {
     guard let elements = object[key]?.array else {
-      throw failure("\(field).\(key)", "this is no list")
+      throw failure("\(field).\(key)", "not a list")
     }
     var objects: [JSONObject] = []
     for element in elements {
       guard let object = element.object else {
-        throw failure("\(field).\(key)", "an element of the list is no object")
+        throw failure("\(field).\(key)", "an element of the list is not an object")
       }
       objects.append(object)
     }
@@ -213,7 +213,7 @@ extension FlatHeader {
     _ object: JSONObject, _ key: String, at field: String
   ) throws(FormatError) -> String {
     guard let text = object[key]?.string else {
-      throw failure("\(field).\(key)", "this is no text")
+      throw failure("\(field).\(key)", "not a string")
     }
     return text
   }
@@ -229,6 +229,6 @@ extension FlatHeader {
   ) -> FormatError {
     FormatError(
       .malformed, message, context: context.map { "\($0) (\(field))" } ?? field,
-      hint: "the file was not written by a sound program; convert the original weights again")
+      hint: "convert the original weights again; this file was written incorrectly")
   }
 }

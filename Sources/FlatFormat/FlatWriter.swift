@@ -31,7 +31,7 @@ package final class FlatWriter {
       _ = try FlatHeader(self.header.json.object ?? JSONObject(), dataLength: dataLength)
     } catch {
       throw FormatError(
-        .unsupported, "a flat file cannot hold this: \(error.message)", file: path,
+        .unsupported, "a .sdflat file cannot store this: \(error.message)", file: path,
         context: error.context, hint: "convert one component at a time, or to safetensors")
     }
     output = try FileWriter(path: path, overwrite: overwrite)

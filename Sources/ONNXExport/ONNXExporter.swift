@@ -96,7 +96,7 @@ public enum ONNXExporter {
     case .link:
       guard !options.saturate else {
         throw FormatError(
-          .unsupported, "linked weights are not read, so that none can be saturated",
+          .unsupported, "linked weights are not read, so they cannot be saturated",
           context: name, hint: "copy the weights: --weights copy")
       }
       guard updates.allSatisfy(\.isEmpty) else {

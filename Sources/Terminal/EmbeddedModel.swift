@@ -22,7 +22,7 @@ public enum EmbeddedModel {
       }
     }
     throw Failure(
-      .noInput, code: "not-found", "the embedded model is not beside this program",
+      .noInput, code: "not-found", "bundled model not found",
       hint: "name a model with --model PATH, or set SDLOOM_MODEL")
   }
 

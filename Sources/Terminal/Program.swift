@@ -84,7 +84,7 @@ extension Program {
   /// What needs memory that cannot be had ends in a trap, of which nobody learns why.
   private static func sayWhereMemoryEnds(isJSON: Bool) {
     let failure = Failure(
-      .software, code: "memory", "there is not enough memory",
+      .software, code: "memory", "not enough memory",
       hint: "close other programs, or raise the limits that are set for this one: ulimit -v, -d")
     let text = isJSON ? failure.json.text(.compact) : failure.text
     MemoryShortage.endProgram(saying: text + "\n", status: failure.status.rawValue)

@@ -24,8 +24,8 @@ public struct ScaledFile: ExpressibleByArgument, Sendable {
   public func check(_ option: String) throws {
     guard Self.scales.contains(scale) else {
       throw ValidationError(
-        "\(option): the scale is \(scale); it goes from \(Int(Self.scales.lowerBound)) to"
-          + " \(Int(Self.scales.upperBound))")
+        "\(option): the scale must be \(Int(Self.scales.lowerBound)) to"
+          + " \(Int(Self.scales.upperBound)) (got \(scale))")
     }
   }
 }

@@ -120,7 +120,7 @@ public struct Table {
     }
     let hidden = columns.indices.filter { !shown.contains($0) }.map { columns[$0].header }
     if !hidden.isEmpty, let width {
-      lines += Table.wrapped("(no room for: \(hidden.joined(separator: ", ")))", width)
+      lines += Table.wrapped("(hidden columns: \(hidden.joined(separator: ", ")))", width)
         .map { Style.faint.apply(to: $0, colours: colours) }
     }
     return lines.joined(separator: "\n")

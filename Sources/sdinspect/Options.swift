@@ -14,7 +14,7 @@ struct InputOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Of a repository, read the weights of this variant: fp16, non_ema, ….", valueName: "name"))
+      "Weights variant to read from a diffusers directory: fp16, non_ema, ….", valueName: "name"))
   var variant: String?
 
   /// Opens the checkpoint.

@@ -15,7 +15,7 @@ extension SDInspect {
       .filter { $0.distance <= 2 && $0.distance < word.count }
       .min { $0.distance < $1.distance }
     throw Failure(
-      .noInput, code: "not-found", "there is no such command, file or directory", file: word,
+      .noInput, code: "not-found", "no such command, file or directory", file: word,
       hint: nearest.map { "did you mean \($0.name)?" }
         ?? "the commands: \(commands.joined(separator: ", "))")
   }

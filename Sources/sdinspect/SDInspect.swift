@@ -10,7 +10,7 @@ struct SDInspect: Program {
     abstract: "Inspect, convert and export Stable Diffusion v1.5 checkpoints.",
     discussion: """
       PATH is a checkpoint file of any supported format, told by its content (safetensors, \
-      PyTorch .bin, .ckpt and .pt, GGUF, ONNX, .sdflat, an index of shards), or a repository \
+      PyTorch .bin, .ckpt and .pt, GGUF, ONNX, .sdflat, a shard index), or a repository \
       directory with model_index.json.
 
       EXAMPLES

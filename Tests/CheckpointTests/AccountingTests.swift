@@ -182,7 +182,7 @@ import Testing
     try Safetensors.write(
       single.network(SingleFile.vae).map { $0.renamed("vae." + $0.name) }
         + [.floats("decoder.conv_in.weight", [1])], to: scratch.path("vae"))
-    // As a VAE alone goes without prefix, two tensors would have one name.
+    // As a VAE only goes without prefix, two tensors would have one name.
     let error = try failure {
       try LayoutTests.convert(scratch.path("vae"), to: .ldm, at: scratch.path("out"))
     }

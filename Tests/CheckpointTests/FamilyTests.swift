@@ -106,19 +106,19 @@ import Testing
   }
 
   static let titles: [(String, String)] = [
-    ("sd1-original", "Stable Diffusion 1.x, UNet alone"),
+    ("sd1-original", "Stable Diffusion 1.x, UNet only"),
     ("sd1-whole", "Stable Diffusion 1.x"),
-    ("sd1-pix2pix", "Stable Diffusion 1.x, InstructPix2Pix, UNet alone"),
-    ("sd1-lcm", "Stable Diffusion 1.x, LCM, UNet alone"),
-    ("sd1-tiny", "Stable Diffusion 1.x, distilled (tiny), UNet alone"),
-    ("sd1-small-original", "Stable Diffusion 1.x, distilled (small), UNet alone"),
-    ("sd1-base", "Stable Diffusion 1.x, distilled, UNet alone"),
-    ("sd2-depth", "Stable Diffusion 2.x depth, UNet alone"),
-    ("sd2-unclip-l", "Stable Diffusion 2.1 unCLIP, UNet alone"),
+    ("sd1-pix2pix", "Stable Diffusion 1.x, InstructPix2Pix, UNet only"),
+    ("sd1-lcm", "Stable Diffusion 1.x, LCM, UNet only"),
+    ("sd1-tiny", "Stable Diffusion 1.x, distilled (tiny), UNet only"),
+    ("sd1-small-original", "Stable Diffusion 1.x, distilled (small), UNet only"),
+    ("sd1-base", "Stable Diffusion 1.x, distilled, UNet only"),
+    ("sd2-depth", "Stable Diffusion 2.x depth, UNet only"),
+    ("sd2-unclip-l", "Stable Diffusion 2.1 unCLIP, UNet only"),
     ("sdxl-whole", "Stable Diffusion XL"),
-    ("sdxl-refiner", "Stable Diffusion XL refiner, UNet alone"),
-    ("svd", "Stable Video Diffusion, UNet alone"),
-    ("custom-sd", "Stable Diffusion architecture with custom widths, UNet alone"),
+    ("sdxl-refiner", "Stable Diffusion XL refiner, UNet only"),
+    ("svd", "Stable Video Diffusion, UNet only"),
+    ("custom-sd", "Stable Diffusion architecture with custom widths, UNet only"),
     ("sd3-medium", "Stable Diffusion 3 Medium, transformer only"),
     ("sd3.5-large-original", "Stable Diffusion 3.5 Large, transformer only"),
     ("sd3.5-medium", "Stable Diffusion 3.5 Medium, transformer only"),
@@ -132,9 +132,9 @@ import Testing
     ("umt5-xxl", "UMT5 encoder only"),
     ("clip-l", "CLIP"),
     ("clip-vision-h", "CLIP vision model only"),
-    ("clip-text-l", "text encoder alone"),
+    ("clip-text-l", "text encoder only"),
     ("ip-adapter-plus", "IP-Adapter Plus"),
-    ("vae-16", "VAE alone"),
+    ("vae-16", "VAE only"),
   ]
 
   @Test(arguments: titles)

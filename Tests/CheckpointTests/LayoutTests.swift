@@ -148,7 +148,7 @@ import Testing
       file["first_stage_model.decoder.mid.attn_1.q.weight"]?.shape == [64, 64, 1, 1])
   }
 
-  /// A VAE alone goes without prefix, other networks with theirs.
+  /// A VAE only goes without prefix, other networks with theirs.
   @Test(arguments: [
     (ComponentName.vae, "decoder.mid.attn_1.q.weight"),
     (.unet, "model.diffusion_model.input_blocks.0.0.weight"),

@@ -228,7 +228,7 @@ import Testing
       #expect(reasons[foreign + ".strange"]?.contains("no layer") == true)
       #expect(reasons[lone + ".lora_A.weight"]?.contains("lacks lora_up") == true)
       #expect(reasons["emb_params"]?.contains("no layer") == true)
-      // The text encoder alone has none of its layers.
+      // The text encoder only has none of its layers.
       let text = components.filter { $0.name == .textEncoder }
       let error = try #require(throws: FormatError.self) { try LoRA.open(path, for: text) }
       #expect(error.code == .mismatch)

@@ -43,7 +43,7 @@ import Testing
     let recognition = RecognitionTests.recognize(try unet.tensors(naming))
     #expect(recognition.kind == whole.kind)
     #expect(recognition.reasons.contains { $0.contains(whole.says) }, "\(recognition.reasons)")
-    #expect(recognition.title.hasSuffix("UNet alone"))
+    #expect(recognition.title.hasSuffix("UNet only"))
   }
 
   /// The words of stable-diffusion.cpp and ComfyUI, for the models that they stand for alone.
@@ -164,8 +164,8 @@ import Testing
 
   /// An SD 2.x repository's scheduler says what its UNet predicts.
   @Test(arguments: [
-    ("v_prediction", "Stable Diffusion 2.x (v-prediction), UNet alone"),
-    ("epsilon", "Stable Diffusion 2.x, UNet alone"),
+    ("v_prediction", "Stable Diffusion 2.x (v-prediction), UNet only"),
+    ("epsilon", "Stable Diffusion 2.x, UNet only"),
   ])
   func schedulersTellWhatIsPredicted(type: String, title: String) throws {
     let scratch = try Scratch()

@@ -71,7 +71,7 @@ import Testing
     let recognition = Recognition(
       ModelCheckpoint.of(TensorFile(path: "weights", format: .safetensors, tensors: tensors)))
     #expect(recognition.kind == .stableDiffusion1)
-    #expect(recognition.title == "Stable Diffusion 1.x, UNet as averages (EMA) only")
+    #expect(recognition.title == "Stable Diffusion 1.x, EMA weights of the UNet only")
   }
 
   // MARK: Attention

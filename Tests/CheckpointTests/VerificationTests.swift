@@ -63,7 +63,7 @@ import Testing
     Fault(
       file: "tokenizer/vocab.json",
       change: { $0.replacingOccurrences(of: "\"!\": 0", with: "\"!\": \"0\"") },
-      says: "the id of \"!\" is no token id"),
+      says: "the id of \"!\" is not a token id"),
     Fault(file: "tokenizer/vocab.json", change: { _ in "{" }, says: "this is not JSON"),
     Fault(
       file: "tokenizer/vocab.json", change: { _ in nil }, says: "tokenizer/vocab.json is missing"),
@@ -76,7 +76,7 @@ import Testing
     Fault(
       file: "tokenizer/merges.txt",
       change: { $0.replacingOccurrences(of: "\ni n\n", with: "\n\u{4E2D} n\n") },
-      says: "line 2 names a token that the vocabulary does not hold"),
+      says: "line 2 names a token that the vocabulary does not contain"),
     Fault(
       file: "tokenizer/special_tokens_map.json",
       change: { $0.replacingOccurrences(of: "<|startoftext|>", with: "<s>") },
@@ -166,8 +166,8 @@ import Testing
 
   /// What a single file has no place for is a note; the same gap in a repository is a problem.
   @Test(arguments: [
-    (Conversion.Target.ldm, "a.safetensors", "the file holds no tokenizer/vocab.json"),
-    (.sdflat, "a.sdflat", "the file holds no tokenizer/merges.txt"),
+    (Conversion.Target.ldm, "a.safetensors", "the file contains no tokenizer/vocab.json"),
+    (.sdflat, "a.sdflat", "the file contains no tokenizer/merges.txt"),
   ])
   func aFileNeedsNoVocabulary(
     target: Conversion.Target, name: String, note: String

@@ -169,7 +169,7 @@ import Testing
   /// Each is refused by name, with the way out.
   @Test(
     arguments: [
-      (["--names", "comfy", "--component", "vae"], 65, "UNet alone", "--component unet"),
+      (["--names", "comfy", "--component", "vae"], 65, "only names the UNet", "--component unet"),
       (["--weights", "link"], 73, "from the same directory or below", "--weights copy"),
       (["--lora", "absent.safetensors:0.5"], 66, "absent.safetensors", ""),
     ])
@@ -268,7 +268,7 @@ import Testing
           "sdinspect", ["verify", "\(folder)/onnx/\(half)/model.onnx", "--json"])
         #expect(verified["sound"] == true && verified["problems"] == [])
         let notes = verified["notes"]?.array?.compactMap(\.string) ?? []
-        #expect(notes.contains("vae: the model is the \(half) alone"), "\(notes)")
+        #expect(notes.contains("vae: the model contains only the \(half)"), "\(notes)")
       }
       for path in [folder + "/onnx", folder + "/onnx/unet"] {
         let refused = try Tool.run("sdinspect", ["summary", path])

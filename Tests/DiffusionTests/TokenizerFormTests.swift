@@ -185,7 +185,7 @@ struct TokenizerForm: Sendable, CustomTestStringConvertible {
     Refused(
       testDescription: "not JSON", files: ["tokenizer.json": "{\(model)"], code: .malformed),
     Refused(
-      testDescription: "names a token that the vocabulary does not hold",
+      testDescription: "names a token that the vocabulary does not contain",
       files: [
         "tokenizer.json": "{\(model.replacingOccurrences(of: "\"ba</w>\"", with: "\"bb</w>\""))}"
       ],

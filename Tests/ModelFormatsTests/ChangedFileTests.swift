@@ -25,7 +25,7 @@ import Testing
       let error = #expect(throws: FormatError.self) { try file.requireUnchanged() }
       #expect(error?.code == .inputOutput && error?.file == path)
       #expect(
-        error?.message == "the file was truncated while it was read, from 40960 to 10000 bytes")
+        error?.message == "the file was truncated while being read, from 40960 to 10000 bytes")
       // Its length back, the bytes that were lost stay lost.
       #expect(truncate(path, 40_960) == 0)
       #expect(throws: FormatError.self) { try file.requireUnchanged() }
@@ -47,7 +47,7 @@ import Testing
       try handle.close()
       let error = #expect(throws: FormatError.self) { try file.requireUnchanged() }
       #expect(error?.code == .inputOutput)
-      #expect(error?.message == "the file was changed while it was read")
+      #expect(error?.message == "the file changed while being read")
     }
   }
 

@@ -34,7 +34,7 @@ import Testing
     let path = try directory.write([1], as: "out")
     let error = try #require(throws: FormatError.self) { _ = try FileWriter(path: path) }
     #expect(error.code == .cannotCreate)
-    #expect(error.hint == "pass --force to replace it, or name another file")
+    #expect(error.hint == "pass --force to replace it, or choose another file")
     let writer = try FileWriter(path: path, overwrite: true)
     try writer.write([2])
     #expect(try directory.contents("out") == [1])
@@ -55,7 +55,7 @@ import Testing
 
   @Test(arguments: [
     ("", "the output path is a directory", "name a file inside it"),
-    ("/absent/out", "the output cannot be created: No such file or directory", nil),
+    ("/absent/out", "cannot create the output: No such file or directory", nil),
   ])
   func unusableTargetIsRefused(suffix: String, message: String, hint: String?) throws {
     let directory = try ScratchDirectory()

@@ -228,10 +228,10 @@ import Testing
       "long key", "a key is 65536 bytes long; 65535 is the limit", at: 24
     ) { $0.pairs = [(String(repeating: "k", count: 65_536), number(1))] },
     Refusal(
-      "duplicate key", "the key stands twice", at: 41, in: "k"
+      "duplicate key", "duplicate key", at: 41, in: "k"
     ) { $0.pairs = [("k", number(1)), ("k", number(2))] },
     Refusal(
-      "unknown value type", "the value's type has the number 13, which is none's", at: 33, in: "k"
+      "unknown value type", "the value's type has the number 13, which is unknown", at: 33, in: "k"
     ) { $0.pairs = [("k", littleEndian(UInt32(13)) + littleEndian(UInt64(0)))] },
     Refusal(
       "4 GiB string", "a string is 4294967296 bytes long where 51 are left", at: 37, in: "k"
@@ -266,19 +266,19 @@ import Testing
       ]
       $0.values = [UInt8](repeating: 0, count: 12)
     },
-    Refusal("array of arrays", "an array holds arrays", at: 37, in: "k", code: .unsupported) {
+    Refusal("array of arrays", "an array contains arrays", at: 37, in: "k", code: .unsupported) {
       $0.pairs = [("k", array(9, count: 1, []))]
     },
     Refusal(
-      "alignment of 24", "the alignment is no power of 2 in 32 bits: 24", at: 49,
+      "alignment of 24", "the alignment is not a power of 2 that fits in 32 bits: 24", at: 49,
       in: "general.alignment"
     ) { $0.pairs = [("general.alignment", number(24))] },
     Refusal(
-      "alignment of 0", "the alignment is no power of 2 in 32 bits: 0", at: 49,
+      "alignment of 0", "the alignment is not a power of 2 that fits in 32 bits: 0", at: 49,
       in: "general.alignment"
     ) { $0.pairs = [("general.alignment", number(0))] },
     Refusal(
-      "alignment as text", "the alignment is no power of 2 in 32 bits: 32", at: 49,
+      "alignment as text", "the alignment is not a power of 2 that fits in 32 bits: 32", at: 49,
       in: "general.alignment"
     ) { $0.pairs = [("general.alignment", GGUFBuilder.text("32"))] },
     Refusal(
@@ -308,15 +308,15 @@ import Testing
       $0.entries[0].type = 0
     },
     Refusal(
-      "unknown type", "the tensor's type has the number 99, which is none's", at: 45, in: "w",
+      "unknown type", "the tensor's type has the number 99, which is unknown", at: 45, in: "w",
       code: .unsupported
     ) { $0.entries[0].type = 99 },
     Refusal(
-      "withdrawn type", "the tensor's type has the number 4, which is none's", at: 45, in: "w",
+      "withdrawn type", "the tensor's type has the number 4, which is unknown", at: 45, in: "w",
       code: .unsupported
     ) { $0.entries[0].type = 4 },
     Refusal(
-      "cut block", "rows of 33 elements are no whole blocks of 32 of Q8_0", at: 33, in: "w"
+      "cut block", "rows of 33 elements are not whole blocks of 32 of Q8_0", at: 33, in: "w"
     ) {
       $0.entries[0].dimensions = [33, 32]
       $0.entries[0].type = 8
@@ -336,7 +336,7 @@ import Testing
       in: "v"
     ) { $0.entries.append(.init(name: "v", offset: 0)) },
     Refusal(
-      "duplicate tensor", "two tensors have this name", at: 57, in: "w"
+      "duplicate tensor", "duplicate tensor name", at: 57, in: "w"
     ) { $0.entries.append(.init(name: "w", offset: 32)) },
     Refusal(
       "cut values",

@@ -134,11 +134,11 @@ import Testing
     ),
     (
       .init(name: "a", dtype: .float32, shape: [32, 3]), .q80,
-      "rows of 3 elements are no whole blocks of 32 of Q8_0"
+      "rows of 3 elements are not whole blocks of 32 of Q8_0"
     ),
     (
       .init(name: "a", dtype: .float32, shape: []), .q80,
-      "rows of 1 element are no whole blocks of 32 of Q8_0"
+      "rows of 1 element are not whole blocks of 32 of Q8_0"
     ),
     (
       .init(name: "a", dtype: .float64, shape: [1 << 60]), nil,
@@ -161,9 +161,9 @@ import Testing
   }
 
   @Test(arguments: [
-    (["k", "k"], FormatError.Code.mismatch, "two key-value pairs have this key"),
-    ([""], .unsupported, "GGUF cannot hold this key of metadata"),
-    (["general.alignment"], .unsupported, "GGUF cannot hold this key of metadata"),
+    (["k", "k"], FormatError.Code.mismatch, "duplicate key"),
+    ([""], .unsupported, "GGUF cannot store this metadata key"),
+    (["general.alignment"], .unsupported, "GGUF cannot store this metadata key"),
   ])
   func wrongKeysAreRefused(keys: [String], code: FormatError.Code, message: String) throws {
     let directory = try ScratchDirectory()
@@ -182,7 +182,7 @@ import Testing
       try GGUFWriter(path: directory.path("out"), tensors: [info, info])
     }
     #expect(error.code == .mismatch)
-    #expect(error.message == "two tensors have this name")
+    #expect(error.message == "duplicate tensor name")
   }
 
   /// The `gguf` package reads the same from our file.

@@ -105,13 +105,13 @@ import Testing
       ),
       (
         "no list of storages", file(keys: pickle(0x80, 2, "N.")), .malformed,
-        "the list of storages is none",
+        "the storage keys are not a list",
         keysStart
       ),
       (
         "a storage that the object lacks",
         file(keys: pickle(0x80, 2, "](", TorchBuilder.text("5"), "e.")), .malformed,
-        "the list of storages names one that the object does not",
+        "the storage keys include one that the object does not use",
         keysStart
       ),
       (

@@ -87,7 +87,7 @@ private typealias PB = ProtobufBuilder
     #expect(error.code == .malformed)
     #expect(
       error.message
-        == "the names of initializers inside nodes unfold into far more than the file")
+        == "the names of initializers inside nodes expand to far more than the file")
     #expect(error.offset != nil)
   }
 

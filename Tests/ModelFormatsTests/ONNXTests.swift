@@ -271,7 +271,7 @@ import Testing
       "values that are not raw data take more than 67108864 bytes in all", .unsupported),
     Refusal(
       "packed type in a typed field", tensor: PB.tensor(type: 23, PB.integer(5, 1)),
-      "values of F4 are read from raw data alone", .unsupported),
+      "values of F4 are read from raw data only", .unsupported),
     Refusal(
       "float as a number of 8 bytes",
       tensor: PB.tensor(
@@ -299,10 +299,10 @@ import Testing
       "empty location", [("location", "")], "the location of its external data is empty"),
     .external(
       "negative offset", [("location", "model.onnx"), ("offset", "-1")],
-      "the offset of its external data is no size: \"-1\""),
+      "the offset of its external data must be a non-negative integer: \"-1\""),
     .external(
       "offset that is no number", [("location", "model.onnx"), ("offset", "0x1")],
-      "the offset of its external data is no size: \"0x1\""),
+      "the offset of its external data must be a non-negative integer: \"0x1\""),
     .external(
       "wrong length", [("location", "model.onnx"), ("length", "3")],
       "its external data is 3 bytes long; the tensor takes 2"),

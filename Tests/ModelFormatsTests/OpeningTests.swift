@@ -41,7 +41,7 @@ import Testing
     "download the file again as it is; in a Git repository, mark such files as `binary` in "
     + ".gitattributes, or set `git config core.autocrlf false`"
   static let give =
-    "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or the index of shards"
+    "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or a shard index"
 
   static let mindSpore =
     "save its parameters as safetensors (mindspore.save_checkpoint has format=\"safetensors\")"
@@ -113,7 +113,7 @@ import Testing
         + "run here", "do not unpickle it unless you trust its source: Python would call this"),
     Refusal(
       "unknown", [0xDE, 0xAD, 0xBE, 0xEF, 1, 2, 3, 4, 5], .unknown, .unrecognized,
-      "the file is of no format that is read here; it begins with de ad be ef 01 02 03 04", give),
+      "unrecognized file format; first bytes: de ad be ef 01 02 03 04", give),
     Refusal(
       "truncated safetensors",
       safetensors(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: [0]),
@@ -286,7 +286,7 @@ import Testing
       pickle(
         0x80, 2, 0x8A, 0x0D, 0x0A, [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19])
         + Array(".".utf8), .mangledPyTorchLegacy, .malformed,
-      "this is a PyTorch file in which every LF became CR LF, as in a transfer as text", mangled),
+      "PyTorch file damaged by a text-mode transfer (every LF became CR LF)", mangled),
     Refusal(
       "harmful pickle that breaks off",
       [0x80, 2] + Array("cposix\nsystem\n(S'id'\ntR".utf8) + [0xFF],

@@ -107,7 +107,7 @@ import Testing
     #expect(check.problem(3) == nil)
     let problem = try #require(check.problem(2))
     #expect(problem.code == .malformed)
-    #expect(problem.message == "the record's CRC-32 is not the one announced")
+    #expect(problem.message == "the record's CRC-32 does not match")
     #expect(problem.offset == ZipTests.storageData)
     #expect(problem.context == ZipTests.storageName)
     #expect(problem.file == directory.path("file"))

@@ -49,7 +49,7 @@ import Testing
       safetensors(
         #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"#
           + #""\u0061":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#, data: [1, 2]),
-      .malformed, "the name stands twice in the header", at: 61, in: "a"),
+      .malformed, "duplicate tensor name in the header", at: 61, in: "a"),
     Refusal(
       "duplicate field", safetensors(#"{"a":{"dtype":"U8","dtype":"U8"}}"#), .malformed,
       "the field \"dtype\" stands twice", at: 27, in: "a"),
@@ -150,7 +150,7 @@ import Testing
       "the key \"a\" stands twice", at: 33, in: "__metadata__"),
     Refusal(
       "metadata twice", safetensors(#"{"__metadata__":{},"__metadata__":{}}"#), .malformed,
-      "the name stands twice in the header", at: 27, in: "__metadata__"),
+      "duplicate tensor name in the header", at: 27, in: "__metadata__"),
     Refusal(
       "negative offset",
       safetensors(#"{"a":{"dtype":"U8","shape":[],"data_offsets":[-1,0]}}"#), .malformed,
@@ -349,7 +349,7 @@ import Testing
         TensorInfo(name: "a", dtype: .bool, shape: []),
         TensorInfo(name: "a", dtype: .bool, shape: []),
       ],
-      FormatError.Code.mismatch, "two tensors have this name"
+      FormatError.Code.mismatch, "duplicate tensor name"
     ),
     (
       [TensorInfo(name: "__metadata__", dtype: .bool, shape: [])],

@@ -196,17 +196,17 @@ import Testing
       "the index places the tensor in \(first), but it lies in \(second)", at: #""b""#, in: "b"),
     Refusal(
       "duplicate top-level key", #"{"weight_map": \#(map), "weight_map" : {}}"#,
-      "\"weight_map\" stands twice in the index", at: #""weight_map" :"#),
+      "\"weight_map\" is duplicated in the index", at: #""weight_map" :"#),
     Refusal(
       "duplicate by an escape", #"{"weight_map": \#(map), "weight\u005fmap" : {}}"#,
-      "\"weight_map\" stands twice in the index", at: #""weight\u005fmap""#),
+      "\"weight_map\" is duplicated in the index", at: #""weight\u005fmap""#),
     Refusal(
       "duplicate in the metadata",
       #"{"metadata": {"k": 1, "k" : 2}, "weight_map": \#(map)}"#,
-      "\"k\" stands twice in the metadata", at: #""k" :"#),
+      "\"k\" is duplicated in the metadata", at: #""k" :"#),
     Refusal(
       "duplicate tensor", #"{"weight_map": {"a": "\#(first)", "a" : "\#(first)"}}"#,
-      "the tensor stands twice in weight_map", at: #""a" :"#, in: "a"),
+      "duplicate tensor in weight_map", at: #""a" :"#, in: "a"),
     .total("boolean total", "true", "is true"),
     .total("total with an exponent", "1e1", "is written with an exponent: 1e1"),
     .total("total with a fraction", "12.0", "has a fraction: 12.0"),
@@ -336,7 +336,7 @@ import Testing
       #"{"weight_map": {"a": "\#(Self.first)", "b": "\#(Self.second)"}}"#,
       shards: [Self.first: Self.one, Self.second: both])
     let error = try #require(throws: FormatError.self) { try TensorFile.open(repository.index) }
-    #expect(error.message == "the tensor lies in two shards, \(Self.first) and \(Self.second)")
+    #expect(error.message == "the tensor is in two shards, \(Self.first) and \(Self.second)")
     #expect(error.context == "a")
     #expect(error.code == .malformed)
   }

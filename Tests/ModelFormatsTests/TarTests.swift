@@ -131,14 +131,14 @@ import Testing
       "this is a checkpoint of PyTorch before version 0.1.10, but the member tensors is missing"),
     Refusal("checksum", member("a", [], checksum: 9), "a tar header's checksum is wrong"),
     Refusal(
-      "size that is none", member("a", [], size: "8"), "a tar member's size is no octal number",
+      "size that is none", member("a", [], size: "8"), "a tar member's size is not an octal number",
       in: "a"),
     Refusal(
       "size beyond the file", member("a", [], size: "77777777777"),
       "the member has 8589934591 bytes where 0 are left", in: "a", .truncated),
     Refusal(
       "two members", archive(more: member("storages", [])),
-      "the archive holds two members of this name", in: "storages"),
+      "duplicate member name", in: "storages"),
     Refusal(
       "negative count of storages", archive(storages: number(-1)),
       "the number of storages is none"),
@@ -170,7 +170,7 @@ import Testing
       "storage 1 stands twice"),
     Refusal(
       "views that are none", archive(storages: storage(count: 1) + number(1)),
-      "the list of storages' views is none"),
+      "the storage views are not a list"),
     Refusal(
       "view beyond", archive(storages: storage(count: 1) + views([[2, 1, 3, 4]])),
       "a view of a storage leaves it"),

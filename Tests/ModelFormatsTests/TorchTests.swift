@@ -147,10 +147,10 @@ import Testing
           TorchBuilder.tuple([1]), 0x89, "NN")), "_rebuild_tensor_v3: its type is not named"),
     Refusal(
       "parameter of nothing", tensor: rebuilding("_rebuild_parameter", pickle("N")),
-      "_rebuild_parameter: its argument is no tensor"),
+      "_rebuild_parameter: its argument is not a tensor"),
     Refusal(
       "version that is none", record("archive/version", "x"), .malformed,
-      "the archive's version is no number", at: lastVersion, in: "archive/version"),
+      "the archive's version is not a number", at: lastVersion, in: "archive/version"),
     Refusal(
       "version of the future", record("archive/version", "11\n"), .unsupported,
       "the archive is of version 11; 10 is the last known", at: lastVersion, in: "archive/version"),
@@ -205,7 +205,7 @@ import Testing
     #expect(try openingError(one) == nil)
   }
 
-  @Test(arguments: [(65536, nil), (65537, "the file holds more than 65536 tensors")])
+  @Test(arguments: [(65536, nil), (65537, "the file contains more than 65536 tensors")])
   func numberOfTensorsIsBounded(count: Int, message: String?) throws {
     // One tensor under many names; each name takes enough bytes to pay for its walk.
     var bytes = pickle(0x80, 2, TorchBuilder.tensor(sizes: [0], strides: [1]), "q", 1, "0](")
@@ -226,7 +226,7 @@ import Testing
     let error = try #require(
       try openingError(TorchBuilder.archive(bytes + pickle(".")).bytes))
     #expect(error.code == .malformed)
-    #expect(error.message == "the object unfolds into far more than the pickle holds")
+    #expect(error.message == "the object expands to far more than the pickle contains")
   }
 
   @Test func tiedTensorStandsUnderEveryName() throws {

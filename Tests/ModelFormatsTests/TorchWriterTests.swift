@@ -123,7 +123,7 @@ import Testing
   @Test(arguments: [
     (
       [TensorInfo(name: "a", dtype: .uint8, shape: []), .init(name: "a", dtype: .bool, shape: [])],
-      FormatError.Code.mismatch, "two tensors have this name"
+      FormatError.Code.mismatch, "duplicate tensor name"
     ),
     (
       [TensorInfo(name: "a", dtype: .float4, shape: [2])], .unsupported,

@@ -98,7 +98,7 @@ import Testing
         $0.afterDirectory = [UInt8](repeating: 1, count: 60)
         $0.directorySize = directorySize + 60
         $0.count = 4
-      }, .malformed, "no entry of the central directory stands where one must", at: end),
+      }, .malformed, "missing central directory entry", at: end),
     Refusal(
       "two directories",
       changedEnd {
@@ -133,7 +133,7 @@ import Testing
     Refusal(
       "same name twice",
       TorchBuilder.archive(more: [ZipBuilder.Record(storageName, TorchBuilder.values)]).bytes,
-      .malformed, "the archive holds two records of this name", at: directoryOffset, in: storageName
+      .malformed, "duplicate record name", at: directoryOffset, in: storageName
     ),
     Refusal(
       "another name in the record", changed { $0.localName = "archive/data/1" }, .malformed,
@@ -160,10 +160,10 @@ import Testing
       in: storageName),
     Refusal(
       "no record there", changed { $0.headerOffset = 3 }, .malformed,
-      "no record stands where the central directory says", at: 3, in: storageName),
+      "no record at the offset given by the central directory", at: 3, in: storageName),
     Refusal(
       "another signature", changed { $0.signature = [0, 0, 0, 0] }, .malformed,
-      "no record stands where the central directory says", at: storageRecord, in: storageName),
+      "no record at the offset given by the central directory", at: storageRecord, in: storageName),
     Refusal(
       "record into the directory",
       changed {
@@ -184,7 +184,7 @@ import Testing
       at: versionRecord + 16, in: "archive/version"),
     Refusal(
       "wrong CRC", changedPickle { $0.checksum = 1 }, .malformed,
-      "the record's CRC-32 is not the one announced", at: pickleData, in: pickleName),
+      "the record's CRC-32 does not match", at: pickleData, in: pickleName),
     Refusal(
       "unknown compression", changedPickle { $0.method = 14 }, .unsupported,
       "the record is compressed by method 14", at: pickleData, in: pickleName),
@@ -254,7 +254,7 @@ import Testing
     let bytes = TorchBuilder.archive(more: [ZipBuilder.Record(name, [1])]).bytes
     let error = try #require(try openingError(bytes))
     #expect(error.code == .malformed)
-    #expect(error.message == "a record's name is no path inside the archive")
+    #expect(error.message == "a record's name is not a path inside the archive")
     #expect(error.context == name)
   }
 
@@ -286,7 +286,7 @@ import Testing
     #expect(error.offset == ZipTests.end + 14)
     #expect(
       error.hint
-        == "bytes were put before the archive; download the file again, and do not trust this one")
+        == "do not trust this file (data was prepended); download it again")
   }
 
   /// An archive's records inflate to no more than 16 MiB and four times the file.

@@ -55,7 +55,7 @@ import Testing
       name                             count   share
       down_blocks.0.a….proj_in.weight  1,024  12.5 %
       漢字                                 7   0.1 %
-      (no room for: kind)
+      (hidden columns: kind)
       """
     ),
     (
@@ -64,7 +64,7 @@ import Testing
       name                     count
       down_blocks…j_in.weight  1,024
       漢字                         7
-      (no room for: kind, share)
+      (hidden columns: kind, share)
       """
     ),
   ])

@@ -275,7 +275,8 @@ extension Manifest {
         ?? Array(problems[missed..<shapes]))
       + (summed(wrongType.map(\.tensor.name), "are not \(Cast.sourceNames)")
         ?? Array(problems[shapes..<types]))
-      + (summed(unexpected.map(\.name), "are not of this network") ?? Array(problems[types...]))
+      + (summed(unexpected.map(\.name), "do not belong to this network")
+        ?? Array(problems[types...]))
   }
 
   /// The name that a parameter has, or would have, in the file.

@@ -19,7 +19,7 @@ extension ConversionPlanner {
         throw FormatError(
           .mismatch, "the checkpoint has no averaged weights", file: source.path,
           context: ComponentName.unetEMA.rawValue,
-          hint: "leave --ema away; `sdinspect summary` says what there is")
+          hint: "drop --ema; `sdinspect summary` shows what is there")
       }
       components = takingAverages(averages, of: source, options.components, &maker)
     }

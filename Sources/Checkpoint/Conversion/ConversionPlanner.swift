@@ -210,7 +210,7 @@ struct ConversionPlanner {
     return isPublished && !component.isWrapped && manifest.duplicates.isEmpty ? nil : .published
   }
 
-  /// The names of single files. A VAE alone goes without prefix, as programs that take one expect.
+  /// The names of single files. A VAE only goes without prefix, as programs that take one expect.
   /// An original file has OpenCLIP's text encoder in OpenCLIP's layout; of a GGUF file each
   /// tensor is quantised alone, and its readers take the names of SD 1.x.
   private static func single(

@@ -56,7 +56,7 @@ package final class DirectoryWriter {
         continue
       }
       guard errno == EEXIST else {
-        throw DirectoryWriter.failure(.cannotCreate, "the directory cannot be created", directory)
+        throw DirectoryWriter.failure(.cannotCreate, "cannot create the directory", directory)
       }
     }
     let place = "\(temporaryPath)/\(relativePath)"
@@ -123,15 +123,15 @@ package final class DirectoryWriter {
     guard stat(path, &status) == 0 else { return }
     guard let directory = try Directory(path: path) else {
       throw FormatError(
-        .cannotCreate, "a file stands where the repository directory would be", file: path,
-        hint: "name a directory that does not exist yet")
+        .cannotCreate, "a file exists where the output directory should be", file: path,
+        hint: "choose a directory that does not exist yet")
     }
     if directory.isEmpty { return }
     try InputFiles.shared.requireNoInput(inDirectory: path)
     guard overwrite else {
       throw FormatError(
-        .cannotCreate, "the output exists already", file: path,
-        hint: "pass --force to replace it, or name another directory")
+        .cannotCreate, "the output already exists", file: path,
+        hint: "pass --force to replace it, or choose another directory")
     }
     // Replacing removes the old directory, so it must hold only what is written anew.
     let others = directory.entries.filter { !entries.contains($0) }
@@ -139,8 +139,8 @@ package final class DirectoryWriter {
       let names = others.prefix(5).joined(separator: ", ")
       throw FormatError(
         .cannotCreate,
-        "the directory holds more than this conversion writes and is not replaced: \(names)",
-        file: path, hint: "name a directory that does not exist yet")
+        "the directory contains files that this conversion does not write, and is not replaced: \(names)",
+        file: path, hint: "choose a directory that does not exist yet")
     }
   }
 
@@ -188,7 +188,7 @@ package final class DirectoryWriter {
       }
       guard errno == EEXIST else { break }
     }
-    throw failure(.cannotCreate, "the output cannot be created", path)
+    throw failure(.cannotCreate, "cannot create the output", path)
   }
 
   private static func failure(
@@ -196,7 +196,7 @@ package final class DirectoryWriter {
   ) -> FormatError {
     FormatError(
       code, "\(message): \(String(cString: strerror(errno)))", file: path,
-      hint: "write to a place where you may create directories")
+      hint: "choose a location where you can create directories")
   }
 
   /// Removes a directory and all in it.

@@ -54,7 +54,8 @@ enum EmbeddedFiles {
         file.path.hasSuffix(".txt")
         ? TokenizerFiles.isVocabulary(file.path) : (try? file.jsonObject()) != nil
       guard FlatHeader.isSafe(file.path), isUsable else {
-        warnings.append("the metadata \(key) is not used: it is no JSON file of a repository")
+        warnings.append(
+          "the metadata \(key) is ignored: it is not a JSON file of a diffusers directory")
         continue
       }
       files.append(file)

@@ -47,8 +47,8 @@ struct PipelineFiles {
     add(path, configuration.object)
     if configuration.origin == .inferred {
       notes.append(
-        "\(path) is made from the shapes of the tensors; heads, norm groups and activation are "
-          + "those usual at this width")
+        "\(path) inferred from tensor shapes; heads, norm groups and activation "
+          + "assumed from the width")
     }
   }
 

@@ -248,13 +248,13 @@ extension Family {
         " 2.2, image to video",
         .size(
           "patch_embedding.weight", axis: 1, [36],
-          says: "36 channels go in: latents, those of an image and a mask")),
+          says: "36 input channels: latents, image latents, mask")),
       FamilyVariant(
         " 2.2, text and image to video",
-        .size("patch_embedding.weight", axis: 1, [48], says: "48 channels go in, as in Wan 2.2 5B")),
+        .size("patch_embedding.weight", axis: 1, [48], says: "48 input channels, as in Wan 2.2 5B")),
       FamilyVariant(
         ", text to video",
-        .size("patch_embedding.weight", axis: 1, [16], says: "16 latent channels go in")),
+        .size("patch_embedding.weight", axis: 1, [16], says: "16 latent input channels")),
     ],
     adapter: .wan,
     marks: [

@@ -104,13 +104,13 @@ struct FamilyEvidence {
     switch row.part {
     case .unet:
       let isAlone = ComponentName.required.count { checkpoint[$0] != nil } == 1
-      return isAlone && checkpoint[.unet] != nil && parts.count == 1 ? ", UNet alone" : ""
+      return isAlone && checkpoint[.unet] != nil && parts.count == 1 ? ", UNet only" : ""
     case .transformer: return parts.count == 1 ? ", transformer only" : ""
     case .vae, .textEncoder, .imageEncoder:
       let others = parts.filter { $0 != component.name }
       if others.isEmpty {
         let isOld = ["VAE", "text encoder"].contains(row.name)
-        return isOld ? " alone" : row.name == "CLIP" ? "" : " only"
+        return isOld ? " only" : row.name == "CLIP" ? "" : " only"
       }
       // A whole CLIP is what its two parts are.
       if row.name == "CLIP" { return "" }
@@ -223,8 +223,8 @@ struct FamilyEvidence {
       return (
         "",
         [
-          "whether it predicts noise or velocity (v-prediction) is not known: tensors do not tell, "
-            + "and there is no scheduler_config.json that does"
+          "prediction type (epsilon or v-prediction) unknown: not in the tensors, "
+            + "and no scheduler_config.json"
         ]
       )
     }
@@ -279,7 +279,7 @@ private struct UNetFacts {
       case 2048: ", as in SDXL"
       default: ""
       }
-    return ["\(shapes.shown(key)): prompts are \(key.shape.last) wide\(family)"]
+    return ["\(shapes.shown(key)): cross_attention_dim \(key.shape.last)\(family)"]
   }
 
   /// How many channels go in.
@@ -290,10 +290,10 @@ private struct UNetFacts {
     let channels = input.shape[1]
     let meaning =
       switch channels {
-      case 4: "4 latent channels go in"
-      case 9: "9 channels go in: latents, a masked picture's latents and the mask"
-      case 8: "8 channels go in: latents and a picture's latents, as in InstructPix2Pix"
-      case 5: "5 channels go in: latents and a depth map"
+      case 4: "4 latent input channels"
+      case 9: "9 input channels: latents, masked-image latents, mask"
+      case 8: "8 input channels: latents and image latents, as in InstructPix2Pix"
+      case 5: "5 input channels: latents and a depth map"
       default: "\(channels.of("channel goes", "channels go")) in"
       }
     return ["\(shapes.shown(input)): \(meaning)"]
@@ -304,7 +304,7 @@ private struct UNetFacts {
     guard !channels.isEmpty else { return [] }
     let widths = channels.map(String.init).joined(separator: ", ")
     return [
-      "its levels have \(widths) channels"
+      "block_out_channels: \(widths)"
         + (isCustom ? "; those of Stable Diffusion have 320, 640, 1280, 1280" : "")
     ]
   }

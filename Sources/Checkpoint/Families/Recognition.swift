@@ -92,12 +92,12 @@ public struct Recognition: Sendable, Hashable {
     // A model whose UNet is there as averages only is told by them.
     if let (model, reason) = checkpoint.withAveragesInPlace {
       let recognition = Recognition(model)
-      let alone = ", UNet alone"
+      let alone = ", UNet only"
       let title = recognition.title
       self.init(
         recognition.kind, recognition.family,
         (title.hasSuffix(alone) ? String(title.dropLast(alone.count)) : title)
-          + ", UNet as averages (EMA) only", recognition.reasons + [reason],
+          + ", EMA weights of the UNet only", recognition.reasons + [reason],
         isDrawn: recognition.isDrawn)
       return
     }
@@ -142,7 +142,7 @@ public struct Recognition: Sendable, Hashable {
 
   private static func unknown(_ tensors: [Tensor], _ evidence: FamilyEvidence) -> Recognition {
     guard !tensors.isEmpty else {
-      return Recognition(.unknown, "something else", ["the file holds no tensors"])
+      return Recognition(.unknown, "something else", ["the file contains no tensors"])
     }
     let first = tensors.prefix(3).map(\.displayName).joined(separator: ", ")
     let reason = "the first are \(first)"
@@ -154,7 +154,7 @@ public struct Recognition: Sendable, Hashable {
     }
     return Recognition(
       .unknown, "something else" + quote,
-      ["no tensor has a name that a part of Stable Diffusion has; \(reason)"])
+      ["no tensor name matches a Stable Diffusion component; \(reason)"])
   }
 
   /// The form that `summary --json` prints as `model`.

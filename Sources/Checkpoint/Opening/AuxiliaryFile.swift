@@ -67,7 +67,7 @@ public struct AuxiliaryFile: Sendable {
   func jsonObject(limit: Int) throws(FormatError) -> JSONObject {
     guard byteCount <= limit else {
       throw FormatError(
-        .malformed, "a configuration of \(byteCount) bytes is larger than any real one",
+        .malformed, "the configuration has \(byteCount) bytes, more than any real one",
         file: location, hint: "check that this is the JSON file of the repository")
     }
     let parsed: JSON

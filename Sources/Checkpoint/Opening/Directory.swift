@@ -24,7 +24,7 @@ struct Directory {
         throw FormatError(.notFound, "this \(link.predicate)", file: path, hint: DanglingLink.hint)
       }
       throw FormatError(
-        .notFound, "there is no such file or directory", file: path,
+        .notFound, "no such file or directory", file: path,
         hint: "check the path; it is a file of weights or a repository directory")
     }
     guard status.st_mode & S_IFMT == S_IFDIR else { return nil }

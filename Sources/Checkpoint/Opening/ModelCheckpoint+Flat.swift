@@ -36,7 +36,7 @@ extension ModelCheckpoint {
     guard let damage = verification.damages.first else { return }
     let count = verification.damages.count
     throw FormatError(
-      .malformed, "the checksum does not match" + (count > 1 ? ", nor \(count - 1) more" : ""),
+      .malformed, "checksum mismatch" + (count > 1 ? ", nor \(count - 1) more" : ""),
       file: path, offset: damage.offset, context: damage.subject,
       hint: "the file was damaged after it was written: make or copy it again")
   }

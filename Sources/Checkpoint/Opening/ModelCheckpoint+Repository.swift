@@ -244,7 +244,7 @@ extension ModelCheckpoint {
 
   private static func found(_ directory: Directory) -> String {
     let names = directory.possibleWeights
-    if names.isEmpty { return "the directory holds no file of weights" }
-    return "of the files \(names.joined(separator: ", ")) none has the name of whole weights"
+    if names.isEmpty { return "the directory contains no weights file" }
+    return "of the files \(names.joined(separator: ", ")) there is no complete weights file"
   }
 }

@@ -18,7 +18,7 @@ struct WeightsName: Hashable {
     .bin: ["diffusion_pytorch_model", "pytorch_model"],
   ]
 
-  /// Whether a file is an index of shards, of whatever variant.
+  /// Whether a file is a shard index, of whatever variant.
   static func isIndex(_ file: String) -> Bool {
     file.hasSuffix(".index.json")
       || file.hasSuffix(".json")

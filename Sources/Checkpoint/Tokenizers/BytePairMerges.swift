@@ -46,7 +46,7 @@ package struct BytePairMerges: Sendable {
           + String(decoding: pair.right, as: UTF8.self)
         throw FormatError(
           .malformed,
-          "the merge \"\(text)\" names a token that the vocabulary does not hold",
+          "the merge \"\(text)\" names a token that the vocabulary does not contain",
           offset: merge.offset, context: list.context,
           hint: "take the tokenizer's files from the same repository")
       }

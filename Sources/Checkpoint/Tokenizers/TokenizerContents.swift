@@ -50,7 +50,7 @@ package struct TokenizerContents: Sendable {
       if let refusal = kind.refusal { throw refusal.inFile(file.location) }
       guard let model, let vocabulary = Self.vocabulary(model["vocab"]) else {
         throw FormatError(
-          .malformed, "it holds no vocabulary", file: file.location, context: "model.vocab",
+          .malformed, "it contains no vocabulary", file: file.location, context: "model.vocab",
           hint: "download the file again from the model's repository")
       }
       var list: [JSON] = []

@@ -91,7 +91,7 @@ public struct TokenizerDefinition: Sendable {
         name == "pad_token" || isDeclared || vocabulary.id(of: text.utf8) != nil
       else {
         throw FormatError(
-          .malformed, "the vocabulary does not hold the \(name) \"\(text)\"", context: context)
+          .malformed, "the vocabulary does not contain the \(name) \"\(text)\"", context: context)
       }
       return Role(text: text, id: id)
     }

@@ -11,7 +11,7 @@ extension Verification {
     guard isListed || !files.isEmpty else { return }
     // What a file has no place for a pipeline takes from elsewhere.
     if files.isEmpty, checkpoint.layout != .repository {
-      notes.append("the file holds no tokenizer")
+      notes.append("the file contains no tokenizer")
       return
     }
     let tokenizer = checkpoint.tokenizerFiles
@@ -67,7 +67,7 @@ extension Verification {
     for member in vocabulary {
       tokens.insert(ExactName(member.key))
       guard let id = member.value.int, id >= 0 else {
-        faults.append("the id of \"\(member.key)\" is no token id")
+        faults.append("the id of \"\(member.key)\" is not a token id")
         continue
       }
       if !ids.insert(id).inserted { faults.append("the id \(id) stands twice") }
@@ -94,7 +94,7 @@ extension Verification {
         ExactName(String(decoding: $0, as: UTF8.self))
       }
       if !known.allSatisfy(tokens.contains) {
-        faults.append("\(merge.place) names a token that the vocabulary does not hold")
+        faults.append("\(merge.place) names a token that the vocabulary does not contain")
       }
     }
     add(faults, of: "tokenizer/\(merges.context)")
@@ -139,7 +139,7 @@ extension Verification {
     let isListed = checkpoint.lists("scheduler")
     guard isListed || checkpoint.file(named: path) != nil else { return }
     if checkpoint.file(named: path) == nil, checkpoint.layout != .repository {
-      notes.append("the file holds no scheduler's configuration")
+      notes.append("the file contains no scheduler configuration")
       return
     }
     guard let file = required(path, of: checkpoint),
@@ -182,7 +182,7 @@ extension Verification {
       if checkpoint.layout == .repository {
         problems.append("\(path) is missing")
       } else {
-        notes.append("the file holds no \(path)")
+        notes.append("the file contains no \(path)")
       }
     }
     return file

@@ -93,7 +93,7 @@ public struct Verification: Sendable {
       let sums = manifest.summedProblems
       let faults = sums.count - manifest.unexpected.summedCount
       let half = checkpoint.isAlone(component) ? component.half : nil
-      if let half { notes.append("\(component.name): the model is the \(half.name) alone") }
+      if let half { notes.append("\(component.name): the model contains only the \(half.name)") }
       // Then all that is missing is the other half.
       let first = half == nil ? 0 : manifest.missing.summedCount
       problems += sums[first..<faults].map { "\(component.name): \($0)" }
@@ -160,7 +160,7 @@ public struct Verification: Sendable {
     if !bare.isEmpty {
       notes.append(
         "files without checksums: \(bare.sorted().joined(separator: ", ")); their headers and "
-          + "sizes are sound, their values cannot be checked")
+          + "sizes are valid, values cannot be verified")
     }
     let records = archives.flatMap { archive in
       (0..<archive.recordCount).map { (archive: archive, index: $0) }

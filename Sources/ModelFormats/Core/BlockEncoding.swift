@@ -43,7 +43,7 @@ public enum BlockEncoding: String, Sendable, CaseIterable, Hashable {
     }
   }
 
-  /// The bytes of a tensor of that shape; nil where its innermost dimension is no whole number of
+  /// The bytes of a tensor of that shape; nil where its innermost dimension is not a whole number of
   /// blocks or the size leaves `Int`.
   public func byteCount(of shape: Shape) -> Int? {
     guard let count = shape.elementCount, (shape.dimensions.last ?? 1) % blockSize == 0

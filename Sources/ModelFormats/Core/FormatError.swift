@@ -26,7 +26,7 @@ public struct FormatError: Error, Sendable, Hashable {
     /// What the user can do about such an error, where the place that found it knows no better.
     public var remedy: String {
       switch self {
-      case .notFound: "check the path and that you may read it"
+      case .notFound: "check the path and read permission"
       case .unrecognized:
         "`file PATH` and the first bytes tell what it is; docs/formats.md lists what is read"
       case .truncated: "download or copy the file again"
@@ -131,6 +131,6 @@ extension FormatError {
       "cannot open the \(kind): \(unsafe String(cString: strerror(reason)))", file: path,
       hint: [EMFILE, ENFILE].contains(reason)
         ? "close other programs, or raise the limit on open files: ulimit -n"
-        : "check the path and that you may read it")
+        : "check the path and read permission")
   }
 }

@@ -159,8 +159,8 @@ public final class InputFiles: Sendable {
     guard let input = input(at: path) else { return }
     throw FormatError(
       .cannotCreate,
-      "the output would replace a file that is read" + (input == path ? "" : ": \(input)"),
-      file: path, hint: "name another file; not even --force replaces an input")
+      "the output would replace an input file" + (input == path ? "" : ": \(input)"),
+      file: path, hint: "choose another file; --force does not replace inputs")
   }
 
   /// Refuses to replace a directory in which a file of this run is.
@@ -175,8 +175,8 @@ public final class InputFiles: Sendable {
       let child = "\(path)/\(name)"
       if let input = input(at: child) {
         throw FormatError(
-          .cannotCreate, "the output would replace a file that is read: \(input)", file: path,
-          hint: "name another directory; not even --force replaces an input")
+          .cannotCreate, "the output would replace an input file: \(input)", file: path,
+          hint: "choose another directory; --force does not replace inputs")
       }
       var status = stat()
       if unsafe lstat(child, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
@@ -227,7 +227,7 @@ struct Mapping: Sendable {
   var change: FormatError? {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
-      return FormatError(.inputOutput, "the file's size cannot be read", file: path)
+      return FormatError(.inputOutput, "cannot read the file's size", file: path)
     }
     let now = InputFiles.Stamp(status)
     if now != stamp { return Mapping.changed(path, stamp, to: now) }
@@ -245,8 +245,8 @@ struct Mapping: Sendable {
     FormatError(
       .inputOutput,
       stamp.size < former.size
-        ? "the file was truncated while it was read, from \(former.size) to \(stamp.size) bytes"
-        : "the file was changed while it was read",
+        ? "the file was truncated while being read, from \(former.size) to \(stamp.size) bytes"
+        : "the file changed while being read",
       file: path, hint: "wait until nothing else writes the file, and run the command again")
   }
 }

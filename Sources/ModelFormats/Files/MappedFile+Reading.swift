@@ -25,7 +25,7 @@ extension MappedFile {
         done += piece
       } else if piece == 0 {
         throw FormatError(
-          .inputOutput, "the file was truncated while it was read", file: path,
+          .inputOutput, "the file was truncated while being read", file: path,
           offset: offset + done)
       } else if errno != EINTR {
         throw FormatError(

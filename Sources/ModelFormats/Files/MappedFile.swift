@@ -42,7 +42,7 @@ public final class MappedFile: Sendable {
     defer { if !isOpened { close(descriptor) } }
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
-      throw FormatError(.inputOutput, "the file's size cannot be read", file: path)
+      throw FormatError(.inputOutput, "cannot read the file's size", file: path)
     }
     guard status.st_mode & S_IFMT == S_IFREG else {
       throw FormatError(
@@ -56,7 +56,7 @@ public final class MappedFile: Sendable {
       guard unsafe base != UnsafeMutableRawPointer(bitPattern: -1) else {
         let reason = unsafe String(cString: strerror(errno))
         throw FormatError(
-          .inputOutput, "the file cannot be mapped into memory: \(reason)", file: path)
+          .inputOutput, "cannot map the file into memory: \(reason)", file: path)
       }
     }
     defer { if !isOpened, let base = unsafe base { unsafe munmap(base, count) } }
@@ -161,7 +161,7 @@ public final class MappedFile: Sendable {
         }
       } else if piece == 0 {
         throw FormatError(
-          .inputOutput, "the file was truncated while it was read", file: path,
+          .inputOutput, "the file was truncated while being read", file: path,
           offset: offset + done)
       } else {
         done += piece

@@ -56,7 +56,7 @@ public enum GGUF {
       case .blocks(let encoding):
         (dtype, storage) = (.float32, .blocks(file, offset: offset, encoding))
       case .opaque(let type, _, _):
-        let reason = "its type \(type) is not read; it is left out"
+        let reason = "unsupported type \(type); tensor skipped"
         warnings.append("\(entry.name): \(reason)")
         unread.append(
           UnreadValues(.tensor, entry.name, byteCount: entry.byteCount, reason: reason))

@@ -59,7 +59,7 @@ struct GGUFHeader {
     case 1:
       throw FormatError(
         .unsupported, "the file is of version 1 of GGUF; versions 2 and 3 are read", offset: 4,
-        hint: "make the file anew with a program of today")
+        hint: "re-export it with a current tool")
     default:
       throw FormatError(
         .unsupported, "the file is of version \(version) of GGUF; versions 2 and 3 are read",
@@ -125,7 +125,7 @@ extension GGUFHeader {
           throw FormatError(.malformed, "a key is empty", offset: start)
         }
         guard keys.insert(ExactName(key)).inserted else {
-          throw FormatError(.malformed, "the key stands twice", offset: start)
+          throw FormatError(.malformed, "duplicate key", offset: start)
         }
         let valueStart = reader.offset
         // A file that the converter embedded, a tokenizer's above all, is read whole.
@@ -138,7 +138,8 @@ extension GGUFHeader {
             number & (number - 1) == 0
           else {
             throw FormatError(
-              .malformed, "the alignment is no power of 2 in 32 bits: \(value)", offset: valueStart)
+              .malformed, "the alignment is not a power of 2 that fits in 32 bits: \(value)",
+              offset: valueStart)
           }
           alignment = number
         }
@@ -179,7 +180,7 @@ extension GGUFHeader {
       let name = try GGUFHeader.text(from: &reader, limit: 65_535, what: "a tensor's name")
       do throws(FormatError) {
         guard names.insert(ExactName(name)).inserted else {
-          throw FormatError(.malformed, "two tensors have this name", offset: start)
+          throw FormatError(.malformed, "duplicate tensor name", offset: start)
         }
         let entry = try GGUFHeader.entry(name, from: &reader, at: expected, alignment: alignment)
         byteCount = entry.offset + entry.byteCount
@@ -222,25 +223,25 @@ extension GGUFHeader {
     let number = try reader.integer(UInt32.self)
     guard let type = GGUFType(number: number) else {
       throw FormatError(
-        .unsupported, "the tensor's type has the number \(number), which is none's",
+        .unsupported, "unknown ggml type \(number)",
         offset: typeStart)
     }
     let block = type.block
     guard let count = shape.elementCount else {
       throw FormatError(
-        .malformed, "the shape \(shape) has more elements than can be counted", offset: start)
+        .malformed, "the shape \(shape) has too many elements", offset: start)
     }
     guard (dimensions.first ?? 1) % block.size == 0 else {
       throw FormatError(
         .malformed,
-        "rows of \((dimensions.first ?? 1).of("element")) are no whole blocks of \(block.size) of "
+        "rows of \((dimensions.first ?? 1).of("element")) are not whole blocks of \(block.size) of "
           + type.name, offset: start)
     }
     let (byteCount, overflow) = (count / block.size)
       .multipliedReportingOverflow(by: block.byteCount)
     guard !overflow else {
       throw FormatError(
-        .malformed, "the shape \(shape) has more bytes than can be counted", offset: start)
+        .malformed, "the shape \(shape) takes too many bytes", offset: start)
     }
     let offsetStart = reader.offset
     let offset = try reader.integer(UInt64.self)

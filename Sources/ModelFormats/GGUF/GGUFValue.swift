@@ -56,7 +56,7 @@ enum GGUFValue: CustomStringConvertible {
     let number = try reader.integer(UInt32.self)
     guard let kind = Kind(rawValue: number) else {
       throw FormatError(
-        .malformed, "the value's type has the number \(number), which is none's", offset: start)
+        .malformed, "unknown value type \(number)", offset: start)
     }
     return kind
   }
@@ -83,7 +83,7 @@ enum GGUFValue: CustomStringConvertible {
     let kind = try kind(from: &reader)
     let count = try reader.integer(UInt64.self)
     guard kind != .array else {
-      throw FormatError(.unsupported, "an array holds arrays", offset: start)
+      throw FormatError(.unsupported, "an array contains arrays", offset: start)
     }
     // A string takes at least its length.
     let size = kind.byteCount ?? 8

@@ -78,7 +78,7 @@ public final class GGUFWriter: TensorWriter {
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     var start = 0
     while start < bytes.count {
-      precondition(current < entries.count, "more values than were announced")
+      precondition(current < entries.count, "more values than declared")
       let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[start...])
       start += try unsafe entries[current].blocks == nil ? copy(rest) : quantize(rest)
       try skipFinished()
@@ -103,7 +103,7 @@ public final class GGUFWriter: TensorWriter {
   ) throws(FormatError) {
     var range = range
     while !range.isEmpty {
-      precondition(current < entries.count, "more values than were announced")
+      precondition(current < entries.count, "more values than declared")
       guard entries[current].blocks == nil else {
         return try unsafe source.withBytes(in: range) { (bytes) throws(FormatError) in
           unsafe seeing(bytes)
@@ -211,7 +211,7 @@ extension GGUFWriter {
       }
       guard tensor.shape.rank > 0, let byteCount = blocks.byteCount(of: tensor.shape) else {
         throw unsupported(
-          "rows of \((tensor.shape.dimensions.last ?? 1).of("element")) are no whole blocks of "
+          "rows of \((tensor.shape.dimensions.last ?? 1).of("element")) are not whole blocks of "
             + "\(blocks.blockSize) of \(blocks.rawValue)")
       }
       return Entry(info: tensor, type: 8, blocks: blocks, byteCount: byteCount)
@@ -243,12 +243,12 @@ extension GGUFWriter {
     for (key, value) in pairs {
       guard keys.insert(ExactName(key)).inserted else {
         throw FormatError(
-          .mismatch, "two key-value pairs have this key", context: key,
+          .mismatch, "duplicate key", context: key,
           hint: "remove one of them from the source's metadata")
       }
       guard key != "general.alignment", (1...65_535).contains(key.utf8.count) else {
         throw FormatError(
-          .unsupported, "GGUF cannot hold this key of metadata", context: key,
+          .unsupported, "GGUF cannot store this metadata key", context: key,
           hint: "remove it from the source's metadata, or convert to safetensors")
       }
       append(text: key, to: &bytes)

@@ -77,7 +77,7 @@ public enum ONNX {
   private static func operatorSet(
     _ file: MappedFile, _ range: Range<Int>
   ) throws(FormatError) -> (key: String, value: String) {
-    var reader = ProtobufReader(file, range, what: "an operator set")
+    var reader = ProtobufReader(file, range, what: "an opset")
     var domain = ""
     var version = 0
     while let field = try reader.next() {

@@ -31,7 +31,7 @@ struct ONNXData {
   ) throws(FormatError) -> Tensor {
     guard message.shape.elementCount != nil else {
       throw FormatError(
-        .malformed, "the shape \(message.shape) has more elements than can be counted")
+        .malformed, "the shape \(message.shape) has too many elements")
     }
     guard let byteCount = message.shape.byteCount(of: dtype) else {
       throw FormatError(
@@ -83,7 +83,7 @@ extension ONNXData {
     }
     guard dtype.bitWidth >= 8 else {
       throw FormatError(
-        .unsupported, "values of \(dtype.rawValue) are read from raw data alone",
+        .unsupported, "values of \(dtype.rawValue) are read from raw data only",
         offset: message.typed[0].offset)
     }
     // Packed numbers of fixed width lie as they do in memory.
@@ -100,7 +100,7 @@ extension ONNXData {
         .unsupported,
         "values that are not raw data take more than \(ONNXData.memoryLimit) bytes in all",
         offset: message.typed[0].offset,
-        hint: "save the model anew with onnx.save, or with external data")
+        hint: "save the model again with onnx.save, or with external data")
     }
     memory += byteCount
     var bytes: [UInt8] = []
@@ -220,7 +220,7 @@ extension ONNXData {
       throw FormatError(
         .malformed,
         "the tensors repeat the external data until they hold more than 16 times its "
-          + "\(shared.files) bytes", hint: "the file was made to exhaust its reader")
+          + "\(shared.files) bytes", hint: "the file appears crafted to exhaust memory")
     }
     shared.values = sum
     return .mapped(file, offset: offset)
@@ -229,7 +229,8 @@ extension ONNXData {
   private static func size(_ text: String?, _ key: String) throws(FormatError) -> Int? {
     guard let text else { return nil }
     guard let number = Int(text), number >= 0, text.first != "+" else {
-      throw FormatError(.malformed, "the \(key) of its external data is no size: \"\(text)\"")
+      throw FormatError(
+        .malformed, "the \(key) of its external data must be a non-negative integer: \"\(text)\"")
     }
     return number
   }
@@ -254,7 +255,7 @@ extension ONNXData {
     guard opened.count < ShardIndex.shardLimit else {
       throw FormatError(
         .unsupported, "external data lies in more than \(ShardIndex.shardLimit) files",
-        hint: "save the model anew with all external data in one file")
+        hint: "save the model again with all external data in one file")
     }
     let file = try MappedFile(path: reference.path)
     opened[ExactName(location)] = file

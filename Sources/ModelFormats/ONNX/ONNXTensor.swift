@@ -110,7 +110,7 @@ struct ONNXTensor {
           throw FormatError(
             .unsupported, "its values stand one by one, and are more than \(ONNX.valueLimit)",
             offset: field.offset, context: name.isEmpty ? nil : name,
-            hint: "save the model anew with onnx.save")
+            hint: "save the model again with onnx.save")
         }
         typed.append(field)
       case 8: name = try reader.text(field)

@@ -104,7 +104,7 @@ struct ONNXWalk {
           .unsupported, "there are more than \(ONNX.tensorLimit) initializers", offset: offset)
       }
       guard let dtype = message.dtype else {
-        let reason = "its type \(message.typeName) is not read; it is left out"
+        let reason = "unsupported type \(message.typeName); tensor skipped"
         warnings.append("\(name): \(reason)")
         // Texts are no weights.
         if message.typeName != "STRING" {
@@ -186,8 +186,8 @@ struct ONNXWalk {
     nameBudget -= count
     guard nameBudget >= 0 else {
       throw FormatError(
-        .malformed, "the names of initializers inside nodes unfold into far more than the file",
-        offset: offset, hint: "the file was made to exhaust its reader")
+        .malformed, "the names of initializers inside nodes expand to far more than the file",
+        offset: offset, hint: "the file appears crafted to exhaust memory")
     }
   }
 }

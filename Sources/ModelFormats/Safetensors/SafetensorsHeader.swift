@@ -32,7 +32,7 @@ struct SafetensorsHeader {
     while let (name, offset) = try parser.nextKey(&isFirst) {
       guard names.insert(ExactName(name)).inserted else {
         throw FormatError(
-          .malformed, "the name stands twice in the header", offset: offset, context: name)
+          .malformed, "duplicate tensor name in the header", offset: offset, context: name)
       }
       parser.context = name
       if name == "__metadata__" {
@@ -117,7 +117,7 @@ extension SafetensorsHeader.Entry {
     let (bits, overflow) = (shape.elementCount ?? .max)
       .multipliedReportingOverflow(by: dtype.bitWidth)
     guard !overflow else {
-      throw failure("the shape \(shape) has more elements than can be counted")
+      throw failure("the shape \(shape) has too many elements")
     }
     guard bits % 8 == 0 else {
       throw failure("\(shape) elements of \(dtype.rawValue) do not fill whole bytes")

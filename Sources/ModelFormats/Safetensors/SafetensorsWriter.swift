@@ -43,7 +43,7 @@ public final class SafetensorsWriter: TensorWriter {
 
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     precondition(
-      bytes.count <= byteCount - (file.position - valuesStart), "more values than were announced")
+      bytes.count <= byteCount - (file.position - valuesStart), "more values than declared")
     try unsafe file.write(bytes)
   }
 
@@ -55,7 +55,7 @@ public final class SafetensorsWriter: TensorWriter {
     seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
   ) throws(FormatError) {
     precondition(
-      range.count <= byteCount - (file.position - valuesStart), "more values than were announced")
+      range.count <= byteCount - (file.position - valuesStart), "more values than declared")
     try unsafe file.copy(range, of: source, seeing: seeing)
   }
 

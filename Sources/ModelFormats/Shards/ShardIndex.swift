@@ -56,7 +56,7 @@ public enum ShardIndex {
         let entry = index.entries[ExactName(tensor.name)]
         if let other = seen.updateValue(name, forKey: ExactName(tensor.name)) {
           throw FormatError(
-            .malformed, "the tensor lies in two shards, \(other) and \(name)",
+            .malformed, "the tensor is in two shards, \(other) and \(name)",
             offset: entry?.offset, context: tensor.name)
         }
         guard let entry else {

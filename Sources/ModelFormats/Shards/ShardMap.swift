@@ -27,7 +27,7 @@ struct ShardMap {
     try parser.enterObject()
     while let (key, offset) = try parser.nextKey(&isFirst) {
       guard keys.insert(ExactName(key)).inserted else {
-        throw parser.malformed("\"\(key)\" stands twice in the index", at: offset)
+        throw parser.malformed("\"\(key)\" is duplicated in the index", at: offset)
       }
       switch key {
       case "metadata": try readMetadata(&parser)
@@ -63,7 +63,7 @@ struct ShardMap {
     var isFirst = true
     while let (key, offset) = try parser.nextKey(&isFirst) {
       guard keys.insert(ExactName(key)).inserted else {
-        throw parser.malformed("\"\(key)\" stands twice in the metadata", at: offset)
+        throw parser.malformed("\"\(key)\" is duplicated in the metadata", at: offset)
       }
       let (value, start) = try parser.value()
       guard key == "total_size" else { continue }
@@ -104,7 +104,7 @@ struct ShardMap {
       }
       let entry = Entry(shard: shard, offset: offset)
       guard entries.updateValue(entry, forKey: ExactName(tensor)) == nil else {
-        throw parser.malformed("the tensor stands twice in weight_map", at: offset)
+        throw parser.malformed("duplicate tensor in weight_map", at: offset)
       }
       if known.insert(ExactName(shard)).inserted {
         if let reason = FileReference.refusal(of: shard, as: .name) {

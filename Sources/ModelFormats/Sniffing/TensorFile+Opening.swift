@@ -67,7 +67,7 @@ extension TensorFile {
 
   /// What is read, for the hint of a refusal.
   private static let readable =
-    "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or the index of shards"
+    "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or a shard index"
 
   /// Why a file of a kind that is not read is refused.
   private static func refusal(
@@ -98,7 +98,7 @@ extension TensorFile {
     case .mangledPyTorchLegacy:
       FormatError(
         .malformed,
-        "this is a PyTorch file in which every LF became CR LF, as in a transfer as text",
+        "PyTorch file damaged by a text-mode transfer (every LF became CR LF)",
         offset: 0, hint: NewlineDamage.hint)
     case .png where holdsEmbedding(file):
       FormatError(
@@ -127,7 +127,7 @@ extension TensorFile {
         hint: "the download stopped early; download the file again")
     case .shardIndex:
       FormatError(
-        .malformed, "this is an index of shards where a shard must be",
+        .malformed, "expected a shard, found a shard index",
         hint: "download the shard again")
     case .json:
       FormatError(
@@ -146,7 +146,7 @@ extension TensorFile {
         ?? (isOpenVINO(file) ? foreignRefusal(.openVINO) : nil)
         ?? FormatError(
           .unrecognized,
-          "the file is of no format that is read here; it begins with \(hexadecimal(of: file))",
+          "unrecognized file format; first bytes: \(hexadecimal(of: file))",
           hint: readable)
     }
   }

@@ -115,7 +115,7 @@ public enum TorchCheckpoint {
     let digits = text.prefix { $0 != "\n" && $0 != "\r\n" }
     guard let version = Int(digits), version > 0 else {
       throw FormatError(
-        .malformed, "the archive's version is no number", offset: entry.dataOffset,
+        .malformed, "the archive's version is not a number", offset: entry.dataOffset,
         context: entry.name)
     }
     guard version <= versionLimit else {
@@ -246,7 +246,7 @@ struct ZipStorages: TorchStorageSource {
     }
     guard bytes.count.isMultiple(of: width) else {
       throw FormatError(
-        .malformed, "its storage is no whole number of \(width)-byte numbers",
+        .malformed, "its storage is not a whole number of \(width)-byte numbers",
         offset: entry.dataOffset)
     }
     for start in stride(from: 0, to: bytes.count, by: width) {

@@ -44,14 +44,15 @@ public enum TorchLegacy {
     let keysStart = position
     let keys = try nextPickle(in: file, &position)
     guard let list = keys.node(keys.root), case .list = list.kind else {
-      throw FormatError(.malformed, "the list of storages is none", offset: keysStart)
+      throw FormatError(.malformed, "the storage keys are not a list", offset: keysStart)
     }
     var places = LegacyStorages(file: file)
     let sizes = try LegacyStorages.sizes(in: object)
     for key in list.items {
       guard case .string(let key) = key, let size = sizes[ExactName(key)] else {
         throw FormatError(
-          .malformed, "the list of storages names one that the object does not", offset: keysStart)
+          .malformed, "the storage keys include one that the object does not use", offset: keysStart
+        )
       }
       try places.take(key, size, at: &position)
     }

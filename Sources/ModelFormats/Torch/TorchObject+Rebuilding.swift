@@ -142,14 +142,14 @@ extension TorchObject {
         throw malformed("its type is not named")
       }
       guard let dtype = DType(torchName: type.name) else {
-        return .skipped("its type \(type.spoken) is not read; it is left out")
+        return .skipped("unsupported type \(type.spoken); tensor skipped")
       }
       return try view(of: storage, dtype: dtype, arguments, metadata: 7, global)
     case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
       "torch._utils._rebuild_device_tensor_from_cpu_tensor":
       guard let node = pickle.node(try argument(0)),
         let result = try rebuild(node, depth: depth + 1)
-      else { throw malformed("its argument is no tensor") }
+      else { throw malformed("its argument is not a tensor") }
       return global.name.hasSuffix("_state") ? result.with(arguments.dropFirst(3)) : result
     case "torch._utils._rebuild_wrapper_subclass":
       let type = pickle.global(try argument(0))?.spoken ?? global.name

@@ -264,14 +264,14 @@ struct TorchObject<Source: TorchStorageSource> {
     usedStorages.insert(ExactName(storage))
     guard tensors.count < TorchObject.tensorLimit else {
       throw FormatError(
-        .unsupported, "the file holds more than \(TorchObject.tensorLimit) tensors")
+        .unsupported, "the file contains more than \(TorchObject.tensorLimit) tensors")
     }
     valueBudget -= tensor.byteCount
     guard valueBudget >= 0 else {
       throw FormatError(
         .malformed,
         "the tensors repeat their storages until they hold more than 16 times the file's "
-          + "\(source.byteCount.of("byte"))", hint: "the file was made to exhaust its reader")
+          + "\(source.byteCount.of("byte"))", hint: "the file appears crafted to exhaust memory")
     }
     tensors.append(tensor)
   }
@@ -280,8 +280,8 @@ struct TorchObject<Source: TorchStorageSource> {
     budget -= cost
     guard budget >= 0 else {
       throw FormatError(
-        .malformed, "the object unfolds into far more than the pickle holds",
-        hint: "the file was made to exhaust its reader")
+        .malformed, "the object expands to far more than the pickle contains",
+        hint: "the file appears crafted to exhaust memory")
     }
   }
 }

@@ -30,7 +30,7 @@ struct TorchTensor {
     }
     let shape = Shape(sizes)
     guard let elementCount = shape.elementCount, let byteCount = shape.byteCount(of: dtype) else {
-      throw malformed("the shape \(shape) has more elements than can be counted")
+      throw malformed("the shape \(shape) has too many elements")
     }
     guard elementCount > 0 else {
       return Tensor(name: name, dtype: dtype, shape: shape, storage: .memory([]))

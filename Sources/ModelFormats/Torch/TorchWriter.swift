@@ -74,7 +74,7 @@ public final class TorchWriter: TensorWriter {
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     var start = 0
     while start < bytes.count {
-      precondition(isOpen, "more values than were announced")
+      precondition(isOpen, "more values than declared")
       let count = min(archive.remaining, bytes.count - start)
       try unsafe archive.write(UnsafeRawBufferPointer(rebasing: bytes[start..<(start + count)]))
       start += count
@@ -97,7 +97,7 @@ public final class TorchWriter: TensorWriter {
   ) throws(FormatError) {
     var range = range
     while !range.isEmpty {
-      precondition(isOpen, "more values than were announced")
+      precondition(isOpen, "more values than declared")
       let part = range.prefix(archive.remaining)
       try unsafe archive.copy(part, of: source, seeing: seeing)
       range = range.dropFirst(part.count)

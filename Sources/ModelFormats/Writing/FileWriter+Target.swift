@@ -25,7 +25,7 @@ extension FileWriter {
     default:
       throw FormatError(
         .cannotCreate, "the output path is not a regular file", file: path,
-        hint: "name a file that does not exist yet")
+        hint: "choose a file that does not exist yet")
     }
   }
 
@@ -125,8 +125,8 @@ extension FileWriter {
 
   static func existing(_ path: String) -> FormatError {
     FormatError(
-      .cannotCreate, "the output exists already", file: path,
-      hint: "pass --force to replace it, or name another file")
+      .cannotCreate, "the output already exists", file: path,
+      hint: "pass --force to replace it, or choose another file")
   }
 
   static func cannotCreate(_ path: String, reason: Int32) -> FormatError {
@@ -134,10 +134,10 @@ extension FileWriter {
     let hint =
       switch reason {
       case ENOENT, ENOTDIR: "create the directory \(directory(of: path)) first"
-      case EACCES, EPERM, EROFS: "write to a directory that you may write to"
+      case EACCES, EPERM, EROFS: "choose a directory that you can write to"
       default: "name another file"
       }
     return FormatError(
-      .cannotCreate, "the output cannot be created: \(text)", file: path, hint: hint)
+      .cannotCreate, "cannot create the output: \(text)", file: path, hint: hint)
   }
 }

@@ -56,7 +56,7 @@ extension FormatError {
   /// Two tensors of one name, which no format holds.
   static func duplicate(_ name: String) -> FormatError {
     FormatError(
-      .mismatch, "two tensors have this name", context: name,
+      .mismatch, "duplicate tensor name", context: name,
       hint: "rename or leave out one of them")
   }
 }

@@ -14,12 +14,12 @@ extension ONNXModel {
     let message = onnx__model_proto__unpack(
       nil, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
     guard let message else {
-      throw FormatError(.malformed, "these bytes are no ONNX model")
+      throw FormatError(.malformed, "not an ONNX model")
     }
     defer { onnx__model_proto__free_unpacked(message, nil) }
     let model = message.pointee
     guard let graph = model.graph?.pointee else {
-      throw FormatError(.malformed, "the ONNX model holds no graph")
+      throw FormatError(.malformed, "the ONNX model contains no graph")
     }
     let operatorSets = Self.list(model.n_opset_import, model.opset_import)
     let own = operatorSets.first { ["", "ai.onnx"].contains(Self.text($0.domain)) }

@@ -7,7 +7,7 @@ public enum NameConvention: String, Sendable, Hashable, CaseIterable {
   case optimum
   /// TensorRT's demonstration (`demo/Diffusion`), which finds the models under its `--onnx-dir`.
   case nvidia
-  /// ComfyUI's TensorRT nodes, which run the UNet alone.
+  /// ComfyUI's TensorRT nodes, which run the UNet only.
   case comfy
 
   /// How the network of that name is laid out.
@@ -35,7 +35,7 @@ public enum NameConvention: String, Sendable, Hashable, CaseIterable {
       return interface
     case (.comfy, _):
       throw FormatError(
-        .unsupported, "ComfyUI's convention has names for the UNet alone", context: network,
+        .unsupported, "ComfyUI's convention only names the UNet", context: network,
         hint: "export it with --names optimum, or choose --component unet")
     }
   }

@@ -43,7 +43,7 @@ package final class OutputFiles {
     if stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFDIR else {
         throw FormatError(
-          .cannotCreate, "a directory is to be made here, but there is a file", file: path,
+          .cannotCreate, "a file exists where the output directory should be", file: path,
           hint: "name another output directory")
       }
       return
@@ -53,8 +53,8 @@ package final class OutputFiles {
     }
     guard mkdir(path, 0o777) == 0 else {
       throw FormatError(
-        .cannotCreate, "the directory cannot be made: \(String(cString: strerror(errno)))",
-        file: path, hint: "name an output directory that you may write to")
+        .cannotCreate, "cannot create the directory: \(String(cString: strerror(errno)))",
+        file: path, hint: "choose an output directory that you can write to")
     }
     directories.append((path, UnfinishedFiles.shared.add(path)))
   }

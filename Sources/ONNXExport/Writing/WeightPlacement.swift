@@ -77,7 +77,7 @@ extension WeightPlacement {
     for tensor in tensors {
       guard case .mapped(let file, _) = tensor.storage else {
         throw unlinkable(
-          "its values do not lie in a file as they are, but compressed, quantised or in pieces",
+          "its data cannot be linked: it is compressed, quantized or split",
           tensor)
       }
       guard realPaths[ExactName(file.path)] == nil else { continue }
@@ -170,7 +170,7 @@ extension WeightPlacement {
   ) throws(FormatError) -> ONNXModel.Initializer {
     guard let path = tensor.file?.path, let offset = tensor.offset,
       let location = locations[ExactName(path)]
-    else { throw unlinkable("its values lie in no file", tensor) }
+    else { throw unlinkable("its values are not in a file", tensor) }
     // Even inside a name, and by bytes.
     guard !zip(location.utf8, location.utf8.dropFirst()).contains(where: { $0 == 46 && $1 == 46 })
     else {

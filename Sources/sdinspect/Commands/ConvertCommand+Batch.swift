@@ -34,7 +34,7 @@ extension ConvertCommand {
       let result = convert(input, path, options, "\(index + 1) of \(inputs.count)")
       results.append(result)
       if case .written = result {
-        Interruption.say("cancelled: what was not whole is gone; the same command goes on")
+        Interruption.say("cancelled: partial outputs removed; rerun the same command to resume")
       }
     }
     if json {
@@ -107,7 +107,7 @@ extension ConvertCommand {
   private func createDirectory(_ path: String) throws {
     guard !isDirectory(path), mkdir(path, 0o777) != 0 else { return }
     throw FormatError(
-      .cannotCreate, "the directory cannot be created: \(String(cString: strerror(errno)))",
+      .cannotCreate, "cannot create the directory: \(String(cString: strerror(errno)))",
       file: path,
       hint: "with several inputs, or a slash at its end, the last path is a directory to write to")
   }

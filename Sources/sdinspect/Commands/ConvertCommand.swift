@@ -79,13 +79,13 @@ struct ConvertCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Of a repository, read the weights of this variant: fp16, non_ema, ….", valueName: "name"))
+      "Weights variant to read from a diffusers directory: fp16, non_ema, ….", valueName: "name"))
   var variant: String?
 
   @Flag(help: "With --to sdflat: record the SHA-256 of the files that it is made from.")
   var hashSources = false
 
-  @Flag(help: "Print what would be done, and do nothing.")
+  @Flag(help: "Print the plan without writing anything.")
   var dryRun = false
 
   @Flag(help: "Replace OUT if it exists.")

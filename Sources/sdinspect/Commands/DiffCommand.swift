@@ -19,10 +19,10 @@ struct DiffCommand: ParsableCommand {
         sdinspect diff v1-5-pruned.ckpt stable-diffusion-v1-5 --component unet
       """)
 
-  @Argument(help: "The one checkpoint, the older: a file or a directory.", completion: .file())
+  @Argument(help: "The old checkpoint (A): a file or directory.", completion: .file())
   var a: String
 
-  @Argument(help: "The other checkpoint.", completion: .file())
+  @Argument(help: "The new checkpoint (B).", completion: .file())
   var b: String
 
   @OptionGroup var component: ComponentOption

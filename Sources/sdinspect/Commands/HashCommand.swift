@@ -8,7 +8,7 @@ import Terminal
 struct HashCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "hash",
-    abstract: "Print the hashes that model sites know files by.",
+    abstract: "Print the hashes that model sites use.",
     discussion: """
       SHA-256 of the file, and the short forms: AutoV1 (64 KiB from byte 1,048,576 on), AutoV2 \
       (the beginning of the SHA-256), AutoV3 (what follows a safetensors header). A file that ends \

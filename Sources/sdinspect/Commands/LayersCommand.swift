@@ -28,7 +28,7 @@ struct LayersCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Show no more than this depth of the tree.", valueName: "n"))
   var depth: Int?
 
-  @Flag(help: "Show each of several alike layers.")
+  @Flag(help: "Show every layer; do not fold identical ones.")
   var all = false
 
   @Option(
@@ -39,7 +39,7 @@ struct LayersCommand: ParsableCommand {
 
   func validate() throws {
     if let depth, !(1...64).contains(depth) {
-      throw ValidationError("--depth is \(depth); it goes from 1 to 64")
+      throw ValidationError("--depth must be 1 to 64 (got \(depth))")
     }
   }
 

@@ -39,12 +39,12 @@ struct ONNXCommand: ParsableCommand {
       valueName: "names"))
   var component: String?
 
-  @Option(help: "The operator set: 17, 21 or 23.")
+  @Option(help: "The opset: 17, 21 or 23.")
   var opset = 21
 
   @Option(
     help: ArgumentHelp(
-      "Whose names and layout: optimum, nvidia (TensorRT's demonstration) or comfy (the UNet alone).",
+      "Naming and layout: optimum, nvidia (TensorRT demo/Diffusion) or comfy (UNet only).",
       valueName: "tool"))
   var names = NameConvention.optimum
 
@@ -153,7 +153,7 @@ struct ONNXCommand: ParsableCommand {
       }
       guard !networks.isEmpty else {
         throw checkpoint.components.compactMap(\.graphFailure).first
-          ?? FormatError(.unsupported, "no network is known here", file: checkpoint.path)
+          ?? FormatError(.unsupported, "no known network", file: checkpoint.path)
       }
       return networks
     }

@@ -34,7 +34,7 @@ struct ReportCommand: ParsableCommand {
       valueName: "WxH"), transform: PictureSize.parse)
   var size: PictureSize?
 
-  @Flag(name: .customLong("no-stats"), help: "Read no values: no statistics, no histograms.")
+  @Flag(name: .customLong("no-stats"), help: "Skip value statistics and histograms.")
   var noStatistics = false
 
   @Flag(help: "Replace the page if it exists.")

@@ -8,7 +8,7 @@ import Terminal
 struct StatsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "stats",
-    abstract: "Describe the values of every tensor: range, mean, deviation, what is odd.",
+    abstract: "Show value statistics per tensor: range, mean, deviation, anomalies.",
     discussion: """
       All values are read once, on all cores. Minimum, maximum, mean and standard deviation are \
       of the finite values. Overflow counts the values that become infinite in F16 (from 65520 \

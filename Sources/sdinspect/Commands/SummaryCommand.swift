@@ -8,7 +8,7 @@ import Terminal
 struct SummaryCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "summary",
-    abstract: "Say what a checkpoint is, and count parameters, tensors and bytes.",
+    abstract: "Identify a checkpoint; count its parameters, tensors and bytes.",
     discussion: """
       What the model is comes with the tensors that decided it. \
       Parameters are the distinct elements of learned tensors; buffers (position ids, noise \

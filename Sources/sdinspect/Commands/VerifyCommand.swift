@@ -8,7 +8,7 @@ import Terminal
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Check that a checkpoint is whole.",
+    abstract: "Check a checkpoint for damage and missing parts.",
     discussion: """
       Every network's tensors are checked against its configuration, a tokenizer's and a \
       scheduler's files for what they must say. A flat file's checksums and the CRC-32 of every \

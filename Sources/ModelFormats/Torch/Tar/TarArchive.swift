@@ -37,7 +37,7 @@ struct TarArchive {
       let name = String(decoding: header[0..<100].prefix { $0 != 0 }, as: UTF8.self)
       guard let size = TarArchive.octal(header[124..<136]) else {
         throw FormatError(
-          .malformed, "a tar member's size is no octal number", offset: position, context: name)
+          .malformed, "a tar member's size is not an octal number", offset: position, context: name)
       }
       let start = position + blockSize
       guard size <= file.count - start else {
@@ -51,7 +51,7 @@ struct TarArchive {
           ? String(decoding: name.utf8.dropFirst(2), as: UTF8.self) : name
         guard members.updateValue(start..<(start + size), forKey: ExactName(plain)) == nil else {
           throw FormatError(
-            .malformed, "the archive holds two members of this name", offset: position,
+            .malformed, "duplicate member name", offset: position,
             context: plain)
         }
       }

@@ -113,7 +113,7 @@ private struct TarStorages: TorchStorageSource {
     mutating func count(_ what: String) throws(FormatError) -> Int {
       let start = position
       guard case .integer(let count) = try pickle().root, count >= 0 else {
-        throw FormatError(.malformed, "the number of \(what) is none", offset: start)
+        throw FormatError(.malformed, "invalid number of \(what)", offset: start)
       }
       guard count <= TorchTar.limit else {
         throw FormatError(
@@ -166,7 +166,7 @@ private struct TarStorages: TorchStorageSource {
     let start = cursor.position
     let views = try cursor.pickle()
     guard let list = views.node(views.root), case .list = list.kind else {
-      throw FormatError(.malformed, "the list of storages' views is none", offset: start)
+      throw FormatError(.malformed, "the storage views are not a list", offset: start)
     }
     for item in list.items {
       guard let parts = views.tuple(item), parts.count == 4, case .integer(let key) = parts[0],

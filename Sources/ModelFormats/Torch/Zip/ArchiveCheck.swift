@@ -59,7 +59,7 @@ public struct ArchiveCheck: Sendable {
       }
       guard checksum == entry.checksum else {
         throw FormatError(
-          .malformed, "the record's CRC-32 is not the one announced", offset: entry.dataOffset,
+          .malformed, "the record's CRC-32 does not match", offset: entry.dataOffset,
           context: entry.name)
       }
       return nil

@@ -34,7 +34,7 @@ enum Inflate {
     let status = unsafe inflateInit2_(
       &stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
     guard status == Z_OK else {
-      throw FormatError(.inputOutput, "there is no memory to inflate a record")
+      throw FormatError(.inputOutput, "not enough memory to inflate a record")
     }
     defer { unsafe inflateEnd(&stream) }
     var consumed = 0

@@ -78,7 +78,7 @@ extension ZipArchive {
         .malformed, announced, offset: record,
         hint: isShort
           ? "bytes were lost (by a transfer as text, perhaps); download the file again"
-          : "bytes were put before the archive; download the file again, and do not trust this one")
+          : "do not trust this file (data was prepended); download it again")
     }
 
     /// The last place in the file that reads as an end record whose comment ends the file.
@@ -110,7 +110,7 @@ extension ZipArchive {
               .malformed,
               "\((file.count - end).of("byte follows", "bytes follow")) the archive's end",
               offset: end,
-              hint: "the file was added to; download it again, and do not trust this one")
+              hint: "do not trust this file (data was appended); download it again")
           }
         }
         position -= 1
@@ -211,7 +211,7 @@ extension ZipArchive {
     let start = reader.offset
     guard try reader.integer(UInt32.self) == 0x0201_4B50 else {
       throw FormatError(
-        .malformed, "no entry of the central directory stands where one must", offset: start)
+        .malformed, "missing central directory entry", offset: start)
     }
     try reader.skip(4)  // versions
     let flags = try reader.integer(UInt16.self)
@@ -281,7 +281,8 @@ extension ZipArchive {
       !bytes.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\\") })
     else {
       throw FormatError(
-        .malformed, "a record's name is no path inside the archive", offset: offset, context: name)
+        .malformed, "a record's name is not a path inside the archive", offset: offset,
+        context: name)
     }
     return name
   }

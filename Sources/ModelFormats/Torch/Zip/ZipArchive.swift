@@ -70,7 +70,7 @@ struct ZipArchive {
     for (position, entry) in entries.enumerated() {
       guard index.updateValue(position, forKey: ExactName(entry.name)) == nil else {
         throw FormatError(
-          .malformed, "the archive holds two records of this name", offset: entry.headerOffset,
+          .malformed, "duplicate record name", offset: entry.headerOffset,
           context: entry.name)
       }
       // PyTorch's reader, miniz, takes A to Z for a to z.
@@ -125,7 +125,7 @@ struct ZipArchive {
       }
       guard unsafe bytes.withUnsafeBytes({ unsafe Inflate.checksum($0) }) == entry.checksum else {
         throw FormatError(
-          .malformed, "the record's CRC-32 is not the one announced",
+          .malformed, "the record's CRC-32 does not match",
           hint: "the file is damaged; download it again")
       }
       return bytes
@@ -159,7 +159,7 @@ extension ZipArchive {
     }
     guard try reader.integer(UInt32.self) == 0x0403_4B50 else {
       throw FormatError(
-        .malformed, "no record stands where the central directory says",
+        .malformed, "no record at the offset given by the central directory",
         offset: entry.headerOffset,
         hint: "bytes were lost or added (by a transfer as text, perhaps); download it again")
     }
