@@ -198,7 +198,7 @@ let package = Package(
       ],
       exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(
-      name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+      name: "TerminalTests", dependencies: ["Terminal", "ModelFormats"], swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",
       dependencies: [

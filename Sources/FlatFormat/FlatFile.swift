@@ -70,7 +70,7 @@ public struct FlatFile: Sendable {
     guard isFlat(file) else {
       throw FormatError(
         .unrecognized, "not a .sdflat file: no SDFLAT magic", offset: 0,
-        hint: "give a file that `sdinspect convert --to sdflat` wrote")
+        hint: "use a .sdflat file, which \(do: .convert) writes with \(set: .layout, "sdflat")")
     }
     guard file.count >= FlatLayout.preludeSize else {
       throw FormatError(

@@ -96,8 +96,8 @@ public struct ExportOptions: Sendable, Hashable {
       if let places = graph.tokenPlaces, places < sequence {
         throw FormatError(
           .unsupported,
-          "--names \(names.rawValue) has prompts of \(sequence.of("token")), but there are places for "
-            + "\(places)", context: graph.name, hint: "export with --names optimum")
+          "the \(names.rawValue) naming has prompts of \(sequence.of("token")), but there are places for "
+            + "\(places)", context: graph.name, hint: "export with \(set: .naming, "optimum")")
       }
       known[.sequence] = sequence
     }

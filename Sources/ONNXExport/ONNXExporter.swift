@@ -97,12 +97,12 @@ public enum ONNXExporter {
       guard !options.saturate else {
         throw FormatError(
           .unsupported, "linked weights are not read, so they cannot be saturated",
-          context: name, hint: "copy the weights: --weights copy")
+          context: name, hint: "copy the weights: \(set: .placement, "copy")")
       }
       guard updates.allSatisfy(\.isEmpty) else {
         throw FormatError(
           .unsupported, "a LoRA cannot be added to weights that are linked", context: name,
-          hint: "copy the weights: --weights copy")
+          hint: "copy the weights: \(set: .placement, "copy")")
       }
       return try WeightPlacement.linking(tensors, of: name, to: directory)
     }

@@ -37,7 +37,7 @@ public struct Failure: Error {
   public init(_ error: FormatError) {
     self.init(
       ExitStatus(error.code), code: error.code.rawValue, error.sentence + error.danger,
-      file: error.file, offset: error.offset, hint: error.remedy)
+      file: error.file, offset: error.offset, hint: error.remedy.phrased)
     details = error.details
     safety = error.safety
   }

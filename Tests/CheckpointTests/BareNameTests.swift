@@ -165,7 +165,7 @@ import Testing
     let error = try failure {
       try LayoutTests.convert(scratch.path("file"), to: .diffusers, at: scratch.path("out"))
     }
-    #expect(error?.hint?.contains("--drop-unknown") == true)
+    #expect(error?.hint?.mentions(.dropUnknown) == true)
   }
 
   /// Words that are no wrapper, or hold no network, stay.

@@ -80,7 +80,7 @@ import Testing
       try failure { _ = try Conversion(of: source, to: .sdflat, at: scratch.path("f")) })
     #expect(error.code == .unsupported)
     #expect(error.message.hasPrefix("8 8-bit weights have scales that the target cannot keep: "))
-    #expect(error.hint?.contains("--dtype") == true)
+    #expect(error.hint?.mentions(.dtype) == true)
   }
 
   @Test func scaleThatDoesNotFitIsRefused() throws {

@@ -354,7 +354,7 @@ import Testing
     }
     #expect(refusal?.code == .unsupported)
     #expect(refusal?.message.hasSuffix("1 tensor of no known network: odd") == true)
-    #expect(refusal?.hint?.contains("--drop-unknown") == true)
+    #expect(refusal?.hint?.mentions(.dropUnknown) == true)
     options.dropUnknown = true
     let plan = try Conversion(
       of: checkpoint, to: .diffusers, at: scratch.path("out"), options: options)

@@ -87,7 +87,7 @@ import Testing
     try scratch.remove(VariantTests.unet + ".safetensors")
     let missing = try #require(try failure { _ = try ModelCheckpoint.open(model) })
     #expect(missing.code == .notFound)
-    #expect(missing.hint?.contains("--variant fp16") == true)
+    #expect(missing.hint?.mentions(.variant, "fp16") == true)
 
     let component = try #require(
       try failure { _ = try ModelCheckpoint.open(model + "/unet", variant: "bf16") })

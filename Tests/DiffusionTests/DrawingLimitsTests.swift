@@ -25,7 +25,7 @@ import Testing
       scalingFactor: sound.scalingFactor, vaeEncoder: sound.vaeEncoder, unetChannels: 9
     ).limits
     let none = #expect(throws: GenerationError.self) { try limits.check(GenerationTests.small) }
-    #expect(none?.hint?.contains("--init") == true)
+    #expect(none?.hint?.mentions(.initialPicture) == true)
     let unmasked = #expect(throws: GenerationError.self) {
       try limits.check(InitialPictureTests.small(strength: 1))
     }

@@ -71,7 +71,7 @@ import Testing
     } catch let error as FormatError {
       #expect(error.code == .unsupported)
       #expect(error.message.contains("77") && error.message.contains("32"))
-      #expect(error.hint?.contains("--names optimum") == true)
+      #expect(error.hint?.mentions(.naming, "optimum") == true)
     }
   }
 

@@ -178,7 +178,7 @@ import Testing
         #expect(error.context == "two.weight")
         #expect(error.message.contains("2 values of 1 tensor"))
         #expect(error.message.contains("two.weight (2)"))
-        #expect(error.hint?.contains("--saturate") == true)
+        #expect(error.hint?.mentions(.saturate) == true)
       }
       #expect(!FileManager.default.fileExists(atPath: "\(folder)/out"))
 
@@ -210,7 +210,7 @@ import Testing
         Issue.record("nothing was thrown")
       } catch let error as FormatError {
         #expect(error.code == .unsupported)
-        #expect(error.hint?.contains("--weights copy") == true)
+        #expect(error.hint?.mentions(.placement, "copy") == true)
       }
     }
   }

@@ -210,7 +210,7 @@ public struct LoRA: Sendable {
         .mismatch,
         "not a LoRA or another adapter; by its tensors it is: "
           + Recognition(ModelCheckpoint.of(file)).title,
-        hint: "`sdinspect summary` shows what a file contains")
+        hint: "\(do: .inspect) shows what a file contains")
     }
     if let other = base.otherFamily {
       return other.refusal(file.tensors.count, titles, because: nil)

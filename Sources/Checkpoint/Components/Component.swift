@@ -145,7 +145,7 @@ extension Component {
     throw graphFailure
       ?? FormatError(
         .mismatch, "the \(self.name.title) has no graph called \(name)", file: path,
-        hint: "its graphs: " + graphs.map(\.name).joined(separator: ", "))
+        hint: "its graphs: \(graphs.map(\.name).joined(separator: ", "))")
   }
 
   /// Throws unless every parameter of the network is there with its shape.
@@ -166,8 +166,7 @@ extension Component {
         + "its configuration says: \(shown)"
         + (faults.count > 3 ? "; and \(faults.count - 3) more" : ""),
       file: path, context: name.rawValue,
-      hint: "check that the weights and config.json are of the same model"
-        + (faults.count > 3 ? "; --json lists all tensors" : ""))
+      hint: "check that the weights and config.json are of the same model")
     error.details = Array(faults)
     throw error
   }

@@ -233,7 +233,7 @@ struct StepMaker {
         "\(name) is one tensor of one type, but its parts are "
           + sources.map { "\($0.name) (\($0.dtype.rawValue))" }.joined(separator: ", "),
         file: component.path, context: tensor.name,
-        hint: "convert to diffusers' layout with --dtype first, then to this one")
+        hint: "convert to diffusers' layout with \(set: .dtype) first, then to this one")
     }
     // Its values are those of the parts.
     let target = Tensor(

@@ -65,7 +65,8 @@ public struct Conversion: Sendable {
     }
     guard !options.quantize || target == .gguf else {
       throw FormatError(
-        .unsupported, "only GGUF files hold Q8_0", hint: "pass --to gguf, or another --dtype")
+        .unsupported, "only GGUF files hold Q8_0",
+        hint: "pass \(set: .layout, "gguf"), or another \(set: .dtype)")
     }
     var planner = try ConversionPlanner(source, target, options, path: path)
     let parts = try planner.parts()

@@ -19,7 +19,7 @@ extension ConversionPlanner {
         throw FormatError(
           .mismatch, "the checkpoint has no averaged weights", file: source.path,
           context: ComponentName.unetEMA.rawValue,
-          hint: "drop --ema; `sdinspect summary` shows what is there")
+          hint: "drop \(set: .useAverages); \(do: .inspect) shows what is there")
       }
       components = takingAverages(averages, of: source, options.components, &maker)
     }
@@ -31,8 +31,7 @@ extension ConversionPlanner {
             context: name.rawValue,
             hint: source[name.averages] != nil
               ? averagesHint
-              : "its components: "
-                + source.components.map(\.name.rawValue).joined(separator: ", "))
+              : "its components: \(source.components.map(\.name.rawValue).joined(separator: ", "))")
         }
         return component
       }
@@ -45,13 +44,14 @@ extension ConversionPlanner {
         context: lone.name.rawValue, hint: averagesHint)
     }
     for average in averages {
-      maker.drop(average.tensors, of: average.name, "averaged weights, which --ema takes")
+      maker.drop(average.tensors, of: average.name, "averaged weights (EMA), which were not chosen")
     }
     return components.filter { $0.name.averaged == nil }
   }
 
-  private static let averagesHint =
-    "pass --ema to convert the averaged weights, or --component for the other networks"
+  private static let averagesHint: Remedy =
+    "pass \(set: .useAverages) to convert the averaged weights, or \(set: .components) for the other "
+    + "networks"
 
   /// The components with the averages in the place of the weights.
   private static func takingAverages(
@@ -66,7 +66,8 @@ extension ConversionPlanner {
       if let place = components.firstIndex(where: { $0.name == name }) {
         if chosen?.contains(name) ?? true {
           maker.drop(
-            components[place].tensors, of: name, "weights of the last step, which --ema replaces")
+            components[place].tensors, of: name,
+            "weights of the last step, replaced by the averages")
         }
         components[place] = taken
       } else {
@@ -88,15 +89,16 @@ extension ConversionPlanner {
       if [.lora, .textualInversion, .hypernetwork].contains(recognition.kind) {
         throw FormatError(
           .unsupported,
-          "this is no model that has the layout \(target.rawValue): \(recognition.title)",
-          file: source.path, hint: "--to safetensors keeps all tensors as they are")
+          "the layout \(target.rawValue) is for models; this is \(recognition.title)",
+          file: source.path, hint: "\(set: .layout, "safetensors") keeps all tensors as they are")
       }
     }
     if target != .safetensors, source.isControlNetDifference {
       throw FormatError(
         .unsupported, ModelCheckpoint.controlNetDifference, file: source.path,
         context: "difference",
-        hint: "convert the file that holds the whole network, or use --to safetensors")
+        hint: "convert the file that holds the whole network, or use \(set: .layout, "safetensors")"
+      )
     }
     let isSingle = target == .ldm || target == .gguf
     for component in components {
@@ -133,9 +135,9 @@ extension ConversionPlanner {
       let others = components.filter { $0.manifest != nil }.map(\.name.rawValue)
       error.hint =
         (error.hint.map { $0 + "; " } ?? "")
-        + "--to safetensors keeps all tensors as they are"
+        + "\(set: .layout, "safetensors") keeps all tensors as they are"
         + (others.isEmpty
-          ? "" : ", --component \(others.joined(separator: ",")) converts the other networks")
+          ? "" : ", \(set: .components, others.joined(separator: ",")) converts the other networks")
       throw error
     }
     guard target != .ldm || components.contains(where: { $0.manifest != nil }) else {
@@ -159,7 +161,9 @@ extension ConversionPlanner {
       "\(weights.count.of("8-bit weight has a scale", "8-bit weights have scales")) "
         + "that the target cannot keep: \(Leftover.shown(weights))",
       file: source.path, context: first,
-      hint: "pass --dtype f16 (or f32, bf16) to multiply the scales in, or use --to safetensors")
+      hint:
+        "pass \(set: .dtype, "f16") (or f32, bf16) to multiply the scales in, or use \(set: .layout, "safetensors")"
+    )
   }
 
   /// Values that were not read are lost only where that is asked for.
@@ -186,7 +190,7 @@ extension ConversionPlanner {
       "\(counts.compactMap(\.self).joined(separator: " and ")) of the file cannot be read and would "
         + "be lost: \(Leftover.shown(unread.map(\.name)))",
       file: source.path, context: first.name,
-      hint: "pass --drop-unknown to convert without them")
+      hint: "pass \(set: .dropUnknown) to convert without them")
     error.details = unread.map { "\($0.name): \($0.reason)" }
     throw error
   }

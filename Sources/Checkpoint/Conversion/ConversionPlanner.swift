@@ -273,7 +273,8 @@ struct ConversionPlanner {
         "a repository has no place for \(unknown.count.of("tensor")) of no known network: "
           + Leftover.shown(unknown.map(\.name)),
         file: source.path, context: component.name.rawValue,
-        hint: "pass --drop-unknown to leave them out, or convert to sdflat, ldm or safetensors")
+        hint:
+          "pass \(set: .dropUnknown) to leave them out, or convert to sdflat, ldm or safetensors")
     }
     maker.drop(component.tensors, of: component.name) { tensor in
       let kind =
@@ -304,7 +305,7 @@ struct ConversionPlanner {
               + sources.map(Tensor.displayName).joined(separator: " and "),
             file: source.path, context: steps[index].component.rawValue,
             hint: target == .safetensors
-              ? "rename one of them in the source, or convert one component with --component"
+              ? "rename one of them in the source, or convert one component with \(set: .components)"
               : "convert to safetensors, which keeps the source's names")
         }
         places[name] = index

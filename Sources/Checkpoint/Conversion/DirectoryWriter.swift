@@ -131,7 +131,7 @@ package final class DirectoryWriter {
     guard overwrite else {
       throw FormatError(
         .cannotCreate, "the output already exists", file: path,
-        hint: "pass --force to replace it, or choose another directory")
+        hint: "pass \(set: .overwrite) to replace it, or choose another directory")
     }
     // Replacing removes the old directory, so it must hold only what is written anew.
     let others = directory.entries.filter { !entries.contains($0) }

@@ -71,9 +71,8 @@ struct PipelineFiles {
     }
     guard TokenizerFiles(in: tokenizer).hasVocabulary else {
       warnings.append(
-        "there is no tokenizer, without which no prompt can be read: the source has none, and the "
-          + "model that comes with the program was not found; set SDLOOM_MODEL to its directory, or give convert "
-          + "--tokenizer PATH")
+        "no tokenizer is written, without which prompts cannot be read: the source has none, and the "
+          + "bundled model, which has CLIP's, was not found")
       dropTokenizer()
       return
     }

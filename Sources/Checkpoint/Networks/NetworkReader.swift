@@ -88,7 +88,7 @@ struct NetworkReader {
         throw FormatError(
           .unsupported, "the architecture \(architecture) is not supported", file: path,
           context: name.rawValue,
-          hint: "supported: " + Architecture.allCases.map(\.rawValue).joined(separator: ", "))
+          hint: "supported: \(Architecture.allCases.map(\.rawValue).joined(separator: ", "))")
       }
       throw FormatError(
         .unsupported,
@@ -102,7 +102,7 @@ struct NetworkReader {
         ?? "the configuration does not name the network's class"
       throw FormatError(
         .unsupported, message, file: configuration.path, context: name.rawValue,
-        hint: "supported: " + Architecture.allCases.map(\.rawValue).joined(separator: ", "))
+        hint: "supported: \(Architecture.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     do throws(GraphError) {
       return try known.graphs(configuration.object)

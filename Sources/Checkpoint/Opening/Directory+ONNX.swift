@@ -13,8 +13,8 @@ extension Directory {
     return FormatError(
       .unsupported, "this is an ONNX export: each of its models is a checkpoint of its own",
       file: path,
-      hint: "give one model: "
-        + models.prefix(6).map { "\(path)/\($0)" }.joined(separator: ", ")
-        + (models.count > 6 ? ", …" : ""))
+      hint: Remedy(
+        "pass one model: " + models.prefix(6).map { "\(path)/\($0)" }.joined(separator: ", ")
+          + (models.count > 6 ? ", …" : "")))
   }
 }

@@ -83,7 +83,7 @@ enum HubCache {
     ]
   }
 
-  private static func unfinishedHint(_ root: String) -> String? {
+  private static func unfinishedHint(_ root: String) -> Remedy? {
     warning(around: root).first.map { "\(DanglingLink.hint); \($0)" }
   }
 

@@ -36,7 +36,7 @@ extension ModelCheckpoint {
       components: components.map { $0.name == .unetEMA ? unet : $0 }, files: files)
     return (
       model,
-      "\(first.displayName): averaged weights (EMA), and no others; --ema converts them"
+      "\(first.displayName): averaged weights (EMA), and no others"
     )
   }
 }

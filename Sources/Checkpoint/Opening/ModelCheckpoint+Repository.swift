@@ -107,7 +107,7 @@ extension ModelCheckpoint {
     FormatError(
       .notFound, "no weights here are of the variant \(variant)", file: path,
       hint: found.isEmpty
-        ? "there are no variants; leave --variant away"
+        ? "there are no variants; drop \(set: .variant)"
         : "the variants that are there: \(found.joined(separator: ", "))")
   }
 
@@ -238,7 +238,7 @@ extension ModelCheckpoint {
       hint: variants.isEmpty
         ? "download diffusion_pytorch_model.safetensors (or for a text encoder "
           + "model.safetensors) of the model's repository to this directory"
-        : "pass --variant \(variants[0])"
+        : "pass \(set: .variant, variants[0])"
           + (variants.count > 1 ? " (there are \(variants.joined(separator: ", ")))" : ""))
   }
 

@@ -86,7 +86,7 @@ public struct ModelCheckpoint: Sendable {
       guard let variant else { return try file(path) }
       throw FormatError(
         .mismatch, "a file has no variants, so none called \(variant)", file: path,
-        hint: "give the repository directory, or the file without --variant")
+        hint: "pass the repository directory, or the file without \(set: .variant)")
     }
     let directory = try HubCache.snapshot(of: given)
     let choice = WeightsChoice(format: preferring, variant: variant)
@@ -99,7 +99,7 @@ public struct ModelCheckpoint: Sendable {
       guard error.code == .notFound || error.code == .unrecognized, let note = unfinished.first
       else { throw error }
       var error = error
-      error.hint = (error.hint.map { "\($0); " } ?? "") + note
+      error.hint = (error.hint.map { "\($0); " } ?? "") + Remedy(note)
       throw error
     }
   }
@@ -121,10 +121,11 @@ public struct ModelCheckpoint: Sendable {
       .unrecognized, "this directory holds neither model_index.json nor config.json",
       file: directory.path,
       hint: weights.isEmpty
-        ? "give a repository directory, a component's directory, or a file of weights"
-        : "pass one of its files: "
-          + weights.prefix(6).map { "\(directory.path)/\($0)" }.joined(separator: ", ")
-          + (weights.count > 6 ? ", …" : ""))
+        ? "pass a repository directory, a component's directory, or a weights file"
+        : Remedy(
+          "pass one of its files: "
+            + weights.prefix(6).map { "\(directory.path)/\($0)" }.joined(separator: ", ")
+            + (weights.count > 6 ? ", …" : "")))
   }
 
   /// The component of that name.
@@ -146,15 +147,15 @@ public struct ModelCheckpoint: Sendable {
           ? ModelCheckpoint.averagesHint
           : recognition.isDrawn
             || recognition.kind == .unknown && recognition.family.id == "other"
-            ? known : "this is \(recognition.title), which is not supported here; \(known)")
+            ? Remedy(known) : "this is \(recognition.title), which is not supported here; \(known)")
     }
     try component.requireComplete()
     return component
   }
 
   /// What to do with a checkpoint that holds a network's averages only.
-  static let averagesHint =
-    "it holds averaged weights (EMA) of it: `sdinspect convert IN OUT --to LAYOUT --ema` makes a "
+  static let averagesHint: Remedy =
+    "it contains averaged weights (EMA) of it: \(do: .convert) with \(set: .useAverages) makes a "
     + "checkpoint of them"
 
   /// The file at that path of the repository, as in `tokenizer/vocab.json`.

@@ -75,7 +75,7 @@ final class SourceCheck: Sendable {
         guard var problem = archive.problem(record, buffer) else { continue }
         problem.hint =
           "the values of \(Tensor.displayName(tensor.name)) are damaged: download the file again, or "
-          + "see what `sdinspect verify` finds"
+          + "see what \(do: .verify) finds"
         throw problem
       }
     }

@@ -49,9 +49,9 @@ public struct Cast: Sendable {
   }
 
   /// What to do about them.
-  package static func overflowHint(_ dtype: DType, verb: String) -> String {
+  package static func overflowHint(_ dtype: DType, verb: String) -> Remedy {
     let wider = dtype == .float16 ? "\(verb) to bf16, or pass" : "pass"
-    return "\(wider) --saturate to make them \(largest(of: dtype))"
+    return "\(wider) \(set: .saturate) to make them \(largest(of: dtype))"
   }
 
   /// Elements cast at a time; small enough to stay in a core's cache.

@@ -85,7 +85,7 @@ extension Component {
   var positionFaults: [String] {
     tensors.filter { PositionIDs.isRow($0) && PositionIDs.isSound($0) == false }.map { tensor in
       "\(tensor.displayName) holds \(PositionIDs.contents(tensor)): programs that read positions from "
-        + "it skip or repeat tokens; `sdinspect convert` repairs it"
+        + "it skip or repeat tokens; conversion repairs it"
     }
   }
 }

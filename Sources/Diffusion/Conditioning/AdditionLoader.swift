@@ -146,7 +146,7 @@ struct AdditionLoader {
       throw FormatError(
         .mismatch, "this is not \(title); by its tensors it is: \(Recognition(checkpoint).title)",
         file: path,
-        hint: "`sdinspect summary` says what a file holds")
+        hint: "\(do: .inspect) shows what a file contains")
     }
     if name == .controlNet, checkpoint.isControlNetDifference {
       throw FormatError(
@@ -192,7 +192,7 @@ struct AdditionLoader {
     guard let merging = graph.mergingTokens(thousandths: additions.mergedThousandths) else {
       throw FormatError(
         .unsupported, "this UNet has no attention at its highest resolution to merge tokens for",
-        file: component.path, hint: "leave --token-merging out")
+        file: component.path, hint: "leave out \(set: .tokenMerging)")
     }
     return merging
   }
@@ -200,7 +200,7 @@ struct AdditionLoader {
   private static func noDeepFeatures(_ component: Component) -> FormatError {
     FormatError(
       .unsupported, "this UNet has no deep features apart from its last layer",
-      file: component.path, hint: "leave --cache-interval out")
+      file: component.path, hint: "leave out \(set: .cacheInterval)")
   }
 
   /// The last layer on the way up, by the node that joins it with its skip connection.
@@ -281,7 +281,7 @@ extension PictureChecker {
           .mismatch, "the safety checker has no tensor \(name) of shape \(Shape(shape))",
           file: component.path, context: name,
           hint: "take safety_checker/ from the model's own repository, or give"
-            + " --no-safety-checker")
+            + " \(set: .safetyChecker, "off")")
       }
       var values: [Float] = []
       try tensor.withPieces(as: .float32) { bytes in

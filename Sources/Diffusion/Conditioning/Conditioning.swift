@@ -1,4 +1,5 @@
 import Engine
+import ModelFormats
 import ModelGraph
 
 /// What the text encoder made of a request's prompts.

@@ -1,3 +1,5 @@
+import ModelFormats
+
 /// What a UNet takes beside the latents that it denoises, by the number of its input channels.
 enum UNetInputs: Hashable {
   case latents
@@ -20,8 +22,8 @@ enum UNetInputs: Hashable {
   }
 
   /// Why it is not drawn with though everything else is known: what is missing.
-  var refusal: (message: String, hint: String)? {
-    let hint = "the model can be inspected, converted and exported to ONNX"
+  var refusal: (message: String, hint: Remedy)? {
+    let hint: Remedy = "the model can be inspected, converted and exported to ONNX"
     switch self {
     case .picture:
       return (

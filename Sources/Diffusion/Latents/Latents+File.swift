@@ -20,7 +20,7 @@ extension Latents {
     guard let tensor = file[Name.noise] ?? file[Name.latents] ?? only else {
       throw FormatError(
         .mismatch, "the file holds no tensor called \(Name.noise) or \(Name.latents)", file: path,
-        hint: "give a file that was written with --save-latents")
+        hint: "use a file that was written with \(set: .latents)")
     }
     guard tensor.dtype == .float32, tensor.shape.rank == 4, tensor.elementCount > 0 else {
       throw FormatError(

@@ -1,4 +1,5 @@
 import Engine
+import ModelFormats
 import Synchronization
 
 /// Asks the UNet for its predictions for pictures that are drawn together, guidance applied.

@@ -1,4 +1,5 @@
 import Engine
+import ModelFormats
 import Pictures
 
 extension DiffusionModel {

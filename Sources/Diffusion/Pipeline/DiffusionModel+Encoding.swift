@@ -1,5 +1,6 @@
 import Engine
 import Glibc
+import ModelFormats
 import Pictures
 
 extension DiffusionModel {

@@ -153,7 +153,7 @@ extension DiffusionModel {
     _ unet: UNetConfiguration, against vae: Autoencoder, _ text: CLIPTextConfiguration,
     path: String
   ) throws(FormatError) {
-    func refuse(_ message: String, _ hint: String) -> FormatError {
+    func refuse(_ message: String, _ hint: Remedy) -> FormatError {
       FormatError(.unsupported, message, file: path, context: "unet", hint: hint)
     }
     let inputs = UNetInputs(channels: unet.inputChannels, latents: vae.latentChannels)

@@ -137,8 +137,8 @@ public struct DrawingLimits: Sendable {
       throw GenerationError(
         .request, "this is an inpainting model; it repaints a part of a picture",
         hint: request.initial == nil
-          ? "give --init with the picture and --mask with what to repaint in white"
-          : "give --mask with what to repaint in white")
+          ? "pass \(set: .initialPicture) with the image and \(set: .mask) with what to repaint in white"
+          : "pass \(set: .mask) with what to repaint in white")
     }
     for side in [request.width, request.height].compactMap({ $0 })
     where side % DiffusionModel.downsampling != 0 || !(8...Self.longestSide ~= side) {
@@ -216,7 +216,7 @@ public struct DrawingLimits: Sendable {
       throw GenerationError(
         .request,
         "a strength of \(enlargement.strength) leaves the second pass no step of \(larger.steps)",
-        hint: "give more --hires-strength or more --hires-steps")
+        hint: "raise \(set: .hiresStrength) or \(set: .hiresSteps)")
     }
   }
 }

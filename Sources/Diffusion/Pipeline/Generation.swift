@@ -1,3 +1,4 @@
+import ModelFormats
 import Pictures
 
 /// What picture to draw.
@@ -116,9 +117,9 @@ public struct GenerationError: Error, Sendable, Hashable, CustomStringConvertibl
 
   public let code: Code
   public let message: String
-  public let hint: String?
+  public let hint: Remedy?
 
-  public init(_ code: Code, _ message: String, hint: String? = nil) {
+  public init(_ code: Code, _ message: String, hint: Remedy? = nil) {
     self.code = code
     self.message = message
     self.hint = hint

@@ -66,7 +66,7 @@ public struct PictureChecker: Sendable {
     guard view.allSatisfy(\.isFinite) else {
       throw GenerationError(
         .notFinite, "what the safety checker sees is not finite",
-        hint: "check the safety checker's weights, or draw with --no-safety-checker")
+        hint: "check the safety checker's weights, or generate with \(set: .safetyChecker, "off")")
     }
     return verdict(view)
   }

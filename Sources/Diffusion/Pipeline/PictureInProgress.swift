@@ -1,3 +1,5 @@
+import ModelFormats
+
 /// A picture between its noise and its finished latents: what is its own where several are drawn
 /// together.
 struct PictureInProgress {

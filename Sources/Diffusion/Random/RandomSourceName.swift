@@ -1,3 +1,5 @@
+import ModelFormats
+
 /// The generators of noise, by the names that the command line gives them.
 public enum RandomSourceName: String, Sendable, CaseIterable {
   /// ``TorchRandom``.

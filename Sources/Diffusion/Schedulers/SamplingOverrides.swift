@@ -1,3 +1,5 @@
+import ModelFormats
+
 /// What a request changes of the scheduler configuration of the model.
 public struct SamplingOverrides: Sendable, Hashable {
   /// How noise levels are spaced.
@@ -28,7 +30,7 @@ extension SchedulerConfiguration {
       guard name.takesSigmas else {
         throw GenerationError(
           .request, "\(name.rawValue) works on timesteps; noise levels cannot be given to it",
-          hint: others(\.takesSigmas))
+          hint: Remedy(others(\.takesSigmas)))
       }
       guard overrides.spacing == nil else {
         throw GenerationError(
@@ -41,7 +43,7 @@ extension SchedulerConfiguration {
       guard name.takesSpacing else {
         throw GenerationError(
           .request, "\(name.rawValue) has its own spacing of timesteps",
-          hint: others(\.takesSpacing))
+          hint: Remedy(others(\.takesSpacing)))
       }
       result.timestepSpacing = spacing
     }
@@ -58,7 +60,7 @@ extension SchedulerConfiguration {
         .request,
         name.defaultEta == nil
           ? "\(name.rawValue) has no eta" : "an eta of \(eta) cannot be taken; it goes from 0 to 1",
-        hint: name.defaultEta == nil ? others { $0.defaultEta != nil } : nil)
+        hint: name.defaultEta == nil ? Remedy(others { $0.defaultEta != nil }) : nil)
     }
     return result
   }

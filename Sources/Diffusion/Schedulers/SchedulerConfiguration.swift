@@ -195,6 +195,6 @@ extension SchedulerConfiguration {
     throw FormatError(
       .unsupported, "the model asks for the scheduler \(className), which is not known here",
       context: "scheduler_config.json",
-      hint: "choose another: " + SchedulerName.allCases.map(\.rawValue).joined(separator: ", "))
+      hint: "choose another: \(SchedulerName.allCases.map(\.rawValue).joined(separator: ", "))")
   }
 }

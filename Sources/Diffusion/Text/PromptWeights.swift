@@ -1,3 +1,5 @@
+import ModelFormats
+
 /// A prompt taken apart as the AUTOMATIC1111 web UI reads it: stretches of text with their
 /// weights, and breaks between chunks.
 ///

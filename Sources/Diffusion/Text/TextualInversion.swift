@@ -122,7 +122,7 @@ public struct TextualInversion: Sendable, Hashable {
       guard !entries.isEmpty else {
         throw FormatError(
           .mismatch, "the file holds no word \(token)", file: path,
-          hint: "its words: " + inversion.entries.compactMap(\.word).joined(separator: ", "))
+          hint: "its words: \(inversion.entries.compactMap(\.word).joined(separator: ", "))")
       }
     }
     var words: [TextualInversion] = []

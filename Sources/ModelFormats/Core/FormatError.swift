@@ -24,7 +24,7 @@ public struct FormatError: Error, Sendable, Hashable {
     case internalFault = "internal"
 
     /// What the user can do about such an error, where the place that found it knows no better.
-    public var remedy: String {
+    public var remedy: Remedy {
       switch self {
       case .notFound: "check the path and read permission"
       case .unrecognized:
@@ -34,7 +34,7 @@ public struct FormatError: Error, Sendable, Hashable {
         "download or copy the file again; if that changes nothing, save it again with the program that made it"
       case .unsupported:
         "save it in another form with the program that made it; docs/formats.md lists what is read"
-      case .mismatch: "`sdinspect summary` shows what the file contains"
+      case .mismatch: "\(do: .inspect) shows what the file contains"
       case .inputOutput: "check the disk and that no other program writes the file, then try again"
       case .cannotCreate: "choose another output, or check that you may write there"
       case .internalFault: "this is a bug: report it with the command and what it printed"
@@ -51,8 +51,8 @@ public struct FormatError: Error, Sendable, Hashable {
   public var offset: Int?
   /// The tensor, record or field concerned.
   public var context: String?
-  /// What the person can do; ``remedy`` where this is nil.
-  public var hint: String?
+  /// What the user can do; ``remedy`` if this is nil.
+  public var hint: Remedy?
   /// All that is wrong, where the message names the first few.
   public var details: [String] = []
   /// What unpickling the file would have run all the same; nil where nothing is known of it.
@@ -60,7 +60,7 @@ public struct FormatError: Error, Sendable, Hashable {
 
   public init(
     _ code: Code, _ message: String, file: String? = nil, offset: Int? = nil,
-    context: String? = nil, hint: String? = nil
+    context: String? = nil, hint: Remedy? = nil
   ) {
     self.code = code
     self.message = message
@@ -95,7 +95,7 @@ public struct FormatError: Error, Sendable, Hashable {
 
 extension FormatError {
   /// What the user can do: the hint, else what helps against any error of its code.
-  public var remedy: String { hint ?? code.remedy }
+  public var remedy: Remedy { hint ?? code.remedy }
 
   /// What is wrong and with what, without the file: `conv_in.weight: the shape is missing`, or the
   /// message alone where it begins with what it concerns.

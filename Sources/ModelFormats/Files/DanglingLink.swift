@@ -57,5 +57,5 @@ package struct DanglingLink: Sendable, Hashable {
 
   package var sentence: String { "\(name) \(predicate)" }
 
-  package static let hint = "download the model again; an interrupted download resumes"
+  package static let hint: Remedy = "download the model again; an interrupted download resumes"
 }

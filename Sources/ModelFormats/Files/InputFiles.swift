@@ -160,7 +160,7 @@ public final class InputFiles: Sendable {
     throw FormatError(
       .cannotCreate,
       "the output would replace an input file" + (input == path ? "" : ": \(input)"),
-      file: path, hint: "choose another file; --force does not replace inputs")
+      file: path, hint: "choose another file; \(set: .overwrite) does not replace inputs")
   }
 
   /// Refuses to replace a directory in which a file of this run is.
@@ -176,7 +176,7 @@ public final class InputFiles: Sendable {
       if let input = input(at: child) {
         throw FormatError(
           .cannotCreate, "the output would replace an input file: \(input)", file: path,
-          hint: "choose another directory; --force does not replace inputs")
+          hint: "choose another directory; \(set: .overwrite) does not replace inputs")
       }
       var status = stat()
       if unsafe lstat(child, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {

@@ -67,5 +67,5 @@ public enum Safetensors {
     return Int(length)
   }
 
-  static let downloadAgain = "the download stopped early; download the file again"
+  static let downloadAgain: Remedy = "the download stopped early; download the file again"
 }

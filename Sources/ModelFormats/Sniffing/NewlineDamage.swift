@@ -27,7 +27,7 @@ enum NewlineDamage {
       + "a transfer as text put it there"
   }
 
-  static let hint =
+  static let hint: Remedy =
     "download the file again as it is; in a Git repository, mark such files as `binary` in "
     + ".gitattributes, or set `git config core.autocrlf false`"
 

@@ -98,7 +98,7 @@ extension TensorFile {
 
   /// Why a file of another program is refused; nil for other kinds.
   static func foreignRefusal(_ kind: Kind) -> FormatError? {
-    let (what, hint): (String, String)
+    let (what, hint): (String, Remedy)
     switch kind {
     case .ggml:
       what = "a GGML file from before GGUF (August 2023)"

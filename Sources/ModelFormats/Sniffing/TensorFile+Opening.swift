@@ -136,7 +136,7 @@ extension TensorFile {
     case .text:
       FormatError(
         .unrecognized, "this is text (\(beginning(of: file))), not a file of tensors",
-        hint: readable)
+        hint: Remedy(readable))
     case .gzip, .bzip2, .xz, .zstandard, .sevenZip, .rar:
       FormatError(
         .unrecognized, "this is \(kind.article) \(kind.spoken) archive, not a file of tensors",
@@ -147,7 +147,7 @@ extension TensorFile {
         ?? FormatError(
           .unrecognized,
           "unrecognized file format; first bytes: \(hexadecimal(of: file))",
-          hint: readable)
+          hint: Remedy(readable))
     }
   }
 

@@ -126,12 +126,12 @@ extension FileWriter {
   static func existing(_ path: String) -> FormatError {
     FormatError(
       .cannotCreate, "the output already exists", file: path,
-      hint: "pass --force to replace it, or choose another file")
+      hint: "pass \(set: .overwrite) to replace it, or choose another file")
   }
 
   static func cannotCreate(_ path: String, reason: Int32) -> FormatError {
     let text = unsafe String(cString: strerror(reason))
-    let hint =
+    let hint: Remedy =
       switch reason {
       case ENOENT, ENOTDIR: "create the directory \(directory(of: path)) first"
       case EACCES, EPERM, EROFS: "choose a directory that you can write to"

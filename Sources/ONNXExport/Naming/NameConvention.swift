@@ -36,7 +36,7 @@ public enum NameConvention: String, Sendable, Hashable, CaseIterable {
     case (.comfy, _):
       throw FormatError(
         .unsupported, "ComfyUI's convention only names the UNet", context: network,
-        hint: "export it with --names optimum, or choose --component unet")
+        hint: "export it with \(set: .naming, "optimum"), or choose \(set: .components, "unet")")
     }
   }
 

@@ -44,6 +44,6 @@ extension WeightPlacement {
       file: copies.first { $0.tensor.name == first.name }?.tensor.file?.path, context: first.name,
       hint: dtype == .float32
         ? Cast.overflowHint(dtype, verb: "export")
-        : "export as f32, or pass --saturate to make them \(Cast.largest(of: dtype))")
+        : "export as f32, or pass \(set: .saturate) to make them \(Cast.largest(of: dtype))")
   }
 }

@@ -106,7 +106,8 @@ extension WeightPlacement {
       "a model here cannot point to the weights in "
         + realPaths.values.sorted().joined(separator: ", ") + ": "
         + reason(realPaths, directory), file: "\(directory)/\(name)",
-      hint: "export to the directory that holds the weights, or copy them: --weights copy")
+      hint:
+        "export to the directory that holds the weights, or copy them: \(set: .placement, "copy")")
   }
 
   /// A model of other weights in a file of ONNX may hold them itself; replaced, it would take them
@@ -117,7 +118,7 @@ extension WeightPlacement {
     guard weights.contains(where: { ExactName($0) == ExactName(present) }) else { return }
     throw FormatError(
       .cannotCreate, "the model would take the place of the file that holds its weights",
-      file: modelPath, hint: "copy the weights: --weights copy")
+      file: modelPath, hint: "copy the weights: \(set: .placement, "copy")")
   }
 
   /// The path from the directory `root` to `target`, both canonical; nil where it leads elsewhere.
@@ -208,6 +209,6 @@ extension WeightPlacement {
   private static func unlinkable(_ reason: String, _ tensor: Tensor) -> FormatError {
     FormatError(
       .cannotCreate, "the model cannot point to this tensor: \(reason)", file: tensor.file?.path,
-      context: tensor.name, hint: "copy the weights: --weights copy")
+      context: tensor.name, hint: "copy the weights: \(set: .placement, "copy")")
   }
 }

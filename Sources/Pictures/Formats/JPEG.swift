@@ -68,7 +68,7 @@ enum JPEG {
     guard segment.count + 2 <= 0xFFFF else {
       throw FormatError(
         .unsupported, "the text of \(exif.count.of("byte")) is too long for a JPEG file",
-        hint: "write PNG, or leave the text out with --no-metadata")
+        hint: "write PNG, or leave the text out with \(set: .metadata, "off")")
     }
     let length = UInt16(segment.count + 2)
     // Behind JFIF's segment, which must come first.

@@ -10,7 +10,7 @@ extension Failure {
       case .request: .usage
       case .notFinite: .data
       }
-    self.init(status, code: error.code.rawValue, error.message, hint: error.hint)
+    self.init(status, code: error.code.rawValue, error.message, hint: error.hint?.phrased)
   }
 
   init(_ error: EngineError) {

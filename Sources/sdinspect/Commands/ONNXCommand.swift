@@ -182,8 +182,8 @@ struct ONNXCommand: ParsableCommand {
     let others = parts.filter { $0.graphFailure == nil }.map(\.name.rawValue)
     if !others.isEmpty {
       error.hint =
-        "\(error.hint.map { $0 + "; " } ?? "")the others alone are exported with "
-        + "--component " + others.joined(separator: ",")
+        (error.hint.map { $0 + "; " } ?? "")
+        + "\(set: .components, others.joined(separator: ",")) exports the others"
     }
     throw error
   }

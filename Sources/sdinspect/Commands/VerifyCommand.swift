@@ -64,7 +64,7 @@ struct VerifyCommand: ParsableCommand {
     Console.print(Console.sanitized(plain.description))
     for sentence in safety.sentences { Console.print(Console.sanitized(sentence)) }
     Console.print("not sound: dangerous")
-    if let hint = error.hint { Console.note("hint: " + Console.sanitized(hint)) }
+    if let hint = error.hint { Console.note("hint: " + Console.sanitized(hint.phrased)) }
   }
 
   private func report(_ result: Verification, warnings: [String]) {

@@ -1,0 +1,124 @@
+/// What the user can do about an error: words, settings of the libraries and things to do.
+///
+/// A library does not know which program calls it. It names settings and actions by type; a program
+/// phrases them as its own options and commands with ``phrased(setting:action:)``.
+///
+/// ```swift
+/// hint: "set \(set: .overwrite) to replace it, or choose another file"
+/// ```
+public struct Remedy: Sendable, Hashable {
+  /// A value that a caller of the libraries can set.
+  public struct Setting: Sendable, Hashable {
+    /// The property that has it, as in `ConversionOptions.overwrite`.
+    public enum Name: String, Sendable, Hashable, CaseIterable {
+      case overwrite, saturate, dropUnknown, useAverages, components, variant, layout, dtype
+      case tokenizer, placement, naming, initialPicture, mask, hiresStrength, hiresSteps
+      case safetyChecker, tokenMerging, cacheInterval, latents, metadata, model
+    }
+
+    public let name: Name
+    /// What to set it to; nil for on, or for a value that the user has to choose.
+    public let value: String?
+
+    public init(_ name: Name, _ value: String? = nil) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  /// A thing to do with a file.
+  public enum Action: String, Sendable, Hashable, CaseIterable {
+    /// Show what a file contains.
+    case inspect
+    /// Check a file for damage.
+    case verify
+    /// Write it in another layout or format.
+    case convert
+  }
+
+  public enum Part: Sendable, Hashable {
+    case text(String)
+    case setting(Setting)
+    case action(Action)
+  }
+
+  public private(set) var parts: [Part]
+
+  /// A remedy of words only.
+  public init(_ text: String) {
+    parts = [.text(text)]
+  }
+
+  /// The remedy with each setting and action in a program's words.
+  public func phrased(setting: (Setting) -> String, action: (Action) -> String) -> String {
+    parts.map { part in
+      switch part {
+      case .text(let text): text
+      case .setting(let value): setting(value)
+      case .action(let value): action(value)
+      }
+    }.joined()
+  }
+
+  /// Whether the remedy is to set this.
+  public func mentions(_ name: Setting.Name, _ value: String? = nil) -> Bool {
+    parts.contains { part in
+      guard case .setting(let setting) = part, setting.name == name else { return false }
+      return value == nil || setting.value == value
+    }
+  }
+
+  /// Whether the words contain this text.
+  public func contains(_ text: String) -> Bool { description.contains(text) }
+
+  public static func + (left: Remedy, right: Remedy) -> Remedy {
+    var sum = left
+    sum.parts += right.parts
+    return sum
+  }
+}
+
+extension Remedy: CustomStringConvertible {
+  /// The remedy for a reader of the libraries' documentation: `overwrite`, `layout = safetensors`.
+  public var description: String {
+    phrased(
+      setting: { "`" + $0.name.rawValue + ($0.value.map { " = \($0)" } ?? "") + "`" },
+      action: \.rawValue)
+  }
+}
+
+extension Remedy: ExpressibleByStringInterpolation {
+  public init(stringLiteral value: String) {
+    self.init(value)
+  }
+
+  public init(stringInterpolation: StringInterpolation) {
+    parts = stringInterpolation.parts
+  }
+
+  public struct StringInterpolation: StringInterpolationProtocol {
+    fileprivate var parts: [Part] = []
+
+    public init(literalCapacity: Int, interpolationCount: Int) {}
+
+    public mutating func appendLiteral(_ literal: String) {
+      if !literal.isEmpty { parts.append(.text(literal)) }
+    }
+
+    public mutating func appendInterpolation(set name: Setting.Name, _ value: String? = nil) {
+      parts.append(.setting(Setting(name, value)))
+    }
+
+    public mutating func appendInterpolation(do action: Action) {
+      parts.append(.action(action))
+    }
+
+    public mutating func appendInterpolation(_ remedy: Remedy) {
+      parts += remedy.parts
+    }
+
+    public mutating func appendInterpolation(_ value: some CustomStringConvertible) {
+      parts.append(.text(value.description))
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import ModelFormats
+
+extension Remedy {
+  /// The remedy in the words of the command line.
+  public var phrased: String {
+    phrased(setting: Remedy.option, action: Remedy.command)
+  }
+
+  private static func command(_ action: Action) -> String {
+    switch action {
+    case .inspect: "`sdinspect summary`"
+    case .verify: "`sdinspect verify`"
+    case .convert: "`sdinspect convert`"
+    }
+  }
+
+  /// The option of the programs that has a setting.
+  package static func option(_ name: Setting.Name) -> String {
+    switch name {
+    case .overwrite: "--force"
+    case .saturate: "--saturate"
+    case .dropUnknown: "--drop-unknown"
+    case .useAverages: "--ema"
+    case .components: "--component"
+    case .variant: "--variant"
+    case .layout: "--to"
+    case .dtype: "--dtype"
+    case .tokenizer: "--tokenizer"
+    case .placement: "--weights"
+    case .naming: "--names"
+    case .initialPicture: "--init"
+    case .mask: "--mask"
+    case .hiresStrength: "--hires-strength"
+    case .hiresSteps: "--hires-steps"
+    case .safetyChecker: "--safety-checker"
+    case .tokenMerging: "--token-merging"
+    case .cacheInterval: "--cache-interval"
+    case .latents: "--save-latents"
+    case .metadata: "--metadata"
+    case .model: "--model"
+    }
+  }
+
+  private static func option(_ setting: Setting) -> String {
+    let option = option(setting.name)
+    guard let value = setting.value else { return option }
+    // A flag that is on unless it is switched off.
+    return value == "off" ? "--no-" + option.dropFirst(2) : "\(option) \(value)"
+  }
+}
