@@ -27,7 +27,7 @@ import Testing
     #expect(error.code == .unsupported)
     #expect(
       error.message == "1 storage of the file cannot be read and would be lost: archive/data/1")
-    #expect(error.hint == "pass --drop-unknown to convert without them")
+    #expect(error.hint == "pass \(set: .dropUnknown) to convert without them")
     var options = Conversion.Options()
     options.dropUnknown = true
     let conversion = try Conversion(

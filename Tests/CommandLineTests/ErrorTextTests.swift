@@ -12,7 +12,7 @@ import Testing
     let error = FormatError(code, "wrong", file: "a.safetensors", offset: 8, context: "conv")
     let failure = Failure(error)
     #expect(failure.text.hasPrefix("error: a.safetensors: at byte 8: conv: wrong\nhint: "))
-    #expect(failure.json["error"]?["hint"]?.string == code.remedy)
+    #expect(failure.json["error"]?["hint"]?.string == code.remedy.phrased)
     var told = error
     told.hint = "do this"
     #expect(Failure(told).text.hasSuffix("\nhint: do this"))

@@ -34,7 +34,7 @@ import Testing
     let path = try directory.write([1], as: "out")
     let error = try #require(throws: FormatError.self) { _ = try FileWriter(path: path) }
     #expect(error.code == .cannotCreate)
-    #expect(error.hint == "pass --force to replace it, or choose another file")
+    #expect(error.hint == "pass \(set: .overwrite) to replace it, or choose another file")
     let writer = try FileWriter(path: path, overwrite: true)
     try writer.write([2])
     #expect(try directory.contents("out") == [1])
@@ -63,7 +63,7 @@ import Testing
     let error = try #require(throws: FormatError.self) { _ = try FileWriter(path: path) }
     #expect(error.code == .cannotCreate)
     #expect(error.message == message)
-    #expect(error.hint == hint ?? "create the directory \(directory.path)/absent first")
+    #expect(error.hint?.description == hint ?? "create the directory \(directory.path)/absent first")
   }
 
   @Test func mappedSourceSurvivesItsReplacement() throws {
@@ -137,7 +137,7 @@ import Testing
       try FileWriter(path: directory.path("missing/\u{301}out"))
     }
     #expect(error.code == .cannotCreate)
-    #expect(error.hint == "create the directory \(directory.path("missing")) first")
+    #expect(error.hint?.description == "create the directory \(directory.path("missing")) first")
   }
 
   @Test func filesThatBelongTogetherFailTogether() throws {

@@ -73,8 +73,17 @@ public struct Remedy: Sendable, Hashable {
 
   public static func + (left: Remedy, right: Remedy) -> Remedy {
     var sum = left
-    sum.parts += right.parts
+    for part in right.parts { Remedy.append(part, to: &sum.parts) }
     return sum
+  }
+
+  /// Adds a part; words next to words become one part, so that equal remedies have equal parts.
+  fileprivate static func append(_ part: Part, to parts: inout [Part]) {
+    if case .text(let end) = part, case .text(let start)? = parts.last {
+      parts[parts.count - 1] = .text(start + end)
+    } else if part != .text("") {
+      parts.append(part)
+    }
   }
 }
 
@@ -102,23 +111,23 @@ extension Remedy: ExpressibleByStringInterpolation {
     public init(literalCapacity: Int, interpolationCount: Int) {}
 
     public mutating func appendLiteral(_ literal: String) {
-      if !literal.isEmpty { parts.append(.text(literal)) }
+      Remedy.append(.text(literal), to: &parts)
     }
 
     public mutating func appendInterpolation(set name: Setting.Name, _ value: String? = nil) {
-      parts.append(.setting(Setting(name, value)))
+      Remedy.append(.setting(Setting(name, value)), to: &parts)
     }
 
     public mutating func appendInterpolation(do action: Action) {
-      parts.append(.action(action))
+      Remedy.append(.action(action), to: &parts)
     }
 
     public mutating func appendInterpolation(_ remedy: Remedy) {
-      parts += remedy.parts
+      for part in remedy.parts { Remedy.append(part, to: &parts) }
     }
 
     public mutating func appendInterpolation(_ value: some CustomStringConvertible) {
-      parts.append(.text(value.description))
+      Remedy.append(.text(value.description), to: &parts)
     }
   }
 }
