@@ -1,5 +1,5 @@
 # make build: the programs.   make demo: the four jobs on the embedded model.   make test: every test
-# that this machine can run.   make test-full: the others too.
+# that this machine can run.   make test-full: the others too.   make quick: lint and the fast tests.
 # All install the Debian packages that are missing and build in release mode.
 
 .DEFAULT_GOAL := build
@@ -11,7 +11,13 @@ PREFIX ?= /usr/local
 # Scripts read these from the environment, where spaces in them stay what they are.
 export SWIFT PREFIX DESTDIR
 
-.PHONY: demo test test-full build install uninstall bench bench-inspect bench-convert bench-generate setup lint format \
+# The commit for --version; a build without it prints the version only.
+ifndef SDLOOM_COMMIT
+SDLOOM_COMMIT := $(shell [ ! -e .git ] || git describe --always --abbrev=7 --exclude='*' --dirty 2>/dev/null)
+endif
+export SDLOOM_COMMIT
+
+.PHONY: demo test quick sanitize test-full build install uninstall bench bench-inspect bench-convert bench-generate setup lint format \
   gallery generate check-onnx check-tensorrt check-obedience fuzz coverage clean
 
 demo: build
@@ -19,6 +25,15 @@ demo: build
 
 test: setup
 	@scripts/test
+
+# Lint and the tests of the libraries that take seconds: under a minute from a tree with built tests.
+quick:
+	@scripts/quick
+
+# The suite under sanitizers: memory (address, undefined behavior), threads, or both.
+SANITIZER ?= memory threads
+sanitize: setup
+	@scripts/sanitize $(SANITIZER)
 
 # The reference implementations in Python, and repositories of SD v1.5's shapes: 25 GB of disk.
 test-full: setup

@@ -64,7 +64,7 @@ public struct FlatHeader: Sendable {
   public package(set) var files: [FileEntry]
   public package(set) var components: [ComponentEntry]
   /// What the file was made from, and how; nil where its writer did not record it.
-  public package(set) var provenance: JSON?
+  package var provenance: JSON?
   package var extensions = FlatExtensions()
 
   package init(files: [FileEntry], components: [ComponentEntry], provenance: JSON? = nil) {

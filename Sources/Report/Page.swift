@@ -6,9 +6,9 @@ import OrderedJSON
 /// lets it run that one script and reach nothing.
 public struct Page: Sendable {
   public let title: String
-  public let data: JSON
+  package let data: JSON
 
-  public init(title: String, data: JSON) {
+  package init(title: String, data: JSON) {
     self.title = title
     self.data = data
   }

@@ -46,7 +46,7 @@ public struct Report: Sendable {
   public var page: Page { Page(title: "\(title) · sdinspect report", data: data) }
 
   /// The data of the page.
-  public var data: JSON {
+  package var data: JSON {
     let summary = Summary(checkpoint)
     let totals = ComponentDistributions(checkpoint, statistics)
     var rows: [JSON] = []

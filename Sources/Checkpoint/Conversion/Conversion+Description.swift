@@ -80,7 +80,7 @@ extension Conversion {
   }
 
   /// The plan as data.
-  public var json: JSON {
+  package var json: JSON {
     [
       "version": 1,
       "source": .string(source.path),
@@ -122,7 +122,7 @@ extension [Conversion.Drop] {
   }
 
   /// Every tensor.
-  public var json: JSON {
+  package var json: JSON {
     .array(
       map {
         [

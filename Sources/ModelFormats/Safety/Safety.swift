@@ -105,7 +105,7 @@ public struct Safety: Sendable, Hashable {
 
 extension Safety {
   /// The form that `--json` prints.
-  public var json: JSON {
+  package var json: JSON {
     var object: JSONObject = [
       "verdict": .string(verdict.rawValue),
       "names": .array(names.map(\.json)),

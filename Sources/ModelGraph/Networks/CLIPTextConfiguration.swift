@@ -20,7 +20,7 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
   }
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(component: "text_encoder", object)
     vocabularySize = try reader.integer("vocab_size", in: 1...1_000_000, default: 49_408)
     hiddenSize = try reader.integer("hidden_size", default: 512)

@@ -21,7 +21,7 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   /// Reads what concerns the vision model; the text model that the file describes too is not there.
   ///
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     let whole = ConfigurationReader(component: "safety_checker", object)
     guard let vision = object["vision_config"]?.object ?? object["vision_config_dict"]?.object
     else {

@@ -14,7 +14,7 @@ public struct TinyAutoencoderConfiguration: Sendable, Hashable {
   public let shiftFactor: Double
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(component: "vae", object)
     latentChannels = try reader.integer("latent_channels", in: 1...64, default: 4)
     let widths =

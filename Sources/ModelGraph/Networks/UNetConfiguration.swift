@@ -49,7 +49,7 @@ public struct UNetConfiguration: Sendable, Hashable {
   ]
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     try self.init(object, component: "unet")
   }
 

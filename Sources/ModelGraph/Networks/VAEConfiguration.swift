@@ -21,7 +21,7 @@ public struct VAEConfiguration: Sendable, Hashable {
   public var downsampling: Int { 1 << (blockChannels.count - 1) }
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(
       component: "vae", object, nullable: ["shift_factor", "latents_mean", "latents_std"])
     pictureChannels = try reader.integer("in_channels", default: 3)
