@@ -18,7 +18,7 @@ endif
 export SDLOOM_COMMIT
 
 .PHONY: demo test quick sanitize test-full build install uninstall bench bench-inspect bench-convert bench-generate setup lint format \
-  gallery generate check-onnx check-tensorrt check-obedience fuzz coverage clean
+  gallery generate check-onnx check-tensorrt check-obedience fuzz coverage examples docs api check-api clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -79,14 +79,31 @@ setup:
 	@scripts/setup
 
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Fuzz
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Fuzz Examples/Package.swift Examples/Sources
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz Examples/Package.swift Examples/Sources
 
 # Lines of the readers of files that their tests cover; fails below 93 %.
 coverage: setup
 	@scripts/coverage
+
+# The package in Examples, built as another package would build it, and each of its programs run.
+examples: setup
+	@scripts/examples
+
+# The libraries' documentation, by the toolchain's docc: .build/docs/MODULE.doccarchive
+docs: build
+	@scripts/docs $(BIN) $(BUILD)/docs
+
+# The public declarations of every library, listed in docs/api; and whether the list is up to date.
+api: build
+	@scripts/symbol-graphs $(BIN) $(BUILD)/symbol-graphs
+	@scripts/api $(BUILD)/symbol-graphs docs/api
+
+check-api: build
+	@scripts/symbol-graphs $(BIN) $(BUILD)/symbol-graphs
+	@scripts/api $(BUILD)/symbol-graphs docs/api --check
 
 # The pictures of the README.
 gallery: build

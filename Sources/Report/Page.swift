@@ -5,6 +5,7 @@ import OrderedJSON
 /// One self-contained HTML file: style, data and script are in it, and its content security policy
 /// lets it run that one script and reach nothing.
 public struct Page: Sendable {
+  /// The title of the page.
   public let title: String
   package let data: JSON
 
