@@ -1,5 +1,5 @@
 # make build: the programs.   make demo: the four jobs on the embedded model.   make test: every test
-# that this machine can run.   make test-full: the others too.
+# that this machine can run.   make test-full: the others too.   make quick: lint and the fast tests.
 # All install the Debian packages that are missing and build in release mode.
 
 .DEFAULT_GOAL := build
@@ -11,14 +11,29 @@ PREFIX ?= /usr/local
 # Scripts read these from the environment, where spaces in them stay what they are.
 export SWIFT PREFIX DESTDIR
 
-.PHONY: demo test test-full build install uninstall bench bench-inspect bench-convert bench-generate setup lint format \
-  gallery generate check-onnx check-tensorrt check-obedience fuzz coverage clean
+# The commit for --version; a build without it prints the version only.
+ifndef SDLOOM_COMMIT
+SDLOOM_COMMIT := $(shell [ ! -e .git ] || git describe --always --abbrev=7 --exclude='*' --dirty 2>/dev/null)
+endif
+export SDLOOM_COMMIT
+
+.PHONY: demo test quick sanitize test-full build install uninstall bench bench-inspect bench-convert bench-generate setup lint format \
+  gallery generate check-onnx check-tensorrt check-obedience fuzz coverage examples docs api check-api clean
 
 demo: build
 	@scripts/demo $(BIN) demo
 
 test: setup
 	@scripts/test
+
+# Lint and the tests of the libraries that take seconds: under a minute from a tree with built tests.
+quick:
+	@scripts/quick
+
+# The suite under sanitizers: memory (address, undefined behavior), threads, or both.
+SANITIZER ?= memory threads
+sanitize: setup
+	@scripts/sanitize $(SANITIZER)
 
 # The reference implementations in Python, and repositories of SD v1.5's shapes: 25 GB of disk.
 test-full: setup
@@ -64,14 +79,31 @@ setup:
 	@scripts/setup
 
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Fuzz
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Fuzz Examples/Package.swift Examples/Sources
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz Examples/Package.swift Examples/Sources
 
-# Lines of the readers of files that their tests cover; fails below 93 %.
+# Lines of the readers of files that their tests cover; fails below the limits in scripts/coverage.
 coverage: setup
 	@scripts/coverage
+
+# The package in Examples, built as another package would build it, and each of its programs run.
+examples: setup
+	@scripts/examples
+
+# The libraries' documentation, by the toolchain's docc: .build/docs/MODULE.doccarchive
+docs: build
+	@scripts/docs $(BIN) $(BUILD)/docs
+
+# The public declarations of every library, listed in docs/api; and whether the list is up to date.
+api: build
+	@scripts/symbol-graphs $(BIN) $(BUILD)/symbol-graphs
+	@scripts/api $(BUILD)/symbol-graphs docs/api
+
+check-api: build
+	@scripts/symbol-graphs $(BIN) $(BUILD)/symbol-graphs
+	@scripts/api $(BUILD)/symbol-graphs docs/api --check
 
 # The pictures of the README.
 gallery: build

@@ -21,7 +21,14 @@ let package = Package(
   name: "sdloom",
   products: [
     .library(name: "ModelFormats", targets: ["ModelFormats"]),
+    .library(name: "FlatFormat", targets: ["FlatFormat"]),
     .library(name: "ModelGraph", targets: ["ModelGraph"]),
+    .library(name: "Checkpoint", targets: ["Checkpoint"]),
+    .library(name: "ONNXExport", targets: ["ONNXExport"]),
+    .library(name: "Engine", targets: ["Engine"]),
+    .library(name: "Pictures", targets: ["Pictures"]),
+    .library(name: "Diffusion", targets: ["Diffusion"]),
+    .library(name: "Report", targets: ["Report"]),
     .executable(name: "sdinspect", targets: ["sdinspect"]),
     .executable(name: "sdgen", targets: ["sdgen"]),
   ],
@@ -42,6 +49,18 @@ let package = Package(
 
     // Calls of Linux that Glibc's module leaves out.
     .target(name: "CLinux", cSettings: [.treatAllWarnings(as: .error)]),
+    // The commit for --version: `make` passes it in SDLOOM_COMMIT. Hexadecimal digits and "-dirty" only,
+    // since it becomes C.
+    .target(
+      name: "CVersion",
+      cSettings: [.treatAllWarnings(as: .error)]
+        + (Context.environment["SDLOOM_COMMIT"].map { commit in
+          [
+            .define(
+              "SDLOOM_COMMIT",
+              to: "\"\(commit.filter { $0.isLetter || $0.isNumber || $0 == "-" })\"")
+          ]
+        } ?? [])),
     // CRC-32, of which zlib's own is slower than a copy.
     .target(
       name: "CChecksum", dependencies: ["CZlib"],
@@ -114,7 +133,7 @@ let package = Package(
     .target(
       name: "Terminal",
       dependencies: [
-        "OrderedJSON", "ModelFormats",
+        "CVersion", "OrderedJSON", "ModelFormats",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -143,6 +162,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["ModelFormats", "OrderedJSON", "Pictures"],
       path: "Tests/TestSupport",
       swiftSettings: strict),
+    .testTarget(name: "ThreadsTests", dependencies: ["Threads"], swiftSettings: strict),
     .testTarget(
       name: "OrderedJSONTests", dependencies: ["OrderedJSON"], swiftSettings: strict),
     .testTarget(
@@ -224,15 +244,17 @@ if let prefix = Context.environment["SDLOOM_ONEDNN"] {
   ]
 }
 
-// For `scripts/coverage`: the readers of files and their tests alone, which build in a minute.
-if Context.environment["SDLOOM_COVERAGE"] != nil {
-  let measured = [
-    "CChecksum", "CLinux", "CZlib", "CXXHash", "CSPNG", "CTurboJPEG", "CWebP", "OrderedJSON",
-    "Threads",
-    "ModelFormats", "FlatFormat", "Pictures", "TestSupport", "OrderedJSONTests",
-    "ModelFormatsTests",
-    "FlatFormatTests", "PicturesTests",
-  ]
-  package.targets.removeAll { !measured.contains($0.name) }
+// SDLOOM_TESTS="NAME NAME": these test targets and what they need only, for builds with coverage or
+// sanitizers, which take a minute then. Give such a build a --scratch-path of its own.
+if let names = Context.environment["SDLOOM_TESTS"] {
+  var needed = Set(names.split(separator: " ").map(String.init))
+  var count = 0
+  while count != needed.count {
+    count = needed.count
+    for target in package.targets where needed.contains(target.name) {
+      for case .byNameItem(let name, _) in target.dependencies { needed.insert(name) }
+    }
+  }
+  package.targets.removeAll { !needed.contains($0.name) }
   package.products.removeAll()
 }

@@ -14,6 +14,7 @@ public struct EngineError: Error, Sendable, Hashable {
     case library
   }
 
+  /// The kind of failure.
   public let code: Code
   /// What is wrong, as a sentence without a full stop.
   public let message: String

@@ -29,6 +29,7 @@ public struct EngineOptions: Sendable, Hashable {
   /// cores, but one for a network so small that threads would wait for each other longer than
   /// they work.
   public let threads: Int?
+  /// The type that matrix products and convolutions are computed in.
   public let precision: Precision
   /// Inputs that often stay the same from run to run, as the prompt does from step to step. What
   /// depends on them alone is kept while their generation, given to `run`, stays the same.

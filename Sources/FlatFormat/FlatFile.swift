@@ -4,6 +4,7 @@ import OrderedJSON
 /// A flat file opened for reading, its header checked in full.
 public struct FlatFile: Sendable {
   package let file: MappedFile
+  /// What the file contains, and where.
   public let header: FlatHeader
   /// The first byte behind the header.
   let headerEnd: Int
@@ -16,7 +17,7 @@ public struct FlatFile: Sendable {
     return file.withBytes(in: 0..<FlatLayout.magic.count) { $0.elementsEqual(FlatLayout.magic) }
   }
 
-  /// Reads prelude and header; tensors are left to ``verify()``.
+  /// Reads prelude and header; tensors are left to ``FlatVerification``.
   ///
   /// - Throws: ``FormatError`` `truncated`, `malformed` or `unsupported`.
   public init(path: String) throws(FormatError) {

@@ -7,7 +7,9 @@ public struct FlatHeader: Sendable {
   public struct Region: Sendable {
     /// From the data start.
     public package(set) var offset = 0
+    /// The number of bytes, padding not counted.
     public let byteCount: Int
+    /// XXH3 (64 bits) of the bytes.
     public package(set) var checksum: UInt64 = 0
 
     package init(offset: Int = 0, byteCount: Int, checksum: UInt64 = 0) {
@@ -17,10 +19,15 @@ public struct FlatHeader: Sendable {
     }
   }
 
+  /// A tensor, without its values.
   public struct TensorEntry: Sendable {
+    /// Its name within the component.
     public let name: String
+    /// The type of its elements.
     public let dtype: DType
+    /// The size of each axis.
     public let shape: Shape
+    /// Where its values are.
     public package(set) var region: Region
 
     package init(name: String, dtype: DType, shape: Shape, region: Region) {
@@ -31,11 +38,15 @@ public struct FlatHeader: Sendable {
     }
   }
 
+  /// A component: a network's configuration and tensors.
   public struct ComponentEntry: Sendable {
+    /// The directory in a diffusers repository: `unet`.
     public let name: String
+    /// The class of the network, as `model_index.json` or its configuration names it.
     public let architecture: String?
     /// The path of the embedded file that is the component's `config.json`.
     public let configuration: String?
+    /// Its tensors, in the order of the file.
     public package(set) var tensors: [TensorEntry]
     package var extensions = FlatExtensions()
 
@@ -51,8 +62,11 @@ public struct FlatHeader: Sendable {
     }
   }
 
+  /// A small file, kept byte for byte.
   public struct FileEntry: Sendable {
+    /// Relative to the repository: `tokenizer/vocab.json`.
     public let path: String
+    /// Where its bytes are.
     public package(set) var region: Region
 
     package init(path: String, region: Region) {
@@ -61,10 +75,12 @@ public struct FlatHeader: Sendable {
     }
   }
 
+  /// The small files, in the order of the file.
   public package(set) var files: [FileEntry]
+  /// The components, in the order of the file.
   public package(set) var components: [ComponentEntry]
   /// What the file was made from, and how; nil where its writer did not record it.
-  public package(set) var provenance: JSON?
+  package var provenance: JSON?
   package var extensions = FlatExtensions()
 
   package init(files: [FileEntry], components: [ComponentEntry], provenance: JSON? = nil) {

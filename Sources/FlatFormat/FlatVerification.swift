@@ -11,6 +11,7 @@ public struct FlatVerification: Sendable {
     public let subject: String
     /// The byte of the file at which the stretch starts.
     public let offset: Int
+    /// The length of the stretch.
     public let byteCount: Int
 
     public var description: String {
@@ -18,9 +19,11 @@ public struct FlatVerification: Sendable {
     }
   }
 
+  /// The file.
   public let path: String
   /// Tensors and embedded files that were checked.
   public let checkedCount: Int
+  /// How many bytes were read.
   public let byteCount: Int
   /// In the order of the file; empty where it is sound.
   public let damages: [Damage]

@@ -1,9 +1,13 @@
 extension Image {
   /// How many pixels to add at each side.
   public struct Padding: Sendable, Hashable {
+    /// Columns on the left.
     public var left: Int
+    /// Rows above.
     public var top: Int
+    /// Columns on the right.
     public var right: Int
+    /// Rows below.
     public var bottom: Int
 
     public init(left: Int, top: Int, right: Int, bottom: Int) {

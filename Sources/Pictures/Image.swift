@@ -1,6 +1,8 @@
 /// A picture of 8-bit red, green and blue, row by row from the top left.
 public struct Image: Sendable, Hashable {
+  /// Columns.
   public let width: Int
+  /// Rows.
   public let height: Int
   /// Three bytes a pixel.
   public let pixels: [UInt8]

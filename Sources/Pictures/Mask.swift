@@ -1,6 +1,8 @@
 /// Which parts of a picture are painted anew.
 public struct Mask: Sendable, Hashable {
+  /// Columns.
   public let width: Int
+  /// Rows.
   public let height: Int
   /// Row by row: whether the pixel is painted anew.
   public let isRepainted: [Bool]

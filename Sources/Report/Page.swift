@@ -5,10 +5,11 @@ import OrderedJSON
 /// One self-contained HTML file: style, data and script are in it, and its content security policy
 /// lets it run that one script and reach nothing.
 public struct Page: Sendable {
+  /// The title of the page.
   public let title: String
-  public let data: JSON
+  package let data: JSON
 
-  public init(title: String, data: JSON) {
+  package init(title: String, data: JSON) {
     self.title = title
     self.data = data
   }

@@ -11,6 +11,7 @@ public struct Report: Sendable {
   /// The largest number of names that a list of missing or unexpected tensors spells out.
   static let listLimit = 500
 
+  /// What is described.
   public let checkpoint: ModelCheckpoint
   /// For which the costs of graphs are stated.
   public let sizes: Sizes
@@ -43,10 +44,11 @@ public struct Report: Sendable {
     return FileName.text(found)
   }
 
+  /// The page, ready to be written.
   public var page: Page { Page(title: "\(title) · sdinspect report", data: data) }
 
   /// The data of the page.
-  public var data: JSON {
+  package var data: JSON {
     let summary = Summary(checkpoint)
     let totals = ComponentDistributions(checkpoint, statistics)
     var rows: [JSON] = []

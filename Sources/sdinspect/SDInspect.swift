@@ -28,7 +28,7 @@ struct SDInspect: Program {
       Exit status: 0 ok; 1 differs, does not verify or is dangerous; 64 usage; 65 malformed data; 66 no input; \
       70 internal; 73 cannot create output; 74 input or output failed.
       """,
-    version: "sdinspect \(toolVersion)",
+    version: BuildVersion.text("sdinspect", toolVersion),
     subcommands: [
       SummaryCommand.self, TensorsCommand.self, LayersCommand.self, StatsCommand.self,
       DiffCommand.self, HashCommand.self,

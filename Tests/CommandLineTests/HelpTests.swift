@@ -62,6 +62,11 @@ import Testing
   func versionIsPrinted(program: String) throws {
     let result = try Tool.run(program, ["--version"])
     #expect(result.status == 0)
+    // The commit, if the build knew it.
+    #expect(
+      result.output.wholeMatch(
+        of: /(sdinspect|sdgen) [0-9]+\.[0-9]+\.[0-9]+( \([0-9a-f]{7,}(-dirty)?\))?\n/) != nil,
+      "\(result.output)")
     #expect(result.output.hasPrefix("\(program) "))
   }
 

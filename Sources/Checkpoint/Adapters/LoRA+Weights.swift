@@ -78,7 +78,7 @@ extension LoRA {
   }
 
   /// The form that reports print.
-  public var json: JSON {
+  package var json: JSON {
     let counts = layers.sorted { $0.key.rawValue < $1.key.rawValue }.reduce(into: JSONObject()) {
       $0[$1.key.rawValue] = .integer($1.value)
     }

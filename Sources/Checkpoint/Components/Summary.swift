@@ -92,7 +92,7 @@ public struct Summary: Sendable {
   public var bytesAsF16: Int { components.reduce(0) { $0 + $1.bytesAsF16 } }
 
   /// The form that `sdinspect summary --json` prints.
-  public var json: JSON {
+  package var json: JSON {
     [
       "version": 1,
       "path": .string(path),

@@ -80,7 +80,7 @@ extension Conversion {
   }
 
   /// The plan as data.
-  public var json: JSON {
+  package var json: JSON {
     [
       "version": 1,
       "source": .string(source.path),
@@ -101,7 +101,7 @@ extension Conversion {
 
 extension [Conversion.Drop] {
   /// One line for each reason: how many tensors, and the first of them. Then one for plain values.
-  public var lines: [String] {
+  package var lines: [String] {
     let values = compactMap { drop in drop.value.map { "\(drop.name) (\($0))" } }
     var reasons: [String] = []
     var names: [String: [String]] = [:]
@@ -122,7 +122,7 @@ extension [Conversion.Drop] {
   }
 
   /// Every tensor.
-  public var json: JSON {
+  package var json: JSON {
     .array(
       map {
         [

@@ -158,7 +158,7 @@ public struct Recognition: Sendable, Hashable {
   }
 
   /// The form that `summary --json` prints as `model`.
-  public var json: JSON {
+  package var json: JSON {
     [
       "kind": .string(kind.rawValue), "title": .string(title),
       "reasons": .array(reasons.map { .string($0) }),
@@ -166,7 +166,7 @@ public struct Recognition: Sendable, Hashable {
   }
 
   /// The form that `summary --json` prints as `family`.
-  public var familyJSON: JSON {
+  package var familyJSON: JSON {
     [
       "id": .string(family.id), "name": .string(family.name),
       "because": .array(reasons.map { .string($0) }),

@@ -14,7 +14,7 @@ public struct Configuration: Sendable {
     case inferred
   }
 
-  public let object: JSONObject
+  package let object: JSONObject
   /// Where it was read, for errors.
   public let path: String
 

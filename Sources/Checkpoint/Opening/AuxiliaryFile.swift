@@ -59,7 +59,7 @@ public struct AuxiliaryFile: Sendable {
   /// The contents as a JSON object.
   ///
   /// - Throws: ``FormatError`` `malformed` with the byte where they are none.
-  public func jsonObject() throws(FormatError) -> JSONObject {
+  package func jsonObject() throws(FormatError) -> JSONObject {
     try jsonObject(limit: Configuration.sizeLimit)
   }
 

@@ -41,7 +41,7 @@ public struct ModelCheckpoint: Sendable {
   /// What the files of weights hold beside their tensors.
   public let findings: FileFindings
   /// Where the tensors of a flat file came from, as its header tells it.
-  public let provenance: JSON?
+  package let provenance: JSON?
   /// Fields of a flat file's header that this program does not know.
   let extensions: FlatExtensions
 

@@ -16,11 +16,11 @@ import OrderedJSON
 /// Weights are tensors of two or more dimensions that are neither buffers nor the state of an
 /// optimizer. Values are read from the end backwards, as far as they are zeros; of weights a few
 /// places are looked at first, and all of the weight where these are zeros.
-public struct ZeroValues: Sendable {
+package struct ZeroValues: Sendable {
   /// What makes a file unfit, one sentence each.
-  public private(set) var problems: [String] = []
+  package private(set) var problems: [String] = []
   /// Weights of zeros that may be meant.
-  public private(set) var notes: [String] = []
+  package private(set) var notes: [String] = []
 
   /// The least bytes of zeros that tell of damage.
   private static let leastBytes = 4096
@@ -53,7 +53,7 @@ public struct ZeroValues: Sendable {
   /// Looks through the values of tensors.
   ///
   /// - Throws: ``FormatError`` where reading fails.
-  public init(of tensors: [Tensor]) throws(FormatError) {
+  package init(of tensors: [Tensor]) throws(FormatError) {
     var files: [(path: String, stretches: [Stretch])] = []
     var places: [ExactName: Int] = [:]
     var seen: Set<[Int]> = []

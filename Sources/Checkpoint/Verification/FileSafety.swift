@@ -83,7 +83,7 @@ public struct FileSafety: Sendable {
   }
 
   /// The form that `sdinspect scan --json` prints.
-  public var json: JSON {
+  package var json: JSON {
     var object: JSONObject = [
       "path": .string(path), "format": format.map { .string($0) } ?? .null,
       "verdict": error == nil ? .string(safety.verdict.rawValue) : .null,

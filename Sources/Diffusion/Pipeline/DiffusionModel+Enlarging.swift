@@ -41,9 +41,9 @@ extension DiffusionModel {
   /// back last, enlarged as that is.
   ///
   /// - Parameters:
-  ///   - progress: as for ``generate(_:progress:observer:)``; the second pass begins with the stage
+  ///   - progress: as for `generate(_:progress:observer:)`; the second pass begins with the stage
   ///     ``GenerationProgress/Stage/encoding`` again.
-  /// - Throws: as ``generate(_:progress:observer:)``.
+  /// - Throws: as `generate(_:progress:observer:)`.
   public func draw(
     _ request: GenerationRequest, progress: ProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
@@ -55,7 +55,7 @@ extension DiffusionModel {
   /// Draws pictures that differ in seeds and noise alone: the first pass of all of them together,
   /// the second, which takes more memory, one by one.
   ///
-  /// - Throws: as ``generate(_:progress:observer:)``.
+  /// - Throws: as `generate(_:progress:observer:)`.
   public func draw(
     _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil
@@ -68,7 +68,7 @@ extension DiffusionModel {
   /// The same, each picture handed over as soon as nothing of it is left to draw.
   ///
   /// - Parameter finished: as for ``generateEach(_:progress:observer:finished:)``.
-  /// - Throws: as ``generate(_:progress:observer:)``.
+  /// - Throws: as `generate(_:progress:observer:)`.
   public func drawEach(
     _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil,

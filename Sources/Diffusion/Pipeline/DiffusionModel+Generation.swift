@@ -48,7 +48,7 @@ extension DiffusionModel {
   ///
   /// - Parameter finished: called with the index of each picture in turn; what it throws ends the
   ///   drawing.
-  /// - Throws: as ``generate(_:progress:observer:)``.
+  /// - Throws: as `generate(_:progress:observer:)`.
   public func generateEach(
     _ requests: [GenerationRequest], progress: BatchProgressHandler? = nil,
     observer: ((String, StepTiming) -> Void)? = nil,

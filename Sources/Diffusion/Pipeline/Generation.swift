@@ -34,7 +34,7 @@ public struct GenerationRequest: Sendable, Hashable {
   public var noise: Latents?
   /// A picture to start from, or to paint a part of anew.
   public var initial: InitialPicture?
-  /// A second pass at a larger size; see ``DiffusionModel/draw(_:progress:observer:)``.
+  /// A second pass at a larger size; see `draw(_:progress:observer:)`.
   public var enlargement: Enlargement?
   /// What concerns additional networks and approximations.
   public var networks = NetworkSettings()

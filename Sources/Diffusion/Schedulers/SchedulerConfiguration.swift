@@ -98,7 +98,7 @@ public struct SchedulerConfiguration: Sendable, Hashable {
   ///
   /// - Throws: ``FormatError`` `malformed` for a value of the wrong kind, `unsupported` for a
   ///   field or value that cannot be honoured.
-  public init(_ json: JSON) throws(FormatError) {
+  package init(_ json: JSON) throws(FormatError) {
     guard let object = json.object else {
       throw FormatError(
         .malformed, "the scheduler configuration is not a JSON object",

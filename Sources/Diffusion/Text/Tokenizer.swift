@@ -46,7 +46,7 @@ public struct Tokenizer: Sendable {
   ///   - specialTokens: `special_tokens_map.json`; goes before `configuration`.
   /// - Throws: ``FormatError`` `malformed` where the files break their format or do not fit
   ///   together, `unsupported` where a field asks for another tokenizer.
-  public init(
+  package init(
     vocabulary json: JSON, merges text: String, configuration: JSON? = nil,
     specialTokens: JSON? = nil
   ) throws(FormatError) {

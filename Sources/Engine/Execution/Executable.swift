@@ -10,7 +10,9 @@ import Synchronization
 /// Weights are read and packed once. What depends on the sizes (memory, compiled layers) is made
 /// when a size is first run, and kept for the sizes used last. Runs exclude each other.
 public final class Executable: @unchecked Sendable {
+  /// The graph that it runs.
   public let graph: Graph
+  /// What it was made with.
   public let options: EngineOptions
   /// Those that it was made ready for.
   public let sizes: Sizes

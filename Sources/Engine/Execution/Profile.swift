@@ -6,6 +6,7 @@ public struct StepTiming: Sendable, Hashable {
   public let kind: String
   /// What does it: oneDNN's name for its implementation, or empty for a kernel of ours.
   public let implementation: String
+  /// Seconds of wall-clock time.
   public let seconds: Double
   /// Multiplications with an addition.
   public let macs: Int
@@ -28,22 +29,30 @@ public struct StepTiming: Sendable, Hashable {
 public struct Profile: Sendable {
   /// Steps that belong together.
   public struct Kind: Sendable, Hashable {
+    /// The operation, as in ``StepTiming/kind``.
     public let operation: String
+    /// What ran it, as in ``StepTiming/implementation``.
     public let implementation: String
   }
 
   /// The sum over the steps of one kind.
   public struct Entry: Sendable, Hashable {
+    /// How many steps were added up.
     public var steps = 0
+    /// Seconds of wall-clock time.
     public var seconds = 0.0
+    /// Multiplications with an addition.
     public var macs = 0
+    /// Bytes of activations read and written.
     public var bytes = 0
   }
 
+  /// The sums, by kind.
   public private(set) var entries: [Kind: Entry] = [:]
 
   public init() {}
 
+  /// Adds one step to the entry of its kind.
   public mutating func add(_ step: StepTiming) {
     let kind = Kind(operation: step.kind, implementation: step.implementation)
     var entry = entries[kind] ?? Entry()
@@ -54,5 +63,6 @@ public struct Profile: Sendable {
     entries[kind] = entry
   }
 
+  /// Seconds of all kinds together.
   public var seconds: Double { entries.values.reduce(0) { $0 + $1.seconds } }
 }

@@ -8,7 +8,9 @@ public struct Value: Sendable, Hashable {
     case integers([Int32])
   }
 
+  /// The size of each axis, the slowest first.
   public let shape: [Int]
+  /// The elements, row by row.
   public let elements: Elements
 
   /// Real numbers; as many as the shape says.

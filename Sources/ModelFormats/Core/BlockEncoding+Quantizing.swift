@@ -1,5 +1,5 @@
 extension BlockEncoding {
-  /// Whether values can be written so: ``encode(_:into:)`` takes this encoding alone.
+  /// Whether values can be written so: `encode(_:into:)` takes this encoding alone.
   public var isWritable: Bool { self == .q80 }
 
   /// Encodes whole blocks of Q8_0: d = max |x| / 127, q = x / d rounded to nearest, ties away from

@@ -42,6 +42,7 @@ public struct FormatError: Error, Sendable, Hashable {
     }
   }
 
+  /// The kind of failure.
   public var code: Code
   /// What is wrong, as a sentence without a full stop.
   public var message: String

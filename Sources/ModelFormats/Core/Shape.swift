@@ -1,5 +1,6 @@
 /// The dimensions of a tensor, outermost first; no dimensions is a scalar of one element.
 public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomStringConvertible {
+  /// The size of each axis, the slowest first.
   public let dimensions: [Int]
 
   public init(_ dimensions: [Int]) {
@@ -10,8 +11,10 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     self.init(elements)
   }
 
+  /// The number of axes.
   public var rank: Int { dimensions.count }
 
+  /// The size of an axis.
   public subscript(axis: Int) -> Int { dimensions[axis] }
 
   /// The product of the dimensions, or nil where one is negative or the product leaves `Int`.

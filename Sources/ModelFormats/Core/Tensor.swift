@@ -20,9 +20,13 @@ public struct Tensor: Sendable {
     indirect case scaled(Tensor, scales: [Float])
   }
 
+  /// Its name in the file.
   public let name: String
+  /// The type of its elements.
   public let dtype: DType
+  /// The size of each axis.
   public let shape: Shape
+  /// Where the values are, and in which form.
   public let storage: Storage
   /// The shape under which the file lists the values, where it says elsewhere that it is not theirs.
   public let storedShape: Shape?

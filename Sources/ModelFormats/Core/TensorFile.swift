@@ -11,14 +11,17 @@ public struct TensorFile: Sendable {
     case sdflat
   }
 
+  /// The file that was opened: an index, for shards.
   public let path: String
   /// The files that hold the tensors: `path` alone, or an index's shards, or an ONNX model and its
   /// external data.
   public let files: [String]
+  /// The format that the content has.
   public let format: Format
   /// Pairs in file order: safetensors `__metadata__`, GGUF's key-value pairs, what an ONNX model
   /// says of itself; empty where a format has none.
   public let metadata: [(key: String, value: String)]
+  /// The tensors, in the order of the file.
   public let tensors: [Tensor]
   /// What a person should know though the file is usable: dangerous globals, opaque objects.
   public private(set) var warnings: [String]

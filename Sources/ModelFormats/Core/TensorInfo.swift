@@ -1,7 +1,10 @@
 /// What a tensor is, without its values: what a writer is told first.
 public struct TensorInfo: Sendable, Hashable {
+  /// Its name in the file.
   public let name: String
+  /// The type of its elements.
   public let dtype: DType
+  /// The size of each axis.
   public let shape: Shape
 
   public init(name: String, dtype: DType, shape: Shape) {
@@ -12,5 +15,6 @@ public struct TensorInfo: Sendable, Hashable {
 }
 
 extension Tensor {
+  /// Name, type and shape without the values.
   public var info: TensorInfo { TensorInfo(name: name, dtype: dtype, shape: shape) }
 }

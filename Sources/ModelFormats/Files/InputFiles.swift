@@ -9,6 +9,7 @@ import Synchronization
 /// ``MappedFile/requireUnchanged()`` answers for a single file.
 @safe
 public final class InputFiles: Sendable {
+  /// The input files of this process.
   public static let shared = InputFiles()
 
   /// What a file is, whatever it is called. The number of an inode comes back when its file is gone,

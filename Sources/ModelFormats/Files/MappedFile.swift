@@ -8,7 +8,9 @@ import Glibc
 /// The contents may also lie in memory alone, for tests and fuzzing.
 @safe
 public final class MappedFile: Sendable {
+  /// The path that it was opened by.
   public let path: String
+  /// The size of the file in bytes, when it was opened.
   public let count: Int
   private nonisolated(unsafe) let base: UnsafeRawPointer?
   /// The open file; -1 where the bytes are a block of memory of our own.

@@ -21,19 +21,19 @@ import OrderedJSON
 /// the tensor's ``Tensor/shape``; the listed one is its ``Tensor/storedShape``.
 ///
 /// Source: ggml's `docs/gguf.md` and `src/gguf.cpp`; ComfyUI-GGUF's `loader.py`.
-public enum GGUF {
+package enum GGUF {
   static let defaultAlignment = 32
   /// Dimensions of a tensor at most.
   static let rankLimit = 4
 
   /// What ComfyUI-GGUF puts before a tensor's name for the shape that the tensor had before its
   /// values were cut into rows of whole blocks.
-  public static let originalShape = "comfy.gguf.orig_shape."
+  package static let originalShape = "comfy.gguf.orig_shape."
 
   /// Reads the pairs and the list of tensors, and checks them; values are not touched.
   ///
   /// - Throws: ``FormatError`` with the offset in the file and the tensor's or pair's name.
-  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
     } catch {

@@ -5,7 +5,7 @@ import OrderedJSON
 ///
 /// F32, F16, BF16, F64 and signed integers are written as they are; F32 is quantised to Q8_0 where
 /// that is asked for. A scalar becomes one dimension of size 1, since ggml has none without. See
-/// ``GGUF`` for the layout.
+/// `GGUF` for the layout.
 public final class GGUFWriter: TensorWriter {
   /// A value of a key-value pair.
   public enum Value: Sendable, Hashable {
@@ -25,6 +25,7 @@ public final class GGUFWriter: TensorWriter {
     let byteCount: Int
   }
 
+  /// The tensors to be written, in order.
   public let tensors: [TensorInfo]
   private let entries: [Entry]
   private let file: FileWriter
@@ -75,6 +76,7 @@ public final class GGUFWriter: TensorWriter {
     try skipFinished()
   }
 
+  /// Appends bytes of the current tensor.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     var start = 0
     while start < bytes.count {
@@ -118,6 +120,7 @@ public final class GGUFWriter: TensorWriter {
     }
   }
 
+  /// Ends the file and gives it its name.
   public func commit() throws(FormatError) {
     guard current == entries.count else {
       throw FormatError(

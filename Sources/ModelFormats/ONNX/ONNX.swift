@@ -14,7 +14,7 @@
 /// are counted, not listed.
 ///
 /// Source: ONNX's `onnx.proto` and `docs/IR.md`.
-public enum ONNX {
+package enum ONNX {
   /// How deep graphs may lie inside the nodes of others.
   static let depthLimit = 16
   /// The most initializers.
@@ -27,7 +27,7 @@ public enum ONNX {
   ///
   /// - Throws: ``FormatError`` with the offset in the file and the tensor's name; `notFound` naming
   ///   a file of external data that is missing.
-  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
     } catch {

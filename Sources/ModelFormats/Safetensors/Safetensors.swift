@@ -14,14 +14,14 @@ import OrderedJSON
 /// Source: the format's description and the reference implementation (huggingface/safetensors,
 /// `safetensors/src/tensor.rs`). Stricter here: a duplicate key is refused, as the description
 /// asks; the reference takes the last.
-public enum Safetensors {
+package enum Safetensors {
   /// The longest header that is read or written.
-  public static let headerLimit = 100_000_000
+  package static let headerLimit = 100_000_000
 
   /// Reads the header of `file` and checks all of it; values are not touched.
   ///
   /// - Throws: ``FormatError`` with the offset in the file and the tensor's name as context.
-  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
     } catch {

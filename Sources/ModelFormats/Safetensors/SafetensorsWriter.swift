@@ -13,6 +13,7 @@ public final class SafetensorsWriter: TensorWriter {
     case reference
   }
 
+  /// The tensors to be written, in order.
   public let tensors: [TensorInfo]
   private let file: FileWriter
   private let byteCount: Int
@@ -41,6 +42,7 @@ public final class SafetensorsWriter: TensorWriter {
     valuesStart = file.position
   }
 
+  /// Appends bytes of the current tensor.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     precondition(
       bytes.count <= byteCount - (file.position - valuesStart), "more values than declared")
@@ -59,6 +61,7 @@ public final class SafetensorsWriter: TensorWriter {
     try unsafe file.copy(range, of: source, seeing: seeing)
   }
 
+  /// Ends the file and gives it its name.
   public func commit() throws(FormatError) { try completed().commit() }
 
   /// The file with all its values, to be committed together with others.

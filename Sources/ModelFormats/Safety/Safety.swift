@@ -3,7 +3,7 @@ import OrderedJSON
 /// Whether unpickling a file would run code that is not known: a verdict, and the names it rests on.
 ///
 /// Files of formats without pickles are safe. So are pickles that name only what plain tensors and
-/// containers need, ``KnownGlobals``. Every other name is code that unpickling would import.
+/// containers need, `KnownGlobals`. Every other name is code that unpickling would import.
 public struct Safety: Sendable, Hashable {
   public enum Verdict: String, Sendable, CaseIterable, Comparable {
     /// No code: no pickle, or known names only.
@@ -105,7 +105,7 @@ public struct Safety: Sendable, Hashable {
 
 extension Safety {
   /// The form that `--json` prints.
-  public var json: JSON {
+  package var json: JSON {
     var object: JSONObject = [
       "verdict": .string(verdict.rawValue),
       "names": .array(names.map(\.json)),

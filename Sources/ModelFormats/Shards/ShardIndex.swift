@@ -14,11 +14,11 @@ import OrderedJSON
 ///
 /// Source: `split_torch_state_dict_into_shards` of huggingface_hub, and how diffusers and
 /// transformers read its result.
-public enum ShardIndex {
+package enum ShardIndex {
   /// The longest index that is read.
-  public static let sizeLimit = 64 << 20
+  package static let sizeLimit = 64 << 20
   /// The most shards: each takes a file descriptor.
-  public static let shardLimit = 512
+  package static let shardLimit = 512
 
   /// Reads the index and every shard that it names, and checks that they agree.
   ///
@@ -29,7 +29,7 @@ public enum ShardIndex {
   ///
   /// - Throws: ``FormatError`` of the index with the offset of what is wrong; `notFound` naming the
   ///   shards that are missing; the shard's own error where it cannot be read.
-  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       let index = try ShardMap(parsing: file)
       return try gather(index, of: file)

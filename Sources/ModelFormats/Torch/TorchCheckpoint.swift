@@ -13,7 +13,7 @@ import OrderedJSON
 /// memory, and those of the other byte order are swapped into memory.
 ///
 /// Source: PyTorch's `torch/serialization.py` and `caffe2/serialize/inline_container.cc`.
-public enum TorchCheckpoint {
+package enum TorchCheckpoint {
   /// The newest version of the archive that is known.
   private static let versionLimit = 10
   private static let pickleLimit = 256 << 20
@@ -25,7 +25,7 @@ public enum TorchCheckpoint {
   /// Reads the object's tensors; values are not touched where they can be used in place.
   ///
   /// - Throws: ``FormatError``; `unrecognized` where the archive is no checkpoint.
-  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
     } catch {

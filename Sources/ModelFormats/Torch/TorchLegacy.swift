@@ -12,14 +12,14 @@ import OrderedJSON
 /// All numbers are little-endian, whatever machine wrote them.
 ///
 /// Source: `_legacy_save` and `_legacy_load` in PyTorch's `torch/serialization.py`.
-public enum TorchLegacy {
+package enum TorchLegacy {
   private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
   private static let protocolVersion = 1001
 
   /// Reads the object's tensors; values are not touched.
   ///
   /// - Throws: ``FormatError``.
-  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
     } catch {

@@ -4,7 +4,7 @@ import OrderedJSON
 /// storage for each tensor. `torch.load` reads it with `weights_only=True`.
 ///
 /// The object is an `OrderedDict` of the tensors by name, or a dictionary that holds it, as training
-/// checkpoints do under `state_dict`. See ``TorchCheckpoint`` for the layout.
+/// checkpoints do under `state_dict`. See `TorchCheckpoint` for the layout.
 public final class TorchWriter: TensorWriter {
   /// The object that is written.
   public indirect enum Object: Sendable {
@@ -15,6 +15,7 @@ public final class TorchWriter: TensorWriter {
     case dictionary([(key: String, value: Object)])
   }
 
+  /// The tensors to be written, in order.
   public let tensors: [TensorInfo]
   private static let root = "archive"
   private var archive: ZipWriter
@@ -71,6 +72,7 @@ public final class TorchWriter: TensorWriter {
     try openRecords()
   }
 
+  /// Appends bytes of the current tensor.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     var start = 0
     while start < bytes.count {
@@ -105,6 +107,7 @@ public final class TorchWriter: TensorWriter {
     }
   }
 
+  /// Ends the file and gives it its name.
   public func commit() throws(FormatError) {
     guard !isOpen else {
       throw FormatError(

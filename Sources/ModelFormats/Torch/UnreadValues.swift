@@ -2,6 +2,7 @@ import OrderedJSON
 
 /// Values in a file that are not among its tensors: what a conversion would lose.
 public struct UnreadValues: Sendable, Hashable {
+  /// Why values are not read.
   public enum Kind: String, Sendable {
     /// A storage of a PyTorch file that no tensor uses.
     case storage
@@ -9,6 +10,7 @@ public struct UnreadValues: Sendable, Hashable {
     case tensor
   }
 
+  /// Why they are not read.
   public let kind: Kind
   /// The record's, storage's or tensor's name.
   public let name: String

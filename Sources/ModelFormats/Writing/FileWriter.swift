@@ -10,6 +10,7 @@ import Glibc
 /// file to its readers.
 @safe
 public final class FileWriter {
+  /// Where the file will appear.
   public let path: String
   /// Bytes written so far.
   public var position: Int { written + held }

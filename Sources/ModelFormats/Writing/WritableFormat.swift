@@ -13,6 +13,7 @@ public enum WritableFormat: String, Sendable, CaseIterable {
     }
   }
 
+  /// Whether the format has a type for these elements.
   public func holds(_ dtype: DType) -> Bool {
     switch self {
     case .safetensors: dtype.isSafetensors

@@ -2,7 +2,9 @@
 public struct LayerCost: Sendable, Hashable {
   /// The node's path.
   public let name: String
+  /// The operation, as listings print it.
   public let kind: String
+  /// The size of each axis of the result.
   public let outputShape: [Int]
   /// Elements of weight and bias.
   public let parameters: Int

@@ -17,11 +17,15 @@ public enum Symbol: String, Sendable, Hashable, CaseIterable {
 public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
   /// `ceil(symbol / divisor)`.
   public struct Factor: Sendable, Hashable {
+    /// The symbol.
     public let symbol: Symbol
+    /// What the symbol is divided by.
     public let divisor: Int
   }
 
+  /// The known factor.
   public let constant: Int
+  /// The symbols that are multiplied with it.
   public let factors: [Factor]
   /// Thousandths of a picture's tokens that are merged with others, rounded down. There are never
   /// fewer tokens left than windows of 2x2 in the picture whose sides the factors are.
@@ -100,11 +104,13 @@ extension Dimension: CustomStringConvertible {
 
 /// The run-time sizes for which a graph's dimensions get values.
 public struct Sizes: Sendable, Hashable {
+  /// Pictures.
   public var batch: Int
   /// Rows of the latent picture.
   public var height: Int
   /// Columns of the latent picture.
   public var width: Int
+  /// Tokens of a prompt.
   public var sequence: Int
 
   public init(batch: Int = 1, height: Int = 64, width: Int = 64, sequence: Int = 77) {
@@ -114,6 +120,7 @@ public struct Sizes: Sendable, Hashable {
     self.sequence = sequence
   }
 
+  /// The size that a symbol stands for.
   public subscript(symbol: Symbol) -> Int {
     get {
       switch symbol {

@@ -4,6 +4,7 @@ public struct Graph: Sendable {
   public struct Value: Sendable, Hashable {
     /// The name of an input or output, else the path of the node that computes it.
     public let name: String
+    /// The size of each axis.
     public let shape: [Dimension]
     /// Whether it holds integers (token ids) rather than real numbers.
     public let isInteger: Bool
@@ -11,11 +12,13 @@ public struct Graph: Sendable {
 
   /// An index into a graph's values.
   public struct ValueID: Sendable, Hashable {
+    /// The position in ``Graph/values``.
     public let index: Int
   }
 
   /// An index into a graph's parameters.
   public struct ParameterID: Sendable, Hashable {
+    /// The position in ``Graph/parameters``.
     public let index: Int
   }
 
@@ -23,18 +26,27 @@ public struct Graph: Sendable {
   public struct Node: Sendable, Hashable {
     /// The path of the module, as in `down_blocks.0.resnets.1.conv1`; unique in the graph.
     public let name: String
+    /// What it computes.
     public let operation: Operation
+    /// The values that it reads.
     public let inputs: [ValueID]
+    /// The value that it writes.
     public let output: ValueID
+    /// Its weight; nil for operations without.
     public let weight: ParameterID?
+    /// Its bias; nil if it has none.
     public let bias: ParameterID?
   }
 
   /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
   public let name: String
+  /// All values: inputs, results of nodes, outputs.
   public internal(set) var values: [Value] = []
+  /// The values that a caller gives, in order.
   public internal(set) var inputs: [ValueID] = []
+  /// The values that a caller gets, in order.
   public internal(set) var outputs: [ValueID] = []
+  /// The nodes, each after those it reads from.
   public internal(set) var nodes: [Node] = []
   /// In execution order.
   public internal(set) var parameters: [Parameter] = []
@@ -61,6 +73,7 @@ public struct Parameter: Sendable, Hashable {
   public let singleFileTail: String
   /// Other names in that layout: text encoders without `text_model.`.
   public let singleFileTailAliases: [String]
+  /// The size of each axis.
   public let shape: [Int]
   /// The shape in a single-file checkpoint, where the VAE's attention is a 1x1 convolution.
   public let singleFileShape: [Int]
@@ -68,6 +81,7 @@ public struct Parameter: Sendable, Hashable {
   /// The name in a single-file checkpoint, prefix included.
   public var singleFileName: String { singleFilePrefix + singleFileTail }
 
+  /// The product of its axes.
   public var elementCount: Int { shape.reduce(1, *) }
 
   init(_ path: Path, shape: [Int], singleFileShape: [Int]) {

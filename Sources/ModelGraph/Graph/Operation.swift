@@ -85,11 +85,16 @@ public enum Operation: Sendable, Hashable {
 public struct Convolution: Sendable, Hashable {
   /// Zeros added on each side of the picture.
   public struct Padding: Sendable, Hashable {
+    /// Rows of zeros above.
     public let top: Int
+    /// Columns of zeros on the left.
     public let left: Int
+    /// Rows of zeros below.
     public let bottom: Int
+    /// Columns of zeros on the right.
     public let right: Int
 
+    /// The same on all four sides.
     public static func all(_ size: Int) -> Padding {
       Padding(top: size, left: size, bottom: size, right: size)
     }
@@ -97,29 +102,41 @@ public struct Convolution: Sendable, Hashable {
     public static let bottomRight = Padding(top: 0, left: 0, bottom: 1, right: 1)
   }
 
+  /// Channels that go in.
   public let inputChannels: Int
+  /// Channels that come out.
   public let outputChannels: Int
+  /// Rows and columns of the kernel.
   public let kernel: Int
+  /// Rows and columns from one position to the next.
   public let stride: Int
+  /// Zeros around the input.
   public let padding: Padding
 }
 
 /// Groups and epsilon of a group norm, and whether SiLU follows.
 public struct GroupNorm: Sendable, Hashable {
+  /// The number of groups, which divides the channels.
   public let groups: Int
+  /// Added to variances.
   public let epsilon: Double
+  /// Whether SiLU follows.
   public let silu: Bool
 }
 
 /// The picture whose tokens are matched, and how many are left.
 public struct TokenMatching: Sendable, Hashable {
+  /// Rows of the grid of tokens.
   public let height: Dimension
+  /// Columns of the grid of tokens.
   public let width: Dimension
+  /// How many tokens are left after merging.
   public let left: Dimension
 }
 
 /// How an attention is cut into heads.
 public struct Attention: Sendable, Hashable {
+  /// The number of heads, which divides the channels.
   public let heads: Int
   /// Whether token `i` sees only tokens up to `i`.
   public let causal: Bool
@@ -147,8 +164,10 @@ public enum Activation: String, Sendable, Hashable {
 /// Source: diffusers' `get_timestep_embedding`. Frequency `i` of `channels / 2` is
 /// `exp(-ln(10000) * i / (channels / 2 - frequencyShift))`.
 public struct TimestepEmbedding: Sendable, Hashable {
+  /// Sines and cosines together.
   public let channels: Int
   /// Cosines before sines.
   public let flipSinToCos: Bool
+  /// Subtracted from the number of frequencies, as diffusers' `freq_shift`.
   public let frequencyShift: Double
 }

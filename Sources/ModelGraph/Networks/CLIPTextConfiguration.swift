@@ -2,14 +2,21 @@ import OrderedJSON
 
 /// The shape of a CLIP text encoder, from transformers' `text_encoder/config.json`.
 public struct CLIPTextConfiguration: Sendable, Hashable {
+  /// Rows of the token embedding.
   public private(set) var vocabularySize: Int
+  /// Channels between layers.
   public let hiddenSize: Int
+  /// Channels inside the MLP.
   public let intermediateSize: Int
+  /// Transformer layers.
   public let layers: Int
+  /// Attention heads of a layer.
   public let heads: Int
   /// The longest prompt, start and end tokens included: 77.
   public let maximumPositions: Int
+  /// Between the two layers of the MLP.
   public let activation: Activation
+  /// Added to variances in normalizations.
   public let layerNormEpsilon: Double
 
   /// The same encoder with room for more tokens, behind those that it has.
@@ -20,7 +27,7 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
   }
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(component: "text_encoder", object)
     vocabularySize = try reader.integer("vocab_size", in: 1...1_000_000, default: 49_408)
     hiddenSize = try reader.integer("hidden_size", default: 512)

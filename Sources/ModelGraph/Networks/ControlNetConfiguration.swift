@@ -11,7 +11,7 @@ public struct ControlNetConfiguration: Sendable, Hashable {
   public let pictureBlockChannels: [Int]
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     var own = ConfigurationReader(component: "controlnet", object)
     pictureChannels = try own.integer("conditioning_channels", in: 1...64, default: 3)
     pictureBlockChannels =

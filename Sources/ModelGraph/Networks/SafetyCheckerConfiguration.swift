@@ -2,26 +2,34 @@ import OrderedJSON
 
 /// The shape of Stable Diffusion's safety checker, from `safety_checker/config.json`.
 public struct SafetyCheckerConfiguration: Sendable, Hashable {
+  /// Channels between layers.
   public let hiddenSize: Int
+  /// Channels inside the MLP.
   public let intermediateSize: Int
+  /// Transformer layers.
   public let layers: Int
+  /// Attention heads of a layer.
   public let heads: Int
   /// Pixels of a side of the square picture that it sees: 224.
   public let pictureSize: Int
+  /// Rows and columns of a patch, in pixels.
   public let patchSize: Int
+  /// Between the two layers of the MLP.
   public let activation: Activation
+  /// Added to variances in normalizations.
   public let layerNormEpsilon: Double
   /// The width of the space in which pictures and concepts are compared: 768.
   public let projectionWidth: Int
 
   /// The rows of concepts and of those to take special care with; the class has no field for them.
   public static let conceptCount = 17
+  /// Rows of special-care concepts.
   public static let specialCareCount = 3
 
   /// Reads what concerns the vision model; the text model that the file describes too is not there.
   ///
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     let whole = ConfigurationReader(component: "safety_checker", object)
     guard let vision = object["vision_config"]?.object ?? object["vision_config_dict"]?.object
     else {

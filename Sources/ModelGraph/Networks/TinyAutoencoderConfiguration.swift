@@ -2,6 +2,7 @@ import OrderedJSON
 
 /// The shape of a tiny autoencoder, from diffusers' `AutoencoderTiny` configuration.
 public struct TinyAutoencoderConfiguration: Sendable, Hashable {
+  /// Channels of latents.
   public let latentChannels: Int
   /// Channels of all convolutions inside: 64.
   public let channels: Int
@@ -11,10 +12,11 @@ public struct TinyAutoencoderConfiguration: Sendable, Hashable {
   public let decoderBlocks: [Int]
   /// What latents are divided by before decoding: 1, for its latents are those of the UNet.
   public let scalingFactor: Double
+  /// diffusers' `shift_factor`.
   public let shiftFactor: Double
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(component: "vae", object)
     latentChannels = try reader.integer("latent_channels", in: 1...64, default: 4)
     let widths =

@@ -2,7 +2,9 @@ import OrderedJSON
 
 /// The shape of a denoising UNet, from diffusers' `unet/config.json`.
 public struct UNetConfiguration: Sendable, Hashable {
+  /// Channels of the input: 4, or 9 for inpainting.
   public let inputChannels: Int
+  /// Channels of the output.
   public let outputChannels: Int
   /// Channels of each level, from the full resolution down.
   public let blockChannels: [Int]
@@ -14,25 +16,34 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let upAttention: [Bool]
   /// Whether there is a middle block; distilled UNets of Stable Diffusion 1.x have none.
   public let hasMiddle: Bool
+  /// Transformer layers of each attention block, by level.
   public let transformerLayers: [Int]
   /// Whether a level's transformers, on both ways, attend to the prompt in place of themselves.
   public let onlyCrossAttention: [Bool]
+  /// Attention heads of each level.
   public let heads: [Int]
   /// The width of the text encoder's hidden states.
   public let crossAttentionWidth: Int
+  /// Groups of each group normalization.
   public let groups: Int
+  /// Added to variances in group normalizations.
   public let normEpsilon: Double
   /// Whether transformers enter and leave by a linear layer (SD 2) instead of a 1x1 convolution.
   public let linearProjection: Bool
   /// Whether attention's products and softmax must stay in F32 (SD 2.1).
   public let upcastAttention: Bool
+  /// Rows and columns of the first convolution's kernel.
   public let inputKernel: Int
+  /// Rows and columns of the last convolution's kernel.
   public let outputKernel: Int
+  /// Channels of the timestep's embedding.
   public let timeEmbeddingWidth: Int
   /// The width of the embedding of the guidance scale, 256 in latent consistency models; nil where
   /// guidance is by a negative prompt.
   public let guidanceWidth: Int?
+  /// Whether cosines come before sines in the timestep's embedding.
   public let flipSinToCos: Bool
+  /// diffusers' `freq_shift`.
   public let frequencyShift: Double
   /// Rows and columns of the latent picture that it was trained on: 64.
   public let sampleSize: Int
@@ -49,7 +60,7 @@ public struct UNetConfiguration: Sendable, Hashable {
   ]
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     try self.init(object, component: "unet")
   }
 

@@ -2,15 +2,23 @@ import OrderedJSON
 
 /// The shape of a variational autoencoder, from diffusers' `vae/config.json`.
 public struct VAEConfiguration: Sendable, Hashable {
+  /// Channels of the picture that is encoded.
   public let pictureChannels: Int
+  /// Channels of the decoded picture.
   public let outputChannels: Int
+  /// Channels of latents.
   public let latentChannels: Int
   /// Channels of each level, from the picture down.
   public let blockChannels: [Int]
+  /// Residual blocks of each level.
   public let layersPerBlock: Int
+  /// Groups of each group normalization.
   public let groups: Int
+  /// Whether the middle block has attention.
   public let midAttention: Bool
+  /// Whether a 1x1 convolution follows the encoder.
   public let quantConvolution: Bool
+  /// Whether a 1x1 convolution precedes the decoder.
   public let postQuantConvolution: Bool
   /// What latents are divided by before decoding: 0.18215 in SD v1.5.
   public let scalingFactor: Double
@@ -21,7 +29,7 @@ public struct VAEConfiguration: Sendable, Hashable {
   public var downsampling: Int { 1 << (blockChannels.count - 1) }
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
-  public init(_ object: JSONObject) throws(GraphError) {
+  package init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(
       component: "vae", object, nullable: ["shift_factor", "latents_mean", "latents_std"])
     pictureChannels = try reader.integer("in_channels", default: 3)

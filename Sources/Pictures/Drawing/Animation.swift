@@ -5,7 +5,9 @@ import ModelFormats
 
 /// Pictures of one size that follow each other, as an animated WebP or PNG file.
 public struct Animation: Sendable {
+  /// An image and how long it is shown.
   public struct Frame: Sendable {
+    /// The image; all frames have the size of the first.
     public let image: Image
     /// How long it is shown.
     public let milliseconds: Int

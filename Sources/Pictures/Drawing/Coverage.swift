@@ -1,6 +1,8 @@
 /// How much of a drawn picture shows at each pixel over another one.
 public struct Coverage: Sendable, Hashable {
+  /// Columns.
   public let width: Int
+  /// Rows.
   public let height: Int
   /// Row by row: 0 where the other picture stays, 255 where only the drawn one shows.
   public let shares: [UInt8]

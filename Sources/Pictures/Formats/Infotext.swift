@@ -5,8 +5,11 @@ import OrderedJSON
 ///
 /// Source: `modules/infotext_utils.py` and `modules/processing.py` of stable-diffusion-webui.
 public struct Infotext: Sendable, Hashable {
+  /// A setting, as in `Steps: 20`.
   public struct Field: Sendable, Hashable {
+    /// The part before the colon.
     public let name: String
+    /// The part after the colon, without quotes.
     public var value: String
 
     public init(_ name: String, _ value: String) {
@@ -15,7 +18,9 @@ public struct Infotext: Sendable, Hashable {
     }
   }
 
+  /// The prompt; it may have several lines.
   public var prompt: String
+  /// The negative prompt; empty if there is none.
   public var negativePrompt: String
   /// In order; of those of one name the last counts.
   public var fields: [Field]

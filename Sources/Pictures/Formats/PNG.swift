@@ -10,6 +10,7 @@ public enum PNG {
   public struct Text: Sendable, Hashable {
     /// 1 to 79 characters of Latin-1.
     public let keyword: String
+    /// The text.
     public let text: String
 
     public init(keyword: String, text: String) {

@@ -18,9 +18,11 @@ public struct PictureFile: Sendable, Hashable {
     var isEmpty: Bool { parameters == nil && job == nil }
   }
 
+  /// The format that the content has.
   public let format: PictureFormat
   /// Turned upright where the file says how it was held.
   public let image: Image
+  /// What the file says of how the image was made.
   public let metadata: Metadata
   /// Whether the pixels are those that were written.
   public let isExact: Bool
@@ -29,6 +31,7 @@ public struct PictureFile: Sendable, Hashable {
 
   /// How a picture is compressed.
   public struct Compression: Sendable, Hashable {
+    /// The file format.
     public var format: PictureFormat
     /// 1 to 100; nil keeps every pixel of a WebP file, and is 95 for JPEG. PNG keeps all.
     public var quality: Int?

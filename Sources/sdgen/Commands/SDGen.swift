@@ -18,7 +18,7 @@ struct SDGen: Program {
       Exit status: 0 ok; 1 a job failed, or a picture is not the same again; 64 usage; 65 malformed data; 66 no input; 70 internal; \
       73 cannot create output; 74 input or output failed; 130 interrupted.
       """,
-    version: "sdgen \(toolVersion)",
+    version: BuildVersion.text("sdgen", toolVersion),
     subcommands: [
       GenerateCommand.self, BatchCommand.self, AgainCommand.self, InfoCommand.self,
       TokensCommand.self, BenchCommand.self,

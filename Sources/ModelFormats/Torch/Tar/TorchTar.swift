@@ -12,14 +12,14 @@ import OrderedJSON
 /// All numbers are little-endian.
 ///
 /// Source: `legacy_load` in PyTorch's `torch/serialization.py`.
-public enum TorchTar {
+package enum TorchTar {
   /// The most storages and the most tensors.
   static let limit = 65_536
 
   /// Reads the object's tensors; values are not touched.
   ///
   /// - Throws: ``FormatError``; `unrecognized` where the archive is no checkpoint.
-  public static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
+  package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
     } catch {

@@ -35,6 +35,7 @@ public struct ArchiveCheck: Sendable {
     return order[low]
   }
 
+  /// How many records the archive has.
   public var recordCount: Int { archive.entries.count }
 
   /// The bytes of the record at that position, in the archive and when unpacked.

@@ -1,0 +1,45 @@
+import Glibc
+import ModelFormats
+
+/// The small model that comes with sdloom. It is drawn with if no other is named, and lends its
+/// tokenizer to checkpoints without one.
+public enum EmbeddedModel {
+  /// The path of its repository: what the environment variable SDLOOM_MODEL says, else the first of
+  /// these that exists beside the running program or above it: `Fixtures/shapes-v1` of the source
+  /// tree, `share/sdloom/shapes-v1` of an installation, and `checkouts/sdloom/Fixtures/shapes-v1` of a
+  /// package that depends on sdloom.
+  ///
+  /// - Throws: ``FormatError`` `notFound` if there is none.
+  public static func path() throws(FormatError) -> String {
+    if let path = getenv("SDLOOM_MODEL") { return FileName.text(path) }
+    var folder = executable ?? "/"
+    while let slash = folder.lastIndex(of: "/"), folder != "/" {
+      folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
+      for place in places {
+        let path = (folder == "/" ? "" : folder) + "/" + place
+        if access(path + "/model_index.json", R_OK) == 0 { return path }
+      }
+    }
+    throw FormatError(
+      .notFound, "bundled model not found",
+      hint: "name a model, or set SDLOOM_MODEL to the directory of one")
+  }
+
+  private static let places = [
+    "Fixtures/shapes-v1", "share/sdloom/shapes-v1", "checkouts/sdloom/Fixtures/shapes-v1",
+  ]
+
+  /// Whether `path` is the embedded model, however it is spelled.
+  public static func isEmbedded(_ path: String) -> Bool {
+    guard let embedded = try? self.path() else { return false }
+    return canonical(path) == canonical(embedded)
+  }
+
+  private static func canonical(_ path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return FileName.text(resolved)
+  }
+
+  private static var executable: String? { canonical("/proc/self/exe") }
+}
