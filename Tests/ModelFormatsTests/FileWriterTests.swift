@@ -63,7 +63,8 @@ import Testing
     let error = try #require(throws: FormatError.self) { _ = try FileWriter(path: path) }
     #expect(error.code == .cannotCreate)
     #expect(error.message == message)
-    #expect(error.hint?.description == hint ?? "create the directory \(directory.path)/absent first")
+    #expect(
+      error.hint?.description == hint ?? "create the directory \(directory.path)/absent first")
   }
 
   @Test func mappedSourceSurvivesItsReplacement() throws {
