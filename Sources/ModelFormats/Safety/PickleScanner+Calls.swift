@@ -43,11 +43,11 @@ extension PickleScanner {
       numpyTypes.append(type)
       return .numpyType(numpyTypes.count - 1)
     case .numpyArray:
-      guard let items, items.count == 3, case .global(let type) = items[0],
+      guard let items, (2...3).contains(items.count), case .global(let type) = items[0],
         found[type].rule == .array, let shape = self.items(of: items[1]), shape.count == 1
       else { return isUnchecked() }
-      switch items[2] {
-      case .text, .bytes, .result: break
+      switch items.last {
+      case .text, .bytes, .result, .container: break
       default: return isUnchecked()
       }
     case .numpyScalar:

@@ -64,7 +64,8 @@ extension PickleScanner {
         return .global(index)
       }
       pair = constants
-      nameWorkLeft -= min(module.count, Limit.nameLength) + min(name.count, Limit.nameLength)
+      nameWorkLeft -= max(
+        Limit.nameCost, min(module.count, Limit.nameLength) + min(name.count, Limit.nameLength))
       guard nameWorkLeft >= 0 else { throw tooManyNames() }
     }
     var parts: [String] = []

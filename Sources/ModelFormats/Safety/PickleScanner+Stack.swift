@@ -81,7 +81,8 @@ extension PickleScanner {
     escape(items)
     guard containers.count < Limit.containers else { return .unseen(isTuple ? items.count : nil) }
     let kept = min(items.count, Limit.itemsOfOne, Limit.items - itemCount)
-    containers.append(Container(items: Array(items.prefix(kept)), count: items.count))
+    containers.append(
+      Container(items: Array(items.prefix(kept)), count: items.count, isTuple: isTuple))
     itemCount += kept
     return .container(containers.count - 1)
   }
@@ -108,6 +109,7 @@ extension PickleScanner {
     var items: [Value] = []
     if let count {
       for _ in 0..<count { items.append(try pop()) }
+      items.reverse()
     } else {
       items = try itemsToMark()
     }
@@ -151,7 +153,7 @@ extension PickleScanner {
     let second: Value
     switch state {
     case .unseen(2): return doubt("the pickle sets attributes that cannot be told")
-    case .container(let index) where containers[index].count == 2:
+    case .container(let index) where containers[index].isTuple && containers[index].count == 2:
       guard let items = items(of: state) else {
         return doubt("the pickle sets attributes that cannot be told")
       }

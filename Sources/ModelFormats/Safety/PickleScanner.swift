@@ -73,6 +73,7 @@ struct PickleScanner {
     var items: [Value] = []
     /// How many there are, remembered or not.
     var count = 0
+    var isTuple = false
     var isWhole: Bool { items.count == count }
   }
 
@@ -91,6 +92,8 @@ struct PickleScanner {
     static let nameBytes = 1 << 20
     /// The bytes of names that are made of constants, again and again.
     static let nameWork = 16 << 20
+    /// What a name costs at least.
+    static let nameCost = 64
     /// The bytes of texts that are looked at for what unknown callables are given, and how many values.
     static let textWork = 8 << 20
     static let valueWork = 1 << 20
@@ -114,7 +117,7 @@ struct PickleScanner {
   /// Names by the constants that they are made of.
   var namesOfConstants: [ConstantPair: Int] = [:]
   var nameBytesLeft = Limit.nameBytes
-  var nameWorkLeft: Int
+  var nameWorkLeft = Limit.nameWork
   /// The names of the pickle being read that stand there by chance, unless it runs to its STOP.
   var chances: [Int] = []
   /// Texts that unknown callables were given, once for each.
@@ -148,7 +151,6 @@ struct PickleScanner {
   init(_ file: MappedFile, isGuess: Bool) {
     self.file = file
     isGuessed = isGuess
-    nameWorkLeft = Limit.nameWork + 2 * file.count
   }
 
   /// Whether nothing says that the bytes now read are a pickle: behind a pickle's STOP anything may
