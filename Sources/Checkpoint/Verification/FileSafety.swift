@@ -17,17 +17,23 @@ public struct FileSafety: Sendable {
     do throws(FormatError) {
       let scan = try TensorFile.scan(path)
       format = scan.format
-      var safety = scan.safety
-      if path.hasSuffix(".py") {
-        safety.add(note: "Python source: it is code, and was not looked into")
-      }
-      self.safety = safety
+      safety = scan.safety
       error = nil
     } catch {
       format = nil
       safety = Safety()
       self.error = error.inFile(path)
     }
+  }
+
+  /// A link to a directory, which is not followed.
+  private init(link path: String) {
+    self.path = path
+    format = TensorFile.Kind.directory.rawValue
+    var safety = Safety()
+    safety.add(note: "a link to a directory, which was not followed")
+    self.safety = safety
+    error = nil
   }
 
   private init(_ error: FormatError) {
@@ -41,7 +47,7 @@ public struct FileSafety: Sendable {
   private static let depthLimit = 64
 
   /// Looks through a file, or through all files of a directory and those below it. Links to
-  /// directories are not followed.
+  /// directories are not followed, but said.
   ///
   /// - Parameter visit: called with each file, in the order of their paths.
   public static func scan(_ path: String, _ visit: (FileSafety) -> Void) {
@@ -73,7 +79,9 @@ public struct FileSafety: Sendable {
         }
         if status.st_mode & S_IFMT != S_IFDIR {
           visit(FileSafety(inner))
-        } else if !isLink {
+        } else if isLink {
+          visit(FileSafety(link: inner))
+        } else {
           scan(inner, depth: depth + 1, visit)
         }
       }
@@ -101,15 +109,45 @@ public struct FileSafety: Sendable {
 }
 
 extension ModelCheckpoint {
-  /// What unpickling its files would run: those that were read, and other formats and variants of the
-  /// same weights that lie beside them.
+  /// What unpickling its files would run: those that were read, and all others that lie in its folder
+  /// and those below it. Hidden files, and links to directories, are none of a model's.
   public var safety: Safety {
     var safety = findings.safety
-    for other in unreadWeights {
-      let found = FileSafety("\(path)/\(other.path)").safety
-      if found.verdict > .safe { safety.add(found, file: other.path) }
+    guard layout == .repository || layout == .component else { return safety }
+    let read = Set(components.flatMap { $0.files + [$0.path] })
+    var paths: [String] = []
+    if !ModelCheckpoint.find(path, depth: 0, &paths) {
+      safety.add(note: "the folder holds more files than were looked into")
+    }
+    let prefix = path.hasSuffix("/") ? path : path + "/"
+    for other in paths where !read.contains(other) {
+      let found = FileSafety(other).safety
+      let name = other.hasPrefix(prefix) ? String(other.dropFirst(prefix.count)) : other
+      if found.verdict > .safe { safety.add(found, file: name) }
     }
     return safety
+  }
+
+  private static let fileLimit = 4096
+  private static let depthLimit = 8
+
+  /// The files of a folder and those below it; false where there are more than are looked into.
+  private static func find(_ path: String, depth: Int, _ paths: inout [String]) -> Bool {
+    guard let directory = try? Directory(path: path) else { return true }
+    guard depth < depthLimit else { return directory.isEmpty }
+    for name in directory.files {
+      guard paths.count < fileLimit else { return false }
+      paths.append("\(directory.path)/\(name)")
+    }
+    for name in directory.directories {
+      let inner = "\(directory.path)/\(name)"
+      var status = stat()
+      guard lstat(inner, &status) == 0, depth == 0 || status.st_mode & S_IFMT != S_IFLNK else {
+        continue
+      }
+      guard find(inner, depth: depth + 1, &paths) else { return false }
+    }
+    return true
   }
 }
 

@@ -17,6 +17,8 @@ struct ZipSurvey {
   /// Whether no end record was found, so that the records are those whose own headers follow one
   /// another.
   private(set) var isCut = false
+  /// Whether the directory names records that lie outside the archive, for one of its readers.
+  private(set) var isOutside = false
   private var known: Set<Place> = []
   private var directories: Set<Directory> = []
   private var entryCount = 0
@@ -74,19 +76,24 @@ struct ZipSurvey {
 
   /// Notes the folder of a `data.pkl`; PyTorch's reader takes capitals for small letters.
   private mutating func note(root name: String) {
-    let name = name.lowercased()
-    guard name.hasSuffix("/data.pkl") || name == "data.pkl" else { return }
-    roots.insert(ExactName(String(name.dropLast("data.pkl".count))))
+    let name = ZipSurvey.small(name)
+    guard name.elementsEqual("data.pkl".utf8) || name.ends(with: "/data.pkl".utf8) else { return }
+    roots.insert(
+      ExactName(String(decoding: name.dropLast("data.pkl".utf8.count), as: UTF8.self)))
   }
 
   /// Whether a record is where PyTorch has a tensor's values, which it does not unpickle.
   func isStorage(_ name: String) -> Bool {
-    let name = name.lowercased()
-    guard let slash = name.lastIndex(of: "/"), name[...slash].hasSuffix("data/") else {
-      return false
-    }
-    let root = String(name[...slash].dropLast("data/".count))
-    return roots.contains(ExactName(root)) && !name.hasSuffix(".pkl")
+    let name = ZipSurvey.small(name)
+    guard let slash = name.lastIndex(of: UInt8(ascii: "/")), name[...slash].ends(with: "data/".utf8)
+    else { return false }
+    let root = String(decoding: name[...slash].dropLast("data/".utf8.count), as: UTF8.self)
+    return roots.contains(ExactName(root)) && !name.ends(with: ".pkl".utf8)
+  }
+
+  /// A name with small letters for the capitals of ASCII, as PyTorch's reader compares them.
+  private static func small(_ name: String) -> [UInt8] {
+    name.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
   }
 
   private mutating func add(_ record: Record, limit: Int) {
@@ -176,15 +183,21 @@ struct ZipSurvey {
         isPartial = true
         return
       }
-      var header = entry.little(42, 4)
-      var compressed = entry.little(20, 4)
-      ZipSurvey.wideFields(
-        rest.dropFirst(nameLength), size: entry.little(24, 4), &compressed, &header)
-      entries.append(
-        Entry(
-          name: String(decoding: rest.prefix(nameLength), as: UTF8.self),
-          method: entry.little(10, 2), flags: entry.little(8, 2), compressedSize: compressed,
-          header: header.addingReportingOverflow(directory.shift).partialValue))
+      // Of several zip64 fields PyTorch's reader takes the first, Python's all in turn.
+      var places: Set<[Int]> = []
+      for isFirst in [true, false] {
+        var header = entry.little(42, 4)
+        var compressed = entry.little(20, 4)
+        ZipSurvey.wideFields(
+          rest.dropFirst(nameLength), size: entry.little(24, 4), &compressed, &header,
+          onlyFirst: isFirst)
+        guard places.insert([header, compressed]).inserted else { continue }
+        entries.append(
+          Entry(
+            name: String(decoding: rest.prefix(nameLength), as: UTF8.self),
+            method: entry.little(10, 2), flags: entry.little(8, 2), compressedSize: compressed,
+            header: header.addingReportingOverflow(directory.shift).partialValue))
+      }
       position += 46 + nameLength + extraLength + entry.little(32, 2)
     }
   }
@@ -192,9 +205,11 @@ struct ZipSurvey {
   /// Takes from a zip64 extra field the compressed size and the header's place, where the entry has
   /// none.
   private static func wideFields(
-    _ extra: ArraySlice<UInt8>, size: Int, _ compressed: inout Int, _ header: inout Int
+    _ extra: ArraySlice<UInt8>, size: Int, _ compressed: inout Int, _ header: inout Int,
+    onlyFirst: Bool = true
   ) {
     var rest = extra
+    var size = size
     while rest.count >= 4 {
       let bytes = Array(rest.prefix(4))
       let length = bytes.little(2, 2)
@@ -205,19 +220,25 @@ struct ZipSurvey {
           defer { field = field.dropFirst(8) }
           return Array(field.prefix(8)).little(0, 8)
         }
-        if size == 0xFFFF_FFFF { _ = next() }
+        if size == 0xFFFF_FFFF || size == .max { size = next() ?? size }
         if compressed == 0xFFFF_FFFF { compressed = next() ?? compressed }
         if header == 0xFFFF_FFFF { header = next() ?? header }
-        return
+        if onlyFirst { return }
       }
       rest = rest.dropFirst(4 + length)
     }
   }
 
   private mutating func add(_ entry: Entry, limit: Int) {
-    guard let local = integers(30, at: entry.header) else { return }
+    guard let local = integers(30, at: entry.header) else {
+      isOutside = true
+      return
+    }
     let start = entry.header + 30 + local.little(26, 2) + local.little(28, 2)
-    guard start <= range.upperBound else { return }
+    guard start <= range.upperBound else {
+      isOutside = true
+      return
+    }
     let end = start + min(entry.compressedSize, range.upperBound - start)
     add(
       Record(
@@ -277,6 +298,13 @@ struct ZipSurvey {
       }
       return end == range.upperBound ? end : nil
     }
+  }
+}
+
+extension BidirectionalCollection<UInt8> {
+  /// Whether the last bytes are those.
+  func ends(with bytes: String.UTF8View) -> Bool {
+    count >= bytes.count && suffix(bytes.count).elementsEqual(bytes)
   }
 }
 

@@ -9,10 +9,30 @@ enum Content: Hashable {
   case closed(String)
   case other
 
+  static let hierarchical = "HDF5 data (as Keras writes)"
+
+  /// What is told by its first bytes and not looked into, though it is no file of models.
+  private static let beginnings: [(bytes: [UInt8], what: String)] = [
+    ([0x04, 0x22, 0x4D, 0x18], "LZ4 data"),
+    (Array("LZIP".utf8), "lzip data"),
+    ([0x89, 0x4C, 0x5A, 0x4F, 0x00], "lzop data"),
+    ([0x1F, 0x9D], "data of compress"),
+    (Array("MSCF".utf8), "a CAB archive"),
+    ([0xFF, 0x06, 0, 0] + Array("sNaPpY".utf8), "Snappy data"),
+    (Array("!<arch>\n".utf8), "an archive of programs"),
+    (Array("#!".utf8), "a script"),
+    ([0, 0x61, 0x73, 0x6D], "a WebAssembly program"),
+    ([0xFE, 0xED, 0xFA, 0xCE], "a program for macOS"),
+    ([0xFE, 0xED, 0xFA, 0xCF], "a program for macOS"),
+    ([0xCE, 0xFA, 0xED, 0xFE], "a program for macOS"),
+    ([0xCF, 0xFA, 0xED, 0xFE], "a program for macOS"),
+    ([0xCA, 0xFE, 0xBA, 0xBE], "a program for macOS or Java"),
+  ]
+
   /// What is told by its first bytes and not looked into.
   private static let closed: [TensorFile.Kind: String] = [
     .sevenZip: "a 7z archive", .rar: "a RAR archive", .gzip: "gzip data", .bzip2: "bzip2 data",
-    .xz: "xz data", .zstandard: "Zstandard data", .hdf5: "HDF5 data (as Keras writes)",
+    .xz: "xz data", .zstandard: "Zstandard data", .hdf5: hierarchical,
     .elf: "a program",
   ]
 
@@ -31,8 +51,10 @@ enum Content: Hashable {
       self = .pickle
     } else if let kind, let what = Content.closed[kind] {
       self = .closed(what)
-    } else if head.starts(with: [0x04, 0x22, 0x4D, 0x18]) {
-      self = .closed("LZ4 data")
+    } else if TensorFile.isWindowsProgram(head) {
+      self = .closed("a program for Windows")
+    } else if let what = Content.beginnings.first(where: { head.starts(with: $0.bytes) })?.what {
+      self = .closed(what)
     } else if let packed = Content.packed(head) {
       self = .closed(packed)
     } else {
@@ -70,26 +92,6 @@ enum Content: Hashable {
 }
 
 extension Content {
-  /// Whether the header of an array may say that it holds objects: where that is not certain, it does.
-  static func mayHoldObjects(_ header: [UInt8]) -> Bool {
-    let text = String(decoding: header, as: UTF8.self)
-    if ["O", "object", "\\", "#"].contains(where: text.contains) { return true }
-    // Python joins strings that stand side by side.
-    var quote: UInt8?
-    var isSeparated = true
-    for byte in header {
-      if let open = quote {
-        if byte == open { (quote, isSeparated) = (nil, false) }
-      } else if byte == UInt8(ascii: "'") || byte == UInt8(ascii: "\"") {
-        guard isSeparated else { return true }
-        quote = byte
-      } else if "{}[](),:".utf8.contains(byte) {
-        isSeparated = true
-      }
-    }
-    return false
-  }
-
   /// Where the header of an array stands, a file of `numpy.save`; nil where it is not whole.
   static func arrayHeader(of file: MappedFile, _ range: Range<Int>) -> Range<Int>? {
     let head = Content.head(of: file, range, count: 12)
@@ -107,6 +109,56 @@ extension Content {
     guard Content(file, range) == .numpy, let header = arrayHeader(of: file, range) else {
       return false
     }
-    return !mayHoldObjects(unsafe file.withBytes(in: header) { unsafe [UInt8]($0) })
+    return ArrayHeader(file, header).length != nil
+  }
+}
+
+extension Content {
+  /// Programs by the ending of their name, and what they are.
+  private static let programs: [(endings: String, what: String)] = [
+    (".py .pyw .pyi .pyx", "Python source"),
+    (".pyc .pyo", "compiled Python"),
+    (".pyd .so .dll .dylib .exe .com .scr .msi", "a program or library"),
+    (".sh .bash .zsh .fish .bat .cmd .ps1 .vbs .js .jar .lua .rb .pl", "a script"),
+  ]
+
+  /// What kind of program a file is by its name; nil where it is none. A text named .pth is one: Python
+  /// runs its lines that begin with `import` where it lies among modules.
+  static func program(_ path: String, _ file: MappedFile, _ range: Range<Int>) -> String? {
+    let name = path.lowercased()
+    for (endings, what) in programs
+    where endings.split(separator: " ").contains(where: {
+      name.utf8.ends(with: $0.description.utf8)
+    }) {
+      return what
+    }
+    guard name.utf8.ends(with: ".pth".utf8) else { return nil }
+    let lines = Content.head(of: file, range, count: 64 << 10).split(separator: 0x0A)
+    let isCode = lines.contains {
+      $0.starts(with: "import ".utf8) || $0.starts(with: "import\t".utf8)
+    }
+    return isCode ? "Python's lines of import" : nil
+  }
+
+  /// Whether HDF5 data begins behind a block of the user's, whose length is a power of two.
+  ///
+  /// Source: the HDF5 File Format Specification, II.A, the superblock.
+  static func isHierarchical(_ file: MappedFile, _ range: Range<Int>) -> Bool {
+    var start = 512
+    while start + 8 <= range.count {
+      let place = range.lowerBound + start
+      let head = Content.head(of: file, place..<range.upperBound, count: 8)
+      if head == [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A] { return true }
+      start *= 2
+    }
+    return false
+  }
+
+  /// Where the first byte lies that is not zero; nil where all are.
+  static func firstByte(of file: MappedFile, _ range: Range<Int>) -> Int? {
+    guard !range.isEmpty else { return nil }
+    return unsafe file.withBytes(in: range) { bytes in
+      unsafe bytes.firstIndex { $0 != 0 }.map { range.lowerBound + $0 }
+    }
   }
 }

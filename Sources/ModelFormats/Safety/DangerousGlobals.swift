@@ -6,6 +6,11 @@ enum DangerousGlobals {
   /// What unpickling would have done with this, where that is known to be harmful; nil otherwise.
   static func danger(of global: Pickle.Global) -> String? {
     guard KnownGlobals.rule(of: global) == nil else { return nil }
+    // A name may have thousands of parts, by which it reaches anything.
+    let parts = [global.module, global.name].map { part in
+      part.utf8.count { $0 == UInt8(ascii: ".") }
+    }
+    guard parts[0] < partLimit, parts[1] < partLimit else { return reaches }
     let module = global.module.split(separator: ".")
     let name = global.name.split(separator: ".")
     if let reason = reason(for: (module + name)[...], isWhole: true) { return reason }
@@ -14,6 +19,19 @@ enum DangerousGlobals {
     if let reason = alias(in: name[...], isName: true) { return reason }
     if name.contains(where: inner.contains) { return reaches }
     return name.last.flatMap { functions[bare($0)] }
+  }
+
+  /// Whether a name alone, whichever module it is taken from, is that of a function that does harm.
+  static func isFunction(_ name: String) -> Bool { functions[bare(name[...])] != nil }
+
+  /// More parts than any honest name has.
+  private static let partLimit = 32
+
+  /// What the import of a module alone does that is listed; nil otherwise.
+  static func dangerOfModule(_ module: String) -> String? {
+    guard module.utf8.count(where: { $0 == UInt8(ascii: ".") }) < partLimit else { return reaches }
+    let parts = module.split(separator: ".")
+    return reason(for: parts[...], isWhole: true) ?? alias(in: parts.dropFirst(), isName: false)
   }
 
   /// The longest listed beginning of a path says what it does.
@@ -244,4 +262,7 @@ enum DangerousGlobals {
 extension Pickle.Global {
   /// What unpickling would have done with this, where that is known to be harmful; nil otherwise.
   package var danger: String? { DangerousGlobals.danger(of: self) }
+
+  /// What the import of its module alone does, where that is known to be harmful; nil otherwise.
+  var dangerOfModule: String? { DangerousGlobals.dangerOfModule(module) }
 }

@@ -26,6 +26,17 @@ enum KnownGlobals {
     case reconstructor
     /// It calls its first argument with the third, and sets the attributes that the fourth holds.
     case typedTensor
+    /// A class of which files hold instances that are made of nothing: its own arguments may be sizes
+    /// of memory and addresses.
+    case bare
+    /// It makes a type of NumPy's arrays, whose state is checked.
+    case numpyType
+    /// It makes an empty array, whose contents are given as its state.
+    case numpyArray
+    /// It makes a number of a type and bytes, and of a type of objects returns what it is given.
+    case numpyScalar
+    /// It makes a tensor of its first argument, and sets the attributes that the fourth holds.
+    case withState
     /// It makes an array over memory that its arguments describe; others that are known take it as a
     /// class only.
     case array
@@ -33,7 +44,7 @@ enum KnownGlobals {
     /// Whether a call is known to be harmless only by its arguments, so that none may be hidden.
     var needsArguments: Bool {
       switch self {
-      case .harmless, .container, .array: false
+      case .harmless, .container, .array, .bare, .numpyType: false
       default: true
       }
     }
@@ -48,6 +59,11 @@ enum KnownGlobals {
   /// The rule of a name; nil for names that are not known.
   static func rule(of global: Pickle.Global) -> Rule? {
     rules[ExactName("\(python3(global.module)) \(global.name)")]
+  }
+
+  /// Whether a name is that of the class of all objects.
+  static func isObject(_ global: Pickle.Global) -> Bool {
+    python3(global.module) == "builtins" && global.name == "object"
   }
 
   /// Modules that Python 2 and older NumPy name otherwise.
@@ -95,18 +111,20 @@ enum KnownGlobals {
     (.keywordInstance, "copyreg", "__newobj_ex__"),
     (.reconstructor, "copyreg", "_reconstructor"),
     // Arrays and numbers of NumPy.
-    (.harmless, "numpy._core.multiarray", "_reconstruct scalar"),
+    (.numpyArray, "numpy._core.multiarray", "_reconstruct"),
+    (.numpyScalar, "numpy._core.multiarray", "scalar"),
     (.harmless, "numpy._core.numeric", "_frombuffer"),
     (.array, "numpy", "ndarray"),
+    (.numpyType, "numpy", "dtype"),
     (
       .harmless, "numpy",
       """
-      dtype bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64
+      bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64
       complex64 complex128 longdouble clongdouble str_ bytes_ void datetime64 timedelta64
       """
     ),
     (
-      .harmless, "numpy.dtypes",
+      .numpyType, "numpy.dtypes",
       """
       BoolDType ByteDType BytesDType CLongDoubleDType Complex128DType Complex64DType DateTime64DType
       Float16DType Float32DType Float64DType Int16DType Int32DType Int64DType Int8DType IntDType
@@ -116,15 +134,16 @@ enum KnownGlobals {
       """
     ),
     // Tensors, storages and types of PyTorch.
-    (.harmless, "torch", storages),
-    (.harmless, "torch", tensors),
+    (.bare, "torch", storages),
+    (.bare, "torch", tensors),
     (
-      .harmless, "torch",
+      .bare, "torch",
       """
       QInt32Storage QInt8Storage QUInt2x4Storage QUInt4x2Storage QUInt8Storage TypedStorage
-      UntypedStorage Storage Tensor Size device dtype layout memory_format Generator
+      UntypedStorage Storage Tensor
       """
     ),
+    (.harmless, "torch", "Size device dtype layout memory_format Generator"),
     (
       .harmless, "torch",
       """
@@ -137,12 +156,12 @@ enum KnownGlobals {
       per_tensor_symmetric
       """
     ),
-    (.harmless, "torch.cuda", storages),
-    (.harmless, "torch.cuda", tensors),
-    (.harmless, "torch.sparse", tensors),
-    (.harmless, "torch.cuda.sparse", tensors),
-    (.harmless, "torch.storage", storages),
-    (.harmless, "torch.storage", "TypedStorage UntypedStorage"),
+    (.bare, "torch.cuda", storages),
+    (.bare, "torch.cuda", tensors),
+    (.bare, "torch.sparse", tensors),
+    (.bare, "torch.cuda.sparse", tensors),
+    (.bare, "torch.storage", storages),
+    (.bare, "torch.storage", "TypedStorage UntypedStorage"),
     (.load, "torch.storage", "_load_from_bytes"),
     (.harmless, "torch.serialization", "_get_layout"),
     (
@@ -157,11 +176,12 @@ enum KnownGlobals {
       """
       _rebuild_device_tensor_from_cpu_tensor _rebuild_device_tensor_from_numpy
       _rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_parameter
-      _rebuild_parameter_with_state _rebuild_qtensor _rebuild_sparse_csr_tensor
+      _rebuild_qtensor _rebuild_sparse_csr_tensor
       _rebuild_sparse_tensor _rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3
       _rebuild_wrapper_subclass _rebuild_xla_tensor
       """
     ),
+    (.withState, "torch._utils", "_rebuild_parameter_with_state"),
     (.typedTensor, "torch._tensor", "_rebuild_from_type_v2"),
     (.typedTensor, "torch._tensor", "_rebuild_from_type"),
     (.typedTensor, "torch.tensor", "_rebuild_from_type"),
@@ -174,50 +194,50 @@ enum KnownGlobals {
     ),
     // Modules of a model that was saved whole.
     (
-      .harmless, "torch.nn.modules.activation",
+      .bare, "torch.nn.modules.activation",
       """
       CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax Mish
       MultiheadAttention PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus
       Softshrink Softsign Tanh Tanhshrink Threshold
       """
     ),
-    (.harmless, "torch.nn.modules.adaptive", "AdaptiveLogSoftmaxWithLoss"),
+    (.bare, "torch.nn.modules.adaptive", "AdaptiveLogSoftmaxWithLoss"),
     (
-      .harmless, "torch.nn.modules.batchnorm",
+      .bare, "torch.nn.modules.batchnorm",
       "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d"
     ),
-    (.harmless, "torch.nn.modules.channelshuffle", "ChannelShuffle"),
+    (.bare, "torch.nn.modules.channelshuffle", "ChannelShuffle"),
     (
-      .harmless, "torch.nn.modules.container",
+      .bare, "torch.nn.modules.container",
       "Container ModuleDict ModuleList ParameterDict ParameterList Sequential"
     ),
     (
-      .harmless, "torch.nn.modules.conv",
+      .bare, "torch.nn.modules.conv",
       """
       Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d LazyConv1d LazyConv2d
       LazyConv3d LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d
       """
     ),
-    (.harmless, "torch.nn.modules.distance", "CosineSimilarity PairwiseDistance"),
+    (.bare, "torch.nn.modules.distance", "CosineSimilarity PairwiseDistance"),
     (
-      .harmless, "torch.nn.modules.dropout",
+      .bare, "torch.nn.modules.dropout",
       "AlphaDropout Dropout Dropout1d Dropout2d Dropout3d FeatureAlphaDropout"
     ),
-    (.harmless, "torch.nn.modules.flatten", "Flatten Unflatten"),
-    (.harmless, "torch.nn.modules.fold", "Fold Unfold"),
+    (.bare, "torch.nn.modules.flatten", "Flatten Unflatten"),
+    (.bare, "torch.nn.modules.fold", "Fold Unfold"),
     (
-      .harmless, "torch.nn.modules.instancenorm",
+      .bare, "torch.nn.modules.instancenorm",
       """
       InstanceNorm1d InstanceNorm2d InstanceNorm3d LazyInstanceNorm1d LazyInstanceNorm2d
       LazyInstanceNorm3d
       """
     ),
     (
-      .harmless, "torch.nn.modules.linear",
+      .bare, "torch.nn.modules.linear",
       "Bilinear Identity LazyLinear Linear NonDynamicallyQuantizableLinear _LinearWithBias"
     ),
     (
-      .harmless, "torch.nn.modules.loss",
+      .bare, "torch.nn.modules.loss",
       """
       BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss CrossEntropyLoss GaussianNLLLoss
       HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss MSELoss MarginRankingLoss MultiLabelMarginLoss
@@ -225,22 +245,22 @@ enum KnownGlobals {
       SoftMarginLoss TripletMarginLoss TripletMarginWithDistanceLoss
       """
     ),
-    (.harmless, "torch.nn.modules.module", "Module"),
+    (.bare, "torch.nn.modules.module", "Module"),
     (
-      .harmless, "torch.nn.modules.normalization",
+      .bare, "torch.nn.modules.normalization",
       "CrossMapLRN2d GroupNorm LayerNorm LocalResponseNorm RMSNorm"
     ),
     (
-      .harmless, "torch.nn.modules.padding",
+      .bare, "torch.nn.modules.padding",
       """
       CircularPad1d CircularPad2d CircularPad3d ConstantPad1d ConstantPad2d ConstantPad3d
       ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d
       ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d
       """
     ),
-    (.harmless, "torch.nn.modules.pixelshuffle", "PixelShuffle PixelUnshuffle"),
+    (.bare, "torch.nn.modules.pixelshuffle", "PixelShuffle PixelUnshuffle"),
     (
-      .harmless, "torch.nn.modules.pooling",
+      .bare, "torch.nn.modules.pooling",
       """
       AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d
       AdaptiveMaxPool3d AvgPool1d AvgPool2d AvgPool3d FractionalMaxPool2d FractionalMaxPool3d LPPool1d
@@ -248,18 +268,18 @@ enum KnownGlobals {
       """
     ),
     (
-      .harmless, "torch.nn.modules.rnn", "GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase"
+      .bare, "torch.nn.modules.rnn", "GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase"
     ),
-    (.harmless, "torch.nn.modules.sparse", "Embedding EmbeddingBag"),
+    (.bare, "torch.nn.modules.sparse", "Embedding EmbeddingBag"),
     (
-      .harmless, "torch.nn.modules.transformer",
+      .bare, "torch.nn.modules.transformer",
       """
       Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder
       TransformerEncoderLayer
       """
     ),
     (
-      .harmless, "torch.nn.modules.upsampling",
+      .bare, "torch.nn.modules.upsampling",
       "Upsample UpsamplingBilinear2d UpsamplingNearest2d"
     ),
   ]

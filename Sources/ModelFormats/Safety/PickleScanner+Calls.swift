@@ -20,17 +20,14 @@ extension PickleScanner {
       doubt("the pickle calls what cannot be told")
       return .opaque
     // Python refuses to call a text, a number or a container.
-    case .plain, .integer, .text, .bytes, .container: return .plain
+    case .plain, .integer, .text, .bytes, .container, .unseen, .numpyType: return .plain
     }
   }
 
   private mutating func known(
     _ rule: KnownGlobals.Rule, _ index: Int, _ arguments: Value, depth: Int
   ) -> Value {
-    var items: [Value]?
-    if case .container(let container) = arguments, containers[container].isWhole {
-      items = containers[container].items
-    }
+    let items = items(of: arguments)
     func isUnchecked() -> Value {
       found[index].isUnchecked = true
       return .opaque
@@ -38,6 +35,32 @@ extension PickleScanner {
     switch rule {
     case .harmless: break
     case .array: found[index].isUnchecked = true
+    case .bare:
+      guard let items, items.isEmpty else { return isUnchecked() }
+    case .numpyType:
+      guard let items, let type = type(of: items) else { return isUnchecked() }
+      guard numpyTypes.count < Limit.numpyTypes else { return .opaque }
+      numpyTypes.append(type)
+      return .numpyType(numpyTypes.count - 1)
+    case .numpyArray:
+      guard let items, (2...3).contains(items.count), case .global(let type) = items[0],
+        found[type].rule == .array, let shape = self.items(of: items[1]), shape.count == 1
+      else { return isUnchecked() }
+      switch items.last {
+      case .text, .bytes, .result, .container: break
+      default: return isUnchecked()
+      }
+    case .numpyScalar:
+      // Of a type of objects it returns what it is given.
+      guard let items, items.count == 2, case .numpyType = items[0] else { return isUnchecked() }
+      switch items[1] {
+      case .bytes, .text: break
+      case .result(let maker) where [.codec, .container].contains(found[maker].rule): break
+      default: return isUnchecked()
+      }
+    case .withState:
+      guard let items, items.count == 4 else { return isUnchecked() }
+      checkAttributes(in: items[3])
     case .container:
       guard let items else { return isUnchecked() }
       if case .integer(let count)? = items.first, count > KnownGlobals.allocationLimit {
@@ -52,8 +75,9 @@ extension PickleScanner {
     case .codec:
       guard let items, let first = items.first else { return isUnchecked() }
       guard items.count > 1 else { break }
-      guard case .text(let codec) = items[1], let codec = text(codec)?.lowercased(),
-        KnownGlobals.codecs.contains(codec)
+      guard case .text(let codec) = items[1],
+        let codec = contents(of: codec, limit: 64).map({ String(decoding: $0, as: UTF8.self) })?
+          .lowercased(), KnownGlobals.codecs.contains(codec)
       else { return isUnchecked() }
       if case .text(var constant) = first {
         constant.isLatin1 = codec.hasPrefix("latin")
@@ -71,22 +95,41 @@ extension PickleScanner {
       inspect(rest, of: type)
       return call(type, rest, depth: depth + 1)
     case .keywordInstance:
-      guard let items, items.count > 1, depth < 8 else { return isUnchecked() }
+      guard let items, items.count > 2, depth < 8 else { return isUnchecked() }
       inspect(arguments, of: items[0])
+      checkKeywords(items[2], of: items[0])
       return call(items[0], items[1], depth: depth + 1)
     case .reconstructor:
       guard let items, items.count > 2, depth < 8 else { return isUnchecked() }
       inspect(arguments, of: items[0])
+      // The base, which makes the object of the state.
+      guard case .global(let base) = items[1] else { return isUnchecked() }
+      if KnownGlobals.isObject(found[base].global) {
+        return call(items[0], tuple(of: []), depth: depth + 1)
+      }
+      if let rule = found[base].rule, rule != .harmless, rule != .container { return isUnchecked() }
       return call(items[0], tuple(of: items[2...]), depth: depth + 1)
     case .typedTensor:
       guard let items, items.count >= 3, depth < 8 else { return isUnchecked() }
       let result = call(items[0], items[2], depth: depth + 1)
-      if case .global(let changed) = result {
+      switch result {
+      case .global(let changed):
         found[changed].danger = found[changed].danger ?? "is changed for all who use it"
+      case .result: break
+      default: found[index].isUnchecked = true
       }
+      if items.count > 3 { checkAttributes(in: items[3]) }
       return result
     }
     return .result(index)
+  }
+
+  /// What is known of a callable is known of the arguments that stand in a tuple, not of keywords.
+  mutating func checkKeywords(_ keywords: Value, of callable: Value) {
+    if let items = items(of: keywords), items.isEmpty { return }
+    guard case .global(let index) = callable else { return }
+    found[index].isUsed = true
+    found[index].isUnchecked = true
   }
 
   /// Looks at what something of which nothing is known is called with.
@@ -97,20 +140,42 @@ extension PickleScanner {
     default: return
     }
     guard found[index].rule == nil, found[index].danger == nil else { return }
-    var budget = 64
-    if let danger = suspicion(of: arguments, given: found[index].global, depth: 0, &budget) {
+    var budget = min(64, valueWorkLeft)
+    guard budget > 0 else { return }
+    if let danger = suspicion(of: arguments, given: index, depth: 0, &budget) {
       found[index].danger = danger
+    }
+    if valueWorkLeft <= 0 {
+      doubt("unknown functions are called with more values than were looked at")
     }
   }
 
-  private func suspicion(
-    of value: Value, given callable: Pickle.Global, depth: Int, _ budget: inout Int
+  /// A text that was looked at as given to a callable.
+  struct Inspection: Hashable {
+    let offset: Int
+    let callable: Int
+  }
+
+  private mutating func suspicion(
+    of value: Value, given callable: Int, depth: Int, _ budget: inout Int
   ) -> String? {
     guard depth < 4, budget > 0 else { return nil }
     budget -= 1
+    valueWorkLeft -= 1
     switch value {
     case .text(let constant), .bytes(let constant):
-      return text(constant).flatMap { SuspiciousText.danger(of: $0, givenTo: callable) }
+      guard constant.count <= Limit.nameLength,
+        inspected.insert(Inspection(offset: constant.offset, callable: callable)).inserted
+      else { return nil }
+      textWorkLeft -= max(64, constant.count)
+      guard textWorkLeft >= 0 else {
+        valueWorkLeft = 0
+        budget = 0
+        return nil
+      }
+      return text(constant).flatMap {
+        SuspiciousText.danger(of: $0, givenTo: found[callable].global)
+      }
     case .container(let index):
       for item in containers[index].items {
         let danger = suspicion(of: item, given: callable, depth: depth + 1, &budget)

@@ -39,12 +39,35 @@ extension PickleScanner {
 }
 
 extension PickleScanner {
+  /// A name by where its two constants stand.
+  struct ConstantPair: Hashable {
+    private let module: Int
+    private let name: Int
+
+    init(module: Constant, name: Constant) {
+      self.module = module.offset
+      self.name = name.offset
+    }
+  }
+
   func name(_ reader: inout ByteReader) throws(FormatError) -> Value {
     .text(constant(try reader.skipLine(), .raw))
   }
 
   /// The class or function of that name; what a name was computed of cannot be told.
   mutating func global(_ module: Value, _ name: Value) throws(FormatError) -> Value {
+    var pair: ConstantPair?
+    if case .text(let module) = module, case .text(let name) = name {
+      let constants = ConstantPair(module: module, name: name)
+      if let index = namesOfConstants[constants] {
+        if !isGuess { found[index].isChance = false }
+        return .global(index)
+      }
+      pair = constants
+      nameWorkLeft -= max(
+        Limit.nameCost, min(module.count, Limit.nameLength) + min(name.count, Limit.nameLength))
+      guard nameWorkLeft >= 0 else { throw tooManyNames() }
+    }
     var parts: [String] = []
     var isChance = false
     for value in [module, name] {
@@ -60,11 +83,22 @@ extension PickleScanner {
     }
     let isComputed = parts.contains("(computed)")
     // What was forgotten may have been a name that stood there.
-    return .global(
-      try add(
-        Pickle.Global(module: parts[0], name: parts[1]),
-        danger: isComputed && !hasForgotten ? "is a name that the pickle computes" : nil,
-        isChance: isChance))
+    let index = try add(
+      Pickle.Global(module: parts[0], name: parts[1]),
+      danger: isComputed && !hasForgotten ? "is a name that the pickle computes" : nil,
+      isChance: isChance)
+    if let pair, namesOfConstants.count < Limit.globals { namesOfConstants[pair] = index }
+    return .global(index)
+  }
+
+  private mutating func tooManyNames() -> FormatError {
+    if !found.isEmpty {
+      found[found.count - 1].danger = "is followed by more names than any honest file has"
+      found[found.count - 1].isChance = false
+    } else {
+      doubt("the pickle has more names than any honest file has")
+    }
+    return failure("the pickle names more classes and functions than any honest file")
   }
 
   mutating func pushExtension(_ code: Int) throws(FormatError) {
@@ -78,11 +112,10 @@ extension PickleScanner {
       if !isChance { found[number].isChance = false }
       return number
     }
-    guard found.count < Limit.globals else {
-      found[found.count - 1].danger = "is followed by more names than any honest file has"
-      throw failure("the pickle names more than \(Limit.globals) classes and functions")
-    }
+    nameBytesLeft -= global.module.utf8.count + global.name.utf8.count
+    guard found.count < Limit.globals, nameBytesLeft >= 0 else { throw tooManyNames() }
     numbers[global] = found.count
+    if isChance { chances.append(found.count) }
     found.append(
       Found(
         global: global, offset: offset, rule: KnownGlobals.rule(of: global),

@@ -68,30 +68,48 @@ extension PickleScanner {
       default: false
       }
     }
-    guard isPlain else { return container(of: items) }
+    guard isPlain else { return container(of: items, isTuple: true) }
     if let index = plainTuples[items.count] { return .container(index) }
-    let value = container(of: items)
+    let value = container(of: items, isTuple: true)
     if case .container(let index) = value, items.count <= Limit.itemsOfOne {
       plainTuples[items.count] = index
     }
     return value
   }
 
-  mutating func container(of items: some Collection<Value>) -> Value {
+  mutating func container(of items: some Collection<Value>, isTuple: Bool = false) -> Value {
     escape(items)
-    guard containers.count < Limit.containers else { return .opaque }
+    guard containers.count < Limit.containers else { return .unseen(isTuple ? items.count : nil) }
     let kept = min(items.count, Limit.itemsOfOne, Limit.items - itemCount)
-    containers.append(Container(items: Array(items.prefix(kept)), isWhole: kept == items.count))
+    containers.append(
+      Container(items: Array(items.prefix(kept)), count: items.count, isTuple: isTuple))
     itemCount += kept
     return .container(containers.count - 1)
   }
 
-  /// Appends, keys, and state: what the object below takes. Nothing may change a class or module,
-  /// whose other users would find it changed.
+  /// The items of a tuple or list that are all remembered; nil of everything else.
+  func items(of value: Value) -> [Value]? {
+    guard case .container(let index) = value, containers[index].isWhole else { return nil }
+    return containers[index].items
+  }
+
+  /// Whether a constant is one of a few short texts.
+  func text(_ value: Value, isOneOf texts: Set<String>) -> Bool {
+    switch value {
+    case .text(let constant), .bytes(let constant):
+      contents(of: constant, limit: 64).map { texts.contains(String(decoding: $0, as: UTF8.self)) }
+        ?? false
+    default: false
+    }
+  }
+
+  /// Appends and keys, which the object below takes. Nothing may change a class or module, whose other
+  /// users would find it changed.
   mutating func change(_ count: Int?) throws(FormatError) {
     var items: [Value] = []
     if let count {
       for _ in 0..<count { items.append(try pop()) }
+      items.reverse()
     } else {
       items = try itemsToMark()
     }
@@ -102,18 +120,64 @@ extension PickleScanner {
       found[index].isUsed = true
     case .container(let index):
       let room = Limit.itemsOfOne - min(Limit.itemsOfOne, containers[index].items.count)
-      let kept = min(items.count, room, Limit.items - itemCount)
+      let kept =
+        containers[index].isWhole ? min(items.count, room, Limit.items - itemCount) : 0
       containers[index].items += items.prefix(kept)
-      if kept < items.count { containers[index].isWhole = false }
+      containers[index].count += items.count
       itemCount += kept
+    case .opaque: doubt("the pickle changes what cannot be told")
     default: break
+    }
+  }
+
+  /// State, which the object below takes: a dictionary of attributes, with a second one of those that
+  /// are set one by one, or what its class makes of it.
+  mutating func build() throws(FormatError) {
+    let state = try pop()
+    escape([state])
+    switch try top() {
+    case .global(let index):
+      found[index].danger = found[index].danger ?? "is changed for all who use it"
+      found[index].isUsed = true
+    case .numpyType(let index): setState(state, ofType: index)
+    case .result: checkAttributes(in: state)
+    case .opaque: doubt("the pickle changes what cannot be told")
+    // Python refuses to give a text, a number or a container state.
+    case .plain, .integer, .text, .bytes, .container, .unseen: break
+    }
+  }
+
+  /// Doubts a state that sets attributes other than by their plain names: `__class__` and `__dict__`
+  /// make another object of it.
+  mutating func checkAttributes(in state: Value) {
+    let second: Value
+    switch state {
+    case .unseen(2): return doubt("the pickle sets attributes that cannot be told")
+    case .container(let index) where containers[index].isTuple && containers[index].count == 2:
+      guard let items = items(of: state) else {
+        return doubt("the pickle sets attributes that cannot be told")
+      }
+      second = items[1]
+    default: return
+    }
+    switch second {
+    case .plain, .integer, .text, .bytes: return
+    default: break
+    }
+    let names = items(of: second) ?? [.opaque]
+    for position in stride(from: 0, to: names.count, by: 2) {
+      guard case .text(let constant) = names[position], let name = text(constant),
+        !name.utf8.starts(with: "__".utf8)
+      else { return doubt("the pickle sets attributes that cannot be told") }
     }
   }
 
   /// Marks the callables among values that others hold from now on, and may call with arguments that
   /// are not seen: only as what the pickle itself calls are they checked.
   mutating func escape(_ items: some Collection<Value>) {
-    for case .global(let index) in items {
+    for item in items {
+      if case .numpyType(let index) = item { numpyTypes[index].isInUse = true }
+      guard case .global(let index) = item else { continue }
       guard let rule = found[index].rule, rule.needsArguments else { continue }
       found[index].isUsed = true
       found[index].isUnchecked = true
@@ -124,18 +188,44 @@ extension PickleScanner {
     }
   }
 
-  /// What PyTorch takes a persistent identifier for: a storage, or the class or function in it.
+  /// What PyTorch takes a persistent identifier for: a storage, or the class in it; in its tar form the
+  /// first value is the class.
   mutating func persistent(_ identifier: Value) -> Value {
     escape([identifier])
-    guard case .container(let index) = identifier, containers[index].items.count > 1 else {
+    switch identifier {
+    // The key of a tensor in the tar form; a program's own identifier.
+    case .text, .bytes, .integer, .plain: return .opaque
+    default: break
+    }
+    guard let items = items(of: identifier), items.count > 1 else {
+      doubt("a persistent identifier cannot be told")
       return .opaque
     }
-    let items = containers[index].items
-    if case .text(let kind) = items[0], text(kind) == "storage" {
-      guard case .global(let type) = items[1] else { return .opaque }
+    if text(items[0], isOneOf: ["storage"]), case .global(let type) = items[1] {
       return .result(type)
     }
-    return items[1]
+    let isModule = text(items[0], isOneOf: ["module"])
+    let type = isModule ? items[1] : items[0]
+    guard case .global = type else {
+      doubt("a persistent identifier stands for what cannot be told")
+      return .opaque
+    }
+    // PyTorch compares a source text that stands here with that of the class, and may write a file.
+    for source in items.dropFirst(isModule ? 2 : 1) where !isEmpty(source) {
+      doubt("a persistent identifier brings the source of a class")
+      break
+    }
+    return type
+  }
+
+  /// Whether Python takes a value for false.
+  private func isEmpty(_ value: Value) -> Bool {
+    switch value {
+    case .text(let constant), .bytes(let constant):
+      contents(of: constant, limit: 8)?.isEmpty == true
+    case .integer(let value): value == 0
+    default: false
+    }
   }
 
   // MARK: Memo

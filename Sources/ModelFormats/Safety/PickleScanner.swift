@@ -22,8 +22,12 @@ struct PickleScanner {
     case global(Int)
     /// What a call gives, by the number of the class or function that was called.
     case result(Int)
-    /// A tuple or list, by its number.
+    /// A tuple, list or dictionary, by its number; of a dictionary keys and values in turn.
     case container(Int)
+    /// A container whose items are not remembered; of a tuple their number.
+    case unseen(Int?)
+    /// A type of NumPy's arrays, by its number.
+    case numpyType(Int)
     /// Anything: what a persistent identifier stands for, or what was forgotten.
     case opaque
   }
@@ -67,7 +71,10 @@ struct PickleScanner {
 
   struct Container {
     var items: [Value] = []
-    var isWhole = true
+    /// How many there are, remembered or not.
+    var count = 0
+    var isTuple = false
+    var isWhole: Bool { items.count == count }
   }
 
   /// What is remembered at most.
@@ -81,6 +88,16 @@ struct PickleScanner {
     static let globals = 64 << 10
     static let nameLength = 4096
     static let inner = 64
+    /// The bytes of all names together, each once.
+    static let nameBytes = 1 << 20
+    /// The bytes of names that are made of constants, again and again.
+    static let nameWork = 16 << 20
+    /// What a name costs at least.
+    static let nameCost = 64
+    /// The bytes of texts that are looked at for what unknown callables are given, and how many values.
+    static let textWork = 8 << 20
+    static let valueWork = 1 << 20
+    static let numpyTypes = 64 << 10
   }
 
   let file: MappedFile
@@ -92,9 +109,22 @@ struct PickleScanner {
   var inner: [Constant] = []
   /// Pickles that ran to their STOP.
   private(set) var count = 0
+  /// Where the last of those ends.
+  private(set) var end = 0
   /// Why the last did not; nil where the bytes ended with it.
   private(set) var fault: FormatError?
   var numbers: [Pickle.Global: Int] = [:]
+  /// Names by the constants that they are made of.
+  var namesOfConstants: [ConstantPair: Int] = [:]
+  var nameBytesLeft = Limit.nameBytes
+  var nameWorkLeft = Limit.nameWork
+  /// The names of the pickle being read that stand there by chance, unless it runs to its STOP.
+  var chances: [Int] = []
+  /// Texts that unknown callables were given, once for each.
+  var inspected: Set<Inspection> = []
+  var textWorkLeft = Limit.textWork
+  var valueWorkLeft = Limit.valueWork
+  var numpyTypes: [NumPyType] = []
   var stack: [Value] = []
   var marks: [Int] = []
   /// Whether values of the pickle were forgotten, so that later ones may be taken for others.
@@ -107,7 +137,7 @@ struct PickleScanner {
   private var frameEnd = 0
   /// Whether the first pickle is the number by which files of PyTorch before 1.6 begin, whose program
   /// unpickles the next four too.
-  private var isLegacy = false
+  private(set) var isLegacy = false
   var memo: [Value] = []
   var sparseMemo: [Int: Value] = [:]
   var containers: [Container] = []
@@ -147,13 +177,15 @@ struct PickleScanner {
         fault = error
         return
       }
-      if count == 0, let last { isLegacy = isLarge(last) }
-      if isLegacy, frameEnd > reader.offset {
+      if count == 0, let last { isLegacy = mayBeLarge(last) }
+      if frameEnd > reader.offset {
         // Python's reader goes on behind the frame, or behind the STOP.
         doubt("a frame goes on behind the pickle's end")
       }
+      for index in chances { found[index].isChance = false }
       count += 1
       start = reader.offset
+      end = start
     }
   }
 
@@ -164,16 +196,20 @@ struct PickleScanner {
     sparseMemo.removeAll(keepingCapacity: true)
     containers.removeAll(keepingCapacity: true)
     plainTuples.removeAll(keepingCapacity: true)
+    numpyTypes.removeAll(keepingCapacity: true)
+    chances.removeAll(keepingCapacity: true)
     itemCount = 0
     frameEnd = 0
     hasForgotten = false
   }
 
-  /// Whether a value can be an integer of more than 64 bits.
-  private func isLarge(_ value: Value) -> Bool {
+  /// Whether a value can be taken for an integer of more than 64 bits: an object compares with it as it
+  /// likes.
+  private func mayBeLarge(_ value: Value) -> Bool {
     switch value {
     case .integer(let value): value == .max
-    case .result(let index): ["int", "long", "scalar"].contains(found[index].global.name)
+    case .result(let index): found[index].rule != .container
+    case .opaque: true
     default: false
     }
   }
@@ -205,8 +241,8 @@ struct PickleScanner {
     case .frame:
       let size = Int(clamping: try reader.integer(UInt64.self))
       let end = reader.offset.addingReportingOverflow(size)
-      frameEnd = end.overflow ? .max : end.partialValue
-    case .none, .newTrue, .newFalse, .emptyDictionary, .emptySet: push(.plain)
+      frameEnd = max(frameEnd, end.overflow ? .max : end.partialValue)
+    case .none, .newTrue, .newFalse, .emptySet: push(.plain)
     case .nextBuffer: push(.opaque)
     case .readOnlyBuffer: break
     case .binaryInteger: push(.integer(Int(try reader.integer(Int32.self))))
@@ -248,13 +284,13 @@ struct PickleScanner {
   ) throws(FormatError) {
     switch opcode {
     case .emptyTuple: push(tuple(of: []))
-    case .emptyList: push(container(of: []))
+    case .emptyList, .emptyDictionary: push(container(of: []))
     case .tuple: push(tuple(of: try itemsToMark()))
-    case .list: push(container(of: try itemsToMark()))
+    case .list, .dictionary: push(container(of: try itemsToMark()))
     case .tuple1: try pushTuple(1)
     case .tuple2: try pushTuple(2)
     case .tuple3: try pushTuple(3)
-    case .dictionary, .frozenSet:
+    case .frozenSet:
       escape(try itemsToMark())
       push(.plain)
     case .append: try change(1)
@@ -308,6 +344,7 @@ struct PickleScanner {
       let type = try pop()
       inspect(keywords, of: type)
       escape([keywords])
+      checkKeywords(keywords, of: type)
       push(call(type, arguments))
     case .instance:
       let module = try name(&reader)
@@ -317,7 +354,7 @@ struct PickleScanner {
       let items = try itemsToMark()
       guard let type = items.first else { throw failure("the pickle makes an object of no class") }
       push(call(type, tuple(of: items.dropFirst())))
-    case .build: try change(1)
+    case .build: try build()
     case .persistentID:
       _ = try reader.skipLine()
       push(.opaque)

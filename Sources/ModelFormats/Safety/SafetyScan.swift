@@ -1,3 +1,5 @@
+import OrderedJSON
+
 /// Looks a file through for pickles, and for what they would import and call: on its own, behind
 /// another format's header, in archives and in archives in archives.
 ///
@@ -61,20 +63,25 @@ struct SafetyScan {
     }
     switch content {
     case .zip: lookIntoZip(file, range, place, depth: depth)
-    case .tar: lookIntoTar(file, range, place, depth: depth)
     case .numpy: lookIntoArray(file, range, place, depth: depth)
     case .closed(let what):
       safety.add(note: "\(place.spoken)\(what) was not looked into")
-    case .pickle, .other: break
+    case .tar, .pickle, .other: break
+    }
+    note(code: place.record ?? file.path, file, range, place, content)
+    // The name of its first member may begin an archive as another format does.
+    if content == .tar || TarSurvey.isHeader(Content.head(of: file, range, count: 512)) {
+      lookIntoTar(file, range, place, depth: depth)
     }
     // Whatever its first bytes say, a file may be a pickle too.
     let isPickle =
       content == .pickle
       || content == .other && SafetyScan.isNamedAsPickle(place.record ?? file.path)
     lookForPickle(
-      file, range, place, isGuess: !isPickle, isSure: content == .pickle, depth: depth)
+      file, range, place, isGuess: !isPickle, isSure: content == .pickle,
+      isPart: content != .pickle && content != .other, depth: depth)
     // Python finds an archive by its end, whatever stands before it.
-    if content == .pickle || content == .other, ZipSurvey.hasEnd(file, range) {
+    if content != .zip, ZipSurvey.hasEnd(file, range) {
       lookIntoZip(file, range, place, depth: depth)
     }
   }
@@ -89,9 +96,10 @@ struct SafetyScan {
   /// - Parameters:
   ///   - isGuess: whether nothing says that the bytes are a pickle.
   ///   - isSure: whether more than a name says so.
+  ///   - isPart: whether what follows the pickle belongs to a form that is known.
   private mutating func lookForPickle(
     _ file: MappedFile, _ range: Range<Int>, _ place: Place, isGuess: Bool, isSure: Bool = true,
-    depth: Int
+    isPart: Bool = false, depth: Int
   ) {
     var scanner = PickleScanner(file, isGuess: isGuess)
     scanner.scan(range)
@@ -101,6 +109,14 @@ struct SafetyScan {
       !scanner.isIncomplete,
       !scanner.found.contains(where: { $0.isUsed && !$0.isKnown })
     {
+      // To import is to run: a module that does harm does it without a call.
+      for found in scanner.found {
+        guard let danger = found.global.dangerOfModule else { continue }
+        safety.add(
+          Safety.Name(
+            name: found.global.spoken, offset: place.offset(found.offset), danger: danger,
+            record: place.record))
+      }
       return
     }
     for found in scanner.found where !found.isKnown && (found.isUsed || !found.isChance) {
@@ -134,6 +150,28 @@ struct SafetyScan {
       }
       look(into: load, of: scanner, place, depth: depth)
     }
+    guard scanner.count > 0, !isPart else { return }
+    lookBehind(file, range, end: scanner.end, isLegacy: scanner.isLegacy, place, depth: depth)
+  }
+
+  /// Looks into what follows a file's pickles as a file of its own: programs that read several objects
+  /// from one file come to it.
+  private mutating func lookBehind(
+    _ file: MappedFile, _ range: Range<Int>, end: Int, isLegacy: Bool, _ place: Place, depth: Int
+  ) {
+    var end = end
+    if isLegacy, end < range.upperBound {
+      guard let storagesEnd = TorchLegacy.end(in: file, range) else {
+        return safety.add(
+          note: "\(place.spoken)what follows the pickles from byte \(place.offset(end)) on was not "
+            + "looked into as files of their own")
+      }
+      end = storagesEnd
+    }
+    guard end < range.upperBound else { return }
+    look(
+      into: file, end..<range.upperBound, Content(file, end..<range.upperBound),
+      place.inside("rest"), depth: depth + 1)
   }
 
   /// Says of bytes that are a pickle of their own what that names. Unpickling the file makes bytes of
@@ -196,6 +234,10 @@ struct SafetyScan {
           "\(place.spoken)the archive has no directory; only the records that follow one another "
           + "from its beginning were looked into")
     }
+    if survey.isOutside {
+      safety.add(
+        note: "\(place.spoken)the archive's directory names records that lie outside it")
+    }
     for record in survey.records {
       let inner = place.inside(record.name)
       if record.name == "model.weights.h5" || record.name.hasSuffix(".h5") {
@@ -239,15 +281,13 @@ struct SafetyScan {
   private mutating func lookIntoDeflated(
     _ file: MappedFile, _ record: ZipSurvey.Record, _ place: Place, isStorage: Bool, depth: Int
   ) {
-    func unpacked(_ limit: Int) -> (file: MappedFile, isWhole: Bool) {
+    func unpacked(_ limit: Int) -> (file: MappedFile, isWhole: Bool, isDamaged: Bool) {
       let result = unsafe file.withBytes(in: record.range) {
         unsafe Inflate.beginning($0, limit: limit)
       }
       bytesLeft -= result.bytes.count
-      // What is damaged before the limit is read as far as it goes, by Python too.
       return (
-        MappedFile(contents: result.bytes, path: file.path),
-        result.isWhole || result.bytes.count < limit
+        MappedFile(contents: result.bytes, path: file.path), result.isWhole, result.isDamaged
       )
     }
     var limit = min(SafetyScan.headLength, bytesLeft)
@@ -255,12 +295,18 @@ struct SafetyScan {
     let isPlain = Content.isPlainArray(inner.file, 0..<inner.file.count)
     let content = Content(inner.file, 0..<inner.file.count)
     if isStorage, limit > 512, ![.numpy, .pickle, .zip].contains(content) { return }
-    if !inner.isWhole, !isPlain {
+    if !inner.isWhole, !inner.isDamaged, !isPlain {
       limit = min(SafetyScan.unpackedLimit, bytesLeft)
       inner = unpacked(limit)
-      if !inner.isWhole {
+      if !inner.isWhole, !inner.isDamaged {
         safety.add(note: "\(place.spoken)only its first \(limit) bytes were looked into")
       }
+    }
+    // PyTorch's reader unpacks data that zlib refuses.
+    if inner.isDamaged {
+      safety.add(
+        note: "\(place.spoken)its data cannot be unpacked beyond its first "
+          + "\(inner.file.count.of("byte")), as other readers may")
     }
     var place = place
     place.offset = place.offset(record.range.lowerBound)
@@ -283,10 +329,18 @@ struct SafetyScan {
       lookIntoStored(file, member.range, place.inside(member.name), depth: depth)
     }
     // PyTorch's own tar has many pickles in a member, with numbers between them.
-    guard isTorch, range == 0..<file.count else { return }
-    let pickles = TorchTar.pickleStarts(in: file)
+    defer {
+      if let rest = Content.firstByte(of: file, survey.end..<range.upperBound) {
+        let start = survey.end + (rest - survey.end) / 512 * 512
+        look(
+          into: file, start..<range.upperBound, Content(file, start..<range.upperBound),
+          place.inside("rest"), depth: depth + 1)
+      }
+    }
+    guard isTorch else { return }
+    let pickles = TorchTar.pickleStarts(in: file, range)
     for start in pickles.ranges {
-      lookForPickle(file, start, place, isGuess: false, depth: depth)
+      lookForPickle(file, start, place, isGuess: false, isPart: true, depth: depth)
     }
     if !pickles.isWhole {
       safety.add(note: "\(place.spoken)the storages and tensors were not looked into to their end")
@@ -297,9 +351,39 @@ struct SafetyScan {
   private mutating func lookIntoArray(
     _ file: MappedFile, _ range: Range<Int>, _ place: Place, depth: Int
   ) {
-    guard let header = Content.arrayHeader(of: file, range) else { return }
-    let values = header.upperBound..<range.upperBound
-    let isPlain = Content.isPlainArray(file, range)
-    lookForPickle(file, values, place, isGuess: isPlain, depth: depth)
+    var rest = range
+    while let header = Content.arrayHeader(of: file, rest) {
+      let values = header.upperBound..<range.upperBound
+      guard let length = ArrayHeader(file, header).length else {
+        return lookForPickle(file, values, place, isGuess: false, depth: depth)
+      }
+      // What other programs may take for a pickle.
+      lookForPickle(file, values, place, isGuess: true, isPart: true, depth: depth)
+      guard length < values.count else { return }
+      // Programs that read several objects from one file come to what follows.
+      rest = (values.lowerBound + length)..<range.upperBound
+      let content = Content(file, rest)
+      guard content == .numpy else {
+        return look(into: file, rest, content, place.inside("rest"), depth: depth + 1)
+      }
+    }
+    safety.add(note: "\(place.spoken)the header of an array cannot be read")
+  }
+
+  // MARK: Code
+
+  /// Notes programs, which are not looked into.
+  private mutating func note(
+    code path: String, _ file: MappedFile, _ range: Range<Int>, _ place: Place, _ content: Content
+  ) {
+    if let what = Content.program(path, file, range) {
+      safety.add(note: "\(place.spoken)\(what): it is code, and was not looked into")
+    }
+    if content != .closed(Content.hierarchical),
+      Content.isHierarchical(file, range)
+        || path.lowercased().utf8.ends(with: ".h5".utf8) && content == .other
+    {
+      safety.add(note: "\(place.spoken)\(Content.hierarchical) was not looked into")
+    }
   }
 }

@@ -5,6 +5,7 @@
 enum SuspiciousText {
   /// What a callable is given with such a text; nil for an innocent one.
   static func danger(of text: String, givenTo callable: Pickle.Global) -> String? {
+    if keepsTexts(callable) { return nil }
     let lowered = text.lowercased()
     if isName(text) { return "is called with the name \(text)" }
     if addresses.contains(where: lowered.contains), opens(callable) {
@@ -12,6 +13,16 @@ enum SuspiciousText {
     }
     if code.contains(where: lowered.contains) || isCall(text) { return "is called with code" }
     return isCommand(lowered) ? "is called with a command" : nil
+  }
+
+  /// Whether it is known that a callable keeps its texts as paths, patterns or names.
+  private static func keepsTexts(_ callable: Pickle.Global) -> Bool {
+    switch callable.module {
+    case "pathlib", "pathlib._local": true
+    case "re": callable.name == "_compile"
+    case "logging": callable.name == "getLogger"
+    default: false
+    }
   }
 
   private static let addresses = ["http://", "https://", "ftp://", "file://", "\\\\"]
@@ -116,9 +127,10 @@ enum SuspiciousText {
     else { return false }
     let module = String(text[..<separator].map { $0 == ":" ? "." : $0 })
     guard !module.isEmpty else { return false }
-    return Pickle.Global(
-      module: module, name: String(text[text.index(after: separator)...])
-    ).danger != nil
+    // Names of modules are those of files too: `profile.json`, `trace.txt`.
+    let first = String(module.split(separator: ".").first ?? "")
+    let last = String(text[text.index(after: separator)...])
+    return modules.contains(first) || DangerousGlobals.isFunction(last)
   }
 
   private static let modules: Set<String> = [

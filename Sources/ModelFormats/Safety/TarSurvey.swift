@@ -5,9 +5,12 @@ struct TarSurvey {
   private(set) var doubt: String?
   /// Whether headers of their own give members the names that PyTorch looks for.
   private(set) var hasOtherNames = false
+  /// Where the members end.
+  private(set) var end: Int
 
   init(_ file: MappedFile, _ range: Range<Int>, limit: Int) {
     var position = range.lowerBound
+    end = position
     while position + 512 <= range.upperBound {
       let header = unsafe file.withBytes(in: position..<(position + 512)) { unsafe [UInt8]($0) }
       guard TarSurvey.isHeader(header) else {
@@ -26,7 +29,8 @@ struct TarSurvey {
         return
       }
       let rest = range.upperBound - start
-      let name = String(decoding: header[0..<100].prefix { $0 != 0 }, as: UTF8.self)
+      let nameBytes = header[0..<100].prefix { $0 != 0 }
+      let name = String(decoding: nameBytes, as: UTF8.self)
       let type = header[156]
       if [UInt8]("LxgXS".utf8).contains(type) {
         note(type, file, start..<(start + min(size, rest)))
@@ -34,18 +38,24 @@ struct TarSurvey {
       // Links, devices and folders have no contents, whatever size they give; old ones are folders by
       // their name.
       let isEmpty =
-        (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(type) || type == 0 && name.hasSuffix("/")
+        (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(type)
+        || type == 0 && nameBytes.last == UInt8(ascii: "/")
       members.append(
         (
-          name.hasPrefix("./") ? String(name.dropFirst(2)) : name,
+          nameBytes.starts(with: "./".utf8)
+            ? String(decoding: nameBytes.dropFirst(2), as: UTF8.self) : name,
           start..<(start + (isEmpty ? 0 : min(size, rest)))
         ))
       if isEmpty {
         position = start
       } else {
-        guard size <= rest else { return }
+        guard size <= rest else {
+          end = range.upperBound
+          return
+        }
         position = start + (size + 511) / 512 * 512
       }
+      end = min(position, range.upperBound)
     }
   }
 

@@ -147,7 +147,7 @@ extension TensorFile {
     return [0, 2, 11].contains { head.dropFirst($0).starts(with: binary) }
   }
 
-  private static func isWindowsProgram(_ head: [UInt8]) -> Bool {
+  static func isWindowsProgram(_ head: [UInt8]) -> Bool {
     guard head.count >= 64, head.starts(with: "MZ".utf8) else { return false }
     let start = Int(head[0x3C]) | Int(head[0x3D]) << 8
     return head.dropFirst(start).starts(with: "PE\0\0".utf8)

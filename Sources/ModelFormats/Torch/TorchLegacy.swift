@@ -28,25 +28,47 @@ package enum TorchLegacy {
   }
 
   private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {
-    var position = 0
-    let magic = try nextPickle(in: file, &position)
+    let (object, places, end) = try storages(in: file, 0..<file.count)
+    let walked = try TorchObject(object, source: places)
+    var warnings: [String] = []
+    if end < file.count {
+      warnings.append(
+        "\((file.count - end).of("byte follows", "bytes follow")) the last storage and "
+          + (file.count - end == 1 ? "was" : "were") + " ignored")
+    }
+    return TensorFile(walked, of: file, warnings: warnings)
+  }
+
+  /// Where the last storage ends of a file that lies in a part of another; nil where that cannot be
+  /// told.
+  static func end(in file: MappedFile, _ range: Range<Int>) -> Int? {
+    (try? storages(in: file, range))?.end
+  }
+
+  /// Reads the pickles, and finds the storages behind them.
+  private static func storages(
+    in file: MappedFile, _ range: Range<Int>
+  ) throws(FormatError) -> (object: Pickle, places: LegacyStorages, end: Int) {
+    var position = range.lowerBound
+    let magic = try nextPickle(in: file, range, &position)
     guard let node = magic.node(magic.root), case .bigInteger(TorchLegacy.magic) = node.kind else {
-      throw FormatError(.malformed, "the file does not begin with PyTorch's number", offset: 0)
+      throw FormatError(
+        .malformed, "the file does not begin with PyTorch's number", offset: range.lowerBound)
     }
     let versionStart = position
-    let version = try nextPickle(in: file, &position)
+    let version = try nextPickle(in: file, range, &position)
     guard case .integer(protocolVersion) = version.root else {
       throw FormatError(
         .unsupported, "the file is not of protocol \(protocolVersion)", offset: versionStart)
     }
-    _ = try nextPickle(in: file, &position)
-    let object = try nextPickle(in: file, &position, PickleMachine.Limits())
+    _ = try nextPickle(in: file, range, &position)
+    let object = try nextPickle(in: file, range, &position, PickleMachine.Limits())
     let keysStart = position
-    let keys = try nextPickle(in: file, &position)
+    let keys = try nextPickle(in: file, range, &position)
     guard let list = keys.node(keys.root), case .list = list.kind else {
       throw FormatError(.malformed, "the storage keys are not a list", offset: keysStart)
     }
-    var places = LegacyStorages(file: file)
+    var places = LegacyStorages(file: file, end: range.upperBound)
     let sizes = try LegacyStorages.sizes(in: object)
     for key in list.items {
       guard case .string(let key) = key, let size = sizes[ExactName(key)] else {
@@ -56,21 +78,15 @@ package enum TorchLegacy {
       }
       try places.take(key, size, at: &position)
     }
-    let walked = try TorchObject(object, source: places)
-    var warnings: [String] = []
-    if position < file.count {
-      warnings.append(
-        "\((file.count - position).of("byte follows", "bytes follow")) the last storage and "
-          + (file.count - position == 1 ? "was" : "were") + " ignored")
-    }
-    return TensorFile(walked, of: file, warnings: warnings)
+    return (object, places, position)
   }
 
   private static func nextPickle(
-    in file: MappedFile, _ position: inout Int, _ limits: PickleMachine.Limits = .small
+    in file: MappedFile, _ range: Range<Int>, _ position: inout Int,
+    _ limits: PickleMachine.Limits = .small
   ) throws(FormatError) -> Pickle {
     let pickle = try PickleMachine.run(
-      file.bytes.extracting(position..<file.count), base: position, limits: limits)
+      file.bytes.extracting(position..<range.upperBound), base: position, limits: limits)
     position += pickle.byteCount
     return pickle
   }
@@ -84,10 +100,13 @@ private struct LegacyStorages: TorchStorageSource {
   }
 
   private let file: MappedFile
+  /// Where the file ends that they belong to.
+  private let end: Int
   private var places: [ExactName: (offset: Int, byteCount: Int)] = [:]
 
-  init(file: MappedFile) {
+  init(file: MappedFile, end: Int) {
     self.file = file
+    self.end = end
   }
 
   var byteCount: Int { file.count }
@@ -139,7 +158,7 @@ private struct LegacyStorages: TorchStorageSource {
     // A copy, so that the reader's view is not one of `self`, which is changed below.
     let file = file
     var reader = ByteReader(
-      file.bytes.extracting(position..<file.count), base: position, what: "the file")
+      file.bytes.extracting(position..<end), base: position, what: "the file")
     let count = try reader.integer(Int64.self)
     let (byteCount, overflow) = Int(count).multipliedReportingOverflow(by: size.width)
     guard !overflow, byteCount == size.byteCount else {

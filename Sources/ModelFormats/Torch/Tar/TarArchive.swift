@@ -18,9 +18,14 @@ struct TarArchive {
 
   /// - Throws: ``FormatError`` with the offset of the header that is wrong.
   init(_ file: MappedFile) throws(FormatError) {
+    try self.init(file, 0..<file.count)
+  }
+
+  /// The archive that lies in a part of a file.
+  init(_ file: MappedFile, _ range: Range<Int>) throws(FormatError) {
     let blockSize = TarArchive.blockSize
-    var position = 0
-    while position + blockSize <= file.count {
+    var position = range.lowerBound
+    while position + blockSize <= range.upperBound {
       let header = unsafe file.withBytes(in: position..<(position + blockSize)) {
         unsafe [UInt8]($0)
       }
@@ -40,9 +45,11 @@ struct TarArchive {
           .malformed, "a tar member's size is not an octal number", offset: position, context: name)
       }
       let start = position + blockSize
-      guard size <= file.count - start else {
+      guard size <= range.upperBound - start else {
         throw FormatError(
-          .truncated, "the member has \(size.of("byte")) where \(file.count - start) are left",
+          .truncated,
+          "the member has \(size.of("byte")) where \(range.upperBound - start) are "
+            + "left",
           offset: position, context: name, hint: Safetensors.downloadAgain)
       }
       if [0, UInt8(ascii: "0")].contains(header[156]) {

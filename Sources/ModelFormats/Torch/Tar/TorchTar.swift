@@ -31,8 +31,12 @@ package enum TorchTar {
   /// a reader comes to before an error, and the one that it ends at.
   ///
   /// - Returns: the pickles, and whether those are all, as far as the members could be followed.
-  static func pickleStarts(in file: MappedFile) -> (ranges: [Range<Int>], isWhole: Bool) {
-    guard let archive = try? TarArchive(file) else { return ([], false) }
+  static func pickleStarts(
+    in file: MappedFile, _ range: Range<Int>
+  ) -> (ranges: [Range<Int>], isWhole: Bool) {
+    guard let archive = try? TarArchive(file, range) else { return ([], false) }
+    // A link of such a name stands for another member.
+    let isWhole = ["storages", "tensors", "pickle"].allSatisfy { archive[$0] != nil }
     var source = TarStorages(file: file)
     do throws(FormatError) {
       if let storages = archive["storages"] { try source.readStorages(storages) }
@@ -40,7 +44,7 @@ package enum TorchTar {
     } catch {
       return (source.pickles.ranges, false)
     }
-    return (source.pickles.ranges, true)
+    return (source.pickles.ranges, isWhole)
   }
 
   private static func readChecked(_ file: MappedFile) throws(FormatError) -> TensorFile {

@@ -80,16 +80,16 @@ enum Inflate {
     }
   }
 
-  /// The beginning of what a stream holds, at most `limit` bytes, sound or not; and whether that is all
-  /// of it.
+  /// The beginning of what a stream holds, at most `limit` bytes, sound or not; whether that is all
+  /// of it, and whether it cannot be read on: other readers may read on there.
   static func beginning(
     _ input: UnsafeRawBufferPointer, limit: Int
-  ) -> (bytes: [UInt8], isWhole: Bool) {
+  ) -> (bytes: [UInt8], isWhole: Bool, isDamaged: Bool) {
     var stream = unsafe z_stream()
     var bytes: [UInt8] = []
     guard
       unsafe inflateInit2_(&stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
-    else { return (bytes, false) }
+    else { return (bytes, false, true) }
     defer { unsafe inflateEnd(&stream) }
     unsafe stream.next_in = UnsafeMutablePointer(
       mutating: input.baseAddress?.assumingMemoryBound(to: UInt8.self))
@@ -104,10 +104,10 @@ enum Inflate {
       }
       let count = room - Int(unsafe stream.avail_out)
       bytes += piece[..<count]
-      if code == Z_STREAM_END { return (bytes, true) }
-      guard code == Z_OK, count > 0 else { return (bytes, false) }
+      if code == Z_STREAM_END { return (bytes, true, false) }
+      guard code == Z_OK, count > 0 else { return (bytes, false, true) }
     }
-    return (bytes, false)
+    return (bytes, false, false)
   }
 
   /// The CRC-32 of `bytes` after others whose CRC-32 is `checksum`.
