@@ -7,7 +7,7 @@ public enum BuildVersion {
     text(program, version, commit: String(cString: sdk_build_commit()))
   }
 
-  static func text(_ program: String, _ version: String, commit: String) -> String {
+  package static func text(_ program: String, _ version: String, commit: String) -> String {
     "\(program) \(version)" + (commit.isEmpty ? "" : " (\(commit))")
   }
 }

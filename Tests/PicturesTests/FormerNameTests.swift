@@ -1,8 +1,7 @@
 import Foundation
+import Pictures
 import TestSupport
 import Testing
-
-@testable import Pictures
 
 /// What versions that were called sdkit wrote into pictures.
 @Suite struct FormerNameTests {

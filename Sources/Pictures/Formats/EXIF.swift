@@ -1,15 +1,15 @@
 /// The few fields of EXIF data that matter for drawn pictures.
 ///
 /// Source: Exif 2.32 (CIPA DC-008) over TIFF 6.0: `Orientation`, `UserComment`, `MakerNote`.
-struct EXIF: Sendable, Hashable {
+package struct EXIF: Sendable, Hashable {
   /// How the camera was held, 1 (upright) to 8.
   var orientation: Int?
   /// The user's comment, where web UIs keep a picture's parameters.
   var comment: String?
   /// The maker's note, where this program keeps its own.
-  var makerNote: String?
+  package var makerNote: String?
 
-  init(comment: String? = nil, makerNote: String? = nil) {
+  package init(comment: String? = nil, makerNote: String? = nil) {
     self.comment = comment
     self.makerNote = makerNote
   }
@@ -29,7 +29,7 @@ struct EXIF: Sendable, Hashable {
   private static let asciiPrefix = Array("ASCII\0\0\0".utf8)
 
   /// The data, big-endian; the comment is in UTF-16, as the web UI writes it.
-  func bytes() -> [UInt8] {
+  package func bytes() -> [UInt8] {
     var entries: [(tag: Int, data: [UInt8])] = []
     if let makerNote {
       entries.append((Tag.makerNote, Self.makerPrefix + Array(makerNote.utf8)))
@@ -58,7 +58,7 @@ struct EXIF: Sendable, Hashable {
   }
 
   /// Reads what is there; data that breaks the rules counts as none.
-  init(parsing bytes: [UInt8]) {
+  package init(parsing bytes: [UInt8]) {
     guard let reader = TIFFReader(bytes) else { return }
     let root = reader.directory(at: reader.long(at: 4))
     orientation = root[Tag.orientation].flatMap { reader.short($0) }.flatMap {
