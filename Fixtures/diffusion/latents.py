@@ -8,12 +8,10 @@ import inspect, json, sys
 import numpy, torch
 import reference
 from brownian import Brownian, diffusers
+from classes import CLASSES
 from safetensors.torch import save_file
 
 repository, out = sys.argv[1:3]
-CLASSES = {"pndm": "PNDM", "ddim": "DDIM", "ddpm": "DDPM", "lms": "LMSDiscrete", "euler": "EulerDiscrete", "euler-a": "EulerAncestralDiscrete", "heun": "HeunDiscrete",
-           "dpm2": "KDPM2Discrete", "dpm2-a": "KDPM2AncestralDiscrete", "dpmpp-2m": "DPMSolverMultistep", "dpmpp-2m-sde": "DPMSolverMultistep", "dpmpp-2s": "DPMSolverSinglestep",
-           "dpmpp-sde": "DPMSolverSDE", "unipc": "UniPCMultistep", "lcm": "LCM", "tcd": "TCD"}
 AYS = [14.6146412293, 6.4745760956, 3.8636745985, 2.6946151520, 1.8841921177, 1.3943805092, 0.9642583904, 0.6523686016, 0.3977456272, 0.1515232662, 0.0291671582]
 CASES = [{"name": s, "scheduler": s} for s in CLASSES]
 CASES += [{"name": "pndm-prk", "scheduler": "pndm", "prk": True}, {"name": "ddim-eta", "scheduler": "ddim", "eta": 0.7}, {"name": "tcd-one", "scheduler": "tcd", "eta": 1.0}]
@@ -34,7 +32,7 @@ with torch.no_grad():
         if case.get("sigmas") in ("karras", "exponential"): config[f"use_{case['sigmas']}_sigmas"] = True
         if kind == "dpmpp-2m-sde": config["algorithm_type"] = "sde-dpmsolver++"
         for steps in (8, 20):
-            scheduler = getattr(diffusers, CLASSES[kind] + "Scheduler").from_config(config)
+            scheduler = getattr(diffusers, CLASSES[kind]).from_config(config)
             if case.get("sigmas") == "ays":
                 scheduler.set_timesteps(sigmas=numpy.exp(numpy.interp(numpy.linspace(0, 10, steps + 1), range(11), numpy.log(AYS)))[:-1].tolist() + [0])
             else: scheduler.set_timesteps(steps)

@@ -15,14 +15,11 @@ takes a Brownian motion from the torchsde package; here it takes one that two su
 import inspect, json, sys
 import numpy, torch
 from brownian import Brownian, diffusers
+from classes import CLASSES
 from safetensors.torch import save_file
 
 SD = {"beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "num_train_timesteps": 1000,
       "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1, "trained_betas": None, "clip_sample": False}
-CLASSES = {"pndm": "PNDMScheduler", "ddim": "DDIMScheduler", "lms": "LMSDiscreteScheduler", "ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler",
-           "euler-a": "EulerAncestralDiscreteScheduler", "heun": "HeunDiscreteScheduler", "dpmpp-2m": "DPMSolverMultistepScheduler",
-           "unipc": "UniPCMultistepScheduler", "lcm": "LCMScheduler", "dpm2": "KDPM2DiscreteScheduler", "dpm2-a": "KDPM2AncestralDiscreteScheduler",
-           "dpmpp-2m-sde": "DPMSolverMultistepScheduler", "dpmpp-2s": "DPMSolverSinglestepScheduler", "dpmpp-sde": "DPMSolverSDEScheduler", "tcd": "TCDScheduler"}
 TRAINED = [0.001 * (1 + i % 7) for i in range(100)]
 
 # name: scheduler, steps, changes to SD, eta

@@ -86,13 +86,13 @@ import Testing
     let result = try Tool.run(
       "sdgen", ["a", "--scheduler", "DPM++ 2M Karras", "--sigmas", "exponential"])
     #expect(result.status == 64)
-    #expect(result.errors.contains("give --scheduler dpmpp-2m"), "\(result.errors)")
+    #expect(result.errors.contains("use --scheduler dpmpp-2m"), "\(result.errors)")
     // Of what was given.
     let spacing = try Tool.run(
       "sdgen", ["a", "--scheduler", "DPM++ 2M Karras", "--spacing", "trailing"])
     #expect(spacing.status == 64 && !spacing.errors.contains("--sigmas"), "\(spacing.errors)")
     #expect(
-      spacing.errors.contains("give --scheduler dpmpp-2m with --spacing trailing"),
+      spacing.errors.contains("use --scheduler dpmpp-2m with --spacing trailing"),
       "\(spacing.errors)")
     let both = try Tool.run("sdgen", ["a", "--sigmas", "karras", "--spacing", "trailing"])
     #expect(both.errors.contains("--sigmas and --spacing exclude each other"), "\(both.errors)")

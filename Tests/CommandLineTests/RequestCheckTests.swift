@@ -19,8 +19,8 @@ import Testing
   @Test(arguments: [
     ("--eta 0.5 --scheduler euler", "no eta"),
     ("--spacing trailing --scheduler tcd", "its own spacing"),
-    ("--sigmas karras --scheduler ddim", "works on timesteps"),
-    ("--sigmas karras", "works on timesteps"),
+    ("--sigmas karras --scheduler ddim", "does not accept sigmas"),
+    ("--sigmas karras", "does not accept sigmas"),
     ("--pndm-start repeat --scheduler lms", "no Runge-Kutta"),
     ("--pndm-start runge-kutta --steps 3", "4 steps or more"),
     ("--scheduler lcm --steps 60", "up to 50 steps"),

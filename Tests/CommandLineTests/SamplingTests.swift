@@ -91,7 +91,7 @@ import Testing
         ["--sigmas", "karras", "--spacing", "trailing", "--scheduler", "euler"],
         "exclude each other"
       ),
-      (["--sigmas", "karras", "--scheduler", "ddim"], "works on timesteps"),
+      (["--sigmas", "karras", "--scheduler", "ddim"], "does not accept sigmas"),
       (["--eta", "0.5", "--scheduler", "euler"], "no eta"),
       (["--pndm-start", "repeat", "--scheduler", "euler"], "no Runge-Kutta"),
       (["--spacing", "trailing", "--scheduler", "lcm"], "its own spacing"),

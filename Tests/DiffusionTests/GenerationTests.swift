@@ -15,7 +15,7 @@ import Testing
   }
 
   /// The request with which the goldens were made.
-  static func request(_ scheduler: SchedulerName) -> GenerationRequest {
+  static func request(_ scheduler: SchedulerDescriptor) -> GenerationRequest {
     var request = GenerationRequest(prompt: "a red circle on a blue background")
     request.steps = 20
     request.guidanceScale = 5
@@ -26,11 +26,12 @@ import Testing
 
   /// The others are compared in SamplingTests.
   @Test(arguments: [
-    SchedulerName.pndm, .ddim, .lms, .ddpm, .euler, .eulerAncestral, .heun, .dpmppMultistep, .unipc,
+    SchedulerDescriptor.pndm, .ddim, .lms, .ddpm, .euler, .eulerAncestral, .heun, .dpmppMultistep,
+    .unipc,
     .lcm,
   ])
-  func matchesTheReference(_ scheduler: SchedulerName) throws {
-    try check(Self.model.get(), scheduler, against: scheduler.rawValue)
+  func matchesTheReference(_ scheduler: SchedulerDescriptor) throws {
+    try check(Self.model.get(), scheduler, against: scheduler.name)
   }
 
   @Test func matchesTheReferenceWithKarrasSigmas() throws {
@@ -44,7 +45,8 @@ import Testing
     try check(karras, .dpmppMultistep, against: "dpmpp-2m-karras")
   }
 
-  func check(_ model: DiffusionModel, _ scheduler: SchedulerName, against name: String) throws {
+  func check(_ model: DiffusionModel, _ scheduler: SchedulerDescriptor, against name: String) throws
+  {
     let golden = try TestTensors(path: Fixtures.path("shapes-v1/golden/\(name).safetensors"))
     let trace = golden["trace"]
     let count = trace.shape.dropFirst().reduce(1, *)
@@ -81,7 +83,7 @@ struct ReferenceRequest: Sendable, CustomTestStringConvertible {
       request.seed = UInt64(row["seed"]?.int ?? 0)
       request.steps = row["steps"]?.int ?? 0
       request.guidanceScale = Float(row["guidance"]?.double ?? 0)
-      request.scheduler = SchedulerName(rawValue: row["scheduler"]?.string ?? "")
+      request.scheduler = SchedulerDescriptor(name: row["scheduler"]?.string ?? "")
       request.width = row["width"]?.int
       request.height = row["height"]?.int
       // diffusers reads one chunk.

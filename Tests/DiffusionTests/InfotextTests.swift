@@ -61,11 +61,11 @@ import Testing
   }
 
   /// Every scheduler has a name that is read back as itself.
-  @Test(arguments: SchedulerName.allCases, [nil, "karras", "exponential", "ays"])
-  func namesComeBack(_ scheduler: SchedulerName, sigmas: String?) {
-    let label = SamplerLabel(scheduler: scheduler.rawValue, sigmas: sigmas)
+  @Test(arguments: SchedulerDescriptor.all, [nil, "karras", "exponential", "ays"])
+  func namesComeBack(_ scheduler: SchedulerDescriptor, sigmas: String?) {
+    let label = SamplerLabel(scheduler: scheduler.name, sigmas: sigmas)
     #expect(SamplerLabel(Infotext(prompt: "", fields: label.fields)) == label)
-    #expect(label.fields[0].value != scheduler.rawValue)
+    #expect(label.fields[0].value != scheduler.name)
   }
 
   @Test(

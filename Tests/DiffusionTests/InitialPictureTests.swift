@@ -26,7 +26,7 @@ import Testing
       request.seed = UInt64(json["seed"]?.int ?? 0)
       request.steps = json["steps"]?.int ?? 0
       request.guidanceScale = Float(json["guidance"]?.double ?? 0)
-      request.scheduler = SchedulerName(rawValue: json["scheduler"]?.string ?? "")
+      request.scheduler = SchedulerDescriptor(name: json["scheduler"]?.string ?? "")
       let width = json["width"]?.int ?? 0
       let height = json["height"]?.int ?? 0
       func picture(_ name: String) throws -> Image {

@@ -42,7 +42,7 @@ enum PipelineOracle {
       request.seed = UInt64(json["seed"]?.int ?? 0)
       request.steps = json["steps"]?.int ?? 0
       request.guidanceScale = Float(json["guidance"]?.double ?? 0)
-      request.scheduler = SchedulerName(rawValue: json["scheduler"]?.string ?? "")
+      request.scheduler = SchedulerDescriptor(name: json["scheduler"]?.string ?? "")
       if let strength = json["strength"]?.double {
         request.initial = InitialPicture(
           try PNG.read(path("init.png")).image, strength: strength,

@@ -26,15 +26,15 @@ import Testing
   func known(name: String, scheduler: String, sigmas: String?) {
     let label = SamplerLabel(name: name)
     #expect(label == SamplerLabel(scheduler: scheduler, sigmas: sigmas))
-    #expect(SamplerLabel.substitute(for: name) == nil)
+    #expect(SamplerLabel.substitutes(for: name).isEmpty)
   }
 
-  @Test(arguments: SchedulerName.allCases)
-  func ours(name: SchedulerName) {
-    #expect(SamplerLabel(name: name.rawValue) == SamplerLabel(scheduler: name.rawValue))
+  @Test(arguments: SchedulerDescriptor.all)
+  func ours(scheduler: SchedulerDescriptor) {
+    #expect(SamplerLabel(name: scheduler.name) == SamplerLabel(scheduler: scheduler.name))
     // As it is written into pictures.
-    for field in SamplerLabel(scheduler: name.rawValue).fields {
-      #expect(SamplerLabel(name: field.value)?.scheduler == name.rawValue)
+    for field in SamplerLabel(scheduler: scheduler.name).fields {
+      #expect(SamplerLabel(name: field.value)?.scheduler == scheduler.name)
     }
   }
 
@@ -46,12 +46,12 @@ import Testing
   ])
   func others(name: String) {
     #expect(SamplerLabel(name: name) == nil)
-    #expect(SamplerLabel.substitute(for: name) != nil)
+    #expect(!SamplerLabel.substitutes(for: name).isEmpty)
   }
 
   @Test(arguments: ["", "magic", "karras karras", "+", "DPMSolverSinglestep"])
   func unknown(name: String) {
     #expect(SamplerLabel(name: name) == nil)
-    #expect(SamplerLabel.substitute(for: name) == nil)
+    #expect(SamplerLabel.substitutes(for: name).isEmpty)
   }
 }

@@ -26,7 +26,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
         request.width = 64
         request.height = 64
         request.steps = steps
-        request.scheduler = SchedulerName(rawValue: row["scheduler"]?.string ?? "")
+        request.scheduler = SchedulerDescriptor(name: row["scheduler"]?.string ?? "")
         request.eta = row["eta"]?.double.map { Float($0) }
         request.sampling.spacing = row["spacing"]?.string.flatMap {
           SchedulerConfiguration.TimestepSpacing(rawValue: $0)
@@ -64,7 +64,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
 
   @Test func everySchedulerIsThere() {
     #expect(
-      Set(LatentsCase.all.compactMap(\.request.scheduler)) == Set(SchedulerName.allCases))
+      Set(LatentsCase.all.compactMap(\.request.scheduler)) == Set(SchedulerDescriptor.all))
   }
 
   /// A list of levels is what its spacing gives, and other noise gives another picture.
@@ -91,12 +91,12 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
   }
 
   struct Refused: Sendable, CustomTestStringConvertible {
-    let scheduler: SchedulerName
+    let scheduler: SchedulerDescriptor
     let says: String
     let change: @Sendable (inout GenerationRequest) -> Void
 
     init(
-      _ scheduler: SchedulerName, _ says: String,
+      _ scheduler: SchedulerDescriptor, _ says: String,
       _ change: @escaping @Sendable (inout GenerationRequest) -> Void
     ) {
       self.scheduler = scheduler
@@ -104,12 +104,12 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
       self.change = change
     }
 
-    var testDescription: String { "\(scheduler.rawValue): \(says)" }
+    var testDescription: String { "\(scheduler.name): \(says)" }
   }
 
   /// What a scheduler does not heed is refused, and which others do is said.
   @Test(arguments: [
-    Refused(.ddim, "noise levels") { $0.sampling.sigmas = .karras },
+    Refused(.ddim, "does not accept sigmas") { $0.sampling.sigmas = .karras },
     Refused(.euler, "2 noise levels") { $0.sampling.sigmas = .list([5, 1]) },
     Refused(.euler, "exclude each other") {
       $0.sampling.sigmas = .karras

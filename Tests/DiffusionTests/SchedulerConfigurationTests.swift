@@ -68,8 +68,8 @@ import Testing
       (["prediction_type": "sample"], .dpm2Ancestral, 4),
       (["prediction_type": "sample"], .dpmppSDE, 20), (["solver_order": 3], .dpmppSinglestep, 20),
       ([:], .tcd, 51),
-    ] as [(JSON, SchedulerName, Int)])
-  func impossible(config: JSON, name: SchedulerName, steps: Int) throws {
+    ] as [(JSON, SchedulerDescriptor, Int)])
+  func impossible(config: JSON, name: SchedulerDescriptor, steps: Int) throws {
     let configuration = try SchedulerConfiguration(config)
     #expect(throws: FormatError.self) { try configuration.scheduler(name, steps: steps) }
   }
@@ -93,7 +93,7 @@ import Testing
   /// Levels of 0 have no logarithm, and equal neighbours no timestep between them.
   @Test(arguments: ["use_karras_sigmas", "use_exponential_sigmas"])
   func respacingOddLevels(field: String) throws {
-    for name in [SchedulerName.lms, .euler, .heun, .dpmppMultistep, .unipc] {
+    for name in [SchedulerDescriptor.lms, .euler, .heun, .dpmppMultistep, .unipc] {
       let silent = try SchedulerConfiguration(["beta_start": 0, "beta_end": 0.01, "\(field)": true])
       #expect(throws: FormatError.self, "\(name)") { try silent.scheduler(name, steps: 8) }
       let falling = try SchedulerConfiguration(
@@ -104,8 +104,8 @@ import Testing
   }
 
   /// 61 trailing steps of 1000 round up to one more, before the first timestep.
-  @Test(arguments: [SchedulerName.lms, .euler, .eulerAncestral, .heun])
-  func trailingStepsThatRoundUp(name: SchedulerName) throws {
+  @Test(arguments: [SchedulerDescriptor.lms, .euler, .eulerAncestral, .heun])
+  func trailingStepsThatRoundUp(name: SchedulerDescriptor) throws {
     let configuration = try SchedulerConfiguration(["timestep_spacing": "trailing"])
     let error = #expect(throws: FormatError.self) { try configuration.scheduler(name, steps: 61) }
     #expect(error?.code == .unsupported)
@@ -130,12 +130,12 @@ import Testing
       ("DPMSolverSinglestepScheduler", .dpmppSinglestep, ["lower_order_final": false]),
       ("DPMSolverSDEScheduler", .dpmppSDE, ["noise_sampler_seed": nil]),
       ("TCDScheduler", .tcd, ["original_inference_steps": 50, "timestep_scaling": 10.0]),
-    ] as [(String, SchedulerName, JSON)])
-  func classes(className: String, name: SchedulerName, fields: JSON) throws {
+    ] as [(String, SchedulerDescriptor, JSON)])
+  func classes(className: String, name: SchedulerDescriptor, fields: JSON) throws {
     var object = try #require(fields.object)
     object["_class_name"] = .string(className)
     let configuration = try SchedulerConfiguration(.object(object))
-    #expect(try configuration.defaultName() == name)
+    #expect(try configuration.defaultScheduler() == name)
     _ = try configuration.scheduler(name, steps: 8)
   }
 
@@ -143,7 +143,7 @@ import Testing
     let text = try String(
       contentsOfFile: Fixtures.path("shapes-v1/scheduler/scheduler_config.json"), encoding: .utf8)
     let configuration = try SchedulerConfiguration(JSON(parsing: text))
-    #expect(configuration.name == .pndm)
+    #expect(configuration.descriptor == .pndm)
     let scheduler = try configuration.scheduler(.pndm, steps: 20)
     #expect(scheduler.timesteps.prefix(4) == [951, 901, 901, 851])
     #expect(scheduler.timesteps.count == 21)

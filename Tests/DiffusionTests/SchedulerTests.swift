@@ -36,14 +36,14 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
   static let golden = try? TestTensors(path: Fixtures.path("diffusion/schedulers.safetensors"))
 
   @Test func allSchedulersHaveCases() {
-    #expect(Set(SchedulerCase.all.map(\.scheduler)) == Set(SchedulerName.allCases.map(\.rawValue)))
+    #expect(Set(SchedulerCase.all.map(\.scheduler)) == Set(SchedulerDescriptor.all.map(\.name)))
   }
 
   /// The same model outputs as diffusers got give the same latents, step by step.
   @Test(arguments: SchedulerCase.all)
   func trace(_ example: SchedulerCase) throws {
     let golden = try #require(Self.golden)
-    let name = try #require(SchedulerName(rawValue: example.scheduler))
+    let name = try #require(SchedulerDescriptor(name: example.scheduler))
     let prefix = example.testDescription
     var configuration = try SchedulerConfiguration(example.config)
     configuration.sigmas = example.sigmas.map {
@@ -114,7 +114,7 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
   /// A sum that diffusers' own tests expect, or that its schedulers give for the published
   /// Stable Diffusion configuration.
   struct Sum: Sendable, CustomTestStringConvertible {
-    let scheduler: SchedulerName
+    let scheduler: SchedulerDescriptor
     let steps: Int
     let config: JSON
     let sum: Float

@@ -44,7 +44,7 @@ import Testing
   @Test(arguments: precisions, [2, 3])
   func sameAsOneByOne(precision: Precision, count: Int) throws {
     let model = try Self.model(precision)
-    for scheduler: SchedulerName in [.pndm, .eulerAncestral, .heun, .dpmppMultistep] {
+    for scheduler: SchedulerDescriptor in [.pndm, .eulerAncestral, .heun, .dpmppMultistep] {
       let requests = Self.requests(count) { $0.scheduler = scheduler }
       try Self.expectSame(model.generate(requests), requests, model)
     }

@@ -8,8 +8,8 @@ import Testing
 /// What shows how a picture comes about.
 @Suite(.serialized) struct WatchingTests {
   /// Where the last step goes to no noise at all, its prediction is the finished latents.
-  @Test(arguments: [SchedulerName.euler, .dpmppMultistep, .lms])
-  func theLastPredictionIsThePicture(_ scheduler: SchedulerName) throws {
+  @Test(arguments: [SchedulerDescriptor.euler, .dpmppMultistep, .lms])
+  func theLastPredictionIsThePicture(_ scheduler: SchedulerDescriptor) throws {
     var request = GenerationTests.small
     request.scheduler = scheduler
     request.steps = 5

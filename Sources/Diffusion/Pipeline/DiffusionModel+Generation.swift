@@ -135,7 +135,7 @@ extension DiffusionModel {
         Generation(
           image: image, latents: picture.latents, noise: picture.point.noise,
           prompt: conditioning.prompt, negativePrompt: conditioning.negativePrompt,
-          scheduler: picture.name, safety: safety, timings: timings))
+          scheduler: picture.descriptor, safety: safety, timings: timings))
     }
   }
 }

@@ -65,19 +65,21 @@ public struct DrawingLimits: Sendable {
     try checkEnlargement(of: request)
   }
 
-  /// The scheduler that a request asks for, with its name and what it was made of.
+  /// The scheduler that a request asks for, with its descriptor and configuration.
   ///
   /// - Throws: as ``check(_:)``.
   func sampler(
     for request: GenerationRequest
-  ) throws -> (name: SchedulerName, configuration: SchedulerConfiguration, scheduler: any Scheduler)
-  {
-    let name = try request.scheduler ?? scheduler.defaultName()
-    let configuration = try scheduler.applying(request.sampling, to: name, eta: request.eta)
+  ) throws -> (
+    descriptor: SchedulerDescriptor, configuration: SchedulerConfiguration,
+    scheduler: any Scheduler
+  ) {
+    let descriptor = try request.scheduler ?? scheduler.defaultScheduler()
+    let configuration = try scheduler.applying(request.sampling, to: descriptor, eta: request.eta)
     do throws(FormatError) {
       return (
-        name, configuration,
-        try configuration.scheduler(name, steps: request.steps, eta: request.eta)
+        descriptor, configuration,
+        try configuration.scheduler(descriptor, steps: request.steps, eta: request.eta)
       )
     } catch {
       guard error.context == Timesteps.context else { throw error }

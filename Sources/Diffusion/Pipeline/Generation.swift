@@ -19,12 +19,11 @@ public struct GenerationRequest: Sendable, Hashable {
   public var width: Int?
   public var height: Int?
   /// The repository's own where nil.
-  public var scheduler: SchedulerName?
+  public var scheduler: SchedulerDescriptor?
   /// How both prompts are read.
   public var promptStyle = PromptStyle()
   // Sampling.
-  /// For DDIM, the share of DDPM's noise that is added back at each step; for TCD, how far beyond
-  /// the next level a step goes. Their defaults, 0 and 0.3, where nil.
+  /// See ``SchedulerDescriptor/eta``; the scheduler's default if nil.
   public var eta: Float?
   /// What is changed of the model's scheduler configuration.
   public var sampling = SamplingOverrides()
@@ -65,7 +64,7 @@ public struct Generation: Sendable {
   /// What the text encoder read, and what of the prompts did not fit.
   public let prompt: PromptEncoding
   public let negativePrompt: PromptEncoding?
-  public let scheduler: SchedulerName
+  public let scheduler: SchedulerDescriptor
   /// What the safety checker found; nil where no checker looked.
   public var safety: SafetyVerdict?
   public internal(set) var timings: GenerationTimings

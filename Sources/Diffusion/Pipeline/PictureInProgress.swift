@@ -3,7 +3,7 @@ import ModelFormats
 /// A picture between its noise and its finished latents: what is its own where several are drawn
 /// together.
 struct PictureInProgress {
-  let name: SchedulerName
+  let descriptor: SchedulerDescriptor
   let point: StartingPoint
   private let configuration: SchedulerConfiguration
   private(set) var scheduler: any Scheduler
@@ -13,7 +13,7 @@ struct PictureInProgress {
 
   /// - Throws: as ``DiffusionModel/generate(_:progress:observer:)`` before anything is evaluated.
   init(_ request: GenerationRequest, _ model: DiffusionModel) throws {
-    (name, configuration, scheduler) = try model.limits.sampler(for: request)
+    (descriptor, configuration, scheduler) = try model.limits.sampler(for: request)
     random = try request.randomSource.source(seed: request.seed)
     point = try model.startingPoint(for: request, scheduler, &random)
     latents = point.latents

@@ -1,61 +1,142 @@
 import Pictures
 
-/// What web UIs call a scheduler and the spacing of its noise levels.
+/// A scheduler and the spacing of its sigmas, by the names that programs use for them.
 public struct SamplerLabel: Sendable, Hashable {
-  /// As the command line names it: `dpmpp-2m`.
+  /// The value of `--scheduler`: `dpmpp-2m`.
   public let scheduler: String
-  /// As the command line names the spacing: `karras`; nil for the scheduler's own.
+  /// The value of `--sigmas`: `karras`; nil for the scheduler's own spacing.
   public let sigmas: String?
 
   public init(scheduler: String, sigmas: String? = nil) {
     self.scheduler = scheduler
     self.sigmas = sigmas
   }
+}
 
-  /// Ours, the AUTOMATIC1111 web UI's, stable-diffusion.cpp's.
-  private static let samplers: [(name: String, webUI: String, cpp: String?)] = [
-    ("pndm", "PLMS", nil), ("ddim", "DDIM", "ddim_trailing"), ("lms", "LMS", "lms"),
-    ("ddpm", "DDPM", nil), ("euler", "Euler", "euler"), ("euler-a", "Euler a", "euler_a"),
-    ("heun", "Heun", "heun"), ("dpm2", "DPM2", "dpm2"), ("dpm2-a", "DPM2 a", nil),
-    ("dpmpp-2m", "DPM++ 2M", "dpm++2m"), ("dpmpp-2m-sde", "DPM++ 2M SDE", "dpm++2m_sde"),
-    ("dpmpp-2s", "DPM++ 2S", nil), ("dpmpp-sde", "DPM++ SDE", nil), ("unipc", "UniPC", nil),
-    ("lcm", "LCM", "lcm"), ("tcd", "TCD", "tcd"),
-  ]
+// MARK: - Image metadata
 
-  private static let spacings: [(name: String, webUI: String, cpp: String)] = [
-    ("karras", "Karras", "karras"), ("exponential", "Exponential", "exponential"),
-    ("ays", "Align Your Steps", "ays"),
-  ]
-
-  /// The fields `Sampler` and, where the spacing is not the scheduler's own, `Schedule type`.
+extension SamplerLabel {
+  /// The field `Sampler` and, if the spacing is not the scheduler's own, `Schedule type`.
   public var fields: [Infotext.Field] {
-    let sampler = Self.samplers.first { $0.name == scheduler }?.webUI ?? scheduler
+    let sampler = SchedulerDescriptor(name: scheduler)?.webUIName ?? scheduler
     let spacing = sigmas.map { sigmas in
-      Self.spacings.first { $0.name == sigmas }?.webUI ?? sigmas
+      SigmaSpacing.named.first { $0.name == sigmas }?.webUIName ?? sigmas
     }
     return [Infotext.Field("Sampler", sampler)]
       + (spacing.map { [Infotext.Field("Schedule type", $0)] } ?? [])
   }
 
-  /// What a text says; nil where its sampler is none of ours.
+  /// The scheduler and spacing in image metadata; nil if the sampler is unknown.
   ///
-  /// Old web UIs write the spacing behind the sampler, `DPM++ 2M Karras`; stable-diffusion.cpp
+  /// Old web UIs write the spacing after the sampler, `DPM++ 2M Karras`; stable-diffusion.cpp
   /// always does, `dpm++2m karras`.
   public init?(_ text: Infotext) {
     guard var sampler = text["Sampler"] else { return nil }
     var spacing = text["Schedule type"]
-    let known = Self.spacings.flatMap { [$0.webUI, $0.cpp] } + ["discrete", "Automatic"]
+    let known =
+      SigmaSpacing.named.flatMap { [$0.webUIName, $0.cppName] } + SigmaSpacing.defaultNames
     if let suffix = known.first(where: { sampler.hasSuffix(" " + $0) }) {
       sampler.removeLast(suffix.count + 1)
       spacing = suffix
     }
+    let all = SchedulerDescriptor.all
     let match =
-      Self.samplers.first { $0.webUI == sampler }
-      ?? Self.samplers.first { $0.cpp == sampler } ?? Self.samplers.first { $0.name == sampler }
+      all.first { $0.webUIName == sampler } ?? all.first { $0.cppName == sampler }
+      ?? all.first { $0.name == sampler }
     guard let match else { return nil }
     scheduler = match.name
     sigmas = spacing.flatMap { spacing in
-      Self.spacings.first { [$0.name, $0.webUI, $0.cpp].contains(spacing) }?.name
+      SigmaSpacing.named.first { [$0.name, $0.webUIName, $0.cppName].contains(spacing) }?.name
     }
   }
+}
+
+// MARK: - Any program's name
+
+extension SamplerLabel {
+  /// The scheduler and spacing that a name stands for: ours, the AUTOMATIC1111 web UI's
+  /// (`DPM++ 2M Karras`), ComfyUI's (`dpmpp_2m`), stable-diffusion.cpp's (`dpm++2m`),
+  /// k-diffusion's (`k_euler_a`) or a diffusers class; nil if it is none of these.
+  ///
+  /// Case, spaces, underscores and hyphens are ignored.
+  public init?(name: String) {
+    if let scheduler = SchedulerDescriptor(className: name) {
+      self.init(scheduler: scheduler.name)
+      return
+    }
+    let plain = Self.plain(name)
+    if let scheduler = Self.scheduler(plain) {
+      self.init(scheduler: scheduler.name)
+    } else if let (start, sigmas) = Self.withoutSpacing(plain),
+      let scheduler = Self.scheduler(start)
+    {
+      self.init(scheduler: scheduler.name, sigmas: sigmas)
+    } else {
+      return nil
+    }
+  }
+
+  /// What to use instead of a sampler or spacing that ``init(name:)`` rejects.
+  public struct Substitute: Sendable {
+    /// nil if the name is a spacing of sigmas, which needs a scheduler that takes sigmas.
+    public var scheduler: SchedulerDescriptor?
+    public var sigmas: String?
+    public var spacing: SchedulerConfiguration.TimestepSpacing?
+    public var randomSource: RandomSourceName?
+    /// How the scheduler differs: completes "…, which".
+    public var difference: String?
+  }
+
+  /// The closest settings for a known name that has no exact equivalent here; empty if the name is
+  /// unknown.
+  public static func substitutes(for name: String) -> [Substitute] {
+    let plain = plain(name)
+    if let named = SigmaSpacing.named.first(where: { $0.endings.contains(plain) }) {
+      return [Substitute(sigmas: named.name)]
+    }
+    let (start, sigmas) = withoutSpacing(plain) ?? (plain, nil)
+    return SchedulerDescriptor.all.flatMap { scheduler in
+      scheduler.neighbors.filter { Self.plain($0.name) == start }.map { neighbor in
+        Substitute(
+          scheduler: scheduler,
+          sigmas: scheduler.takesSigmas && neighbor.spacing == nil ? sigmas : nil,
+          spacing: neighbor.spacing, randomSource: neighbor.randomSource,
+          difference: neighbor.difference)
+      }
+    }
+  }
+
+  /// A plain name without the spacing at its end, and that spacing's name, nil for the scheduler's
+  /// own; nil if the name does not end with a spacing.
+  private static func withoutSpacing(_ plain: String) -> (start: String, sigmas: String?)? {
+    let endings =
+      SigmaSpacing.named.flatMap { named in named.endings.map { ($0, Optional(named.name)) } }
+      + SigmaSpacing.defaultNames.map { (Self.plain($0), nil) }
+    guard
+      let (ending, sigmas) = endings.first(where: { plain.hasSuffix($0.0) && plain != $0.0 })
+    else { return nil }
+    return (String(plain.dropLast(ending.count)), sigmas)
+  }
+
+  private static func scheduler(_ plain: String) -> SchedulerDescriptor? {
+    SchedulerDescriptor.all.first { scheduler in
+      ([scheduler.name, scheduler.webUIName] + scheduler.aliases)
+        .contains { Self.plain($0) == plain }
+    }
+  }
+
+  /// Lowercase letters and digits only, with p for each plus and without k-diffusion's prefix.
+  fileprivate static func plain(_ name: String) -> String {
+    var lowered = name.lowercased()
+    for mark in ["k_", "k-"] where lowered.hasPrefix(mark) { lowered.removeFirst(mark.count) }
+    return String(
+      lowered.compactMap { letter -> Character? in
+        letter == "+" ? "p" : letter.isLetter || letter.isNumber ? letter : nil
+      })
+  }
+}
+
+extension SigmaSpacing.Named {
+  /// The plain forms in which samplers' names end with it.
+  fileprivate var endings: [String] { [name, webUIName].map(SamplerLabel.plain) }
 }

@@ -1,8 +1,8 @@
 import ModelFormats
 
-/// What a request changes of the scheduler configuration of the model.
+/// Changes that a request makes to the model's scheduler configuration.
 public struct SamplingOverrides: Sendable, Hashable {
-  /// How noise levels are spaced.
+  /// How sigmas are spaced.
   public var sigmas: SigmaSpacing?
   /// How timesteps are spaced.
   public var spacing: SchedulerConfiguration.TimestepSpacing?
@@ -17,50 +17,42 @@ public struct SamplingOverrides: Sendable, Hashable {
 extension SchedulerConfiguration {
   /// The configuration with a request's changes.
   ///
-  /// - Throws: ``GenerationError`` `request` where the scheduler does not heed one of them.
+  /// - Throws: ``GenerationError`` `request` if the scheduler ignores one of them.
   func applying(
-    _ overrides: SamplingOverrides, to name: SchedulerName, eta: Float?
+    _ overrides: SamplingOverrides, to scheduler: SchedulerDescriptor, eta: Float?
   ) throws(GenerationError) -> SchedulerConfiguration {
-    func others(_ isFit: (SchedulerName) -> Bool) -> String {
-      "choose another scheduler: "
-        + SchedulerName.allCases.filter(isFit).map(\.rawValue).joined(separator: ", ")
+    func require(
+      _ condition: (SchedulerDescriptor) -> Bool, _ problem: String
+    ) throws(GenerationError) {
+      guard !condition(scheduler) else { return }
+      throw GenerationError(
+        .request, "\(scheduler.name) \(problem)",
+        hint: Remedy("choose another scheduler: " + SchedulerDescriptor.names(where: condition)))
     }
     var result = self
     if let sigmas = overrides.sigmas {
-      guard name.takesSigmas else {
-        throw GenerationError(
-          .request, "\(name.rawValue) works on timesteps; noise levels cannot be given to it",
-          hint: Remedy(others(\.takesSigmas)))
-      }
+      try require({ $0.takesSigmas }, "works on timesteps; it does not accept sigmas")
       guard overrides.spacing == nil else {
         throw GenerationError(
-          .request, "a spacing of noise levels and one of timesteps exclude each other",
-          hint: "give one of the two")
+          .request, "a spacing of sigmas and a spacing of timesteps exclude each other",
+          hint: "give only one of them")
       }
       result.sigmas = sigmas
     }
     if let spacing = overrides.spacing {
-      guard name.takesSpacing else {
-        throw GenerationError(
-          .request, "\(name.rawValue) has its own spacing of timesteps",
-          hint: Remedy(others(\.takesSpacing)))
-      }
+      try require({ $0.takesSpacing }, "has its own spacing of timesteps")
       result.timestepSpacing = spacing
     }
     if let prediction = overrides.prediction { result.predictionType = prediction }
     if let starts = overrides.startsWithRungeKutta {
-      guard name == .pndm else {
-        throw GenerationError(
-          .request, "\(name.rawValue) has no Runge-Kutta start", hint: "choose pndm")
-      }
+      try require({ $0.hasRungeKuttaStart }, "has no Runge-Kutta start")
       result.skipsRungeKutta = !starts
     }
-    if let eta, name.defaultEta == nil || !(0...1).contains(eta) {
-      throw GenerationError(
-        .request,
-        name.defaultEta == nil
-          ? "\(name.rawValue) has no eta" : "an eta of \(eta) cannot be taken; it goes from 0 to 1",
-        hint: name.defaultEta == nil ? Remedy(others { $0.defaultEta != nil }) : nil)
+    if let eta {
+      try require({ $0.eta != nil }, "has no eta")
+      guard (0...1).contains(eta) else {
+        throw GenerationError(.request, "eta must be 0 to 1 (got \(eta))")
+      }
     }
     return result
   }

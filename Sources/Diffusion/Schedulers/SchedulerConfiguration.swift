@@ -1,30 +1,29 @@
 import ModelFormats
 import OrderedJSON
 
-/// `scheduler_config.json`: how the model was trained, and defaults for sampling from it.
+/// `scheduler_config.json`: how the model was trained, and defaults for sampling.
 ///
-/// Fields that a file leaves out take the default of the scheduler that reads them, as in
-/// diffusers; those are nil here. A field that is none of diffusers' scheduler fields, or that
-/// asks for something not supported, is refused by name. Fields of schedulers other than the one
-/// in use have no effect.
+/// As in diffusers, a missing field takes the default of the scheduler that reads it; such fields
+/// are nil here. A field that no diffusers scheduler has, or an unsupported value, is rejected by
+/// name. Fields of other schedulers than the one in use have no effect.
 public struct SchedulerConfiguration: Sendable, Hashable {
   /// What the model predicts.
   public enum PredictionType: String, Sendable {
     /// The noise in the latents.
     case epsilon
-    /// The latents without noise.
+    /// The clean latents.
     case sample
     /// Velocity: Salimans and Ho, "Progressive Distillation" (2022).
     case velocity = "v_prediction"
   }
 
-  /// How inference steps are spread over the training timesteps: Lin et al., "Common Diffusion
+  /// How inference steps are spaced over the training timesteps: Lin et al., "Common Diffusion
   /// Noise Schedules and Sample Steps are Flawed" (2023), table 2.
   public enum TimestepSpacing: String, Sendable {
     case linspace, leading, trailing
   }
 
-  /// How the training noise grows.
+  /// How the noise of training grows with the timestep.
   public enum BetaSchedule: String, Sendable {
     case linear
     /// Linear in the square root of beta: the latent diffusion schedule.
@@ -33,10 +32,10 @@ public struct SchedulerConfiguration: Sendable, Hashable {
     case squaredCosine = "squaredcos_cap_v2"
   }
 
-  /// What the noise level ends at.
+  /// The last sigma.
   public enum FinalSigma: String, Sendable {
     case zero
-    /// The smallest of the training timesteps.
+    /// The smallest sigma of the training timesteps.
     case smallest = "sigma_min"
   }
 
@@ -47,15 +46,15 @@ public struct SchedulerConfiguration: Sendable, Hashable {
     case fixedLarge = "fixed_large"
   }
 
-  /// How a multistep solver estimates derivatives: the first two are DPM-Solver's, the others
-  /// UniPC's; either reads the other's as its default.
+  /// How a multistep solver estimates derivatives. The first two are DPM-Solver's, the others
+  /// UniPC's; each treats the other's values as its own default.
   public enum Solver: String, Sendable {
     case midpoint, heun, logrho, bh1, bh2
   }
 
-  /// The scheduler that the repository asks for, where it is one of ours.
-  public var name: SchedulerName?
-  /// The class that the repository asks for, one of ours or not.
+  /// The scheduler that the file names; nil if it names none or an unknown one.
+  public var descriptor: SchedulerDescriptor?
+  /// The diffusers class that the file names, known or not.
   public var className: String?
   public var trainingTimesteps = 1000
   public var betaStart: Double?
@@ -65,30 +64,30 @@ public struct SchedulerConfiguration: Sendable, Hashable {
   public var predictionType = PredictionType.epsilon
   public var timestepSpacing: TimestepSpacing?
   public var stepsOffset = 0
-  /// PNDM: leave out the Runge-Kutta steps that start its multistep method.
+  /// PNDM: skip the Runge-Kutta steps that start its multistep method.
   public var skipsRungeKutta = false
-  /// The cumulative alpha beyond the last step is 1 instead of that of timestep 0.
+  /// Whether the cumulative alpha after the last step is 1 instead of that of timestep 0.
   public var setsAlphaToOne: Bool?
   public var clipsSample: Bool?
   public var clipRange: Float = 1
   public var rescalesBetasToZeroSNR = false
   public var usesKarrasSigmas = false
   public var usesExponentialSigmas = false
-  /// The spacing of noise levels that was asked for; goes before both.
+  /// The requested spacing of sigmas; overrides both.
   public var sigmas: SigmaSpacing?
   public var finalSigma = FinalSigma.zero
   public var variance = Variance.fixedSmall
   public var solver: Solver?
   public var solverOrder = 2
-  /// Multistep solvers: the last steps are of lower order.
+  /// Multistep solvers: whether the last steps have a lower order.
   public var lowersFinalOrder: Bool?
-  /// DPM-Solver: the last step is of first order.
+  /// DPM-Solver: whether the last step has order 1.
   public var endsWithEuler = false
-  /// UniPC: the steps after which the corrector is left out.
+  /// UniPC: the steps after which the corrector is skipped.
   public var uncorrectedSteps: [Int] = []
-  /// LCM and TCD: the steps of the model that was distilled, from which its timesteps are chosen.
+  /// LCM and TCD: the number of steps in the distillation, from which timesteps are chosen.
   public var originalSteps = 50
-  /// LCM: what timesteps are multiplied by in the boundary condition.
+  /// LCM: the factor of timesteps in the boundary condition.
   public var timestepScaling: Float = 10
 
   /// The defaults of diffusers' classes.
@@ -96,8 +95,8 @@ public struct SchedulerConfiguration: Sendable, Hashable {
 
   /// Reads a configuration file.
   ///
-  /// - Throws: ``FormatError`` `malformed` for a value of the wrong kind, `unsupported` for a
-  ///   field or value that cannot be honoured.
+  /// - Throws: ``FormatError`` `malformed` for a value of the wrong type or range, `unsupported` for
+  ///   an unknown field or unsupported value.
   package init(_ json: JSON) throws(FormatError) {
     guard let object = json.object else {
       throw FormatError(
@@ -105,16 +104,16 @@ public struct SchedulerConfiguration: Sendable, Hashable {
         context: "scheduler_config.json")
     }
     for member in object.members {
-      // A null is a field's absence only where the default of diffusers' classes is None.
+      // A null means a missing field only if the default in diffusers' classes is None.
       guard !(member.value.isNull && Self.nullable.contains(member.key)) else { continue }
       try set(SchedulerField(name: member.key, value: member.value))
     }
-    if isStochastic {
-      guard name != .dpmppSinglestep else {
-        throw SchedulerField(name: "algorithm_type", value: "sde-dpmsolver++")
-          .unsupported("DPMSolverSinglestepScheduler is supported with dpmsolver++ alone")
+    if let algorithmType, let named = descriptor {
+      guard let variant = named.variant(algorithmType: algorithmType) else {
+        throw SchedulerField(name: "algorithm_type", value: .string(algorithmType))
+          .unsupported("\(named.className) supports only \(named.algorithmTypes?.first ?? "")")
       }
-      if name == .dpmppMultistep { name = .dpmppMultistepSDE }
+      descriptor = variant
     }
     if usesKarrasSigmas && usesExponentialSigmas {
       throw SchedulerField(name: "use_exponential_sigmas", value: true)
@@ -122,21 +121,20 @@ public struct SchedulerConfiguration: Sendable, Hashable {
     }
   }
 
-  /// Fields that are None in a class of diffusers that is not told otherwise, and one that is minus
-  /// infinity, which JSON has not.
+  /// Fields whose default in diffusers is None, or minus infinity, which JSON cannot express.
   private static let nullable: Set<String> = [
     "trained_betas", "variance_type", "sigma_min", "sigma_max", "solver_p", "shift_terminal",
     "noise_sampler_seed", "lambda_min_clipped",
   ]
 
-  /// Whether `algorithm_type` asks for noise in each step of DPM-Solver.
-  private var isStochastic = false
+  /// Which of several schedulers of a class the file selects.
+  private var algorithmType: String?
 
   private mutating func set(_ field: SchedulerField) throws(FormatError) {
     switch field.name {
     case "_class_name":
       className = field.value.string
-      name = className.flatMap(SchedulerName.init(className:))
+      descriptor = className.flatMap(SchedulerDescriptor.init(className:))
     case let name where name.hasPrefix("_"): break
     case "num_train_timesteps": trainingTimesteps = try field.integer(in: 2...100_000)
     case "beta_start": betaStart = try field.number(in: 0...1)
@@ -166,35 +164,20 @@ public struct SchedulerConfiguration: Sendable, Hashable {
       "use_dynamic_shifting":
       try field.require(false)
     case "predict_x0": try field.require(true)
-    // diffusers, too, takes "deis" for its neighbour.
     case "algorithm_type":
-      try field.require(oneOf: ["dpmsolver++", "sde-dpmsolver++", "deis"])
-      isStochastic = field.value.string == "sde-dpmsolver++"
+      try field.require(oneOf: SchedulerDescriptor.algorithmTypes)
+      algorithmType = field.value.string
     case "interpolation_type": try field.require(oneOf: ["linear"])
     case "timestep_type": try field.require(oneOf: ["discrete"])
     case "sigma_min", "sigma_max", "lambda_min_clipped", "solver_p", "shift_terminal",
       "noise_sampler_seed":
       throw field.unsupported("it is not supported")
-    // These refine what is refused above.
+    // These refine features that are rejected above.
     case "dynamic_thresholding_ratio", "sample_max_value", "flow_shift", "time_shift_type": break
     default:
       guard field.value.isNull else {
-        throw field.unsupported("no scheduler of diffusers has this field")
+        throw field.unsupported("no diffusers scheduler has this field")
       }
     }
-  }
-}
-
-extension SchedulerConfiguration {
-  /// The repository's own scheduler; PNDM, as Stable Diffusion v1.5 has it, where it names none.
-  ///
-  /// - Throws: ``FormatError`` `unsupported` where it names one that is not ours.
-  public func defaultName() throws(FormatError) -> SchedulerName {
-    if let name { return name }
-    guard let className else { return .pndm }
-    throw FormatError(
-      .unsupported, "the model asks for the scheduler \(className), which is not known here",
-      context: "scheduler_config.json",
-      hint: "choose another: \(SchedulerName.allCases.map(\.rawValue).joined(separator: ", "))")
   }
 }

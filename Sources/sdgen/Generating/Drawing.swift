@@ -14,7 +14,7 @@ struct Drawing {
     let height: Int
     /// Kept where it is to be shown or compared: many are more than there is memory for.
     let image: Image?
-    let scheduler: SchedulerName
+    let scheduler: SchedulerDescriptor
     let timings: GenerationTimings
     /// What the safety checker found; nil where none looked.
     let safety: SafetyVerdict?

@@ -18,7 +18,7 @@ extension GenerateCommand {
       say(
         "wrote \(Console.sanitized(picture.file)): seed \(picture.seed), "
           + "\(picture.width)x\(picture.height), "
-          + "\(picture.steps.of("step")) of \(picture.scheduler.rawValue), "
+          + "\(picture.steps.of("step")) of \(picture.scheduler.name), "
           + Format.seconds(picture.timings.total))
       for file in picture.files { say("wrote \(Console.sanitized(file))") }
       show(picture)
@@ -99,7 +99,7 @@ extension GenerateCommand {
       "width": .integer(picture.width),
       "height": .integer(picture.height),
       "steps": .integer(picture.steps),
-      "scheduler": .string(picture.scheduler.rawValue),
+      "scheduler": .string(picture.scheduler.name),
       "guidance": .number(guidance), "safety": picture.safety?.json ?? .null,
       "files": .array(picture.files.map { .string($0) }),
     ]

@@ -92,7 +92,7 @@ struct PictureRecord {
     var fields = [Field("Steps", String(request.steps))]
     fields +=
       SamplerLabel(
-        scheduler: generation.scheduler.rawValue, sigmas: arguments.text("sigmas")
+        scheduler: generation.scheduler.name, sigmas: arguments.text("sigmas")
       ).fields
     fields += [
       Field("CFG scale", Self.number(Double(request.guidanceScale))),
@@ -179,7 +179,7 @@ struct PictureRecord {
     if !request.negativePrompt.isEmpty { job["negative"] = .string(request.negativePrompt) }
     job["seed"] = Int(exactly: request.seed).map { .integer($0) }
     job["steps"] = .integer(request.steps)
-    job["scheduler"] = .string(generation.scheduler.rawValue)
+    job["scheduler"] = .string(generation.scheduler.name)
     job["guidance"] = arguments["guidance"] ?? .number(Double(request.guidanceScale))
     // What auto meant on this CPU; another may choose otherwise.
     job["dtype"] = .string(options.model.dtype.precision == .bf16 ? "bf16" : "f32")

@@ -1,7 +1,8 @@
 import ArgumentParser
 import Diffusion
+import Foundation
 
-/// How latents are taken from noise to a picture.
+/// How latents are denoised.
 struct SamplingOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
@@ -27,17 +28,17 @@ struct SamplingOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The scheduler, by its name here or a web UI's, as in \"DPM++ 2M Karras\""
-        + " (default: the model's own).", valueName: "name"))
+      "The scheduler: one of the names below, a diffusers class or a web UI's name, such as"
+        + " \"DPM++ 2M Karras\" (default: the model's own).", valueName: "name"))
   var scheduler: SchedulerChoice?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Noise levels: karras, exponential, ays (Align Your Steps), or falling numbers with commas,"
-        + " one for each step; not for pndm, ddim, ddpm, lcm, tcd (default: the scheduler's own).",
-      valueName: "spacing"),
-    completion: .list(["karras", "exponential", "ays"]), transform: SigmaSpacing.init(parsing:))
+      "Sigmas (noise levels): \(SigmaSpacing.namesWithMeaning), or falling numbers with commas,"
+        + " one per step; not for \(SchedulerDescriptor.names { !$0.takesSigmas })"
+        + " (default: the scheduler's own).", valueName: "spacing"),
+    completion: .list(SigmaSpacing.named.map(\.name)), transform: SigmaSpacing.init(parsing:))
   var sigmas: SigmaSpacing?
 
   @Option(
@@ -55,8 +56,7 @@ struct SamplingOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Noise that ddim adds back, as a share of ddpm's, or how far tcd looks beyond a step, 0 to 1"
-        + " (default: ddim 0, tcd 0.3).", valueName: "share"), transform: number(in: 0...1))
+      SchedulerDescriptor.etaHelp, valueName: "share"), transform: number(in: 0...1))
   var eta: Double?
 
   @Option(
@@ -83,7 +83,7 @@ struct SamplingOptions: ParsableArguments {
   /// Sets what a request says of sampling.
   func apply(to request: inout GenerationRequest) {
     request.steps = stepCount
-    request.scheduler = scheduler?.label.map(\.name)
+    request.scheduler = scheduler?.label.map(\.scheduler)
     request.eta = eta.map { Float($0) }
     request.sampling.sigmas = noiseLevels
     request.sampling.spacing = spacing
@@ -116,6 +116,16 @@ struct SamplingOptions: ParsableArguments {
   }
 }
 
+extension SchedulerDescriptor {
+  /// The help text of `--eta`.
+  fileprivate static var etaHelp: String {
+    let etas = all.compactMap { scheduler in scheduler.eta.map { (scheduler.name, $0) } }
+    let meanings = etas.map { "for \($0), \($1.meaning)" }.joined(separator: "; ")
+    let defaults = etas.map { "\($0) \(String(format: "%g", $1.defaultValue))" }
+    return "0 to 1: \(meanings) (default: \(defaults.joined(separator: ", ")))."
+  }
+}
+
 extension RandomSourceName: ExpressibleByArgument {}
 
 /// What comes before PNDM's multistep method.
@@ -140,25 +150,31 @@ extension SchedulerConfiguration.PredictionType: ExpressibleByArgument {
 extension SigmaSpacing {
   /// A spacing's name, or numbers with commas.
   init(parsing argument: String) throws {
-    switch argument {
-    case "karras": self = .karras
-    case "exponential": self = .exponential
-    case "ays": self = .alignYourSteps
-    default:
-      var levels = argument.split(separator: ",", omittingEmptySubsequences: false)
-        .map { Double($0) }
-      // The 0 behind the last step may be given or left out.
-      if levels.count > 1, levels.last == 0 { levels.removeLast() }
-      let numbers = levels.compactMap { $0 }
-      guard numbers.count == levels.count, numbers.count <= 1000,
-        numbers.allSatisfy({ $0 > 0 && $0 <= 1e4 }),
-        zip(numbers, numbers.dropFirst()).allSatisfy({ $0 > $1 })
-      else {
-        throw ValidationError(
-          "give karras, exponential, ays, or falling numbers above 0 and up to 10000, as in"
-            + " 14.6,5,1.5,0.3")
-      }
-      self = .list(numbers)
+    if let named = Self(name: argument) {
+      self = named
+      return
     }
+    var levels = argument.split(separator: ",", omittingEmptySubsequences: false)
+      .map { Double($0) }
+    // The 0 after the last step is optional.
+    if levels.count > 1, levels.last == 0 { levels.removeLast() }
+    let numbers = levels.compactMap { $0 }
+    guard numbers.count == levels.count, numbers.count <= 1000,
+      numbers.allSatisfy({ $0 > 0 && $0 <= 1e4 }),
+      zip(numbers, numbers.dropFirst()).allSatisfy({ $0 > $1 })
+    else {
+      let names = Self.named.map(\.name).joined(separator: ", ")
+      throw ValidationError(
+        "give \(names), or falling numbers above 0 and up to 10000, as in 14.6,5,1.5,0.3")
+    }
+    self = .list(numbers)
+  }
+
+  /// The names for `--help`, with the web UI's name if ours is an abbreviation.
+  fileprivate static var namesWithMeaning: String {
+    named.map { named in
+      named.webUIName.lowercased() == named.name
+        ? named.name : "\(named.name) (\(named.webUIName))"
+    }.joined(separator: ", ")
   }
 }

@@ -2,32 +2,33 @@ import ArgumentParser
 import Diffusion
 import OrderedJSON
 
-/// A scheduler by any program's name for it, which may hold the spacing of noise levels too:
+/// A scheduler by any program's name for it, which may include the spacing of sigmas:
 /// `dpmpp-2m`, `DPM++ 2M Karras`, `k_euler_a`.
 struct SchedulerChoice: ExpressibleByArgument {
   private let text: String
-  /// What it stands for; nil where it is unknown, which ``check(besides:)`` refuses.
-  let label: (name: SchedulerName, sigmas: SigmaSpacing?)?
+  /// The scheduler and spacing; nil for an unknown name, which ``check(besides:_:)`` rejects.
+  let label: (scheduler: SchedulerDescriptor, sigmas: SigmaSpacing?)?
 
   init(argument: String) {
     text = argument
     label = SamplerLabel(name: argument).flatMap { label in
-      guard let name = SchedulerName(rawValue: label.scheduler) else { return nil }
-      return (name, label.sigmas.flatMap { try? SigmaSpacing(parsing: $0) })
+      guard let scheduler = SchedulerDescriptor(name: label.scheduler) else { return nil }
+      return (scheduler, label.sigmas.flatMap(SigmaSpacing.init(name:)))
     }
   }
 
-  static var allValueStrings: [String] { SchedulerName.allCases.map(\.rawValue) }
+  static var allValueStrings: [String] { SchedulerDescriptor.all.map(\.name) }
 
-  /// Refuses a name that is not known, and a spacing that is said twice.
+  /// Rejects an unknown name, and a spacing that is also given by another option.
   func check(
     besides sigmas: SigmaSpacing?, _ spacing: SchedulerConfiguration.TimestepSpacing? = nil
   ) throws {
     guard let label else {
       let names = Self.allValueStrings
-      var words = "--scheduler is \(text), which is not known here"
-      if let substitute = SamplerLabel.substitute(for: text) {
-        words += "; the nearest: \(substitute)"
+      var words = "unknown scheduler \(text)"
+      let substitutes = SamplerLabel.substitutes(for: text)
+      if !substitutes.isEmpty {
+        words += "; closest: " + substitutes.map(\.phrase).joined(separator: ", or ")
       } else if let near = Spelling.nearest(to: text.lowercased(), in: names) {
         words += "; did you mean \(near)?"
       }
@@ -35,19 +36,37 @@ struct SchedulerChoice: ExpressibleByArgument {
     }
     if label.sigmas != nil, sigmas != nil {
       throw ValidationError(
-        "--scheduler is \(text), which says the noise levels, and --sigmas says them too; give"
-          + " --scheduler \(label.name.rawValue)")
+        "--scheduler \(text) already sets the sigmas, so --sigmas is not allowed; use"
+          + " --scheduler \(label.scheduler.name)")
     }
     if label.sigmas != nil, let spacing {
       throw ValidationError(
-        "--scheduler is \(text), which says the noise levels; --spacing excludes them; give"
-          + " --scheduler \(label.name.rawValue) with --spacing \(spacing.rawValue)")
+        "--scheduler \(text) sets the sigmas, so --spacing is not allowed; use"
+          + " --scheduler \(label.scheduler.name) with --spacing \(spacing.rawValue)")
     }
   }
 }
 
+extension SamplerLabel.Substitute {
+  /// The options that select it, and how it differs.
+  fileprivate var phrase: String {
+    let options = [
+      ("scheduler", scheduler?.name), ("spacing", spacing?.rawValue), ("sigmas", sigmas),
+      ("rng", randomSource?.rawValue),
+    ]
+    let phrase = options.compactMap { name, value in value.map { "--\(name) \($0)" } }
+      .joined(separator: " ")
+    if scheduler == nil {
+      let example = SchedulerDescriptor.dpmppMultistep.name
+      return phrase + " with --scheduler \(example) or another that accepts sigmas"
+    }
+    return phrase + (difference.map { ", which \($0)" } ?? "")
+  }
+}
+
 extension JobArguments {
-  /// The same with the scheduler by its name here, and the noise levels that its name said apart.
+  /// The arguments with our name for the scheduler; sigmas that its name included become their own
+  /// argument.
   var withOwnSchedulerName: JobArguments {
     guard let text = text("scheduler"), let label = SamplerLabel(name: text) else { return self }
     var result = self
@@ -57,9 +76,9 @@ extension JobArguments {
   }
 }
 
-/// Words that differ by a slip.
+/// Words that differ by a typo.
 enum Spelling {
-  /// The nearest of some words, where it differs by at most two letters and less than a half.
+  /// The closest of some words, if at most two letters, and fewer than half, differ.
   static func nearest(to word: String, in words: [String]) -> String? {
     let distances = words.map {
       ($0, distance(Array(word.unicodeScalars), Array($0.unicodeScalars)))
@@ -70,9 +89,9 @@ enum Spelling {
     return nearest
   }
 
-  /// Letters to put in, take out or replace: Levenshtein (1966).
+  /// Letters to insert, delete or replace: Levenshtein (1966).
   private static func distance(_ first: [Unicode.Scalar], _ second: [Unicode.Scalar]) -> Int {
-    // A long word is none of ours.
+    // No name is this long.
     guard first.count < 64 else { return .max }
     var row = Array(0...second.count)
     for (index, letter) in first.enumerated() {

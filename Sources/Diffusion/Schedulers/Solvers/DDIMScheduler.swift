@@ -1,13 +1,28 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let ddim = SchedulerDescriptor(
+    name: "ddim", className: "DDIMScheduler", webUIName: "DDIM", cppName: "ddim_trailing",
+    neighbors: [
+      Neighbor(name: "ddim_trailing", spacing: .trailing), Neighbor(name: "ddim_cfg_pp"),
+    ],
+    summary: "Denoising diffusion implicit model: deterministic unless eta is above 0",
+    source: "Song, Meng, Ermon, Denoising Diffusion Implicit Models (2021), formulas 12, 16",
+    order: 1, noise: .withEta, takesSigmas: false,
+    eta: Eta(defaultValue: 0, meaning: "the fraction of ddpm's noise that each step adds back")
+  ) { configuration, steps, eta throws(FormatError) in
+    try DDIMScheduler(configuration, steps: steps, eta: eta)
+  }
+}
+
 /// Denoising diffusion implicit models: from the predicted picture straight to the next noise
 /// level, deterministic for an eta of 0.
 ///
 /// Source: Song, Meng and Ermon, "Denoising Diffusion Implicit Models" (2021), formulas 12 and
 /// 16. Matches diffusers' `DDIMScheduler`.
-public struct DDIMScheduler: Scheduler {
-  public let timesteps: [Float]
-  public let initialNoiseSigma: Float = 1
+struct DDIMScheduler: Scheduler {
+  let timesteps: [Float]
+  let initialNoiseSigma: Float = 1
 
   private let schedule: NoiseSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
@@ -16,7 +31,7 @@ public struct DDIMScheduler: Scheduler {
   private let eta: Float
 
   /// - Parameter eta: the share of DDPM's noise that is added back at each step.
-  public init(
+  init(
     _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0
   ) throws(FormatError) {
     schedule = try NoiseSchedule(configuration, setsAlphaToOne: true, rescaling: .exact)
@@ -29,11 +44,11 @@ public struct DDIMScheduler: Scheduler {
     ).map { Float($0) }
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: timesteps[evaluation])
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let timestep = Int(timesteps[evaluation])

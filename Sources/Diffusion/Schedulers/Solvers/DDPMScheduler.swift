@@ -1,20 +1,31 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let ddpm = SchedulerDescriptor(
+    name: "ddpm", className: "DDPMScheduler", webUIName: "DDPM",
+    summary: "Denoising diffusion probabilistic model: samples the posterior at each step",
+    source: "Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models (2020), formulas 6, 7, 15",
+    order: 1, noise: .always, takesSigmas: false
+  ) { configuration, steps, _ throws(FormatError) in
+    try DDPMScheduler(configuration, steps: steps)
+  }
+}
+
 /// Denoising diffusion probabilistic models: each step draws from the posterior of the less noisy
 /// latents given the noisy ones and the predicted picture.
 ///
 /// Source: Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), formulas 6, 7
 /// and 15. Matches diffusers' `DDPMScheduler`.
-public struct DDPMScheduler: Scheduler {
-  public let timesteps: [Float]
-  public let initialNoiseSigma: Float = 1
+struct DDPMScheduler: Scheduler {
+  let timesteps: [Float]
+  let initialNoiseSigma: Float = 1
 
   private let schedule: NoiseSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
   private let varianceType: SchedulerConfiguration.Variance
   private let clipRange: Float?
 
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+  init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try NoiseSchedule(configuration, rescaling: .exact)
     predictionType = configuration.predictionType
     varianceType = configuration.variance
@@ -24,11 +35,11 @@ public struct DDPMScheduler: Scheduler {
     ).map { Float($0) }
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: timesteps[evaluation])
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let timestep = Int(timesteps[evaluation])

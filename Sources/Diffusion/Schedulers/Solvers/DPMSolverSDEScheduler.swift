@@ -1,6 +1,19 @@
 import Glibc
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let dpmppSDE = SchedulerDescriptor(
+    name: "dpmpp-sde", className: "DPMSolverSDEScheduler", webUIName: "DPM++ SDE",
+    neighbors: [Neighbor(name: "dpmpp_sde_gpu", randomSource: .cuda)],
+    summary: "DPM-Solver++, single step, stochastic",
+    source: "Lu et al., DPM-Solver++ (2022), with the ancestral steps of Song et al., Score-Based"
+      + " Generative Modeling (2021)",
+    order: 2, noise: .always, takesSigmas: true, supportsSamplePrediction: false
+  ) { configuration, steps, _ throws(FormatError) in
+    try DPMSolverSDEScheduler(configuration, steps: steps)
+  }
+}
+
 /// DPM-Solver++ (stochastic), single step of second order: an ancestral step to a level midway on
 /// a logarithmic scale, and one across the whole step with the picture predicted there. The last
 /// step is Euler's alone.
@@ -11,18 +24,17 @@ import ModelFormats
 /// The noise of a step is the change of a Brownian motion over it, so that the noise up to the
 /// middle is part of the noise of the whole. diffusers takes that motion from the torchsde package;
 /// here it is drawn from the picture's random numbers, one tensor for each half.
-public struct DPMSolverSDEScheduler: Scheduler {
-  public let timesteps: [Float]
-  public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
-  public let evaluationsPerStep = 2
+struct DPMSolverSDEScheduler: Scheduler {
+  let timesteps: [Float]
+  var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+  let evaluationsPerStep = 2
 
   private let schedule: SigmaSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
   private var savedSample: [Float] = []
   private var savedNoise: [Float] = []
 
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
-    try configuration.refuseSamplePrediction("dpmpp-sde")
+  init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     let noise = try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012)
     schedule = try SigmaSchedule(configuration, noise: noise, steps: steps)
     predictionType = configuration.predictionType
@@ -46,15 +58,15 @@ public struct DPMSolverSDEScheduler: Scheduler {
       ? schedule.sigmas[evaluation / 2] : expf(-times(evaluation / 2).middle)
   }
 
-  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
+  func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     SigmaSchedule.modelInput(for: sample, sigma: level(at: evaluation))
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: (evaluation + 1) / 2)
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let step = evaluation / 2

@@ -1,15 +1,47 @@
 import Glibc
 import ModelFormats
 
+extension SchedulerDescriptor {
+  // diffusers, too, replaces "deis" by "dpmsolver++".
+  public static let dpmppMultistep = SchedulerDescriptor(
+    name: "dpmpp-2m", className: "DPMSolverMultistepScheduler",
+    algorithmTypes: ["dpmsolver++", "deis"], webUIName: "DPM++ 2M", cppName: "dpm++2m",
+    neighbors: [
+      Neighbor(name: "dpmpp"), Neighbor(name: "dpmsolver"), Neighbor(name: "dpmsolver++"),
+      Neighbor(name: "dpm++2mv2"), Neighbor(name: "dpm_fast"), Neighbor(name: "dpm_adaptive"),
+    ],
+    summary: "DPM-Solver++, multistep",
+    source: "Lu et al., DPM-Solver++ (2022), algorithm 2",
+    order: 2, noise: .never, takesSigmas: true
+  ) { configuration, steps, _ throws(FormatError) in
+    try DPMSolverScheduler(configuration, steps: steps)
+  }
+
+  public static let dpmppMultistepSDE = SchedulerDescriptor(
+    name: "dpmpp-2m-sde", className: "DPMSolverMultistepScheduler",
+    algorithmTypes: ["sde-dpmsolver++"], webUIName: "DPM++ 2M SDE", cppName: "dpm++2m_sde",
+    neighbors: [
+      Neighbor(name: "dpmpp_2m_sde_gpu", randomSource: .cuda),
+      Neighbor(name: "dpmpp_2m_sde_heun"), Neighbor(name: "dpmpp_3m_sde"),
+      Neighbor(name: "dpmpp_3m_sde_gpu", randomSource: .cuda),
+    ],
+    summary: "DPM-Solver++, multistep, stochastic",
+    source: "dpmpp-2m, its stochastic form",
+    order: 2, noise: .always, takesSigmas: true
+  ) { configuration, steps, _ throws(FormatError) in
+    try DPMSolverScheduler(configuration, steps: steps, isStochastic: true)
+  }
+}
+
 /// DPM-Solver++, multistep, of first to third order on the predicted picture; stochastic, with
 /// noise added in each step.
 ///
 /// Source: Lu et al., "DPM-Solver++" (2022), algorithm 2 and appendix. Matches diffusers'
 /// `DPMSolverMultistepScheduler`; with its defaults it is known as DPM++ 2M, and stochastic
 /// (`sde-dpmsolver++`) as DPM++ 2M SDE.
-public struct DPMSolverScheduler: Scheduler {
-  public var timesteps: [Float] { schedule.timesteps }
-  public let initialNoiseSigma: Float = 1
+struct DPMSolverScheduler: Scheduler {
+  var timesteps: [Float] { schedule.timesteps }
+  let initialNoiseSigma: Float = 1
 
   private let schedule: SigmaSchedule
   private let configuration: SchedulerConfiguration
@@ -17,7 +49,7 @@ public struct DPMSolverScheduler: Scheduler {
   /// Predicted pictures, newest first.
   private var originals: [[Float]] = []
 
-  public init(
+  init(
     _ configuration: SchedulerConfiguration, steps: Int, isStochastic: Bool = false
   ) throws(FormatError) {
     schedule = try SigmaSchedule(
@@ -27,11 +59,11 @@ public struct DPMSolverScheduler: Scheduler {
     self.isStochastic = isStochastic
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.preservedNoised(clean, with: noise, at: evaluation)
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let level = SolverLevel(schedule.sigmas[evaluation])

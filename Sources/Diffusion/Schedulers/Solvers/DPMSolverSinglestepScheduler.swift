@@ -1,14 +1,29 @@
 import Glibc
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let dpmppSinglestep = SchedulerDescriptor(
+    name: "dpmpp-2s", className: "DPMSolverSinglestepScheduler",
+    algorithmTypes: ["dpmsolver++", "deis"], webUIName: "DPM++ 2S",
+    neighbors: ["dpmpp_2s_a", "dpmpp_2s_ancestral"].map {
+      Neighbor(name: $0, difference: "adds no noise")
+    },
+    summary: "DPM-Solver++, single step",
+    source: "Lu et al., DPM-Solver++ (2022), algorithm 1",
+    order: 2, noise: .never, takesSigmas: true, takesSpacing: false
+  ) { configuration, steps, _ throws(FormatError) in
+    try DPMSolverSinglestepScheduler(configuration, steps: steps)
+  }
+}
+
 /// DPM-Solver++ of second order, single step: pairs of steps, of which the second starts again
 /// where the first did, with the pictures predicted at both.
 ///
 /// Source: Lu et al., "DPM-Solver++" (2022), algorithm 1. Matches diffusers'
 /// `DPMSolverSinglestepScheduler`.
-public struct DPMSolverSinglestepScheduler: Scheduler {
-  public var timesteps: [Float] { schedule.timesteps }
-  public let initialNoiseSigma: Float = 1
+struct DPMSolverSinglestepScheduler: Scheduler {
+  var timesteps: [Float] { schedule.timesteps }
+  let initialNoiseSigma: Float = 1
 
   private let schedule: SigmaSchedule
   private let configuration: SchedulerConfiguration
@@ -18,7 +33,7 @@ public struct DPMSolverSinglestepScheduler: Scheduler {
   private var originals: [[Float]] = []
   private var savedSample: [Float] = []
 
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+  init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     guard configuration.solverOrder <= 2 else {
       throw FormatError(
         .unsupported, "solver_order is \(configuration.solverOrder); dpmpp-2s takes 1 or 2",
@@ -36,11 +51,11 @@ public struct DPMSolverSinglestepScheduler: Scheduler {
     self.orders = orders
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.preservedNoised(clean, with: noise, at: evaluation)
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let level = SolverLevel(schedule.sigmas[evaluation])

@@ -1,26 +1,45 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let euler = SchedulerDescriptor(
+    name: "euler", className: "EulerDiscreteScheduler", webUIName: "Euler", cppName: "euler",
+    neighbors: [Neighbor(name: "euler_cfg_pp")],
+    summary: "Euler's method on the probability flow",
+    source:
+      "Karras et al., Elucidating the Design Space (2022), algorithm 1 without its correction",
+    order: 1, noise: .never, takesSigmas: true
+  ) { configuration, steps, _ throws(FormatError) in
+    try EulerScheduler(configuration, steps: steps)
+  }
+
+  public static let eulerAncestral = SchedulerDescriptor(
+    name: "euler-a", className: "EulerAncestralDiscreteScheduler", webUIName: "Euler a",
+    cppName: "euler_a", aliases: ["euler_ancestral"],
+    neighbors: [Neighbor(name: "euler_ancestral_cfg_pp"), Neighbor(name: "euler_a_cfg_pp")],
+    summary: "Euler's method with noise added back after each step",
+    source: "euler with the ancestral steps of Song et al., Score-Based Generative Modeling (2021)",
+    order: 1, noise: .always, takesSigmas: true, supportsSamplePrediction: false
+  ) { configuration, steps, _ throws(FormatError) in
+    try EulerScheduler(configuration, steps: steps, isAncestral: true)
+  }
+}
+
 /// Euler's method on the probability flow; ancestral, with noise added back after each step.
 ///
 /// Source: Karras et al. (2022), algorithm 1 for the flow; ancestral steps as in Song et al.,
 /// "Score-Based Generative Modeling" (2021), appendix F. Matches diffusers'
 /// `EulerDiscreteScheduler` and `EulerAncestralDiscreteScheduler`.
-public struct EulerScheduler: Scheduler {
-  public var timesteps: [Float] { schedule.timesteps }
-  public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+struct EulerScheduler: Scheduler {
+  var timesteps: [Float] { schedule.timesteps }
+  var initialNoiseSigma: Float { schedule.initialNoiseSigma }
 
   private let schedule: SigmaSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
   private let isAncestral: Bool
 
-  public init(
+  init(
     _ configuration: SchedulerConfiguration, steps: Int, isAncestral: Bool = false
   ) throws(FormatError) {
-    guard !isAncestral || configuration.predictionType != .sample else {
-      throw FormatError(
-        .unsupported, "prediction_type is sample; euler-a takes epsilon or v_prediction",
-        context: "scheduler_config.json", hint: "choose the euler scheduler")
-    }
     // diffusers' ancestral class knows neither of the two.
     schedule = try SigmaSchedule(
       configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded), steps: steps,
@@ -29,15 +48,15 @@ public struct EulerScheduler: Scheduler {
     self.isAncestral = isAncestral
   }
 
-  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
+  func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     schedule.modelInput(for: sample, at: evaluation)
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: evaluation)
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let sigma = schedule.sigmas[evaluation]

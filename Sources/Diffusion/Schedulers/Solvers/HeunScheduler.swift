@@ -1,13 +1,25 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let heun = SchedulerDescriptor(
+    name: "heun", className: "HeunDiscreteScheduler", webUIName: "Heun", cppName: "heun",
+    neighbors: [Neighbor(name: "heunpp2"), Neighbor(name: "restart")],
+    summary: "Heun's method on the probability flow",
+    source: "Karras et al., Elucidating the Design Space (2022), algorithm 1",
+    order: 2, noise: .never, takesSigmas: true
+  ) { configuration, steps, _ throws(FormatError) in
+    try HeunScheduler(configuration, steps: steps)
+  }
+}
+
 /// Heun's method of second order on the probability flow: an Euler step, and a second one from
 /// the mean of the derivatives at its two ends. The last step is Euler's alone.
 ///
 /// Source: Karras et al. (2022), algorithm 1. Matches diffusers' `HeunDiscreteScheduler`.
-public struct HeunScheduler: Scheduler {
-  public let timesteps: [Float]
-  public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
-  public let evaluationsPerStep = 2
+struct HeunScheduler: Scheduler {
+  let timesteps: [Float]
+  var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+  let evaluationsPerStep = 2
 
   private let schedule: SigmaSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
@@ -15,7 +27,7 @@ public struct HeunScheduler: Scheduler {
   private var savedSample: [Float] = []
   private var savedDerivative: [Float] = []
 
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+  init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try SigmaSchedule(
       configuration,
       noise: try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012), steps: steps)
@@ -25,15 +37,15 @@ public struct HeunScheduler: Scheduler {
     timesteps = schedule.timesteps.prefix(1) + schedule.timesteps.dropFirst().flatMap { [$0, $0] }
   }
 
-  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
+  func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     schedule.modelInput(for: sample, at: (evaluation + 1) / 2)
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: (evaluation + 1) / 2)
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let start = schedule.sigmas[evaluation / 2]

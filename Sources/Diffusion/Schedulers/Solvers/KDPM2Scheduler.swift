@@ -1,16 +1,39 @@
 import Glibc
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let dpm2 = SchedulerDescriptor(
+    name: "dpm2", className: "KDPM2DiscreteScheduler", webUIName: "DPM2", cppName: "dpm2",
+    summary: "DPM-Solver-2 on the probability flow",
+    source: "Karras et al., Elucidating the Design Space (2022), algorithm 2, midpoint as in Lu et"
+      + " al., DPM-Solver (2022)",
+    order: 2, noise: .never, takesSigmas: true, supportsSamplePrediction: false
+  ) { configuration, steps, _ throws(FormatError) in
+    try KDPM2Scheduler(configuration, steps: steps)
+  }
+
+  public static let dpm2Ancestral = SchedulerDescriptor(
+    name: "dpm2-a", className: "KDPM2AncestralDiscreteScheduler", webUIName: "DPM2 a",
+    aliases: ["dpm_2_ancestral"],
+    neighbors: [Neighbor(name: "dpmpp_2s_a"), Neighbor(name: "dpmpp_2s_ancestral")],
+    summary: "DPM-Solver-2 with noise added back after each step",
+    source: "dpm2 with the ancestral steps of Song et al., Score-Based Generative Modeling (2021)",
+    order: 2, noise: .always, takesSigmas: true, supportsSamplePrediction: false
+  ) { configuration, steps, _ throws(FormatError) in
+    try KDPM2Scheduler(configuration, steps: steps, isAncestral: true)
+  }
+}
+
 /// DPM-Solver-2 on the probability flow: the derivative at a level midway on a logarithmic scale
 /// takes the latents across the whole step; ancestral, with noise added back after each step. The
 /// last step is Euler's alone.
 ///
 /// Source: Karras et al. (2022), algorithm 2, with the midpoint of Lu et al., "DPM-Solver" (2022).
 /// Matches diffusers' `KDPM2DiscreteScheduler` and `KDPM2AncestralDiscreteScheduler`.
-public struct KDPM2Scheduler: Scheduler {
-  public let timesteps: [Float]
-  public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
-  public let evaluationsPerStep = 2
+struct KDPM2Scheduler: Scheduler {
+  let timesteps: [Float]
+  var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+  let evaluationsPerStep = 2
 
   private let schedule: SigmaSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
@@ -22,10 +45,9 @@ public struct KDPM2Scheduler: Scheduler {
   private let upLevels: [Float]
   private var savedSample: [Float] = []
 
-  public init(
+  init(
     _ configuration: SchedulerConfiguration, steps: Int, isAncestral: Bool = false
   ) throws(FormatError) {
-    try configuration.refuseSamplePrediction("dpm2")
     let noise = try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012)
     schedule = try SigmaSchedule(configuration, noise: noise, steps: steps, roundsKarras: true)
     predictionType = configuration.predictionType
@@ -58,17 +80,17 @@ public struct KDPM2Scheduler: Scheduler {
       }
   }
 
-  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
+  func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     let sigma =
       evaluation % 2 == 0 ? schedule.sigmas[evaluation / 2] : midLevels[evaluation / 2]
     return SigmaSchedule.modelInput(for: sample, sigma: sigma)
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: (evaluation + 1) / 2)
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let step = evaluation / 2
@@ -88,17 +110,5 @@ public struct KDPM2Scheduler: Scheduler {
     guard isAncestral else { return result }
     let up = upLevels[step]
     return elementwise(result, random.normal(count: sample.count)) { $0 + $1 * up }
-  }
-}
-
-extension SchedulerConfiguration {
-  /// - Throws: ``FormatError`` `unsupported` where the model predicts the picture.
-  func refuseSamplePrediction(_ scheduler: String) throws(FormatError) {
-    guard predictionType != .sample else {
-      throw FormatError(
-        .unsupported,
-        "prediction_type is sample; \(scheduler) takes epsilon or v_prediction",
-        context: "scheduler_config.json", hint: "choose the ddim or the euler scheduler")
-    }
   }
 }

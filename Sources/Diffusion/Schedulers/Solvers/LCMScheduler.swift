@@ -1,13 +1,24 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let lcm = SchedulerDescriptor(
+    name: "lcm", className: "LCMScheduler", webUIName: "LCM", cppName: "lcm",
+    summary: "Latent consistency sampling, for distilled models",
+    source: "Luo et al., Latent Consistency Models (2023), algorithm 3",
+    order: 1, noise: .always, takesSigmas: false, takesSpacing: false, isDistilled: true
+  ) { configuration, steps, _ throws(FormatError) in
+    try LCMScheduler(configuration, steps: steps)
+  }
+}
+
 /// Latent consistency models: each evaluation predicts the picture, to which noise of the next
 /// level is added.
 ///
 /// Source: Luo et al., "Latent Consistency Models" (2023), algorithm 3. Matches diffusers'
 /// `LCMScheduler`.
-public struct LCMScheduler: Scheduler {
-  public let timesteps: [Float]
-  public let initialNoiseSigma: Float = 1
+struct LCMScheduler: Scheduler {
+  let timesteps: [Float]
+  let initialNoiseSigma: Float = 1
 
   private let schedule: NoiseSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
@@ -15,7 +26,7 @@ public struct LCMScheduler: Scheduler {
   private let timestepScaling: Float
 
   /// - Throws: ``FormatError`` `unsupported` for more steps than the distilled model had.
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+  init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try NoiseSchedule(
       configuration, betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear,
       setsAlphaToOne: true, rescaling: .exact)
@@ -25,11 +36,11 @@ public struct LCMScheduler: Scheduler {
     timesteps = try Timesteps.distilled(configuration, steps: steps, scheduler: "LCM")
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: timesteps[evaluation])
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let alpha = schedule.cumulativeAlphas[Int(timesteps[evaluation])]

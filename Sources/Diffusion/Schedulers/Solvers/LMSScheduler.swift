@@ -1,34 +1,45 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let lms = SchedulerDescriptor(
+    name: "lms", className: "LMSDiscreteScheduler", webUIName: "LMS", cppName: "lms",
+    summary: "Linear multistep method on the probability flow (K-LMS)",
+    source: "Karras et al., Elucidating the Design Space (2022), with Adams-Bashforth of order 4",
+    order: 4, noise: .never, takesSigmas: true
+  ) { configuration, steps, _ throws(FormatError) in
+    try LMSScheduler(configuration, steps: steps)
+  }
+}
+
 /// The linear multistep method of order four on the probability flow, known as K-LMS.
 ///
 /// Source: Karras et al. (2022) for the flow; Adams-Bashforth with uneven steps for the method.
 /// Matches diffusers' `LMSDiscreteScheduler`, but integrates in closed form what it integrates
 /// numerically.
-public struct LMSScheduler: Scheduler {
-  public var timesteps: [Float] { schedule.timesteps }
-  public var initialNoiseSigma: Float { schedule.initialNoiseSigma }
+package struct LMSScheduler: Scheduler {
+  package var timesteps: [Float] { schedule.timesteps }
+  package var initialNoiseSigma: Float { schedule.initialNoiseSigma }
 
   private let schedule: SigmaSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
   /// Up to four derivatives, newest first.
   private var derivatives: [[Float]] = []
 
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+  package init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try SigmaSchedule(
       configuration, noise: try NoiseSchedule(configuration), steps: steps)
     predictionType = configuration.predictionType
   }
 
-  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
+  package func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     schedule.modelInput(for: sample, at: evaluation)
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  package func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: evaluation)
   }
 
-  public mutating func step(
+  package mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let sigma = schedule.sigmas[evaluation]

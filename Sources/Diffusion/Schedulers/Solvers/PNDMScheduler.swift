@@ -1,13 +1,27 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let pndm = SchedulerDescriptor(
+    name: "pndm", className: "PNDMScheduler", webUIName: "PLMS",
+    neighbors: [Neighbor(name: "ipndm"), Neighbor(name: "ipndm_v")],
+    summary: "Pseudo linear multistep method; Stable Diffusion v1.5's own",
+    source: "Liu et al., Pseudo Numerical Methods for Diffusion Models on Manifolds (2022),"
+      + " formulas 9, 12, 13",
+    order: 4, noise: .never, takesSigmas: false, hasRungeKuttaStart: true,
+    supportsSamplePrediction: false
+  ) { configuration, steps, _ throws(FormatError) in
+    try PNDMScheduler(configuration, steps: steps)
+  }
+}
+
 /// Pseudo numerical methods for diffusion models: a linear multistep method of fourth order,
 /// started by Runge-Kutta steps or, as Stable Diffusion has it, by one step taken twice.
 ///
 /// Source: Liu, Ren, Lin and Zhao, "Pseudo Numerical Methods for Diffusion Models on Manifolds"
 /// (2022), formulas 9, 12 and 13. Matches diffusers' `PNDMScheduler`.
-public struct PNDMScheduler: Scheduler {
-  public let timesteps: [Float]
-  public let initialNoiseSigma: Float = 1
+struct PNDMScheduler: Scheduler {
+  let timesteps: [Float]
+  let initialNoiseSigma: Float = 1
 
   private let schedule: NoiseSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
@@ -21,14 +35,8 @@ public struct PNDMScheduler: Scheduler {
   private var savedSample: [Float] = []
   private var weightedOutput: [Float] = []
 
-  /// - Throws: ``FormatError`` `unsupported` for a sample-predicting model, or for fewer steps
-  ///   than the Runge-Kutta start has.
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
-    guard configuration.predictionType != .sample else {
-      throw FormatError(
-        .unsupported, "prediction_type is sample; PNDM takes epsilon or v_prediction",
-        context: "scheduler_config.json", hint: "choose the ddim scheduler")
-    }
+  /// - Throws: ``FormatError`` `unsupported` for fewer steps than the Runge-Kutta start takes.
+  init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     predictionType = configuration.predictionType
     schedule = try NoiseSchedule(configuration)
     stride = configuration.trainingTimesteps / steps
@@ -56,11 +64,11 @@ public struct PNDMScheduler: Scheduler {
     timesteps = all.map { Float($0) }
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: timesteps[evaluation])
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     defer { evaluationsMade += 1 }
@@ -71,7 +79,7 @@ public struct PNDMScheduler: Scheduler {
 
   /// The Runge-Kutta steps, where they are not skipped, have four evaluations each. (diffusers
   /// counts them as one, and steps from the wrong timesteps then.)
-  public func firstEvaluation(strength: Double, steps: Int) -> Int {
+  func firstEvaluation(strength: Double, steps: Int) -> Int {
     let skipped = skippedSteps(strength: strength, steps: steps)
     let ofFour = min(skipped, rungeKuttaTimesteps.count / 4)
     return min(skipped + 3 * ofFour, timesteps.count)

@@ -1,13 +1,26 @@
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let tcd = SchedulerDescriptor(
+    name: "tcd", className: "TCDScheduler", webUIName: "TCD", cppName: "tcd",
+    summary: "Trajectory consistency sampling, for distilled models",
+    source: "Zheng et al., Trajectory Consistency Distillation (2024), algorithm 4",
+    order: 1, noise: .withEta, takesSigmas: false, takesSpacing: false,
+    eta: Eta(defaultValue: 0.3, meaning: "how far each step goes past the next noise level"),
+    isDistilled: true
+  ) { configuration, steps, eta throws(FormatError) in
+    try TCDScheduler(configuration, steps: steps, eta: eta)
+  }
+}
+
 /// Trajectory consistency distillation: each evaluation predicts a point further on along the
 /// trajectory, from which noise leads back up to the next level.
 ///
 /// Source: Zheng et al., "Trajectory Consistency Distillation" (2024), algorithm 4. Matches
 /// diffusers' `TCDScheduler`.
-public struct TCDScheduler: Scheduler {
-  public let timesteps: [Float]
-  public let initialNoiseSigma: Float = 1
+struct TCDScheduler: Scheduler {
+  let timesteps: [Float]
+  let initialNoiseSigma: Float = 1
 
   private let schedule: NoiseSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
@@ -16,7 +29,7 @@ public struct TCDScheduler: Scheduler {
   /// - Parameter eta: how far beyond the next level a step goes, 0 (not at all, and without noise)
   ///   to 1; the article's gamma.
   /// - Throws: ``FormatError`` `unsupported` for more steps than the distilled model had.
-  public init(
+  init(
     _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0.3
   ) throws(FormatError) {
     schedule = try NoiseSchedule(
@@ -27,11 +40,11 @@ public struct TCDScheduler: Scheduler {
     timesteps = try Timesteps.distilled(configuration, steps: steps, scheduler: "TCD")
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.noised(clean, with: noise, at: timesteps[evaluation])
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let isLast = evaluation + 1 == timesteps.count

@@ -1,14 +1,26 @@
 import Glibc
 import ModelFormats
 
+extension SchedulerDescriptor {
+  public static let unipc = SchedulerDescriptor(
+    name: "unipc", className: "UniPCMultistepScheduler", webUIName: "UniPC",
+    aliases: ["uni_pc_bh2"],
+    summary: "Multistep predictor-corrector method",
+    source: "Zhao et al., UniPC (2023), algorithms 5 to 8",
+    order: 2, noise: .never, takesSigmas: true
+  ) { configuration, steps, _ throws(FormatError) in
+    try UniPCScheduler(configuration, steps: steps)
+  }
+}
+
 /// UniPC: a multistep predictor on the predicted picture, and a corrector that uses the output at
 /// its end once that is known.
 ///
 /// Source: Zhao et al., "UniPC: A Unified Predictor-Corrector Framework" (2023), algorithms 5
 /// to 8. Matches diffusers' `UniPCMultistepScheduler`.
-public struct UniPCScheduler: Scheduler {
-  public var timesteps: [Float] { schedule.timesteps }
-  public let initialNoiseSigma: Float = 1
+struct UniPCScheduler: Scheduler {
+  var timesteps: [Float] { schedule.timesteps }
+  let initialNoiseSigma: Float = 1
 
   private let schedule: SigmaSchedule
   private let configuration: SchedulerConfiguration
@@ -17,18 +29,18 @@ public struct UniPCScheduler: Scheduler {
   private var lastSample: [Float] = []
   private var lastOrder = 0
 
-  public init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
+  init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try SigmaSchedule(
       solver: configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded),
       steps: steps, endsWithLast: true)
     self.configuration = configuration
   }
 
-  public func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
+  func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {
     schedule.preservedNoised(clean, with: noise, at: evaluation)
   }
 
-  public mutating func step(
+  mutating func step(
     modelOutput: [Float], at evaluation: Int, sample: [Float], random: inout any RandomSource
   ) -> [Float] {
     let original = SolverLevel(schedule.sigmas[evaluation])

@@ -1,0 +1,19 @@
+"""The diffusers class of each scheduler, by the scheduler's name here."""
+CLASSES = {
+    "pndm": "PNDMScheduler",
+    "ddim": "DDIMScheduler",
+    "lms": "LMSDiscreteScheduler",
+    "ddpm": "DDPMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler-a": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "dpmpp-2m": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "lcm": "LCMScheduler",
+    "dpm2": "KDPM2DiscreteScheduler",
+    "dpm2-a": "KDPM2AncestralDiscreteScheduler",
+    "dpmpp-2m-sde": "DPMSolverMultistepScheduler",
+    "dpmpp-2s": "DPMSolverSinglestepScheduler",
+    "dpmpp-sde": "DPMSolverSDEScheduler",
+    "tcd": "TCDScheduler",
+}
