@@ -17,8 +17,9 @@ SDLOOM_COMMIT := $(shell [ ! -e .git ] || git describe --always --abbrev=7 --exc
 endif
 export SDLOOM_COMMIT
 
-.PHONY: demo test quick sanitize test-full build install uninstall bench bench-inspect bench-convert bench-generate setup lint format \
-  gallery generate check-onnx check-tensorrt check-obedience fuzz coverage examples docs api check-api clean
+.PHONY: demo test quick sanitize test-full build install uninstall bench bench-inspect bench-convert \
+  bench-generate setup lint format gallery generate check-onnx check-tensorrt check-obedience \
+  check-registry fuzz coverage examples docs api check-api clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -123,6 +124,10 @@ check-tensorrt: build
 # A hundred prompts in one batch: how many are obeyed, and how near the pictures are to diffusers'.
 check-obedience: build
 	scripts/check-obedience $(BIN) Fixtures/shapes-v1 $(BUILD)/obedience
+
+# Adds a made-up scheduler to a copy of the sources, compiles it, and lists the files that it took.
+check-registry: build
+	scripts/check-registry $(BUILD)
 
 # The C code of the ONNX messages is committed; this makes it anew.
 generate:
