@@ -347,7 +347,7 @@ import Testing
     let error = try #require(throws: FormatError.self) { try TensorFile.open(repository.index) }
     #expect(error.message == "the shard \(Self.first) and 1 more of 2 is missing")
     #expect(
-      error.hint
+      error.hint?.description
         == "download \(Self.first), \(Self.second) of the model's repository to the index's "
         + "directory")
   }

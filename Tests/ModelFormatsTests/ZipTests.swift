@@ -285,7 +285,7 @@ import Testing
     #expect(error.code == .malformed)
     #expect(error.offset == ZipTests.end + 14)
     #expect(
-      error.hint
+      error.hint?.description
         == "do not trust this file (data was prepended); download it again")
   }
 
