@@ -122,6 +122,8 @@ extension ModelCheckpoint {
     let prefix = path.hasSuffix("/") ? path : path + "/"
     for other in paths where !read.contains(other) {
       let found = FileSafety(other).safety
+      // Source is nothing that is unpickled; `scan` tells it.
+      if found.names.isEmpty, other.lowercased().hasSuffix(".py") { continue }
       let name = other.hasPrefix(prefix) ? String(other.dropFirst(prefix.count)) : other
       if found.verdict > .safe { safety.add(found, file: name) }
     }

@@ -27,11 +27,18 @@ enum DangerousGlobals {
   /// More parts than any honest name has.
   private static let partLimit = 32
 
-  /// What the import of a module alone does that is listed; nil otherwise.
+  /// Modules of Python's own that do something where they are imported.
+  private static let acting: Set<Substring> = [
+    "antigravity", "idlelib", "test", "turtledemo", "pip", "ensurepip", "venv", "lib2to3",
+  ]
+
+  /// What the import of a module alone does; nil where it does nothing that is known.
   static func dangerOfModule(_ module: String) -> String? {
-    guard module.utf8.count(where: { $0 == UInt8(ascii: ".") }) < partLimit else { return reaches }
-    let parts = module.split(separator: ".")
-    return reason(for: parts[...], isWhole: true) ?? alias(in: parts.dropFirst(), isName: false)
+    let parts = module.split(separator: ".", maxSplits: partLimit)
+    guard let first = parts.first, acting.contains(first) || parts.contains("__main__") else {
+      return nil
+    }
+    return reason(for: parts[...], isWhole: true) ?? code
   }
 
   /// The longest listed beginning of a path says what it does.

@@ -151,7 +151,10 @@ struct SafetyScan {
       look(into: load, of: scanner, place, depth: depth)
     }
     guard scanner.count > 0, !isPart else { return }
-    lookBehind(file, range, end: scanner.end, isLegacy: scanner.isLegacy, place, depth: depth)
+    let (end, isLegacy) = (scanner.end, scanner.isLegacy)
+    // What it remembers is given back first.
+    scanner = PickleScanner(file, isGuess: true)
+    lookBehind(file, range, end: end, isLegacy: isLegacy, place, depth: depth)
   }
 
   /// Looks into what follows a file's pickles as a file of its own: programs that read several objects
