@@ -110,7 +110,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
   /// What a scheduler does not heed is refused, and which others do is said.
   @Test(arguments: [
     Refused(.ddim, "does not accept sigmas") { $0.sampling.sigmas = .karras },
-    Refused(.euler, "2 noise levels") { $0.sampling.sigmas = .list([5, 1]) },
+    Refused(.euler, "2 sigmas for") { $0.sampling.sigmas = .list([5, 1]) },
     Refused(.euler, "exclude each other") {
       $0.sampling.sigmas = .karras
       $0.sampling.spacing = .trailing

@@ -1,7 +1,7 @@
 /// MT19937, the 32-bit Mersenne Twister with a period of 2^19937 - 1.
 ///
 /// Source: Matsumoto and Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998), with the
-/// single-number initialisation of 2002.
+/// single-number initialization of 2002.
 struct MersenneTwister: Sendable {
   private static let size = 624
   private static let middle = 397
@@ -29,7 +29,7 @@ struct MersenneTwister: Sendable {
     return value ^ (value >> 18)
   }
 
-  /// 64 bits from two draws, the first being the higher half.
+  /// 64 bits from two draws; the first is the upper half.
   mutating func next64() -> UInt64 {
     let high = UInt64(next())
     return high << 32 | UInt64(next())

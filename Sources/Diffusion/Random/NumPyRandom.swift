@@ -1,21 +1,21 @@
 import Glibc
 
-/// The normal numbers of `numpy.random.RandomState(seed).standard_normal`, rounded to float32:
-/// what Core ML pipelines and older tools start from.
+/// The normal numbers of `numpy.random.RandomState(seed).standard_normal`, rounded to float32, as
+/// Core ML pipelines and older tools use them.
 ///
-/// Source: Marsaglia's polar method on MT19937, as numpy keeps it for old programs.
+/// Source: Marsaglia's polar method on MT19937, which numpy keeps for compatibility.
 public struct NumPyRandom: RandomSource {
   private var generator: MersenneTwister
-  /// The other number of the last pair.
+  /// The unused number of the last pair.
   private var cached: Double?
 
-  /// - Parameter seed: as for `numpy.random.RandomState`, which takes 32 bits.
+  /// - Parameter seed: a 32-bit seed, as in `numpy.random.RandomState`.
   public init(seed: UInt32) {
     generator = MersenneTwister(seed: seed)
   }
 
   public mutating func normal(count: Int) -> [Float] {
-    precondition(count >= 0, "a tensor has no negative element count")
+    precondition(count >= 0, "the element count is negative")
     return (0..<count).map { _ in Float(next()) }
   }
 
@@ -35,7 +35,7 @@ public struct NumPyRandom: RandomSource {
     }
   }
 
-  /// 53 bits, of which the first draw gives the upper 27.
+  /// 53 bits; the first draw gives the upper 27.
   private mutating func uniform() -> Double {
     let high = Double(generator.next() >> 5)
     let low = Double(generator.next() >> 6)

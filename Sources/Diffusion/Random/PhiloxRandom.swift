@@ -1,23 +1,23 @@
 import Glibc
 
-/// The normal numbers that `torch.randn` gives on a GPU after `torch.manual_seed`, in float32,
-/// and that the web UIs draw on a CPU to equal them ("NV").
+/// The normal numbers of `torch.randn` on a GPU after `torch.manual_seed`, in float32. Web UIs
+/// reproduce them on the CPU ("NV").
 ///
-/// Each call draws one tensor, of which element i takes the i-th stream; so it is on a GPU that
-/// runs as many threads as the tensor has elements. Source: Salmon et al., "Parallel Random
-/// Numbers: As Easy as 1, 2, 3" (2011), Philox 4x32 with 10 rounds, and Box-Muller as cuRAND has it.
+/// Each call draws one tensor. Element i uses stream i, as on a GPU with one thread per element.
+/// Source: Salmon et al., "Parallel Random
+/// Numbers: As Easy as 1, 2, 3" (2011), Philox 4x32 with 10 rounds, and Box-Muller as in cuRAND.
 public struct PhiloxRandom: RandomSource {
   private let key: (UInt32, UInt32)
-  /// How many tensors were drawn.
+  /// The number of tensors drawn so far.
   private var offset: UInt32 = 0
 
-  /// - Parameter seed: as for `torch.manual_seed`.
+  /// - Parameter seed: as in `torch.manual_seed`.
   public init(seed: UInt64) {
     key = (UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
   }
 
   public mutating func normal(count: Int) -> [Float] {
-    precondition(count >= 0 && count <= Int(UInt32.max), "a stream has a number of 32 bits")
+    precondition(count >= 0 && count <= Int(UInt32.max), "stream numbers have 32 bits")
     defer { offset &+= 1 }
     return (0..<count).map { index in
       let (first, second) = random(offset, UInt32(index))

@@ -1,9 +1,9 @@
-/// Where noise comes from: a generator whose state goes on from draw to draw.
+/// A random number generator (RNG) for noise.
 ///
-/// One call stands for one tensor, because some generators draw a tensor differently according
-/// to its element count.
+/// Each call draws one tensor: in some generators, the numbers depend on the tensor's element
+/// count.
 public protocol RandomSource: Sendable {
-  /// Draws `count` values of mean 0 and standard deviation 1, in the element order of a
+  /// Draws `count` values with mean 0 and standard deviation 1, in the element order of a
   /// contiguous tensor.
   mutating func normal(count: Int) -> [Float]
 }

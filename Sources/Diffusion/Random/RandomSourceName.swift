@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// The generators of noise, by the names that the command line gives them.
+/// The RNGs for noise, by the values of `--rng`.
 public enum RandomSourceName: String, Sendable, CaseIterable {
   /// ``TorchRandom``.
   case torch
@@ -9,10 +9,10 @@ public enum RandomSourceName: String, Sendable, CaseIterable {
   /// ``NumPyRandom``.
   case numpy
 
-  /// The highest seed that the generator tells from others.
+  /// The highest seed that the RNG accepts.
   public var highestSeed: UInt64 { self == .numpy ? UInt64(UInt32.max) : .max }
 
-  /// A generator at the start of a seed's numbers.
+  /// A new RNG with this seed.
   ///
   /// - Throws: ``GenerationError`` `request` for a seed beyond ``highestSeed``.
   func source(seed: UInt64) throws(GenerationError) -> any RandomSource {
@@ -22,8 +22,8 @@ public enum RandomSourceName: String, Sendable, CaseIterable {
     case .numpy:
       guard let seed = UInt32(exactly: seed) else {
         throw GenerationError(
-          .request, "numpy's generator takes no seed of \(seed)",
-          hint: "give a seed from 0 to \(UInt32.max)")
+          .request, "a seed for numpy's RNG must be 0 to \(UInt32.max) (got \(seed))",
+          hint: "use a smaller seed or another RNG")
       }
       return NumPyRandom(seed: seed)
     }

@@ -1,22 +1,22 @@
 import Glibc
 
-/// The normal numbers that `torch.randn` gives on the CPU after `torch.manual_seed`, in float32.
+/// The normal numbers of `torch.randn` on the CPU after `torch.manual_seed`, in float32.
 ///
-/// Equal to torch's within 2.5e-7: torch computes logarithm, cosine and sine with vector
-/// approximations. Source: what torch 2.15 draws; see DiffusionTests/TorchRandomTests.swift.
+/// They match torch's to within 2.5e-7, because torch approximates logarithm, cosine and sine with
+/// vector code. Source: the output of torch 2.15; see DiffusionTests/TorchRandomTests.swift.
 public struct TorchRandom: RandomSource {
   private var generator: MersenneTwister
-  /// The sine half of the last pair that the short path drew and has not handed out.
+  /// The unused sine half of the last pair of the short path.
   private var cached: Double?
 
-  /// - Parameter seed: as for `torch.manual_seed`; its low 32 bits seed the generator.
+  /// - Parameter seed: as in `torch.manual_seed`; its low 32 bits seed the generator.
   public init(seed: UInt64) {
     generator = MersenneTwister(seed: UInt32(truncatingIfNeeded: seed))
   }
 
-  /// Draws a tensor of `count` elements; tensors of fewer than 16 take another path.
+  /// Draws a tensor of `count` elements; tensors of fewer than 16 use another path.
   public mutating func normal(count: Int) -> [Float] {
-    precondition(count >= 0, "a tensor has no negative element count")
+    precondition(count >= 0, "the element count is negative")
     return count < Self.block ? shortTensor(count) : longTensor(count)
   }
 
@@ -24,8 +24,8 @@ public struct TorchRandom: RandomSource {
   /// The float32 nearest to 2π; `Float.pi` is rounded towards zero.
   private static let twoPi = Float(2 * Double.pi)
 
-  /// Uniform numbers for the whole tensor, turned into normal ones block by block. Where the
-  /// count is no multiple of 16 the last 16 elements are drawn anew, over part of the last block.
+  /// Uniform numbers for the whole tensor, transformed to normal numbers block by block. If the
+  /// count is not a multiple of 16, the last 16 elements are drawn again, overlapping the last block.
   private mutating func longTensor(_ count: Int) -> [Float] {
     var values = [Float](repeating: 0, count: count)
     for index in 0..<count { values[index] = uniformFloat() }
@@ -50,8 +50,8 @@ public struct TorchRandom: RandomSource {
     }
   }
 
-  /// Box-Muller in double precision, one pair for every two elements; a left-over stays for
-  /// the next short tensor.
+  /// Box-Muller in double precision, one pair for every two elements; an unused value is kept
+  /// for the next short tensor.
   private mutating func shortTensor(_ count: Int) -> [Float] {
     (0..<count).map { _ in
       if let value = cached {

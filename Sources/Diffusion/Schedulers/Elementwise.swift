@@ -1,7 +1,7 @@
 /// The results of `body` on the elements of two arrays of equal length.
 ///
-/// The schedulers write each formula with one rounding to float32 per operation, in the order in
-/// which the reference evaluates it, so that the results agree to the last bits.
+/// Schedulers write each formula with one rounding to float32 per operation, in the reference's
+/// order, so that results agree to the last bits.
 @inline(__always)
 func elementwise(
   _ first: [Float], _ second: [Float], _ body: (Float, Float) -> Float

@@ -1,6 +1,6 @@
 extension SchedulerConfiguration.PredictionType {
-  /// The picture and the noise that a model output stands for, in variance-preserving form:
-  /// sample = √ā · picture + √(1 - ā) · noise.
+  /// The clean latents and the noise that a model output implies, in variance-preserving form:
+  /// sample = √ā · clean + √(1 - ā) · noise.
   func predictions(
     modelOutput: [Float], sample: [Float], cumulativeAlpha: Float
   ) -> (original: [Float], noise: [Float]) {
@@ -19,8 +19,8 @@ extension SchedulerConfiguration.PredictionType {
     }
   }
 
-  /// The picture that a model output stands for, in variance-exploding form:
-  /// sample = picture + sigma · noise.
+  /// The clean latents that a model output implies, in variance-exploding form:
+  /// sample = clean + sigma · noise.
   func original(modelOutput: [Float], sample: [Float], sigma: Float) -> [Float] {
     switch self {
     case .epsilon: return elementwise(sample, modelOutput) { $0 - sigma * $1 }

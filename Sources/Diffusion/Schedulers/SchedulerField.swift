@@ -1,14 +1,14 @@
 import ModelFormats
 import OrderedJSON
 
-/// One field of the file, read as what it should be.
+/// One field of `scheduler_config.json`, with checked conversions.
 struct SchedulerField {
   let name: String
   let value: JSON
 
   func malformed(_ expected: String) -> FormatError {
     FormatError(
-      .malformed, "\(name) is \(value.text(.compact)); it should be \(expected)",
+      .malformed, "\(name) must be \(expected) (got \(value.text(.compact)))",
       context: "scheduler_config.json")
   }
 
@@ -32,19 +32,19 @@ struct SchedulerField {
     return number
   }
 
-  /// True or false; null is false, as the reference asks for its truth.
+  /// True or false; null is false, because diffusers tests the value for truth.
   func flag() throws(FormatError) -> Bool {
     if value.isNull { return false }
     guard let flag = value.bool else { throw malformed("true or false") }
     return flag
   }
 
-  /// Refuses any other value of a flag.
+  /// Rejects any other value of a flag.
   func require(_ supported: Bool) throws(FormatError) {
     if try flag() != supported { throw unsupported("only \(supported) is supported") }
   }
 
-  /// Refuses any other text.
+  /// Rejects any other string.
   func require(oneOf supported: [String]) throws(FormatError) {
     guard let text = value.string else { throw malformed("a string") }
     guard supported.contains(text) else {

@@ -1,10 +1,10 @@
 import Checkpoint
 
-/// Finds added tokens in a text: from the left, at each place the longest.
+/// Finds added tokens in a text, from left to right, the longest match first.
 ///
-/// Source: `find_matches` of the `tokenizers` library, whose automaton does the same.
+/// Source: `find_matches` of the `tokenizers` library, which uses an equivalent automaton.
 struct AddedTokenMatcher: Sendable {
-  /// A part of a text: a token, or what lies between tokens.
+  /// A part of a text: a token or the text between tokens.
   struct Part: Equatable {
     /// Nil between tokens.
     let id: Int32?
@@ -13,7 +13,7 @@ struct AddedTokenMatcher: Sendable {
 
   private struct Entry {
     let token: AddedToken
-    /// Nil of a token that is passed over: the place is text, and no other token is found in it.
+    /// Nil for a skipped token: it is read as text, and no other token is found in it.
     let id: Int32?
   }
 
@@ -23,7 +23,7 @@ struct AddedTokenMatcher: Sendable {
   /// For each node the entry that ends there, or -1.
   private var ends: [Int32] = [-1]
 
-  /// Adds a token; of two with the same pattern, the first one is found.
+  /// Adds a token. If two have the same pattern, the first one is found.
   mutating func add(_ pattern: [Unicode.Scalar], _ token: AddedToken, id: Int32?) {
     guard !pattern.isEmpty else { return }
     var node: Int32 = 0
@@ -46,7 +46,7 @@ struct AddedTokenMatcher: Sendable {
     UInt64(UInt32(bitPattern: node)) << 32 | UInt64(scalar.value)
   }
 
-  /// The longest token that begins at a place.
+  /// The longest token that starts at a position.
   private func match(_ text: [Unicode.Scalar], at start: Int) -> (entry: Entry, end: Int)? {
     var node: Int32 = 0
     var found: (entry: Entry, end: Int)?
@@ -60,7 +60,7 @@ struct AddedTokenMatcher: Sendable {
     return found
   }
 
-  /// The parts of a text in their order, none of them empty.
+  /// The nonempty parts of a text, in order.
   func split(_ text: [Unicode.Scalar]) -> [Part] {
     guard !text.isEmpty else { return [] }
     var parts: [Part] = []
@@ -97,7 +97,7 @@ struct AddedTokenMatcher: Sendable {
 }
 
 extension Unicode.Scalar {
-  /// Whether it belongs to a word, as `\w` of Unicode's regular expressions has it.
+  /// Whether the scalar belongs to a word, like `\w` in Unicode regular expressions.
   ///
   /// Source: Unicode Technical Standard 18, annex C.
   fileprivate var isWord: Bool {

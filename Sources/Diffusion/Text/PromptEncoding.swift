@@ -1,15 +1,15 @@
-/// A prompt as the text encoder reads it, and what of it could not be read.
+/// A prompt as token chunks for the text encoder, and the part that did not fit.
 public struct PromptEncoding: Sendable, Hashable {
   /// A token of the prompt.
   public struct Token: Sendable, Hashable {
-    /// Beyond the vocabulary for a vector of a textual inversion.
+    /// Past the vocabulary for a vector of a textual inversion.
     public let id: Int
-    /// The part of the prompt that it stands for; the token of a textual inversion.
+    /// Its text in the prompt; for a textual inversion, its trigger word.
     public let text: String
     public let weight: Float
   }
 
-  /// As many tokens as the text encoder takes at once.
+  /// The tokens of one text encoder run.
   public struct Chunk: Sendable, Hashable {
     public let tokens: [Token]
     /// The start token, the chunk's tokens, an end token, and padding.
@@ -18,16 +18,16 @@ public struct PromptEncoding: Sendable, Hashable {
     public let weights: [Float]
   }
 
-  /// At least one.
+  /// One or more chunks.
   public let chunks: [Chunk]
-  /// How many of the prompt's tokens did not fit, and the end of the prompt that they make up.
+  /// The number of tokens that did not fit, and their text, the end of the prompt.
   public let droppedTokenCount: Int
   public let droppedText: String
-  /// What is odd about the prompt.
+  /// Warnings about the prompt.
   public let warnings: [String]
-  /// The tokens of the textual inversions that it uses.
+  /// The trigger words of the textual inversions in the prompt.
   public let embeddings: Set<String>
 
-  /// How many of the prompt's own tokens are read.
+  /// The number of tokens that fit, without start, end and padding.
   public var tokenCount: Int { chunks.reduce(0) { $0 + $1.tokens.count } }
 }

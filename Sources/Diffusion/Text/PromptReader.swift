@@ -1,22 +1,22 @@
-/// Makes of a prompt what the text encoder reads: weights, chunks and textual inversions as the
-/// AUTOMATIC1111 web UI has them, or plain text as diffusers has it.
+/// Converts a prompt to token chunks for the text encoder: with weights, chunks and textual
+/// inversions as in the AUTOMATIC1111 web UI, or as plain text as in diffusers.
 public struct PromptReader: Sendable {
   private let tokenizer: Tokenizer
   private let embeddings: [TextualInversion]
   /// The id of each embedding's first vector.
   private let firstIDs: [Int]
-  /// The ids that each embedding's token is written with; longer ones are looked for first.
+  /// The ids of each embedding's trigger word; longer ones are matched first.
   private let patterns: [(index: Int, ids: [Int])]
   private let comma: Int?
   /// The tokens of a chunk without start and end: 75.
   private let capacity: Int
 
-  /// Where a chunk is full, what follows a comma among its last tokens goes to the next chunk.
+  /// If a chunk is full, the text after a comma among its last tokens moves to the next chunk.
   private static let commaRange = 20
 
   /// - Parameters:
   ///   - length: the text encoder's positions, 77 for Stable Diffusion; at least 3.
-  ///   - vocabularySize: the text encoder's tokens; vectors of embeddings have the ids from there on.
+  ///   - vocabularySize: the text encoder's number of tokens; ids of embedding vectors start there.
   public init(
     _ tokenizer: Tokenizer, embeddings: [TextualInversion] = [], length: Int = 77,
     vocabularySize: Int = 49_408
@@ -38,9 +38,9 @@ public struct PromptReader: Sendable {
     }.sorted { $0.1.count > $1.1.count }
   }
 
-  /// Reads a prompt that does not change, or no more.
+  /// Encodes a prompt without prompt editing, or with its edits already applied.
   ///
-  /// - Throws: ``GenerationError`` `request` where the prompt asks for what is not supported.
+  /// - Throws: ``GenerationError`` `request` if the prompt uses unsupported syntax.
   public func read(
     _ prompt: String, _ style: PromptStyle = PromptStyle()
   ) throws(GenerationError) -> PromptEncoding {
@@ -56,7 +56,7 @@ public struct PromptReader: Sendable {
       }
     }
     for embedding in embeddings where embedding.token.first == "<" {
-      // Otherwise a comma behind the bracket would become one token with it.
+      // Otherwise the bracket and a comma after it would become one token.
       text = Self.spacing(embedding.token, in: text)
     }
     let parts = isLiteral ? [.text(text, weight: 1)] : try PromptPart.parse(text)
@@ -86,7 +86,7 @@ public struct PromptReader: Sendable {
     let filled = chunks.finished()
     var dropped: [PromptEncoding.Token] = []
     if style.isPlain {
-      // Chunks of plain text must be cut where the first is full, whatever its commas.
+      // Plain text is cut where the first chunk is full, regardless of commas.
       let all = filled.flatMap { $0 }
       dropped = Array(all.dropFirst(capacity))
       return encoding(
@@ -119,7 +119,7 @@ public struct PromptReader: Sendable {
       weights: [1] + tokens.map { weighs ? $0.weight : 1 } + [Float](repeating: 1, count: rest + 1))
   }
 
-  /// Tokens as they are dealt out to chunks.
+  /// Distributes tokens over chunks.
   private struct Chunks {
     let capacity: Int
     let comma: Int?
@@ -144,7 +144,7 @@ public struct PromptReader: Sendable {
       current.append(token)
     }
 
-    /// Vectors of one embedding, which are not torn apart.
+    /// The vectors of one embedding, which stay together.
     mutating func append(_ vectors: [PromptEncoding.Token]) {
       makeRoom(before: vectors[0])
       if current.count + vectors.count > capacity { close() }
@@ -172,11 +172,11 @@ public struct PromptReader: Sendable {
 }
 
 extension PromptReader {
-  /// Leaves out `<lora:name:1>` and its like, and says so.
+  /// Removes `<lora:name:1>` and similar tags, with a warning.
   private static func removingNetworks(from prompt: String, _ warnings: inout [String]) -> String {
     var result = ""
     var rest = prompt[...]
-    // Each character is looked at a few times at most, however many brackets there are.
+    // Linear time, regardless of the number of brackets.
     guard let last = prompt.lastIndex(of: ">") else { return prompt }
     while let open = rest.firstIndex(of: "<"), open < last {
       result += rest[..<open]
@@ -200,7 +200,7 @@ extension PromptReader {
     text.split { !($0.isLetter || $0.isNumber || $0 == "_") }.contains { $0 == word }
   }
 
-  /// White space around each place where `token` stands.
+  /// Adds white space around each occurrence of `token`.
   private static func spacing(_ token: String, in text: String) -> String {
     var result = ""
     var rest = text[...]

@@ -1,20 +1,20 @@
-/// A prompt that changes from step to step, as the web UI writes it: `[from:to:when]`, `[to:when]`,
+/// A prompt that changes between steps, in the web UI's syntax: `[from:to:when]`, `[to:when]`,
 /// `[from::when]` and `[one|another]`.
 ///
-/// `when` is a step, or with a full stop a share of the steps: after it `to` stands in the prompt.
-/// Alternatives take turns. What is inside may itself change. Source: the web UI's documentation of
+/// `when` is a step or, with a decimal point, a fraction of the steps; after it, the prompt has `to`.
+/// Alternatives take turns. Brackets nest. Source: the web UI's documentation of
 /// prompt editing, and the examples of its parser (DiffusionTests/PromptScheduleTests.swift).
 public struct PromptSchedule: Sendable, Hashable {
-  /// A prompt and the steps, from 1 on, for which it holds.
+  /// A prompt and its steps, counted from 1.
   public struct Stretch: Sendable, Hashable {
     public let steps: ClosedRange<Int>
     public let prompt: String
   }
 
-  /// In the order of their steps; all of them together.
+  /// In the order of their steps; together they cover all steps.
   public let stretches: [Stretch]
 
-  /// - Parameter steps: how many there are; at least 1.
+  /// - Parameter steps: the number of steps, at least 1.
   public init(_ prompt: String, steps: Int) {
     let count = max(1, steps)
     let source = ScheduleSource(prompt)
@@ -36,13 +36,13 @@ public struct PromptSchedule: Sendable, Hashable {
   }
 }
 
-/// The prompt's characters, and which bracket closes which.
+/// The prompt's characters, and the matching of its brackets.
 private struct ScheduleSource {
-  /// Brackets inside as many others are text.
+  /// Brackets nested deeper than this are text.
   private static let depthLimit = 100
 
   private let characters: [Character]
-  /// For the position of each `[` that is closed, that of its `]`.
+  /// The position of the matching `]` for each closed `[`.
   private var closing: [Int: Int] = [:]
 
   init(_ prompt: String) {
@@ -61,7 +61,7 @@ private struct ScheduleSource {
     }
   }
 
-  /// Whether any bracket may hold a change.
+  /// Whether any bracket may contain prompt editing.
   var changes: Bool {
     closing.contains { start, end in
       let parts = parts(of: (start + 1)..<end)
@@ -92,7 +92,7 @@ private struct ScheduleSource {
     return result
   }
 
-  /// What a pair of square brackets stands for, from between them.
+  /// The meaning of a pair of square brackets, parsed from its content.
   private func bracket(_ range: Range<Int>, at step: Int, of count: Int) -> String {
     let parts = parts(of: range)
     if parts.alternatives.count > 1 {

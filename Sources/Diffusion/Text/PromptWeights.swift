@@ -1,11 +1,11 @@
 import ModelFormats
 
-/// A prompt taken apart as the AUTOMATIC1111 web UI reads it: stretches of text with their
-/// weights, and breaks between chunks.
+/// A prompt parsed as in the AUTOMATIC1111 web UI: pieces of text with their weights, and breaks
+/// between chunks.
 ///
-/// `(text)` weighs 1.1 times as much, `[text]` 1/1.1 times, `(text:1.3)` 1.3 times; brackets nest
-/// and multiply. `\(`, `\)`, `\[`, `\]` and `\\` are the characters themselves. `BREAK` ends a chunk.
-/// A bracket that is not closed reaches to the end; one that was not opened is text.
+/// `(text)` has weight 1.1, `[text]` 1/1.1, `(text:1.3)` 1.3; nested brackets
+/// multiply. `\(`, `\)`, `\[`, `\]` and `\\` are the characters themselves. `BREAK` ends a chunk.
+/// An unclosed bracket extends to the end; an unmatched closing bracket is literal text.
 ///
 /// Source: the web UI's documentation of attention, and the strings that its parser's own
 /// examples give (DiffusionTests/PromptWeightsTests.swift).
@@ -13,11 +13,11 @@ public enum PromptPart: Sendable, Hashable {
   case text(String, weight: Float)
   case chunkBreak
 
-  /// The parts of a prompt, neighbours of equal weight joined.
+  /// The parts of a prompt; adjacent parts of equal weight are joined.
   ///
-  /// Brackets that change the prompt from step to step are ``PromptSchedule``'s to read before.
+  /// Parse prompt editing with ``PromptSchedule`` first.
   ///
-  /// - Throws: ``GenerationError`` `request` for a weight that is no number.
+  /// - Throws: ``GenerationError`` `request` for a weight that is not a number.
   public static func parse(_ prompt: String) throws(GenerationError) -> [PromptPart] {
     var parser = PromptParser(prompt)
     return try parser.parse()
@@ -25,7 +25,7 @@ public enum PromptPart: Sendable, Hashable {
 }
 
 private struct PromptParser {
-  /// A stretch of text; nil stands for a break.
+  /// A piece of text; nil for a break.
   private struct Piece {
     var text: String?
     var weight = 1.0
@@ -36,7 +36,7 @@ private struct PromptParser {
   private let characters: [Character]
   private var position = 0
   private var pieces: [Piece] = []
-  /// Where the open brackets of either kind began, as indices into `pieces`.
+  /// The starts of open brackets of either kind, as indices into `pieces`.
   private var round: [Int] = []
   private var square: [Int] = []
 
@@ -89,7 +89,7 @@ private struct PromptParser {
     for index in start..<pieces.count { pieces[index].weight *= factor }
   }
 
-  /// Text, in which the word BREAK with the white space around it is a break.
+  /// Appends text; the word BREAK, with white space around it, is a break.
   private mutating func text(_ text: String) {
     var start = text.startIndex
     var from = text.startIndex
@@ -113,8 +113,8 @@ private struct PromptParser {
     character.isLetter || character.isNumber || character == "_"
   }
 
-  /// The number of `: 1.2)` at the position, which is then behind the bracket; nil where something
-  /// else stands there or no bracket is open.
+  /// The number of `: 1.2)` at the position, which then moves past the bracket; nil if there is
+  /// something else, or no bracket is open.
   private mutating func weightAndBracket() throws(GenerationError) -> Double? {
     var end = position + 1
     func skip(_ isPart: (Character) -> Bool) {
@@ -155,7 +155,7 @@ private struct PromptParser {
       }
       last = piece.weight
     }
-    // Nothing stands between two breaks, or at the ends.
+    // No text between two breaks, or at the ends.
     let filled = parts.filter { $0 != .text("", weight: 1) }
     return filled.isEmpty ? [.text("", weight: 1)] : filled
   }

@@ -2,7 +2,7 @@ import Checkpoint
 import ModelFormats
 
 extension TextualInversion {
-  /// The vectors of a LoRA file's word.
+  /// The vectors of a trigger word in a LoRA file.
   ///
   /// - Parameter path: the file.
   /// - Throws: ``FormatError`` `mismatch` unless they are one tensor of vectors, with finite values.

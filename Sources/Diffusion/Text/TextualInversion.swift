@@ -2,30 +2,30 @@ import Checkpoint
 import ModelFormats
 import OrderedJSON
 
-/// Learned vectors that stand in a prompt for a token of their own.
+/// A textual inversion embedding: learned vectors for a trigger word in prompts.
 ///
-/// Source: Gal et al., "An Image is Worth One Word" (2022). ``TextualInversionFile`` says which files
-/// are read.
+/// Source: Gal et al., "An Image is Worth One Word" (2022). ``TextualInversionFile`` describes the
+/// supported files.
 public struct TextualInversion: Sendable, Hashable {
-  /// What stands for it in a prompt.
+  /// The trigger word.
   public let token: String
   public let path: String
-  /// How many vectors there are, and the numbers of each.
+  /// The number of vectors, and their length.
   public let count: Int
   public let width: Int
   /// `[count, width]`
   public let vectors: [Float]
-  /// What is odd about the file: classes in a pickle that do harm, above all.
+  /// Warnings about the file, such as dangerous references in a pickle.
   public let warnings: [String]
 
-  /// Makes one of a tensor.
+  /// Creates an embedding from a tensor.
   ///
   /// - Parameters:
-  ///   - token: what stands for it in a prompt; not only white space.
+  ///   - token: the trigger word; not only white space.
   ///   - tensor: `[count, width]`, or one vector.
-  ///   - path: the file that it comes from, for errors.
-  /// - Throws: ``FormatError`` `mismatch` where the tensor is not so many vectors of finite
-  ///   floating-point numbers as a prompt may have.
+  ///   - path: its file, for errors.
+  /// - Throws: ``FormatError`` `mismatch` if the tensor is not a list of vectors of finite
+  ///   floating-point numbers, or has more than fit in a prompt.
   public init(
     token: String, tensor: Tensor, path: String, warnings: [String] = []
   ) throws(FormatError) {
@@ -67,7 +67,7 @@ public struct TextualInversion: Sendable, Hashable {
     self.warnings = warnings
   }
 
-  /// Reads a file of one word.
+  /// Reads a file with one trigger word.
   ///
   /// - Parameter token: what stands for it in a prompt; where nil the name that the file gives, or
   ///   else the file's own name without its ending.
@@ -82,7 +82,7 @@ public struct TextualInversion: Sendable, Hashable {
     self = words[0]
   }
 
-  /// Reads a file's words.
+  /// Reads the trigger words of a file.
   ///
   /// - Parameter token: what stands for the vectors in a prompt; of a file of several words, the one
   ///   that is wanted. Where nil, the words that the file gives, or else the file's own name without
@@ -135,7 +135,7 @@ public struct TextualInversion: Sendable, Hashable {
     return words
   }
 
-  /// The format of an image; nil where the file is none.
+  /// The format of an image file; nil if it is not an image.
   private static func imageKind(_ path: String) throws(FormatError) -> String? {
     switch try TensorFile.sniff(path) {
     case .png: "PNG"

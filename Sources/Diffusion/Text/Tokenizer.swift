@@ -2,50 +2,50 @@ import Checkpoint
 import ModelFormats
 import OrderedJSON
 
-/// CLIP's byte-pair tokenizer: a prompt becomes the token ids that the text encoder reads.
+/// CLIP's byte-pair tokenizer: converts a prompt to token ids for the text encoder.
 ///
 /// Source: the CLIP tokenizer of transformers 5 (added tokens; NFC, white space, lower case, CLIP's
 /// pattern, byte-level byte pairs with `</w>` at the end of a word). Ids equal to its ids are
 /// tested in DiffusionTests/TokenizerTests.swift and TokenizerFormTests.swift.
 public struct Tokenizer: Sendable {
-  /// A token of a prompt and the part of the prompt (in NFC) that it stands for.
+  /// A token of a prompt and its text in the prompt (in NFC).
   public struct Token: Sendable, Hashable {
     public let id: Int
     public let text: String
   }
 
-  /// A prompt as the text encoder reads it, and what of it did not fit.
+  /// A prompt as token ids, and the part that did not fit.
   public struct Encoding: Sendable, Hashable {
-    /// The start token, the prompt's tokens, an end token, and padding up to the length asked for.
+    /// The start token, the prompt's tokens, an end token, and padding up to the requested length.
     public let ids: [Int]
-    /// How many of the prompt's own tokens are among `ids`.
+    /// The number of the prompt's own tokens in `ids`.
     public let tokenCount: Int
-    /// How many of the prompt's tokens did not fit.
+    /// The number of tokens that did not fit.
     public let droppedTokenCount: Int
-    /// The end of the prompt that was dropped; empty where all of it fitted.
+    /// The end of the prompt that was dropped; empty if all of it fit.
     public let droppedText: String
   }
 
-  /// What the files say.
+  /// The contents of the tokenizer files.
   public let definition: TokenizerDefinition
 
   private var vocabulary: Vocabulary { definition.vocabulary }
   /// For each byte its token inside a word, and its token at the end of one.
   private let byteTokens: [Int32]
   private let finalByteTokens: [Int32]
-  /// Added tokens that are looked for in the prompt as it is, and in the normalised prompt.
+  /// Added tokens to find in the prompt itself, and in the normalized prompt.
   private let literalTokens: AddedTokenMatcher
   private let normalizedTokens: AddedTokenMatcher
 
-  /// Makes a tokenizer from the files of a repository's `tokenizer` directory.
+  /// Creates a tokenizer from the files of a diffusers `tokenizer` directory.
   ///
   /// - Parameters:
   ///   - vocabulary: `vocab.json`, tokens and their ids.
   ///   - merges: `merges.txt`, the merges in the order in which they were learned.
   ///   - configuration: `tokenizer_config.json`, if there is one.
-  ///   - specialTokens: `special_tokens_map.json`; goes before `configuration`.
-  /// - Throws: ``FormatError`` `malformed` where the files break their format or do not fit
-  ///   together, `unsupported` where a field asks for another tokenizer.
+  ///   - specialTokens: `special_tokens_map.json`; overrides `configuration`.
+  /// - Throws: ``FormatError`` `malformed` if the files are invalid or inconsistent,
+  ///   `unsupported` if a field asks for another tokenizer.
   package init(
     vocabulary json: JSON, merges text: String, configuration: JSON? = nil,
     specialTokens: JSON? = nil
@@ -56,7 +56,7 @@ public struct Tokenizer: Sendable {
         specialTokens: specialTokens))
   }
 
-  /// Makes the tokenizer that a checkpoint's files define.
+  /// Creates the tokenizer of a checkpoint.
   public init(_ definition: TokenizerDefinition) {
     self.definition = definition
     let vocabulary = definition.vocabulary
@@ -66,7 +66,7 @@ public struct Tokenizer: Sendable {
     finalByteTokens = alphabet.map { vocabulary.id(of: ($0 + "</w>").utf8) ?? unknown }
     var (literal, normalized) = (AddedTokenMatcher(), AddedTokenMatcher())
     for (id, token) in definition.addedTokens {
-      // Read as text, a special token is still found, and then passed over.
+      // A special token that is read as text is still found, and then skipped.
       let isText = definition.splitsSpecialTokens && token.isSpecial
       if token.isNormalized {
         let pattern = PromptScanner(token.content, origin: 0).values
@@ -106,13 +106,13 @@ public struct Tokenizer: Sendable {
       droppedText: dropped.first.map { Self.text(source[$0.range.lowerBound...]) } ?? "")
   }
 
-  /// How many tokens a chunk has with start and end: as many as the text encoder has positions,
-  /// unless the tokenizer's files say fewer.
+  /// The number of tokens in a chunk, with start and end: the text encoder's positions, or fewer if
+  /// the tokenizer's files say so.
   public func length(positions: Int) -> Int {
     min(positions, definition.maximumLength ?? positions)
   }
 
-  /// The ids that begin, end and fill up what the text encoder reads.
+  /// The ids of the start, end and padding tokens.
   var startID: Int { Int(definition.start.id) }
   var endID: Int { Int(definition.end.id) }
   var paddingID: Int { Int(definition.padding.id) }
@@ -138,7 +138,7 @@ public struct Tokenizer: Sendable {
     let range: Range<Int>
   }
 
-  /// The tokens as ranges of the scalars returned beside them.
+  /// The tokens, as ranges of the returned scalars.
   private func spans(of prompt: String) -> ([Span], [Unicode.Scalar]) {
     let scalars = Array(prompt.unicodeScalars)
     var spans: [Span] = []
@@ -158,7 +158,7 @@ public struct Tokenizer: Sendable {
     return (spans, source)
   }
 
-  /// Appends the tokens of a stretch of a prompt without literal tokens.
+  /// Appends the tokens of a part of a prompt that contains no added tokens.
   private func add(_ scanner: PromptScanner, to spans: inout [Span]) {
     for part in normalizedTokens.split(scanner.values) {
       if let id = part.id {

@@ -1,21 +1,21 @@
 import Glibc
 import ModelFormats
 
-/// How much of the picture is left, and how much noise is there, at each training timestep.
+/// How much signal and how much noise the latents contain at each training timestep.
 ///
 /// Source: Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020): with betas b,
-/// the cumulative product of 1 - b. Arithmetic as torch does it, in float32 where torch rounds.
+/// the cumulative product of 1 - b. Rounds to float32 where torch does.
 struct NoiseSchedule: Sendable {
-  /// The share of the picture's variance that is left at each timestep.
+  /// The fraction of the variance that is signal, at each timestep.
   let cumulativeAlphas: [Float]
-  /// The same beyond the last step, where there is no timestep.
+  /// The cumulative alpha after the last step, which has no timestep.
   let finalCumulativeAlpha: Float
 
   /// - Parameters:
-  ///   - betaStart: the scheduler's default where the configuration gives none; so are
+  ///   - betaStart: the scheduler's default, used if the configuration has no value; likewise
   ///     `betaEnd`, `betaSchedule` and `setsAlphaToOne`.
-  ///   - rescaling: how the scheduler rescales to a final signal-to-noise ratio of 0 where the
-  ///     configuration says so.
+  ///   - rescaling: how the scheduler rescales to a final signal-to-noise ratio of 0 if the
+  ///     configuration asks for it.
   init(
     _ configuration: SchedulerConfiguration, betaStart: Double = 0.0001, betaEnd: Double = 0.02,
     betaSchedule: SchedulerConfiguration.BetaSchedule = .linear, setsAlphaToOne: Bool = false,
@@ -28,7 +28,7 @@ struct NoiseSchedule: Sendable {
     if let trained = configuration.trainedBetas {
       guard trained.count == count else {
         throw FormatError(
-          .malformed, "trained_betas holds \(trained.count) values for \(count) timesteps",
+          .malformed, "trained_betas has \(trained.count) values, expected \(count)",
           context: "scheduler_config.json")
       }
       betas = trained
@@ -45,14 +45,14 @@ struct NoiseSchedule: Sendable {
     if rescales { betas = Self.rescaledToZeroSNR(betas) }
     var alphas = Self.cumulativeProduct(betas.map { 1 - $0 })
     if rescales && rescaling == .bounded { alphas[alphas.count - 1] = 0x1p-24 }
-    // Schedulers divide by them and take their logarithms; only an exact rescaling ends at 0.
+    // Schedulers divide by alphas and take logarithms; only exact rescaling may end at 0.
     let ends = rescales && rescaling == .exact ? alphas.count - 1 : alphas.count
     guard alphas[..<ends].allSatisfy({ $0 > 0 && $0 <= 1 }) else {
       let field = configuration.trainedBetas == nil ? "beta_start and beta_end" : "trained_betas"
       throw FormatError(
-        .unsupported, "\(field) leave nothing of the picture, or more than there was",
+        .unsupported, "\(field) give cumulative alphas outside (0, 1]",
         context: "scheduler_config.json",
-        hint: "betas are at least 0 and below 1; SD v1.5 has 0.00085 to 0.012")
+        hint: "betas must be at least 0 and below 1; SD v1.5 uses 0.00085 to 0.012")
     }
     cumulativeAlphas = alphas
     finalCumulativeAlpha =
@@ -62,7 +62,7 @@ struct NoiseSchedule: Sendable {
   enum Rescaling {
     case none
     case exact
-    /// With a little signal left, for schedulers that divide by it.
+    /// Leaves a little signal, for schedulers that divide by it.
     case bounded
   }
 
@@ -71,7 +71,7 @@ struct NoiseSchedule: Sendable {
     timestep < 0 ? finalCumulativeAlpha : cumulativeAlphas[timestep]
   }
 
-  /// Clean latents with the noise of a timestep.
+  /// Clean latents with the noise level of a timestep.
   func noised(_ clean: [Float], with noise: [Float], at timestep: Float) -> [Float] {
     let alpha = cumulativeAlphas[Int(timestep)]
     let (signal, spread) = (alpha.squareRoot(), (1 - alpha).squareRoot())
@@ -81,7 +81,7 @@ struct NoiseSchedule: Sendable {
   /// Noise over signal at each timestep.
   var sigmas: [Float] { cumulativeAlphas.map { ((1 - $0) / $0).squareRoot() } }
 
-  /// Evenly spaced values; the second half counts from the end, as torch does.
+  /// Evenly spaced values; like torch, computes the second half from the end.
   private static func linspace(_ start: Float, _ end: Float, count: Int) -> [Float] {
     guard count > 1 else { return [start] }
     let step = (end - start) / Float(count - 1)
@@ -92,7 +92,7 @@ struct NoiseSchedule: Sendable {
     }
   }
 
-  /// Accumulated in double precision and rounded each time, as torch does.
+  /// Accumulated in float64 and rounded each time, as in torch.
   private static func cumulativeProduct(_ values: [Float]) -> [Float] {
     var product = 1.0
     return values.map {
@@ -112,7 +112,7 @@ struct NoiseSchedule: Sendable {
     }
   }
 
-  /// Shifts and scales the signal's amplitude so that none is left at the last timestep: Lin et
+  /// Shifts and scales the signal's amplitude to 0 at the last timestep: Lin et
   /// al. (2023), algorithm 1.
   private static func rescaledToZeroSNR(_ betas: [Float]) -> [Float] {
     let amplitudes = cumulativeProduct(betas.map { 1 - $0 }).map { $0.squareRoot() }

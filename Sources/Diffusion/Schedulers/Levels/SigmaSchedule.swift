@@ -1,21 +1,21 @@
 import Glibc
 import ModelFormats
 
-/// Timesteps and noise levels of the schedulers that work in variance-exploding form.
+/// Timesteps and sigmas of schedulers that work in variance-exploding form.
 struct SigmaSchedule: Sendable {
-  /// One for each step, in falling order; those of solvers are whole.
+  /// One per step, in decreasing order; whole numbers for solvers.
   let timesteps: [Float]
-  /// Noise over signal at each step, and the final one, 0 as a rule, behind the last.
+  /// Noise over signal at each step, followed by the final value, usually 0.
   let sigmas: [Float]
   let initialNoiseSigma: Float
 
-  /// The levels of methods that take timesteps between whole ones.
+  /// The sigmas of methods with fractional timesteps.
   ///
   /// - Parameters:
-  ///   - spaces: whether the scheduler heeds `use_karras_sigmas` and `use_exponential_sigmas`.
-  ///   - ends: whether it heeds `final_sigmas_type`.
-  ///   - roundsKarras: whether its timesteps are whole where levels are spaced as Karras has it.
-  /// - Throws: ``FormatError`` `unsupported` where a timestep lies before the first, or the levels
+  ///   - spaces: whether the scheduler reads `use_karras_sigmas` and `use_exponential_sigmas`.
+  ///   - ends: whether it reads `final_sigmas_type`.
+  ///   - roundsKarras: whether its timesteps are whole with Karras spacing.
+  /// - Throws: ``FormatError`` `unsupported` if a timestep is before the first, or the sigmas
   ///   cannot be respaced.
   init(
     _ configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
@@ -41,16 +41,16 @@ struct SigmaSchedule: Sendable {
       spacing == .leading ? (largest * largest + 1).squareRoot() : largest
   }
 
-  /// The levels of multistep solvers: whole timesteps, and the first of the training levels as
-  /// the end of the spacing.
+  /// The sigmas of multistep solvers: whole timesteps; the spacing ends at the smallest training
+  /// sigma.
   ///
   /// - Parameters:
-  ///   - spacing: that of timesteps, whatever the configuration says.
-  ///   - endsWithLast: whether a final level other than 0 is the last step's, where the levels are
+  ///   - spacing: of timesteps; overrides the configuration.
+  ///   - endsWithLast: whether a final sigma other than 0 is the last step's, if sigmas are
   ///     respaced.
-  ///   - alwaysRounds: whether Karras levels get the nearest timesteps for the cosine schedule too.
-  /// - Throws: ``FormatError`` `unsupported` where a timestep lies beyond the training ones, or the
-  ///   levels cannot be respaced.
+  ///   - alwaysRounds: whether Karras spacing uses the nearest timesteps for the cosine schedule too.
+  /// - Throws: ``FormatError`` `unsupported` if a timestep is past the training ones, or the
+  ///   sigmas cannot be respaced.
   init(
     solver configuration: SchedulerConfiguration, noise: NoiseSchedule, steps: Int,
     spacing: SchedulerConfiguration.TimestepSpacing? = nil, endsWithLast: Bool,
@@ -83,37 +83,37 @@ struct SigmaSchedule: Sendable {
     initialNoiseSigma = 1
   }
 
-  /// The latents divided so that their variance is 1.
+  /// The latents scaled to variance 1.
   func modelInput(for sample: [Float], at step: Int) -> [Float] {
     Self.modelInput(for: sample, sigma: sigmas[step])
   }
 
-  /// The same at any level, as between two steps.
+  /// Latents with any sigma, scaled to variance 1.
   static func modelInput(for sample: [Float], sigma: Float) -> [Float] {
     let divisor = (sigma * sigma + 1).squareRoot()
     return sample.map { $0 / divisor }
   }
 
-  /// Clean latents with the noise of a step's level.
+  /// Clean latents with the noise of a step's sigma.
   func noised(_ clean: [Float], with noise: [Float], at step: Int) -> [Float] {
     let sigma = sigmas[step]
     return elementwise(clean, noise) { $0 + $1 * sigma }
   }
 
-  /// The same in variance-preserving form.
+  /// Clean latents with the noise of a step's sigma, in variance-preserving form.
   func preservedNoised(_ clean: [Float], with noise: [Float], at step: Int) -> [Float] {
     let level = SolverLevel(sigmas[step])
     return elementwise(clean, noise) { level.alpha * $0 + level.sigma * $1 }
   }
 
-  /// Linear between whole positions, constant beyond the last.
+  /// Linear interpolation between whole positions, constant past the last.
   private static func interpolate(_ values: [Double], at position: Double) -> Double {
     let lower = Int(position.rounded(.down))
     guard lower < values.count - 1 else { return values[values.count - 1] }
     return (values[lower + 1] - values[lower]) * (position - Double(lower)) + values[lower]
   }
 
-  /// The levels that the spacing gives, if there is one.
+  /// The sigmas of the spacing; nil without one.
   private static func respaced(
     _ configuration: SchedulerConfiguration, _ spacing: SigmaSpacing?, from high: Double,
     to low: Double, count: Int
@@ -122,14 +122,14 @@ struct SigmaSchedule: Sendable {
     if case .list(let levels) = spacing {
       guard levels.count == count else {
         throw FormatError(
-          .unsupported, "\(levels.count) noise levels do not give \(count) steps",
-          context: Timesteps.context, hint: "give one level for each step")
+          .unsupported, "\(levels.count) sigmas for \(count) steps",
+          context: Timesteps.context, hint: "give one sigma per step")
       }
     }
-    // A level of 0 has no logarithm.
+    // A sigma of 0 has no logarithm.
     guard low > 0, high.isFinite else {
       throw FormatError(
-        .unsupported, "the first timestep adds no noise, so that noise levels cannot be respaced",
+        .unsupported, "sigmas cannot be respaced: the first timestep has no noise",
         context: "scheduler_config.json",
         hint: "give a beta_start above 0, or leave out use_karras_sigmas and"
           + " use_exponential_sigmas")
@@ -139,15 +139,15 @@ struct SigmaSchedule: Sendable {
 }
 
 extension NoiseSchedule {
-  /// The timestep between two whole ones whose noise level, on a logarithmic scale, this is.
+  /// The fractional timestep with this sigma, interpolated on a logarithmic scale.
   func timestep(of sigma: Double) -> Double {
-    // The reference takes these logarithms in float32.
+    // The reference computes these logarithms in float32.
     let logarithms = sigmas.map { Double(logf($0)) }
     let target = log(max(sigma, 1e-10))
     var lower = (logarithms.lastIndex { $0 <= target } ?? 0)
     lower = min(lower, logarithms.count - 2)
     let (low, high) = (logarithms[lower], logarithms[lower + 1])
-    // Where betas are too small to change the level, neighbours are equal.
+    // Neighbors are equal if betas are too small to change the sigma.
     guard low < high else { return Double(lower) }
     let weight = min(max((low - target) / (low - high), 0), 1)
     return (1 - weight) * Double(lower) + weight * Double(lower + 1)
@@ -155,7 +155,7 @@ extension NoiseSchedule {
 }
 
 extension SchedulerConfiguration {
-  /// What was asked for, or what the file says.
+  /// The requested spacing, or the file's.
   var spacing: SigmaSpacing? {
     if let sigmas { return sigmas }
     return usesKarrasSigmas ? .karras : usesExponentialSigmas ? .exponential : nil

@@ -1,11 +1,11 @@
 import Glibc
 
-/// A noise level in the terms of the exponential integrators.
+/// A sigma in the terms of exponential integrators.
 struct SolverLevel {
-  /// The factors of picture and noise in variance-preserving form.
+  /// The factors of clean latents and noise in variance-preserving form.
   let alpha: Float
   let sigma: Float
-  /// Half the logarithm of the signal-to-noise ratio; infinite where there is no noise.
+  /// Half the logarithm of the signal-to-noise ratio; infinite if there is no noise.
   let lambda: Float
 
   /// - Parameter noiseOverSignal: sigma in variance-exploding form.
@@ -15,7 +15,7 @@ struct SolverLevel {
     lambda = logf(alpha) - logf(sigma)
   }
 
-  /// The picture that a model output at this level stands for.
+  /// The clean latents that a model output at this level implies.
   func original(
     _ modelOutput: [Float], sample: [Float], _ type: SchedulerConfiguration.PredictionType
   ) -> [Float] {

@@ -2,13 +2,13 @@ import ModelFormats
 
 /// The timesteps of `steps` inference steps, in falling order.
 enum Timesteps {
-  /// The context of errors about the number of steps, which the request is to blame for, not the
-  /// model's files.
+  /// The context of errors about the number of steps: the request caused them, not the model's
+  /// files.
   static let context = "scheduler"
 
   /// Whole timesteps, each below the number of training timesteps.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where `steps_offset` pushes one beyond the last.
+  /// - Throws: ``FormatError`` `unsupported` if `steps_offset` moves one past the last.
   static func whole(
     _ configuration: SchedulerConfiguration, steps: Int,
     spacing: SchedulerConfiguration.TimestepSpacing
@@ -19,14 +19,14 @@ enum Timesteps {
     return timesteps
   }
 
-  /// Whole timesteps of a multistep solver, which leaves out the last of one more.
+  /// Whole timesteps of a multistep solver: all but the last of one step more.
   static func solver(
     _ configuration: SchedulerConfiguration, steps: Int,
     spacing: SchedulerConfiguration.TimestepSpacing
   ) throws(FormatError) -> [Int] {
     guard steps < configuration.trainingTimesteps else {
       throw FormatError(
-        .unsupported, "a multistep solver cannot take \(steps) steps", context: Timesteps.context,
+        .unsupported, "too many steps for a multistep solver: \(steps)", context: Timesteps.context,
         hint: "take fewer than \(configuration.trainingTimesteps) steps")
     }
     guard spacing != .trailing else {
@@ -35,7 +35,7 @@ enum Timesteps {
     return try whole(configuration, steps: steps + 1, spacing: spacing).dropLast()
   }
 
-  /// The timesteps of a distilled model, chosen evenly from those that it was distilled at.
+  /// The timesteps of a distilled model, chosen evenly from those of the distillation.
   ///
   /// - Throws: ``FormatError`` `unsupported` for more steps than those.
   static func distilled(
@@ -44,12 +44,13 @@ enum Timesteps {
     let original = configuration.originalSteps
     guard original <= configuration.trainingTimesteps else {
       throw FormatError(
-        .unsupported, "original_inference_steps is \(original), more than the training timesteps",
+        .unsupported,
+        "original_inference_steps exceeds the number of training timesteps (got \(original))",
         context: "scheduler_config.json")
     }
     guard steps <= original else {
       throw FormatError(
-        .unsupported, "\(scheduler) cannot take \(steps) steps", context: Timesteps.context,
+        .unsupported, "too many steps for \(scheduler): \(steps)", context: Timesteps.context,
         hint: "take up to \(original) steps; 4 to 8 are usual")
     }
     let stride = configuration.trainingTimesteps / original
@@ -59,7 +60,7 @@ enum Timesteps {
     }
   }
 
-  /// Refuses timesteps that the model was not trained on.
+  /// Rejects timesteps that the model was not trained on.
   static func check(
     _ timesteps: [Int], _ configuration: SchedulerConfiguration, steps: Int
   ) throws(FormatError) {
@@ -68,16 +69,15 @@ enum Timesteps {
       throw FormatError(
         .unsupported,
         "\(steps) steps with a steps_offset of \(configuration.stepsOffset) reach "
-          + "timestep \(outside); the model knows 0 to \(range.upperBound - 1)",
+          + "timestep \(outside); the model has 0 to \(range.upperBound - 1)",
         context: Timesteps.context, hint: "take fewer steps")
     }
   }
 
-  /// Timesteps that may lie between two whole ones, rounded to float32; those beyond the last have
-  /// its noise.
+  /// Timesteps that may be fractional, rounded to float32; those past the last have its noise
+  /// level.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where rounding makes one more step, to before the
-  ///   first timestep: 61 trailing steps of 1000.
+  /// - Throws: ``FormatError`` `unsupported` if rounding adds a step before the first timestep: 61 trailing steps of 1000.
   static func fractional(
     _ configuration: SchedulerConfiguration, steps: Int,
     spacing: SchedulerConfiguration.TimestepSpacing
@@ -91,7 +91,7 @@ enum Timesteps {
     return timesteps
   }
 
-  /// numpy's linspace and arange in double precision; only linspace leaves fractions.
+  /// numpy's linspace and arange in float64; only linspace gives fractions.
   private static func spread(
     _ configuration: SchedulerConfiguration, steps: Int,
     spacing: SchedulerConfiguration.TimestepSpacing

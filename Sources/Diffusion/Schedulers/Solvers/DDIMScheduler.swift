@@ -15,8 +15,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// Denoising diffusion implicit models: from the predicted picture straight to the next noise
-/// level, deterministic for an eta of 0.
+/// Denoising diffusion implicit models: steps from the predicted clean latents to the next noise
+/// level; deterministic if eta is 0.
 ///
 /// Source: Song, Meng and Ermon, "Denoising Diffusion Implicit Models" (2021), formulas 12 and
 /// 16. Matches diffusers' `DDIMScheduler`.
@@ -30,7 +30,7 @@ struct DDIMScheduler: Scheduler {
   private let clipRange: Float?
   private let eta: Float
 
-  /// - Parameter eta: the share of DDPM's noise that is added back at each step.
+  /// - Parameter eta: the fraction of DDPM's noise that each step adds back.
   init(
     _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0
   ) throws(FormatError) {

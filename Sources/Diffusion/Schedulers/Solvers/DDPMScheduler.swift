@@ -11,8 +11,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// Denoising diffusion probabilistic models: each step draws from the posterior of the less noisy
-/// latents given the noisy ones and the predicted picture.
+/// Denoising diffusion probabilistic models: each step samples the less noisy latents from their
+/// posterior, given the noisy latents and the predicted clean ones.
 ///
 /// Source: Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), formulas 6, 7
 /// and 15. Matches diffusers' `DDPMScheduler`.

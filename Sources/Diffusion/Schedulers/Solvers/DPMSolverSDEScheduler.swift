@@ -14,16 +14,15 @@ extension SchedulerDescriptor {
   }
 }
 
-/// DPM-Solver++ (stochastic), single step of second order: an ancestral step to a level midway on
-/// a logarithmic scale, and one across the whole step with the picture predicted there. The last
-/// step is Euler's alone.
+/// DPM-Solver++ (stochastic), single step, order 2: an ancestral step to the logarithmic midpoint,
+/// then one across the whole step with the prediction made there. The last step is an Euler step.
 ///
 /// Source: Lu et al., "DPM-Solver++" (2022), with the stochastic steps of Song et al. (2021) as
 /// in diffusers' `DPMSolverSDEScheduler`, which it matches for the same noise.
 ///
-/// The noise of a step is the change of a Brownian motion over it, so that the noise up to the
-/// middle is part of the noise of the whole. diffusers takes that motion from the torchsde package;
-/// here it is drawn from the picture's random numbers, one tensor for each half.
+/// The noise of a step is the change of a Brownian motion, so the noise of its first half is part of
+/// the noise of the whole step. diffusers uses the torchsde package for that motion; this scheduler
+/// draws it from the image's RNG, one tensor per half.
 struct DPMSolverSDEScheduler: Scheduler {
   let timesteps: [Float]
   var initialNoiseSigma: Float { schedule.initialNoiseSigma }
@@ -46,7 +45,7 @@ struct DPMSolverSDEScheduler: Scheduler {
       + zip(mid, schedule.timesteps.dropFirst()).flatMap { [$0, $1] }
   }
 
-  /// Minus the logarithms of the levels of a step's start, middle and end.
+  /// The negative logarithms of the sigmas at the start, middle and end of a step.
   private func times(_ step: Int) -> (start: Float, middle: Float, end: Float) {
     let start = -logf(schedule.sigmas[step])
     let end = -logf(schedule.sigmas[step + 1])
@@ -90,7 +89,7 @@ struct DPMSolverSDEScheduler: Scheduler {
       savedSample = sample
       savedNoise = noise
     } else {
-      // The changes over both halves, each as wide as its half, over the width of the whole.
+      // The sum of both halves' changes, scaled to variance 1.
       let mid = expf(-middle)
       let firstShare = ((from - mid) / (from - to)).squareRoot()
       let secondShare = ((mid - to) / (from - to)).squareRoot()

@@ -33,8 +33,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// DPM-Solver++, multistep, of first to third order on the predicted picture; stochastic, with
-/// noise added in each step.
+/// DPM-Solver++, multistep, order 1 to 3, on the predicted clean latents; optionally stochastic,
+/// with noise added in each step.
 ///
 /// Source: Lu et al., "DPM-Solver++" (2022), algorithm 2 and appendix. Matches diffusers'
 /// `DPMSolverMultistepScheduler`; with its defaults it is known as DPM++ 2M, and stochastic
@@ -46,7 +46,7 @@ struct DPMSolverScheduler: Scheduler {
   private let schedule: SigmaSchedule
   private let configuration: SchedulerConfiguration
   private let isStochastic: Bool
-  /// Predicted pictures, newest first.
+  /// Predicted clean latents, newest first.
   private var originals: [[Float]] = []
 
   init(
@@ -83,8 +83,8 @@ struct DPMSolverScheduler: Scheduler {
     return elementwise(result, random.normal(count: sample.count)) { $0 + spread * $1 }
   }
 
-  /// What the picture and its derivatives count for in a step; derivatives of first order are
-  /// weighed as the midpoint method does or as Heun's.
+  /// The weights of the prediction and its derivatives in a step. First derivatives use the weight
+  /// of the midpoint method or of Heun's.
   private struct Weights {
     let original: Float
     let midpoint: Float
@@ -92,7 +92,7 @@ struct DPMSolverScheduler: Scheduler {
     let curve: Float
 
     init(_ step: Float, _ next: SolverLevel) {
-      // exp(-step) - 1, of which the reference takes the exponential first.
+      // exp(-step) - 1; the reference computes the exponential first.
       let decay = expf(-step) - 1
       original = next.alpha * decay
       midpoint = -0.5 * (next.alpha * decay)
@@ -110,7 +110,7 @@ struct DPMSolverScheduler: Scheduler {
     }
   }
 
-  /// Adds what earlier pictures say of the picture's change over the step.
+  /// Adds the derivatives, estimated from earlier predictions.
   private func addDerivatives(
     to result: inout [Float], _ weights: Weights, order: Int, at evaluation: Int
   ) {
@@ -136,7 +136,8 @@ struct DPMSolverScheduler: Scheduler {
     }
   }
 
-  /// As many outputs as there are, and fewer at the end, where the noise vanishes or steps are few.
+  /// The order of a step: limited by the outputs so far, and lowered in the last steps if the noise
+  /// vanishes or there are few steps.
   private func order(at evaluation: Int) -> Int {
     let count = timesteps.count
     let isShort = (configuration.lowersFinalOrder ?? true) && count < 15

@@ -16,8 +16,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// DPM-Solver++ of second order, single step: pairs of steps, of which the second starts again
-/// where the first did, with the pictures predicted at both.
+/// DPM-Solver++, single step, order 2: pairs of steps. The second of a pair starts where the first
+/// did, and uses the predictions of both.
 ///
 /// Source: Lu et al., "DPM-Solver++" (2022), algorithm 1. Matches diffusers'
 /// `DPMSolverSinglestepScheduler`.
@@ -29,14 +29,14 @@ struct DPMSolverSinglestepScheduler: Scheduler {
   private let configuration: SchedulerConfiguration
   /// The order of each step, 1 or 2.
   private let orders: [Int]
-  /// The last two predicted pictures, newest first.
+  /// The last two predictions of clean latents, newest first.
   private var originals: [[Float]] = []
   private var savedSample: [Float] = []
 
   init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     guard configuration.solverOrder <= 2 else {
       throw FormatError(
-        .unsupported, "solver_order is \(configuration.solverOrder); dpmpp-2s takes 1 or 2",
+        .unsupported, "solver_order is \(configuration.solverOrder); dpmpp-2s supports 1 and 2",
         context: "scheduler_config.json", hint: "choose the dpmpp-2m scheduler")
     }
     schedule = try SigmaSchedule(
@@ -62,7 +62,7 @@ struct DPMSolverSinglestepScheduler: Scheduler {
     let original = level.original(modelOutput, sample: sample, configuration.predictionType)
     originals = [original] + originals.prefix(1)
     let next = SolverLevel(schedule.sigmas[evaluation + 1])
-    // A picture begun late has no first step of its pair.
+    // With img2img, the first step of the pair may have been skipped.
     guard orders[evaluation] == 2, originals.count == 2 else {
       savedSample = sample
       let decay = expf(-(next.lambda - level.lambda)) - 1

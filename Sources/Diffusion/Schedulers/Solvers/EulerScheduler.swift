@@ -24,7 +24,7 @@ extension SchedulerDescriptor {
   }
 }
 
-/// Euler's method on the probability flow; ancestral, with noise added back after each step.
+/// Euler's method on the probability flow. The ancestral form adds noise back after each step.
 ///
 /// Source: Karras et al. (2022), algorithm 1 for the flow; ancestral steps as in Song et al.,
 /// "Score-Based Generative Modeling" (2021), appendix F. Matches diffusers'
@@ -40,7 +40,7 @@ struct EulerScheduler: Scheduler {
   init(
     _ configuration: SchedulerConfiguration, steps: Int, isAncestral: Bool = false
   ) throws(FormatError) {
-    // diffusers' ancestral class knows neither of the two.
+    // diffusers' ancestral class supports neither.
     schedule = try SigmaSchedule(
       configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded), steps: steps,
       spaces: !isAncestral, ends: !isAncestral)

@@ -12,8 +12,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// Heun's method of second order on the probability flow: an Euler step, and a second one from
-/// the mean of the derivatives at its two ends. The last step is Euler's alone.
+/// Heun's method (order 2) on the probability flow: an Euler step, repeated with the mean of the
+/// derivatives at its two ends. The last step is an Euler step.
 ///
 /// Source: Karras et al. (2022), algorithm 1. Matches diffusers' `HeunDiscreteScheduler`.
 struct HeunScheduler: Scheduler {
@@ -33,7 +33,7 @@ struct HeunScheduler: Scheduler {
       noise: try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012), steps: steps)
     predictionType = configuration.predictionType
     clipRange = configuration.clipsSample ?? false ? configuration.clipRange : nil
-    // Every level but the first is evaluated as the end of one step and the start of the next.
+    // Every sigma but the first is evaluated twice: as the end of a step and the start of the next.
     timesteps = schedule.timesteps.prefix(1) + schedule.timesteps.dropFirst().flatMap { [$0, $0] }
   }
 

@@ -24,9 +24,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// DPM-Solver-2 on the probability flow: the derivative at a level midway on a logarithmic scale
-/// takes the latents across the whole step; ancestral, with noise added back after each step. The
-/// last step is Euler's alone.
+/// DPM-Solver-2 on the probability flow: the whole step uses the derivative at its logarithmic
+/// midpoint. The ancestral form adds noise back after each step. The last step is an Euler step.
 ///
 /// Source: Karras et al. (2022), algorithm 2, with the midpoint of Lu et al., "DPM-Solver" (2022).
 /// Matches diffusers' `KDPM2DiscreteScheduler` and `KDPM2AncestralDiscreteScheduler`.
@@ -38,10 +37,11 @@ struct KDPM2Scheduler: Scheduler {
   private let schedule: SigmaSchedule
   private let predictionType: SchedulerConfiguration.PredictionType
   private let isAncestral: Bool
-  /// The level between each step's ends; 0 in the last step.
+  /// The sigma at the midpoint of each step; 0 in the last step.
   private let midLevels: [Float]
-  /// What each step goes down to before noise is added, and how much is added.
+  /// The sigma that each step reaches before noise is added.
   private let downLevels: [Float]
+  /// The standard deviation of the noise that each step adds.
   private let upLevels: [Float]
   private var savedSample: [Float] = []
 
@@ -72,7 +72,7 @@ struct KDPM2Scheduler: Scheduler {
     }
     mid[mid.count - 1] = 0
     midLevels = mid
-    // Every level but the first follows the one before it and the one between.
+    // Each step after the first evaluation: its midpoint, then its end.
     timesteps =
       schedule.timesteps.prefix(1)
       + zip(mid, schedule.timesteps.dropFirst()).flatMap { level, timestep in

@@ -11,8 +11,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// Latent consistency models: each evaluation predicts the picture, to which noise of the next
-/// level is added.
+/// Latent consistency models: each evaluation predicts the clean latents, to which noise of the
+/// next level is added.
 ///
 /// Source: Luo et al., "Latent Consistency Models" (2023), algorithm 3. Matches diffusers'
 /// `LCMScheduler`.
@@ -25,7 +25,7 @@ struct LCMScheduler: Scheduler {
   private let clipRange: Float?
   private let timestepScaling: Float
 
-  /// - Throws: ``FormatError`` `unsupported` for more steps than the distilled model had.
+  /// - Throws: ``FormatError`` `unsupported` for more steps than the distillation had.
   init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try NoiseSchedule(
       configuration, betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear,

@@ -11,11 +11,11 @@ extension SchedulerDescriptor {
   }
 }
 
-/// The linear multistep method of order four on the probability flow, known as K-LMS.
+/// The linear multistep method of order 4 on the probability flow (K-LMS).
 ///
 /// Source: Karras et al. (2022) for the flow; Adams-Bashforth with uneven steps for the method.
-/// Matches diffusers' `LMSDiscreteScheduler`, but integrates in closed form what it integrates
-/// numerically.
+/// Matches diffusers' `LMSDiscreteScheduler`, with integrals in closed form instead of numerical
+/// ones.
 package struct LMSScheduler: Scheduler {
   package var timesteps: [Float] { schedule.timesteps }
   package var initialNoiseSigma: Float { schedule.initialNoiseSigma }
@@ -47,7 +47,7 @@ package struct LMSScheduler: Scheduler {
     let derivative = elementwise(sample, original) { ($0 - $1) / sigma }
     derivatives = [derivative] + derivatives.prefix(3)
 
-    // Begun late, the reference takes the weights of full order though it has fewer derivatives.
+    // With img2img, the reference uses full-order weights though it has fewer derivatives.
     let coefficients = coefficients(at: evaluation, order: min(evaluation + 1, 4))
     var change = [Float](repeating: 0, count: sample.count)
     for (coefficient, derivative) in zip(coefficients, derivatives) {
@@ -57,12 +57,12 @@ package struct LMSScheduler: Scheduler {
     return elementwise(sample, change) { $0 + $1 }
   }
 
-  /// The weights of the last derivatives, newest first: the integrals from this noise level to
-  /// the next of the polynomials that are 1 at one of the last levels and 0 at the others.
+  /// The weights of the last derivatives, newest first: integrals, from this sigma to the next, of
+  /// the Lagrange polynomials of the last sigmas.
   package func coefficients(at step: Int, order: Int) -> [Double] {
     let sigmas = schedule.sigmas
     let nodes = (0..<order).map { Double(sigmas[step - $0]) }
-    // Measured from the current level, which keeps the powers small.
+    // Relative to the current sigma, to keep the powers small.
     let origin = nodes[0]
     let end = Double(sigmas[step + 1]) - origin
     return nodes.indices.map { index in

@@ -14,8 +14,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// Pseudo numerical methods for diffusion models: a linear multistep method of fourth order,
-/// started by Runge-Kutta steps or, as Stable Diffusion has it, by one step taken twice.
+/// Pseudo numerical methods for diffusion models: a linear multistep method of order 4. It starts
+/// with Runge-Kutta steps or, as in Stable Diffusion, with one repeated step.
 ///
 /// Source: Liu, Ren, Lin and Zhao, "Pseudo Numerical Methods for Diffusion Models on Manifolds"
 /// (2022), formulas 9, 12 and 13. Matches diffusers' `PNDMScheduler`.
@@ -27,7 +27,7 @@ struct PNDMScheduler: Scheduler {
   private let predictionType: SchedulerConfiguration.PredictionType
   /// Training timesteps from one step to the next.
   private let stride: Int
-  /// The Runge-Kutta evaluations, four a step; empty where they are skipped.
+  /// The Runge-Kutta evaluations, four per step; empty if they are skipped.
   private let rungeKuttaTimesteps: [Int]
   private var evaluationsMade = 0
   /// Up to four model outputs, oldest first.
@@ -51,7 +51,7 @@ struct PNDMScheduler: Scheduler {
     } else {
       guard steps >= 4 else {
         throw FormatError(
-          .unsupported, "PNDM with Runge-Kutta steps cannot take \(steps) steps",
+          .unsupported, "too few steps for PNDM with Runge-Kutta steps: \(steps)",
           context: Timesteps.context, hint: "take 4 steps or more, or set skip_prk_steps")
       }
       let half = stride / 2
@@ -77,8 +77,8 @@ struct PNDMScheduler: Scheduler {
       : multistep(modelOutput, at: evaluation, sample: sample)
   }
 
-  /// The Runge-Kutta steps, where they are not skipped, have four evaluations each. (diffusers
-  /// counts them as one, and steps from the wrong timesteps then.)
+  /// Counts four evaluations per Runge-Kutta step. (diffusers counts one, and then steps from the
+  /// wrong timesteps.)
   func firstEvaluation(strength: Double, steps: Int) -> Int {
     let skipped = skippedSteps(strength: strength, steps: steps)
     let ofFour = min(skipped, rungeKuttaTimesteps.count / 4)
@@ -111,8 +111,8 @@ struct PNDMScheduler: Scheduler {
     var timestep = Int(timesteps[evaluation])
     var previous = timestep - stride
     if evaluationsMade == 1 && rungeKuttaTimesteps.isEmpty {
-      // The first step once more, with the mean of the outputs at its two ends. Begun after the
-      // repeated timestep, the reference repeats a step all the same, and is one behind from there.
+      // Repeats the first step with the mean of the outputs at its two ends. If img2img starts after
+      // the repeated timestep, the reference still repeats a step, and is one behind from there on.
       previous = timestep
       timestep += stride
       let mean = elementwise(modelOutput, history[0]) { ($0 + $1) / 2 }
@@ -123,7 +123,7 @@ struct PNDMScheduler: Scheduler {
     return transfer(sample, from: timestep, to: previous, modelOutput: extrapolated())
   }
 
-  /// Adams-Bashforth on the outputs so far.
+  /// Adams-Bashforth extrapolation of the outputs so far.
   private func extrapolated() -> [Float] {
     let last = history.count - 1
     switch history.count {
@@ -141,7 +141,7 @@ struct PNDMScheduler: Scheduler {
     }
   }
 
-  /// Formula 9: the latents at another timestep, for a given model output.
+  /// Formula 9: the latents at another timestep, given a model output.
   private func transfer(
     _ sample: [Float], from timestep: Int, to previous: Int, modelOutput: [Float]
   ) -> [Float] {

@@ -13,8 +13,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// Trajectory consistency distillation: each evaluation predicts a point further on along the
-/// trajectory, from which noise leads back up to the next level.
+/// Trajectory consistency distillation: each evaluation predicts a point further along the
+/// trajectory; added noise then raises it to the next noise level.
 ///
 /// Source: Zheng et al., "Trajectory Consistency Distillation" (2024), algorithm 4. Matches
 /// diffusers' `TCDScheduler`.
@@ -26,9 +26,9 @@ struct TCDScheduler: Scheduler {
   private let predictionType: SchedulerConfiguration.PredictionType
   private let eta: Float
 
-  /// - Parameter eta: how far beyond the next level a step goes, 0 (not at all, and without noise)
-  ///   to 1; the article's gamma.
-  /// - Throws: ``FormatError`` `unsupported` for more steps than the distilled model had.
+  /// - Parameter eta: how far a step goes past the next noise level, 0 (not past it, without noise) to
+  ///   1; the publication's gamma.
+  /// - Throws: ``FormatError`` `unsupported` for more steps than the distillation had.
   init(
     _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0.3
   ) throws(FormatError) {

@@ -13,8 +13,8 @@ extension SchedulerDescriptor {
   }
 }
 
-/// UniPC: a multistep predictor on the predicted picture, and a corrector that uses the output at
-/// its end once that is known.
+/// UniPC: a multistep predictor on the predicted clean latents, and a corrector that uses the
+/// prediction at the end of the step once it is known.
 ///
 /// Source: Zhao et al., "UniPC: A Unified Predictor-Corrector Framework" (2023), algorithms 5
 /// to 8. Matches diffusers' `UniPCMultistepScheduler`.
@@ -24,7 +24,7 @@ struct UniPCScheduler: Scheduler {
 
   private let schedule: SigmaSchedule
   private let configuration: SchedulerConfiguration
-  /// Predicted pictures, newest first.
+  /// Predicted clean latents, newest first.
   private var originals: [[Float]] = []
   private var lastSample: [Float] = []
   private var lastOrder = 0
@@ -57,7 +57,7 @@ struct UniPCScheduler: Scheduler {
     return update(sample, from: evaluation, order: lastOrder, corrected: nil)
   }
 
-  /// The latents one level on: predicted, or corrected by the picture predicted there.
+  /// The latents at the next sigma: predicted, or corrected with the prediction made there.
   private func update(
     _ sample: [Float], from position: Int, order: Int, corrected: [Float]?
   ) -> [Float] {
@@ -92,7 +92,7 @@ struct UniPCScheduler: Scheduler {
     return elementwise(base, sum) { $0 - factor * $1 }
   }
 
-  /// Solves for the weights with which the differences match the integral's expansion: row i says
+  /// Solves for the weights that make the differences match the integral's expansion. Row i is
   /// Σ ratio^i · weight = φ(i) · (i + 1)! / scale.
   private static func weights(_ ratios: [Float], step: Float, scale: Float) -> [Float] {
     let count = ratios.count
@@ -105,7 +105,7 @@ struct UniPCScheduler: Scheduler {
       factorial *= Float(power + 2)
       phi = phi / step - 1 / factorial
     }
-    // Gaussian elimination with the largest pivot.
+    // Gaussian elimination with partial pivoting.
     for column in 0..<count {
       let pivot = (column..<count).max { abs(rows[$0][column]) < abs(rows[$1][column]) } ?? column
       rows.swapAt(column, pivot)
