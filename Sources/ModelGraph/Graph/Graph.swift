@@ -57,7 +57,9 @@ public struct Graph: Sendable {
     self.name = name
   }
 
+  /// The value of that number.
   public subscript(value: ValueID) -> Value { values[value.index] }
+  /// The parameter of that number.
   public subscript(parameter: ParameterID) -> Parameter { parameters[parameter.index] }
 }
 
