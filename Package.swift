@@ -63,18 +63,11 @@ let package = Package(
         } ?? [])),
     // CRC-32, of which zlib's own is slower than a copy.
     .target(
-      name: "CChecksum", dependencies: ["CZlib"],
-      cSettings: [
-        .treatAllWarnings(as: .error), .unsafeFlags(["-O3"], .when(configuration: .debug)),
-      ]),
+      name: "CChecksum", dependencies: ["CZlib"], cSettings: [.treatAllWarnings(as: .error)]),
     // Our own C: kernels that oneDNN lacks, casts, and the thread pool they share with it.
     .target(
       name: "CKernels",
-      cSettings: [
-        .treatAllWarnings(as: .error),
-        .unsafeFlags(["-O3"], .when(configuration: .debug)),
-        .unsafeFlags(["-O3", "-fno-math-errno"], .when(configuration: .release)),
-      ],
+      cSettings: [.treatAllWarnings(as: .error), .headerSearchPath(".")],
       linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]),
     // Messages generated from Sources/COnnx/onnx.proto by `make generate`.
     .target(

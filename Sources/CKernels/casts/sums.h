@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "include/statistics.h"
+#include "statistics.h"
 
 #define MAGNITUDE 0x7FFFFFFFu
 #define INFINITE 0x7F800000u

@@ -5,7 +5,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "sums.h"
+#include "casts/sums.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define RARE(condition) __builtin_expect(!!(condition), 0)

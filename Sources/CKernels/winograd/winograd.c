@@ -7,8 +7,8 @@
 // there are many weights for few tiles that reads less memory, and holds less.
 #include <string.h>
 
-#include "dispatch.h"
-#include "product_tables.h"
+#include "api/kernel_table.h"
+#include "api/product_table.h"
 
 /// Bytes of a block of transformed tiles.
 #define BLOCK_BYTES (8u << 20)

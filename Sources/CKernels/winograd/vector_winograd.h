@@ -1,125 +1,12 @@
-// The vector version of products and convolutions, over the words of avx2.c and avx512.c and these:
-// PRODUCT_ROWS, rows of a panel whose sums fit in registers, and v_pair.
+// The transforms of Winograd's convolutions in vectors.
+#pragma once
 
-#define PANEL_VECTORS (SDK_PANEL / WIDTH)
+#include "api/product_table.h"
+#include "vector/functions.h"
+#include "vector/values.h"
+#include "vector/words.h"
 
-// MARK: Sums
-
-INLINE void start_sums(
-    const product_tile *tile, vector sum[PRODUCT_ROWS][PANEL_VECTORS], const int rows) {
-  if (tile->accumulate) {
-    for (int r = 0; r < rows; r++)
-      for (int t = 0; t < PANEL_VECTORS; t++)
-        sum[r][t] = v_load(tile->c + r * SDK_PANEL + t * WIDTH);
-  } else {
-    for (int r = 0; r < rows; r++)
-      for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_set(0);
-  }
-}
-
-INLINE void store_sums(
-    const product_tile *tile, vector sum[PRODUCT_ROWS][PANEL_VECTORS], const int rows) {
-  for (int r = 0; r < rows; r++)
-    for (int t = 0; t < PANEL_VECTORS; t++)
-      v_store(tile->c + r * SDK_PANEL + t * WIDTH, sum[r][t]);
-}
-
-INLINE void product_f32(const product_tile *tile, const int rows) {
-  vector sum[PRODUCT_ROWS][PANEL_VECTORS];
-  start_sums(tile, sum, rows);
-  const size_t stride = tile->stride;
-  const float *b = tile->b;
-  for (size_t tap = 0; tap < tile->taps; tap++) {
-    const float *a = (const float *)tile->a + tile->offsets[tap];
-    for (size_t k = 0; k < tile->depth; k++, b += SDK_PANEL) {
-      vector weight[PANEL_VECTORS];
-      for (int t = 0; t < PANEL_VECTORS; t++) weight[t] = v_load(b + t * WIDTH);
-      for (int r = 0; r < rows; r++) {
-        const vector value = v_set(a[(size_t)r * stride + k]);
-        for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_fma(value, weight[t], sum[r][t]);
-      }
-    }
-  }
-  store_sums(tile, sum, rows);
-}
-
-#ifdef HAS_BF16_PRODUCTS
-INLINE void product_bf16(const product_tile *tile, const int rows) {
-  vector sum[PRODUCT_ROWS][PANEL_VECTORS];
-  start_sums(tile, sum, rows);
-  const size_t stride = tile->stride;
-  const uint16_t *b = tile->b;
-  for (size_t tap = 0; tap < tile->taps; tap++) {
-    const uint16_t *a = (const uint16_t *)tile->a + tile->offsets[tap];
-    for (size_t k = 0; k < tile->depth; k += 2, b += 2 * SDK_PANEL) {
-      pairs weight[PANEL_VECTORS];
-      for (int t = 0; t < PANEL_VECTORS; t++) weight[t] = v_load_pairs(b + 2 * t * WIDTH);
-      for (int r = 0; r < rows; r++) {
-        const pairs value = v_set_pair(a + (size_t)r * stride + k);
-        for (int t = 0; t < PANEL_VECTORS; t++)
-          sum[r][t] = v_dot(sum[r][t], value, weight[t]);
-      }
-    }
-  }
-  store_sums(tile, sum, rows);
-}
-#endif
-
-// The rows must be a constant for the sums to stay in registers.
-static void product(const product_tile *tile, sdk_type type, size_t rows) {
-#ifdef HAS_BF16_PRODUCTS
-#define CASE(n) \
-  case n: \
-    if (type == SDK_F32) product_f32(tile, n); \
-    else product_bf16(tile, n); \
-    break;
-#else
-  if (type != SDK_F32) {
-    sdk_plain_products.product(tile, type, rows);
-    return;
-  }
-#define CASE(n) case n: product_f32(tile, n); break;
-#endif
-  switch (rows) {
-    CASE(1) CASE(2) CASE(3)
-#if PRODUCT_ROWS > 3
-    CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
-#endif
-    default: break;
-  }
-#undef CASE
-}
-
-// MARK: Results
-
-INLINE void finish_body(
-    const product_finish *f, const float *c, size_t rows, sdk_type type, const int gated) {
-  for (size_t r = 0; r < rows; r++, c += SDK_PANEL) {
-    void *y = sdk_at_mutable(f->y, type, r * f->stride);
-    const void *residual =
-        f->residual ? sdk_at(f->residual, type, r * f->stride) : NULL;
-#define BODY(GET, PUT) \
-  vector v = v_load(c + i); \
-  if (f->bias) v = v_add(v, GET(f->bias, i, SDK_F32)); \
-  if (gated) { \
-    vector gate = v_load(c + SDK_PANEL / 2 + i); \
-    if (f->gate_bias) gate = v_add(gate, GET(f->gate_bias, i, SDK_F32)); \
-    v = v_mul(v, v_gelu_for(gate, type)); \
-  } \
-  if (residual) v = v_add(v, GET(residual, i, type)); \
-  PUT(y, i, v, type);
-    EACH_VECTOR(f->columns, BODY);
-#undef BODY
-  }
-}
-
-static void finish(const product_finish *f, const float *c, size_t rows) {
-#define CALL(t) \
-  if (f->gated) finish_body(f, c, rows, t, 1); \
-  else finish_body(f, c, rows, t, 0)
-  BY_TYPE(f->type, CALL)
-#undef CALL
-}
+// MARK: Pixels before the transform
 
 INLINE void normalize_body(
     const void *x, const sdk_type type, float *y, size_t channels, const float *scale,
@@ -131,7 +18,7 @@ INLINE void normalize_body(
   }
 }
 
-static void normalize(
+VECTOR static void normalize(
     const void *x, sdk_type type, float *y, size_t channels, const float *scale,
     const float *shift, int silu) {
 #define CALL(t) \
@@ -157,14 +44,18 @@ INLINE void input2_body(
     const winograd_input *tile, const sdk_type type, const sdk_type v_type) {
   for (size_t c = 0; c < tile->channels; c += WIDTH) {
     vector d[16];
+    UNROLL
     for (int i = 0; i < 16; i++) d[i] = get(tile->pixels[i], c, type);
+    UNROLL
     for (int i = 0; i < 4; i++) input2_line(d, i, 4);
+    UNROLL
     for (int i = 0; i < 4; i++) input2_line(d, 4 * i, 1);
+    UNROLL
     for (int i = 0; i < 16; i++) put(tile->v, (size_t)i * tile->position_stride + c, d[i], v_type);
   }
 }
 
-static void input2(const winograd_input *tile) {
+VECTOR static void input2(const winograd_input *tile) {
   if (tile->v_type == SDK_F32) input2_body(tile, SDK_F32, SDK_F32);
   else if (tile->type == SDK_F32) input2_body(tile, SDK_F32, SDK_BF16);
   else input2_body(tile, SDK_BF16, SDK_BF16);
@@ -173,15 +64,19 @@ static void input2(const winograd_input *tile) {
 INLINE void output2_body(const winograd_output *tile, sdk_type type) {
   for (size_t c = 0; c < tile->columns; c += WIDTH) {
     vector m[16], y[2][4];
+    UNROLL
     for (int i = 0; i < 16; i++) m[i] = v_load(tile->m + (size_t)i * tile->position_stride + c);
+    UNROLL
     for (int j = 0; j < 4; j++) {
       y[0][j] = v_add(v_add(m[j], m[4 + j]), m[8 + j]);
       y[1][j] = v_add(v_sub(m[4 + j], m[8 + j]), m[12 + j]);
     }
     const vector bias = v_load(tile->bias + c);
+    UNROLL
     for (int i = 0; i < 2; i++) {
       vector out[2] = {
           v_add(v_add(y[i][0], y[i][1]), y[i][2]), v_add(v_sub(y[i][1], y[i][2]), y[i][3])};
+      UNROLL
       for (int j = 0; j < 2; j++) {
         const int at = 2 * i + j;
         if (tile->y[at] == NULL) continue;
@@ -193,7 +88,7 @@ INLINE void output2_body(const winograd_output *tile, sdk_type type) {
   }
 }
 
-static void output2(const winograd_output *tile) {
+VECTOR static void output2(const winograd_output *tile) {
 #define CALL(t) output2_body(tile, t)
   BY_TYPE(tile->type, CALL)
 #undef CALL
@@ -211,7 +106,9 @@ INLINE void weights2_line(const vector *g, const int step, vector *u, const int 
 
 INLINE void weights2_of(const vector g[9], vector u[16]) {
   vector lines[12];  // [4 positions, 3 taps]
+  UNROLL
   for (int j = 0; j < 3; j++) weights2_line(g + j, 3, lines + j, 3);
+  UNROLL
   for (int i = 0; i < 4; i++) weights2_line(lines + 3 * i, 1, u + 4 * i, 1);
 }
 
@@ -240,18 +137,20 @@ INLINE void input4_body(
   for (size_t c = 0; c < tile->channels; c += WIDTH) {
     vector d[36];
     for (int j = 0; j < 6; j++) {
+      UNROLL
       for (int i = 0; i < 6; i++) d[6 * i + j] = get(tile->pixels[6 * i + j], c, type);
       input4_line(d + j, 6);
     }
     for (int i = 0; i < 6; i++) {
       input4_line(d + 6 * i, 1);
+      UNROLL
       for (int j = 0; j < 6; j++)
         put(tile->v, (size_t)(6 * i + j) * tile->position_stride + c, d[6 * i + j], v_type);
     }
   }
 }
 
-static void input4(const winograd_input *tile) {
+VECTOR static void input4(const winograd_input *tile) {
   if (tile->v_type == SDK_F32) input4_body(tile, SDK_F32, SDK_F32);
   else if (tile->type == SDK_F32) input4_body(tile, SDK_F32, SDK_BF16);
   else input4_body(tile, SDK_BF16, SDK_BF16);
@@ -274,6 +173,7 @@ INLINE void output4_body(const winograd_output *tile, sdk_type type) {
     vector lines[24];  // [4 values, 6 positions]
     for (int j = 0; j < 6; j++) {
       vector m[6];
+      UNROLL
       for (int i = 0; i < 6; i++)
         m[i] = v_load(tile->m + (size_t)(6 * i + j) * tile->position_stride + c);
       output4_line(m, 1, lines + j, 6);
@@ -282,6 +182,7 @@ INLINE void output4_body(const winograd_output *tile, sdk_type type) {
     for (int i = 0; i < 4; i++) {
       vector out[4];
       output4_line(lines + 6 * i, 1, out, 1);
+      UNROLL
       for (int j = 0; j < 4; j++) {
         const int at = 4 * i + j;
         if (tile->y[at] == NULL) continue;
@@ -293,7 +194,7 @@ INLINE void output4_body(const winograd_output *tile, sdk_type type) {
   }
 }
 
-static void output4(const winograd_output *tile) {
+VECTOR static void output4(const winograd_output *tile) {
 #define CALL(t) output4_body(tile, t)
   BY_TYPE(tile->type, CALL)
 #undef CALL
@@ -317,7 +218,9 @@ INLINE void weights4_line(const vector *g, const int step, vector *u, const int 
 
 INLINE void weights4_of(const vector g[9], vector u[36]) {
   vector lines[18];  // [6 positions, 3 taps]
+  UNROLL
   for (int j = 0; j < 3; j++) weights4_line(g + j, 3, lines + j, 3);
+  UNROLL
   for (int i = 0; i < 6; i++) weights4_line(lines + 3 * i, 1, u + 6 * i, 1);
 }
 
@@ -341,6 +244,7 @@ INLINE void weights_body(
           v_from_pairs(from, &g[0][tap], &g[1][tap]);
         }
       }
+      UNROLL
       for (int half = 0; half < 2; half++) {
         if (edge == 2) weights2_of(g[half], u[half]);
         else weights4_of(g[half], u[half]);
@@ -357,54 +261,11 @@ INLINE void weights_body(
     }
 }
 
-static void weights_of(const winograd_weights *w, const int edge) {
+VECTOR static void weights_of(const winograd_weights *w, const int edge) {
   if (w->u_type == SDK_F32) weights_body(w, edge, SDK_F32, SDK_F32);
   else if (w->type == SDK_F32) weights_body(w, edge, SDK_F32, SDK_BF16);
   else weights_body(w, edge, SDK_BF16, SDK_BF16);
 }
 
-static void weights2(const winograd_weights *w) { weights_of(w, 2); }
-static void weights4(const winograd_weights *w) { weights_of(w, 4); }
-
-/// WIDTH rows of WIDTH f32 values to columns.
-static void interleave(
-    const float *const rows[SDK_PANEL], size_t stride, size_t depth, void *packed, sdk_type type) {
-  for (size_t k = 0; k < depth; k += WIDTH) {
-    const size_t count = depth - k < WIDTH ? depth - k : WIDTH;
-    for (int t = 0; t < PANEL_VECTORS; t++) {
-      float values[WIDTH][WIDTH], columns[WIDTH][WIDTH];
-      for (int r = 0; r < WIDTH; r++) {
-        const float *row = rows[t * WIDTH + r];
-        if (stride == 1 && count == WIDTH) {
-          v_store(values[r], v_load(row + k));
-        } else {
-          for (size_t i = 0; i < WIDTH; i++) values[r][i] = i < count ? row[(k + i) * stride] : 0;
-        }
-      }
-      v_transpose(values[0], WIDTH, columns[0], WIDTH);
-      if (type == SDK_F32) {
-        for (size_t i = 0; i < count; i++)
-          v_store((float *)packed + (k + i) * SDK_PANEL + t * WIDTH, v_load(columns[i]));
-      } else {
-        for (size_t i = 0; i + 1 < count; i += 2)
-          v_to_pairs(
-              (uint16_t *)packed + (k + i) * SDK_PANEL + 2 * t * WIDTH, v_load(columns[i]),
-              v_load(columns[i + 1]));
-      }
-    }
-  }
-}
-
-const product_table PRODUCTS = {
-    .rows = PRODUCT_ROWS,
-    .product = product,
-    .finish = finish,
-    .normalize = normalize,
-    .input2 = input2,
-    .input4 = input4,
-    .output2 = output2,
-    .output4 = output4,
-    .weights2 = weights2,
-    .weights4 = weights4,
-    .interleave = interleave,
-};
+VECTOR static void weights2(const winograd_weights *w) { weights_of(w, 2); }
+VECTOR static void weights4(const winograd_weights *w) { weights_of(w, 4); }

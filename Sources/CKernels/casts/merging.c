@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatch.h"
-#include "product_tables.h"
+#include "api/kernel_table.h"
+#include "api/product_table.h"
 
 /// Tokens that are compared while one panel of destinations after the other passes by.
 #define BLOCK_ROWS 56
@@ -119,7 +119,7 @@ static const char *token(const matching *m, size_t batch, size_t i) {
 /// 1 / the length of a row; 0 of zeros.
 static float inverse_length(const void *row, sdk_type type, size_t channels) {
   const float square = squares(row, type, channels);
-  return square > 0 ? 1 / sqrtf(square) : 0;
+  return square > 0 ? 1 / __builtin_elementwise_sqrt(square) : 0;
 }
 
 /// Packs destinations as they are, so that bf16 loses nothing, and measures them.

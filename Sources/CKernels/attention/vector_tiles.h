@@ -4,6 +4,17 @@
 // queries, so that the highest score and the sum of each query are found without crossing lanes,
 // and keys and values are read in place, whatever the head's size.
 
+#pragma once
+
+#include <math.h>
+#include <string.h>
+
+#include "api/kernel_table.h"
+#include "casts.h"
+#include "vector/functions.h"
+#include "vector/transposition.h"
+#include "vector/words.h"
+
 /// Keys whose scores are held at once: with the queries' tile they stay in the first cache.
 #define TILE_KEYS 48
 #define TILE (TILE_VECTORS * WIDTH)
@@ -12,17 +23,24 @@
 INLINE void score_rows(
     const float *q, const float *k, size_t k_stride, size_t size, float *scores, const int rows) {
   vector sum[TILE_ROWS][TILE_VECTORS];
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < TILE_VECTORS; t++) sum[r][t] = v_set(0);
   for (size_t c = 0; c < size; c++) {
     vector query[TILE_VECTORS];
+    UNROLL
     for (int t = 0; t < TILE_VECTORS; t++) query[t] = v_load(q + c * TILE + t * WIDTH);
+    UNROLL
     for (int r = 0; r < rows; r++) {
       const vector key = v_set(k[(size_t)r * k_stride + c]);
+      UNROLL
       for (int t = 0; t < TILE_VECTORS; t++) sum[r][t] = v_fma(key, query[t], sum[r][t]);
     }
   }
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < TILE_VECTORS; t++) v_store(scores + r * TILE + t * WIDTH, sum[r][t]);
 }
 
@@ -31,17 +49,24 @@ INLINE void value_rows(
     const float *weights, const float *v, size_t v_stride, size_t keys, float *y,
     const int rows) {
   vector sum[TILE_ROWS][TILE_VECTORS];
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < TILE_VECTORS; t++) sum[r][t] = v_load(y + r * TILE + t * WIDTH);
   for (size_t j = 0; j < keys; j++) {
     vector weight[TILE_VECTORS];
+    UNROLL
     for (int t = 0; t < TILE_VECTORS; t++) weight[t] = v_load(weights + j * TILE + t * WIDTH);
+    UNROLL
     for (int r = 0; r < rows; r++) {
       const vector value = v_set(v[j * v_stride + (size_t)r]);
+      UNROLL
       for (int t = 0; t < TILE_VECTORS; t++) sum[r][t] = v_fma(value, weight[t], sum[r][t]);
     }
   }
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < TILE_VECTORS; t++) v_store(y + r * TILE + t * WIDTH, sum[r][t]);
 }
 
@@ -56,7 +81,7 @@ INLINE void value_rows(
     default: CALL(6); break; \
   }
 
-static void score_tile(
+VECTOR static void score_tile(
     const float *q, const float *k, size_t k_stride, size_t size, size_t keys, float *scores) {
   for (size_t j = 0; j < keys; j += TILE_ROWS) {
     const size_t rows = keys - j < TILE_ROWS ? keys - j : TILE_ROWS;
@@ -66,7 +91,7 @@ static void score_tile(
   }
 }
 
-static void value_tile(
+VECTOR static void value_tile(
     const float *weights, const float *v, size_t v_stride, size_t keys, size_t size, float *y) {
   // As even pieces as there are, since few rows do not fill the multipliers.
   const size_t pieces = (size + TILE_ROWS - 1) / TILE_ROWS;
@@ -80,7 +105,7 @@ static void value_tile(
 
 /// Turns scores (in units of log2) of `keys` more keys into weights, and brings the highest
 /// score, the sum of weights and the weighted sum y so far in line with them.
-static void weigh_tile(
+VECTOR static void weigh_tile(
     float *scores, size_t keys, float *highest, float *total, float *y, size_t size) {
   for (int t = 0; t < TILE_VECTORS; t++) {
     const vector before = v_load(highest + t * WIDTH);
@@ -106,18 +131,15 @@ static void weigh_tile(
   }
 }
 
-static void transpose(
-    const float *x, size_t x_stride, float *y, size_t y_stride, size_t rows, size_t columns);
-
 /// Floats for one thread: queries and sums transposed, scores, highest and total; for bf16 also
 /// one tile of keys or values, and of queries or results, in f32.
-static size_t attention_scratch(size_t keys, size_t size) {
+VECTOR static size_t attention_scratch(size_t keys, size_t size) {
   (void)keys;
   return sizeof(float) *
          (2 * size * TILE + TILE_KEYS * TILE + 2 * TILE + TILE_KEYS * size + TILE * size);
 }
 
-static void attention(
+VECTOR static void attention(
     const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
     size_t first, size_t count, void *scratch) {
   const size_t size = form->size;
@@ -168,6 +190,7 @@ static void attention(
     if (form->causal && j + n > first + 1) {
       // Key j + r is seen from query j + r on; lanes count from query `first`.
       for (size_t r = 0; r < n; r++)
+        UNROLL
         for (int t = 0; t < TILE_VECTORS; t++) {
           const size_t lane = first + (size_t)t * WIDTH;
           if (j + r <= lane) continue;

@@ -1,5 +1,5 @@
 // Statistics of values: the plain version, the other number types, and the choice of the version.
-#include "sums.h"
+#include "casts/sums.h"
 
 #include <stdlib.h>
 

@@ -2,25 +2,16 @@
 #include <math.h>
 #include <string.h>
 
-#include "dispatch.h"
-#include "product_tables.h"
-
-static float get(const void *base, size_t i, sdk_type type) {
-  float value;
-  sdk_convert_serial(sdk_at(base, type, i), type, &value, SDK_F32, 1);
-  return value;
-}
-
-static void put(void *base, size_t i, float value, sdk_type type) {
-  sdk_convert_serial(&value, SDK_F32, sdk_at_mutable(base, type, i), type, 1);
-}
+#include "api/kernel_table.h"
+#include "api/product_table.h"
+#include "plain/values.h"
 
 /// Where in packed weights input k of output n of a panel lies.
-static size_t place(size_t k, size_t n, sdk_type type) {
+INLINE size_t place(size_t k, size_t n, sdk_type type) {
   return type == SDK_F32 ? k * SDK_PANEL + n : (k / 2 * SDK_PANEL + n) * 2 + k % 2;
 }
 
-static void product(const product_tile *tile, sdk_type type, size_t rows) {
+INLINE void product_body(const product_tile *tile, sdk_type type, size_t rows) {
   for (size_t r = 0; r < rows; r++) {
     float sums[SDK_PANEL] = {0};
     if (tile->accumulate) memcpy(sums, tile->c + r * SDK_PANEL, sizeof sums);
@@ -32,6 +23,12 @@ static void product(const product_tile *tile, sdk_type type, size_t rows) {
       }
     memcpy(tile->c + r * SDK_PANEL, sums, sizeof sums);
   }
+}
+
+static void product(const product_tile *tile, sdk_type type, size_t rows) {
+#define CALL(t) product_body(tile, t, rows)
+  BY_TYPE(type, CALL)
+#undef CALL
 }
 
 static void finish(const product_finish *f, const float *c, size_t rows) {
@@ -47,13 +44,21 @@ static void finish(const product_finish *f, const float *c, size_t rows) {
     }
 }
 
-static void normalize(
+INLINE void normalize_body(
     const void *x, sdk_type type, float *y, size_t channels, const float *scale,
     const float *shift, int silu) {
   for (size_t c = 0; c < channels; c++) {
     const float v = get(x, c, type) * scale[c] + shift[c];
     y[c] = silu ? v / (1 + expf(-v)) : v;
   }
+}
+
+static void normalize(
+    const void *x, sdk_type type, float *y, size_t channels, const float *scale,
+    const float *shift, int silu) {
+#define CALL(t) normalize_body(x, t, y, channels, scale, shift, silu)
+  BY_TYPE(type, CALL)
+#undef CALL
 }
 
 // MARK: Winograd, as matrices
@@ -160,11 +165,18 @@ static void output4(const winograd_output *tile) { output(tile, 4); }
 static void weights2(const winograd_weights *w) { weights(w, 2); }
 static void weights4(const winograd_weights *w) { weights(w, 4); }
 
-static void interleave(
+INLINE void interleave_body(
     const float *const rows[SDK_PANEL], size_t stride, size_t depth, void *packed, sdk_type type) {
   for (size_t k = 0; k < depth; k++)
     for (size_t n = 0; n < SDK_PANEL; n++)
       put(packed, place(k, n, type), rows[n][k * stride], type);
+}
+
+static void interleave(
+    const float *const rows[SDK_PANEL], size_t stride, size_t depth, void *packed, sdk_type type) {
+#define CALL(t) interleave_body(rows, stride, depth, packed, t)
+  BY_TYPE(type, CALL)
+#undef CALL
 }
 
 const product_table sdk_plain_products = {

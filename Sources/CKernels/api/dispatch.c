@@ -1,6 +1,6 @@
 // Chooses the kernels by what the CPU reports, once.
-#include "dispatch.h"
-#include "product_tables.h"
+#include "api/kernel_table.h"
+#include "api/product_table.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,8 +1,19 @@
 // Attention with both products in bf16, for vectors that multiply pairs.
 //
-// As in vector_attention.h there is a query in each lane. Scores are a product of keys, read in
+// As in vector_tiles.h there is a query in each lane. Scores are a product of keys, read in
 // place, and a panel of queries; results are a product of values, two keys interleaved, and of
 // weights that were rounded to bf16. Scores, softmax and sums are in f32.
+
+#pragma once
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "vector/functions.h"
+#include "vector/transposition.h"
+#include "vector/values.h"
+#include "vector/words.h"
 
 /// Keys whose scores are held at once: two panels' scores and weights stay in the first cache.
 #define PAIR_KEYS 48
@@ -21,21 +32,28 @@ INLINE void value_pairs(
     const uint16_t *v, size_t size, const uint16_t *weights, size_t keys, float *y,
     const int rows) {
   vector sum[PRODUCT_ROWS][PANEL_VECTORS];
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_load(y + r * SDK_PANEL + t * WIDTH);
   for (size_t j = 0; j < keys; j += 2, v += 2 * size, weights += 2 * SDK_PANEL) {
     pairs weight[PANEL_VECTORS];
+    UNROLL
     for (int t = 0; t < PANEL_VECTORS; t++) weight[t] = v_load_pairs(weights + 2 * t * WIDTH);
+    UNROLL
     for (int r = 0; r < rows; r++) {
       const pairs value = v_set_pair(v + 2 * r);
+      UNROLL
       for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_dot(sum[r][t], value, weight[t]);
     }
   }
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < PANEL_VECTORS; t++) v_store(y + r * SDK_PANEL + t * WIDTH, sum[r][t]);
 }
 
-static void value_panel(
+VECTOR static void value_panel(
     const uint16_t *v, size_t size, const uint16_t *weights, size_t keys, float *y) {
   const size_t pieces = (size + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
   for (size_t piece = 0; piece < pieces; piece++) {
@@ -71,6 +89,7 @@ typedef struct {
 
 INLINE void start_weighing(weighing *w) {
   w->done = 0;
+  UNROLL
   for (int t = 0; t < PANEL_VECTORS; t++) {
     v_store(w->sum + t * WIDTH, v_set(0));
     v_store(w->most + t * WIDTH, v_set(-INFINITY));
@@ -120,7 +139,7 @@ INLINE size_t steps_of_lane(const weighing *w, size_t most) {
 }
 
 /// Makes the highest score so far the reference, and brings what there is in line.
-static void raise_reference(const weighing *w) {
+VECTOR static void raise_reference(const weighing *w) {
   const vector unit = v_set(w->scale);
   for (int t = 0; t < PANEL_VECTORS; t++) {
     const float *at = w->scores + t * WIDTH;
@@ -139,7 +158,7 @@ static void raise_reference(const weighing *w) {
   }
 }
 
-static void weigh_rest(weighing *w) {
+VECTOR static void weigh_rest(weighing *w) {
   while (w->done < weighing_steps(w)) {
     const size_t steps = steps_of_lane(w, weighing_steps(w));
     weighing_lane lane = lane_of(w);
@@ -149,9 +168,10 @@ static void weigh_rest(weighing *w) {
 }
 
 /// Does what is left to do, again if the reference was too low, and counts the weights.
-static void finish_weighing(weighing *w) {
+VECTOR static void finish_weighing(weighing *w) {
   weigh_rest(w);
   int is_low = 0;
+  UNROLL
   for (int t = 0; t < PANEL_VECTORS; t++)
     is_low |= v_any_above(v_load(w->most + t * WIDTH), v_set(REACH));
   if (is_low) {
@@ -162,6 +182,7 @@ static void finish_weighing(weighing *w) {
     for (int i = 0; i < SDK_PANEL; i++)
       if (w->most[i] > REACH) w->sum[i] = NAN;
   }
+  UNROLL
   for (int t = 0; t < PANEL_VECTORS; t++) {
     float *total = w->total + t * WIDTH;
     v_store(total, v_add(v_load(total), v_load(w->sum + t * WIDTH)));
@@ -175,16 +196,18 @@ INLINE void score_pairs(
     const uint16_t *k, size_t stride, size_t depth, const float *q, float *scores,
     const int rows, weighing *w, size_t steps) {
   vector sum[SCORE_ROWS][PANEL_VECTORS];
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_set(0);
 #define STEP \
   do { \
     pairs query[PANEL_VECTORS]; \
-    for (int t = 0; t < PANEL_VECTORS; t++) \
+    UNROLL for (int t = 0; t < PANEL_VECTORS; t++) \
       query[t] = (pairs)v_load(q + i * SDK_PANEL + t * WIDTH); \
-    for (int r = 0; r < rows; r++) { \
+    UNROLL for (int r = 0; r < rows; r++) { \
       const pairs key = v_set_pair(k + (size_t)r * stride + 2 * i); \
-      for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_dot(sum[r][t], key, query[t]); \
+      UNROLL for (int t = 0; t < PANEL_VECTORS; t++) sum[r][t] = v_dot(sum[r][t], key, query[t]); \
     } \
   } while (0)
   size_t i = 0;
@@ -198,13 +221,15 @@ INLINE void score_pairs(
   }
   for (; i < depth; i++) STEP;
 #undef STEP
+  UNROLL
   for (int r = 0; r < rows; r++)
+    UNROLL
     for (int t = 0; t < PANEL_VECTORS; t++)
       v_store(scores + r * SDK_PANEL + t * WIDTH, sum[r][t]);
 }
 
 /// Scores of `keys` keys; `w` may be null.
-static void score_panel(
+VECTOR static void score_panel(
     const uint16_t *k, size_t stride, size_t depth, const float *q, float *scores, size_t keys,
     weighing *w) {
   const size_t chunks = (keys + SCORE_ROWS - 1) / SCORE_ROWS;
@@ -252,7 +277,7 @@ typedef struct {
 } attention_memory;
 
 /// Lays it out from `base` on, which may be null where only the size is asked; returns its bytes.
-static size_t lay_out(attention_memory *m, void *base, size_t size) {
+VECTOR static size_t lay_out(attention_memory *m, void *base, size_t size) {
   const uintptr_t start = (uintptr_t)base, word = sizeof(float);
   uintptr_t at = start;
 #define TAKE(place, bytes) ((place) = (void *)at, at += (bytes))
@@ -269,13 +294,13 @@ static size_t lay_out(attention_memory *m, void *base, size_t size) {
   return at - start;
 }
 
-static size_t attention_pairs_scratch(size_t size) {
+VECTOR static size_t attention_pairs_scratch(size_t size) {
   attention_memory m;
   return lay_out(&m, NULL, size);
 }
 
 /// Hides key `first_key + r` from lanes of queries before it.
-static void hide_later(float *scores, size_t keys, size_t first_key, size_t first_query) {
+VECTOR static void hide_later(float *scores, size_t keys, size_t first_key, size_t first_query) {
   for (size_t r = 0; r < keys; r++)
     for (size_t t = 0; t < PANEL_VECTORS; t++) {
       const size_t key = first_key + r, query = first_query + t * WIDTH;
@@ -286,13 +311,13 @@ static void hide_later(float *scores, size_t keys, size_t first_key, size_t firs
 }
 
 /// Queries of one panel with a lane each; lanes without a query compute on zeros.
-static void load_queries(const uint16_t *q, size_t stride, size_t rows, size_t size, float *panel) {
+VECTOR static void load_queries(const uint16_t *q, size_t stride, size_t rows, size_t size, float *panel) {
   if (rows < SDK_PANEL) memset(panel, 0, size / 2 * SDK_PANEL * sizeof(float));
   transpose((const float *)(const void *)q, stride / 2, panel, SDK_PANEL, rows, size / 2);
 }
 
 /// Divides a panel's sums by `total`, and stores them as rows of y by way of `rows`, [SDK_PANEL, size].
-static void store_results(
+VECTOR static void store_results(
     float *sums, const float *total, size_t count, size_t size, float *rows, uint16_t *y,
     size_t stride) {
   for (size_t t = 0; t < PANEL_VECTORS; t++) {
@@ -316,7 +341,7 @@ static void store_results(
 ///
 /// While the scores of one panel are multiplied, those of the panel before become weights: the
 /// first keeps the multipliers busy, the second mostly what is beside them.
-static void attention_pairs(
+VECTOR static void attention_pairs(
     const sdk_attention_form *form, const uint16_t *q, const uint16_t *k, const uint16_t *v,
     uint16_t *y, size_t first, size_t count, void *scratch) {
   const size_t size = form->size, panels = (count + SDK_PANEL - 1) / SDK_PANEL;

@@ -1,31 +1,8 @@
 // The plain version of every kernel: the reference for the others and the fallback without them.
 #include <math.h>
-#include <string.h>
 
-#include "casts.h"
-#include "dispatch.h"
-
-// MARK: Values of any type
-
-static float get(const void *base, size_t i, sdk_type type) {
-  const char *p = sdk_at(base, type, i);
-  float value;
-  switch (type) {
-    case SDK_F32: memcpy(&value, p, 4); break;
-    case SDK_F16: sdk_cast_f16_f32_plain(p, &value, 1); break;
-    case SDK_BF16: sdk_cast_bf16_f32_plain(p, &value, 1); break;
-  }
-  return value;
-}
-
-static void put(void *base, size_t i, float value, sdk_type type) {
-  char *p = sdk_at_mutable(base, type, i);
-  switch (type) {
-    case SDK_F32: memcpy(p, &value, 4); break;
-    case SDK_F16: sdk_cast_f32_f16_plain(&value, p, 1); break;
-    case SDK_BF16: sdk_cast_f32_bf16_plain(&value, p, 1); break;
-  }
-}
+#include "api/kernel_table.h"
+#include "plain/values.h"
 
 // MARK: Functions
 
@@ -44,14 +21,21 @@ static float value_of(sdk_function function, float x) {
   return x;
 }
 
-static void activation(
+INLINE void activation_body(
     const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
   for (size_t i = 0; i < count; i++) {
     put(y, i, value_of(function, get(x, i, type)), type);
   }
 }
 
-static void geglu(const void *x, void *y, sdk_type type, size_t rows, size_t channels) {
+static void activation(
+    const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
+#define CALL(t) activation_body(x, y, t, count, function)
+  BY_TYPE(type, CALL)
+#undef CALL
+}
+
+INLINE void geglu_body(const void *x, void *y, sdk_type type, size_t rows, size_t channels) {
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < channels; c++) {
       const float a = get(x, r * 2 * channels + c, type);
@@ -60,18 +44,37 @@ static void geglu(const void *x, void *y, sdk_type type, size_t rows, size_t cha
     }
 }
 
-static void add(const void *a, const void *b, void *y, sdk_type type, size_t count) {
+static void geglu(const void *x, void *y, sdk_type type, size_t rows, size_t channels) {
+#define CALL(t) geglu_body(x, y, t, rows, channels)
+  BY_TYPE(type, CALL)
+#undef CALL
+}
+
+INLINE void add_body(const void *a, const void *b, void *y, sdk_type type, size_t count) {
   for (size_t i = 0; i < count; i++) put(y, i, get(a, i, type) + get(b, i, type), type);
 }
 
-static void add_row(const void *x, const float *row, void *y, sdk_type type, size_t channels) {
+static void add(const void *a, const void *b, void *y, sdk_type type, size_t count) {
+#define CALL(t) add_body(a, b, y, t, count)
+  BY_TYPE(type, CALL)
+#undef CALL
+}
+
+INLINE void add_row_body(const void *x, const float *row, void *y, sdk_type type, size_t channels) {
   for (size_t c = 0; c < channels; c++) put(y, c, get(x, c, type) + row[c], type);
+}
+
+static void add_row(const void *x, const float *row, void *y, sdk_type type, size_t channels) {
+#define CALL(t) add_row_body(x, row, y, t, channels)
+  BY_TYPE(type, CALL)
+#undef CALL
 }
 
 // MARK: Normalisation
 
-static void moments(
-    const void *x, sdk_type type, size_t rows, size_t channels, double *mean, double *square) {
+INLINE void moments_body(
+    const void *x, sdk_type type, size_t rows, size_t channels, double *restrict mean,
+    double *restrict square) {
   for (size_t c = 0; c < channels; c++) mean[c] = square[c] = 0;
   for (size_t r = 0; r < rows; r++)
     for (size_t c = 0; c < channels; c++) mean[c] += get(x, r * channels + c, type);
@@ -83,7 +86,14 @@ static void moments(
     }
 }
 
-static void scale_shift(
+static void moments(
+    const void *x, sdk_type type, size_t rows, size_t channels, double *mean, double *square) {
+#define CALL(t) moments_body(x, t, rows, channels, mean, square)
+  BY_TYPE(type, CALL)
+#undef CALL
+}
+
+INLINE void scale_shift_body(
     const void *x, void *y, sdk_type type, size_t rows, size_t channels, const float *scale,
     const float *shift, int with_silu) {
   for (size_t r = 0; r < rows; r++)
@@ -93,7 +103,17 @@ static void scale_shift(
     }
 }
 
-static void layer_norm(
+static void scale_shift(
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, const float *scale,
+    const float *shift, int with_silu) {
+#define CALL(t) \
+  if (with_silu) scale_shift_body(x, y, t, rows, channels, scale, shift, 1); \
+  else scale_shift_body(x, y, t, rows, channels, scale, shift, 0)
+  BY_TYPE(type, CALL)
+#undef CALL
+}
+
+INLINE void layer_norm_body(
     const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,
     const float *gamma, const float *beta) {
   for (size_t r = 0; r < rows; r++) {
@@ -105,12 +125,20 @@ static void layer_norm(
       const double distance = get(x, first + c, type) - mean;
       square += distance * distance;
     }
-    const double rate = 1 / sqrt(square / (double)channels + epsilon);
+    const double rate = 1 / __builtin_elementwise_sqrt(square / (double)channels + epsilon);
     for (size_t c = 0; c < channels; c++) {
       const float v = (float)((get(x, first + c, type) - mean) * rate);
       put(y, first + c, v * gamma[c] + beta[c], type);
     }
   }
+}
+
+static void layer_norm(
+    const void *x, void *y, sdk_type type, size_t rows, size_t channels, double epsilon,
+    const float *gamma, const float *beta) {
+#define CALL(t) layer_norm_body(x, y, t, rows, channels, epsilon, gamma, beta)
+  BY_TYPE(type, CALL)
+#undef CALL
 }
 
 static void transpose(
@@ -125,11 +153,10 @@ static size_t attention_scratch(size_t keys, size_t size) {
   return (keys + size) * sizeof(double);
 }
 
-static void attention(
+INLINE void attention_body(
     const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
-    size_t first, size_t count, void *scratch) {
+    size_t first, size_t count, void *scratch, const sdk_type type) {
   const size_t size = form->size;
-  const sdk_type type = form->type;
   double *scores = scratch, *sum = scores + form->keys;
   for (size_t i = first; i < first + count; i++) {
     const size_t keys = form->causal && i + 1 < form->keys ? i + 1 : form->keys;
@@ -149,9 +176,17 @@ static void attention(
       total += weight;
       for (size_t c = 0; c < size; c++) sum[c] += weight * get(v, j * form->v_stride + c, type);
     }
-    for (size_t c = 0; c < size; c++) 
+    for (size_t c = 0; c < size; c++)
       put(y, i * form->y_stride + c, (float)(sum[c] / total), type);
   }
+}
+
+static void attention(
+    const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
+    size_t first, size_t count, void *scratch) {
+#define CALL(t) attention_body(form, q, k, v, y, first, count, scratch, t)
+  BY_TYPE(form->type, CALL)
+#undef CALL
 }
 
 const kernel_table sdk_plain_kernels = {

@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "sums.h"
+#include "casts/sums.h"
 
 // MARK: AVX-512
 

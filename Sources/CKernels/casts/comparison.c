@@ -1,6 +1,6 @@
 // The comparison of two arrays: the plain version, the other number types, and the choice.
 #include "kernels.h"
-#include "sums.h"
+#include "casts/sums.h"
 
 // long double holds every 64-bit integer on x86-64, and differences of them are exact.
 static void compare_value(long double a, long double b, sdk_comparison *result) {

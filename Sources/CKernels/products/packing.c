@@ -1,8 +1,8 @@
 // Weights from their published layout to panels.
 #include <string.h>
 
-#include "dispatch.h"
-#include "product_tables.h"
+#include "api/kernel_table.h"
+#include "api/product_table.h"
 
 /// Inputs packed at once: with 9 taps the rows of a panel stay in the second cache.
 #define BLOCK 64

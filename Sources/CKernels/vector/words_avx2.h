@@ -1,11 +1,16 @@
-// The kernels in AVX2 with FMA: vectors of 8 values, tiles of 16 queries.
-#if defined(__x86_64__)
+// The words of vectors for AVX2 with FMA: vectors of 8 values, tiles of 16 queries. See words.h.
+#pragma once
+
 #include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "dispatch.h"
-#include "product_tables.h"
+#include "vector/unrolling.h"
 
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#define VECTOR __attribute__((target("avx2,fma")))
+#define INLINE VECTOR static inline __attribute__((always_inline))
+#define KERNELS sdk_avx2_kernels
+#define PRODUCTS sdk_avx2_products
 
 typedef __m256 vector;
 #define WIDTH 8
@@ -14,7 +19,6 @@ typedef __m256 vector;
 #define TILE_ROWS 6
 // 12 accumulators, 3 broadcasts and a vector of weights.
 #define PRODUCT_ROWS 3
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE __m256i first_lanes(size_t count) {
   return _mm256_cmpgt_epi32(
@@ -105,26 +109,24 @@ INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {
 /// Transposes a square of WIDTH by WIDTH.
 INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stride) {
   __m256 a[8], b[8];
+  UNROLL
   for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(x + (size_t)i * x_stride);
+  UNROLL
   for (int i = 0; i < 8; i += 2) {
     b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
     b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
   }
+  UNROLL
   for (int i = 0; i < 8; i += 4)
+    UNROLL
     for (int j = 0; j < 2; j++) {
       a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0x44);
       a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0xee);
     }
+  UNROLL
   for (int j = 0; j < 4; j++) {
     _mm256_storeu_ps(y + (size_t)j * y_stride, _mm256_permute2f128_ps(a[j], a[4 + j], 0x20));
     _mm256_storeu_ps(
         y + (size_t)(4 + j) * y_stride, _mm256_permute2f128_ps(a[j], a[4 + j], 0x31));
   }
 }
-
-#define KERNELS sdk_avx2_kernels
-#define PRODUCTS sdk_avx2_products
-#include "vector.h"
-
-#pragma clang attribute pop
-#endif

@@ -1,7 +1,26 @@
-// What vector.h is written in, for AVX-512: vectors of 16 values, tiles of 64 queries. With
-// HAS_BF16_PRODUCTS also the products of bf16 pairs. Included by each file that says which.
+// The words of vectors for AVX-512: vectors of 16 values, tiles of 64 queries. With
+// SDK_VECTORS_AVX512_BF16 also HAS_BF16_PRODUCTS, products of bf16 pairs. See words.h.
+#pragma once
 
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
+
+#include "vector/unrolling.h"
+
+#ifdef SDK_VECTORS_AVX512_BF16
+#define HAS_BF16_PRODUCTS
+#define VECTOR \
+  __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+#define KERNELS sdk_avx512_bf16_kernels
+#define PRODUCTS sdk_avx512_bf16_products
+#else
+#define VECTOR __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")))
+#define KERNELS sdk_avx512_kernels
+#define PRODUCTS sdk_avx512_products
+#endif
+#define INLINE VECTOR static inline __attribute__((always_inline))
 
 typedef __m512 vector;
 #define WIDTH 16
@@ -10,7 +29,6 @@ typedef __m512 vector;
 #define TILE_ROWS 6
 // 28 accumulators, 2 vectors of weights and a broadcast.
 #define PRODUCT_ROWS 14
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)((1u << count) - 1); }
 
@@ -158,23 +176,30 @@ INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {
 /// Transposes a square of WIDTH by WIDTH.
 INLINE void v_transpose(const float *x, size_t x_stride, float *y, size_t y_stride) {
   __m512 a[16], b[16];
+  UNROLL
   for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(x + (size_t)i * x_stride);
+  UNROLL
   for (int i = 0; i < 16; i += 2) {
     b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
     b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
   }
+  UNROLL
   for (int i = 0; i < 16; i += 4) {
+    UNROLL
     for (int j = 0; j < 2; j++) {
       const __m512d low = _mm512_castps_pd(b[i + j]), high = _mm512_castps_pd(b[i + 2 + j]);
       a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
       a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
     }
   }
+  UNROLL
   for (int i = 0; i < 16; i += 8)
+    UNROLL
     for (int j = 0; j < 4; j++) {
       b[i + j] = _mm512_shuffle_f32x4(a[i + j], a[i + 4 + j], 0x88);
       b[i + 4 + j] = _mm512_shuffle_f32x4(a[i + j], a[i + 4 + j], 0xdd);
     }
+  UNROLL
   for (int j = 0; j < 8; j++) {
     _mm512_storeu_ps(y + (size_t)j * y_stride, _mm512_shuffle_f32x4(b[j], b[8 + j], 0x88));
     _mm512_storeu_ps(

@@ -1,6 +1,11 @@
 // Exponentials, the error function and what is made of them, for vectors of f32.
 // Coefficients are our own minimax fits (iteratively reweighted least squares in f64).
 
+#pragma once
+
+#include "kernels.h"
+#include "vector/words.h"
+
 // v_max and v_min give their second operand where either is NaN, so x comes second: NaN stays NaN.
 
 /// 2^x for x <= 127; below -126 it stays at 2^-126, which vanishes beside any sum it enters.

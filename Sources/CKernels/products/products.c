@@ -1,9 +1,9 @@
 // Matrix products and direct convolutions, cut into pieces for threads.
-#include "product_tables.h"
+#include "api/product_table.h"
 
 #include <string.h>
 
-#include "dispatch.h"
+#include "api/kernel_table.h"
 
 /// The most rows of any table's tiles.
 #define MOST_ROWS 14
