@@ -32,11 +32,11 @@ extension Remedy {
     case .mask: "--mask"
     case .hiresStrength: "--hires-strength"
     case .hiresSteps: "--hires-steps"
-    case .safetyChecker: "--safety-checker"
+    case .safetyChecker: "--no-safety-checker"
     case .tokenMerging: "--token-merging"
     case .cacheInterval: "--cache-interval"
     case .latents: "--save-latents"
-    case .metadata: "--metadata"
+    case .metadata: "--no-metadata"
     case .model: "--model"
     }
   }
@@ -44,7 +44,7 @@ extension Remedy {
   private static func option(_ setting: Setting) -> String {
     let option = option(setting.name)
     guard let value = setting.value else { return option }
-    // A flag that is on unless it is switched off.
-    return value == "off" ? "--no-" + option.dropFirst(2) : "\(option) \(value)"
+    // A flag that switches off.
+    return value == "off" ? option : "\(option) \(value)"
   }
 }

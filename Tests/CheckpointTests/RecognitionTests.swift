@@ -29,9 +29,10 @@ import Testing
   static let wholes = [
     Whole(size: "v1.5", kind: .stableDiffusion1, says: "attn2.to_k.weight [320, 768]"),
     Whole(
-      size: "v1.5 inpainting", kind: .stableDiffusion1Inpainting, says: "[320, 9, 3, 3]: 9 channels"
+      size: "v1.5 inpainting", kind: .stableDiffusion1Inpainting,
+      says: "[320, 9, 3, 3]: 9 input channels"
     ),
-    Whole(size: "2.x", kind: .stableDiffusion2, says: "v-prediction) is not known"),
+    Whole(size: "2.x", kind: .stableDiffusion2, says: "v-prediction) unknown"),
     Whole(size: "narrow", kind: .stableDiffusionVariant, says: "32, 64, 128, 128"),
   ]
 

@@ -233,7 +233,7 @@ import Testing
     #expect(source.components.map(\.name) == [.model])
     let error = try #require(
       try failure { _ = try Conversion(of: source, to: .ldm, at: scratch.path("out")) })
-    #expect(error.message.contains("no model that has the layout ldm: LoRA"))
+    #expect(error.message.contains("the layout ldm is for models; this is LoRA"))
   }
 
   /// OneTrainer's names: the vectors, and what it learned to put behind the text encoder.

@@ -141,7 +141,7 @@ import Testing
       let result = try Tool.run(
         "sdinspect", ["convert", path, folder + "/deep.sdflat", "--to", "sdflat"])
       #expect(result.status == 65, "\(result.errors)")
-      #expect(result.errors.contains("flat file cannot hold"))
+      #expect(result.errors.contains(".sdflat file cannot store"))
       #expect(try Self.entries(folder).filter { $0.contains("sdflat") }.isEmpty)
     }
   }

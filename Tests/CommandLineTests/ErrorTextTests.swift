@@ -50,7 +50,7 @@ import Testing
       bytes: header(entry("a", 0, 8) + "," + entry("b", 4, 16))),
     Broken(
       testDescription: "a duplicate name", file: "a.safetensors", code: "malformed",
-      says: ["a", "twice"], bytes: header(entry("a", 0, 8) + "," + entry("a", 8, 16))),
+      says: ["a", "duplicate"], bytes: header(entry("a", 0, 8) + "," + entry("a", 8, 16))),
     Broken(
       testDescription: "an unknown dtype", file: "a.safetensors", code: "malformed",
       says: ["a", "F33"], bytes: header(entry("a", 0, 16, dtype: "F33"))),

@@ -48,7 +48,7 @@ import Testing
       try Tool.run("sdinspect", command + ["--help"]).output
         .split(whereSeparator: \.isWhitespace).joined(separator: " ")
     }
-    for format in ["safetensors", "GGUF", "ONNX", ".sdflat", "index of shards"] {
+    for format in ["safetensors", "GGUF", "ONNX", ".sdflat", "shard index"] {
       #expect(try help([]).contains(format), "\(format)")
     }
     for status in ["0 where", "1 where", "65 or 66 where"] {

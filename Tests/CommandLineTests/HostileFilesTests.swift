@@ -111,7 +111,7 @@ import Testing
     Case("a string of 4 GiB", says: "4294967295 bytes are needed") {
       checkpoint(pickle("X", 0xFF, 0xFF, 0xFF, 0xFF, "."))
     },
-    Case("a hundredfold doubling by reference", says: "unfolds into far more") {
+    Case("a hundredfold doubling by reference", says: "expands to far more") {
       var bytes = pickle("]", 0x94)
       for index in 0..<100 { bytes += pickle("](h", index, "h", index, "e", 0x94) }
       return checkpoint(bytes + pickle("."))
@@ -201,7 +201,7 @@ import Testing
     Case("an ONNX model of a million inputs", says: "more than 65536 inputs") {
       onnx(graph: repeated([0x5A, 0], 1_000_000))
     },
-    Case("an ONNX node of long names", says: "unfold into far more") {
+    Case("an ONNX node of long names", says: "expand to far more") {
       // A node whose graph holds 20,000 initializers, each named after it.
       let tensor: [UInt8] = [0x08, 0, 0x10, 1, 0x42, 1, 0x61]
       var attributes: [UInt8] = []
@@ -267,7 +267,7 @@ import Testing
     Case("an encrypted record", says: "encrypted") {
       TorchBuilder.archive().with { $0.records[2].flags = 0x41 }.bytes
     },
-    Case("names that leave the archive", says: "no path inside the archive") {
+    Case("names that leave the archive", says: "not a path inside the archive") {
       TorchBuilder.archive(more: [ZipBuilder.Record("../../x", [1])]).bytes
     },
     Case("a sparse file of 8 GB", says: "nothing but zeros", header: 0) { [] },

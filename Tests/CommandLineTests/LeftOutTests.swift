@@ -109,7 +109,7 @@ import Testing
       #expect(picture.status == 65, "\(picture.errors)")
       #expect(picture.errors.contains("--ema"), "\(picture.errors)")
       let summary = try Tool.run("sdinspect", [path])
-      #expect(summary.output.contains("UNet as averages (EMA) only"), "\(summary.output)")
+      #expect(summary.output.contains("EMA weights of the UNet only"), "\(summary.output)")
     }
   }
 }

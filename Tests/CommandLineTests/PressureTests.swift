@@ -56,7 +56,7 @@ import Testing
       let isBatch = arguments.hasPrefix("batch")
       #expect(result.status == (isBatch ? 1 : 73), "\(result.errors)")
       #expect(
-        (isBatch ? result.output : result.errors).contains("would replace a file that is read")
+        (isBatch ? result.output : result.errors).contains("would replace an input file")
           || result.errors.contains("is a symbolic link"), "\(result.errors)")
       #expect(try Self.contents(folder) == before)
     }

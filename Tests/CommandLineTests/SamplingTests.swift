@@ -100,7 +100,7 @@ import Testing
       (["--steps", "1000", "--scheduler", "ddim"], "take fewer steps"),
       (
         ["--hires", "2", "--hires-strength", "0.1", "--steps", "4", "--scheduler", "ddim"],
-        "more --hires-strength"
+        "raise --hires-strength"
       ),
       (["--clip-skip", "0"], "1 to 128"), (["--clip-skip", "5"], "1 (the last layer) to 4"),
       (["--emphasis", "loud"], "'no-norm'"),

@@ -149,7 +149,7 @@ import Testing
     let result = try Run(test, in: folder).wait(isSeen: expected.isSeen, disturbance)
     #expect(result.leftovers == [], "nothing unfinished is left")
     if result.status == expected.status, result.result == expected.result { return "right" }
-    if result.status == 74, result.messages.contains("while it was read"),
+    if result.status == 74, result.messages.contains("while being read"),
       test.output == nil || result.result == nil
     {
       return "74"

@@ -176,7 +176,7 @@ struct TokenizerForm: Sendable, CustomTestStringConvertible {
       files: ["tokenizer.json": "{\(model)}", "tokenizer_config.json": #"{"pad_token": null}"#],
       code: .malformed),
     Refused(
-      testDescription: "does not hold the bos_token",
+      testDescription: "does not contain the bos_token",
       files: ["tokenizer.json": "{\(model)}", "tokenizer_config.json": #"{"bos_token": "<s>"}"#],
       code: .malformed),
     Refused(

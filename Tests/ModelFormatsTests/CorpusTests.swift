@@ -122,7 +122,7 @@ struct CorpusTests {
       "this is a Git LFS pointer to a file of 7703807346 bytes, SHA-256 e1441589"
     ),
     ("sd-webui-forge-docker__models__VAE-approx__model.pt", "this is an HTML page (\"<!DOCTYPE"),
-    ("safetensors_util__test__duplicate_keys_in_header.safetensors", "duplicate name"),
+    ("safetensors_util__test__duplicate_keys_in_header.safetensors", "duplicate tensor name"),
     ("picklescan__tests__data__benign0_v0.pkl", "this is a pickle, but not one that torch.save"),
     ("picklescan__tests__data__malicious0.pkl", "names __builtin__.globals, which reaches into"),
     (

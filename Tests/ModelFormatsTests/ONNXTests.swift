@@ -33,8 +33,8 @@ import Testing
       ])
     #expect(
       file.warnings == [
-        "int4: its type INT4 is not read; it is left out",
-        "texts: its type STRING is not read; it is left out",
+        "int4: unsupported type INT4; tensor skipped",
+        "texts: unsupported type STRING; tensor skipped",
       ])
   }
 
@@ -220,7 +220,7 @@ import Testing
       "negative dimension", tensor: PB.tensor(dims: [-2]), "a dimension is negative: -2", in: nil),
     Refusal(
       "overflowing shape", tensor: PB.tensor(dims: [1 << 40, 1 << 40]),
-      "the shape [1099511627776, 1099511627776] has more elements than can be counted"),
+      "the shape [1099511627776, 1099511627776] has too many elements"),
     Refusal(
       "overflowing size", tensor: PB.tensor(type: 1, dims: [1 << 62]),
       "[4611686018427387904] elements of F32 do not fill whole bytes, or too many"),

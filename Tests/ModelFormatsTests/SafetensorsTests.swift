@@ -102,13 +102,13 @@ import Testing
       "element count overflows",
       safetensors(
         #"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,1]}}"#, data: [0]),
-      .malformed, "the shape [4294967296, 4294967296] has more elements than can be counted",
+      .malformed, "the shape [4294967296, 4294967296] has too many elements",
       at: 9, in: "a"),
     Refusal(
       "bit count overflows",
       safetensors(
         #"{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,1]}}"#, data: [0]),
-      .malformed, "the shape [4611686018427387904] has more elements than can be counted",
+      .malformed, "the shape [4611686018427387904] has too many elements",
       at: 9, in: "a"),
     Refusal(
       "wrong size",

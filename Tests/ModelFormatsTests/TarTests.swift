@@ -141,10 +141,10 @@ import Testing
       "duplicate member name", in: "storages"),
     Refusal(
       "negative count of storages", archive(storages: number(-1)),
-      "the number of storages is none"),
+      "invalid number of storages"),
     Refusal(
       "count that is text", archive(tensors: pickle(0x80, 2, TorchBuilder.text("1"), ".")),
-      "the number of tensors is none"),
+      "invalid number of tensors"),
     Refusal(
       "too many storages", archive(storages: number(65_537)),
       "the file holds 65537 storages; 65536 is the limit", .unsupported),

@@ -111,7 +111,7 @@ import Testing
     Refusal(
       "elements that cannot be counted",
       tensor: TorchBuilder.tensor(sizes: [.max, .max], strides: [0, 0]),
-      "the shape [\(Int.max), \(Int.max)] has more elements than can be counted"),
+      "the shape [\(Int.max), \(Int.max)] has too many elements"),
     Refusal(
       "expanded without bound", tensor: TorchBuilder.tensor(sizes: [1 << 40], strides: [0]),
       "it repeats 24 bytes until they are \(4 << 40)", code: .unsupported),
@@ -273,7 +273,7 @@ import Testing
         "dangerous: at byte \(start + 10) in archive/data.pkl the pickle names os.system, which runs "
           + "commands or changes files where Python unpickles it; nothing was run here",
         "unknown: objects of these classes were kept as data: my.own.Thing; unpickling imports them; "
-          + "convert the file with sdinspect, which runs nothing",
+          + "convert the file instead, which runs nothing",
       ])
     #expect(file["w"]?.contiguousBytes() == TorchBuilder.values)
   }
@@ -299,15 +299,15 @@ import Testing
     arguments: [
       (
         TorchBuilder.tensor(storage: TorchBuilder.storage("QInt8Storage", count: 24)),
-        "its type torch.QInt8Storage is not read; it is left out"
+        "unsupported type torch.QInt8Storage; tensor skipped"
       ),
       (
         rebuilding(
           "_rebuild_tensor_v3",
           pickle(TorchBuilder.storage("QUInt8Storage", count: 24), "NNNNNN")),
-        "its type torch.QUInt8Storage is not read; it is left out"
+        "unsupported type torch.QUInt8Storage; tensor skipped"
       ),
-      (typed("bits4x2"), "its type torch.bits4x2 is not read; it is left out"),
+      (typed("bits4x2"), "unsupported type torch.bits4x2; tensor skipped"),
       (flagged("conj"), "it is a view with the conj flag, which is not read; it is left out"),
       (flagged("neg"), "it is a view with the neg flag, which is not read; it is left out"),
       (

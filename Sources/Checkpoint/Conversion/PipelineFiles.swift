@@ -72,7 +72,8 @@ struct PipelineFiles {
     guard TokenizerFiles(in: tokenizer).hasVocabulary else {
       warnings.append(
         "no tokenizer is written, without which prompts cannot be read: the source has none, and the "
-          + "bundled model, which has CLIP's, was not found")
+          + "bundled model, which has CLIP's, was not found; set SDLOOM_MODEL to its directory, or name a "
+          + "repository to take the tokenizer from")
       dropTokenizer()
       return
     }

@@ -131,7 +131,7 @@ extension Safety {
 
   /// What to do with a file whose pickle names what is not known.
   public static let advice =
-    "unpickling imports them; convert the file with sdinspect, which runs nothing"
+    "unpickling imports them; convert the file instead, which runs nothing"
 }
 
 extension Safety.Name {

@@ -94,7 +94,7 @@ extension TorchObject {
       case .persistent = node.kind
     {
       guard let storage = try pickle.storageReference(state[0]) else {
-        return .skipped("its type \(storageType(state[0])) is not read; it is left out")
+        return .skipped("unsupported type \(storageType(state[0])); tensor skipped")
       }
       guard let dtype = storage.dtype else {
         throw FormatError(.malformed, "\(global.name): its storage has no type")
@@ -130,13 +130,13 @@ extension TorchObject {
     switch global.spoken {
     case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2":
       guard let storage = try pickle.storageReference(try argument(0)) else {
-        return .skipped("its type \(storageType(try argument(0))) is not read; it is left out")
+        return .skipped("unsupported type \(storageType(try argument(0))); tensor skipped")
       }
       guard let dtype = storage.dtype else { throw malformed("its storage has no type") }
       return try view(of: storage, dtype: dtype, arguments, metadata: 6, global)
     case "torch._utils._rebuild_tensor_v3":
       guard let storage = try pickle.storageReference(try argument(0)) else {
-        return .skipped("its type \(storageType(try argument(0))) is not read; it is left out")
+        return .skipped("unsupported type \(storageType(try argument(0))); tensor skipped")
       }
       guard let type = pickle.global(try argument(6)), type.module == "torch" else {
         throw malformed("its type is not named")

@@ -91,7 +91,7 @@ struct ScanCommand: ParsableCommand {
       "\(Format.count(files.count)) \(files.count == 1 ? "file" : "files"): "
         + parts.joined(separator: ", "))
     if read.contains(where: { $0.safety.verdict == .unknown }) {
-      Console.print("unknown: " + Safety.advice)
+      Console.print("unknown: " + Safety.advice + " (`sdinspect convert`)")
     }
   }
 }
