@@ -198,6 +198,7 @@ import Testing
     .enabled(
       if: getuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv"),
       "limits of processes are for others than the superuser, with setpriv"),
+    .enabled(if: Tool.isReachableByOthers, "the programs are in a directory of the superuser's"),
     arguments: [
       "sdinspect stats MODEL", "sdinspect verify MODEL", "sdinspect hash MODEL --content",
       "sdinspect convert MODEL out --to sdflat --hash-sources --dtype f16",

@@ -8,6 +8,17 @@ public struct Tool: Sendable {
     public let errors: String
   }
 
+  /// Whether every user may run the built programs: a directory above them may keep others out.
+  public static var isReachableByOthers: Bool {
+    var place = URL(filePath: folder)
+    while place.path != "/" {
+      var status = stat()
+      guard stat(place.path, &status) == 0, status.st_mode & S_IXOTH != 0 else { return false }
+      place = place.deletingLastPathComponent()
+    }
+    return true
+  }
+
   /// The folder of the built programs: the one that the test runner itself lies in.
   public static let folder = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
     .deletingLastPathComponent().path
