@@ -16,6 +16,8 @@ public struct Failure: Error {
   public var details: [String] = []
   /// What unpickling the file would have run all the same.
   public var safety: Safety?
+  /// What else JSON says of it.
+  public var members = JSONObject()
 
   public init(
     _ status: ExitStatus, code: String, _ message: String, file: String? = nil,
@@ -59,6 +61,7 @@ public struct Failure: Error {
     error["hint"] = hint.map { .string($0) } ?? .null
     if !details.isEmpty { error["details"] = .array(details.map { .string($0) }) }
     if let safety { error["safety"] = safety.json }
+    for member in members.members { error[member.key] = member.value }
     return ["version": 1, "error": .object(error)]
   }
 

@@ -42,6 +42,10 @@ import Testing
         #expect(error["hint"]?.string?.contains(expected.hint) == true, "\(error)")
         start += expected.line.utf8.count + 1
       }
+      // Of a value the field, what it is, and what it may be.
+      #expect(rows[7]["error"]?["field"]?.string == "steps")
+      #expect(rows[7]["error"]?["got"]?.string == "0")
+      #expect(rows[7]["error"]?["allowed"]?.string == "a whole number from 1 to 1000")
       let last = try #require(rows.last?["error"])
       #expect(last["message"]?.string == "the line is not UTF-8")
       #expect(last["offset"]?.int == start + 13)

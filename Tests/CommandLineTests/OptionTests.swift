@@ -1,3 +1,4 @@
+import Diffusion
 import Foundation
 import OrderedJSON
 import TestSupport
@@ -80,8 +81,9 @@ import Testing
     let dump = try JSON(parsing: Tool.run("sdgen", ["--experimental-dump-help"]).output)
     let commands = dump["command"]?["subcommands"]?.array ?? []
     let found = try #require(commands.first { $0["commandName"]?.string == command })
+    // `batch` and `again` take those of `generate` too, and leave them to its help.
     return (found["arguments"]?.array ?? []).filter {
-      !["help", "version"].contains(longName($0))
+      !["help", "version"].contains(longName($0)) && $0["shouldDisplay"]?.bool != false
     }
   }
 
@@ -100,6 +102,31 @@ import Testing
       #expect(
         help.contains("(default: ") || argument["defaultValue"]?.string?.isEmpty == false,
         "\(command) \(name): \(help)")
+    }
+  }
+
+  /// Flags of `generate`, `batch` and `again` are the fields of a job, in the same order, each with
+  /// the field's text and value.
+  @Test func everyFlagIsAField() throws {
+    let dump = try JSON(parsing: Tool.run("sdgen", ["--experimental-dump-help"]).output)
+    for command in ["generate", "batch", "again"] {
+      let found = dump["command"]?["subcommands"]?.array?
+        .first { $0["commandName"]?.string == command }
+      // Theirs alone.
+      let others = ["help", "version", "jobs", "picture", "trust-jobs"]
+      let flags = (found?["arguments"]?.array ?? []).map {
+        (name: Self.longName($0) ?? $0["valueName"]?.string ?? "", json: $0)
+      }.filter { !others.contains($0.name) }
+      #expect(flags.map(\.name) == JobField.all.map(\.name), "\(command)")
+      for (field, flag) in zip(JobField.all, flags) {
+        let text = field.doc.text(range: field.range) { "--" + $0 }
+        #expect(flag.json["abstract"]?.string?.hasPrefix(text) == true, "\(field.name)")
+        #expect((flag.json["kind"]?.string == "flag") == field.isFlag, "\(field.name)")
+        #expect(flag.json["isRepeating"]?.bool == field.isRepeating, "\(field.name)")
+        if case .choice(let names) = field.kind {
+          #expect(flag.json["allValues"]?.array?.map(\.string) == names, "\(field.name)")
+        }
+      }
     }
   }
 

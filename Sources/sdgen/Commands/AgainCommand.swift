@@ -10,11 +10,13 @@ struct AgainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "again",
     abstract: "Draw a picture again by what its file says.",
+    usage: "sdgen again <picture> [<arguments of sdgen generate> ...]",
     discussion: """
       A picture that sdgen drew comes out the same in every pixel, which is checked (exit status 1 \
       where it does not). Of a picture of the AUTOMATIC1111 web UI or of stable-diffusion.cpp what \
       has its like here is taken over, and the rest is listed. Any argument of sdgen generate may \
-      follow, and goes before what the picture says. A picture may ask for much: how much work it is \
+      follow, and goes before what the picture says; without -o the picture is called by the old \
+      one's name with -again. A picture may ask for much: how much work it is \
       goes to stderr before it begins.
 
       EXAMPLES
@@ -25,62 +27,58 @@ struct AgainCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("The picture.", valueName: "picture"), completion: .file())
   var picture: String
 
-  @Argument(
-    parsing: .allUnrecognized,
-    help: ArgumentHelp(
-      "Arguments of sdgen generate (default: none; -o: the picture's name with -again).",
-      valueName: "arguments"))
-  var changes: [String] = []
+  /// What goes before what the picture says.
+  @OptionGroup(visibility: .hidden) var changes: GenerateOptions
 
   func run() throws {
     ThreadWaiting.shorten()
-    let given = try JobArguments(commandLine: changes)
-    try given.checkValues()
+    let given = changes.job
+    try given.requireKnownScheduler()
     let file = try PictureFile.opened(picture)
-    var job = try RepeatedJob(file, path: picture)
+    var remembered = try RepeatedJob(file, path: picture)
     let models = ModelCache()
-    try job.findFiles(given: given, beside: picture, models.digests)
-    var arguments = given.over(job.arguments)
-    if arguments["model"] == nil, let name = job.modelName, !job.usesEmbeddedModel {
+    try remembered.findFiles(given: given, beside: picture, models.digests)
+    var job = given.over(remembered.job)
+    if job.model == nil, let name = remembered.modelName, !remembered.usesEmbeddedModel {
       throw Failure(
         .noInput, code: "not-found", "the picture was drawn with the model \(name)", file: picture,
         hint: "say where it is: --model PATH")
     }
-    if arguments["output"] == nil {
-      let (stem, ending) = PicturePlan.split(picture)
+    if job.output == nil {
+      let (stem, ending) = PicturePath.split(picture)
       let isKnown = ending.isEmpty || PictureFormat(path: picture) != nil
       let usual = "." + (file.format == .jpeg ? "jpg" : file.format.rawValue)
-      arguments["output"] = .string(stem + "-again" + (isKnown ? ending : usual))
+      job.output = stem + "-again" + (isKnown ? ending : usual)
     }
     // The quality that the picture tells is that of its own format.
     let format =
-      arguments.text("format").flatMap(PictureFormat.init(argument:))
-      ?? arguments.text("output").flatMap(PictureFormat.init(path:)) ?? .png
-    if given["quality"] == nil, format != file.format { arguments["quality"] = nil }
-    let command = try arguments.command()
-    for warning in job.warnings where !command.options.output.isSilent {
+      job.format ?? job.output.flatMap(PictureFormat.init(path:)) ?? .png
+    if given.quality == nil, format != file.format { job.quality = nil }
+    try job.requireDrawable()
+    let drawer = JobDrawing(job)
+    for warning in remembered.warnings where !job.isSilent {
       Console.note("warning: " + Console.sanitized(warning))
     }
-    Interruption.watch(quiet: command.options.output.isSilent)
+    Interruption.watch(quiet: job.isSilent)
     var purpose = DrawingPurpose()
     purpose.keepsImages = true
-    purpose.tellsWork = !command.options.output.isSilent
+    purpose.tellsWork = !job.isSilent
     var drawing = try Failure.fromDrawing {
-      try command.drawAll(arguments, models, purpose)
+      try drawer.drawAll(models, purpose)
     }
-    drawing.warnings = job.warnings + drawing.warnings
+    drawing.warnings = remembered.warnings + drawing.warnings
 
-    let isUnchanged = given.filtered {
-      !["Output", "Watching"].contains($0.section) && $0.name != "model"
-    }.names.isEmpty
-    let isExpected = job.isExact && isUnchanged
+    let isUnchanged = given.fields.allSatisfy {
+      $0.isAboutOutput || $0.name == JobField.model.name
+    }
+    let isExpected = remembered.isExact && isUnchanged
     let image = drawing.pictures.first?.image
     let differences =
       isExpected && file.isExact ? image.map { Self.differences($0, file.image) } : nil
-    command.report(drawing, same: differences.map { .bool($0 == 0) } ?? .null)
+    drawer.report(drawing, same: differences.map { .bool($0 == 0) } ?? .null)
     try drawing.requireComplete()
-    if !command.options.output.isSilent, let image, isExpected {
-      Console.note(Self.verdict(differences, of: image, job))
+    if !job.isSilent, let image, isExpected {
+      Console.note(Self.verdict(differences, of: image, remembered))
     }
     if let differences, differences > 0 { throw Ended(.differs) }
   }
@@ -94,7 +92,7 @@ struct AgainCommand: ParsableCommand {
     let words =
       "not the same: \(Format.count(differences)) of \(Format.count(image.width * image.height))"
       + " pixels differ"
-    return job.arguments["dtype"] == nil
+    return job.job.dtype == nil
       ? words + "; the picture does not say its arithmetic: try --dtype f32 or bf16" : words
   }
 

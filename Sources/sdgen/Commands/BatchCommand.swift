@@ -10,6 +10,7 @@ struct BatchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "batch",
     abstract: "Draw jobs from a file of JSON lines, the model loaded once.",
+    usage: "sdgen batch <jobs> [--trust-jobs] [<arguments of sdgen generate> ...]",
     discussion: """
       Each line is an object whose names are the arguments of sdgen generate without dashes:
         {"prompt": "a red circle", "seed": 7, "output": "circle.png"}
@@ -32,32 +33,29 @@ struct BatchCommand: ParsableCommand {
     help: "Let jobs replace files that exist, and write outside the working directory.")
   var trustJobs = false
 
-  @Argument(
-    parsing: .allUnrecognized,
-    help: ArgumentHelp(
-      "Arguments of sdgen generate for every job (default: none).", valueName: "arguments"))
-  var defaults: [String] = []
+  /// What holds for every job that does not say otherwise.
+  @OptionGroup(visibility: .hidden) var options: GenerateOptions
 
   func run() throws {
     ThreadWaiting.shorten()
-    var defaults = try JobArguments(commandLine: defaults)
-    guard defaults["output"] == nil else {
+    var defaults = options.job
+    guard defaults.output == nil else {
       throw Failure.usage(
         "-o goes with one job", hint: "give each job an \"output\" of its own")
     }
-    try defaults.checkValues()
+    try defaults.requireKnownScheduler()
     // A program that reads errors as JSON reads nothing else between them.
-    let isJSON = defaults["json"] == true
-    let isSilent = isJSON || defaults["quiet"] == true
+    let isJSON = defaults.json == true
+    let isSilent = isJSON || defaults.quiet == true
     // Each job's report is a line of JSON here.
-    defaults["json"] = true
+    defaults.json = true
     Interruption.watch(quiet: isSilent)
     let lines = try LineReader(jobs)
     var counts: [Outcome: Int] = [:]
     let models = ModelCache()
     var number = 0
     var purpose = DrawingPurpose(isOneOfMany: true)
-    let limits = JobLimits(isTrusted: trustJobs, mayForce: defaults["force"] == true)
+    let limits = JobLimits(isTrusted: trustJobs, mayForce: defaults.force == true)
     var didInputsChange = false
     while !Interruption.isAsked, let content = try lines.next() {
       number += 1
@@ -112,32 +110,32 @@ struct BatchCommand: ParsableCommand {
 
   /// Does the job of a line, and says what came of it.
   private static func draw(
-    _ line: JobLine, _ defaults: JobArguments, _ limits: JobLimits, _ models: ModelCache,
+    _ line: JobLine, _ defaults: DrawingJob, _ limits: JobLimits, _ models: ModelCache,
     _ purpose: inout DrawingPurpose
   ) -> (Outcome, JSON) {
     var row: JSONObject = ["version": 1, "line": .integer(line.number)]
     do {
       let start = Console.seconds()
-      let arguments = try line.arguments(over: defaults, limits)
-      let command = try line.command(of: arguments)
-      purpose.skipsFinished = !command.options.output.force
+      let job = try line.job(over: defaults, limits)
+      let drawer = JobDrawing(job)
+      purpose.skipsFinished = job.force != true
       let drawing = try Failure.fromDrawing { [purpose] in
-        try command.drawAll(arguments, models, purpose)
+        try drawer.drawAll(models, purpose)
       }
       for file in drawing.skipped + drawing.pictures.map(\.file) {
         let identity = PicturePlan.identity(file)
-        if purpose.earlier[identity] == nil { purpose.earlier[identity] = (line.number, arguments) }
+        if purpose.earlier[identity] == nil { purpose.earlier[identity] = (line.number, job) }
       }
       // An error behind pictures that were drawn.
       if drawing.failure != nil {
-        row["pictures"] = .array(command.rows(drawing))
+        row["pictures"] = .array(drawer.rows(drawing))
         try drawing.requireComplete()
       }
       let isSkipped = drawing.pictures.isEmpty && drawing.cancellation == nil
       let outcome: Outcome =
         drawing.cancellation != nil ? .cancelled : isSkipped ? .skipped : .done
       row["status"] = .string(outcome.rawValue)
-      row["pictures"] = .array(command.rows(drawing))
+      row["pictures"] = .array(drawer.rows(drawing))
       row["files"] = .array(drawing.files.map { .string($0) })
       row["skipped"] = .array(drawing.skipped.map { .string($0) })
       row["seconds"] = .number(Console.seconds() - start)

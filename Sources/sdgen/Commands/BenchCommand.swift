@@ -53,7 +53,7 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func bench() throws {
-    guard model.dtype.precision != .bf16 || Precision.isBF16Native else {
+    guard model.precision != .bf16 || Precision.isBF16Native else {
       throw Failure.usage(
         "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
     }
@@ -67,7 +67,7 @@ struct BenchCommand: ParsableCommand {
         Console.note("warning: " + Console.sanitized(warning))
       }
     }
-    let options = EngineOptions(threads: model.threads, precision: model.dtype.precision)
+    let options = EngineOptions(threads: model.threads, precision: model.precision)
     let ceiling = try Ceiling.measure(options)
     let loaded = try DiffusionModel(
       checkpoint, options: options, width: size?.width, height: size?.height)

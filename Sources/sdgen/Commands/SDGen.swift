@@ -48,9 +48,9 @@ struct SDGen: Program {
     if other == BatchCommand.self || other == AgainCommand.self {
       let file = other == BatchCommand.self ? "jobs.jsonl" : "picture.png"
       try ForeignOption.checkPlace(rest, form: "sdgen \(first) \(file)")
+      try ForeignOption.check(rest, CommandFlags.generate.with(CommandFlags(other)))
     } else {
-      try ForeignOption.check(
-        rest, ArgumentTable(dump: other._dumpHelp()), isGenerate: false)
+      try ForeignOption.check(rest, CommandFlags(other), isGenerate: false)
     }
   }
 }

@@ -41,7 +41,13 @@ struct TokensCommand: ParsableCommand {
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
-  func validate() throws { try checkPromptLength("the prompt", text) }
+  func validate() throws {
+    do throws(JobError) {
+      try DrawingJob.checkPrompt(text)
+    } catch {
+      throw ValidationError(error.message.text { "--" + $0 })
+    }
+  }
 
   func run() throws {
     do {
@@ -52,13 +58,16 @@ struct TokensCommand: ParsableCommand {
   }
 
   private func show() throws {
+    var job = DrawingJob()
+    style.fill(&job)
+    let promptStyle = job.promptStyle
     let embedded = try EmbeddedModel.path()
     let opened = try ModelCheckpoint.open(path ?? embedded)
     // A single file has no tokenizer.
     let checkpoint =
       opened.layout == .repository
       ? opened : opened.completed(with: (try? ModelCheckpoint.open(embedded).files) ?? [])
-    let embeddings = try style.loadEmbeddings()
+    let embeddings = try EmbeddingArgument.load(style.embedding)
     let encoder = checkpoint[.textEncoder]?.configuration
       .flatMap { try? CLIPTextConfiguration($0.object) }
     let tokenizer = try DiffusionModel.tokenizer(of: checkpoint)
@@ -74,8 +83,8 @@ struct TokensCommand: ParsableCommand {
     let reader = PromptReader(
       tokenizer, embeddings: embeddings, length: length,
       vocabularySize: encoder?.vocabularySize ?? 49_408)
-    let stretches = try reader.schedule(of: text, style.style, steps: steps).map {
-      Stretch(part: $0, encoding: try reader.read($0.prompt, style.style))
+    let stretches = try reader.schedule(of: text, promptStyle, steps: steps).map {
+      Stretch(part: $0, encoding: try reader.read($0.prompt, promptStyle))
     }
     var warnings = embeddings.flatMap { embedding in
       embedding.warnings.map { "\(embedding.path): \($0)" }

@@ -64,12 +64,12 @@ struct DrawingPurpose {
   /// What stands before the progress of one of many jobs; nil of one job alone.
   var label: String?
   /// Files of this run's earlier jobs, by ``PicturePlan/identity(_:)``.
-  var earlier: [String: (line: Int, arguments: JobArguments)] = [:]
+  var earlier: [String: (line: Int, job: DrawingJob)] = [:]
 
   /// - Throws: ``Failure`` where another job of this run has one of these files already.
-  func requireNoOther(_ arguments: JobArguments, _ files: [String]) throws(Failure) {
+  func requireNoOther(_ job: DrawingJob, _ files: [String]) throws(Failure) {
     for file in files {
-      guard let other = earlier[PicturePlan.identity(file)], other.arguments != arguments else {
+      guard let other = earlier[PicturePlan.identity(file)], other.job != job else {
         continue
       }
       throw Failure(

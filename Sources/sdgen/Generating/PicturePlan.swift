@@ -9,23 +9,23 @@ struct PicturePlan {
   /// The pictures of each prompt.
   private let perPrompt: Int
   private let firstSeed: UInt64
-  private let options: GenerateOptions
+  private let job: DrawingJob
 
   /// - Parameters:
   ///   - noise: noise from a file decides how many pictures there are of each prompt.
   ///   - prompts: how many prompts are drawn.
-  /// - Throws: ``Failure`` where noise and options do not go together.
-  init(_ options: GenerateOptions, noise: Latents?, prompts: Int = 1) throws {
-    self.options = options
+  /// - Throws: ``Failure`` where noise and job do not go together.
+  init(_ job: DrawingJob, noise: Latents?, prompts: Int = 1) throws {
+    self.job = job
     if let noise {
-      guard options.pictures.count == 1 || options.pictures.count == noise.batch else {
+      guard job.pictureCount == 1 || job.pictureCount == noise.batch else {
         throw Failure.usage(
-          "--count is \(options.pictures.count), but the file of --latents holds \(noise.batch)",
+          "--count is \(job.pictureCount), but the file of --latents holds \(noise.batch)",
           hint: "leave --count out: each of the file's gives one picture")
       }
       for (name, side, latents) in [
-        ("--width", options.pictures.width, noise.width),
-        ("--height", options.pictures.height, noise.height),
+        ("--width", job.width, noise.width),
+        ("--height", job.height, noise.height),
       ] {
         guard latents <= 1024, side == nil || side == 8 * latents else {
           throw Failure.usage(
@@ -34,19 +34,19 @@ struct PicturePlan {
         }
       }
     }
-    perPrompt = noise?.batch ?? options.pictures.count
+    perPrompt = noise?.batch ?? job.pictureCount
     count = perPrompt * prompts
     // Each picture of a prompt has the next seed, and the last must be one still.
     let further = UInt64(perPrompt - 1)
-    let isNumPy = options.sampling.rng == .numpy
+    let isNumPy = job.rng == .numpy
     let most = isNumPy ? UInt64(UInt32.max) : UInt64(Int.max)
-    guard further <= UInt64(UInt32.max), (options.sampling.seed ?? 0) <= most - further else {
+    guard further <= UInt64(UInt32.max), (job.seed ?? 0) <= most - further else {
       throw Failure.usage(
-        "--seed \(options.sampling.seed ?? 0) and \(further) more leave the range of seeds,"
+        "--seed \(job.seed ?? 0) and \(further) more leave the range of seeds,"
           + " 0 to \(most)", hint: "give a smaller --seed, or fewer pictures")
     }
     firstSeed =
-      options.sampling.seed.map(UInt64.init)
+      job.seed.map(UInt64.init)
       ?? UInt64(UInt32.random(in: 0...(.max - UInt32(further))))
   }
 
@@ -76,17 +76,17 @@ struct PicturePlan {
 
   /// `out.png`, or `out-1.png` and so on where there are several.
   func file(_ index: Int) -> String {
-    count == 1 ? options.output.file : named("-\(index + 1)")
+    count == 1 ? job.file : named("-\(index + 1)")
   }
 
   /// `out.json` beside `out.png`.
   func sidecarFile(_ index: Int) -> String {
     let file = file(index)
-    return Self.split(file).stem + ".json"
+    return PicturePath.split(file).stem + ".json"
   }
 
   /// Whether a file is written for all pictures together, so that all are drawn in one run.
-  var isIndivisible: Bool { options.output.saveLatents != nil || options.watch.trace != nil }
+  var isIndivisible: Bool { job.saveLatents != nil || job.trace != nil }
 
   /// Those whose picture is there already. Where something is written for all together it is there
   /// with the last, and where one is missing none is finished.
@@ -114,15 +114,8 @@ struct PicturePlan {
   }
 
   private func named(_ suffix: String, _ file: String? = nil) -> String {
-    let (stem, ending) = Self.split(file ?? options.output.file)
+    let (stem, ending) = PicturePath.split(file ?? job.file)
     return stem + suffix + ending
-  }
-
-  /// A path before the full stop of its ending, and from there on.
-  static func split(_ path: String) -> (stem: String, ending: String) {
-    let name = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
-    guard let dot = path[name...].lastIndex(of: "."), dot != name else { return (path, "") }
-    return (String(path[..<dot]), String(path[dot...]))
   }
 
   /// The same for all spellings of a path: what its folder really is, and its name.
@@ -146,10 +139,10 @@ struct PicturePlan {
     let indices = indices.filter { !finished.contains($0) }
     let previews = previews(indices)
     let files = outputs(indices) + previews
-    var kept = Set(purpose.skipsFinished || options.output.force ? previews : [])
+    var kept = Set(purpose.skipsFinished || job.force == true ? previews : [])
     for index in indices where isLeft(index, purpose) {
       kept.formUnion([file(index), sidecarFile(index)])
-      for file in [options.watch.contactSheet, options.watch.animation].compactMap({ $0 }) {
+      for file in [job.contactSheet, job.animation].compactMap({ $0 }) {
         kept.insert(beside(file, index))
       }
     }
@@ -166,7 +159,7 @@ struct PicturePlan {
         throw FormatError(
           .cannotCreate, "this is a directory", file: file, hint: "name a file inside it")
       }
-      if !options.output.force, !kept.contains(file), access(file, F_OK) == 0 {
+      if job.force != true, !kept.contains(file), access(file, F_OK) == 0 {
         throw FormatError(
           .cannotCreate, "the file exists already", file: file,
           hint: "choose another name with -o, or replace it with --force")
@@ -193,10 +186,10 @@ struct PicturePlan {
   /// What is written for these pictures, previews apart.
   private func outputs(_ indices: [Int]) -> [String] {
     var files = indices.map(file)
-    if options.output.sidecar { files += indices.map(sidecarFile) }
-    if let latents = options.output.saveLatents { files.append(latents) }
-    if let trace = options.watch.trace { files.append(trace) }
-    for file in [options.watch.contactSheet, options.watch.animation].compactMap({ $0 }) {
+    if job.sidecar == true { files += indices.map(sidecarFile) }
+    if let latents = job.saveLatents { files.append(latents) }
+    if let trace = job.trace { files.append(trace) }
+    for file in [job.contactSheet, job.animation].compactMap({ $0 }) {
       files += indices.map { beside(file, $0) }
     }
     return files
@@ -205,15 +198,15 @@ struct PicturePlan {
   /// All previews that these pictures may have.
   private func previews(_ indices: [Int]) -> [String] {
     var previews: [String] = []
-    if let every = options.watch.previewEvery {
+    if let every = job.previewEvery {
       // No scheduler evaluates the UNet more than twice and once more for each step; but four times
       // for each of the first three where pndm starts with Runge-Kutta steps.
-      let isLonger = options.sampling.pndmStart == .rungeKutta
+      let isLonger = job.pndmStart == .rungeKutta
       func evaluations(_ steps: Int) -> Int {
         isLonger ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
       }
-      let steps = options.sampling.stepCount
-      let second = options.pictures.hires.map { _ in options.pictures.hiresSteps ?? steps }
+      let steps = job.stepCount
+      let second = job.hires.map { _ in job.hiresSteps ?? steps }
       let most = evaluations(steps) + (second.map(evaluations) ?? 0)
       for index in indices {
         for evaluation in stride(from: every, to: most, by: every) {

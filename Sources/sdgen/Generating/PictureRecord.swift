@@ -8,12 +8,11 @@ import Terminal
 
 /// What a picture remembers of how it was made: the web UI's text, and the arguments of its job.
 struct PictureRecord {
-  private let options: GenerateOptions
-  private let arguments: JobArguments
+  private let job: DrawingJob
   private let modelName: String
   private let modelHash: String?
-  /// The files that went in, by their argument: nil for what is no file.
-  private let files: [(argument: String, hashes: [FileHashes?])]
+  /// The files that went in, by their field: nil for what is no file.
+  private let files: [(field: JobField, hashes: [FileHashes?])]
   /// Whether the arguments alone give this one picture again.
   var isRepeatable = true
   /// What each LoRA changed, and what of it was not used.
@@ -21,16 +20,17 @@ struct PictureRecord {
 
   /// - Throws: ``FormatError`` where a file cannot be read.
   init(
-    _ options: GenerateOptions, _ arguments: JobArguments, modelPath: String, _ digests: FileDigests
+    _ job: DrawingJob, modelPath: String, _ digests: FileDigests
   ) throws {
-    self.options = options
-    self.arguments = arguments.withOwnSchedulerName
+    self.job = job.withOwnSchedulerName
     modelName = Self.name(of: modelPath)
-    modelHash = options.output.modelHash ? try Self.hash(of: modelPath) : nil
-    files = try ["init", "mask", "control-image", "lora", "embedding"].compactMap { name in
-      guard let value = arguments[name] else { return nil }
-      let paths = (value.array ?? [value]).compactMap(\.string)
-      return (name, try paths.map { try digests.hashes(of: FileDigests.path($0, of: name)) })
+    modelHash = job.modelHash == true ? try Self.hash(of: modelPath) : nil
+    files = try JobField.hashed.compactMap { field in
+      guard job[field] != nil else { return nil }
+      return (
+        field,
+        try job.files(field).map { try digests.hashes(of: FileDigests.path($0, of: field)) }
+      )
     }
   }
 
@@ -45,7 +45,7 @@ struct PictureRecord {
   /// `sd15` of `models/sd15.safetensors`.
   static func name(of path: String) -> String {
     let last = path.split(separator: "/").last.map(String.init) ?? path
-    let (stem, ending) = PicturePlan.split(last)
+    let (stem, ending) = PicturePath.split(last)
     let known = [".safetensors", ".ckpt", ".sdflat", ".gguf", ".pt", ".bin"]
     return known.contains(ending) ? stem : last
   }
@@ -54,7 +54,7 @@ struct PictureRecord {
   func metadata(of request: GenerationRequest, _ generation: Generation) -> PictureFile.Metadata {
     PictureFile.Metadata(
       parameters: infotext(request, generation).text,
-      job: isRepeatable ? job(request, generation).text(.compact) : nil)
+      job: isRepeatable ? record(request, generation).text(.compact) : nil)
   }
 
   /// What goes beside it.
@@ -63,7 +63,7 @@ struct PictureRecord {
     let timings = generation.timings
     return [
       "version": 1, "file": .string(file), "parameters": .string(text.text),
-      "fields": text.json, "job": isRepeatable ? job(request, generation) : .null,
+      "fields": text.json, "job": isRepeatable ? record(request, generation) : .null,
       "safety": generation.safety?.json ?? .null,
       "loras": .array(loras.map(Self.withoutFolder)),
       "timings": [
@@ -92,7 +92,7 @@ struct PictureRecord {
     var fields = [Field("Steps", String(request.steps))]
     fields +=
       SamplerLabel(
-        scheduler: generation.scheduler.name, sigmas: arguments.text("sigmas")
+        scheduler: generation.scheduler.name, sigmas: job.sigmas
       ).fields
     fields += [
       Field("CFG scale", Self.number(Double(request.guidanceScale))),
@@ -103,19 +103,20 @@ struct PictureRecord {
     if let strength = request.enlargement?.strength ?? request.initial?.strength {
       fields.append(Field("Denoising strength", Self.number(strength)))
     }
-    if let skip = arguments.text("clip-skip"), skip != "1" {
-      fields.append(Field("Clip skip", skip))
+    if let skip = job.clipSkip, skip != 1 {
+      fields.append(Field("Clip skip", String(skip)))
     }
-    let merged = options.approximations.tokenMerging
-    if merged > 0 { fields.append(Field("Token merging ratio", Self.number(merged))) }
-    if let eta = arguments.text("eta") { fields.append(Field("Eta", eta)) }
-    if let hash = hashes(of: "init").first??.autoV2 {
+    if let merged = job.tokenMerging?.value, merged > 0 {
+      fields.append(Field("Token merging ratio", Self.number(merged)))
+    }
+    if let eta = job[.eta] { fields.append(Field("Eta", eta.text(.compact))) }
+    if let hash = hashes(of: .initial).first??.autoV2 {
       fields.append(Field("Init image hash", hash))
     }
     // The web UI draws on the GPU where nothing is said.
-    let sources = ["cuda": "NV", "torch": "CPU"]
-    let source = arguments.text("rng") ?? "torch"
-    fields.append(Field("RNG", sources[source] ?? source))
+    let source = job.rng ?? .torch
+    let sources: [RandomSourceName: String] = [.cuda: "NV", .torch: "CPU"]
+    fields.append(Field("RNG", sources[source] ?? source.rawValue))
     if let scale {
       fields += [
         Field("Hires upscale", Self.number(scale.scale)),
@@ -132,23 +133,24 @@ struct PictureRecord {
       prompt: request.prompt, negativePrompt: request.negativePrompt, fields: fields)
   }
 
-  private func hashes(of argument: String) -> [FileHashes?] {
-    files.first { $0.argument == argument }?.hashes ?? []
+  private func hashes(of field: JobField) -> [FileHashes?] {
+    files.first { $0.field.name == field.name }?.hashes ?? []
   }
 
   /// What the web UI says of LoRAs and embeddings: twelve digits each of the SHA-256, of LoRAs in
   /// safetensors files without their headers.
   private var networkHashes: [Infotext.Field] {
-    let loras = zip(options.networks.lora, hashes(of: "lora")).compactMap { file, hashes in
+    let loras = zip(job.lora ?? [], hashes(of: .lora)).compactMap { argument, hashes in
       hashes.map { hashes in
-        let name = Self.name(of: file.path).filter { !":,".contains($0) }
+        let path = FileDigests.path(argument, of: .lora)
+        let name = Self.name(of: path).filter { !":,".contains($0) }
         return "\(name): \(hashes.autoV3 ?? String(hashes.sha256.prefix(12)))"
       }
     }
-    let embeddings = zip(options.prompt.style.embeddings, hashes(of: "embedding"))
+    let embeddings = zip(job.embedding ?? [], hashes(of: .embedding))
       .compactMap { argument, hashes in
         hashes.map { hashes in
-          let (path, token) = PromptStyleOptions.embedding(argument)
+          let (path, token) = EmbeddingArgument.split(argument)
           return "\(token ?? Self.name(of: path)): \(hashes.sha256.prefix(12))"
         }
       }
@@ -158,8 +160,8 @@ struct PictureRecord {
 
   /// The first ten digits of pictures, as web UIs have them; of what may be given several times a
   /// list of whole ones.
-  private static func json(_ hashes: [FileHashes?], of argument: String) -> JSON {
-    guard ArgumentTable.generate[argument]?.isRepeating == true else {
+  private static func json(_ hashes: [FileHashes?], of field: JobField) -> JSON {
+    guard field.isRepeating else {
       return hashes.first.flatMap { $0 }.map { JSON.string($0.autoV2) } ?? .null
     }
     return .array(hashes.map { $0.map { .string($0.sha256) } ?? .null })
@@ -172,40 +174,38 @@ struct PictureRecord {
     return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
   }
 
-  /// The arguments that give this picture alone, files by their names without folders.
-  private func job(_ request: GenerationRequest, _ generation: Generation) -> JSON {
-    var job = arguments.filtered(Self.isRecorded).withoutFolders
-    job["prompt"] = .string(request.prompt)
-    if !request.negativePrompt.isEmpty { job["negative"] = .string(request.negativePrompt) }
-    job["seed"] = Int(exactly: request.seed).map { .integer($0) }
-    job["steps"] = .integer(request.steps)
-    job["scheduler"] = .string(generation.scheduler.name)
-    job["guidance"] = arguments["guidance"] ?? .number(Double(request.guidanceScale))
+  /// The fields of the job that give this picture alone, files by their names without folders.
+  private func record(_ request: GenerationRequest, _ generation: Generation) -> JSON {
+    var one = Self.recorded(job)
+    one.prompt = request.prompt
+    one.negative = request.negativePrompt.isEmpty ? nil : request.negativePrompt
+    one.seed = Int(exactly: request.seed)
+    one.steps = request.steps
+    one.scheduler = generation.scheduler.name
     // What auto meant on this CPU; another may choose otherwise.
-    job["dtype"] = .string(options.model.dtype.precision == .bf16 ? "bf16" : "f32")
+    one.dtype = job.precision == .bf16 ? .bf16 : .f32
     if let initial = request.initial {
-      job["strength"] = .number(initial.strength)
+      one.strength = JobNumber(initial.strength)
     } else {
-      job["width"] = .integer(generation.noise.width * 8)
-      job["height"] = .integer(generation.noise.height * 8)
+      one.width = generation.noise.width * 8
+      one.height = generation.noise.height * 8
     }
+    one.guidance = job.guidance ?? JobNumber(Double(request.guidanceScale))
     var result: JSONObject = [
       "version": 1, "program": .string("sdloom \(toolVersion)"), "model": .string(modelName),
-      "arguments": .object(job.inOrder.object),
+      "arguments": .object(one.object),
       "files": .object(
-        files.reduce(into: JSONObject()) { $0[$1.argument] = Self.json($1.hashes, of: $1.argument) }
+        files.reduce(into: JSONObject()) { $0[$1.field.name] = Self.json($1.hashes, of: $1.field) }
       ),
     ]
     result["safety"] = generation.safety?.json
     return .object(result)
   }
 
-  /// Whether an argument says what one picture looks like: a picture may come from a stranger, and
-  /// must not say which files are written, or read from anywhere.
-  static func isRecorded(_ argument: ArgumentTable.Entry) -> Bool {
-    argument.name == "quality"
-      || (!["Output", "Watching"].contains(argument.section)
-        && !["count", "batch-size", "prompts-from", "model"].contains(argument.name))
+  /// The fields that say what one picture looks like: a picture may come from a stranger, and must
+  /// not say which files are written, or read from anywhere.
+  static func recorded(_ job: DrawingJob) -> DrawingJob {
+    job.filtered { $0.traits.contains(.recorded) }.withoutFolders
   }
 }
 

@@ -1,4 +1,5 @@
 import Checkpoint
+import Diffusion
 import Glibc
 import ModelFormats
 import Terminal
@@ -31,11 +32,11 @@ final class FileDigests {
     return hashes
   }
 
-  /// The file that an argument's value names, without a word or scale behind it.
-  static func path(_ value: String, of argument: String) -> String {
-    switch argument {
-    case "lora": ScaledFile(argument: value)?.path ?? value
-    case "embedding": PromptStyleOptions.embedding(value).path
+  /// The file that a field's value names, without a word or scale behind it.
+  static func path(_ value: String, of field: JobField) -> String {
+    switch field.name {
+    case JobField.lora.name: ScaledFile(argument: value)?.path ?? value
+    case JobField.embedding.name: EmbeddingArgument.split(value).path
     default: value
     }
   }

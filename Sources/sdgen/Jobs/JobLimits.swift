@@ -1,3 +1,4 @@
+import Diffusion
 import Glibc
 import ModelFormats
 import OrderedJSON
@@ -10,26 +11,23 @@ struct JobLimits {
   /// Whether --force holds for all jobs.
   let mayForce: Bool
 
-  /// Arguments whose values are files that are written.
-  static let outputs = ["output", "save-latents", "trace", "contact-sheet", "animation"]
-
   /// - Throws: ``Failure`` naming what the job may not do, and how to allow it.
-  func check(_ job: JobArguments) throws(Failure) {
-    if let prompts = job.text("prompts-from"), !Self.isRegular(prompts) {
+  func check(_ job: DrawingJob) throws(Failure) {
+    if let prompts = job.promptsFrom, !Self.isRegular(prompts) {
       throw .usage(
         "prompts-from is \(prompts), which is not a regular file",
         hint: "name a text file, or give each prompt a job of its own")
     }
     guard !isTrusted else { return }
-    if job["force"] == true, !mayForce {
+    if job.force == true, !mayForce {
       throw .usage(
         "the job replaces files (\"force\": true)",
         hint: "allow it with sdgen batch --trust-jobs, or leave \"force\" out")
     }
-    for name in Self.outputs {
-      guard let path = job.text(name), !Self.isInside(path) else { continue }
+    for field in JobField.all where field.traits.contains(.output) {
+      guard let path = job.files(field).first, !Self.isInside(path) else { continue }
       throw Failure(
-        .cannotCreate, code: "cannot-create", "\(name) is outside the working directory",
+        .cannotCreate, code: "cannot-create", "\(field.name) is outside the working directory",
         file: path, hint: "allow it with sdgen batch --trust-jobs, or name a file below it")
     }
   }

@@ -1,4 +1,6 @@
+import Diffusion
 import OrderedJSON
+import Pictures
 import Terminal
 
 /// A line of a file of jobs.
@@ -17,35 +19,24 @@ struct JobLine {
     if case .text(let text) = content { text.allSatisfy(\.isWhitespace) } else { false }
   }
 
-  /// The job's arguments; what it leaves out is as `defaults` has it.
+  /// The job; what it leaves out is as `defaults` has it.
   ///
   /// - Throws: ``Failure`` saying what is wrong, where, and what to do.
-  func arguments(
-    over defaults: JobArguments, _ limits: JobLimits
-  ) throws(Failure) -> JobArguments {
+  func job(
+    over defaults: DrawingJob, _ limits: JobLimits
+  ) throws(Failure) -> DrawingJob {
     let object = try object()
-    var arguments: JobArguments
     do throws(Failure) {
-      let own = try JobArguments(object)
+      let own = try DrawingJob(line: object)
       try limits.check(own)
-      arguments = own.over(defaults)
-    } catch {
-      throw located(error)
-    }
-    arguments["json"] = true
-    if arguments["output"] == nil {
-      arguments["output"] = .string(
-        "job-\(number)." + (arguments.text("format").map { $0 == "jpeg" ? "jpg" : $0 } ?? "png"))
-    }
-    return arguments
-  }
-
-  /// The command of arguments that came from this line.
-  ///
-  /// - Throws: as ``arguments(over:)``.
-  func command(of arguments: JobArguments) throws(Failure) -> GenerateCommand {
-    do throws(Failure) {
-      return try arguments.command()
+      var job = own.over(defaults)
+      job.json = true
+      if job.output == nil {
+        job.output =
+          "job-\(number)." + (job.format.map { $0 == .jpeg ? "jpg" : $0.rawValue } ?? "png")
+      }
+      try job.requireDrawable()
+      return job
     } catch {
       throw located(error)
     }

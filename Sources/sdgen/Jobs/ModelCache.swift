@@ -15,18 +15,7 @@ final class ModelCache {
   /// Hashes of files that went into pictures.
   let digests = FileDigests()
 
-  private var held: (key: JobArguments, loaded: Loaded)?
-
-  /// Groups of arguments that a loaded model does not depend on.
-  private static let otherSections: Set<String> = [
-    "Prompt", "Sampling", "Pictures", "Output", "Watching",
-  ]
-
-  /// Arguments of those groups that it depends on all the same, and of others that it does not.
-  private static let loadedArguments: Set<String> = ["embedding"]
-  private static let otherArguments: Set<String> = [
-    "control-image", "control-scale", "control-start", "control-end", "guidance-interval",
-  ]
+  private var held: (key: DrawingJob, loaded: Loaded)?
 
   /// Lets go of the model, so that the next job loads its own.
   func forget() { held = nil }
@@ -35,12 +24,9 @@ final class ModelCache {
   ///
   /// - Parameter load: loads it.
   func model(
-    for arguments: JobArguments, _ load: () throws -> Loaded
+    for job: DrawingJob, _ load: () throws -> Loaded
   ) throws -> (loaded: Loaded, isNew: Bool) {
-    let key = arguments.filtered { entry in
-      Self.otherSections.contains(entry.section)
-        ? Self.loadedArguments.contains(entry.name) : !Self.otherArguments.contains(entry.name)
-    }
+    let key = job.filtered { $0.traits.contains(.loading) }
     if let held, held.key == key { return (held.loaded, false) }
     // The old one goes first: two at once may be more than there is memory for.
     held = nil

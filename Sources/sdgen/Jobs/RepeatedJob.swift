@@ -8,10 +8,10 @@ import Terminal
 
 /// The job that a picture's file remembers.
 struct RepeatedJob {
-  var arguments: JobArguments
+  var job: DrawingJob
   /// What the model was called.
   let modelName: String?
-  /// The SHA-256 of files that went in, or its first digits, by their arguments; nil for what was
+  /// The SHA-256 of files that went in, or its first digits, by their fields; nil for what was
   /// no file.
   let fileHashes: [String: [String?]]
   /// What cannot be honoured, or only nearly.
@@ -30,7 +30,7 @@ struct RepeatedJob {
           file: path,
           hint: "draw it with the version of sdgen that made it")
       }
-      arguments = try JobArguments(object).filtered(PictureRecord.isRecorded).withoutFolders
+      job = PictureRecord.recorded(try DrawingJob(line: object))
       modelName = json["model"]?.string
       fileHashes = (json["files"]?.object?.members ?? []).reduce(into: [:]) {
         $0[$1.key] = ($1.value.array ?? [$1.value]).map(\.string)
@@ -48,7 +48,7 @@ struct RepeatedJob {
         .data, code: "mismatch", "the picture does not say how it was made", file: path,
         hint: "give a picture that sdgen or the AUTOMATIC1111 web UI wrote")
     }
-    arguments = JobArguments()
+    job = DrawingJob()
     modelName = text["Model"]
     fileHashes = [:]
     isExact = false
@@ -58,53 +58,59 @@ struct RepeatedJob {
   /// Takes over what of a web UI's text has its like here.
   private mutating func read(_ text: Infotext) throws(Failure) {
     warnings.append("another program drew the picture; this one's will be like it, not equal")
-    arguments["prompt"] = .string(text.prompt)
-    if !text.negativePrompt.isEmpty { arguments["negative"] = .string(text.negativePrompt) }
+    job.prompt = text.prompt
+    if !text.negativePrompt.isEmpty { job.negative = text.negativePrompt }
     var unused = text.fields.map(\.name)
     func number(_ name: String) -> JSON? {
       guard let value = text[name] else { return nil }
       if let integer = Int(value) { return .integer(integer) }
       return Double(value).flatMap { $0.isFinite ? .number($0) : nil }
     }
-    for (field, argument) in [
-      ("Steps", "steps"), ("CFG scale", "guidance"), ("Seed", "seed"), ("Clip skip", "clip-skip"),
-      ("Hires upscale", "hires"), ("Hires steps", "hires-steps"),
-      ("Token merging ratio", "token-merging"),
+    for (name, field) in [
+      ("Steps", JobField.steps), ("CFG scale", .guidance), ("Seed", .seed),
+      ("Clip skip", .clipSkip), ("Hires upscale", .hires), ("Hires steps", .hiresSteps),
+      ("Token merging ratio", .tokenMerging),
     ] {
-      guard let value = number(field) else { continue }
-      set(argument, value, field, &unused)
+      guard let value = number(name) else { continue }
+      // The web UI writes 0 where the second pass takes as many steps.
+      if field.name == JobField.hiresSteps.name, value == 0 {
+        unused.removeAll { $0 == name }
+        continue
+      }
+      try set(field, value, name, &unused)
     }
-    // The web UI writes 0 where the second pass takes as many steps.
-    if arguments["hires-steps"] == 0 { arguments["hires-steps"] = nil }
     if let strength = number("Denoising strength") {
-      set(
-        text["Hires upscale"] == nil ? "strength" : "hires-strength", strength,
+      try set(
+        text["Hires upscale"] == nil ? .strength : .hiresStrength, strength,
         "Denoising strength", &unused)
     }
     let sides = (text["Size"] ?? "").split(separator: "x").compactMap { Int($0) }
     if sides.count == 2 {
-      set("width", .integer(sides[0]), "Size", &unused)
-      set("height", .integer(sides[1]), "Size", &unused)
+      try set(.width, .integer(sides[0]), "Size", &unused)
+      try set(.height, .integer(sides[1]), "Size", &unused)
     }
     if let label = SamplerLabel(text) {
-      set("scheduler", .string(label.scheduler), "Sampler", &unused)
-      if let sigmas = label.sigmas { set("sigmas", .string(sigmas), "Schedule type", &unused) }
+      try set(.scheduler, .string(label.scheduler), "Sampler", &unused)
+      if let sigmas = label.sigmas { try set(.sigmas, .string(sigmas), "Schedule type", &unused) }
       if text["Schedule type"] == "Automatic" { unused.removeAll { $0 == "Schedule type" } }
     }
     let source = ["CPU": "torch", "cpu": "torch"][text["RNG"] ?? ""] ?? "cuda"
-    set("rng", .string(source), "RNG", &unused)
+    try set(.rng, .string(source), "RNG", &unused)
     // These say nothing that changes a picture, or are seen to elsewhere.
     unused.removeAll { ["Version", "Model", "Model hash", "User", "RNG"].contains($0) }
     if !unused.isEmpty { warnings.append("not honoured: " + unused.joined(separator: ", ")) }
   }
 
-  /// Sets an argument that this program has; the field counts as honoured.
+  /// Sets a field; the text's field counts as honoured.
   private mutating func set(
-    _ argument: String, _ value: JSON, _ field: String, _ unused: inout [String]
-  ) {
-    guard ArgumentTable.generate[argument] != nil else { return }
-    arguments[argument] = value
-    unused.removeAll { $0 == field }
+    _ field: JobField, _ value: JSON, _ name: String, _ unused: inout [String]
+  ) throws(Failure) {
+    do throws(JobError) {
+      try job.set(field, value)
+    } catch {
+      throw Failure(error)
+    }
+    unused.removeAll { $0 == name }
   }
 
   /// Finds the files that went in: those that `given` names, else beside the picture or in the
@@ -112,14 +118,12 @@ struct RepeatedJob {
   ///
   /// - Throws: ``Failure`` `noInput` where one is missing.
   mutating func findFiles(
-    given: JobArguments, beside picture: String, _ digests: FileDigests
+    given: DrawingJob, beside picture: String, _ digests: FileDigests
   ) throws {
     let folder = picture.lastIndex(of: "/").map { String(picture[...$0]) } ?? ""
-    for name in arguments.names where ArgumentTable.generate[name]?.isFile == true {
-      guard given[name] == nil else { continue }
-      let values = arguments[name]?.array ?? arguments[name].map { [$0] } ?? []
-      var found: [JSON] = []
-      for value in values.compactMap(\.string) {
+    for field in job.fields where field.traits.contains(.input) && given[field] == nil {
+      var found: [String] = []
+      for value in job.files(field) {
         // Behind a colon may stand a weight.
         let bare = value.lastIndex(of: ":").map { String(value[..<$0]) } ?? value
         guard
@@ -129,17 +133,16 @@ struct RepeatedJob {
         else {
           throw Failure(
             .noInput, code: "not-found", "the picture was made with \(value), which is not here",
-            file: picture, hint: "say where it is: --\(name) PATH")
+            file: picture, hint: "say where it is: --\(field.name) PATH")
         }
-        found.append(.string(place + value))
+        found.append(place + value)
       }
-      arguments[name] =
-        ArgumentTable.generate[name]?.isRepeating == true ? .array(found) : found.first
+      job.setFiles(field, found)
     }
     for (name, hashes) in fileHashes.sorted(by: { $0.key < $1.key }) {
-      guard given[name] == nil, let value = arguments[name] else { continue }
-      let paths = (value.array ?? [value]).compactMap(\.string)
-      for (path, hash) in zip(paths.map { FileDigests.path($0, of: name) }, hashes) {
+      guard let field = JobField.named(name), given[field] == nil else { continue }
+      let paths = job.files(field).map { FileDigests.path($0, of: field) }
+      for (path, hash) in zip(paths, hashes) {
         guard let hash, let now = try digests.hashes(of: path) else { continue }
         if !now.sha256.hasPrefix(hash) {
           warnings.append("\(path) is not the file that the picture was made with")

@@ -16,7 +16,7 @@ enum ForeignOption {
   /// - Parameter table: the command's own arguments; what a hint names is among them.
   /// - Throws: ``Failure`` `usage`.
   static func check(
-    _ words: [String], _ table: ArgumentTable = .generate, isGenerate: Bool = true
+    _ words: [String], _ table: CommandFlags = .generate, isGenerate: Bool = true
   ) throws(Failure) {
     var position = 0
     while position < words.count, words[position] != "--" {
@@ -24,19 +24,21 @@ enum ForeignOption {
       position += 1
       guard word.hasPrefix("-"), word != "-" else { continue }
       let spelling = String(word.prefix { $0 != "=" })
-      if let entry = table.entry(spelled: spelling) {
-        if !entry.isFlag, spelling == word { position += 1 }
+      if let takesValue = table.takesValue[spelling] {
+        if takesValue, spelling == word { position += 1 }
       } else if let hint = hint(spelling), isGenerate || fits(hint, table) {
         throw .usage("there is no option \(spelling)", hint: hint)
+      } else if isGenerate, let near = table.nearest(to: spelling) {
+        throw .usage("there is no option \(spelling)", hint: "did you mean \(near)?")
       }
     }
   }
 
   /// Whether a command other than `generate` has all options that a hint names.
-  private static func fits(_ hint: String, _ table: ArgumentTable) -> Bool {
+  private static func fits(_ hint: String, _ table: CommandFlags) -> Bool {
     let names = hint.split { " ,;:".contains($0) }.filter { $0.hasPrefix("--") }
     // A hint without options may show how `generate` is called.
-    return names.allSatisfy { table.entry(spelled: String($0)) != nil }
+    return names.allSatisfy { table.takesValue[String($0)] != nil }
       && !hint.contains("sdgen \"")
   }
 
@@ -50,7 +52,7 @@ enum ForeignOption {
     guard let word = words.first, word.hasPrefix("-"), word != "-", word != "--" else { return }
     let spelling = String(word.prefix { $0 != "=" })
     let place = "options of sdgen generate stand behind the file: \(form) "
-    if ArgumentTable.generate.entry(spelled: spelling) != nil {
+    if CommandFlags.generate.takesValue[spelling] != nil {
       throw .usage("\(spelling) stands before the file", hint: place + spelling + " ...")
     }
     if let hint = hint(spelling) {

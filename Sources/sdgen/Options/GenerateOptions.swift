@@ -1,19 +1,28 @@
 import ArgumentParser
+import Diffusion
 
-/// What picture is wanted and how it is drawn.
+/// What picture is wanted and how it is drawn: the fields of a job, as flags.
 struct GenerateOptions: ParsableArguments {
-  @OptionGroup(title: "Prompt") var prompt: PromptOptions
-  @OptionGroup(title: "Sampling") var sampling: SamplingOptions
-  @OptionGroup(title: "Pictures") var pictures: PictureOptions
-  @OptionGroup(title: "Model") var model: ModelOptions
-  @OptionGroup(title: "Additional networks") var networks: NetworkOptions
-  @OptionGroup(title: "Approximations") var approximations: ApproximationOptions
-  @OptionGroup(title: "Output") var output: OutputOptions
-  @OptionGroup(title: "Watching") var watch: WatchOptions
+  @OptionGroup(title: JobField.Group.prompt.title) var prompt: PromptOptions
+  @OptionGroup(title: JobField.Group.sampling.title) var sampling: SamplingOptions
+  @OptionGroup(title: JobField.Group.pictures.title) var pictures: PictureOptions
+  @OptionGroup(title: JobField.Group.model.title) var model: ModelOptions
+  @OptionGroup(title: JobField.Group.networks.title) var networks: NetworkOptions
+  @OptionGroup(title: JobField.Group.approximations.title) var approximations: ApproximationOptions
+  @OptionGroup(title: JobField.Group.output.title) var output: OutputOptions
+  @OptionGroup(title: JobField.Group.watching.title) var watch: WatchOptions
 
-  func validate() throws {
-    if watch.preview == .tiny, networks.tinyVae == nil {
-      throw ValidationError("--preview tiny goes with --tiny-vae, which is not given")
-    }
+  /// What the flags ask for.
+  var job: DrawingJob {
+    var job = DrawingJob()
+    prompt.fill(&job)
+    sampling.fill(&job)
+    pictures.fill(&job)
+    model.fill(&job)
+    networks.fill(&job)
+    approximations.fill(&job)
+    output.fill(&job)
+    watch.fill(&job)
+    return job
   }
 }

@@ -5,7 +5,7 @@ import OrderedJSON
 /// A scheduler by any program's name for it, which may include the spacing of sigmas:
 /// `dpmpp-2m`, `DPM++ 2M Karras`, `k_euler_a`.
 struct SchedulerChoice: ExpressibleByArgument {
-  private let text: String
+  let text: String
   /// The scheduler and spacing; nil for an unknown name, which ``check(besides:_:)`` rejects.
   let label: (scheduler: SchedulerDescriptor, sigmas: SigmaSpacing?)?
 
@@ -61,18 +61,6 @@ extension SamplerLabel.Substitute {
       return phrase + " with --scheduler \(example) or another that accepts sigmas"
     }
     return phrase + (difference.map { ", which \($0)" } ?? "")
-  }
-}
-
-extension JobArguments {
-  /// The arguments with our name for the scheduler; sigmas that its name included become their own
-  /// argument.
-  var withOwnSchedulerName: JobArguments {
-    guard let text = text("scheduler"), let label = SamplerLabel(name: text) else { return self }
-    var result = self
-    result["scheduler"] = .string(label.scheduler)
-    if let sigmas = label.sigmas, self["sigmas"] == nil { result["sigmas"] = .string(sigmas) }
-    return result
   }
 }
 

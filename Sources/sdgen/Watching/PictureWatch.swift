@@ -6,7 +6,7 @@ import Pictures
 /// Sees a picture come about, and writes what was asked for of it: previews, a contact sheet, an
 /// animation.
 final class PictureWatch {
-  private let options: GenerateOptions
+  private let job: DrawingJob
   private let plan: PicturePlan
   private let index: Int
   private let model: DiffusionModel
@@ -23,11 +23,11 @@ final class PictureWatch {
   /// - Parameter replaces: whether previews, and what else is written, of a run that was stopped are
   ///   replaced.
   init(
-    _ options: GenerateOptions, _ plan: PicturePlan, _ index: Int, _ model: DiffusionModel,
+    _ job: DrawingJob, _ plan: PicturePlan, _ index: Int, _ model: DiffusionModel,
     replaces: (previews: Bool, others: Bool)
   ) {
     self.replaces = replaces
-    self.options = options
+    self.job = job
     self.plan = plan
     self.index = index
     self.model = model
@@ -44,22 +44,21 @@ final class PictureWatch {
     if pass != current.pass { earlier += current.evaluations }
     current = (pass, progress.total)
     let evaluation = earlier + progress.evaluations
-    let watch = options.watch
     let isPreview =
-      watch.previewEvery.map { evaluation % $0 == 0 } ?? false
+      job.previewEvery.map { evaluation % $0 == 0 } ?? false
       && progress.evaluations < progress.total
     // Two passes have half of the columns each.
-    let columns = options.pictures.hires == nil ? 8 : 4
+    let columns = job.hires == nil ? 8 : 4
     let isEntry =
-      watch.contactSheet != nil
+      job.contactSheet != nil
       && ContactSheet.evaluations(of: progress.total, columns: columns)
         .contains(progress.evaluations - 1)
-    guard isPreview || isEntry || watch.animation != nil else { return }
+    guard isPreview || isEntry || job.animation != nil else { return }
     let image = try picture(of: prediction.picture)
     if isPreview {
       let file = plan.previewFile(index, evaluation: evaluation)
       try PictureFile.write(
-        image, as: options.output.compression, to: file,
+        image, as: job.compression, to: file,
         overwrite: replaces.previews)
       previews.append(file)
     }
@@ -69,11 +68,11 @@ final class PictureWatch {
           evaluation: evaluation, timestep: prediction.timestep,
           sigma: prediction.sigma, latents: prediction.latents, picture: image))
     }
-    if watch.animation != nil { frames.append(Animation.Frame(image, milliseconds: 120)) }
+    if job.animation != nil { frames.append(Animation.Frame(image, milliseconds: 120)) }
   }
 
   private func picture(of latents: Latents) throws -> Image {
-    switch options.watch.preview {
+    switch job.preview ?? .auto {
     case .auto, .tiny: return try model.decodePreview(latents)
     case .vae: return try model.decode(latents)
     case .latent: return try projected(latents)
@@ -116,11 +115,11 @@ final class PictureWatch {
       try writer.write(bytes)
       result.append((file, writer))
     }
-    if let file = options.watch.contactSheet, let sheet = ContactSheet(entries).image() {
+    if let file = job.contactSheet, let sheet = ContactSheet(entries).image() {
       let compression = PictureFile.Compression(PictureFormat(path: file) ?? .png)
       try add(PictureFile.encode(sheet, as: compression), file)
     }
-    if let file = options.watch.animation, !frames.isEmpty {
+    if let file = job.animation, !frames.isEmpty {
       // All of the finished picture's size, which the frames of a first pass have not.
       let sized = frames.map { frame in
         Animation.Frame(

@@ -1,4 +1,3 @@
-import ArgumentParser
 import Diffusion
 import Glibc
 import ModelFormats
@@ -8,10 +7,9 @@ import Terminal
 /// A way to tell a terminal a picture.
 ///
 /// Source: kitty's graphics protocol; iTerm2's inline images; DEC's sixel graphics (VT340).
-enum TerminalGraphics: String, ExpressibleByArgument, CaseIterable {
-  case kitty
-  case iterm2
-  case sixel
+typealias TerminalGraphics = TerminalProtocol
+
+extension TerminalProtocol {
 
   /// What the terminal that stdout is understands: by the environment, else by asking it.
   static var detected: TerminalGraphics? {

@@ -5,7 +5,7 @@ import ModelGraph
 import OrderedJSON
 import Terminal
 
-extension GenerateCommand {
+extension JobDrawing {
   /// Says before anything is loaded where memory will hardly do, and refuses where it cannot.
   ///
   /// - Parameters:
@@ -19,23 +19,22 @@ extension GenerateCommand {
     isLoaded: Bool = false, _ warnings: inout [String]
   ) throws(Failure) -> Int {
     // A file of noise says itself how many pictures there are.
-    let pictures = options.pictures
-    let wanted =
-      pictures.latents == nil ? min(pictures.batchSize, pictures.count) : pictures.batchSize
+    let batchSize = job.batchSize ?? 1
+    let wanted = job.latents == nil ? min(batchSize, job.pictureCount) : batchSize
     guard let (supply, isGiven) = try Self.memorySupply() else { return wanted }
     let unet = checkpoint[.unet]?.configuration.flatMap { try? UNetConfiguration($0.object) }
     let side = DiffusionModel.downsampling * (unet?.sampleSize ?? 64)
     let (width, height) = (width ?? side, height ?? side)
-    let precision = options.model.dtype.precision
+    let precision = job.precision
     func forecast(_ precision: Precision, lowMemory: Bool, batch: Int = 1) -> MemoryForecast {
       MemoryForecast(
-        checkpoint, precision: precision, width: enlargement?.side(width) ?? width,
-        height: enlargement?.side(height) ?? height, isGuided: isGuided, batch: batch,
-        encodes: options.pictures.initial != nil || enlargement != nil,
-        tiling: lowMemory ? .tiles(384) : options.approximations.tiling, weightsInFile: lowMemory,
+        checkpoint, precision: precision, width: job.enlargement?.side(width) ?? width,
+        height: job.enlargement?.side(height) ?? height, isGuided: isGuided, batch: batch,
+        encodes: job.initial != nil || job.enlargement != nil,
+        tiling: lowMemory ? .tiles(384) : job.tiling, weightsInFile: lowMemory,
         additions: additions)
     }
-    let lowMemory = options.approximations.lowMemory
+    let lowMemory = job.usesLowMemory
     let need = forecast(precision, lowMemory: lowMemory)
     // What is free now is free beside the weights that are loaded.
     let available = supply.available + (isLoaded && !isGiven ? need.weights : 0)
@@ -67,7 +66,7 @@ extension GenerateCommand {
     advice.append("a smaller picture takes less: its share is \(Format.bytes(need.activations))")
     advice.append("close other programs")
     let words = "drawing takes about \(Format.bytes(need.bytes)) of memory"
-    guard fits(need) || options.output.force else {
+    guard fits(need) || job.force == true else {
       throw Failure(
         .usage, code: "memory", words + "; there are \(Format.bytes(supply.total)) in all",
         hint: advice.dropLast().joined(separator: "; ") + "; --force tries it all the same")
@@ -100,7 +99,7 @@ extension GenerateCommand {
     var words = "\(width)x\(height), \(steps.of("step"))"
     var sum = operations(width, height, steps)
     var (largestWidth, largestHeight) = (width, height)
-    if let enlargement {
+    if let enlargement = job.enlargement {
       let (wide, high) = (enlargement.side(width), enlargement.side(height))
       let more = taken(enlargement.steps ?? request.steps, enlargement.strength)
       words += ", then \(wide)x\(high), \(more.of("step"))"
@@ -108,10 +107,10 @@ extension GenerateCommand {
       (largestWidth, largestHeight) = (wide, high)
     }
     let memory = MemoryForecast(
-      checkpoint, precision: options.model.dtype.precision, width: largestWidth,
+      checkpoint, precision: job.precision, width: largestWidth,
       height: largestHeight, isGuided: isGuided,
-      encodes: options.pictures.initial != nil || enlargement != nil,
-      tiling: options.approximations.tiling, weightsInFile: options.approximations.lowMemory,
+      encodes: job.initial != nil || job.enlargement != nil,
+      tiling: job.tiling, weightsInFile: job.usesLowMemory,
       additions: additions
     ).bytes
     let macs = Format.magnitude(sum < 9e18 ? Int(sum) : .max)

@@ -4,16 +4,17 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-extension PromptOptions {
+/// The prompts of a job.
+enum PromptFile {
   /// The most bytes of a file of prompts.
   private static let limit = 16 << 20
 
   /// The prompts to draw: the one given, or those of the file.
   ///
   /// - Throws: ``Failure``, ``FormatError`` where the file cannot be read or holds none.
-  func prompts() throws -> [String] {
-    guard let promptsFrom else { return [text ?? ""] }
-    let bytes = try Self.contents(of: promptsFrom)
+  static func prompts(of job: DrawingJob) throws -> [String] {
+    guard let promptsFrom = job.promptsFrom else { return [job.prompt ?? ""] }
+    let bytes = try contents(of: promptsFrom)
     guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else {
       throw FormatError(
         .malformed, "this is not UTF-8 text without zeros", file: promptsFrom,
@@ -67,9 +68,10 @@ extension PromptOptions {
   }
 }
 
-extension PromptStyleOptions {
+/// A textual inversion as it is given: a file, and perhaps a word behind a colon.
+enum EmbeddingArgument {
   /// The file that an argument names, and the word behind it, if there is one.
-  static func embedding(_ argument: String) -> (path: String, token: String?) {
+  static func split(_ argument: String) -> (path: String, token: String?) {
     // A file's own name may hold a colon.
     guard access(argument, F_OK) != 0, let colon = argument.lastIndex(of: ":") else {
       return (argument, nil)
@@ -80,10 +82,10 @@ extension PromptStyleOptions {
   /// The textual inversions that were given.
   ///
   /// - Throws: ``Failure`` where two would stand for the same word; ``FormatError``.
-  func loadEmbeddings() throws -> [TextualInversion] {
+  static func load(_ arguments: [String]) throws -> [TextualInversion] {
     var result: [TextualInversion] = []
-    for argument in embeddings {
-      let (path, token) = Self.embedding(argument)
+    for argument in arguments {
+      let (path, token) = split(argument)
       for embedding in try TextualInversion.read(path, token: token) {
         guard !result.contains(where: { $0.token == embedding.token }) else {
           throw Failure.usage(

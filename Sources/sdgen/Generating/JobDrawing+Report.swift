@@ -3,17 +3,17 @@ import Glibc
 import OrderedJSON
 import Terminal
 
-extension GenerateCommand {
+extension JobDrawing {
   /// Says what was drawn: a line for each picture, a table of times, or JSON.
   ///
   /// - Parameter same: of a picture drawn again whether it came out the same; null where that cannot
   ///   be told.
   func report(_ drawing: Drawing, same: JSON? = nil) {
-    guard !options.output.json else {
+    guard job.json != true else {
       Console.print(json(drawing, same: same).text())
       return
     }
-    func say(_ line: String) { if !options.output.quiet { Console.print(line) } }
+    func say(_ line: String) { if job.quiet != true { Console.print(line) } }
     for picture in drawing.pictures {
       say(
         "wrote \(Console.sanitized(picture.file)): seed \(picture.seed), "
@@ -22,17 +22,17 @@ extension GenerateCommand {
           + Format.seconds(picture.timings.total))
       for file in picture.files { say("wrote \(Console.sanitized(file))") }
       show(picture)
-      if options.watch.profile { printProfile(picture.timings, load: drawing.loadSeconds) }
+      if job.profile == true { printProfile(picture.timings, load: drawing.loadSeconds) }
     }
     for file in drawing.files { say("wrote \(Console.sanitized(file))") }
   }
 
   /// Draws a picture in the terminal where that was asked for.
   private func show(_ picture: Drawing.Picture) {
-    guard options.watch.show || options.watch.showAs != nil, let image = picture.image else {
+    guard job.isShown, let image = picture.image else {
       return
     }
-    guard let graphics = options.watch.showAs ?? .detected else {
+    guard let graphics = job.showAs ?? .detected else {
       Console.note(
         "note: this terminal shows no pictures, as far as it says; --show-as tells how to try")
       return

@@ -3,23 +3,22 @@ import ModelFormats
 import Pictures
 import Terminal
 
-extension GenerateCommand {
-  /// The picture to start from that the options name, in the size to draw.
+extension JobDrawing {
+  /// The picture to start from that the job names, in the size to draw.
   ///
   /// - Throws: ``FormatError`` where a file is no picture; ``Failure`` where the size cannot be had.
   func initialPicture(_ warnings: inout [String]) throws -> InitialPicture? {
-    let pictures = options.pictures
-    guard let path = pictures.initial else { return nil }
+    guard let path = job.initial else { return nil }
     let image = try PictureFile.opened(path) { warn($0, &warnings) }.image
     // As diffusers has it: sides are cut down to multiples of 8.
-    let width = pictures.width ?? image.width / 8 * 8
-    let height = pictures.height ?? image.height / 8 * 8
+    let width = job.width ?? image.width / 8 * 8
+    let height = job.height ?? image.height / 8 * 8
     guard width > 0, height > 0 else {
       throw Failure(
         .data, code: "unsupported", "the picture of \(image.width)x\(image.height) is too small",
         file: path, hint: "give one of at least 8x8 pixels, or a size with --width and --height")
     }
-    let padding = pictures.outpaint
+    let padding = job.padding
     let sides = [
       width + (padding.map { $0.left + $0.right } ?? 0),
       height + (padding.map { $0.top + $0.bottom } ?? 0),
@@ -30,7 +29,7 @@ extension GenerateCommand {
         hint: "give a size up to 8192 with --width and --height")
     }
     var result = image.resized(width: width, height: height)
-    let picture = try pictures.mask.map { path in
+    let picture = try job.mask.map { path in
       try PictureFile.opened(path) { warn($0, &warnings) }.image
         .resized(width: width, height: height)
     }
@@ -42,17 +41,8 @@ extension GenerateCommand {
       coverage = coverage.padded(padding)
     }
     var initial = InitialPicture(
-      result, strength: pictures.strength ?? (pictures.outpaint == nil ? 0.75 : 1), mask: mask)
-    if pictures.pasteBack { initial.coverage = coverage }
+      result, strength: job.initialStrength, mask: mask)
+    if job.pasteBack == true { initial.coverage = coverage }
     return initial
-  }
-
-  /// The second pass that the options ask for.
-  var enlargement: Enlargement? {
-    options.pictures.hires.map {
-      Enlargement(
-        scale: $0, strength: options.pictures.hiresStrength ?? 0.7,
-        steps: options.pictures.hiresSteps)
-    }
   }
 }

@@ -4,7 +4,7 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-extension GenerateCommand {
+extension JobDrawing {
   /// Draws pictures that are drawn at once, and writes each as soon as it is finished. Of those that
   /// an error keeps from it no previews stay.
   ///
@@ -21,9 +21,9 @@ extension GenerateCommand {
   ) throws {
     let watches = indices.map {
       PictureWatch(
-        options, plan, $0, model,
+        job, plan, $0, model,
         replaces: (
-          previews: options.output.force || purpose.skipsFinished,
+          previews: job.force == true || purpose.skipsFinished,
           others: replaces($0, plan, purpose)
         ))
     }
@@ -49,7 +49,7 @@ extension GenerateCommand {
   }
 
   private func replaces(_ index: Int, _ plan: PicturePlan, _ purpose: DrawingPurpose) -> Bool {
-    options.output.force || plan.isLeft(index, purpose)
+    job.force == true || plan.isLeft(index, purpose)
   }
 
   /// Draws pictures at once, says how far they are, and hands each over by its position.
@@ -157,7 +157,7 @@ extension GenerateCommand {
     } else {
       outputs = try watch.finish(generation.image)
     }
-    if options.output.sidecar {
+    if job.sidecar == true {
       let sidecar = plan.sidecarFile(index)
       let text = record.sidecar(of: request, generation, file: file).text() + "\n"
       let writer = try FileWriter(path: sidecar, overwrite: replaces)
@@ -165,7 +165,7 @@ extension GenerateCommand {
       outputs.append((sidecar, writer))
     }
     let metadata =
-      options.output.noMetadata
+      job.noMetadata == true
       ? PictureFile.Metadata() : record.metadata(of: request, generation)
     let writer = try FileWriter(path: file, overwrite: replaces)
     do throws(FormatError) {
@@ -177,7 +177,7 @@ extension GenerateCommand {
       file: file, seed: request.seed, steps: request.steps, width: generation.image.width,
       height: generation.image.height, image: purpose.keepsImages ? generation.image : nil,
       scheduler: generation.scheduler, timings: generation.timings, safety: generation.safety,
-      latents: options.output.saveLatents == nil || isFlagged
+      latents: job.saveLatents == nil || isFlagged
         ? nil : (noise: generation.noise, latents: generation.latents),
       files: watch.previews + outputs.map(\.file))
     return (picture, writer, outputs.map(\.writer))
@@ -186,15 +186,15 @@ extension GenerateCommand {
   /// Says how far a picture or the loading is, unless nothing is to be said.
   func progressBar(_ label: String, _ purpose: DrawingPurpose) -> ProgressBar {
     ProgressBar(
-      (purpose.label.map { $0 + ", " } ?? "") + label, isQuiet: options.output.quiet,
-      elsewhere: options.output.json && purpose.label == nil ? .nothing : .lines)
+      (purpose.label.map { $0 + ", " } ?? "") + label, isQuiet: job.quiet == true,
+      elsewhere: job.json == true && purpose.label == nil ? .nothing : .lines)
   }
 
   /// The bytes of the picture's file, with as much of the texts as a JPEG file holds.
   private func encoded(
     _ image: Image, _ metadata: PictureFile.Metadata, _ warnings: inout [String]
   ) throws(FormatError) -> [UInt8] {
-    let compression = options.output.compression
+    let compression = job.compression
     if compression.format == .jpeg {
       let shorter = PictureFile.Metadata(parameters: metadata.parameters)
       let attempts: [(texts: PictureFile.Metadata, lack: String?)] = [

@@ -1,43 +1,21 @@
-import ArgumentParser
 import Checkpoint
 import Diffusion
-import Engine
-import Glibc
 import ModelFormats
-import ModelGraph
 import OrderedJSON
 import Terminal
 
-/// Draws pictures from a prompt.
-struct GenerateCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "generate",
-    abstract: "Draw pictures from a prompt.",
-    discussion: """
-      The same prompt, seed, size, scheduler, steps and guidance always give the same picture, \
-      and the noise of a seed is the one that torch draws on a CPU.
+/// Draws the pictures of a job, writes them, and says so.
+struct JobDrawing {
+  let job: DrawingJob
 
-      EXAMPLES
-        sdgen "a red circle on a blue background"
-        sdgen "a lighthouse at dusk" --model sd15.sdflat --negative "people" --seed 7
-        sdgen "a lighthouse in winter" --init photo.jpg --strength 0.6
-      """)
+  /// - Parameter job: one that ``DrawingJob/requireDrawable()`` lets pass.
+  init(_ job: DrawingJob) { self.job = job }
 
-  @OptionGroup var options: GenerateOptions
-
-  func run() throws {
-    ThreadWaiting.shorten()
-    Interruption.watch(quiet: options.output.isSilent)
-    var words = FileName.arguments
-    if words.first == Self.configuration.commandName { words.removeFirst() }
-    try draw(JobArguments(commandLine: words))
-  }
-
-  /// Draws what the arguments ask for and says so.
-  func draw(_ arguments: JobArguments) throws {
+  /// Draws what the job asks for and says so.
+  func drawAndReport() throws {
     var purpose = DrawingPurpose()
-    purpose.keepsImages = options.watch.show || options.watch.showAs != nil
-    let result = try Failure.fromDrawing { try drawAll(arguments, ModelCache(), purpose) }
+    purpose.keepsImages = job.isShown
+    let result = try Failure.fromDrawing { try drawAll(ModelCache(), purpose) }
     report(result)
     try result.requireComplete()
   }
@@ -45,39 +23,36 @@ struct GenerateCommand: ParsableCommand {
   /// Draws all pictures of a plan.
   ///
   /// - Parameters:
-  ///   - arguments: the arguments that these options were read from.
   ///   - models: where a model may be loaded already.
   ///   - purpose: what is left out and kept.
   /// - Throws: what happened before a first picture; later errors are in the result.
-  func drawAll(
-    _ arguments: JobArguments, _ models: ModelCache, _ purpose: DrawingPurpose
-  ) throws -> Drawing {
-    let path = try options.model.path ?? EmbeddedModel.path()
+  func drawAll(_ models: ModelCache, _ purpose: DrawingPurpose) throws -> Drawing {
+    let path = try job.model ?? EmbeddedModel.path()
     let isEmbedded = EmbeddedModel.isEmbedded(path)
-    let guidance = options.sampling.guidance ?? (isEmbedded ? EmbeddedModel.guidance : 7.5)
-    let noise = try options.pictures.latents.map { try Latents(noiseAt: $0) }
-    let prompts = try options.prompt.prompts()
-    let plan = try PicturePlan(options, noise: noise, prompts: prompts.count)
-    try purpose.requireNoOther(arguments, plan.indices.map(plan.file))
+    let guidance = job.guidance?.value ?? (isEmbedded ? EmbeddedModel.guidance : 7.5)
+    let noise = try job.latents.map { try Latents(noiseAt: $0) }
+    let prompts = try PromptFile.prompts(of: job)
+    let plan = try PicturePlan(job, noise: noise, prompts: prompts.count)
+    try purpose.requireNoOther(job, plan.indices.map(plan.file))
     let finished = purpose.skipsFinished ? plan.finished : []
     var result = Drawing(guidance: guidance, skipped: finished.map(plan.file))
     let wanted = plan.indices.filter { !finished.contains($0) }
     guard let first = wanted.first, let last = wanted.last else { return result }
     try plan.requireFreeOutputs(besides: finished, purpose)
-    if isEmbedded, options.sampling.guidance == nil, !options.output.isSilent {
+    if isEmbedded, job.guidance == nil, !job.isSilent {
       Console.note(
         "note: drawing with the embedded model, with guidance \(EmbeddedModel.guidance)"
           + " (other models: 7.5)")
     }
     let initial = try initialPicture(&result.warnings)
     // What cannot be read is said before gigabytes are.
-    _ = try options.networks.controls { warn($0, &result.warnings) }
+    _ = try controls { warn($0, &result.warnings) }
     func request(_ index: Int) throws -> GenerationRequest {
       try self.request(
         prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
         noise: noise?.picture(plan.position(index)), initial: initial)
     }
-    let (loaded, isNew) = try models.model(for: arguments) {
+    let (loaded, isNew) = try models.model(for: job) {
       var warnings: [String] = []
       return try load(
         path, for: request(first), purpose, isAlone: plan.count == 1, &warnings)
@@ -98,11 +73,11 @@ struct GenerateCommand: ParsableCommand {
         loaded.checkpoint, width: size.width, height: size.height, isGuided: guidance > 1,
         isLoaded: true, &result.warnings)
     }
-    var record = try PictureRecord(options, arguments, modelPath: path, models.digests)
+    var record = try PictureRecord(job, modelPath: path, models.digests)
     record.loras = result.loras
     record.isRepeatable = noise.map { $0.batch == 1 } ?? true
 
-    let trace = options.watch.trace.map { _ in LayerTrace() }
+    let trace = job.trace.map { _ in LayerTrace() }
     var groups = plan.batches(of: batch, besides: finished)[...]
     while let indices = groups.popFirst() {
       let before = result.pictures.count
@@ -151,18 +126,18 @@ struct GenerateCommand: ParsableCommand {
     _ pictures: [Drawing.Picture], _ trace: LayerTrace?, _ warnings: inout [String]
   ) throws -> [Output] {
     var result: [Output] = []
-    if let file = options.output.saveLatents {
+    if let file = job.saveLatents {
       let latents = pictures.compactMap(\.latents)
       if latents.count < pictures.count {
         warn("of pictures that the safety checker held back no latents are saved", &warnings)
       }
       if !latents.isEmpty {
         result.append(
-          (file, try Latents.writer(latents, to: file, overwrite: options.output.force)))
+          (file, try Latents.writer(latents, to: file, overwrite: job.force == true)))
       }
     }
-    if let trace, let file = options.watch.trace {
-      result.append((file, try trace.writer(to: file, overwrite: options.output.force)))
+    if let trace, let file = job.trace {
+      result.append((file, try trace.writer(to: file, overwrite: job.force == true)))
     }
     return result
   }
@@ -171,6 +146,6 @@ struct GenerateCommand: ParsableCommand {
   func warn(_ warning: String, _ warnings: inout [String]) {
     guard !warnings.contains(warning) else { return }
     warnings.append(warning)
-    if !options.output.isSilent { Console.note("warning: " + Console.sanitized(warning)) }
+    if !job.isSilent { Console.note("warning: " + Console.sanitized(warning)) }
   }
 }

@@ -7,8 +7,8 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-extension GenerateCommand {
-  /// Loads the model that the options name.
+extension JobDrawing {
+  /// Loads the model that the job names.
   ///
   /// - Parameters:
   ///   - request: a picture that is to be drawn, which the model must be able to.
@@ -18,7 +18,7 @@ extension GenerateCommand {
     _ warnings: inout [String]
   ) throws -> ModelCache.Loaded {
     let (noise, isGuided) = (request.noise, request.isGuided)
-    guard options.model.dtype.precision != .bf16 || Precision.isBF16Native else {
+    guard job.precision != .bf16 || Precision.isBF16Native else {
       throw Failure.usage(
         "this CPU does not compute in bf16", hint: "give --dtype f32, or leave --dtype out")
     }
@@ -38,17 +38,17 @@ extension GenerateCommand {
     try checkpoint.requireUndamaged()
     // What cannot be drawn is said before gigabytes are read.
     try DrawingLimits(of: checkpoint).check(request)
-    if options.approximations.lowMemory { try Self.requireWeightsFolder() }
+    if job.usesLowMemory { try Self.requireWeightsFolder() }
     let engine = EngineOptions(
-      threads: options.model.threads, precision: options.model.dtype.precision,
-      keepsWeightsInFile: options.approximations.lowMemory)
+      threads: job.threads, precision: job.precision,
+      keepsWeightsInFile: job.usesLowMemory)
     let (width, height) = firstSize(noise: noise, initial: request.initial)
     let batch = try foreseeMemory(
       checkpoint, width: width, height: height, isGuided: isGuided, &warnings)
     if purpose.tellsWork {
       tellWork(checkpoint, request, width: width, height: height, isGuided: isGuided)
     }
-    let embeddings = try options.prompt.style.loadEmbeddings()
+    let embeddings = try EmbeddingArgument.load(job.embedding ?? [])
     for embedding in embeddings {
       for warning in embedding.warnings { warn("\(embedding.path): \(warning)", &warnings) }
     }
@@ -94,33 +94,33 @@ extension GenerateCommand {
   /// The size of the first pass in pixels, where something other than the model says it.
   func firstSize(noise: Latents?, initial: InitialPicture?) -> (width: Int?, height: Int?) {
     (
-      initial?.image.width ?? options.pictures.width ?? noise.map { 8 * $0.width },
-      initial?.image.height ?? options.pictures.height ?? noise.map { 8 * $0.height }
+      initial?.image.width ?? job.width ?? noise.map { 8 * $0.width },
+      initial?.image.height ?? job.height ?? noise.map { 8 * $0.height }
     )
   }
 
-  /// What the options load beside the model; for one picture alone, so that the networks are not all
+  /// What the job loads beside the model; for one picture alone, so that the networks are not all
   /// in memory at once.
   private func additions(_ purpose: DrawingPurpose, isAlone: Bool) -> ModelAdditions {
     var additions = additions
     additions.releasesNetworks =
-      isAlone && !purpose.isOneOfMany && options.pictures.hires == nil
+      isAlone && !purpose.isOneOfMany && job.hires == nil
     return additions
   }
 
-  /// What the options load beside the model.
+  /// What the job loads beside the model.
   var additions: ModelAdditions {
     var additions = ModelAdditions()
-    additions.adapters = options.networks.lora.map {
+    additions.adapters = (job.lora ?? []).compactMap { ScaledFile(argument: $0) }.map {
       ModelAdditions.Adapter($0.path, scale: $0.scale)
     }
-    additions.controlNets = options.networks.control
-    additions.tinyAutoencoder = options.networks.tinyVae
-    additions.tinyAutoencoderDecodesAll = options.networks.tinyVaeFor == .all
-    additions.checksSafety = !options.networks.withoutSafetyChecker
-    additions.reusesDeepFeatures = options.approximations.cacheInterval > 1
-    additions.mergedThousandths = options.approximations.mergedThousandths
-    additions.tiling = options.approximations.tiling
+    additions.controlNets = job.control ?? []
+    additions.tinyAutoencoder = job.tinyVAE
+    additions.tinyAutoencoderDecodesAll = (job.tinyVAEFor ?? .all) == .all
+    additions.checksSafety = job.noSafetyChecker != true
+    additions.reusesDeepFeatures = (job.cacheInterval ?? 1) > 1
+    additions.mergedThousandths = job.mergedThousandths
+    additions.tiling = job.tiling
     return additions
   }
 }

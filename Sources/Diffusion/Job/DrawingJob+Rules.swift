@@ -1,0 +1,184 @@
+import ModelFormats
+import Pictures
+
+// Which fields need or exclude each other.
+extension DrawingJob {
+  /// Refuses what cannot be drawn, whatever the model; schedulers' names apart.
+  ///
+  /// - Throws: ``JobError``.
+  public func check() throws(JobError) {
+    try checkPrompts()
+    try checkSampling()
+    try checkPictures()
+    try checkNetworks()
+    try checkOutput()
+    if preview == .tiny, tinyVAE == nil {
+      throw .combination(
+        "tiny-vae", "\(field: "preview") tiny goes with \(field: "tiny-vae"), which is not given")
+    }
+  }
+
+  private func checkPrompts() throws(JobError) {
+    for (name, value, words) in [
+      ("prompt", prompt, "the prompt" as JobText),
+      ("negative", negative, "\(field: "negative")"),
+    ] {
+      guard let value else { continue }
+      try Self.checkPrompt(value, name, words)
+    }
+    guard (prompt == nil) != (promptsFrom == nil) else {
+      throw .combination(
+        "prompt", got: prompt,
+        prompt == nil
+          ? "give a prompt, or \(field: "prompts-from")"
+          : "give a prompt or \(field: "prompts-from"), not both")
+    }
+    if plainPrompt == true, let emphasis, emphasis != .original {
+      throw .combination(
+        "plain-prompt", "\(field: "plain-prompt") and \(field: "emphasis") exclude each other")
+    }
+  }
+
+  /// Refuses a prompt that is no text, or would take gigabytes of memory.
+  ///
+  /// - Parameter words: what the prompt is called in the message.
+  /// - Throws: ``JobError``.
+  public static func checkPrompt(
+    _ prompt: String, _ name: String = "prompt", _ words: JobText = "the prompt"
+  ) throws(JobError) {
+    let limit = GenerationRequest.promptLimit
+    func refused(_ rest: JobText, _ reason: JobError.Reason) -> JobError {
+      var message = words
+      message.parts += rest.parts
+      return JobError(
+        reason, name, allowed: "UTF-8 text without zeros, up to \(limit) bytes", message)
+    }
+    if prompt.utf8.contains(0) {
+      throw JobError(
+        .zeroCharacter, name, allowed: "a text without zero characters",
+        "a prompt holds a zero character; leave it out")
+    }
+    if FileName.isNotUTF8(prompt) { throw refused(" is not UTF-8", .kind) }
+    if prompt.utf8.count > limit {
+      throw refused(" has \(prompt.utf8.count) bytes; \(limit) is the limit: shorten it", .range)
+    }
+  }
+
+  private func checkSampling() throws(JobError) {
+    if let steps, case .list(let levels) = sigmas.flatMap({ SigmaSpacing(text: $0) }),
+      levels.count != steps
+    {
+      throw .combination(
+        "steps", got: String(steps), allowed: String(levels.count),
+        "\(field: "steps") is \(steps), and \(field: "sigmas") gives \(levels.count) noise levels; there is one for each step"
+      )
+    }
+    if sigmas != nil, spacing != nil {
+      throw .combination(
+        "spacing", "\(field: "sigmas") and \(field: "spacing") exclude each other")
+    }
+    if rng == .numpy, let seed, seed > Int(UInt32.max) {
+      throw .combination(
+        "seed", got: String(seed), allowed: "0 to \(UInt32.max)",
+        "with \(field: "rng") numpy \(field: "seed") is \(seed); it goes from 0 to \(UInt32.max)")
+    }
+  }
+
+  private func checkPictures() throws(JobError) {
+    let needs: [(name: String, isGiven: Bool, others: [(name: String, isGiven: Bool)])] = [
+      ("strength", strength != nil, [("init", initial != nil)]),
+      ("mask", mask != nil, [("init", initial != nil)]),
+      ("outpaint", outpaint != nil, [("init", initial != nil)]),
+      ("paste-back", pasteBack == true, [("mask", mask != nil), ("outpaint", outpaint != nil)]),
+      ("hires-strength", hiresStrength != nil, [("hires", hires != nil)]),
+      ("hires-steps", hiresSteps != nil, [("hires", hires != nil)]),
+    ]
+    for (name, isGiven, others) in needs where isGiven && !others.contains(where: \.isGiven) {
+      throw .combination(
+        name,
+        others.count == 1
+          ? "\(field: name) goes with \(field: others[0].name), which is not given"
+          : "\(field: name) goes with \(field: others[0].name) or \(field: others[1].name), which is not given"
+      )
+    }
+  }
+
+  private func checkNetworks() throws(JobError) {
+    let controls = control?.count ?? 0
+    let images = controlImage?.count ?? 0
+    guard controls == images else {
+      throw .combination(
+        "control-image", got: String(images), allowed: String(controls),
+        "there are \(controls) of \(field: "control") and \(images) of \(field: "control-image"); each ControlNet follows one picture"
+      )
+    }
+    for (name, values) in [
+      ("control-scale", controlScale ?? []), ("control-start", controlStart ?? []),
+      ("control-end", controlEnd ?? []),
+    ] {
+      guard values.count <= 1 || values.count == controls else {
+        throw .combination(
+          name, got: String(values.count), allowed: "1 or \(controls)",
+          "there are \(values.count) of \(field: name) for \(controls) of \(field: "control"); give one for all or one each"
+        )
+      }
+      guard values.isEmpty || controls > 0 else {
+        throw .combination(
+          name, "\(field: name) goes with \(field: "control"), which is not given")
+      }
+    }
+    for index in 0..<controls {
+      let (_, start, end) = controlSettings(index)
+      guard start >= end else { continue }
+      throw .combination(
+        "control-start", got: String(start), allowed: "below \(end)",
+        "\(field: "control-start") \(start) is not before \(field: "control-end") \(end)")
+    }
+    guard tinyVAE != nil || (tinyVAEFor ?? .all) == .all else {
+      throw .combination(
+        "tiny-vae-for",
+        "\(field: "tiny-vae-for") goes with \(field: "tiny-vae"), which is not given")
+    }
+  }
+
+  private func checkOutput() throws(JobError) {
+    if let output {
+      guard !output.isEmpty else {
+        throw .combination(
+          "output", got: "", allowed: "a file's name",
+          "\(field: "output") is empty; give a file's name")
+      }
+      guard output != "-" else {
+        throw .combination(
+          "output", got: output, allowed: "a file's name",
+          "\(field: "output") is -; pictures go to files, not to stdout: give a name")
+      }
+      if format == nil { try Self.checkEnding("output", output, ", or give \(field: "format")") }
+    }
+    if let quality, compression.format == .png {
+      throw .combination(
+        "quality", got: String(quality),
+        "\(field: "quality") is for JPEG and WebP; PNG keeps every pixel")
+    }
+    if let contactSheet { try Self.checkEnding("contact-sheet", contactSheet, "") }
+    if let animation,
+      ![".webp", ".png"].contains(PicturePath.split(animation).ending.lowercased())
+    {
+      throw .combination(
+        "animation", got: animation, allowed: "a name that ends in .webp or .png",
+        "\(field: "animation") is \(animation); it ends in .webp or .png")
+    }
+  }
+
+  /// Refuses a picture's name whose ending belongs to no format; one without an ending is PNG.
+  private static func checkEnding(
+    _ name: String, _ path: String, _ way: JobText
+  ) throws(JobError) {
+    let ending = PicturePath.split(path).ending
+    guard !ending.isEmpty, PictureFormat(path: path) == nil else { return }
+    var message: JobText = "\(field: name) is \(path); end it in .png, .jpg or .webp"
+    message.parts += way.parts
+    throw .combination(
+      name, got: path, allowed: "a name that ends in .png, .jpg or .webp", message)
+  }
+}

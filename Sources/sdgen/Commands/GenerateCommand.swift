@@ -1,0 +1,36 @@
+import ArgumentParser
+import Diffusion
+import Terminal
+
+/// Draws pictures from a prompt.
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Draw pictures from a prompt.",
+    discussion: """
+      The same prompt, seed, size, scheduler, steps and guidance always give the same picture, \
+      and the noise of a seed is the one that torch draws on a CPU.
+
+      EXAMPLES
+        sdgen "a red circle on a blue background"
+        sdgen "a lighthouse at dusk" --model sd15.sdflat --negative "people" --seed 7
+        sdgen "a lighthouse in winter" --init photo.jpg --strength 0.6
+      """)
+
+  @OptionGroup var options: GenerateOptions
+
+  func validate() throws {
+    do throws(Failure) {
+      try options.job.requireDrawable()
+    } catch {
+      throw ValidationError(error.message)
+    }
+  }
+
+  func run() throws {
+    ThreadWaiting.shorten()
+    let drawing = JobDrawing(options.job)
+    Interruption.watch(quiet: drawing.job.isSilent)
+    try drawing.drawAndReport()
+  }
+}
