@@ -56,13 +56,17 @@ public struct ExportOptions: Sendable, Hashable {
     case batch
   }
 
+  /// The opset of the models.
   public var opset = Opset.v21
+  /// Where the weights are.
   public var weights = Weights.copy
+  /// The names of inputs and outputs, and of the files.
   public var names = NameConvention.optimum
   /// nil takes what goes with ``names``.
   public var timestep: TimestepShape?
   /// Sizes that the models are made for; nil leaves them to be chosen at run time.
   public var sizes: Sizes?
+  /// The precision of the weights and of the arithmetic.
   public var precision = Precision.f32
   /// Whether both halves of the VAE stay F32 in a pipeline of F16.
   public var vaeInSinglePrecision = false

@@ -5,6 +5,7 @@ import OrderedJSON
 
 /// A network to be exported: its graph, its weights, its configuration.
 public struct NetworkSource {
+  /// The graph to export.
   public let graph: Graph
   /// The bytes of `config.json`, which is put beside the model.
   public let configuration: [UInt8]?
@@ -52,6 +53,7 @@ public struct NetworkSource {
 public struct CompanionFile: Sendable, Hashable {
   /// Relative to the output directory.
   public let path: String
+  /// The bytes of the file.
   public let contents: [UInt8]
 
   public init(path: String, contents: [UInt8]) {

@@ -106,6 +106,7 @@ struct AdapterLayer: Sendable {
 
 /// Learned vectors inside a LoRA file, for a word of their own.
 public struct BundledEmbedding: Sendable {
+  /// The word that stands for the vectors in prompts.
   public let word: String
   /// One for each text encoder that the word is for.
   public let tensors: [Tensor]

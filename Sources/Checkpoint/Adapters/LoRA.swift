@@ -6,13 +6,17 @@ import OrderedJSON
 public struct LoRA: Sendable {
   /// A tensor of the file that changes nothing.
   public struct Unused: Sendable, Hashable {
+    /// The key in the file, or the module that it belongs to.
     public let name: String
     /// As in "BOFT"; nil of a tensor that no method has.
     public let method: String?
+    /// Why it has no effect.
     public let reason: String
   }
 
+  /// The file.
   public let path: String
+  /// What the change is multiplied by.
   public let scale: Double
   /// By component and by the parameter's published name.
   public let updates: [ComponentName: [String: WeightUpdate]]

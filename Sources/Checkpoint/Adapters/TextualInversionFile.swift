@@ -28,10 +28,13 @@ public struct TextualInversionFile: Sendable {
     /// As the file has them: one vector may be without the first dimension.
     public let tensor: Tensor
 
+    /// The width of a vector.
     public var width: Int { tensor.shape.last }
+    /// How many vectors stand for the word.
     public var count: Int { tensor.shape.rank == 2 ? tensor.shape[0] : 1 }
   }
 
+  /// The form of the file.
   public let form: Form
   /// At least one; of several text encoders in the order in which they are named above.
   public let entries: [Entry]

@@ -9,18 +9,23 @@ import OrderedJSON
 public struct CheckpointDifference: Sendable {
   /// A tensor that only one of the two has.
   public struct Entry: Sendable {
+    /// The component that has it.
     public let component: ComponentName
     /// The published name.
     public let name: String
+    /// The tensor, under the name in its file.
     public let tensor: Tensor
   }
 
   /// A tensor that both have.
   public struct Pair: Sendable {
+    /// The component that has both.
     public let component: ComponentName
     /// The published name.
     public let name: String
+    /// The tensor of the first checkpoint.
     public let left: Tensor
+    /// The tensor of the second checkpoint.
     public let right: Tensor
     /// How the values differ; nil where the shapes say that they are not the same values.
     public let comparison: TensorComparison?
@@ -30,6 +35,7 @@ public struct CheckpointDifference: Sendable {
     public var isReshaped: Bool {
       CheckpointDifference.core(left.shape) != CheckpointDifference.core(right.shape)
     }
+    /// Whether the dtypes differ.
     public var isRetyped: Bool { left.dtype != right.dtype }
     /// Whether both hold the same values of the same type, though perhaps in another shape.
     public var isSame: Bool {
@@ -42,17 +48,24 @@ public struct CheckpointDifference: Sendable {
 
   /// The pairs and lone tensors of one component.
   public struct Part: Sendable {
+    /// The component.
     public let name: ComponentName
+    /// Tensors of the second checkpoint only.
     public internal(set) var added: [Entry] = []
+    /// Tensors of the first checkpoint only.
     public internal(set) var removed: [Entry] = []
+    /// Tensors of both.
     public internal(set) var pairs: [Pair] = []
 
+    /// Tensors of both that differ.
     public var changed: [Pair] { pairs.filter { !$0.isSame } }
+    /// Whether nothing differs.
     public var isSame: Bool { added.isEmpty && removed.isEmpty && pairs.allSatisfy(\.isSame) }
   }
 
   /// In the order of the first checkpoint, then what only the second has.
   public let parts: [Part]
+  /// Whether nothing differs in any component.
   public var isSame: Bool { parts.allSatisfy(\.isSame) }
   /// The bytes of all values that were compared, of both sides.
   public let bytesCompared: Int

@@ -5,14 +5,17 @@ import OrderedJSON
 
 /// One network of a checkpoint: its configuration, its tensors, and the graphs that they feed.
 public struct Component: Sendable {
+  /// What it is: `unet`, `vae`, `text_encoder`.
   public internal(set) var name: ComponentName
   /// The network's class in diffusers or transformers, as in `UNet2DConditionModel`.
   public let architecture: String?
+  /// Its configuration, read or inferred; nil if there is none.
   public let configuration: Configuration?
   /// The file that holds the tensors, or the index of the shards that do.
   public let path: String
   /// All files that hold the tensors.
   public let files: [String]
+  /// The format of its weights.
   public let format: TensorFile.Format
   /// The file's own metadata, in file order.
   public let metadata: [(key: String, value: String)]

@@ -8,8 +8,11 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
     self.rawValue = rawValue
   }
 
+  /// The CLIP text encoder.
   public static let textEncoder = ComponentName(rawValue: "text_encoder")
+  /// The UNet, which predicts the noise.
   public static let unet = ComponentName(rawValue: "unet")
+  /// The autoencoder between images and latents.
   public static let vae = ComponentName(rawValue: "vae")
   /// The averaged UNet weights that training checkpoints carry beside the last ones.
   public static let unetEMA = ComponentName(rawValue: "unet_ema")

@@ -3,6 +3,7 @@ import OrderedJSON
 
 /// Tensors of a checkpoint that no network uses, by what they are.
 public struct Leftover: Sendable, Hashable {
+  /// What unused tensors are.
   public enum Kind: String, Sendable, CaseIterable {
     case noiseSchedule = "noise schedule"
     case averageCounters = "counters of averages"
@@ -29,8 +30,11 @@ public struct Leftover: Sendable, Hashable {
     case unknown
   }
 
+  /// What they are.
   public let kind: Kind
+  /// Their names.
   public let names: [String]
+  /// The bytes of all of them.
   public let bytes: Int
 
   /// The names as a line shows them: the first few, and how many more.

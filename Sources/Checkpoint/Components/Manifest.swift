@@ -6,12 +6,15 @@ import OrderedJSON
 public struct Manifest: Sendable {
   /// A tensor that has the name of a parameter but cannot be it.
   public struct Misfit: Sendable {
+    /// What the network expects.
     public let parameter: Parameter
+    /// What the checkpoint has.
     public let tensor: Tensor
   }
 
   /// A tensor that is a parameter, or several, which the file holds under another name too.
   public struct Duplicate: Sendable {
+    /// The tensor that is not used.
     public let tensor: Tensor
     /// The parameters, and which third of the tensor's rows each is, where it is not all of it.
     let parameters: [(parameter: Parameter, third: Int?)]
@@ -25,6 +28,7 @@ public struct Manifest: Sendable {
   public let missing: [Parameter]
   /// Tensors, by their position in the file, that are neither parameter nor buffer.
   public let unexpected: [Tensor]
+  /// Tensors with the name of a parameter and another shape.
   public let wrongShape: [Misfit]
   /// Parameters held as other numbers than F64, F32, F16, BF16 or an 8-bit floating-point type.
   public let wrongType: [Misfit]

@@ -6,7 +6,9 @@ import OrderedJSON
 public struct Summary: Sendable {
   /// The numbers of one component.
   public struct ComponentSummary: Sendable {
+    /// The component.
     public let name: ComponentName
+    /// The class that its configuration names; nil if it names none.
     public let architecture: String?
     /// Distinct elements of learned tensors; values that two names share count once.
     public let parameters: Int
@@ -16,6 +18,7 @@ public struct Summary: Sendable {
     /// Weights that a quantiser packed; their values before packing are among the parameters where
     /// the file tells how many these are.
     public let packed: [PackedWeights.Group]
+    /// How many tensors it has.
     public let tensors: Int
     /// Bytes of all tensors as they are stored.
     public let bytes: Int
@@ -26,6 +29,7 @@ public struct Summary: Sendable {
     /// Bytes if every floating-point tensor that is no buffer were F32, and F16; the others as they
     /// are.
     public let bytesAsF32: Int
+    /// The bytes that its weights would take as F16.
     public let bytesAsF16: Int
     /// How the file names the network's parameters; nil where the network is not known.
     public let naming: Naming?
@@ -33,7 +37,9 @@ public struct Summary: Sendable {
     public let configurationOrigin: Configuration.Origin?
     /// Names of parameters that are not there, and of tensors that are not as they should be.
     public let missing: [String]
+    /// Tensors that the network does not have.
     public let unexpected: [String]
+    /// Tensors of the wrong shape or dtype, in words.
     public let misfits: [String]
     /// The parameters by part of the network, in execution order; empty where it is not known.
     public let terms: [Term]
@@ -43,14 +49,17 @@ public struct Summary: Sendable {
   public struct Term: Sendable, Hashable {
     /// As in `token_embedding`, `layers.0` or `down_blocks.1`.
     public let name: String
+    /// The elements of its parameters.
     public let parameters: Int
   }
 
+  /// The checkpoint's file or directory.
   public let path: String
   /// The layout's name, ``ModelCheckpoint/Layout/name``.
   public let format: String
   /// What the model is, and why.
   public let recognition: Recognition
+  /// Each component.
   public let components: [ComponentSummary]
   /// What no network uses: noise schedules, optimizer states, unknown keys.
   public let leftovers: [Leftover]
@@ -59,6 +68,7 @@ public struct Summary: Sendable {
   public let metadata: [(key: String, value: String)]
   /// Other formats and variants of the same weights that a repository holds.
   public let unreadWeights: [UnreadWeights]
+  /// What the user should know though the checkpoint was read.
   public let warnings: [String]
   /// What unpickling the files would run.
   public let safety: Safety
@@ -85,10 +95,15 @@ public struct Summary: Sendable {
       return sum + (isCopy ? 0 : component.parameters)
     }
   }
+  /// The elements of all buffers, which are not trained.
   public var buffers: Int { components.reduce(0) { $0 + $1.buffers } }
+  /// How many tensors there are.
   public var tensors: Int { components.reduce(0) { $0 + $1.tensors } }
+  /// The bytes of all tensors as they are stored.
   public var bytes: Int { components.reduce(0) { $0 + $1.bytes } }
+  /// The bytes that all weights would take as F32.
   public var bytesAsF32: Int { components.reduce(0) { $0 + $1.bytesAsF32 } }
+  /// The bytes that all weights would take as F16.
   public var bytesAsF16: Int { components.reduce(0) { $0 + $1.bytesAsF16 } }
 
   /// The form that `sdinspect summary --json` prints.

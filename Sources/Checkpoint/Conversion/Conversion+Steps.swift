@@ -19,7 +19,9 @@ extension Conversion {
     public private(set) var tensor: Tensor
     /// Its name in the source; nil where it is created.
     public let source: String?
+    /// The dtype that is written.
     public let dtype: DType
+    /// What is done to the shape; nil if nothing is.
     public let change: Change?
     /// Whether the target holds it as blocks of Q8_0, made from F32.
     public var isQuantized = false
@@ -34,9 +36,11 @@ extension Conversion {
     /// What is read for it.
     var sources: [Tensor] { joined.isEmpty ? [tensor] : joined }
 
+    /// Whether the values are cast to another dtype.
     public var isCast: Bool { dtype != tensor.dtype }
     /// What the target stores its values as: `F16`, `Q8_0`.
     var encoding: String { isQuantized ? BlockEncoding.q80.rawValue : dtype.rawValue }
+    /// Whether the name changes.
     public var isRenamed: Bool { source != nil && source != tensor.name }
     /// Bytes of the values as they are given to the target.
     public var byteCount: Int { tensor.shape.byteCount(of: dtype) ?? 0 }
@@ -48,8 +52,11 @@ extension Conversion {
 
   /// A tensor of the source that is not written.
   public struct Drop: Sendable, Hashable {
+    /// The component that it was read as.
     public let component: ComponentName
+    /// The name in its file.
     public let name: String
+    /// Why it is left out.
     public let reason: String
     /// The plain value as text; nil where it is a tensor.
     public var value: String?

@@ -8,9 +8,11 @@ public struct Conversion: Sendable {
   /// One component on its way, or several that go into one file: tensors in the order in which they
   /// are written.
   public struct Part: Sendable {
+    /// The component that is written.
     public let component: Component
     /// The file that is written, inside the target where that is a directory.
     public let output: String
+    /// Each of its tensors.
     public let tensors: [Step]
     /// The object that a PyTorch file holds, where the target does not say.
     var object: TorchWriter.Object?
@@ -23,16 +25,25 @@ public struct Conversion: Sendable {
 
   /// How far an execution has come.
   public struct Progress: Sendable {
+    /// Bytes of values written so far.
     public let bytesDone: Int
+    /// All bytes of values.
     public let bytesTotal: Int
+    /// The component being written.
     public let component: ComponentName
+    /// The tensor being written.
     public let tensor: String
   }
 
+  /// The checkpoint that is converted.
   public let source: ModelCheckpoint
+  /// The layout that is written.
   public let target: Target
+  /// The file or directory that is written.
   public let path: String
+  /// What was asked for.
   public let options: Options
+  /// What is written, by component.
   public let parts: [Part]
   /// Small files that are copied, embedded or made.
   public let files: [AuxiliaryFile]

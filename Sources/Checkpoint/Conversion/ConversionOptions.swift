@@ -17,6 +17,7 @@ extension Conversion {
     case gguf
   }
 
+  /// What a conversion changes besides the layout.
   public struct Options: Sendable {
     /// The type that F64, F32, F16, BF16 and 8-bit floating-point tensors get, unless they are buffers
     /// such as the noise schedule; nil keeps each tensor's own.

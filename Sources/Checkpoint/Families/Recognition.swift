@@ -3,6 +3,7 @@ import OrderedJSON
 
 /// What model a checkpoint is, and which of its tensors say so.
 public struct Recognition: Sendable, Hashable {
+  /// What kinds of checkpoint there are.
   public enum Kind: String, Sendable, CaseIterable {
     case stableDiffusion1 = "sd1"
     case stableDiffusion1Inpainting = "sd1-inpainting"
@@ -55,7 +56,9 @@ public struct Recognition: Sendable, Hashable {
     }
   }
 
+  /// The kind of the checkpoint.
   public let kind: Kind
+  /// The family of models that it belongs to.
   public let family: FamilyName
   /// Of an adapter that tells it.
   public internal(set) var base: Base?

@@ -18,6 +18,7 @@ public struct Configuration: Sendable {
   /// Where it was read, for errors.
   public let path: String
 
+  /// Where it comes from.
   public let origin: Origin
 
   package init(object: JSONObject, path: String, origin: Origin = .file) {

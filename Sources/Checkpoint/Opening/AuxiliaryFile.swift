@@ -36,6 +36,7 @@ public struct AuxiliaryFile: Sendable {
     self.init(path: path, location: location, file: file, range: 0..<file.count)
   }
 
+  /// The size of the file in bytes.
   public var byteCount: Int {
     switch storage {
     case .mapped(_, let range): range.count

@@ -26,8 +26,11 @@ public struct ModelCheckpoint: Sendable {
     }
   }
 
+  /// The file or directory that was opened.
   public let path: String
+  /// How it is laid out in files.
   public let layout: Layout
+  /// What it consists of.
   public let components: [Component]
   /// Configurations, vocabulary and merges, by their path in a repository.
   public internal(set) var files: [AuxiliaryFile]
@@ -217,6 +220,7 @@ public struct UnreadWeights: Sendable, Hashable {
   public let path: String
   /// As in `safetensors`, `bin`, `gguf`.
   public let format: String
+  /// The variant in the file's name, as in `fp16`; nil for none.
   public let variant: String?
 
   /// What the endings of files of weights say of their format.

@@ -123,6 +123,7 @@ public enum WeightsFormat: String, Sendable, CaseIterable {
 
 /// Which of the weights that a repository holds side by side are read.
 public struct WeightsChoice: Sendable, Hashable {
+  /// The format to read.
   public var format: WeightsFormat
   /// As in `fp16`; nil for the weights without such a word in their name.
   public var variant: String?

@@ -28,6 +28,7 @@ public struct TokenizerFiles: Sendable {
     self.files = files.filter { $0.path.hasPrefix(Self.directory + "/") }
   }
 
+  /// Whether there is no tokenizer file.
   public var isEmpty: Bool { files.isEmpty }
 
   /// The file of that name.

@@ -15,7 +15,9 @@ public struct Cast: Sendable {
   /// Those types, as sentences name them.
   static let sourceNames = "F64, F32, F16, BF16 or F8"
 
+  /// The dtype that is read.
   public let source: DType
+  /// The dtype that is written.
   public let target: DType
   /// Whether finite values beyond the largest of the target become that value instead of an error.
   public let saturating: Bool

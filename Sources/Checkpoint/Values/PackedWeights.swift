@@ -8,6 +8,7 @@ import OrderedJSON
 /// AutoAWQ's linear layers; nunchaku's `SVDQW4A4Linear`; compressed-tensors' `pack_quantized`;
 /// optimum-quanto's `QTensor`; ComfyUI's `quant_ops.py`.
 public struct PackedWeights: Sendable {
+  /// How weights are packed.
   public enum Method: String, Sendable, CaseIterable {
     case nf4 = "packed 4-bit weights (bitsandbytes NF4)"
     case fp4 = "packed 4-bit weights (bitsandbytes FP4)"
@@ -23,6 +24,7 @@ public struct PackedWeights: Sendable {
 
   /// The weights that were packed in one way.
   public struct Group: Sendable {
+    /// How its weights are packed.
     public let method: Method
     /// The names of the packed tensors.
     public let weights: [String]
@@ -56,6 +58,7 @@ public struct PackedWeights: Sendable {
   /// Every tensor that belongs to a packed weight, the weight itself included.
   private var parts: Set<ExactName> = []
 
+  /// Whether no weights are packed.
   public var isEmpty: Bool { weights.isEmpty }
 
   /// Whether the tensor of that name is a packed weight or lies beside one for it.

@@ -9,10 +9,13 @@ import Synchronization
 public struct TensorStatistics: Sendable, Hashable {
   /// How many numbers there are.
   public internal(set) var count = 0
+  /// How many values are finite.
   public internal(set) var finite = 0
   /// Of either sign.
   public internal(set) var zeros = 0
+  /// How many values are NaN.
   public internal(set) var nans = 0
+  /// How many values are infinite.
   public internal(set) var infinities = 0
   /// Finite values that F16 cannot hold: a cast makes magnitudes from 65520 up infinite.
   public internal(set) var f16Overflows = 0
@@ -29,8 +32,11 @@ public struct TensorStatistics: Sendable, Hashable {
   /// Of no values.
   public init() {}
 
+  /// The least finite value; nil if there is none.
   public var minimum: Double? { extremes?.lowerBound }
+  /// The greatest finite value; nil if there is none.
   public var maximum: Double? { extremes?.upperBound }
+  /// The mean of the finite values; nil if there is none.
   public var mean: Double? { finite == 0 ? nil : centre }
   /// Of the values as the whole population: the root of the mean squared distance from the mean.
   /// Infinite where squares leave F64.

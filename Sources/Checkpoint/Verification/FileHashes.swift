@@ -6,7 +6,9 @@ import Threads
 
 /// The hashes by which model sites and web UIs know a file.
 public struct FileHashes: Sendable, Hashable {
+  /// The file.
   public let path: String
+  /// Its size in bytes.
   public let byteCount: Int
   /// Of the whole file.
   public let sha256: String

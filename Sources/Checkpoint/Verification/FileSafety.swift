@@ -4,9 +4,11 @@ import OrderedJSON
 
 /// What unpickling one file would run, whatever the file is.
 public struct FileSafety: Sendable {
+  /// The file.
   public let path: String
   /// What the file is, told by its content; nil where it could not be read.
   public let format: String?
+  /// What unpickling it would run.
   public let safety: Safety
   /// Why it could not be read.
   public let error: FormatError?

@@ -16,6 +16,7 @@ public struct Remedy: Sendable, Hashable {
       case safetyChecker, tokenMerging, cacheInterval, latents, metadata, model
     }
 
+    /// The setting.
     public let name: Name
     /// What to set it to; nil for on, or for a value that the user has to choose.
     public let value: String?
@@ -36,12 +37,14 @@ public struct Remedy: Sendable, Hashable {
     case convert
   }
 
+  /// A piece of a remedy.
   public enum Part: Sendable, Hashable {
     case text(String)
     case setting(Setting)
     case action(Action)
   }
 
+  /// Its pieces, in order.
   public private(set) var parts: [Part]
 
   /// A remedy of words only.
@@ -105,27 +108,33 @@ extension Remedy: ExpressibleByStringInterpolation {
     parts = stringInterpolation.parts
   }
 
+  /// Collects the pieces of a remedy from a string literal.
   public struct StringInterpolation: StringInterpolationProtocol {
     fileprivate var parts: [Part] = []
 
     public init(literalCapacity: Int, interpolationCount: Int) {}
 
+    /// Adds words.
     public mutating func appendLiteral(_ literal: String) {
       Remedy.append(.text(literal), to: &parts)
     }
 
+    /// Adds a setting, and what to set it to.
     public mutating func appendInterpolation(set name: Setting.Name, _ value: String? = nil) {
       Remedy.append(.setting(Setting(name, value)), to: &parts)
     }
 
+    /// Adds an action.
     public mutating func appendInterpolation(do action: Action) {
       Remedy.append(.action(action), to: &parts)
     }
 
+    /// Adds the pieces of another remedy, or a value as text.
     public mutating func appendInterpolation(_ remedy: Remedy) {
       for part in remedy.parts { Remedy.append(part, to: &parts) }
     }
 
+    /// Adds the pieces of another remedy, or a value as text.
     public mutating func appendInterpolation(_ value: some CustomStringConvertible) {
       Remedy.append(.text(value.description), to: &parts)
     }

@@ -5,6 +5,7 @@ import OrderedJSON
 /// Files of formats without pickles are safe. So are pickles that name only what plain tensors and
 /// containers need, `KnownGlobals`. Every other name is code that unpickling would import.
 public struct Safety: Sendable, Hashable {
+  /// How safe it is to unpickle a file.
   public enum Verdict: String, Sendable, CaseIterable, Comparable {
     /// No code: no pickle, or known names only.
     case safe
@@ -56,11 +57,14 @@ public struct Safety: Sendable, Hashable {
 
   public init() {}
 
+  /// Dangerous if any name is known to be, unknown if there are others, else safe.
   public var verdict: Verdict {
     dangerCount > 0 ? .dangerous : found.isEmpty && notes.isEmpty ? .safe : .unknown
   }
 
+  /// The names that can run commands or change files.
   public var dangerous: [Name] { found.filter { $0.danger != nil } }
+  /// The names that nothing is known about.
   public var unknown: [Name] { found.filter { $0.danger == nil } }
   /// All of them, the dangerous ones first.
   public var names: [Name] { dangerous + unknown }
@@ -88,6 +92,7 @@ public struct Safety: Sendable, Hashable {
     if name.danger != nil { dangerCount += 1 }
   }
 
+  /// Adds a note, once.
   public mutating func add(note: String) {
     if notes.count < 256, !notes.contains(note) { notes.append(note) }
   }

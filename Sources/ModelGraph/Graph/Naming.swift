@@ -3,6 +3,7 @@
 /// Every name is made from the parameter's own path in the graph, so that no table can drift from
 /// the network, and a name read back gives the one parameter that it was made of.
 public struct Naming: Sendable, Hashable {
+  /// Which names these are.
   public enum Family: String, Sendable, Hashable {
     /// The names of diffusers and transformers.
     case published = "diffusers"
@@ -15,6 +16,7 @@ public struct Naming: Sendable, Hashable {
     case openCLIP = "openclip"
   }
 
+  /// Which names these are.
   public let family: Family
   /// What stands before each name, full stop included.
   public let prefix: String

@@ -10,7 +10,7 @@ extension ONNXModel {
   ///
   /// - Throws: ``FormatError`` with code `malformed` where the bytes are no such message, or
   ///   `unsupported` for element types that no checkpoint has.
-  public init(parsing bytes: UnsafeRawBufferPointer) throws(FormatError) {
+  package init(parsing bytes: UnsafeRawBufferPointer) throws(FormatError) {
     let message = onnx__model_proto__unpack(
       nil, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
     guard let message else {

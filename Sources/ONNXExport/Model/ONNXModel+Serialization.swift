@@ -2,7 +2,7 @@ import COnnx
 
 extension ONNXModel {
   /// The model as protobuf bytes.
-  public func serialized() -> [UInt8] {
+  package func serialized() -> [UInt8] {
     let arena = MessageArena()
     let message = arena.message(onnx__model_proto__init) { model in
       model.has_ir_version = 1

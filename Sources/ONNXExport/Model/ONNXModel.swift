@@ -4,47 +4,47 @@ import ModelFormats
 ///
 /// Source: the ONNX specification (`IR.md`). Only what feed-forward networks need: one graph of
 /// tensors, no functions, no training information, no sparse tensors.
-public struct ONNXModel: Sendable, Hashable {
+package struct ONNXModel: Sendable, Hashable {
   /// The version of the file format's rules.
-  public var irVersion: Int
+  package var irVersion: Int
   /// The version of ONNX's own operator set.
-  public var opset: Int
-  public var producerName = ""
-  public var producerVersion = ""
-  public var graphName: String
-  public var inputs: [Value] = []
-  public var outputs: [Value] = []
+  package var opset: Int
+  package var producerName = ""
+  package var producerVersion = ""
+  package var graphName: String
+  package var inputs: [Value] = []
+  package var outputs: [Value] = []
   /// The types of the values between inputs and outputs.
-  public var values: [Value] = []
+  package var values: [Value] = []
   /// In an order in which every value is computed before it is read.
-  public var nodes: [Node] = []
-  public var initializers: [Initializer] = []
+  package var nodes: [Node] = []
+  package var initializers: [Initializer] = []
 
-  public init(graphName: String, irVersion: Int, opset: Int) {
+  package init(graphName: String, irVersion: Int, opset: Int) {
     self.graphName = graphName
     self.irVersion = irVersion
     self.opset = opset
   }
 
   /// How many nodes there are of each operator.
-  public var operatorCounts: [String: Int] {
+  package var operatorCounts: [String: Int] {
     nodes.reduce(into: [:]) { counts, node in counts[node.operatorType, default: 0] += 1 }
   }
 }
 
 extension ONNXModel {
   /// One operator applied to named values; an empty input name stands for one left out.
-  public struct Node: Sendable, Hashable {
-    public var name: String
-    public var operatorType: String
-    public var inputs: [String]
-    public var outputs: [String]
-    public var attributes: [Attribute]
+  package struct Node: Sendable, Hashable {
+    package var name: String
+    package var operatorType: String
+    package var inputs: [String]
+    package var outputs: [String]
+    package var attributes: [Attribute]
   }
 
   /// A named argument of a node.
-  public struct Attribute: Sendable, Hashable {
-    public enum Argument: Sendable, Hashable {
+  package struct Attribute: Sendable, Hashable {
+    package enum Argument: Sendable, Hashable {
       case float(Float)
       case integer(Int)
       case string(String)
@@ -52,12 +52,12 @@ extension ONNXModel {
       case integers([Int])
     }
 
-    public var name: String
-    public var argument: Argument
+    package var name: String
+    package var argument: Argument
   }
 
   /// The type of a tensor's elements; raw values are the specification's numbers.
-  public enum Element: Int32, Sendable, Hashable {
+  package enum Element: Int32, Sendable, Hashable {
     case float32 = 1
     case uint8 = 2
     case int8 = 3
@@ -73,7 +73,7 @@ extension ONNXModel {
     case bfloat16 = 16
 
     /// The type that holds a checkpoint's `dtype`, if ONNX has one of that layout.
-    public init?(_ dtype: DType) {
+    package init?(_ dtype: DType) {
       switch dtype {
       case .float32: self = .float32
       case .float16: self = .float16
@@ -93,7 +93,7 @@ extension ONNXModel {
     }
 
     /// Bytes that one element takes.
-    public var size: Int {
+    package var size: Int {
       switch self {
       case .bool, .uint8, .int8: 1
       case .uint16, .int16, .float16, .bfloat16: 2
@@ -104,7 +104,7 @@ extension ONNXModel {
   }
 
   /// One dimension of a value's shape.
-  public enum Extent: Sendable, Hashable {
+  package enum Extent: Sendable, Hashable {
     case fixed(Int)
     /// Known at run time; equal names mean equal sizes.
     case named(String)
@@ -112,27 +112,27 @@ extension ONNXModel {
   }
 
   /// A typed value.
-  public struct Value: Sendable, Hashable {
-    public var name: String
-    public var element: Element
-    public var shape: [Extent]
+  package struct Value: Sendable, Hashable {
+    package var name: String
+    package var element: Element
+    package var shape: [Extent]
   }
 
   /// A constant tensor.
-  public struct Initializer: Sendable, Hashable {
-    public enum Contents: Sendable, Hashable {
+  package struct Initializer: Sendable, Hashable {
+    package enum Contents: Sendable, Hashable {
       /// Little-endian values in the model file itself.
       case inline([UInt8])
       /// Little-endian values in another file.
       case external(ExternalData)
     }
 
-    public var name: String
-    public var element: Element
-    public var shape: [Int]
-    public var contents: Contents
+    package var name: String
+    package var element: Element
+    package var shape: [Int]
+    package var contents: Contents
 
-    public init(name: String, element: Element, shape: [Int], contents: Contents) {
+    package init(name: String, element: Element, shape: [Int], contents: Contents) {
       self.name = name
       self.element = element
       self.shape = shape
@@ -141,15 +141,15 @@ extension ONNXModel {
   }
 
   /// Where in another file an initializer's values lie.
-  public struct ExternalData: Sendable, Hashable {
+  package struct ExternalData: Sendable, Hashable {
     /// The file's path relative to the directory of the model file.
-    public var location: String
+    package var location: String
     /// In bytes.
-    public var offset: Int
+    package var offset: Int
     /// In bytes.
-    public var length: Int
+    package var length: Int
 
-    public init(location: String, offset: Int, length: Int) {
+    package init(location: String, offset: Int, length: Int) {
       self.location = location
       self.offset = offset
       self.length = length

@@ -1,12 +1,16 @@
 /// What an export wrote.
 public struct ExportReport: Sendable, Hashable {
+  /// What was written for a network.
   public struct Network: Sendable, Hashable {
     /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
     public let name: String
+    /// Its precision.
     public let precision: ExportOptions.Precision
+    /// Its model file, relative to the output directory.
     public let modelPath: String
     /// The files that hold the weights' values.
     public let weightPaths: [String]
+    /// How many nodes its graph has.
     public let nodes: Int
     /// How many nodes there are of each operator.
     public let operatorCounts: [String: Int]
@@ -20,6 +24,7 @@ public struct ExportReport: Sendable, Hashable {
     public let scriptPath: String
   }
 
+  /// A tensor whose values were saturated.
   public struct Saturation: Sendable, Hashable {
     /// The tensor's name in the checkpoint.
     public let name: String
@@ -27,6 +32,7 @@ public struct ExportReport: Sendable, Hashable {
     public let count: Int
   }
 
+  /// Each network.
   public let networks: [Network]
   /// All files that were written.
   public let paths: [String]
@@ -34,8 +40,10 @@ public struct ExportReport: Sendable, Hashable {
 
 /// How far an export is.
 public struct ExportProgress: Sendable, Hashable {
+  /// The network being written.
   public let network: String
   /// Bytes of the network's weights that are written, and that will be.
   public let bytesDone: Int
+  /// All bytes of weights.
   public let bytesTotal: Int
 }
