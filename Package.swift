@@ -120,7 +120,7 @@ let package = Package(
     .target(
       name: "Diffusion",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "Pictures",
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "Pictures", "Threads",
       ],
       swiftSettings: strict),
     .target(

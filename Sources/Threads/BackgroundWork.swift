@@ -12,16 +12,18 @@ package final class BackgroundWork: @unchecked Sendable {
   private var isJoined = false
 
   /// For what has no recursion: much less than the system's own, which small limits do not allow.
-  private static let stackSize = 1 << 20
+  package static let stackSize = 1 << 20
 
   /// Starts the work.
-  package init(_ work: @escaping @Sendable () -> Void) {
+  ///
+  /// - Parameter stackSize: in bytes.
+  package init(stackSize: Int = stackSize, _ work: @escaping @Sendable () -> Void) {
     self.work = work
     let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
     defer { attributes.deallocate() }
     guard pthread_attr_init(attributes) == 0 else { return }
     defer { pthread_attr_destroy(attributes) }
-    pthread_attr_setstacksize(attributes, Self.stackSize)
+    pthread_attr_setstacksize(attributes, stackSize)
     let reference = Unmanaged.passRetained(self)
     var thread = pthread_t()
     let status = pthread_create(

@@ -214,6 +214,13 @@ import Testing
       try Data().write(to: URL(filePath: folder + "/a-step-2.png"))
       let preview = try Self.draw(["--steps", "4", "--preview-every", "2"], to: path)
       #expect(preview.status == 73)
+      // Two evaluations for each step but the last: there are previews up to the fourth.
+      try Data().write(to: URL(filePath: folder + "/b-step-4.png"))
+      try Data().write(to: URL(filePath: folder + "/c-step-5.png"))
+      let heun = ["--steps", "3", "--scheduler", "heun", "--preview-every", "1"]
+      let size = ["--width", "64", "--height", "64"]
+      #expect(try Self.draw(heun + size, to: folder + "/b.png").status == 73)
+      #expect(try Self.draw(heun + size, to: folder + "/c.png").status == 0)
       let directory = try Self.draw(["--steps", "2", "--force"], to: folder)
       #expect(directory.status == 73)
       #expect(!FileManager.default.fileExists(atPath: path))

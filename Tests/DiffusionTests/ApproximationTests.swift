@@ -51,15 +51,15 @@ import Testing
   }
 
   @Test func wholeEvaluationsAreExact() throws {
-    let exact = try Self.model().generate(Self.request())
+    let exact = try Self.model().draw(Self.request())
     let cached = try Self.caching.get()
-    #expect(try cached.generate(Self.request()).image == exact.image)
+    #expect(try cached.draw(Self.request()).image == exact.image)
     var request = Self.request()
     request.networks.cacheInterval = 2
-    let near = try cached.generate(request)
+    let near = try cached.draw(request)
     #expect(near.image != exact.image)
     #expect(peakSignalToNoise(near.image, exact.image) > 15)
-    #expect(throws: GenerationError.self) { try Self.model().generate(request) }
+    #expect(throws: GenerationError.self) { try Self.model().draw(request) }
   }
 
   @Test(arguments: [
@@ -75,10 +75,10 @@ import Testing
       scalingFactor: model.scalingFactor)
     var request = Self.request()
     request.networks.guidanceInterval = interval
-    let generation = try counted.generate(request)
+    let generation = try counted.draw(request)
     #expect(counting.batches.withLock { $0 } == batches)
     if interval == 0...1 {
-      #expect(try generation.image == model.generate(Self.request()).image)
+      #expect(try generation.image == model.draw(Self.request()).image)
     }
   }
 
@@ -86,18 +86,18 @@ import Testing
 
   @Test(arguments: [250, 500, 750], Precision.isBF16Native ? [Precision.f32, .bf16] : [.f32])
   func mergedTokens(thousandths: Int, precision: Precision) throws {
-    let exact = try Self.model(precision).generate(Self.request())
+    let exact = try Self.model(precision).draw(Self.request())
     let merging = try Self.model(precision) { $0.mergedThousandths = thousandths }
-    let near = try merging.generate(Self.request())
+    let near = try merging.draw(Self.request())
     #expect(near.image != exact.image)
     #expect(peakSignalToNoise(near.image, exact.image) > 15)
     // The same on every run, and beside another seed's.
     var other = Self.request()
     other.seed = 1
-    let both = try merging.generate([Self.request(), other])
+    let both = try merging.draw([Self.request(), other])
     #expect(both[0].image == near.image)
     #expect(both[0].latents == near.latents)
-    #expect(try both[1].image == merging.generate(other).image)
+    #expect(try both[1].image == merging.draw(other).image)
   }
 
   /// With deep features kept, a picture to start from, and guidance in a part of the steps.
@@ -106,15 +106,15 @@ import Testing
       $0.mergedThousandths = 500
       $0.reusesDeepFeatures = true
     }
-    let first = try merging.generate(Self.request())
+    let first = try merging.draw(Self.request())
     for change: (inout GenerationRequest) -> Void in [
       { $0.networks.cacheInterval = 2 }, { $0.networks.guidanceInterval = 0...0.5 },
       { $0.initial = InitialPicture(first.image, strength: 0.5) },
     ] {
       var request = Self.request()
       change(&request)
-      let exact = try Self.caching.get().generate(request)
-      let near = try merging.generate(request)
+      let exact = try Self.caching.get().draw(request)
+      let near = try merging.draw(request)
       #expect(near.image != exact.image)
       #expect(peakSignalToNoise(near.image, exact.image) > 15)
     }
@@ -147,7 +147,7 @@ import Testing
     var request = Self.request()
     (request.width, request.height) = (384, 320)
     let whole = try Self.model { $0.tiling = .off }
-    let generation = try whole.generate(request)
+    let generation = try whole.draw(request)
     let tiled = try Self.model { $0.tiling = .tiles(256) }.decode(generation.latents)
     #expect(tiled != generation.image)
     #expect(peakSignalToNoise(tiled, generation.image) > 30)

@@ -5,6 +5,7 @@ import Foundation
 import ModelFormats
 import OrderedJSON
 import Pictures
+import Synchronization
 import TestSupport
 import Testing
 
@@ -51,13 +52,12 @@ import Testing
     let trace = golden["trace"]
     let count = trace.shape.dropFirst().reduce(1, *)
     var largest = 0.0
-    let generation = try model.generate(Self.request(scheduler)) { progress in
-      guard progress.stage == .denoising else { return true }
-      let start = progress.evaluations * count
+    let (steps, generation) = try model.steps(Self.request(scheduler))
+    for step in steps where step.stage == .denoising {
+      let start = step.evaluation * count
       let error = Difference.relative(
-        progress.latents.values, Array(trace.floats[start..<start + count]))
+        step.latents.values, Array(trace.floats[start..<start + count]))
       largest = max(largest, error)
-      return true
     }
     #expect(generation.timings.unet.count == trace.shape[0] - 1)
     #expect(largest < 1e-3)
@@ -99,7 +99,7 @@ extension GenerationTests {
   func matchesTheReference(_ reference: ReferenceRequest) throws {
     let golden = try TestTensors(path: Fixtures.path("diffusion/pipeline.safetensors"))
     let expected = golden["\(reference.testDescription)/latents"]
-    let generation = try Self.model.get().generate(reference.request)
+    let generation = try Self.model.get().draw(reference.request)
     #expect(generation.latents.shape == expected.shape)
     #expect(Difference.relative(generation.latents.values, expected.floats) < 1e-4)
     let picture = golden["\(reference.testDescription)/image"]
@@ -125,34 +125,36 @@ extension GenerationTests {
   /// The same request gives the same bytes, and its noise given back gives them too.
   @Test func isRepeatable() throws {
     let model = try Self.model.get()
-    let first = try model.generate(Self.small)
+    let first = try model.draw(Self.small)
     var other = Self.small
     other.prompt = "a green star"
-    let between = try model.generate(other)
+    let between = try model.draw(other)
     #expect(between.latents != first.latents && between.noise == first.noise)
-    #expect(try model.generate(Self.small).image == first.image)
+    #expect(try model.draw(Self.small).image == first.image)
 
     var again = Self.small
     again.seed = 99
     again.noise = first.noise
-    #expect(try model.generate(again).image == first.image)
+    #expect(try model.draw(again).image == first.image)
     #expect(try model.decode(first.latents) == first.image)
   }
 
   @Test func reportsProgressAndTime() throws {
-    var seen: [(GenerationProgress.Stage, Int)] = []
     var layers: Set<String> = []
-    let generation = try Self.model.get().generate(Self.small) { progress in
-      seen.append((progress.stage, progress.evaluations))
-      #expect(progress.total == 2)
-      return true
-    } observer: { network, step in
+    let (steps, generation) = try Self.model.get().steps(Self.small) { network, layer in
       layers.insert(network)
-      #expect(step.seconds >= 0)
+      #expect(layer.seconds >= 0)
     }
     #expect(
-      seen.map(\.0) == [.encoding, .denoising, .denoising, .denoising, .decoding])
-    #expect(seen.map(\.1) == [0, 0, 1, 2, 2])
+      steps.map(\.stage) == [
+        .encoding, .denoising, .denoising, .denoising, .decoding, .finished,
+      ])
+    #expect(steps.map(\.evaluation) == [0, 0, 1, 2, 2, 2])
+    #expect(steps.allSatisfy { $0.evaluationCount == 2 && $0.pass == 1 && $0.imageIndex == 0 })
+    // The timesteps of DDIM's two steps; the latents of the last are the image's.
+    #expect(steps.map(\.timestep) == [nil, nil, 501, 1, nil, nil])
+    #expect(steps.map { $0.result == nil } == [true, true, true, true, true, false])
+    #expect(steps[3].latents == generation.latents && steps[1].latents == generation.noise)
     #expect(layers == ["text_encoder", "unet", "vae_decoder"])
     let timings = generation.timings
     #expect(timings.unet.count == 2)
@@ -160,13 +162,19 @@ extension GenerationTests {
     #expect(timings.load > 0 && parts > 0 && parts <= timings.total)
   }
 
-  @Test(arguments: [(GenerationProgress.Stage.encoding, 0), (.denoising, 1), (.decoding, 2)])
-  func stopsWhenAsked(_ stage: GenerationProgress.Stage, evaluations: Int) throws {
+  /// Nothing is computed before it is asked for: whoever asks for no more stops the work.
+  @Test func computesWhatIsAskedFor() throws {
     let model = try Self.model.get()
-    let error = #expect(throws: GenerationError.self) {
-      try model.generate(Self.small) { $0.stage != stage || $0.evaluations != evaluations }
-    }
-    #expect(error?.code == .cancelled)
+    let counting = CountingNetwork(model.unet)
+    let counted = DiffusionModel(
+      tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
+      vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
+      scalingFactor: model.scalingFactor)
+    var loop = try GenerationLoop(counted, [Self.small])
+    var runs: [Int] = []
+    while try loop.next() != nil { runs.append(counting.batches.withLock { $0.count }) }
+    #expect(runs == [0, 0, 1, 2, 2, 2])
+    #expect(try loop.next() == nil)
   }
 
   @Test(arguments: [(100, 64), (64, 0), (-8, 64), (64, 1 << 40)])
@@ -175,7 +183,7 @@ extension GenerationTests {
     var request = Self.small
     request.width = width
     request.height = height
-    let error = #expect(throws: GenerationError.self) { try model.generate(request) }
+    let error = #expect(throws: GenerationError.self) { try model.draw(request) }
     #expect(error?.code == .request)
   }
 
@@ -185,7 +193,7 @@ extension GenerationTests {
     var request = Self.small
     request.noise = Latents(
       [Float](repeating: 0, count: shape.reduce(1, *)), shape: shape)
-    let error = #expect(throws: GenerationError.self) { try model.generate(request) }
+    let error = #expect(throws: GenerationError.self) { try model.draw(request) }
     #expect(error?.code == .request)
   }
 
@@ -207,7 +215,7 @@ extension GenerationTests {
     let model = DiffusionModel(
       tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: Broken(),
       vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16, scalingFactor: 1)
-    let error = #expect(throws: GenerationError.self) { try model.generate(Self.small) }
+    let error = #expect(throws: GenerationError.self) { try model.draw(Self.small) }
     #expect(error?.code == .notFinite)
     #expect(error?.message.contains("evaluation 1 of 2") == true)
   }

@@ -58,7 +58,7 @@ import Testing
         bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self)
       }
     }
-    let generation = try GenerationTests.model.get().generate(reference.request())
+    let generation = try GenerationTests.model.get().draw(reference.request())
     #expect(Difference.relative(generation.latents.values, values) < 1e-3)
     let ratio = peakSignalToNoise(generation.image, expected)
     #expect(ratio > 50, "\(ratio) dB")
@@ -77,11 +77,11 @@ import Testing
   @Test func strengthDecidesTheSteps() throws {
     let model = try GenerationTests.model.get()
     for (strength, steps) in [(0.25, 1), (0.5, 2), (1.0, 4)] {
-      let generation = try model.generate(Self.small(strength: strength))
+      let generation = try model.draw(Self.small(strength: strength))
       #expect(generation.timings.unet.count == steps)
     }
     let error = #expect(throws: GenerationError.self) {
-      try model.generate(Self.small(strength: 0.2))
+      try model.draw(Self.small(strength: 0.2))
     }
     #expect(error?.code == .request)
   }
@@ -89,12 +89,12 @@ import Testing
   /// Where nothing is repainted only the autoencoder changes the picture.
   @Test func whatIsKeptStays() throws {
     let model = try GenerationTests.model.get()
-    let kept = try model.generate(
+    let kept = try model.draw(
       Self.small(strength: 0.75, mask: .keeping(width: 64, height: 64)))
-    let passed = try model.generate(
+    let passed = try model.draw(
       Self.small(strength: 0.25, mask: .keeping(width: 64, height: 64)))
     #expect(kept.latents == passed.latents)
-    let free = try model.generate(Self.small(strength: 0.75))
+    let free = try model.draw(Self.small(strength: 0.75))
     #expect(free.latents != kept.latents)
   }
 
@@ -102,13 +102,13 @@ import Testing
     let model = try GenerationTests.model.get()
     var request = try Self.small(strength: 1)
     request.width = 72
-    let error = #expect(throws: GenerationError.self) { try model.generate(request) }
+    let error = #expect(throws: GenerationError.self) { try model.draw(request) }
     #expect(error?.code == .request)
     var odd = try Self.small(strength: 1)
     (odd.width, odd.height) = (nil, nil)
     odd.initial = InitialPicture(
       Image(width: 37, height: 23, pixels: [UInt8](repeating: 9, count: 3 * 37 * 23)))
-    #expect(throws: GenerationError.self) { try model.generate(odd) }
+    #expect(throws: GenerationError.self) { try model.draw(odd) }
   }
 
   /// The second pass is image-to-image from the first one's picture, enlarged.
@@ -116,19 +116,16 @@ import Testing
     let model = try GenerationTests.model.get()
     var request = GenerationTests.small
     request.enlargement = Enlargement(scale: 1.6, strength: 0.5, steps: 4)
-    var passes = 0
-    let drawn = try model.draw(request) { progress in
-      passes += progress.stage == .encoding ? 1 : 0
-      return true
-    }
-    #expect(passes == 2)
+    let (steps, drawn) = try model.steps(request)
+    #expect(steps.filter { $0.stage == .encoding }.map(\.pass) == [1, 2])
+    #expect(steps.count { $0.stage == .finished } == 1)
     #expect((drawn.image.width, drawn.image.height) == (96, 96))
     #expect(drawn.timings.unet.count == 2 + 2)
     var second = GenerationTests.small
-    let first = try model.generate(second)
+    let first = try model.draw(second)
     (second.width, second.height, second.steps) = (nil, nil, 4)
     second.initial = InitialPicture(first.image.resized(width: 96, height: 96), strength: 0.5)
-    #expect(try model.generate(second).image == drawn.image)
+    #expect(try model.draw(second).image == drawn.image)
     #expect(drawn.noise == first.noise)
     request.enlargement = Enlargement(scale: 200)
     #expect(throws: GenerationError.self) { try model.draw(request) }
@@ -144,15 +141,15 @@ import Testing
     var request = plain
     request.enlargement = Enlargement(scale: 1.5, strength: 0.75)
     let drawn = try model.draw(request)
-    let first = try model.generate(plain)
+    let first = try model.draw(plain)
     var second = plain
     (second.width, second.height) = (96, 96)
     second.initial = InitialPicture(
       first.image.resized(width: 96, height: 96), strength: 0.75,
       mask: Mask(width: 96, height: 96, isRepainted: (0..<96 * 96).map { $0 % 96 >= 48 }))
-    #expect(try model.generate(second).image == drawn.image)
+    #expect(try model.draw(second).image == drawn.image)
     second.initial?.mask = nil
-    #expect(try model.generate(second).image != drawn.image)
+    #expect(try model.draw(second).image != drawn.image)
   }
 
   /// What is kept is put back over what was drawn, mixed where the mask is grey; the latents, and
@@ -233,10 +230,7 @@ import Testing
     ] {
       request.enlargement = enlargement
       let error = #expect(throws: GenerationError.self) {
-        try model.draw(request) { _ in
-          Issue.record("the first pass has begun")
-          return false
-        }
+        try GenerationLoop(model, [request])
       }
       #expect(error?.code == .request)
     }
@@ -250,7 +244,7 @@ import Testing
       tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: watcher,
       vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
       scalingFactor: sound.scalingFactor, vaeEncoder: sound.vaeEncoder, unetChannels: 9)
-    _ = try model.generate(Self.small(strength: 1, mask: Self.rightHalf))
+    _ = try model.draw(Self.small(strength: 1, mask: Self.rightHalf))
     let sample = try #require(watcher.samples.first)
     #expect(sample.shape == [2, 9, 8, 8])
     let plane = 64
@@ -267,7 +261,7 @@ import Testing
     #expect(larger.shape == [2, 9, 12, 12])
     #expect(
       Array(larger.reals[4 * 144..<5 * 144]) == (0..<144).map { $0 % 12 >= 6 ? 1 : 0 })
-    let error = #expect(throws: GenerationError.self) { try model.generate(GenerationTests.small) }
+    let error = #expect(throws: GenerationError.self) { try model.draw(GenerationTests.small) }
     #expect(error?.code == .request)
   }
 }

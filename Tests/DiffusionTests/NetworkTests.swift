@@ -130,7 +130,7 @@ struct NetworkTests {
   }
 
   @Test func plainPipeline() throws {
-    let generation = try Self.model().generate(Self.request())
+    let generation = try Self.model().draw(Self.request())
     #expect(try error(generation.latents, "pipeline") < 1e-4)
   }
 
@@ -141,14 +141,14 @@ struct NetworkTests {
       NetworkSettings.Control(
         try PNG.read(Self.path("hint.png")).image, scale: 0.8, start: 0.2, end: 0.8)
     ]
-    let generation = try model.generate(request)
+    let generation = try model.draw(request)
     #expect(try error(generation.latents, "pipeline.control") < 1e-4)
     // A control that never takes part changes nothing.
     request.networks.controls[0].end = 0.25
     request.networks.controls[0].start = 0.2
-    #expect(try error(model.generate(request).latents, "pipeline") < 1e-4)
+    #expect(try error(model.draw(request).latents, "pipeline") < 1e-4)
     request.networks.controls = []
-    #expect(throws: GenerationError.self) { try model.generate(request) }
+    #expect(throws: GenerationError.self) { try model.draw(request) }
   }
 
   /// Two ControlNets with half the strength each are as one.
@@ -159,7 +159,7 @@ struct NetworkTests {
     let model = try Self.model { $0.controlNets = [path, path] }
     var request = Self.request()
     request.networks.controls = [control, control]
-    #expect(try error(model.generate(request).latents, "pipeline.control") < 1e-4)
+    #expect(try error(model.draw(request).latents, "pipeline.control") < 1e-4)
   }
 
   @Test func refusesOtherNetworks() throws {
@@ -188,7 +188,7 @@ struct NetworkTests {
   @Test func lora() throws {
     let path = try Self.path("lora.safetensors")
     let model = try Self.model { $0.adapters = [ModelAdditions.Adapter(path, scale: 0.7)] }
-    #expect(try error(model.generate(Self.request()).latents, "pipeline.lora") < 1e-4)
+    #expect(try error(model.draw(Self.request()).latents, "pipeline.lora") < 1e-4)
     let output = try model.unet.run(Self.inputs(), generations: [:], observer: nil)
     #expect(try Self.error(output["out_sample"], "lora.unet") < 1e-5)
     // Nothing is passed over in silence.
@@ -200,7 +200,7 @@ struct NetworkTests {
   @Test func severalLoRAs() throws {
     let half = ModelAdditions.Adapter(try Self.path("lora.safetensors"), scale: 0.35)
     let model = try Self.model { $0.adapters = [half, half] }
-    #expect(try error(model.generate(Self.request()).latents, "pipeline.lora") < 1e-4)
+    #expect(try error(model.draw(Self.request()).latents, "pipeline.lora") < 1e-4)
   }
 
   // MARK: Tiny autoencoder
@@ -313,27 +313,24 @@ struct NetworkTests {
 
   /// A pipeline that has a checker uses it unless told not to.
   @Test func safetyInPipeline() throws {
-    let checked = try Self.model { $0.checksSafety = true }.generate(Self.request())
+    let checked = try Self.model { $0.checksSafety = true }.draw(Self.request())
     // Its thresholds are of 0.9, which no random view reaches.
     #expect(checked.safety?.isFlagged == false)
-    let unchecked = try Self.model().generate(Self.request())
+    let unchecked = try Self.model().draw(Self.request())
     #expect(unchecked.safety == nil)
     #expect(unchecked.image == checked.image)
     var model = try Self.model()
     // Thresholds at the least that there is.
     model.additions.safetyChecker = try Self.checker("safety-all")
-    let black = try model.generate(Self.request())
+    let black = try model.draw(Self.request())
     #expect(black.safety?.concepts == Array(0..<17))
     #expect(black.image.pixels.allSatisfy { $0 == 0 })
     // No second pass draws from the black picture, and none loses the verdict.
     var request = Self.request()
     request.enlargement = Enlargement(scale: 2)
-    var passes = 0
-    let held = try model.draw(request) { progress in
-      passes += progress.stage == .encoding ? 1 : 0
-      return true
-    }
-    #expect(passes == 1)
+    let (steps, held) = try model.steps(request)
+    #expect(steps.allSatisfy { $0.pass == 1 })
+    #expect(steps.map(\.stage).suffix(2) == [.decoding, .finished])
     #expect(held.safety == black.safety && held.image == black.image)
   }
 

@@ -99,7 +99,7 @@ struct PipelineTests {
   @Test(arguments: PipelineOracle.drawn)
   func matchesTheReference(_ drawn: PipelineOracle.Drawn) throws {
     let model = try #require(Self.models[drawn.repository]).get()
-    try drawn.check(model.generate(drawn.request()))
+    try drawn.check(model.draw(drawn.request()))
   }
 
   // MARK: Single files of Stable Diffusion 2
@@ -120,7 +120,7 @@ struct PipelineTests {
     request.sampling.prediction = .velocity
     // The repository's scheduler says so; that of a single file is Stable Diffusion 1's.
     request.sampling.spacing = .leading
-    try drawn.check(model.generate(request))
+    try drawn.check(model.draw(request))
   }
 
   /// A conversion to a repository gives the tensors of the published one, and one back gives a file

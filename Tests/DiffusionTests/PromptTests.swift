@@ -281,7 +281,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     request.seed = 3
     request.width = 64
     request.height = 64
-    let generation = try Self.model.get().generate(request)
+    let generation = try Self.model.get().draw(request)
     let expected = try #require(Self.golden)["long/latents"].floats
     #expect(Difference.relative(generation.latents.values, expected) < 1e-4)
     #expect(generation.prompt.chunks.count == 3)
@@ -298,19 +298,19 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     request.width = 64
     request.height = 64
     let model = try Self.model.get()
-    let generation = try model.generate(request)
+    let generation = try model.draw(request)
     let expected = try #require(Self.golden)["edited/latents"].floats
     #expect(Difference.relative(generation.latents.values, expected) < 1e-4)
     // Heun's two evaluations of a step have the same prompt.
     request.scheduler = .heun
     request.prompt = "a large blue square"
-    let plain = try model.generate(request)
+    let plain = try model.draw(request)
     request.prompt = "[a red circle:a large blue square:0]"
-    #expect(try model.generate(request).image == plain.image)
+    #expect(try model.draw(request).image == plain.image)
     request.prompt = "[a large blue square:a red circle:1.0]"
-    #expect(try model.generate(request).image == plain.image)
+    #expect(try model.draw(request).image == plain.image)
     request.prompt = "[a red circle|a large blue square]"
-    #expect(try model.generate(request).image != plain.image)
+    #expect(try model.draw(request).image != plain.image)
   }
 
   /// Two prompts by turns take the memory of two, whatever the number of steps.
@@ -330,7 +330,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     var request = GenerationRequest(prompt: "a")
     request.promptStyle.clipSkip = clipSkip
     let model = try Self.model.get()
-    let error = #expect(throws: GenerationError.self) { try model.generate(request) }
+    let error = #expect(throws: GenerationError.self) { try model.draw(request) }
     #expect(error?.code == .request)
     #expect(error?.hint?.contains("to 4") == true)
   }

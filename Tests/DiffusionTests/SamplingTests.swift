@@ -56,7 +56,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
   @Test(arguments: LatentsCase.all)
   func matchesTheReference(_ example: LatentsCase) throws {
     let expected = try #require(Self.golden)[example.testDescription]
-    let generation = try Self.model.get().generate(example.request)
+    let generation = try Self.model.get().draw(example.request)
     #expect(generation.latents.shape == expected.shape)
     let difference = Difference.relative(generation.latents.values, expected.floats)
     #expect(difference < 1e-3, "\(difference)")
@@ -74,15 +74,15 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
     request.steps = 10
     request.sampling.sigmas = .alignYourSteps
     let model = try Self.model.get()
-    let aligned = try model.generate(request)
+    let aligned = try model.draw(request)
     request.sampling.sigmas = .list([
       14.6146412293, 6.4745760956, 3.8636745985, 2.6946151520, 1.8841921177, 1.3943805092,
       0.9642583904, 0.6523686016, 0.3977456272, 0.1515232662,
     ])
-    #expect(try model.generate(request).image == aligned.image)
+    #expect(try model.draw(request).image == aligned.image)
     for name in [RandomSourceName.cuda, .numpy] {
       request.randomSource = name
-      let other = try model.generate(request)
+      let other = try model.draw(request)
       var random: any RandomSource =
         name == .cuda ? PhiloxRandom(seed: 11) : NumPyRandom(seed: 11)
       #expect(other.noise.values == random.normal(count: 256))
@@ -130,7 +130,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
     request.scheduler = refused.scheduler
     refused.change(&request)
     let model = try Self.model.get()
-    let error = #expect(throws: (any Error).self) { try model.generate(request) }
+    let error = #expect(throws: (any Error).self) { try model.draw(request) }
     #expect("\(try #require(error))".contains(refused.says))
   }
 }

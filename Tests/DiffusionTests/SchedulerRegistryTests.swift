@@ -113,6 +113,26 @@ import Testing
     }
   }
 
+  /// No configuration makes more evaluations than the descriptor says, and its own makes as many.
+  @Test(arguments: SchedulerDescriptor.all)
+  func evaluationLimits(_ descriptor: SchedulerDescriptor) throws {
+    for steps in 1...20 {
+      for skips in [false, true] {
+        var configuration = try Self.configuration.get()
+        configuration.skipsRungeKutta = skips
+        guard let scheduler = try? configuration.scheduler(descriptor, steps: steps) else {
+          #expect(steps < 4 && !skips)
+          continue
+        }
+        let count = scheduler.timesteps.count
+        #expect(descriptor.evaluationLimit(steps: steps, startsWithRungeKutta: !skips) == count)
+        #expect(descriptor.evaluationLimit(steps: steps) >= count)
+      }
+    }
+    // More steps than most models are distilled for.
+    #expect(descriptor.evaluationLimit(steps: 60) >= 60)
+  }
+
   /// UNet evaluations for n steps.
   static func evaluations(_ descriptor: SchedulerDescriptor) throws -> String {
     func formula(_ scheduler: any Scheduler) -> String {

@@ -46,7 +46,7 @@ import Testing
     let model = try Self.model(precision)
     for scheduler: SchedulerDescriptor in [.pndm, .eulerAncestral, .heun, .dpmppMultistep] {
       let requests = Self.requests(count) { $0.scheduler = scheduler }
-      try Self.expectSame(model.generate(requests), requests, model)
+      try Self.expectSame(model.draw(requests), requests, model)
     }
   }
 
@@ -55,14 +55,14 @@ import Testing
   func sameOnTwoThreads(precision: Precision) throws {
     let model = try Self.model(precision, threads: 2)
     let requests = Self.requests(3) { ($0.width, $0.height) = (136, 104) }
-    try Self.expectSame(model.generate(requests), requests, model)
+    try Self.expectSame(model.draw(requests), requests, model)
   }
 
   /// Without guidance, at odd sizes, with guidance in a part of the steps, with prompts that change.
   @Test(arguments: precisions)
   func sameInOtherForms(precision: Precision) throws {
     let model = try Self.model(precision)
-    let picture = try model.generate(Self.requests(1)[0]).image
+    let picture = try model.draw(Self.requests(1)[0]).image
     let changes: [(inout GenerationRequest) -> Void] = [
       { $0.guidanceScale = 1 }, { ($0.width, $0.height) = (104, 72) },
       { $0.networks.guidanceInterval = 0.2...0.6 },
@@ -76,7 +76,7 @@ import Testing
     ]
     for change in changes {
       let requests = Self.requests(2, change)
-      try Self.expectSame(model.generate(requests), requests, model)
+      try Self.expectSame(model.draw(requests), requests, model)
     }
   }
 
@@ -91,20 +91,17 @@ import Testing
   func handedOverOneByOne(enlargement: Enlargement?) throws {
     let model = try Self.model(.f32)
     let requests = Self.requests(3) { $0.enlargement = enlargement }
-    var (kept, passes): ([Image], [Int]) = ([], [0, 0, 0])
-    let error = #expect(throws: GenerationError.self) {
-      try model.drawEach(
-        requests,
-        progress: { index, progress in
-          if progress.stage == .decoding { passes[index] += 1 }
-          return passes[2] < (enlargement == nil ? 1 : 2)
-        },
-        finished: { index, generation in
-          #expect(index == kept.count)
-          kept.append(generation.image)
-        })
+    var loop = try GenerationLoop(model, requests)
+    var kept: [Image] = []
+    while let step = try loop.next() {
+      if let result = step.result {
+        #expect(step.imageIndex == kept.count)
+        kept.append(result.image)
+      }
+      if step.stage == .decoding, step.imageIndex == 2, step.pass == (enlargement == nil ? 1 : 2) {
+        break
+      }
     }
-    #expect(error?.code == .cancelled)
     #expect(try kept == requests.prefix(2).map { try model.draw($0).image })
   }
 
@@ -116,11 +113,8 @@ import Testing
       tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
       vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
       scalingFactor: model.scalingFactor)
-    var told: [Int] = []
-    _ = try counted.generate(Self.requests(3)) { index, progress in
-      if progress.prediction != nil { told.append(index) }
-      return true
-    }
+    let (steps, _) = try counted.steps(Self.requests(3))
+    let told = steps.filter { $0.prediction != nil }.map(\.imageIndex)
     #expect(counting.batches.withLock { $0 } == [6, 6, 6, 6, 6])
     #expect(told == (0..<5).flatMap { _ in [0, 1, 2] })
   }
@@ -133,8 +127,8 @@ import Testing
     let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
     let releasing = try DiffusionModel(checkpoint, additions: additions)
     for request in Self.requests(2) {
-      let generation = try releasing.generate(request)
-      let expected = try model.generate(request)
+      let generation = try releasing.draw(request)
+      let expected = try model.draw(request)
       #expect(generation.latents == expected.latents)
       #expect(generation.image == expected.image)
       for network in [releasing.textEncoder, releasing.unet] {
@@ -167,7 +161,7 @@ import Testing
     let model = try Self.model(.f32)
     var requests = Self.requests(2)
     requests[1].steps = 6
-    #expect(throws: GenerationError.self) { try model.generate(requests) }
-    #expect(try model.generate([]).isEmpty)
+    #expect(throws: GenerationError.self) { try model.draw(requests) }
+    #expect(try model.draw([]).isEmpty)
   }
 }

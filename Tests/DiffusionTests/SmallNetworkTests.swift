@@ -59,7 +59,7 @@ import Testing
 
   @Test(arguments: ["distilled", "mixed"])
   func distilledUNets(_ name: String) throws {
-    let generation = try Self.model(name).generate(Self.request(steps: 5, guidance: 5))
+    let generation = try Self.model(name).draw(Self.request(steps: 5, guidance: 5))
     #expect(generation.negativePrompt != nil)
     try check(generation, name)
   }
@@ -71,7 +71,7 @@ import Testing
     let model = try Self.model("lcm")
     #expect(model.guidanceWidth == 256)
     let request = Self.request(steps: 4, guidance: guidance)
-    let generation = try model.generate(request)
+    let generation = try model.draw(request)
     #expect(generation.scheduler == .lcm)
     #expect(generation.negativePrompt == nil)
     #expect(generation.timings.unet.count == 4)
@@ -79,7 +79,7 @@ import Testing
     // What the negative prompt says changes nothing, and that is said.
     var other = request
     other.negativePrompt = ""
-    #expect(try model.generate(other).latents == generation.latents)
+    #expect(try model.draw(other).latents == generation.latents)
     #expect(model.limits.ignored(by: request).first?.contains("negative prompt") == true)
     #expect(model.limits.ignored(by: other) == [])
     other.networks.guidanceInterval = 0.2...0.8
@@ -92,9 +92,9 @@ import Testing
     var second = Self.request(steps: 2, guidance: 7.5)
     let first = second
     second.seed = 8
-    let together = try model.generate([first, second])
-    #expect(try model.generate(first).latents == together[0].latents)
-    #expect(try model.generate(second).latents == together[1].latents)
+    let together = try model.draw([first, second])
+    #expect(try model.draw(first).latents == together[0].latents)
+    #expect(try model.draw(second).latents == together[1].latents)
   }
 
   @Test func deepFeatures() throws {
@@ -105,7 +105,7 @@ import Testing
     }
     var request = Self.request(steps: 4, guidance: 7.5)
     request.networks.cacheInterval = 2
-    #expect(try model.generate(request).latents.values.allSatisfy(\.isFinite))
+    #expect(try model.draw(request).latents.values.allSatisfy(\.isFinite))
   }
 
   @Test func memoryIsOfOnePrompt() throws {

@@ -13,11 +13,8 @@ import Testing
     var request = GenerationTests.small
     request.scheduler = scheduler
     request.steps = 5
-    var predictions: [Prediction] = []
-    let generation = try GenerationTests.model.get().generate(request) { progress in
-      if let prediction = progress.prediction { predictions.append(prediction) }
-      return true
-    }
+    let (steps, generation) = try GenerationTests.model.get().steps(request)
+    let predictions = steps.compactMap(\.prediction)
     #expect(predictions.count == 5)
     if scheduler != .lms {
       #expect(

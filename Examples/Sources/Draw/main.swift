@@ -2,11 +2,12 @@ import Checkpoint
 import Diffusion
 import Pictures
 
-// Draw "PROMPT" OUTPUT.png [CHECKPOINT]: draws a picture, with a preview at every fifth evaluation.
+// Draw "PROMPT" OUTPUT.png [CHECKPOINT]: generates an image, with a preview at every fifth evaluation.
 let arguments = CommandLine.arguments
 guard arguments.count >= 3 else { fatalError("give a prompt and an output") }
-let model = try DiffusionModel(
-  ModelCheckpoint.open(arguments.count > 3 ? arguments[3] : EmbeddedModel.path()))
+let path = try arguments.count > 3 ? arguments[3] : EmbeddedModel.path()
+// The model is loaded, and works, on a thread of its own.
+let generator = try await ImageGenerator(ModelCheckpoint.open(path))
 
 var request = GenerationRequest(prompt: arguments[1])
 request.steps = 20
@@ -14,15 +15,16 @@ request.seed = 42
 request.guidanceScale = arguments.count > 3 ? 7.5 : Float(EmbeddedModel.guidance)
 
 let output = arguments[2]
-let result = try model.draw(request) { progress in
-  let count = progress.evaluations
-  guard progress.stage == .denoising, count > 0, count % 5 == 0 else { return true }
-  print("evaluation \(count) of \(progress.total)")
-  // The latents so far, decoded as the finished ones will be.
-  if let preview = try? model.decodePreview(progress.latents) {
-    try? PNG.write(preview, to: "\(output).\(count).png", overwrite: true)
+// Each step is computed when the loop asks for it; `break` would stop the work.
+for try await step in generator.draw(request) {
+  if step.stage == .denoising, step.evaluation > 0, step.evaluation % 5 == 0 {
+    print("evaluation \(step.evaluation) of \(step.evaluationCount)")
+    // What the model predicts so far. Only steps that are asked for one are decoded.
+    let preview = try await generator.preview(of: step)
+    try PNG.write(preview, to: "\(output).\(step.evaluation).png", overwrite: true)
   }
-  return true
+  if let result = step.result {
+    try PNG.write(result.image, to: output, overwrite: true)
+    print("\(output): \(result.image.width)x\(result.image.height)")
+  }
 }
-try PNG.write(result.image, to: output, overwrite: true)
-print("\(output): \(result.image.width)x\(result.image.height)")

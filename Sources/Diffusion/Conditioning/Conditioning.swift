@@ -37,7 +37,7 @@ extension Conditioning {
 
 extension DiffusionModel {
   /// What makes tokens of a prompt for this model.
-  public var promptReader: PromptReader {
+  package var promptReader: PromptReader {
     PromptReader(
       tokenizer, embeddings: embeddings, length: tokenLimit, vocabularySize: vocabularySize)
   }
@@ -86,7 +86,7 @@ extension DiffusionModel {
 
 extension PromptReader {
   /// The prompts of the steps; one where the prompt does not change, or is read as text.
-  public func schedule(
+  package func schedule(
     of prompt: String, _ style: PromptStyle, steps: Int
   ) -> [PromptSchedule.Stretch] {
     style.isLiteral

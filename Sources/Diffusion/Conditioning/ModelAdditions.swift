@@ -6,7 +6,9 @@ import Pictures
 public struct ModelAdditions: Sendable, Hashable {
   /// An adapter and how much of it is added.
   public struct Adapter: Sendable, Hashable {
+    /// The file.
     public let path: String
+    /// What its change is multiplied by.
     public let scale: Double
 
     public init(_ path: String, scale: Double = 1) {
@@ -60,7 +62,7 @@ public struct AdditionalNetworks: Sendable {
   /// What a person should know though everything is loaded: keys of LoRA files without effect.
   public internal(set) var warnings: [String] = []
 
-  public init() {}
+  package init() {}
 }
 
 /// What of a request concerns additional networks and approximations.
@@ -83,8 +85,9 @@ public struct NetworkSettings: Sendable, Hashable {
     public var image: Image
     /// What the ControlNet's residuals are multiplied by.
     public var scale: Float
-    /// The share of the evaluations, from and up to, in which it takes part.
+    /// The fraction of the evaluations from which it takes part.
     public var start: Double
+    /// The fraction of the evaluations up to which it takes part.
     public var end: Double
 
     public init(_ image: Image, scale: Float = 1, start: Double = 0, end: Double = 1) {

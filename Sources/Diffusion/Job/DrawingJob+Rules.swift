@@ -43,7 +43,7 @@ extension DrawingJob {
   ///
   /// - Parameter words: what the prompt is called in the message.
   /// - Throws: ``JobError``.
-  public static func checkPrompt(
+  package static func checkPrompt(
     _ prompt: String, _ name: String = "prompt", _ words: JobText = "the prompt"
   ) throws(JobError) {
     let limit = GenerationRequest.promptLimit

@@ -5,36 +5,46 @@ import Pictures
 // What holds where a job asks for nothing.
 extension DrawingJob {
   /// One step for each noise level where they are given one by one.
-  public var stepCount: Int {
+  package var stepCount: Int {
     if case .list(let levels) = sigmas.flatMap({ SigmaSpacing(text: $0) }) { return levels.count }
     return steps ?? JobField.steps.defaultValue?.int ?? 0
   }
 
   /// The noise levels that were asked for, by themselves or in the scheduler's name.
-  public var noiseLevels: SigmaSpacing? {
+  package var noiseLevels: SigmaSpacing? {
     withOwnSchedulerName.sigmas.flatMap { SigmaSpacing(text: $0) }
   }
 
   /// The scheduler that a name stands for.
-  public var schedulerDescriptor: SchedulerDescriptor? {
+  package var schedulerDescriptor: SchedulerDescriptor? {
     withOwnSchedulerName.scheduler.flatMap { SchedulerDescriptor(name: $0) }
   }
 
-  public var pictureCount: Int { count ?? 1 }
-  public var precision: Precision { (dtype ?? .auto).precision }
-  public var padding: Image.Padding? { outpaint.flatMap { Image.Padding(text: $0) } }
-  public var usesLowMemory: Bool { lowMemory == true }
+  /// The most evaluations of the UNet that so many steps take, with any scheduler that the model may
+  /// have if the job gives none.
+  package func evaluationLimit(steps: Int) -> Int {
+    let schedulers = schedulerDescriptor.map { [$0] } ?? SchedulerDescriptor.all
+    let starts = pndmStart.map { $0 == .rungeKutta }
+    return schedulers.reduce(0) {
+      max($0, $1.evaluationLimit(steps: steps, startsWithRungeKutta: starts))
+    }
+  }
+
+  package var pictureCount: Int { count ?? 1 }
+  package var precision: Precision { (dtype ?? .auto).precision }
+  package var padding: Image.Padding? { outpaint.flatMap { Image.Padding(text: $0) } }
+  package var usesLowMemory: Bool { lowMemory == true }
 
   /// The thousandths of tokens that are merged.
-  public var mergedThousandths: Int { Int((1000 * (tokenMerging?.value ?? 0)).rounded()) }
+  package var mergedThousandths: Int { Int((1000 * (tokenMerging?.value ?? 0)).rounded()) }
 
   /// How large pictures are decoded.
-  public var tiling: VAETiling {
+  package var tiling: VAETiling {
     vaeTile.flatMap { VAETiling(text: $0) } ?? (usesLowMemory ? .tiles(384) : .automatic)
   }
 
   /// The second pass that is asked for.
-  public var enlargement: Enlargement? {
+  package var enlargement: Enlargement? {
     hires.map {
       Enlargement(
         scale: $0.value,
@@ -44,10 +54,10 @@ extension DrawingJob {
   }
 
   /// How much of the picture to start from may change.
-  public var initialStrength: Double { strength?.value ?? (outpaint == nil ? 0.75 : 1) }
+  package var initialStrength: Double { strength?.value ?? (outpaint == nil ? 0.75 : 1) }
 
   /// What of a ControlNet holds: one value for all, or one each.
-  public func controlSettings(_ index: Int) -> (scale: Double, start: Double, end: Double) {
+  package func controlSettings(_ index: Int) -> (scale: Double, start: Double, end: Double) {
     func value(_ values: [JobNumber]?, _ standard: Double) -> Double {
       guard let values, !values.isEmpty else { return standard }
       return values.count == 1
@@ -57,7 +67,7 @@ extension DrawingJob {
   }
 
   /// How prompts are read.
-  public var promptStyle: PromptStyle {
+  package var promptStyle: PromptStyle {
     var style = PromptStyle()
     style.emphasis = emphasis ?? .original
     style.isPlain = plainPrompt == true
@@ -66,41 +76,18 @@ extension DrawingJob {
   }
 
   /// Whether notes, warnings and progress are left out.
-  public var isSilent: Bool { json == true || quiet == true }
+  package var isSilent: Bool { json == true || quiet == true }
 
   /// Whether the finished picture is shown in the terminal.
-  public var isShown: Bool { show == true || showAs != nil }
+  package var isShown: Bool { show == true || showAs != nil }
 
   /// The picture to write.
-  public var file: String {
+  package var file: String {
     output ?? "out." + (format == .jpeg ? "jpg" : format?.rawValue ?? "png")
   }
 
   /// How pictures are written.
-  public var compression: PictureFile.Compression {
+  package var compression: PictureFile.Compression {
     PictureFile.Compression(format ?? PictureFormat(path: file) ?? .png, quality: quality)
-  }
-
-  /// What a request says of prompts, sampling and approximations; what comes from files is missing.
-  public func request(_ prompt: String) -> GenerationRequest {
-    var request = GenerationRequest(prompt: prompt)
-    request.negativePrompt = negative ?? ""
-    request.promptStyle = promptStyle
-    request.steps = stepCount
-    request.scheduler = schedulerDescriptor
-    request.eta = eta.map { Float($0.value) }
-    request.sampling.sigmas = noiseLevels
-    request.sampling.spacing = spacing
-    request.sampling.prediction = prediction
-    request.sampling.startsWithRungeKutta = pndmStart.map { $0 == .rungeKutta }
-    request.randomSource = rng ?? .torch
-    request.width = width
-    request.height = height
-    request.enlargement = enlargement
-    request.networks.cacheInterval = cacheInterval ?? 1
-    if let interval = guidanceInterval.flatMap({ ShareInterval(text: $0) }) {
-      request.networks.guidanceInterval = interval.shares
-    }
-    return request
   }
 }

@@ -5,79 +5,145 @@ import Pictures
 /// where nothing was asked for; ``JobField/all`` says of each what holds then and what it allows.
 public struct DrawingJob: Sendable, Hashable {
   // Prompt.
+  /// What the image shows; required unless ``promptsFrom`` is given.
   public var prompt: String?
+  /// A file of prompts, one a line.
   public var promptsFrom: String?
+  /// What the image should not show.
   public var negative: String?
+  /// The text encoder's layer to take, counted from the last, which is 1.
   public var clipSkip: Int?
+  /// How weights in prompts act.
   public var emphasis: PromptStyle.Emphasis?
+  /// Whether prompts are read as diffusers does: no weights, one chunk.
   public var plainPrompt: Bool?
+  /// Textual inversions: files, each with the word that stands for its vectors.
   public var embedding: [String]?
   // Sampling.
+  /// Steps of the scheduler, 1 to 1000.
   public var steps: Int?
+  /// The guidance scale, 0 to 100.
   public var guidance: JobNumber?
+  /// The seed of the noise; each further image has the next.
   public var seed: Int?
+  /// The scheduler, by the name that any of the known programs gives it.
   public var scheduler: String?
+  /// How sigmas are spaced: a name, or falling numbers with commas.
   public var sigmas: String?
+  /// How timesteps are spaced.
   public var spacing: SchedulerConfiguration.TimestepSpacing?
+  /// What the UNet predicts; the model's own if nil.
   public var prediction: SchedulerConfiguration.PredictionType?
+  /// The scheduler's eta, 0 to 1.
   public var eta: JobNumber?
+  /// How PNDM starts.
   public var pndmStart: PNDMStart?
+  /// The generator of the noise.
   public var rng: RandomSourceName?
   // Pictures.
+  /// The width in pixels, a multiple of 8.
   public var width: Int?
+  /// The height in pixels, a multiple of 8.
   public var height: Int?
+  /// How many images of each prompt.
   public var count: Int?
+  /// How many images are generated together.
   public var batchSize: Int?
+  /// A file of noise to start from.
   public var latents: String?
+  /// The init image, a file.
   public var initial: String?
+  /// The denoising strength: the fraction of the steps to run.
   public var strength: JobNumber?
+  /// What of the init image is repainted, a file: what is light in it.
   public var mask: String?
+  /// Pixels added to the init image at its left, top, right and bottom, with commas.
   public var outpaint: String?
+  /// Whether what is kept of the init image is pasted over the generated one.
   public var pasteBack: Bool?
+  /// The scale of the second pass, above 1 to 8; nil for none.
   public var hires: JobNumber?
+  /// The denoising strength of the second pass.
   public var hiresStrength: JobNumber?
+  /// Steps of the second pass; those of the first if nil.
   public var hiresSteps: Int?
   // Model.
+  /// The model: a directory, or a weights file.
   public var model: String?
+  /// The precision.
   public var dtype: Arithmetic?
+  /// Threads, 1 to 1024.
   public var threads: Int?
   // Additional networks.
+  /// Adapters: files, each with its scale.
   public var lora: [String]?
+  /// ControlNets: files or directories.
   public var control: [String]?
+  /// The image that each ControlNet follows, a file.
   public var controlImage: [String]?
+  /// How strongly ControlNets are followed: one value for all, or one each.
   public var controlScale: [JobNumber]?
+  /// The fraction of the steps from which they are followed, likewise.
   public var controlStart: [JobNumber]?
+  /// The fraction of the steps up to which they are followed, likewise.
   public var controlEnd: [JobNumber]?
+  /// A tiny autoencoder: a file or directory.
   public var tinyVAE: String?
+  /// What the tiny autoencoder decodes.
   public var tinyVAEFor: TinyAutoencoderUse?
+  /// Whether the model's safety checker is left out.
   public var noSafetyChecker: Bool?
   // Approximations.
+  /// Run the whole UNet every so many evaluations; 1 is exact.
   public var cacheInterval: Int?
+  /// The fraction of the steps in which guidance applies, as in `0.1:0.8`.
   public var guidanceInterval: String?
+  /// The fraction of similar tokens that are merged, 0 to 0.75.
   public var tokenMerging: JobNumber?
+  /// How large images are decoded: `auto`, `off`, or the longest side of a tile.
   public var vaeTile: String?
+  /// Whether weights are kept in a temporary file instead of memory.
   public var lowMemory: Bool?
   // Output.
+  /// The image file to write.
   public var output: String?
+  /// The format to write, whatever the file's name.
   public var format: PictureFormat?
+  /// The quality of JPEG and WebP, 1 to 100.
   public var quality: Int?
+  /// Whether nothing is written into the image about how it was made.
   public var noMetadata: Bool?
+  /// Whether the hash of the model's file is written into the image.
   public var modelHash: Bool?
+  /// Whether a JSON file is written next to each image.
   public var sidecar: Bool?
+  /// The file that latents and noise are written to.
   public var saveLatents: String?
+  /// Whether JSON is printed instead of text.
   public var json: Bool?
+  /// Whether only errors are printed.
   public var quiet: Bool?
+  /// Whether files that exist are replaced.
   public var force: Bool?
   // Watching.
+  /// Write a preview after every so many evaluations.
   public var previewEvery: Int?
+  /// How latents become a preview.
   public var preview: PreviewKind?
+  /// The file that an image of chosen evaluations is written to.
   public var contactSheet: String?
+  /// The file that an animation of all predictions is written to.
   public var animation: String?
+  /// Whether times are printed.
   public var profile: Bool?
+  /// The file that a trace of every layer is written to.
   public var trace: String?
+  /// Whether the image is shown in the terminal.
   public var show: Bool?
+  /// The terminal's graphics protocol.
   public var showAs: TerminalProtocol?
 
+  /// A job that asks for nothing.
   public init() {}
 
   /// Reads a job from JSON.
@@ -119,27 +185,27 @@ public struct DrawingJob: Sendable, Hashable {
   public var fields: [JobField] { JobField.all.filter { self[$0] != nil } }
 
   /// The files that a field names.
-  public func files(_ field: JobField) -> [String] {
+  package func files(_ field: JobField) -> [String] {
     guard let value = self[field] else { return [] }
     return (value.array ?? [value]).map { $0.string ?? $0.text(.compact) }
   }
 
   /// The same with other files in a field.
-  public mutating func setFiles(_ field: JobField, _ files: [String]) {
+  package mutating func setFiles(_ field: JobField, _ files: [String]) {
     field.set(
       &self,
       field.isRepeating ? .array(files.map { .string($0) }) : files.first.map { .string($0) })
   }
 
   /// Some of the fields.
-  public func filtered(_ isIncluded: (JobField) -> Bool) -> DrawingJob {
+  package func filtered(_ isIncluded: (JobField) -> Bool) -> DrawingJob {
     var result = self
     for field in JobField.all where !isIncluded(field) { field.set(&result, nil) }
     return result
   }
 
   /// The same with files by their names alone.
-  public var withoutFolders: DrawingJob {
+  package var withoutFolders: DrawingJob {
     var result = self
     for field in JobField.all where field.traits.contains(.input) && self[field] != nil {
       result.setFiles(field, files(field).map(PicturePath.name))
@@ -162,7 +228,7 @@ public struct DrawingJob: Sendable, Hashable {
   }
 
   /// The same with the scheduler by its name here, and the noise levels that its name said apart.
-  public var withOwnSchedulerName: DrawingJob {
+  package var withOwnSchedulerName: DrawingJob {
     guard let scheduler, let label = SamplerLabel(name: scheduler) else { return self }
     var result = self
     result.scheduler = label.scheduler

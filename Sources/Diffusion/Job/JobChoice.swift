@@ -8,6 +8,7 @@ public protocol JobChoice: RawRepresentable<String>, Sendable, Hashable {
 }
 
 extension JobChoice where Self: CaseIterable {
+  /// All values.
   public static var choices: [Self] { Array(allCases) }
 }
 
@@ -24,10 +25,12 @@ extension RandomSourceName: JobChoice {}
 extension PictureFormat: JobChoice {}
 
 extension SchedulerConfiguration.TimestepSpacing: JobChoice {
+  /// The values that diffusers has.
   public static var choices: [Self] { [.leading, .linspace, .trailing] }
 }
 
 extension SchedulerConfiguration.PredictionType: JobChoice {
+  /// The values that UNets have.
   public static var choices: [Self] { [.epsilon, .velocity] }
 }
 
@@ -38,7 +41,7 @@ public enum Arithmetic: String, JobChoice, CaseIterable {
   case f32
   case bf16
 
-  public var precision: Precision {
+  package var precision: Precision {
     switch self {
     case .auto: Precision.automatic
     case .f32: .f32

@@ -1,5 +1,6 @@
 /// Why a job cannot be drawn as it stands: a field and its value, or fields that do not go together.
 public struct JobError: Error, Sendable, Hashable {
+  /// What is wrong, for a program.
   public enum Reason: String, Sendable, Hashable {
     /// No field has this name.
     case unknownField = "unknown-field"
@@ -15,6 +16,7 @@ public struct JobError: Error, Sendable, Hashable {
     case combination
   }
 
+  /// What is wrong, for a program.
   public let reason: Reason
   /// The name of the field that is to be changed.
   public let field: String

@@ -29,6 +29,7 @@ public struct JobField: Sendable {
     case output = "Output"
     case watching = "Watching"
 
+    /// The heading in help texts.
     public var title: String { rawValue }
   }
 
@@ -51,8 +52,11 @@ public struct JobField: Sendable {
   public let name: String
   /// A second, short flag.
   public let letter: Character?
+  /// What it is about.
   public let group: Group
+  /// What its values look like.
   public let kind: Kind
+  /// Whether it has several values.
   public let isRepeating: Bool
   /// What the value stands for in a command line: `pixels`.
   public let placeholder: String
@@ -65,6 +69,7 @@ public struct JobField: Sendable {
   let defaultWords: JobText?
   /// One sentence without a full stop.
   public let doc: JobText
+  /// What it says about files, loading and records.
   public let traits: Traits
 
   let get: @Sendable (DrawingJob) -> JSON?
@@ -120,6 +125,7 @@ public struct JobField: Sendable {
     copy = { $1[keyPath: path] = $0[keyPath: path] }
   }
 
+  /// Whether it is true or false.
   public var isFlag: Bool { if case .flag = kind { true } else { false } }
 
   /// What is written and said, not what the picture looks like.
@@ -131,6 +137,20 @@ public struct JobField: Sendable {
     guard let defaultValue, !isFlag else { return nil }
     return "\(defaultValue.string ?? defaultValue.text(.compact))"
   }
+}
+
+// The table as a whole.
+extension JobField {
+  /// Every field, in the order of the help.
+  public static let all: [JobField] = pictureFields + drawingFields + outputFields
+
+  /// The fields whose files' hashes a picture's record holds, in its order.
+  package static let hashed: [JobField] = [initial, mask, controlImage, lora, embedding]
+
+  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+  /// The field of a name; nil where there is none.
+  public static func named(_ name: String) -> JobField? { byName[name] }
 }
 
 /// A value of several.

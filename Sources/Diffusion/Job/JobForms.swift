@@ -4,7 +4,7 @@ import Pictures
 
 extension SigmaSpacing {
   /// A spacing's name, or falling numbers with commas; nil for anything else.
-  public init?(text: String) {
+  package init?(text: String) {
     if let named = Self(name: text) {
       self = named
       return
@@ -45,10 +45,10 @@ extension SchedulerDescriptor {
 }
 
 /// Two shares with a colon between them, 0 to 1.
-public struct ShareInterval: Sendable, Hashable {
-  public let shares: ClosedRange<Double>
+package struct ShareInterval: Sendable, Hashable {
+  package let shares: ClosedRange<Double>
 
-  public init?(text: String) {
+  package init?(text: String) {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard parts.count == 2, let from = Double(parts[0]), let to = Double(parts[1]),
       (0...1).contains(from), (0...1).contains(to), from < to
@@ -59,7 +59,7 @@ public struct ShareInterval: Sendable, Hashable {
 
 extension VAETiling {
   /// `auto`, `off`, or pixels.
-  public init?(text: String) {
+  package init?(text: String) {
     switch text {
     case "auto": self = .automatic
     case "off": self = .off
@@ -74,7 +74,7 @@ extension VAETiling {
 
 extension Image.Padding {
   /// Four numbers with commas: left, top, right, bottom.
-  public init?(text: String) {
+  package init?(text: String) {
     let sides = text.split(separator: ",", omittingEmptySubsequences: false).compactMap { Int($0) }
     guard sides.count == 4, text.split(separator: ",", omittingEmptySubsequences: false).count == 4,
       sides.allSatisfy({ (0...4096).contains($0) && $0 % 8 == 0 }),
@@ -85,16 +85,16 @@ extension Image.Padding {
 }
 
 /// The parts of a file's path.
-public enum PicturePath {
+package enum PicturePath {
   /// A path before the full stop of its ending, and from there on.
-  public static func split(_ path: String) -> (stem: String, ending: String) {
+  package static func split(_ path: String) -> (stem: String, ending: String) {
     let name = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
     guard let dot = path[name...].lastIndex(of: "."), dot != name else { return (path, "") }
     return (String(path[..<dot]), String(path[dot...]))
   }
 
   /// What follows the last slash.
-  public static func name(_ path: String) -> String {
+  package static func name(_ path: String) -> String {
     path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
   }
 }

@@ -5,6 +5,7 @@ import OrderedJSON
 public struct JobNumber: Sendable, Hashable, ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral,
   CustomStringConvertible
 {
+  /// The number.
   public let value: Double
   private let isInteger: Bool
 

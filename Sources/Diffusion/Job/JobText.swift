@@ -9,6 +9,7 @@ public struct JobText: Sendable, Hashable, ExpressibleByStringInterpolation {
     case range
   }
 
+  /// Its stretches, in order.
   public var parts: [Part]
 
   public init(stringLiteral value: String) { parts = [.text(value)] }
@@ -31,21 +32,26 @@ public struct JobText: Sendable, Hashable, ExpressibleByStringInterpolation {
     parts.compactMap { if case .field(let name) = $0 { name } else { nil } }
   }
 
+  /// Collects the parts of a text from a string literal.
   public struct StringInterpolation: StringInterpolationProtocol {
     var parts: [Part] = []
 
     public init(literalCapacity: Int, interpolationCount: Int) {}
 
+    /// Adds words.
     public mutating func appendLiteral(_ literal: String) {
       if !literal.isEmpty { parts.append(.text(literal)) }
     }
 
+    /// Adds a value as text.
     public mutating func appendInterpolation(_ value: some CustomStringConvertible) {
       parts.append(.text(value.description))
     }
 
+    /// Adds the name of a field.
     public mutating func appendInterpolation(field name: String) { parts.append(.field(name)) }
 
+    /// Adds a part.
     public mutating func appendInterpolation(part: Part) { parts.append(part) }
   }
 }

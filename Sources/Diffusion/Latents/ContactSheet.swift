@@ -3,20 +3,20 @@ import Pictures
 
 /// One picture of how another came about: from left to right chosen evaluations of the UNet, each
 /// with the latents, the picture that the model predicted then, and how much of them is noise.
-public struct ContactSheet: Sendable {
+package struct ContactSheet: Sendable {
   /// An evaluation.
-  public struct Entry: Sendable {
+  package struct Entry: Sendable {
     /// Counted from 1.
-    public let evaluation: Int
-    public let timestep: Float
+    package let evaluation: Int
+    package let timestep: Float
     /// The standard deviation of the noise over that of the picture.
-    public let sigma: Float
+    package let sigma: Float
     /// The latents before it.
-    public let latents: Latents
+    package let latents: Latents
     /// What the model predicted, decoded.
-    public let picture: Image
+    package let picture: Image
 
-    public init(
+    package init(
       evaluation: Int, timestep: Float, sigma: Float, latents: Latents, picture: Image
     ) {
       self.evaluation = evaluation
@@ -29,13 +29,13 @@ public struct ContactSheet: Sendable {
 
   private let entries: [Entry]
 
-  public init(_ entries: [Entry]) {
+  package init(_ entries: [Entry]) {
     self.entries = entries
   }
 
   /// Which of so many evaluations are shown: the first, the last, and some between, closer together
   /// at the start, where most is decided.
-  public static func evaluations(of total: Int, columns: Int = 8) -> [Int] {
+  package static func evaluations(of total: Int, columns: Int = 8) -> [Int] {
     guard total > columns else { return Array(0..<max(0, total)) }
     var chosen: [Int] = []
     for column in 0..<columns {
@@ -58,7 +58,7 @@ public struct ContactSheet: Sendable {
   private static let scale = 2
 
   /// Draws the sheet; nothing where there are no entries.
-  public func image() -> Image? {
+  package func image() -> Image? {
     guard let first = entries.first else { return nil }
     let longer = max(first.picture.width, first.picture.height)
     let width = max(1, first.picture.width * Self.tileSide / longer)

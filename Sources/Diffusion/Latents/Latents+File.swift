@@ -55,7 +55,7 @@ extension Latents {
   /// The same file, written but not yet at its place.
   ///
   /// - Throws: as ``write(_:to:overwrite:)``.
-  public static func writer(
+  package static func writer(
     _ pictures: [(noise: Latents, latents: Latents)], to path: String, overwrite: Bool = false
   ) throws(FormatError) -> FileWriter {
     let tensors = [

@@ -10,10 +10,12 @@ public struct InitialPicture: Sendable, Hashable {
   /// What is painted anew; all of it where nil.
   public var mask: Mask?
   /// Where the drawn picture shows in the end, with this one behind it; nil leaves it as it was
-  /// decoded, what is kept too. Of the picture's size. `draw(_:progress:observer:)`
-  /// honours it; a safety checker sees the picture before.
+  /// decoded, what is kept too. Of the picture's size. A
+  /// safety checker sees the picture before.
   public var coverage: Coverage?
 
+  /// A picture to start from.
+  ///
   /// - Parameter mask: of the picture's size.
   public init(_ image: Image, strength: Double = 0.75, mask: Mask? = nil) {
     precondition(

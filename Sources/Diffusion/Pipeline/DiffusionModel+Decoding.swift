@@ -8,7 +8,7 @@ extension DiffusionModel {
   /// Large ones are decoded in tiles, as the model was loaded to.
   ///
   /// - Throws: ``EngineError``; ``GenerationError`` where the picture is not finite.
-  public func decode(
+  package func decode(
     _ latents: Latents, observer: ((StepTiming) -> Void)? = nil
   ) throws -> Image {
     if additions.tinyDecodesAll, let tiny = additions.tinyDecoder {
@@ -33,12 +33,12 @@ extension DiffusionModel {
 
   /// What a tiny autoencoder makes of latents, where one is loaded: `latent_sample`, as the UNet
   /// has it, to `sample` in -1...1.
-  public var previewDecoder: (any Network)? { additions.tinyDecoder }
+  package var previewDecoder: (any Network)? { additions.tinyDecoder }
 
   /// The picture so far, by the tiny autoencoder where one is loaded, else by the VAE.
   ///
   /// - Throws: as ``decode(_:observer:)``.
-  public func decodePreview(_ latents: Latents) throws -> Image {
+  package func decodePreview(_ latents: Latents) throws -> Image {
     guard let previewDecoder else { return try decode(latents) }
     return try Self.image(latents, decoder: previewDecoder, nil)
   }

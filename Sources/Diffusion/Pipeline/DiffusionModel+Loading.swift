@@ -9,8 +9,9 @@ extension DiffusionModel {
   public struct LoadProgress: Sendable {
     /// The component that is being loaded, as in `unet`.
     public let component: ComponentName
-    /// Its parameters that are loaded, and all of them.
+    /// How many of its parameters are loaded.
     public let loaded: Int
+    /// All of its parameters.
     public let total: Int
   }
 
@@ -195,7 +196,7 @@ extension DiffusionModel {
   /// The tokenizer of a repository.
   ///
   /// - Throws: ``FormatError`` where it has none, or its files are not sound.
-  public static func tokenizer(
+  package static func tokenizer(
     of checkpoint: ModelCheckpoint
   ) throws(FormatError) -> Tokenizer {
     Tokenizer(try TokenizerDefinition(of: checkpoint))

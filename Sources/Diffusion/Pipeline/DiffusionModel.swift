@@ -1,21 +1,23 @@
 /// A latent diffusion model ready to draw: its networks, and the numbers that go with them.
 public struct DiffusionModel: Sendable {
+  /// What makes tokens of prompts.
   public let tokenizer: Tokenizer
   /// `input_ids [batch, sequence]` to `last_hidden_state [batch, sequence, width]`.
-  public let textEncoder: any Network
+  package let textEncoder: any Network
   /// `sample [batch, channels, h, w]`, `timestep [1]` and `encoder_hidden_states` to `out_sample`.
-  public let unet: any Network
+  package let unet: any Network
   /// `latent_sample [batch, channels, h, w]` to `sample [batch, 3, 8h, 8w]`.
-  public let vaeDecoder: any Network
+  package let vaeDecoder: any Network
   /// `sample [batch, 3, 8h, 8w]` to `latent_parameters [batch, 2 * channels, h, w]`; nil where
   /// pictures cannot be started from.
-  public let vaeEncoder: (any Network)?
+  package let vaeEncoder: (any Network)?
   /// The channels that the UNet takes: the latents', or in an inpainting model those of latents,
   /// mask and masked picture.
-  public let unetChannels: Int
+  package let unetChannels: Int
   /// The width of the embedding of the guidance scale that the UNet takes as `timestep_cond`, in
   /// latent consistency models; nil where guidance is by a negative prompt.
-  public let guidanceWidth: Int?
+  package let guidanceWidth: Int?
+  /// How the model was trained, and its own scheduler.
   public let scheduler: SchedulerConfiguration
   /// ControlNets, a tiny autoencoder, the safety checker: what was loaded beside the three.
   public package(set) var additions = AdditionalNetworks()
@@ -25,31 +27,32 @@ public struct DiffusionModel: Sendable {
   public let embeddings: [TextualInversion]
   /// The text encoder's tokens, without the vectors of ``embeddings``, which have the ids from
   /// there on; and its layers.
-  public let vocabularySize: Int
-  public let textLayers: Int
+  package let vocabularySize: Int
+  package let textLayers: Int
   /// The tokens that the text encoder takes, 77 for Stable Diffusion.
-  public let tokenLimit: Int
+  package let tokenLimit: Int
+  /// Channels of the latents, 4 for Stable Diffusion.
   public let latentChannels: Int
   /// The side of the latents that the UNet was trained on, 64 for Stable Diffusion v1.5.
-  public let sampleSize: Int
+  package let sampleSize: Int
   /// What latents are divided by before decoding, and what is added after.
-  public let scalingFactor: Float
-  public let shiftFactor: Float
+  package let scalingFactor: Float
+  package let shiftFactor: Float
   /// Seconds that loading took.
   public let loadSeconds: Double
 
   /// Whether the UNet runs on prompt and negative prompt together for a request.
-  public func isGuided(_ request: GenerationRequest) -> Bool {
+  package func isGuided(_ request: GenerationRequest) -> Bool {
     guidanceWidth == nil && request.isGuided
   }
 
   /// How many pixels a latent is wide and high.
-  public static let downsampling = 8
+  package static let downsampling = 8
 
   /// The side of a picture where nothing else is asked for.
   public var defaultSide: Int { sampleSize * Self.downsampling }
 
-  public init(
+  package init(
     tokenizer: Tokenizer, textEncoder: any Network, unet: any Network, vaeDecoder: any Network,
     scheduler: SchedulerConfiguration, tokenLimit: Int = 77, latentChannels: Int = 4,
     sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0,

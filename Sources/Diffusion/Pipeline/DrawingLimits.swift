@@ -6,9 +6,11 @@ import Pictures
 
 /// What a model can draw, by its configurations alone: known before any weights are read.
 public struct DrawingLimits: Sendable {
+  /// How the model was trained, and its own scheduler.
   public let scheduler: SchedulerConfiguration
   /// The text encoder's layers, of which clip skip chooses one.
   public let textLayers: Int
+  /// Channels of the latents, 4 for Stable Diffusion.
   public let latentChannels: Int
   /// The channels that the UNet takes; more than the latents' in an inpainting model.
   public let unetChannels: Int

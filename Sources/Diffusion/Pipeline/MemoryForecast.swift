@@ -13,11 +13,15 @@ import ModelGraph
 public struct MemoryForecast: Sendable, Hashable {
   /// A network and its bytes.
   public struct Part: Sendable, Hashable {
+    /// The network, as in `unet`.
     public let name: String
+    /// Bytes of its weights.
     public let weights: Int
+    /// Bytes of its working memory.
     public let activations: Int
   }
 
+  /// Each network.
   public let parts: [Part]
 
   /// The weights of every network.

@@ -1,7 +1,7 @@
 import Engine
 
 /// A network that can be run: the engine's, or another that takes and gives the same values.
-public protocol Network: Sendable {
+package protocol Network: Sendable {
   /// Computes the outputs, by name.
   ///
   /// - Parameters:

@@ -21,7 +21,7 @@ public struct SafetyVerdict: Sendable, Hashable {
 /// Stable Diffusion's safety checker: a vision model, and concepts to compare its view with.
 ///
 /// Source: diffusers' `StableDiffusionSafetyChecker` and the feature extractor of CLIP.
-public struct PictureChecker: Sendable {
+package struct PictureChecker: Sendable {
   private let network: any Network
   private let side: Int
   private let preparation: Preparation
@@ -56,7 +56,7 @@ public struct PictureChecker: Sendable {
   /// Looks at a picture.
   ///
   /// - Throws: ``EngineError``; ``GenerationError`` where the network's view is not finite.
-  public func check(
+  package func check(
     _ image: Image, observer: ((StepTiming) -> Void)? = nil
   ) throws -> SafetyVerdict {
     let outputs = try network.run(

@@ -4,17 +4,17 @@ import Glibc
 /// Core ML pipelines and older tools use them.
 ///
 /// Source: Marsaglia's polar method on MT19937, which numpy keeps for compatibility.
-public struct NumPyRandom: RandomSource {
+package struct NumPyRandom: RandomSource {
   private var generator: MersenneTwister
   /// The unused number of the last pair.
   private var cached: Double?
 
   /// - Parameter seed: a 32-bit seed, as in `numpy.random.RandomState`.
-  public init(seed: UInt32) {
+  package init(seed: UInt32) {
     generator = MersenneTwister(seed: seed)
   }
 
-  public mutating func normal(count: Int) -> [Float] {
+  package mutating func normal(count: Int) -> [Float] {
     precondition(count >= 0, "the element count is negative")
     return (0..<count).map { _ in Float(next()) }
   }

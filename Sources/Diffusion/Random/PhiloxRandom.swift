@@ -6,17 +6,17 @@ import Glibc
 /// Each call draws one tensor. Element i uses stream i, as on a GPU with one thread per element.
 /// Source: Salmon et al., "Parallel Random
 /// Numbers: As Easy as 1, 2, 3" (2011), Philox 4x32 with 10 rounds, and Box-Muller as in cuRAND.
-public struct PhiloxRandom: RandomSource {
+package struct PhiloxRandom: RandomSource {
   private let key: (UInt32, UInt32)
   /// The number of tensors drawn so far.
   private var offset: UInt32 = 0
 
   /// - Parameter seed: as in `torch.manual_seed`.
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     key = (UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
   }
 
-  public mutating func normal(count: Int) -> [Float] {
+  package mutating func normal(count: Int) -> [Float] {
     precondition(count >= 0 && count <= Int(UInt32.max), "stream numbers have 32 bits")
     defer { offset &+= 1 }
     return (0..<count).map { index in

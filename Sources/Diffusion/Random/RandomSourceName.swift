@@ -2,15 +2,15 @@ import ModelFormats
 
 /// The RNGs for noise, by the values of `--rng`.
 public enum RandomSourceName: String, Sendable, CaseIterable {
-  /// ``TorchRandom``.
+  /// torch's on a CPU: the Mersenne Twister, and Box-Muller.
   case torch
-  /// ``PhiloxRandom``.
+  /// torch's on a GPU, which web UIs use: Philox.
   case cuda
-  /// ``NumPyRandom``.
+  /// NumPy's `RandomState`.
   case numpy
 
   /// The highest seed that the RNG accepts.
-  public var highestSeed: UInt64 { self == .numpy ? UInt64(UInt32.max) : .max }
+  package var highestSeed: UInt64 { self == .numpy ? UInt64(UInt32.max) : .max }
 
   /// A new RNG with this seed.
   ///

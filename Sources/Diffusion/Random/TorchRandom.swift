@@ -4,18 +4,18 @@ import Glibc
 ///
 /// They match torch's to within 2.5e-7, because torch approximates logarithm, cosine and sine with
 /// vector code. Source: the output of torch 2.15; see DiffusionTests/TorchRandomTests.swift.
-public struct TorchRandom: RandomSource {
+package struct TorchRandom: RandomSource {
   private var generator: MersenneTwister
   /// The unused sine half of the last pair of the short path.
   private var cached: Double?
 
   /// - Parameter seed: as in `torch.manual_seed`; its low 32 bits seed the generator.
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     generator = MersenneTwister(seed: UInt32(truncatingIfNeeded: seed))
   }
 
   /// Draws a tensor of `count` elements; tensors of fewer than 16 use another path.
-  public mutating func normal(count: Int) -> [Float] {
+  package mutating func normal(count: Int) -> [Float] {
     precondition(count >= 0, "the element count is negative")
     return count < Self.block ? shortTensor(count) : longTensor(count)
   }

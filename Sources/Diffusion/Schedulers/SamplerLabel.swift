@@ -1,13 +1,13 @@
 import Pictures
 
 /// A scheduler and the spacing of its sigmas, by the names that programs use for them.
-public struct SamplerLabel: Sendable, Hashable {
+package struct SamplerLabel: Sendable, Hashable {
   /// The value of `--scheduler`: `dpmpp-2m`.
-  public let scheduler: String
+  package let scheduler: String
   /// The value of `--sigmas`: `karras`; nil for the scheduler's own spacing.
-  public let sigmas: String?
+  package let sigmas: String?
 
-  public init(scheduler: String, sigmas: String? = nil) {
+  package init(scheduler: String, sigmas: String? = nil) {
     self.scheduler = scheduler
     self.sigmas = sigmas
   }
@@ -17,7 +17,7 @@ public struct SamplerLabel: Sendable, Hashable {
 
 extension SamplerLabel {
   /// The field `Sampler` and, if the spacing is not the scheduler's own, `Schedule type`.
-  public var fields: [Infotext.Field] {
+  package var fields: [Infotext.Field] {
     let sampler = SchedulerDescriptor(name: scheduler)?.webUIName ?? scheduler
     let spacing = sigmas.map { sigmas in
       SigmaSpacing.named.first { $0.name == sigmas }?.webUIName ?? sigmas
@@ -30,7 +30,7 @@ extension SamplerLabel {
   ///
   /// Old web UIs write the spacing after the sampler, `DPM++ 2M Karras`; stable-diffusion.cpp
   /// always does, `dpm++2m karras`.
-  public init?(_ text: Infotext) {
+  package init?(_ text: Infotext) {
     guard var sampler = text["Sampler"] else { return nil }
     var spacing = text["Schedule type"]
     let known =
@@ -59,7 +59,7 @@ extension SamplerLabel {
   /// k-diffusion's (`k_euler_a`) or a diffusers class; nil if it is none of these.
   ///
   /// Case, spaces, underscores and hyphens are ignored.
-  public init?(name: String) {
+  package init?(name: String) {
     if let scheduler = SchedulerDescriptor(className: name) {
       self.init(scheduler: scheduler.name)
       return
@@ -77,19 +77,19 @@ extension SamplerLabel {
   }
 
   /// What to use instead of a sampler or spacing that ``init(name:)`` rejects.
-  public struct Substitute: Sendable {
+  package struct Substitute: Sendable {
     /// nil if the name is a spacing of sigmas, which needs a scheduler that takes sigmas.
-    public var scheduler: SchedulerDescriptor?
-    public var sigmas: String?
-    public var spacing: SchedulerConfiguration.TimestepSpacing?
-    public var randomSource: RandomSourceName?
+    package var scheduler: SchedulerDescriptor?
+    package var sigmas: String?
+    package var spacing: SchedulerConfiguration.TimestepSpacing?
+    package var randomSource: RandomSourceName?
     /// How the scheduler differs: completes "…, which".
-    public var difference: String?
+    package var difference: String?
   }
 
   /// The closest settings for a known name that has no exact equivalent here; empty if the name is
   /// unknown.
-  public static func substitutes(for name: String) -> [Substitute] {
+  package static func substitutes(for name: String) -> [Substitute] {
     let plain = plain(name)
     if let named = SigmaSpacing.named.first(where: { $0.endings.contains(plain) }) {
       return [Substitute(sigmas: named.name)]

@@ -4,7 +4,7 @@
 /// The caller evaluates the model once for each of ``timesteps``, in order, starting from the first
 /// or from ``firstEvaluation(strength:steps:)``. Some methods evaluate the model more than once per
 /// step.
-public protocol Scheduler: Sendable {
+package protocol Scheduler: Sendable {
   /// The timestep of each model evaluation.
   var timesteps: [Float] { get }
 
@@ -44,12 +44,12 @@ public protocol Scheduler: Sendable {
 
 extension Scheduler {
   /// The latents unchanged, as models in variance-preserving form expect them.
-  public func modelInput(for sample: [Float], at evaluation: Int) -> [Float] { sample }
+  package func modelInput(for sample: [Float], at evaluation: Int) -> [Float] { sample }
 
-  public var evaluationsPerStep: Int { 1 }
+  package var evaluationsPerStep: Int { 1 }
 
   /// Matches `get_timesteps` of diffusers' img2img pipeline.
-  public func firstEvaluation(strength: Double, steps: Int) -> Int {
+  package func firstEvaluation(strength: Double, steps: Int) -> Int {
     min(skippedSteps(strength: strength, steps: steps) * evaluationsPerStep, timesteps.count)
   }
 

@@ -24,7 +24,7 @@ public struct SchedulerConfiguration: Sendable, Hashable {
   }
 
   /// How the noise of training grows with the timestep.
-  public enum BetaSchedule: String, Sendable {
+  package enum BetaSchedule: String, Sendable {
     case linear
     /// Linear in the square root of beta: the latent diffusion schedule.
     case scaledLinear = "scaled_linear"
@@ -33,14 +33,14 @@ public struct SchedulerConfiguration: Sendable, Hashable {
   }
 
   /// The last sigma.
-  public enum FinalSigma: String, Sendable {
+  package enum FinalSigma: String, Sendable {
     case zero
     /// The smallest sigma of the training timesteps.
     case smallest = "sigma_min"
   }
 
   /// DDPM: the variance of the noise that a step adds.
-  public enum Variance: String, Sendable {
+  package enum Variance: String, Sendable {
     case fixedSmall = "fixed_small"
     case fixedSmallLog = "fixed_small_log"
     case fixedLarge = "fixed_large"
@@ -48,7 +48,7 @@ public struct SchedulerConfiguration: Sendable, Hashable {
 
   /// How a multistep solver estimates derivatives. The first two are DPM-Solver's, the others
   /// UniPC's; each treats the other's values as its own default.
-  public enum Solver: String, Sendable {
+  package enum Solver: String, Sendable {
     case midpoint, heun, logrho, bh1, bh2
   }
 
@@ -56,39 +56,42 @@ public struct SchedulerConfiguration: Sendable, Hashable {
   public var descriptor: SchedulerDescriptor?
   /// The diffusers class that the file names, known or not.
   public var className: String?
+  /// The timesteps of training, 1000 for Stable Diffusion.
   public var trainingTimesteps = 1000
-  public var betaStart: Double?
-  public var betaEnd: Double?
-  public var betaSchedule: BetaSchedule?
-  public var trainedBetas: [Float]?
+  package var betaStart: Double?
+  package var betaEnd: Double?
+  package var betaSchedule: BetaSchedule?
+  package var trainedBetas: [Float]?
+  /// What the model predicts.
   public var predictionType = PredictionType.epsilon
+  /// How timesteps are spaced; the scheduler's default if nil.
   public var timestepSpacing: TimestepSpacing?
-  public var stepsOffset = 0
+  package var stepsOffset = 0
   /// PNDM: skip the Runge-Kutta steps that start its multistep method.
-  public var skipsRungeKutta = false
+  package var skipsRungeKutta = false
   /// Whether the cumulative alpha after the last step is 1 instead of that of timestep 0.
-  public var setsAlphaToOne: Bool?
-  public var clipsSample: Bool?
-  public var clipRange: Float = 1
-  public var rescalesBetasToZeroSNR = false
-  public var usesKarrasSigmas = false
-  public var usesExponentialSigmas = false
+  package var setsAlphaToOne: Bool?
+  package var clipsSample: Bool?
+  package var clipRange: Float = 1
+  package var rescalesBetasToZeroSNR = false
+  package var usesKarrasSigmas = false
+  package var usesExponentialSigmas = false
   /// The requested spacing of sigmas; overrides both.
-  public var sigmas: SigmaSpacing?
-  public var finalSigma = FinalSigma.zero
-  public var variance = Variance.fixedSmall
-  public var solver: Solver?
-  public var solverOrder = 2
+  package var sigmas: SigmaSpacing?
+  package var finalSigma = FinalSigma.zero
+  package var variance = Variance.fixedSmall
+  package var solver: Solver?
+  package var solverOrder = 2
   /// Multistep solvers: whether the last steps have a lower order.
-  public var lowersFinalOrder: Bool?
+  package var lowersFinalOrder: Bool?
   /// DPM-Solver: whether the last step has order 1.
-  public var endsWithEuler = false
+  package var endsWithEuler = false
   /// UniPC: the steps after which the corrector is skipped.
-  public var uncorrectedSteps: [Int] = []
+  package var uncorrectedSteps: [Int] = []
   /// LCM and TCD: the number of steps in the distillation, from which timesteps are chosen.
-  public var originalSteps = 50
+  package var originalSteps = 50
   /// LCM: the factor of timesteps in the boundary condition.
-  public var timestepScaling: Float = 10
+  package var timestepScaling: Float = 10
 
   /// The defaults of diffusers' classes.
   public init() {}

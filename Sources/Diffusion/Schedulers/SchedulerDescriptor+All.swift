@@ -24,8 +24,8 @@ extension SchedulerDescriptor {
   /// The scheduler of models that name none, as in Stable Diffusion v1.5.
   public static let standard = pndm
 
-  /// The scheduler with this name; nil if there is none. Other programs' names:
-  /// ``SamplerLabel/init(name:)``.
+  /// The scheduler with this name; nil if there is none. ``DrawingJob/scheduler``
+  /// takes other programs' names too.
   public init?(name: String) {
     guard let match = Self.all.first(where: { $0.name == name }) else { return nil }
     self = match
@@ -49,6 +49,22 @@ extension SchedulerDescriptor {
     }
   }
 
+  /// The most evaluations of the model for so many steps, whatever the model's own configuration.
+  ///
+  /// - Parameter startsWithRungeKutta: whether the scheduler starts with Runge-Kutta steps, if it can;
+  ///   nil if that is the model's choice.
+  package func evaluationLimit(steps: Int, startsWithRungeKutta: Bool? = nil) -> Int {
+    var configuration = SchedulerConfiguration()
+    // A distilled model may have more.
+    configuration.originalSteps = max(configuration.originalSteps, steps)
+    let starts = hasRungeKuttaStart ? startsWithRungeKutta.map { [$0] } ?? [true, false] : [false]
+    return starts.map { starts in
+      configuration.skipsRungeKutta = !starts
+      // With too few steps nothing is evaluated.
+      return (try? make(configuration, steps, eta?.defaultValue ?? 0))?.timesteps.count ?? 0
+    }.max() ?? 0
+  }
+
   /// The names of the schedulers that satisfy a condition, separated by commas.
   public static func names(where condition: (SchedulerDescriptor) -> Bool = { _ in true }) -> String
   {
@@ -63,7 +79,7 @@ extension SchedulerConfiguration {
   ///   - steps: the number of inference steps, 1 up to the number of training timesteps.
   ///   - eta: 0 to 1, see ``SchedulerDescriptor/eta``; ignored by schedulers without one.
   /// - Throws: ``FormatError`` `unsupported`, naming the field that cannot be honored.
-  public func scheduler(
+  package func scheduler(
     _ descriptor: SchedulerDescriptor, steps: Int, eta: Float? = nil
   ) throws(FormatError) -> any Scheduler {
     guard steps >= 1, steps <= trainingTimesteps else {

@@ -6,11 +6,13 @@ public struct PromptEncoding: Sendable, Hashable {
     public let id: Int
     /// Its text in the prompt; for a textual inversion, its trigger word.
     public let text: String
+    /// How much it weighs, 1 if nothing else is asked for.
     public let weight: Float
   }
 
   /// The tokens of one text encoder run.
   public struct Chunk: Sendable, Hashable {
+    /// The tokens of the prompt, without start, end and padding.
     public let tokens: [Token]
     /// The start token, the chunk's tokens, an end token, and padding.
     public let ids: [Int]
@@ -22,6 +24,7 @@ public struct PromptEncoding: Sendable, Hashable {
   public let chunks: [Chunk]
   /// The number of tokens that did not fit, and their text, the end of the prompt.
   public let droppedTokenCount: Int
+  /// The text that did not fit.
   public let droppedText: String
   /// Warnings about the prompt.
   public let warnings: [String]

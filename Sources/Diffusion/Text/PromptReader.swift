@@ -1,6 +1,6 @@
 /// Converts a prompt to token chunks for the text encoder: with weights, chunks and textual
 /// inversions as in the AUTOMATIC1111 web UI, or as plain text as in diffusers.
-public struct PromptReader: Sendable {
+package struct PromptReader: Sendable {
   private let tokenizer: Tokenizer
   private let embeddings: [TextualInversion]
   /// The id of each embedding's first vector.
@@ -17,7 +17,7 @@ public struct PromptReader: Sendable {
   /// - Parameters:
   ///   - length: the text encoder's positions, 77 for Stable Diffusion; at least 3.
   ///   - vocabularySize: the text encoder's number of tokens; ids of embedding vectors start there.
-  public init(
+  package init(
     _ tokenizer: Tokenizer, embeddings: [TextualInversion] = [], length: Int = 77,
     vocabularySize: Int = 49_408
   ) {
@@ -41,7 +41,7 @@ public struct PromptReader: Sendable {
   /// Encodes a prompt without prompt editing, or with its edits already applied.
   ///
   /// - Throws: ``GenerationError`` `request` if the prompt uses unsupported syntax.
-  public func read(
+  package func read(
     _ prompt: String, _ style: PromptStyle = PromptStyle()
   ) throws(GenerationError) -> PromptEncoding {
     var warnings: [String] = []
@@ -96,7 +96,7 @@ public struct PromptReader: Sendable {
   }
 
   /// A chunk without tokens, for the shorter of two prompts.
-  public var emptyChunk: PromptEncoding.Chunk { chunk([], weighs: false) }
+  package var emptyChunk: PromptEncoding.Chunk { chunk([], weighs: false) }
 
   private func encoding(
     _ chunks: [[PromptEncoding.Token]], _ style: PromptStyle, dropped: [PromptEncoding.Token],

@@ -4,18 +4,18 @@
 /// `when` is a step or, with a decimal point, a fraction of the steps; after it, the prompt has `to`.
 /// Alternatives take turns. Brackets nest. Source: the web UI's documentation of
 /// prompt editing, and the examples of its parser (DiffusionTests/PromptScheduleTests.swift).
-public struct PromptSchedule: Sendable, Hashable {
+package struct PromptSchedule: Sendable, Hashable {
   /// A prompt and its steps, counted from 1.
-  public struct Stretch: Sendable, Hashable {
-    public let steps: ClosedRange<Int>
-    public let prompt: String
+  package struct Stretch: Sendable, Hashable {
+    package let steps: ClosedRange<Int>
+    package let prompt: String
   }
 
   /// In the order of their steps; together they cover all steps.
-  public let stretches: [Stretch]
+  package let stretches: [Stretch]
 
   /// - Parameter steps: the number of steps, at least 1.
-  public init(_ prompt: String, steps: Int) {
+  package init(_ prompt: String, steps: Int) {
     let count = max(1, steps)
     let source = ScheduleSource(prompt)
     guard source.changes else {

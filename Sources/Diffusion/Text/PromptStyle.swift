@@ -12,6 +12,7 @@ public struct PromptStyle: Sendable, Hashable {
     case none
   }
 
+  /// How weights act.
   public var emphasis = Emphasis.original
   /// As in diffusers: `emphasis` is `none`, and tokens past the first chunk are dropped.
   public var isPlain = false
@@ -21,5 +22,5 @@ public struct PromptStyle: Sendable, Hashable {
   public init() {}
 
   /// Whether brackets and BREAK are text.
-  public var isLiteral: Bool { isPlain || emphasis == .none }
+  package var isLiteral: Bool { isPlain || emphasis == .none }
 }

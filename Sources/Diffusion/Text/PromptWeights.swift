@@ -9,7 +9,7 @@ import ModelFormats
 ///
 /// Source: the web UI's documentation of attention, and the strings that its parser's own
 /// examples give (DiffusionTests/PromptWeightsTests.swift).
-public enum PromptPart: Sendable, Hashable {
+package enum PromptPart: Sendable, Hashable {
   case text(String, weight: Float)
   case chunkBreak
 
@@ -18,7 +18,7 @@ public enum PromptPart: Sendable, Hashable {
   /// Parse prompt editing with ``PromptSchedule`` first.
   ///
   /// - Throws: ``GenerationError`` `request` for a weight that is not a number.
-  public static func parse(_ prompt: String) throws(GenerationError) -> [PromptPart] {
+  package static func parse(_ prompt: String) throws(GenerationError) -> [PromptPart] {
     var parser = PromptParser(prompt)
     return try parser.parse()
   }

@@ -9,12 +9,14 @@ import OrderedJSON
 public struct TextualInversion: Sendable, Hashable {
   /// The trigger word.
   public let token: String
+  /// The file that it was read from.
   public let path: String
   /// The number of vectors, and their length.
   public let count: Int
+  /// The width of a vector.
   public let width: Int
   /// `[count, width]`
-  public let vectors: [Float]
+  package let vectors: [Float]
   /// Warnings about the file, such as dangerous references in a pickle.
   public let warnings: [String]
 
@@ -26,7 +28,7 @@ public struct TextualInversion: Sendable, Hashable {
   ///   - path: its file, for errors.
   /// - Throws: ``FormatError`` `mismatch` if the tensor is not a list of vectors of finite
   ///   floating-point numbers, or has more than fit in a prompt.
-  public init(
+  package init(
     token: String, tensor: Tensor, path: String, warnings: [String] = []
   ) throws(FormatError) {
     guard (1...2).contains(tensor.shape.rank), tensor.elementCount > 0 else {
@@ -90,7 +92,7 @@ public struct TextualInversion: Sendable, Hashable {
   /// - Throws: ``FormatError`` `mismatch` where the file holds no textual inversion, not the word
   ///   that is wanted, or one for a model with other text encoders, which is named; `unsupported`
   ///   where it is in an image.
-  public static func read(
+  package static func read(
     _ path: String, token: String? = nil
   ) throws(FormatError) -> [TextualInversion] {
     if let kind = try imageKind(path) {

@@ -10,7 +10,9 @@ import OrderedJSON
 public struct Tokenizer: Sendable {
   /// A token of a prompt and its text in the prompt (in NFC).
   public struct Token: Sendable, Hashable {
+    /// Its number in the vocabulary.
     public let id: Int
+    /// What it stands for in a prompt.
     public let text: String
   }
 

@@ -35,7 +35,7 @@ struct Drawing {
   var loras: [JSON] = []
   var loadSeconds = 0.0
   /// Set where the person stopped it.
-  var cancellation: GenerationError?
+  var cancellation: Failure?
   /// What ended it behind the pictures that there are.
   var failure: (any Error)?
 
@@ -47,7 +47,7 @@ struct Drawing {
   /// - Throws: ``Failure`` where not all pictures were drawn.
   func requireComplete() throws {
     if let failure { try Failure.fromDrawing { throw failure } }
-    if let cancellation { throw Failure(cancellation) }
+    if let cancellation { throw cancellation }
   }
 }
 

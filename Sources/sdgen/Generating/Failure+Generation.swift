@@ -6,11 +6,17 @@ extension Failure {
   init(_ error: GenerationError) {
     let status: ExitStatus =
       switch error.code {
-      case .cancelled: .interrupted
       case .request: .usage
       case .notFinite: .data
       }
     self.init(status, code: error.code.rawValue, error.message, hint: error.hint?.phrased)
+  }
+
+  /// The person stopped the drawing at a step.
+  static func cancelled(at step: GenerationStep) -> Failure {
+    Failure(
+      .interrupted, code: "cancelled",
+      "cancelled after \(step.evaluation) of \(step.evaluationCount) evaluations")
   }
 
   init(_ error: EngineError) {

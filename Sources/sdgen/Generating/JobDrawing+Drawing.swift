@@ -68,53 +68,40 @@ extension JobDrawing {
     defer { bar.finish() }
     var stepStart = Console.seconds()
     var loopStart = stepStart
-    var passes = [Int](repeating: 0, count: requests.count)
-    var failure: (any Error)?
-    do {
-      try model.drawEach(
-        requests,
-        progress: { index, progress in
-          let now = Console.seconds()
-          switch progress.stage {
-          case .encoding:
-            passes[index] += 1
-            bar.update(0, "reading the prompt", force: true)
-          case .denoising where progress.evaluations == 0:
-            loopStart = now
-            bar.update(0, "evaluation 1 of \(progress.total)", force: true)
-          case .denoising:
-            let done = progress.evaluations
-            let left = (now - loopStart) / Double(done) * Double(progress.total - done)
-            // In the first pass all pictures take a step together; the first of them tells of it.
-            if index == 0 || passes[index] > 1 {
-              bar.update(
-                Double(done) / Double(progress.total),
-                (passes[index] > 1 ? "second pass, " : "")
-                  + "evaluation \(done) of \(progress.total), "
-                  + "\(Format.seconds(now - stepStart)) each, \(Format.seconds(left)) left",
-                force: true)
-            }
-            do {
-              // What is read of a file that was truncated is zeros.
-              try InputFiles.shared.requireUnchanged()
-              try watches[index].see(progress, pass: passes[index])
-            } catch {
-              failure = error
-              return false
-            }
-          case .decoding:
-            bar.update(1, "decoding", force: true)
-          }
-          stepStart = Console.seconds()
-          return !Interruption.isAsked
-        }, observer: trace.map { trace in { trace.add($0, $1) } },
-        finished: {
-          // What is said of the writing stands on lines of its own.
-          bar.finish()
-          try finished($0, $1)
-        })
-    } catch {
-      throw failure ?? error
+    var loop = try GenerationLoop(
+      model, requests, observer: trace.map { trace in { trace.add($0, $1) } })
+    while let step = try loop.next() {
+      let now = Console.seconds()
+      switch step.stage {
+      case .encoding:
+        bar.update(0, "reading the prompt", force: true)
+      case .denoising where step.evaluation == 0:
+        loopStart = now
+        bar.update(0, "evaluation 1 of \(step.evaluationCount)", force: true)
+      case .denoising:
+        let (done, count) = (step.evaluation, step.evaluationCount)
+        let left = (now - loopStart) / Double(done) * Double(count - done)
+        // In the first pass all pictures take a step together; the first of them tells of it.
+        if step.imageIndex == 0 || step.pass > 1 {
+          bar.update(
+            Double(done) / Double(count),
+            (step.pass > 1 ? "second pass, " : "") + "evaluation \(done) of \(count), "
+              + "\(Format.seconds(now - stepStart)) each, \(Format.seconds(left)) left",
+            force: true)
+        }
+        // What is read of a file that was truncated is zeros.
+        try InputFiles.shared.requireUnchanged()
+        try watches[step.imageIndex].see(step)
+      case .decoding:
+        bar.update(1, "decoding", force: true)
+      case .finished:
+        // What is said of the writing stands on lines of its own.
+        bar.finish()
+        if let result = step.result { try finished(step.imageIndex, result) }
+        continue
+      }
+      stepStart = Console.seconds()
+      if Interruption.isAsked { throw Failure.cancelled(at: step) }
     }
   }
 

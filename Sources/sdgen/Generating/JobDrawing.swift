@@ -88,7 +88,7 @@ struct JobDrawing {
           guard index == last else { return [] }
           return try writeTogether(result.pictures + [picture], trace, &result.warnings)
         }
-      } catch let error as GenerationError where error.code == .cancelled {
+      } catch let error as Failure where error.status == .interrupted {
         result.cancellation = error
         break
       } catch {

@@ -36,18 +36,11 @@ struct PicturePlan {
     }
     perPrompt = noise?.batch ?? job.pictureCount
     count = perPrompt * prompts
-    // Each picture of a prompt has the next seed, and the last must be one still.
-    let further = UInt64(perPrompt - 1)
-    let isNumPy = job.rng == .numpy
-    let most = isNumPy ? UInt64(UInt32.max) : UInt64(Int.max)
-    guard further <= UInt64(UInt32.max), (job.seed ?? 0) <= most - further else {
-      throw Failure.usage(
-        "--seed \(job.seed ?? 0) and \(further) more leave the range of seeds,"
-          + " 0 to \(most)", hint: "give a smaller --seed, or fewer pictures")
+    do throws(JobError) {
+      firstSeed = try job.firstSeed(images: perPrompt)
+    } catch {
+      throw Failure(error)
     }
-    firstSeed =
-      job.seed.map(UInt64.init)
-      ?? UInt64(UInt32.random(in: 0...(.max - UInt32(further))))
   }
 
   var indices: Range<Int> { 0..<count }
@@ -199,15 +192,9 @@ struct PicturePlan {
   private func previews(_ indices: [Int]) -> [String] {
     var previews: [String] = []
     if let every = job.previewEvery {
-      // No scheduler evaluates the UNet more than twice and once more for each step; but four times
-      // for each of the first three where pndm starts with Runge-Kutta steps.
-      let isLonger = job.pndmStart == .rungeKutta
-      func evaluations(_ steps: Int) -> Int {
-        isLonger ? max(2 * steps + 1, steps + 9) : 2 * steps + 1
-      }
       let steps = job.stepCount
       let second = job.hires.map { _ in job.hiresSteps ?? steps }
-      let most = evaluations(steps) + (second.map(evaluations) ?? 0)
+      let most = job.evaluationLimit(steps: steps) + (second.map(job.evaluationLimit) ?? 0)
       for index in indices {
         for evaluation in stride(from: every, to: most, by: every) {
           previews.append(previewFile(index, evaluation: evaluation))

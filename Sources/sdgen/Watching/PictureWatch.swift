@@ -35,24 +35,23 @@ final class PictureWatch {
     if model.latentChannels == 4, model.scalingFactor == 0.18215 { projection = .stableDiffusion }
   }
 
-  /// Takes in what there is after an evaluation.
+  /// Takes in what there is after an evaluation; evaluations are numbered through all passes.
   ///
-  /// - Parameter pass: counted from 1; evaluations are numbered through all passes.
   /// - Throws: ``FormatError`` where a preview cannot be written; as ``DiffusionModel/decode(_:observer:)``.
-  func see(_ progress: GenerationProgress, pass: Int) throws {
-    guard let prediction = progress.prediction else { return }
-    if pass != current.pass { earlier += current.evaluations }
-    current = (pass, progress.total)
-    let evaluation = earlier + progress.evaluations
+  func see(_ step: GenerationStep) throws {
+    guard let prediction = step.prediction else { return }
+    if step.pass != current.pass { earlier += current.evaluations }
+    current = (step.pass, step.evaluationCount)
+    let evaluation = earlier + step.evaluation
     let isPreview =
       job.previewEvery.map { evaluation % $0 == 0 } ?? false
-      && progress.evaluations < progress.total
+      && step.evaluation < step.evaluationCount
     // Two passes have half of the columns each.
     let columns = job.hires == nil ? 8 : 4
     let isEntry =
       job.contactSheet != nil
-      && ContactSheet.evaluations(of: progress.total, columns: columns)
-        .contains(progress.evaluations - 1)
+      && ContactSheet.evaluations(of: step.evaluationCount, columns: columns)
+        .contains(step.evaluation - 1)
     guard isPreview || isEntry || job.animation != nil else { return }
     let image = try picture(of: prediction.picture)
     if isPreview {

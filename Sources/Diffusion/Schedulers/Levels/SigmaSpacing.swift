@@ -15,18 +15,18 @@ public enum SigmaSpacing: Sendable, Hashable {
   case list([Double])
 
   /// A spacing with the names that programs use for it.
-  public struct Named: Sendable {
+  package struct Named: Sendable {
     /// The value of `--sigmas`.
-    public let name: String
+    package let name: String
     /// The AUTOMATIC1111 web UI's name.
-    public let webUIName: String
+    package let webUIName: String
     /// stable-diffusion.cpp's name.
-    public let cppName: String
-    public let spacing: SigmaSpacing
+    package let cppName: String
+    package let spacing: SigmaSpacing
   }
 
   /// The spacings that have a name.
-  public static let named = [
+  package static let named = [
     Named(name: "karras", webUIName: "Karras", cppName: "karras", spacing: .karras),
     Named(
       name: "exponential", webUIName: "Exponential", cppName: "exponential", spacing: .exponential),
@@ -37,7 +37,7 @@ public enum SigmaSpacing: Sendable, Hashable {
   static let defaultNames = ["discrete", "Automatic"]
 
   /// The spacing with a value of `--sigmas` as its name; nil if there is none.
-  public init?(name: String) {
+  package init?(name: String) {
     guard let named = Self.named.first(where: { $0.name == name }) else { return nil }
     self = named.spacing
   }

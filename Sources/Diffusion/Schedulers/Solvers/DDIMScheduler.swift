@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// DDIM.
   public static let ddim = SchedulerDescriptor(
     name: "ddim", className: "DDIMScheduler", webUIName: "DDIM", cppName: "ddim_trailing",
     neighbors: [

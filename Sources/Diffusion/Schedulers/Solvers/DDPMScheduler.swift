@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// DDPM, which adds noise at each step.
   public static let ddpm = SchedulerDescriptor(
     name: "ddpm", className: "DDPMScheduler", webUIName: "DDPM",
     summary: "Denoising diffusion probabilistic model: samples the posterior at each step",

@@ -2,6 +2,7 @@ import Glibc
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// DPM-Solver++ SDE, with two evaluations for each step.
   public static let dpmppSDE = SchedulerDescriptor(
     name: "dpmpp-sde", className: "DPMSolverSDEScheduler", webUIName: "DPM++ SDE",
     neighbors: [Neighbor(name: "dpmpp_sde_gpu", randomSource: .cuda)],

@@ -3,6 +3,7 @@ import ModelFormats
 
 extension SchedulerDescriptor {
   // diffusers, too, replaces "deis" by "dpmsolver++".
+  /// DPM-Solver++, multistep: good in 20 steps.
   public static let dpmppMultistep = SchedulerDescriptor(
     name: "dpmpp-2m", className: "DPMSolverMultistepScheduler",
     algorithmTypes: ["dpmsolver++", "deis"], webUIName: "DPM++ 2M", cppName: "dpm++2m",
@@ -17,6 +18,7 @@ extension SchedulerDescriptor {
     try DPMSolverScheduler(configuration, steps: steps)
   }
 
+  /// DPM-Solver++, multistep, which adds noise at each step.
   public static let dpmppMultistepSDE = SchedulerDescriptor(
     name: "dpmpp-2m-sde", className: "DPMSolverMultistepScheduler",
     algorithmTypes: ["sde-dpmsolver++"], webUIName: "DPM++ 2M SDE", cppName: "dpm++2m_sde",

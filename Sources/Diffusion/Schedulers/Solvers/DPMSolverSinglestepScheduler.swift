@@ -2,6 +2,7 @@ import Glibc
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// DPM-Solver++, single-step.
   public static let dpmppSinglestep = SchedulerDescriptor(
     name: "dpmpp-2s", className: "DPMSolverSinglestepScheduler",
     algorithmTypes: ["dpmsolver++", "deis"], webUIName: "DPM++ 2S",

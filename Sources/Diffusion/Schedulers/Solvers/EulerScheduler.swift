@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// Euler.
   public static let euler = SchedulerDescriptor(
     name: "euler", className: "EulerDiscreteScheduler", webUIName: "Euler", cppName: "euler",
     neighbors: [Neighbor(name: "euler_cfg_pp")],
@@ -12,6 +13,7 @@ extension SchedulerDescriptor {
     try EulerScheduler(configuration, steps: steps)
   }
 
+  /// Euler, which adds noise at each step.
   public static let eulerAncestral = SchedulerDescriptor(
     name: "euler-a", className: "EulerAncestralDiscreteScheduler", webUIName: "Euler a",
     cppName: "euler_a", aliases: ["euler_ancestral"],

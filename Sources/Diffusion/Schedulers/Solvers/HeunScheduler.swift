@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// Heun, with two evaluations for each step.
   public static let heun = SchedulerDescriptor(
     name: "heun", className: "HeunDiscreteScheduler", webUIName: "Heun", cppName: "heun",
     neighbors: [Neighbor(name: "heunpp2"), Neighbor(name: "restart")],

@@ -2,6 +2,7 @@ import Glibc
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// DPM2, with two evaluations for each step.
   public static let dpm2 = SchedulerDescriptor(
     name: "dpm2", className: "KDPM2DiscreteScheduler", webUIName: "DPM2", cppName: "dpm2",
     summary: "DPM-Solver-2 on the probability flow",
@@ -12,6 +13,7 @@ extension SchedulerDescriptor {
     try KDPM2Scheduler(configuration, steps: steps)
   }
 
+  /// DPM2, which adds noise at each step.
   public static let dpm2Ancestral = SchedulerDescriptor(
     name: "dpm2-a", className: "KDPM2AncestralDiscreteScheduler", webUIName: "DPM2 a",
     aliases: ["dpm_2_ancestral"],

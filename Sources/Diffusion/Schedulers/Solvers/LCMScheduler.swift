@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// For latent consistency models, in 4 to 8 steps.
   public static let lcm = SchedulerDescriptor(
     name: "lcm", className: "LCMScheduler", webUIName: "LCM", cppName: "lcm",
     summary: "Latent consistency sampling, for distilled models",

@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// Linear multistep.
   public static let lms = SchedulerDescriptor(
     name: "lms", className: "LMSDiscreteScheduler", webUIName: "LMS", cppName: "lms",
     summary: "Linear multistep method on the probability flow (K-LMS)",

@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// PNDM: Stable Diffusion v1.5's own.
   public static let pndm = SchedulerDescriptor(
     name: "pndm", className: "PNDMScheduler", webUIName: "PLMS",
     neighbors: [Neighbor(name: "ipndm"), Neighbor(name: "ipndm_v")],

@@ -1,6 +1,7 @@
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// For models and LoRAs distilled for trajectory consistency.
   public static let tcd = SchedulerDescriptor(
     name: "tcd", className: "TCDScheduler", webUIName: "TCD", cppName: "tcd",
     summary: "Trajectory consistency sampling, for distilled models",

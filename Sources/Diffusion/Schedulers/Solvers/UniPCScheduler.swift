@@ -2,6 +2,7 @@ import Glibc
 import ModelFormats
 
 extension SchedulerDescriptor {
+  /// UniPC.
   public static let unipc = SchedulerDescriptor(
     name: "unipc", className: "UniPCMultistepScheduler", webUIName: "UniPC",
     aliases: ["uni_pc_bh2"],

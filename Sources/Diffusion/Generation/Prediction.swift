@@ -1,5 +1,6 @@
 /// What the model made of the latents at an evaluation.
 public struct Prediction: Sendable {
+  /// The timestep of the evaluation.
   public let timestep: Float
   /// The latents before the step, which are `signal` times the picture's and `noise` times noise.
   public let latents: Latents

@@ -11,7 +11,7 @@ struct PictureInProgress {
   private(set) var latents: Latents
   private(set) var timings = GenerationTimings()
 
-  /// - Throws: as ``DiffusionModel/generate(_:progress:observer:)`` before anything is evaluated.
+  /// - Throws: as ``GenerationPass/init(_:_:number:observer:)``.
   init(_ request: GenerationRequest, _ model: DiffusionModel) throws {
     (descriptor, configuration, scheduler) = try model.limits.sampler(for: request)
     random = try request.randomSource.source(seed: request.seed)
