@@ -19,7 +19,7 @@ export SDLOOM_COMMIT
 
 .PHONY: demo test quick sanitize test-full build install uninstall bench bench-inspect bench-convert \
   bench-generate setup lint format gallery generate check-onnx check-tensorrt check-obedience \
-  check-registry fuzz coverage examples docs api check-api clean
+  check-registry fuzz coverage examples check-dependency docs api check-api clean
 
 demo: build
 	@scripts/demo $(BIN) demo
@@ -93,11 +93,16 @@ coverage: setup
 examples: setup
 	@scripts/examples
 
+# A package of 15 lines that depends on a tagged clone of the last commit, built and run.
+check-dependency: setup
+	@scripts/check-dependency
+
 # The libraries' documentation, by the toolchain's docc: .build/docs/MODULE.doccarchive
 docs: build
 	@scripts/docs $(BIN) $(BUILD)/docs
 
-# The public declarations of every library, listed in docs/api; and whether the list is up to date.
+# The public declarations of every library, listed in docs/api; and whether the list is up to date and
+# every declaration has a comment.
 api: build
 	@scripts/symbol-graphs $(BIN) $(BUILD)/symbol-graphs
 	@scripts/api $(BUILD)/symbol-graphs docs/api
