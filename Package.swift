@@ -39,7 +39,6 @@ let package = Package(
   targets: [
     // C libraries of the system: a module map and a shim header each.
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(
       name: "CProtobufC", providers: [.apt(["libprotobuf-c-dev"])]),
     .systemLibrary(name: "CSPNG", providers: [.apt(["libspng-dev"])]),
@@ -68,7 +67,9 @@ let package = Package(
     .target(
       name: "CKernels",
       cSettings: [.treatAllWarnings(as: .error), .headerSearchPath(".")],
-      linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("m")]),
+      linkerSettings: [.linkedLibrary("m")]),
+    // oneDNN, opened when it is first needed; Debian's libdnnl-dev has the headers.
+    .target(name: "COneDNN", cSettings: [.treatAllWarnings(as: .error)]),
     // Messages generated from Sources/COnnx/onnx.proto by `make generate`.
     .target(
       name: "COnnx", dependencies: ["CProtobufC"], exclude: ["onnx.proto"],
@@ -223,18 +224,12 @@ let package = Package(
   ]
 )
 
-// Another oneDNN than the system's, 2.x or 3.x: SDLOOM_ONEDNN=PREFIX, where include/ and lib/ are. What
-// was compiled for another one must not be met: give a --scratch-path of its own too.
+// The headers of another oneDNN than the system's, 2.x or 3.x: SDLOOM_ONEDNN=PREFIX, where include/ and
+// lib/ are. The programs look for the library there too. What was compiled for another one must not be
+// met: give a --scratch-path of its own too.
 if let prefix = Context.environment["SDLOOM_ONEDNN"] {
-  let swiftTargets: [Target.TargetType] = [.regular, .executable, .test]
-  for target in package.targets where swiftTargets.contains(target.type) {
-    // Targets of C alone have no Swift settings, and no use for these.
-    guard target.swiftSettings != nil else { continue }
-    target.swiftSettings?.append(.unsafeFlags(["-Xcc", "-I\(prefix)/include"]))
-  }
-  package.targets.first { $0.name == "Engine" }?.linkerSettings = [
-    .unsafeFlags(["-L\(prefix)/lib", "-Xlinker", "-rpath", "-Xlinker", "\(prefix)/lib"])
-  ]
+  package.targets.first { $0.name == "COneDNN" }?.cSettings?.append(
+    .unsafeFlags(["-I\(prefix)/include", "-DONEDNN_PREFIX=\"\(prefix)\""]))
 }
 
 // SDLOOM_TESTS="NAME NAME": these test targets and what they need only, for builds with coverage or

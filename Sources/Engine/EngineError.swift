@@ -1,3 +1,5 @@
+import ModelFormats
+
 /// Why a graph cannot be run: what is wrong, and at which node, input or parameter.
 public struct EngineError: Error, Sendable, Hashable {
   /// The kind of failure.
@@ -12,6 +14,8 @@ public struct EngineError: Error, Sendable, Hashable {
     case memory
     /// oneDNN refused an operation.
     case library
+    /// A library that the engine loads is not installed, or not one that it can use.
+    case missing
   }
 
   /// The kind of failure.
@@ -20,11 +24,14 @@ public struct EngineError: Error, Sendable, Hashable {
   public let message: String
   /// The graph, and the node, input or parameter in it.
   public let context: String
+  /// What to do about it, if anything is known.
+  public let hint: Remedy?
 
-  public init(_ code: Code, _ message: String, context: String) {
+  public init(_ code: Code, _ message: String, context: String, hint: Remedy? = nil) {
     self.code = code
     self.message = message
     self.context = context
+    self.hint = hint
   }
 }
 

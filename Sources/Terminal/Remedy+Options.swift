@@ -3,7 +3,7 @@ import ModelFormats
 extension Remedy {
   /// The remedy in the words of the command line.
   public var phrased: String {
-    phrased(setting: Remedy.option, action: Remedy.command)
+    phrased(setting: Remedy.option, action: Remedy.command, package: Remedy.installation)
   }
 
   private static func command(_ action: Action) -> String {
@@ -12,6 +12,10 @@ extension Remedy {
     case .verify: "`sdinspect verify`"
     case .convert: "`sdinspect convert`"
     }
+  }
+
+  private static func installation(_ package: String) -> String {
+    "install \(package) (`apt-get install \(package)` on Debian and Ubuntu)"
   }
 
   /// The option of the programs that has a setting.

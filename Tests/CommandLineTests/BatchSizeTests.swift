@@ -39,44 +39,6 @@ import Testing
     }
   }
 
-  /// libgomp says what it found in the environment when it was loaded.
-  @Test(arguments: [
-    ([], "1000"), (["GOMP_SPINCOUNT=77"], "77"), (["OMP_WAIT_POLICY=passive"], "0"),
-  ])
-  func threadsSpinShortly(settings: [String], rounds: String) throws {
-    try withTemporaryFolder { folder in
-      let result = try Tool.launch(
-        "/usr/bin/env",
-        ["-u", "GOMP_SPINCOUNT", "-u", "OMP_WAIT_POLICY", "OMP_DISPLAY_ENV=VERBOSE"] + settings
-          + [
-            "\(Tool.folder)/sdgen", GenerateTests.prompt, "--steps", "1", "-o", folder + "/a.png",
-          ])
-      #expect(result.status == 0, "\(result.errors)")
-      let last = result.errors.split(separator: "\n").last { $0.contains("GOMP_SPINCOUNT") }
-      #expect(last?.contains("'\(rounds)'") == true, "\(result.errors)")
-    }
-  }
-
-  private static let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"]
-    .first(where: FileManager.default.isExecutableFile)
-
-  /// Started by the dynamic loader, the program is not the one that the kernel started.
-  @Test(.enabled(if: loader != nil, "no dynamic loader where x86-64 and ARM have it"))
-  func throughTheLoader() throws {
-    let loader = try #require(Self.loader)
-    try withTemporaryFolder { folder in
-      let result = try Tool.launch(
-        "/usr/bin/env",
-        [
-          "-u", "GOMP_SPINCOUNT", "-u", "OMP_WAIT_POLICY", loader, "\(Tool.folder)/sdgen",
-          GenerateTests.prompt, "--model", Fixtures.path("shapes-v1"), "--steps", "1", "-o",
-          folder + "/a.png",
-        ])
-      #expect(result.status == 0, "\(result.errors)")
-      #expect(FileManager.default.fileExists(atPath: folder + "/a.png"))
-    }
-  }
-
   /// Of several prompts each has its own batches.
   @Test func promptsOfAFile() throws {
     try withTemporaryFolder { folder in

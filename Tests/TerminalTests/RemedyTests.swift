@@ -19,6 +19,15 @@ import Testing
     #expect(!remedy.mentions(.layout, "ldm") && !remedy.mentions(.saturate))
   }
 
+  @Test func packagesAreInstalled() {
+    let remedy: Remedy = "\(install: "libgomp1"), or restart"
+    #expect(
+      remedy.phrased
+        == "install libgomp1 (`apt-get install libgomp1` on Debian and Ubuntu), or restart")
+    #expect(remedy.description == "install the package `libgomp1`, or restart")
+    #expect(remedy.parts == [.package("libgomp1"), .text(", or restart")])
+  }
+
   /// Each setting is an option of a program.
   @Test(arguments: Remedy.Setting.Name.allCases)
   func optionsExist(_ name: Remedy.Setting.Name) throws {

@@ -3,8 +3,8 @@
 //
 // Pictures are channels-last: `rows` positions of `channels` values each, the samples of a batch
 // one after the other. Pointers need no alignment. Every function that says "threaded" splits its
-// work over libgomp's pool, which is oneDNN's too, into pieces that do not depend on the number
-// of threads, so results do not either.
+// work over the pool of the OpenMP runtime, which is oneDNN's too, into pieces that do not depend on
+// the number of threads, so results do not either.
 #pragma once
 
 #include <stddef.h>
@@ -32,6 +32,9 @@ void sdk_isa_force(sdk_isa isa);
 int sdk_has_bf16(void);
 
 // MARK: Threads
+/// Null, or why the OpenMP runtime (libgomp) cannot be opened: then all work is one thread's. It is
+/// opened when one of these functions is first called.
+const char *sdk_threads_problem(void);
 /// Makes parallel regions that the calling thread starts, ours and oneDNN's, use `count` threads.
 void sdk_set_threads(int count);
 /// The number of threads that the next parallel region will use.

@@ -1,4 +1,5 @@
-// The pool that oneDNN runs on: libgomp, through the entry points it keeps stable for compilers.
+// The pool of threads that oneDNN runs on too: that of the OpenMP runtime, without which there is one
+// thread.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
@@ -8,26 +9,21 @@
 #include <unistd.h>
 
 #include "kernels.h"
-
-// GCC's libgomp ABI. clang as Swift ships it has no OpenMP headers, and needs none for these.
-extern void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
-extern int omp_get_thread_num(void);
-extern int omp_get_max_threads(void);
-extern int omp_get_level(void);
-extern void omp_set_num_threads(int count);
+#include "threads/openmp.h"
 
 typedef struct {
   sdk_body body;
   void *context;
   size_t count, grain;
   sdk_isa isa;
+  const sdk_openmp *openmp;
   atomic_size_t next;
 } region;
 
 // Pieces are taken as threads come free, which evens out cores that other processes disturb.
 static void take_pieces(void *data) {
   region *r = data;
-  const int thread = omp_get_thread_num();
+  const int thread = r->openmp->omp_get_thread_num();
   // The pool's threads serve callers of every level.
   sdk_isa_force(r->isa);
   for (;;) {
@@ -79,17 +75,17 @@ static int count_threads(int wanted) {
 // there already, and only what is wanted beyond them is counted. Counting is one thread's at a time,
 // until its pool is made, lest two count the same room. What a smaller region let go of is made anew
 // by the next larger one, uncounted; other processes may have taken that room by then.
-static int available_threads(int wanted) {
+static int available_threads(const sdk_openmp *openmp, int wanted) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static _Thread_local int known = 1, is_all = 0;
   // A region inside another is done by its thread alone.
-  if (wanted <= 1 || omp_get_level() > 0) return 1;
+  if (wanted <= 1 || openmp->omp_get_level() > 0) return 1;
   if (wanted > most_threads) wanted = most_threads;
   if (known >= wanted) return wanted;
   if (is_all) return known;
   pthread_mutex_lock(&lock);
   // All that are known are made before others are counted.
-  if (known > 1) GOMP_parallel(do_nothing, NULL, (unsigned)known, 0);
+  if (known > 1) openmp->GOMP_parallel(do_nothing, NULL, (unsigned)known, 0);
   int count = known + count_threads(wanted - known);
   if (count < wanted) {
     // Room for what other processes make meanwhile.
@@ -98,23 +94,32 @@ static int available_threads(int wanted) {
   }
   known = count;
   // libgomp keeps its threads: they are made now, before memory goes to other things.
-  if (count > 1) GOMP_parallel(do_nothing, NULL, (unsigned)count, 0);
+  if (count > 1) openmp->GOMP_parallel(do_nothing, NULL, (unsigned)count, 0);
   pthread_mutex_unlock(&lock);
   return count;
 }
 
-void sdk_set_threads(int count) { omp_set_num_threads(available_threads(count > 0 ? count : 1)); }
+void sdk_set_threads(int count) {
+  const sdk_openmp *openmp = sdk_openmp_runtime();
+  if (openmp) openmp->omp_set_num_threads(available_threads(openmp, count > 0 ? count : 1));
+}
 
-int sdk_threads(void) { return available_threads(omp_get_max_threads()); }
+// The threads of the next region; one where there is no runtime.
+static int count_of(const sdk_openmp *openmp) {
+  return openmp ? available_threads(openmp, openmp->omp_get_max_threads()) : 1;
+}
+
+int sdk_threads(void) { return count_of(sdk_openmp_runtime()); }
 
 void sdk_parallel(size_t count, size_t grain, sdk_body body, void *context) {
   if (count == 0) return;
   if (grain == 0) grain = 1;
   const size_t pieces = (count - 1) / grain + 1;
   region r = {
-    .body = body, .context = context, .count = count, .grain = grain, .isa = sdk_isa_current()};
+    .body = body, .context = context, .count = count, .grain = grain, .isa = sdk_isa_current(),
+    .openmp = pieces > 1 ? sdk_openmp_runtime() : NULL};
   atomic_init(&r.next, 0);
-  size_t threads = (size_t)sdk_threads();
+  size_t threads = (size_t)count_of(r.openmp);
   if (threads > pieces) threads = pieces;
   if (threads <= 1) {
     // Same pieces as with many threads, so that sums come out the same.
@@ -122,5 +127,5 @@ void sdk_parallel(size_t count, size_t grain, sdk_body body, void *context) {
       body(context, begin, count - begin < grain ? count : begin + grain, 0);
     return;
   }
-  GOMP_parallel(take_pieces, &r, (unsigned)threads, 0);
+  r.openmp->GOMP_parallel(take_pieces, &r, (unsigned)threads, 0);
 }

@@ -20,7 +20,7 @@ public final class Executable: @unchecked Sendable {
 
   private let program: Program
   private let parameters: Parameters
-  private let stream: dnnl_stream_t
+  private let stream: onednn_stream
   /// The plans of the sizes used last, the latest at the end.
   private var plans: [Plan] = []
   private let lock = Mutex<Void>(())
@@ -46,13 +46,13 @@ public final class Executable: @unchecked Sendable {
       throw EngineError(
         .unsupported, "this CPU has no bfloat16 instructions; use f32", context: graph.name)
     }
+    // oneDNN first: its threads are those of the OpenMP runtime that it opens.
+    try OneDNN.require()
+    try ThreadPool.require()
     program = Program(
       graph, precision: options.precision, steadyInputs: options.steadyInputs)
-    var stream: dnnl_stream_t?
-    try OneDNN.check(
-      dnnl_stream_create(
-        &stream, OneDNN.requireEngine(), UInt32(dnnl_stream_default_flags.rawValue)),
-      graph.name)
+    var stream: onednn_stream?
+    try OneDNN.check(onednn_stream_create(&stream), graph.name)
     guard let stream else {
       throw EngineError(.library, "oneDNN gave no stream", context: graph.name)
     }
@@ -74,7 +74,7 @@ public final class Executable: @unchecked Sendable {
 
   deinit {
     plans = []
-    dnnl_stream_destroy(stream)
+    onednn_stream_destroy(stream)
   }
 
   /// Bytes held: packed weights, activations and working memory.

@@ -131,10 +131,10 @@ final class Parameters {
   ///
   /// - Parameters:
   ///   - dimensions: the weight's dimensions as the primitive sees them.
-  ///   - tag: how the tensor's values lie in those dimensions.
+  ///   - order: how the tensor's values lie in those dimensions.
   func matrix(
     _ id: Graph.ParameterID, for primitive: Primitive, dimensions: [Int],
-    tag: dnnl_format_tag_t, on stream: dnnl_stream_t
+    order: onednn_order, on stream: onednn_stream
   ) throws -> Memory {
     let name = graph[id].name
     if let memory = matrices[id]?.first(where: { $0.fits(primitive, onednn_weights) }) {
@@ -148,7 +148,7 @@ final class Parameters {
     } else {
       try withTensor(id) { bytes, type, count in
         let plain = try f32(bytes, type, count)
-        let memory = try Memory(dimensions, dnnl_f32, tag, on: plain, name)
+        let memory = try Memory(dimensions, onednn_f32, order, on: plain, name)
         try memory.reorder(into: packed, on: stream, name)
       }
     }

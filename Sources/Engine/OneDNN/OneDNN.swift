@@ -1,91 +1,114 @@
 import COneDNN
+import ModelFormats
 
-/// oneDNN's CPU, and the translation of its status codes into errors.
+/// The oneDNN library, and the translation of its status codes into errors.
 enum OneDNN {
-  /// The one CPU engine of the process, which oneDNN may use from any thread.
-  nonisolated(unsafe) static let engine: dnnl_engine_t? = {
-    var engine: dnnl_engine_t?
-    return dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success ? engine : nil
-  }()
-
-  static func requireEngine() throws(EngineError) -> dnnl_engine_t {
-    guard let engine else {
-      throw EngineError(.library, "oneDNN finds no CPU it can use", context: "engine")
-    }
-    return engine
+  /// Opens the library at the first call. Nothing of oneDNN may be used before.
+  ///
+  /// - Throws: ``EngineError`` `missing` if there is no library that this code can use.
+  static func require() throws(EngineError) {
+    let library = onednn_open().pointee
+    guard library.outcome != onednn_opened else { return }
+    throw error(library)
   }
 
-  static func check(_ status: dnnl_status_t, _ context: String) throws(EngineError) {
-    guard status != dnnl_success else { return }
+  private static func error(_ library: onednn_library) -> EngineError {
+    let path = text(library.path)
+    let detail = text(library.detail)
+    let major = library.built_major
+    let found = "oneDNN \(library.major).\(library.minor).\(library.patch) (\(path))"
+    let package: Remedy = "\(install: "libdnnl\(major)")"
+    let another: Remedy = "set SDLOOM_ONEDNN to the path of a oneDNN \(major).x library"
+    func missing(_ message: String, _ hint: Remedy) -> EngineError {
+      EngineError(.missing, message, context: "engine", hint: hint)
+    }
+    return switch library.outcome {
+    case onednn_missing where library.is_named != 0:
+      missing(
+        "cannot load oneDNN from SDLOOM_ONEDNN: \(detail)",
+        another + "; or unset it, and " + package)
+    case onednn_missing:
+      missing("cannot load oneDNN: \(detail)", package + ", or " + another)
+    case onednn_other_version:
+      missing(
+        "found \(found), but this program was built for oneDNN \(major).x",
+        another + ", or unset it")
+    case onednn_other_runtime:
+      missing(
+        "found \(found), which was not built for OpenMP or TBB threads", package + ", or " + another
+      )
+    case onednn_incomplete:
+      missing("\(path) does not have the function \(detail) of oneDNN", package + ", or " + another)
+    default:
+      EngineError(.library, "\(found) has no engine for this CPU", context: "engine")
+    }
+  }
+
+  /// The text of an array of characters that ends with a zero.
+  private static func text<Characters>(_ characters: Characters) -> String {
+    withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+  }
+
+  static func check(_ status: onednn_status, _ context: String) throws(EngineError) {
+    guard status != onednn_success else { return }
     let reason =
       switch status {
-      case dnnl_out_of_memory: "it is out of memory"
-      case dnnl_unimplemented: "it has no implementation for this form"
-      case dnnl_invalid_arguments: "the arguments are invalid"
+      case onednn_out_of_memory: "out of memory"
+      case onednn_unimplemented: "no implementation for this form"
+      case onednn_invalid_arguments: "invalid arguments"
       default: "status \(status.rawValue)"
       }
     throw EngineError(
-      status == dnnl_out_of_memory ? .memory : .library, "oneDNN refuses: \(reason)",
+      status == onednn_out_of_memory ? .memory : .library, "oneDNN error: \(reason)",
       context: context)
   }
 }
 
 /// A compiled operation of oneDNN.
 final class Primitive {
-  let handle: dnnl_primitive_t
+  let handle: onednn_primitive
 
   /// Takes over the primitive that `create` makes.
   init(
-    _ context: String, _ create: (dnnl_engine_t, inout dnnl_primitive_t?) -> dnnl_status_t
+    _ context: String, _ create: (inout onednn_primitive?) -> onednn_status
   ) throws(EngineError) {
-    var handle: dnnl_primitive_t?
-    try OneDNN.check(create(OneDNN.requireEngine(), &handle), context)
+    var handle: onednn_primitive?
+    try OneDNN.check(create(&handle), context)
     guard let handle else {
       throw EngineError(.library, "oneDNN gave no primitive", context: context)
     }
     self.handle = handle
   }
 
-  deinit { dnnl_primitive_destroy(handle) }
+  deinit { onednn_primitive_destroy(handle) }
 
   var implementation: String { String(cString: onednn_implementation(handle)) }
-  var scratchpadSize: Int { onednn_scratchpad_size(handle) }
+  var scratchpadSize: Int { onednn_size(handle, onednn_working_memory) }
 
   /// The tensor `role` on bytes of ours.
   func memory(
     _ role: onednn_role, _ bytes: UnsafeMutableRawPointer, _ context: String
   ) throws(EngineError) -> Memory {
-    var memory: dnnl_memory_t?
-    try OneDNN.check(
-      onednn_memory_for(handle, role, OneDNN.requireEngine(), bytes, &memory), context)
-    return try Memory(memory, context)
-  }
-
-  /// The scratchpad on bytes of ours, of which there must be `scratchpadSize`.
-  func scratchpad(
-    _ bytes: UnsafeMutableRawPointer, _ context: String
-  ) throws(EngineError) -> Memory {
-    var memory: dnnl_memory_t?
-    try OneDNN.check(
-      onednn_scratchpad(handle, OneDNN.requireEngine(), bytes, &memory), context)
+    var memory: onednn_memory?
+    try OneDNN.check(onednn_memory_for(handle, role, bytes, &memory), context)
     return try Memory(memory, context)
   }
 
   func execute(
-    on stream: dnnl_stream_t, _ arguments: [dnnl_exec_arg_t], _ context: String
+    on stream: onednn_stream, _ arguments: [onednn_argument], _ context: String
   ) throws(EngineError) {
     try OneDNN.check(
-      dnnl_primitive_execute(handle, stream, Int32(arguments.count), arguments), context)
+      onednn_execute(handle, stream, Int32(arguments.count), arguments), context)
   }
 }
 
 /// A tensor as oneDNN sees it: a layout on bytes that it may or may not own.
 final class Memory {
-  let handle: dnnl_memory_t
+  let handle: onednn_memory
   /// Keeps the bytes alive where nobody else does.
   let bytes: Allocation?
 
-  fileprivate init(_ handle: dnnl_memory_t?, _ context: String) throws(EngineError) {
+  fileprivate init(_ handle: onednn_memory?, _ context: String) throws(EngineError) {
     guard let handle else {
       throw EngineError(.library, "oneDNN gave no memory object", context: context)
     }
@@ -95,13 +118,12 @@ final class Memory {
 
   /// A plain layout on bytes of ours, which the caller keeps.
   init(
-    _ dimensions: [Int], _ type: dnnl_data_type_t, _ tag: dnnl_format_tag_t,
+    _ dimensions: [Int], _ type: onednn_type, _ order: onednn_order,
     on bytes: UnsafeMutableRawPointer, _ context: String
   ) throws(EngineError) {
-    var handle: dnnl_memory_t?
+    var handle: onednn_memory?
     let status = onednn_memory_create(
-      Int32(dimensions.count), dimensions.map { dnnl_dim_t($0) }, type, tag,
-      try OneDNN.requireEngine(), bytes, &handle)
+      Int32(dimensions.count), dimensions.map(Int64.init), type, order, bytes, &handle)
     try OneDNN.check(status, context)
     guard let handle else {
       throw EngineError(.library, "oneDNN gave no memory object", context: context)
@@ -121,9 +143,8 @@ final class Memory {
       } else {
         try Allocation(byteCount: size, context: context)
       }
-    var handle: dnnl_memory_t?
-    let status = onednn_memory_for(
-      primitive.handle, role, try OneDNN.requireEngine(), bytes.pointer, &handle)
+    var handle: onednn_memory?
+    let status = onednn_memory_for(primitive.handle, role, bytes.pointer, &handle)
     try OneDNN.check(status, context)
     guard let handle else {
       throw EngineError(.library, "oneDNN gave no memory object", context: context)
@@ -132,7 +153,7 @@ final class Memory {
     self.bytes = bytes
   }
 
-  deinit { dnnl_memory_destroy(handle) }
+  deinit { onednn_memory_destroy(handle) }
 
   /// Bytes that it owns.
   var ownedByteCount: Int { bytes?.byteCount ?? 0 }
@@ -142,21 +163,26 @@ final class Memory {
     onednn_fits(primitive.handle, role, handle) != 0
   }
 
+  /// Moves it to other bytes, in the same layout.
+  func move(to bytes: UnsafeMutableRawPointer, _ context: String) throws(EngineError) {
+    try OneDNN.check(onednn_memory_move(handle, bytes), context)
+  }
+
   /// Copies the values into `target`'s layout and type.
   func reorder(
-    into target: Memory, on stream: dnnl_stream_t, _ context: String
+    into target: Memory, on stream: onednn_stream, _ context: String
   ) throws(EngineError) {
-    let reorder = try Primitive(context) { engine, primitive in
-      onednn_reorder_create(handle, target.handle, engine, &primitive)
+    let reorder = try Primitive(context) { primitive in
+      onednn_reorder_create(handle, target.handle, &primitive)
     }
     let space = try Allocation(byteCount: max(64, reorder.scratchpadSize), context: context)
-    let scratchpad = try reorder.scratchpad(space.pointer, context)
+    let scratchpad = try reorder.memory(onednn_working_memory, space.pointer, context)
     try reorder.execute(
       on: stream,
       [
-        dnnl_exec_arg_t(arg: DNNL_ARG_FROM, memory: handle),
-        dnnl_exec_arg_t(arg: DNNL_ARG_TO, memory: target.handle),
-        dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: scratchpad.handle),
+        onednn_argument(role: onednn_source, memory: handle),
+        onednn_argument(role: onednn_result, memory: target.handle),
+        onednn_argument(role: onednn_working_memory, memory: scratchpad.handle),
       ], context)
   }
 }

@@ -4,8 +4,8 @@ import ModelGraph
 
 /// Steps that oneDNN computes.
 extension Plan {
-  private func dataType(_ type: sdk_type) -> dnnl_data_type_t {
-    type == SDK_BF16 ? dnnl_bf16 : dnnl_f32
+  private func dataType(_ type: sdk_type) -> onednn_type {
+    type == SDK_BF16 ? onednn_bf16 : onednn_f32
   }
 
   func convolution(
@@ -24,31 +24,31 @@ extension Plan {
     let from = shape(instruction.node.inputs[0].index)
     let to = shape(instruction.node.output.index)
     var description = onednn_convolution()
-    description.batch = dnnl_dim_t(from[0])
-    description.in_channels = dnnl_dim_t(from[1])
-    description.in_height = dnnl_dim_t(from[2])
-    description.in_width = dnnl_dim_t(from[3])
-    description.out_channels = dnnl_dim_t(to[1])
-    description.out_height = dnnl_dim_t(to[2])
-    description.out_width = dnnl_dim_t(to[3])
-    description.kernel = dnnl_dim_t(form.kernel)
-    description.stride = dnnl_dim_t(form.stride)
-    description.pad_top = dnnl_dim_t(form.padding.top)
-    description.pad_left = dnnl_dim_t(form.padding.left)
-    description.pad_bottom = dnnl_dim_t(form.padding.bottom)
-    description.pad_right = dnnl_dim_t(form.padding.right)
+    description.batch = Int64(from[0])
+    description.in_channels = Int64(from[1])
+    description.in_height = Int64(from[2])
+    description.in_width = Int64(from[3])
+    description.out_channels = Int64(to[1])
+    description.out_height = Int64(to[2])
+    description.out_width = Int64(to[3])
+    description.kernel = Int64(form.kernel)
+    description.stride = Int64(form.stride)
+    description.pad_top = Int64(form.padding.top)
+    description.pad_left = Int64(form.padding.left)
+    description.pad_bottom = Int64(form.padding.bottom)
+    description.pad_right = Int64(form.padding.right)
     description.source_type = dataType(type(instruction.inputs[0]))
     description.weights_type = description.source_type
     description.result_type = dataType(type(instruction.output))
     description.has_bias = instruction.node.bias == nil ? 0 : 1
     description.accumulate = instruction.residual == nil ? 0 : 1
-    let primitive = try Primitive(name) { engine, primitive in
-      onednn_convolution_create(&description, engine, &primitive)
+    let primitive = try Primitive(name) { primitive in
+      onednn_convolution_create(&description, &primitive)
     }
     let packed = try parameters.matrix(
       weight, for: primitive,
       dimensions: [form.outputChannels, form.inputChannels, form.kernel, form.kernel],
-      tag: dnnl_oihw, on: stream)
+      order: onednn_oihw, on: stream)
     let macs =
       to.reduce(1, *) * form.inputChannels * form.kernel * form.kernel
     return try step(
@@ -67,19 +67,19 @@ extension Plan {
     let source = instruction.inputs[0]
     let rows = count(source) / inputs
     var description = onednn_matmul()
-    description.rows = dnnl_dim_t(rows)
-    description.depth = dnnl_dim_t(inputs)
-    description.columns = dnnl_dim_t(outputs)
+    description.rows = Int64(rows)
+    description.depth = Int64(inputs)
+    description.columns = Int64(outputs)
     description.source_type = dataType(type(source))
     description.weights_type = description.source_type
     description.result_type = dataType(type(instruction.output))
     description.has_bias = instruction.node.bias == nil ? 0 : 1
     description.accumulate = instruction.residual == nil ? 0 : 1
-    let primitive = try Primitive(name) { engine, primitive in
-      onednn_matmul_create(&description, engine, &primitive)
+    let primitive = try Primitive(name) { primitive in
+      onednn_matmul_create(&description, &primitive)
     }
     let packed = try parameters.matrix(
-      weight, for: primitive, dimensions: [inputs, outputs], tag: dnnl_ba, on: stream)
+      weight, for: primitive, dimensions: [inputs, outputs], order: onednn_ba, on: stream)
     return try step(
       instruction, primitive, weights: packed, bias: instruction.node.bias.map(parameters.vector),
       macs: rows * inputs * outputs)
@@ -94,20 +94,21 @@ extension Plan {
     let result = try primitive.memory(onednn_result, pointer(instruction.output), name)
     var memories = [source, weights, result]
     var arguments = [
-      dnnl_exec_arg_t(arg: DNNL_ARG_SRC, memory: source.handle),
-      dnnl_exec_arg_t(arg: DNNL_ARG_WEIGHTS, memory: weights.handle),
-      dnnl_exec_arg_t(arg: DNNL_ARG_DST, memory: result.handle),
+      onednn_argument(role: onednn_source, memory: source.handle),
+      onednn_argument(role: onednn_weights, memory: weights.handle),
+      onednn_argument(role: onednn_result, memory: result.handle),
     ]
     if let bias {
       let memory = try primitive.memory(
         onednn_bias, UnsafeMutableRawPointer(mutating: bias), name)
       memories.append(memory)
-      arguments.append(dnnl_exec_arg_t(arg: DNNL_ARG_BIAS, memory: memory.handle))
+      arguments.append(onednn_argument(role: onednn_bias, memory: memory.handle))
     }
     scratch.require(primitive.scratchpadSize)
-    let scratchpad = try primitive.scratchpad(pointer(instruction.output), name)
+    let scratchpad = try primitive.memory(
+      onednn_working_memory, pointer(instruction.output), name)
     memories.append(scratchpad)
-    arguments.append(dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: scratchpad.handle))
+    arguments.append(onednn_argument(role: onednn_working_memory, memory: scratchpad.handle))
     let stream = stream
     let scratch = scratch
     return Step(
@@ -116,7 +117,7 @@ extension Plan {
     ) { () throws(EngineError) in
       try withExtendedLifetime(memories) { () throws(EngineError) in
         // Where the scratchpad lies is known only once every step has said what it needs.
-        dnnl_memory_set_data_handle(scratchpad.handle, scratch.pointer)
+        try scratchpad.move(to: scratch.pointer, name)
         try primitive.execute(on: stream, arguments, name)
       }
     }

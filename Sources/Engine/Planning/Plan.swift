@@ -21,7 +21,7 @@ final class Plan {
   let program: Program
   let sizes: Sizes
   let parameters: Parameters
-  let stream: dnnl_stream_t
+  let stream: onednn_stream
   private(set) var steps: [Step] = []
   /// Working memory of whichever step runs.
   let scratch = Scratch()
@@ -33,7 +33,7 @@ final class Plan {
 
   /// Lays out memory and compiles every step, loading the parameters that are not loaded yet.
   init(
-    _ program: Program, sizes: Sizes, parameters: Parameters, stream: dnnl_stream_t
+    _ program: Program, sizes: Sizes, parameters: Parameters, stream: onednn_stream
   ) throws {
     self.program = program
     self.sizes = sizes

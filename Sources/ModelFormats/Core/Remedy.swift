@@ -1,7 +1,8 @@
-/// What the user can do about an error: words, settings of the libraries and things to do.
+/// What the user can do about an error: words, settings of the libraries, things to do, and packages of
+/// the system to install.
 ///
 /// A library does not know which program calls it. It names settings and actions by type; a program
-/// phrases them as its own options and commands with ``phrased(setting:action:)``.
+/// phrases them as its own options and commands with ``phrased(setting:action:package:)``.
 ///
 /// ```swift
 /// hint: "set \(set: .overwrite) to replace it, or choose another file"
@@ -42,6 +43,8 @@ public struct Remedy: Sendable, Hashable {
     case text(String)
     case setting(Setting)
     case action(Action)
+    /// Install this package, by Debian's name.
+    case package(String)
   }
 
   /// Its pieces, in order.
@@ -52,13 +55,16 @@ public struct Remedy: Sendable, Hashable {
     parts = [.text(text)]
   }
 
-  /// The remedy with each setting and action in a program's words.
-  public func phrased(setting: (Setting) -> String, action: (Action) -> String) -> String {
+  /// The remedy with each setting, action and package to install in a program's words.
+  public func phrased(
+    setting: (Setting) -> String, action: (Action) -> String, package: (String) -> String
+  ) -> String {
     parts.map { part in
       switch part {
       case .text(let text): text
       case .setting(let value): setting(value)
       case .action(let value): action(value)
+      case .package(let name): package(name)
       }
     }.joined()
   }
@@ -95,7 +101,7 @@ extension Remedy: CustomStringConvertible {
   public var description: String {
     phrased(
       setting: { "`" + $0.name.rawValue + ($0.value.map { " = \($0)" } ?? "") + "`" },
-      action: \.rawValue)
+      action: \.rawValue, package: { "install the package `\($0)`" })
   }
 }
 
@@ -127,6 +133,11 @@ extension Remedy: ExpressibleByStringInterpolation {
     /// Adds an action.
     public mutating func appendInterpolation(do action: Action) {
       Remedy.append(.action(action), to: &parts)
+    }
+
+    /// Adds a package to install.
+    public mutating func appendInterpolation(install package: String) {
+      Remedy.append(.package(package), to: &parts)
     }
 
     /// Adds the pieces of another remedy, or a value as text.

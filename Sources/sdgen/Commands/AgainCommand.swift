@@ -31,7 +31,6 @@ struct AgainCommand: ParsableCommand {
   @OptionGroup(visibility: .hidden) var changes: GenerateOptions
 
   func run() throws {
-    ThreadWaiting.shorten()
     let given = changes.job
     try given.requireKnownScheduler()
     let file = try PictureFile.opened(picture)

@@ -37,7 +37,6 @@ struct BatchCommand: ParsableCommand {
   @OptionGroup(visibility: .hidden) var options: GenerateOptions
 
   func run() throws {
-    ThreadWaiting.shorten()
     var defaults = options.job
     guard defaults.output == nil else {
       throw Failure.usage(

@@ -42,7 +42,6 @@ struct BenchCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    ThreadWaiting.shorten()
     do {
       try bench()
     } catch let error as GenerationError {

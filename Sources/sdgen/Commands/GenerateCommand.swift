@@ -28,7 +28,6 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
-    ThreadWaiting.shorten()
     let drawing = JobDrawing(options.job)
     Interruption.watch(quiet: drawing.job.isSilent)
     try drawing.drawAndReport()

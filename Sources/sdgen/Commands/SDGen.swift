@@ -26,6 +26,7 @@ struct SDGen: Program {
     defaultSubcommand: GenerateCommand.self)
 
   static func main() {
+    ThreadWaiting.shorten()
     start()
   }
 

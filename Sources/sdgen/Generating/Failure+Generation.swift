@@ -25,10 +25,12 @@ extension Failure {
       case .input, .parameter: .data
       case .unsupported: .usage
       case .memory, .library: .software
+      case .missing: .noInput
       }
+    let usual = error.code == .memory ? "draw a smaller picture, or close other programs" : nil
     self.init(
       status, code: "engine-\(error.code.rawValue)", error.description,
-      hint: error.code == .memory ? "draw a smaller picture, or close other programs" : nil)
+      hint: error.hint?.phrased ?? usual)
   }
 
   /// Does what draws, and turns its errors into failures.
