@@ -1,5 +1,6 @@
 import Engine
 import ModelFormats
+import ModelGraph
 
 extension DiffusionModel {
   /// Called as a picture comes along; returns whether to go on.
@@ -79,13 +80,13 @@ extension DiffusionModel {
       }
     }
 
-    func named(_ network: String) -> ((StepTiming) -> Void)? {
-      observer.map { observer in { observer(network, $0) } }
+    func named(_ network: GraphName) -> ((StepTiming) -> Void)? {
+      observer.map { observer in { observer(network.rawValue, $0) } }
     }
 
     for index in pictures.indices { try report(index, .encoding, 0) }
     let (conditioning, textSeconds) = try timed {
-      try self.conditioning(for: request, observer: named("text_encoder"))
+      try self.conditioning(for: request, observer: named(.textEncoder))
     }
 
     release(textEncoder)
@@ -121,9 +122,9 @@ extension DiffusionModel {
       let picture = pictures[index]
       try report(index, .decoding, evaluations.count)
       let (decoded, vaeSeconds) = try timed {
-        try decode(picture.latents, observer: named("vae_decoder"))
+        try decode(picture.latents, observer: named(.vaeDecoder))
       }
-      let safety = try additions.safetyChecker?.check(decoded, observer: named("safety_checker"))
+      let safety = try additions.safetyChecker?.check(decoded, observer: named(.safetyChecker))
       let image = safety?.isFlagged == true ? decoded.blackened : decoded
       var timings = picture.timings
       timings.textEncoder = textSeconds / Double(pictures.count)

@@ -1,8 +1,10 @@
+import ModelGraph
+
 /// What an export wrote.
 public struct ExportReport: Sendable, Hashable {
   public struct Network: Sendable, Hashable {
-    /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
-    public let name: String
+    /// The graph, as in `unet`.
+    public let name: GraphName
     public let precision: ExportOptions.Precision
     public let modelPath: String
     /// The files that hold the weights' values.
@@ -34,7 +36,7 @@ public struct ExportReport: Sendable, Hashable {
 
 /// How far an export is.
 public struct ExportProgress: Sendable, Hashable {
-  public let network: String
+  public let network: GraphName
   /// Bytes of the network's weights that are written, and that will be.
   public let bytesDone: Int
   public let bytesTotal: Int

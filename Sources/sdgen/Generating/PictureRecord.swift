@@ -67,9 +67,10 @@ struct PictureRecord {
       "safety": generation.safety?.json ?? .null,
       "loras": .array(loras.map(Self.withoutFolder)),
       "timings": [
-        "text_encoder": .number(timings.textEncoder),
-        "unet": .array(timings.unet.map { .number($0) }), "scheduler": .number(timings.scheduler),
-        "vae": .number(timings.vae), "total": .number(timings.total),
+        ComponentName.textEncoder.rawValue: .number(timings.textEncoder),
+        ComponentName.unet.rawValue: .array(timings.unet.map { .number($0) }),
+        "scheduler": .number(timings.scheduler),
+        ComponentName.vae.rawValue: .number(timings.vae), "total": .number(timings.total),
       ],
     ]
   }
