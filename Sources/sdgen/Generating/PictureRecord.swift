@@ -46,8 +46,7 @@ struct PictureRecord {
   static func name(of path: String) -> String {
     let last = path.split(separator: "/").last.map(String.init) ?? path
     let (stem, ending) = PicturePath.split(last)
-    let known = [".safetensors", ".ckpt", ".sdflat", ".gguf", ".pt", ".bin"]
-    return known.contains(ending) ? stem : last
+    return FormatDescriptor.weightsEndings.contains(ending) ? stem : last
   }
 
   /// What goes into a picture's file.
