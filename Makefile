@@ -130,7 +130,8 @@ check-tensorrt: build
 check-obedience: build
 	scripts/check-obedience $(BIN) Fixtures/shapes-v1 $(BUILD)/obedience
 
-# Adds a made-up scheduler to a copy of the sources, compiles it, and lists the files that it took.
+# Adds a made-up scheduler and a made-up format to a copy of the sources, compiles it, and lists the
+# files that each took.
 check-registry: build
 	scripts/check-registry $(BUILD)
 

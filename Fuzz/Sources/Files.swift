@@ -5,19 +5,6 @@ func fuzzAnyFile(_ bytes: [UInt8]) {
   run(bytes, TensorFile.read)
 }
 
-func fuzzSafetensors(_ bytes: [UInt8]) {
-  run(bytes, Safetensors.read)
-}
-
-func fuzzGGUF(_ bytes: [UInt8]) {
-  run(bytes, GGUF.read)
-}
-
-/// A model; its external data would have to lie on disk, beside the path `input`.
-func fuzzONNX(_ bytes: [UInt8]) {
-  run(bytes, ONNX.read)
-}
-
 /// The index of shards alone: its shards would have to lie on disk.
 func fuzzShardIndex(_ bytes: [UInt8]) {
   let file = MappedFile(contents: bytes, path: "model.safetensors.index.json")
@@ -37,10 +24,6 @@ func fuzzShardIndex(_ bytes: [UInt8]) {
   } catch {
     check(error, in: bytes.count)
   }
-}
-
-func fuzzTorchLegacy(_ bytes: [UInt8]) {
-  run(bytes, TorchLegacy.read)
 }
 
 /// An archive as it is; or, since checksums keep changed ones out, an archive made around a

@@ -20,7 +20,7 @@ public struct Ceiling: Sendable, Hashable {
   ///
   /// - Throws: ``EngineError`` where there is no memory for it.
   public static func measure(_ options: EngineOptions) throws -> Ceiling {
-    var build = GraphBuilder(name: "ceiling", component: "ceiling")
+    var build = GraphBuilder(name: GraphName(rawValue: "ceiling"), component: "ceiling")
     let input = build.input("x", [.symbol(.batch), .symbol(.sequence), Dimension(side)])
     let output: Graph.ValueID
     do throws(GraphError) {

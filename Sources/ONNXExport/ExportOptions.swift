@@ -81,7 +81,7 @@ public struct ExportOptions: Sendable, Hashable {
   public init() {}
 
   /// The network's inputs and outputs by the convention and the choices here.
-  func interface(of network: String) throws(FormatError) -> Interface {
+  func interface(of network: GraphName) throws(FormatError) -> Interface {
     var interface = try names.interface(of: network)
     if let timestep { interface.timestep = timestep }
     return interface
@@ -101,16 +101,17 @@ public struct ExportOptions: Sendable, Hashable {
         throw FormatError(
           .unsupported,
           "the \(names.rawValue) naming has prompts of \(sequence.of("token")), but there are places for "
-            + "\(places)", context: graph.name, hint: "export with \(set: .naming, "optimum")")
+            + "\(places)", context: graph.name.rawValue,
+          hint: "export with \(set: .naming, "optimum")")
       }
       known[.sequence] = sequence
     }
     return known.isEmpty ? graph : graph.fixing(known)
   }
 
-  /// The precision of the network of that name.
-  func precision(of network: String) -> Precision {
-    vaeInSinglePrecision && network.hasPrefix("vae") ? .f32 : precision
+  /// The precision of the network of that graph.
+  func precision(of graph: Graph) -> Precision {
+    vaeInSinglePrecision && graph.traits.contains(.needsWideRange) ? .f32 : precision
   }
 }
 

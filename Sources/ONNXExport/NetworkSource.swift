@@ -32,13 +32,14 @@ public struct NetworkSource {
     guard let size = json?["sample_size"]?.int else { return nil }
     let levels = json?["block_out_channels"]?.array?.count ?? 1
     let latents =
-      graph.name.hasPrefix("vae") && (1...16).contains(levels) ? size >> (levels - 1) : size
+      graph.traits.contains(.isSizedInPixels) && (1...16).contains(levels)
+      ? size >> (levels - 1) : size
     return (1...1024).contains(latents) ? latents : nil
   }
 
   /// How a text encoder's configuration says where prompts end; nil for other networks.
   var endOfText: EndOfText? {
-    guard graph.inputs.contains(where: { graph[$0].isInteger }) else { return nil }
+    guard graph.takesTokens else { return nil }
     let json = configuration.flatMap { try? JSON(parsing: $0.span.bytes) }
     switch json?["eos_token_id"]?.int {
     case 2: return .greatestID

@@ -43,7 +43,9 @@ public enum ONNXExporter {
     try FileWriter.checkSpace(for: isTooLarge ? .max : byteCount, beside: "\(directory)/")
     var reports: [ExportReport.Network] = []
     // The UNet's word counts, since VAEs are trained on other sizes too.
-    let known = networks.sorted { $0.graph.name == "unet" && $1.graph.name != "unet" }
+    let known = [false, true].flatMap { inPixels in
+      networks.filter { $0.graph.traits.contains(.isSizedInPixels) == inPixels }
+    }
     let nativeSize = known.lazy.compactMap(\.nativeSize).first ?? 64
     for (network, placement) in zip(networks, placements) {
       reports.append(
@@ -90,18 +92,18 @@ public enum ONNXExporter {
     let interface = try options.interface(of: name)
     switch options.weights {
     case .copy:
-      let dtype: DType = options.precision(of: name) == .f16 ? .float16 : .float32
+      let dtype: DType = options.precision(of: network.graph) == .f16 ? .float16 : .float32
       return try WeightPlacement.copying(
         tensors, updates: updates, as: dtype, to: "\(directory)/\(interface.directory)")
     case .link:
       guard !options.saturate else {
         throw FormatError(
           .unsupported, "linked weights are not read, so they cannot be saturated",
-          context: name, hint: "copy the weights: \(set: .placement, "copy")")
+          context: name.rawValue, hint: "copy the weights: \(set: .placement, "copy")")
       }
       guard updates.allSatisfy(\.isEmpty) else {
         throw FormatError(
-          .unsupported, "a LoRA cannot be added to weights that are linked", context: name,
+          .unsupported, "a LoRA cannot be added to weights that are linked", context: name.rawValue,
           hint: "copy the weights: \(set: .placement, "copy")")
       }
       return try WeightPlacement.linking(tensors, of: name, to: directory)
@@ -139,7 +141,7 @@ public enum ONNXExporter {
       }
     }
     return ExportReport.Network(
-      name: graph.name, precision: options.precision(of: graph.name),
+      name: graph.name, precision: options.precision(of: graph),
       modelPath: placement.modelPath, weightPaths: placement.weightPaths,
       nodes: model.nodes.count, operatorCounts: model.operatorCounts,
       weights: Set(placement.initializers.map(\.name)).count, bytesCopied: placement.copySize,

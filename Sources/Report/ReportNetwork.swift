@@ -25,7 +25,7 @@ struct ReportNetwork {
     for (position, node) in graph.nodes.enumerated() { sources[node.output] = position }
     let costs = graph.costs(sizes)
     return [
-      "name": .string(graph.name), "component": .integer(component),
+      "name": .string(graph.name.rawValue), "component": .integer(component),
       "inputs": .array(graph.inputs.map { [.string(graph[$0].name), shape($0)] }),
       "outputs": .array(
         graph.outputs.map { [.string(graph[$0].name), .integer(sources[$0] ?? -1)] }),

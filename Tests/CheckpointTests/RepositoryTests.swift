@@ -21,7 +21,7 @@ import Testing
     #expect(checkpoint.warnings == [])
     for component in checkpoint.components { try component.requireComplete() }
     #expect(
-      checkpoint[.vae]?.graphs.map(\.name) == ["vae_encoder", "vae_decoder"])
+      checkpoint[.vae]?.graphs.map(\.name) == [.vaeEncoder, .vaeDecoder])
     #expect(
       Set(checkpoint.files.map(\.path)) == [
         "model_index.json", "text_encoder/config.json", "unet/config.json", "vae/config.json",
@@ -99,7 +99,7 @@ import Testing
     let fragment = try ModelCheckpoint.open(scratch.path("fragment")).components
     #expect(fragment.map(\.name) == [.unet])
     #expect(fragment[0].manifest == nil)
-    let error = try failure { _ = try fragment[0].graph("unet") }
+    let error = try failure { _ = try fragment[0].graph(.unet) }
     #expect(error?.code == .unsupported)
     #expect(error?.message.contains("config.json") == true)
 

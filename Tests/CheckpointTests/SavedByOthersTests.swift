@@ -309,7 +309,7 @@ import Testing
           name: name, dtype: .float8E4M3, shape: tensor.shape,
           storage: .memory([UInt8](repeating: 0x38, count: tensor.elementCount)))
     }
-    let drops = try ModelCheckpoint.open(source).tensors(outside: ["unet"], isChoice: true)
+    let drops = try ModelCheckpoint.open(source).tensors(outside: [.unet], isChoice: true)
     #expect(
       drops.first { $0.name.hasSuffix("scale_weight") }?.reason
         == "scales of 8-bit weights, which are multiplied in")

@@ -131,7 +131,7 @@ import Testing
     let component = Component(
       name: .unet, architecture: nil, configuration: Configuration(object: object, path: "c.json"),
       path: "weights", format: .safetensors, tensors: [])
-    let error = try #require(throws: FormatError.self) { try component.graph("unet") }
+    let error = try #require(throws: FormatError.self) { try component.graph(.unet) }
     #expect(error.context == field)
   }
 }

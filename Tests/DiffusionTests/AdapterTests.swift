@@ -60,7 +60,7 @@ import Testing
       Value(expected[name].floats, shape: expected[name].shape)
     }
     let network = try Executable(
-      graph: unet.graph("unet"), parameters: { try weights.tensor(named: $0, of: unet) },
+      graph: unet.graph(.unet), parameters: { try weights.tensor(named: $0, of: unet) },
       sizes: Sizes(batch: 1, height: 8, width: 8, sequence: 7))
     let output = try network.run([
       "sample": value("sample"), "encoder_hidden_states": value("states"),

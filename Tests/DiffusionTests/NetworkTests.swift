@@ -75,7 +75,7 @@ struct NetworkTests {
     let isOriginal = name.hasSuffix(".safetensors")
     #expect(component.configuration?.origin == (isOriginal ? .inferred : .file))
     // Shapes do not tell heads and groups, which are narrow here.
-    let graph = try Self.checkpoint("controlnet").require(.controlNet).graph("controlnet")
+    let graph = try Self.checkpoint("controlnet").require(.controlNet).graph(.controlNet)
     let control = try Self.executable(component, graph)
     var inputs = try Self.inputs()
     inputs["controlnet_cond"] = try Self.value("control.picture")
@@ -217,7 +217,7 @@ struct NetworkTests {
     let checkpoint = try Self.checkpoint(name)
     let component = try checkpoint.require(.tinyAutoencoder)
     let decoder = try Self.executable(
-      component, component.graph("tiny_decoder"), sizes: Sizes(batch: 1, height: 9, width: 12))
+      component, component.graph(.tinyDecoder), sizes: Sizes(batch: 1, height: 9, width: 12))
     let picture = try #require(
       decoder.run(["latent_sample": Self.value("tiny.latents")])["sample"])
     let signed = Value(picture.reals.map { 2 * $0 - 1 }, shape: picture.shape)
@@ -228,7 +228,7 @@ struct NetworkTests {
   func tinyEncoder(_ name: String) throws {
     let component = try Self.checkpoint(name).require(.tinyAutoencoder)
     let encoder = try Self.executable(
-      component, component.graph("tiny_encoder"), sizes: Sizes(batch: 1, height: 9, width: 12))
+      component, component.graph(.tinyEncoder), sizes: Sizes(batch: 1, height: 9, width: 12))
     let picture = try Self.value("tiny.picture")
     let unit = Value(picture.reals.map { ($0 + 1) / 2 }, shape: picture.shape)
     #expect(try Self.error(encoder.run(["sample": unit])["latents"], "tiny.encoded") < 1e-5)
@@ -236,7 +236,7 @@ struct NetworkTests {
 
   @Test func tinyHalvesHoldNoOther() throws {
     let half = try #require(Self.checkpoint("taesd_decoder.pth")[.tinyAutoencoder])
-    #expect(half.graphs.map(\.name) == ["tiny_decoder"])
+    #expect(half.graphs.map(\.name) == [.tinyDecoder])
     #expect(half.manifest?.isComplete == true)
     #expect(half.manifest?.unexpected.isEmpty == true)
   }
@@ -261,13 +261,13 @@ struct NetworkTests {
 
   @Test func stableDiffusion2() throws {
     let text = try Self.checkpoint("sd2/text_encoder").require(.textEncoder)
-    let encoder = try Self.executable(text, text.graph("text_encoder"))
+    let encoder = try Self.executable(text, text.graph(.textEncoder))
     let ids = try Self.expected.get()["sd2.ids"].integers.map { Int32($0) }
     let states = try #require(
       encoder.run(["input_ids": Value(ids: ids, shape: [2, 77])])["last_hidden_state"])
     #expect(try Self.error(states, "sd2.states") < 1e-5)
     let component = try Self.checkpoint("sd2/unet").require(.unet)
-    let unet = try Self.executable(component, component.graph("unet"))
+    let unet = try Self.executable(component, component.graph(.unet))
     var inputs = try Self.inputs(timestep: 500)
     inputs["encoder_hidden_states"] = states
     #expect(try Self.error(unet.run(inputs)["out_sample"], "sd2.unet") < 1e-5)
@@ -306,7 +306,7 @@ struct NetworkTests {
     #expect(Difference.largest(prepared.reals, reference.reals) < 1e-5)
     let component = try Self.checkpoint("safety-none").require(.safetyChecker)
     let network = try Self.executable(
-      component, component.graph("safety_checker"), sizes: Sizes(batch: 1))
+      component, component.graph(.safetyChecker), sizes: Sizes(batch: 1))
     let view = try network.run(["clip_input": reference])["image_embeds"]
     #expect(try Self.error(view, "safety.image_embeds") < 1e-5)
   }

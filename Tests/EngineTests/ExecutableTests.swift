@@ -14,7 +14,7 @@ extension EngineTests {
     static func unet(
       options: EngineOptions = EngineOptions(), sizes: Sizes = sizes
     ) throws -> Executable {
-      try GoldenTests.executable(.unet, "unet", sizes: sizes, options: options)
+      try GoldenTests.executable(.unet, .unet, sizes: sizes, options: options)
     }
 
     static func inputs(timestep: Float = 500) throws -> [String: Value] {
@@ -38,10 +38,10 @@ extension EngineTests {
       try #expect(unet.run(Self.inputs()) == first)
 
       let sizes = Sizes(batch: 1, height: 16, width: 16)
-      let decoder = try GoldenTests.executable(.vae, "vae_decoder", sizes: sizes)
+      let decoder = try GoldenTests.executable(.vae, .vaeDecoder, sizes: sizes)
       let image = try decoder.run(["latent_sample": golden.value("latent")])["sample"]
       try #expect(relativeError(image, golden.value("image")) < 1e-5)
-      let encoder = try GoldenTests.executable(.vae, "vae_encoder", sizes: sizes)
+      let encoder = try GoldenTests.executable(.vae, .vaeEncoder, sizes: sizes)
       let moments = try encoder.run(["sample": golden.value("picture")])["latent_parameters"]
       try #expect(relativeError(moments, golden.value("moments")) < 1e-5)
     }
@@ -99,7 +99,7 @@ extension EngineTests {
     /// A residual that is kept from run to run must not be added to, whichever input is steady.
     @Test(arguments: [[], ["still"], ["moving"], ["still", "moving"]])
     func residualsOfSteadyLayers(steady: [String]) throws {
-      var builder = GraphBuilder(name: "two", component: "test")
+      var builder = GraphBuilder(name: GraphName(rawValue: "two"), component: "test")
       let still = builder.input("still", [3, 5, 4])
       let moving = builder.input("moving", [3, 5, 4])
       let shortcut = try builder.linear(
@@ -186,7 +186,7 @@ extension EngineTests {
 
     @Test func badTokens() throws {
       let text = try GoldenTests.executable(
-        .textEncoder, "text_encoder", sizes: Sizes(batch: 1, sequence: 8))
+        .textEncoder, .textEncoder, sizes: Sizes(batch: 1, sequence: 8))
       let last = Value(ids: [0, 1, 2, 3, 4, 5, 6, 49407], shape: [1, 8])
       #expect(try text.run(["input_ids": last])["last_hidden_state"]?.shape == [1, 8, 64])
       for id: Int32 in [49408, -1] {
@@ -202,7 +202,7 @@ extension EngineTests {
 
     @Test func badParameters() throws {
       let component = try GoldenTests.model.get().require(.vae)
-      let graph = try component.graph("vae_decoder")
+      let graph = try component.graph(.vaeDecoder)
       func error(_ tensor: Tensor) -> EngineError? {
         #expect(throws: EngineError.self) {
           try Executable(

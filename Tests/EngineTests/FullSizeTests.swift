@@ -14,7 +14,7 @@ extension EngineTests {
   struct FullSizeTests {
     @Test func textEncoder() throws {
       let full = try FullSize()
-      let text = try full.executable(.textEncoder, "text_encoder", Sizes(batch: 2))
+      let text = try full.executable(.textEncoder, .textEncoder, Sizes(batch: 2))
       let inputs = try ["input_ids": full.reference.ids("ids")]
       let output = try full.time("text encoder", text, inputs)["last_hidden_state"]
       try full.compare(output, "hidden", bf16: "hidden")
@@ -22,7 +22,7 @@ extension EngineTests {
 
     @Test func unet() throws {
       let full = try FullSize()
-      let unet = try full.executable(.unet, "unet", Sizes(batch: 2))
+      let unet = try full.executable(.unet, .unet, Sizes(batch: 2))
       let states = try full.reference.value("states")
       for timestep in [981, 1] {
         let inputs = try [
@@ -42,12 +42,12 @@ extension EngineTests {
 
     @Test func vae() throws {
       let full = try FullSize()
-      let decoder = try full.executable(.vae, "vae_decoder", Sizes(batch: 1))
+      let decoder = try full.executable(.vae, .vaeDecoder, Sizes(batch: 1))
       let inputs = try ["latent_sample": full.reference.value("latent")]
       let image = try full.time("VAE decoder", decoder, inputs)["sample"]
       try full.compare(image, "image", bf16: "image")
       let encoder = try full.executable(
-        .vae, "vae_encoder", Sizes(batch: 1, height: 32, width: 41))
+        .vae, .vaeEncoder, Sizes(batch: 1, height: 32, width: 41))
       let moments = try full.time(
         "VAE encoder", encoder, ["sample": full.reference.value("picture")])["latent_parameters"]
       try full.compare(moments, "moments", bf16: "image")
@@ -84,7 +84,7 @@ struct FullSize {
   }
 
   func executable(
-    _ component: ComponentName, _ graph: String, _ sizes: Sizes
+    _ component: ComponentName, _ graph: GraphName, _ sizes: Sizes
   ) throws -> Executable {
     let component = try checkpoint.require(component)
     let start = ContinuousClock.now

@@ -17,7 +17,7 @@ extension EngineTests {
     static let instructionSets = InstructionSet.available
 
     static func executable(
-      _ component: ComponentName, _ graph: String, sizes: Sizes,
+      _ component: ComponentName, _ graph: GraphName, sizes: Sizes,
       options: EngineOptions = EngineOptions(),
       changing change: (Graph) throws -> Graph = { $0 }
     ) throws -> Executable {
@@ -33,7 +33,7 @@ extension EngineTests {
         let golden = try Golden("text")
         let ids = try golden.ids("ids")
         let text = try Self.executable(
-          .textEncoder, "text_encoder", sizes: Sizes(batch: 6, sequence: 77))
+          .textEncoder, .textEncoder, sizes: Sizes(batch: 6, sequence: 77))
         let output = try text.run(["input_ids": ids])["last_hidden_state"]
         try #expect(relativeError(output, golden.value("last_hidden_state")) < 1e-5)
       }
@@ -44,7 +44,7 @@ extension EngineTests {
       try isa.using {
         let golden = try Golden("unet")
         let unet = try Self.executable(
-          .unet, "unet", sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77))
+          .unet, .unet, sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77))
         let prompt = try golden.value("encoder_hidden_states")
         for timestep in [981, 500, 321, 1] {
           let output = try unet.run([
@@ -67,10 +67,10 @@ extension EngineTests {
       try isa.using {
         let golden = try Golden("vae")
         let sizes = Sizes(batch: 1, height: 16, width: 16)
-        let decoder = try Self.executable(.vae, "vae_decoder", sizes: sizes)
+        let decoder = try Self.executable(.vae, .vaeDecoder, sizes: sizes)
         let picture = try decoder.run(["latent_sample": golden.value("latent")])["sample"]
         try #expect(relativeError(picture, golden.value("image")) < 1e-5)
-        let encoder = try Self.executable(.vae, "vae_encoder", sizes: sizes)
+        let encoder = try Self.executable(.vae, .vaeEncoder, sizes: sizes)
         let moments = try encoder.run(["sample": golden.value("picture")])["latent_parameters"]
         try #expect(relativeError(moments, golden.value("moments")) < 1e-5)
       }
@@ -86,13 +86,13 @@ extension EngineTests {
         let options = EngineOptions(precision: .bf16)
         let text = try Golden("text")
         let encoder = try Self.executable(
-          .textEncoder, "text_encoder", sizes: Sizes(batch: 6, sequence: 77), options: options)
+          .textEncoder, .textEncoder, sizes: Sizes(batch: 6, sequence: 77), options: options)
         let hidden = try encoder.run(["input_ids": text.ids("ids")])["last_hidden_state"]
         try #expect(relativeError(hidden, text.value("last_hidden_state")) < 0.00463)
 
         let golden = try Golden("unet")
         let unet = try Self.executable(
-          .unet, "unet", sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77),
+          .unet, .unet, sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77),
           options: options)
         for (timestep, bound) in [(981, 0.00581), (500, 0.00864), (321, 0.00611), (1, 0.00565)] {
           let output = try unet.run([
@@ -105,11 +105,11 @@ extension EngineTests {
         let pictures = try Golden("vae")
         let sizes = Sizes(batch: 1, height: 16, width: 16)
         let decoder = try Self.executable(
-          .vae, "vae_decoder", sizes: sizes, options: options)
+          .vae, .vaeDecoder, sizes: sizes, options: options)
         let image = try decoder.run(["latent_sample": pictures.value("latent")])["sample"]
         try #expect(relativeError(image, pictures.value("image")) < 0.00732)
         let moments = try Self.executable(
-          .vae, "vae_encoder", sizes: sizes, options: options
+          .vae, .vaeEncoder, sizes: sizes, options: options
         ).run(["sample": pictures.value("picture")])["latent_parameters"]
         try #expect(relativeError(moments, pictures.value("moments")) < 0.00216)
       }

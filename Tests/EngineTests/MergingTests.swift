@@ -141,7 +141,7 @@ extension EngineTests {
     static func unet(
       merging thousandths: Int, sizes: Sizes = ExecutableTests.sizes
     ) throws -> Executable {
-      try GoldenTests.executable(.unet, "unet", sizes: sizes) {
+      try GoldenTests.executable(.unet, .unet, sizes: sizes) {
         try #require($0.mergingTokens(thousandths: thousandths))
       }
     }
@@ -178,7 +178,7 @@ extension EngineTests {
       let whole = LayerCost.total(graph.costs(ExecutableTests.sizes))
       #expect(LayerCost.total(merging.costs(ExecutableTests.sizes)).macs < whole.macs)
       let decoder = try GoldenTests.executable(
-        .vae, "vae_decoder", sizes: ExecutableTests.sizes
+        .vae, .vaeDecoder, sizes: ExecutableTests.sizes
       ).graph
       #expect(decoder.mergingTokens(thousandths: 500) == nil)
     }

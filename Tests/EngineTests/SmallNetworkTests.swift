@@ -12,7 +12,7 @@ extension EngineTests {
     static let golden = Result { try Golden(path: Fixtures.path("networks/expected.safetensors")) }
 
     static func executable(
-      _ folder: String, _ name: ComponentName, _ graph: String, sizes: Sizes,
+      _ folder: String, _ name: ComponentName, _ graph: GraphName, sizes: Sizes,
       precision: Precision = .f32
     ) throws -> Executable {
       let checkpoint = try ModelCheckpoint.open(Fixtures.path("networks/\(folder)"))
@@ -36,7 +36,7 @@ extension EngineTests {
     @Test(arguments: InstructionSet.available, ["distilled", "mixed"])
     func unet(_ isa: InstructionSet, _ name: String) throws {
       try isa.using {
-        let unet = try Self.executable(name, .unet, "unet", sizes: Self.sizes)
+        let unet = try Self.executable(name, .unet, .unet, sizes: Self.sizes)
         let output = try unet.run(Self.inputs())["out_sample"]
         let error = try relativeError(output, Self.golden.get().value(name))
         #expect(error < 1e-5, "\(error)")
@@ -46,7 +46,7 @@ extension EngineTests {
     @Test(arguments: InstructionSet.available, ["1.0", "7.5", "8.1"])
     func guidance(_ isa: InstructionSet, _ scale: String) throws {
       try isa.using {
-        let unet = try Self.executable("lcm", .unet, "unet", sizes: Self.sizes)
+        let unet = try Self.executable("lcm", .unet, .unet, sizes: Self.sizes)
         var inputs = try Self.inputs()
         inputs["timestep_cond"] = try Self.golden.get().value("guidance.\(scale)")
         let output = try unet.run(inputs)["out_sample"]
@@ -58,7 +58,7 @@ extension EngineTests {
     /// What comes of the timestep and the guidance stays in float32.
     @Test(.enabled(if: Precision.isBF16Native, "this CPU has no bfloat16 instructions"))
     func bf16() throws {
-      let unet = try Self.executable("lcm", .unet, "unet", sizes: Self.sizes, precision: .bf16)
+      let unet = try Self.executable("lcm", .unet, .unet, sizes: Self.sizes, precision: .bf16)
       var inputs = try Self.inputs()
       inputs["timestep_cond"] = try Self.golden.get().value("guidance.7.5")
       let output = try unet.run(inputs)["out_sample"]
@@ -68,10 +68,10 @@ extension EngineTests {
     @Test func autoencoder() throws {
       let golden = try Self.golden.get()
       let sizes = Sizes(batch: 1, height: 5, width: 7)
-      let decoder = try Self.executable("vae16", .vae, "vae_decoder", sizes: sizes)
+      let decoder = try Self.executable("vae16", .vae, .vaeDecoder, sizes: sizes)
       let image = try decoder.run(["latent_sample": golden.value("vae16.latents")])["sample"]
       try #expect(relativeError(image, golden.value("vae16.image")) < 1e-5)
-      let encoder = try Self.executable("vae16", .vae, "vae_encoder", sizes: sizes)
+      let encoder = try Self.executable("vae16", .vae, .vaeEncoder, sizes: sizes)
       let moments = try encoder.run(["sample": golden.value("vae16.picture")])["latent_parameters"]
       try #expect(relativeError(moments, golden.value("vae16.moments")) < 1e-5)
     }

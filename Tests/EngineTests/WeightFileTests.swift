@@ -8,7 +8,7 @@ extension EngineTests {
   struct WeightFileTests {
     private static func unet(_ options: EngineOptions) throws -> Executable {
       try GoldenTests.executable(
-        .unet, "unet", sizes: Sizes(batch: 2, height: 16, width: 16), options: options)
+        .unet, .unet, sizes: Sizes(batch: 2, height: 16, width: 16), options: options)
     }
 
     private static func run(_ unet: Executable, _ golden: Golden) throws -> [Float] {

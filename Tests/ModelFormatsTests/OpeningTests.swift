@@ -8,13 +8,13 @@ import Testing
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let bytes: [UInt8]
-    let kind: TensorFile.Kind
+    let kind: FormatDescriptor
     let code: FormatError.Code
     let message: String
     let hint: String
 
     init(
-      _ name: String, _ bytes: [UInt8], _ kind: TensorFile.Kind,
+      _ name: String, _ bytes: [UInt8], _ kind: FormatDescriptor,
       _ code: FormatError.Code, _ message: String, _ hint: String
     ) {
       testDescription = name
@@ -408,10 +408,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("views.pt", TensorFile.Kind.zip), ("legacy.pt", .pytorchLegacy),
+    ("views.pt", FormatDescriptor.zip), ("legacy.pt", .pytorchLegacy),
     ("types.safetensors", .safetensors), ("expected.json", .json), ("make.py", .text),
   ])
-  func fixtureIsTold(name: String, kind: TensorFile.Kind) throws {
+  func fixtureIsTold(name: String, kind: FormatDescriptor) throws {
     #expect(try TensorFile.sniff(Fixtures.path("formats/\(name)")) == kind)
   }
 }

@@ -16,10 +16,10 @@ struct AdditionalNetworkTests {
       let made = try Tool.launch(
         python, [script, folder, Fixtures.path("shapes-v1/tokenizer")])
       #expect(made.status == 0, "\(made.errors)")
-      let networks: [(file: String, component: ComponentName, graphs: [String])] = [
-        ("tiny", .tinyAutoencoder, ["tiny_decoder", "tiny_encoder"]),
-        ("safety-none", .safetyChecker, ["safety_checker"]),
-        ("controlnet", .controlNet, ["controlnet"]),
+      let networks: [(file: String, component: ComponentName, graphs: [GraphName])] = [
+        ("tiny", .tinyAutoencoder, [.tinyDecoder, .tinyEncoder]),
+        ("safety-none", .safetyChecker, [.safetyChecker]),
+        ("controlnet", .controlNet, [.controlNet]),
       ]
       var options = ExportOptions()
       options.opset = opset

@@ -34,17 +34,19 @@ import Testing
   @Test(
     arguments: [
       (
-        "unet",
+        GraphName.unet,
         [
           "sample float32 [2B, 4, H, W]", "timestep float32 [1]",
           "encoder_hidden_states float32 [2B, 77, 768]",
         ], ["latent float32 [2B, 4, H, W]"]
       ),
-      ("text_encoder", ["input_ids int32 [B, 77]"], ["text_embeddings float32 [B, 77, 768]"]),
-      ("vae_decoder", ["latent float32 [B, 4, H, W]"], ["images float32 [B, 3, 8H, 8W]"]),
-      ("vae_encoder", ["images float32 [B, 3, 8H, 8W]"], ["latent float32 [B, 4, H, W]"]),
+      (
+        GraphName.textEncoder, ["input_ids int32 [B, 77]"], ["text_embeddings float32 [B, 77, 768]"]
+      ),
+      (GraphName.vaeDecoder, ["latent float32 [B, 4, H, W]"], ["images float32 [B, 3, 8H, 8W]"]),
+      (GraphName.vaeEncoder, ["images float32 [B, 3, 8H, 8W]"], ["latent float32 [B, 4, H, W]"]),
     ])
-  func theDemonstrationsNames(name: String, inputs: [String], outputs: [String]) throws {
+  func theDemonstrationsNames(name: GraphName, inputs: [String], outputs: [String]) throws {
     let model = try Published.model(name, options(.nvidia))
     #expect(described(model.inputs) == inputs)
     #expect(described(model.outputs) == outputs)
@@ -53,7 +55,7 @@ import Testing
 
   /// 77 tokens of each of 2B prompts are 154B rows.
   @Test func multiplesOfNumberedSizesAreMultiplied() throws {
-    let model = try Published.model("unet", options(.nvidia))
+    let model = try Published.model(.unet, options(.nvidia))
     #expect(
       described(model.values).contains(
         "/encoder_hidden_states/Reshape_output_0 float32 [154B, 768]"))
@@ -77,14 +79,14 @@ import Testing
 
   /// ComfyUI_TensorRT's `tensorrt_convert.py`.
   @Test func comfysNames() throws {
-    let model = try Published.model("unet", options(.comfy))
+    let model = try Published.model(.unet, options(.comfy))
     #expect(
       described(model.inputs) == [
         "x float32 [batch, 4, height, width]", "timesteps float32 [batch]",
         "context float32 [batch, num_embeds, 768]",
       ])
     #expect(described(model.outputs) == ["h float32 [batch, 4, height, width]"])
-    for name in ["text_encoder", "vae_decoder", "vae_encoder"] {
+    for name in [GraphName.textEncoder, .vaeDecoder, .vaeEncoder] {
       #expect(throws: FormatError.self) { try Published.model(name, options(.comfy)) }
     }
   }
@@ -97,7 +99,7 @@ import Testing
   func theTimestepsShapeMayBeChosen(
     shape: ExportOptions.TimestepShape, extents: [ONNXModel.Extent]
   ) throws {
-    let model = try Published.model("unet", options(.optimum) { $0.timestep = shape })
+    let model = try Published.model(.unet, options(.optimum) { $0.timestep = shape })
     #expect(model.inputs[1].shape == extents)
     let embedded = try #require(
       model.values.first { $0.name == "/time_embedding/linear_2/Gemm_output_0" })
@@ -105,7 +107,7 @@ import Testing
   }
 
   @Test(arguments: Published.names, Opset.allCases)
-  func fixedSizesLeaveNothingToMeasure(name: String, opset: Opset) throws {
+  func fixedSizesLeaveNothingToMeasure(name: GraphName, opset: Opset) throws {
     for (height, width) in [(64, 64), (65, 33), (5, 11)] {
       let model = try Published.model(
         name,
@@ -117,7 +119,7 @@ import Testing
       #expect(
         values.allSatisfy { $0.shape.allSatisfy { if case .fixed = $0 { true } else { false } } })
       #expect(model.operatorCounts["Shape"] == nil)
-      guard name == "unet" else { continue }
+      guard name == .unet else { continue }
       #expect(model.inputs[0].shape == [.fixed(2), .fixed(4), .fixed(height), .fixed(width)])
       // Where a level has an odd height or width, the picture doubled on the way up is cut.
       let cuts = (0..<3).filter { level in

@@ -74,7 +74,7 @@ import Testing
   /// The names that the file has, which for this VAE are those of 2022.
   @Test func initializersKeepTheNamesOfTheFile() throws {
     try withTemporaryFolder { folder in
-      _ = try ONNXExporter.export(sources(Self.embedded, ["vae_decoder"]), to: folder)
+      _ = try ONNXExporter.export(sources(Self.embedded, [.vaeDecoder]), to: folder)
       let names = try model("\(folder)/vae_decoder/model.onnx").initializers.map(\.name)
       #expect(names.contains("decoder.mid_block.attentions.0.proj_attn.weight"))
     }
@@ -112,7 +112,7 @@ import Testing
 
   @Test func linkingFromElsewhereIsRefusedWithTheWayOut() throws {
     try withTemporaryFolder { folder in
-      let networks = try sources(Self.embedded, ["unet"])
+      let networks = try sources(Self.embedded, [.unet])
       let out = "\(folder)/out"
       let error = try error {
         _ = try ONNXExporter.export(networks, to: out, options: linking())
@@ -129,7 +129,7 @@ import Testing
     let memory = "/dev/shm/sdloom-\(UUID().uuidString)"
     try files.createDirectory(atPath: memory, withIntermediateDirectories: false)
     defer { try? files.removeItem(atPath: memory) }
-    let networks = try sources(Self.embedded, ["unet"])
+    let networks = try sources(Self.embedded, [.unet])
     let error = try error {
       _ = try ONNXExporter.export(networks, to: "\(memory)/a/b", options: linking())
     }
@@ -150,7 +150,7 @@ import Testing
     try files.createDirectory(atPath: "\(folder)/victim", withIntermediateDirectories: true)
     try files.createSymbolicLink(
       atPath: "\(folder)/out/\(name)", withDestinationPath: "../victim")
-    let networks = try sources(Self.embedded, ["unet"])
+    let networks = try sources(Self.embedded, [.unet])
     let companion = CompanionFile(path: "tokenizer/vocab.json", contents: [0x7B, 0x7D])
     let error = try error {
       _ = try ONNXExporter.export(
@@ -184,7 +184,7 @@ import Testing
           try files.copyItem(atPath: "\(repository)/unet/\(name)", toPath: "\(path)/\(name)")
         }
       }
-      let networks = try sources(path, ["unet"])
+      let networks = try sources(path, [.unet])
       let error = try error {
         _ = try ONNXExporter.export(networks, to: repository, options: linking())
       }
@@ -206,7 +206,7 @@ import Testing
       let (one, two) = (folder + "/caf\u{E9}", folder + "/cafe\u{301}")
       try FileManager.default.copyItem(atPath: Self.embedded, toPath: one)
       try FileManager.default.createDirectory(atPath: two, withIntermediateDirectories: false)
-      let networks = try sources(one, ["unet"])
+      let networks = try sources(one, [.unet])
       let error = try error {
         _ = try ONNXExporter.export(networks, to: two, options: linking())
       }
@@ -214,7 +214,7 @@ import Testing
       // A folder whose name begins with an accent for the slash before it.
       let odd = one + "/\u{301}weights"
       try FileManager.default.moveItem(atPath: one + "/unet", toPath: odd)
-      let report = try ONNXExporter.export(sources(odd, ["unet"]), to: one, options: linking())
+      let report = try ONNXExporter.export(sources(odd, [.unet]), to: one, options: linking())
       let initializer = try #require(
         try model(report.networks[0].modelPath).initializers.first { $0.name == "conv_in.weight" })
       guard case .external(let place) = initializer.contents else { throw Missing() }
@@ -224,7 +224,7 @@ import Testing
 
   @Test func aFailureLeavesNothing() throws {
     try withTemporaryFolder { folder in
-      var networks = try sources(Self.embedded, ["text_encoder", "unet"])
+      var networks = try sources(Self.embedded, [.textEncoder, .unet])
       let unet = networks[1]
       networks[1] = NetworkSource(graph: unet.graph, configuration: nil) {
         parameter throws(FormatError) in
@@ -244,7 +244,7 @@ import Testing
     await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
       FileWriter.removeUnfinished()
       let files = OutputFiles(overwrite: false)
-      for name in ["text_encoder", "unet"] {
+      for name in [GraphName.textEncoder, .unet] {
         try files.makeDirectory("\(folder)/onnx/\(name)")
         try files.file("\(folder)/onnx/\(name)/model.onnx").write([1])
       }
@@ -295,7 +295,7 @@ import Testing
       let free = Int(status.f_bavail) * Int(status.f_frsize)
       let rows = free / 2 / 4096
       let networks = try ["one", "two", "three"].map { name in
-        var builder = GraphBuilder(name: name, component: name)
+        var builder = GraphBuilder(name: GraphName(rawValue: name))
         let x = builder.input("x", [1, 1024])
         let y = try builder.linear(x, Path(name: "wide"), to: rows, bias: false)
         builder.output("y", y)
@@ -340,7 +340,7 @@ import Testing
         [constant(2, "lora_A", [1, inputs]), constant(0.5, "lora_B", [outputs, 1])], to: path)
       let lora = try LoRA.open(path, scale: 3, for: checkpoint.components)
       let source = NetworkSource(
-        graph: try unet.graph("unet"), configuration: nil,
+        graph: try unet.graph(.unet), configuration: nil,
         updates: { parameter in lora.updates[.unet]?[parameter.name].map { [$0] } ?? [] },
         tensor: { parameter throws(FormatError) in try unet.tensor(for: parameter) })
       var options = ExportOptions()
@@ -375,7 +375,7 @@ import Testing
   /// The reader finds the nodes and the weights again, and data that ends early.
   @Test func exportsAreReadBack() throws {
     try withTemporaryFolder { folder in
-      let networks = try sources(Self.embedded, ["vae_encoder"])
+      let networks = try sources(Self.embedded, [.vaeEncoder])
       let report = try ONNXExporter.export(networks, to: folder)
       let path = "\(folder)/vae_encoder/model.onnx"
       let file = try TensorFile.open(path)
@@ -404,12 +404,12 @@ import Testing
   @Test func theProducersVersionIsTheCallers() throws {
     var options = ExportOptions()
     options.producerVersion = "9.8.7"
-    #expect(try Published.model("vae_encoder", options).producerVersion == "9.8.7")
+    #expect(try Published.model(.vaeEncoder, options).producerVersion == "9.8.7")
   }
 
   @Test func whatExistsIsNotOverwrittenUnlessTold() throws {
     try withTemporaryFolder { folder in
-      let networks = try sources(Self.embedded, ["vae_encoder"])
+      let networks = try sources(Self.embedded, [.vaeEncoder])
       let companion = CompanionFile(path: "tokenizer/merges.txt", contents: Array("a b".utf8))
       let first = try ONNXExporter.export(networks, companions: [companion], to: folder)
       #expect(first.paths.count == 6)
@@ -428,7 +428,7 @@ import Testing
   }
 
   @Test func tensorsThatDoNotFitAreNamed() throws {
-    let graph = try Published.graph("vae_encoder")
+    let graph = try Published.graph(.vaeEncoder)
     // One of another size, one of the same size turned on its side.
     for isTransposed in [false, true] {
       let network = NetworkSource(graph: graph, configuration: nil) {

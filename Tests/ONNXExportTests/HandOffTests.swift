@@ -8,7 +8,7 @@ import Testing
 @Suite struct HandOffTests {
   /// Exports the embedded UNet and calls `body` with its folder.
   private func withExport(
-    _ networks: [String] = ["unet"], names: NameConvention = .optimum, sizes: Sizes? = nil,
+    _ networks: [GraphName] = [.unet], names: NameConvention = .optimum, sizes: Sizes? = nil,
     precision: ExportOptions.Precision = .f32, _ body: (String) throws -> Void
   ) throws {
     try withTemporaryFolder { folder in
@@ -149,7 +149,7 @@ import Testing
 
   /// The commands of the text are those of the script, and their shapes those of the inputs.
   @Test(arguments: Published.names)
-  func theTextSaysTheSame(name: String) throws {
+  func theTextSaysTheSame(name: GraphName) throws {
     try withExport([name]) { folder in
       let result = try run(folder, programs: ["trtexec"])
       let text = try String(contentsOfFile: "\(folder)/README-tensorrt.md", encoding: .utf8)
@@ -157,8 +157,8 @@ import Testing
         #expect(text.contains(argument), "\(argument)")
       }
       let expected = [
-        "text_encoder": "input_ids:8x77", "unet": "sample:8x4x32x32",
-        "vae_decoder": "latent_sample:4x4x32x32", "vae_encoder": "sample:4x3x256x256",
+        GraphName.textEncoder: "input_ids:8x77", .unet: "sample:8x4x32x32",
+        .vaeDecoder: "latent_sample:4x4x32x32", .vaeEncoder: "sample:4x3x256x256",
       ]
       #expect(result.output.contains("--maxShapes=\(try #require(expected[name]))"))
       #expect(text.contains("opset 21, F32"))
@@ -173,7 +173,7 @@ import Testing
       var options = ExportOptions()
       options.weights = .link
       let report = try ONNXExporter.export(
-        sources(repository, ["vae_decoder", "vae_encoder"]), to: repository, options: options)
+        sources(repository, [.vaeDecoder, .vaeEncoder]), to: repository, options: options)
       #expect(
         report.networks.map { $0.scriptPath.dropFirst(repository.count + 1) } == [
           "build-engine-vae_decoder.sh", "build-engine-vae_encoder.sh",

@@ -19,7 +19,7 @@ import Testing
     options.opset = opset
     options.precision = precision
     let model = try Published.model(
-      "unet", options, element: precision == .f16 ? .float16 : .float32)
+      .unet, options, element: precision == .f16 ? .float16 : .float32)
     #expect(model.nodes.count == count)
     #expect(model.opset == opset.rawValue)
   }
@@ -27,7 +27,7 @@ import Testing
   /// What the paper's network has: 22 residual blocks with two norms, 16 transformers with one and
   /// three, and the last norm; 4 resolutions.
   @Test func unetHasTheLayersOfTheNetwork() throws {
-    let counts = try Published.model("unet").operatorCounts
+    let counts = try Published.model(.unet).operatorCounts
     #expect(counts["GroupNormalization"] == 22 * 2 + 16 + 1)
     #expect(counts["LayerNormalization"] == 16 * 3)
     #expect(counts["Softmax"] == 16 * 2)
@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test(arguments: zip(Published.names, [196, 686, 140, 108]))
-  func initializersAreTheParameters(name: String, count: Int) throws {
+  func initializersAreTheParameters(name: GraphName, count: Int) throws {
     let graph = try Published.graph(name)
     let weights = try Published.model(name).initializers.filter { initializer in
       if case .external = initializer.contents { true } else { false }
@@ -49,7 +49,7 @@ import Testing
   }
 
   @Test(arguments: Published.names, Opset.allCases)
-  func valuesAreTypedAndComputedBeforeTheyAreRead(name: String, opset: Opset) throws {
+  func valuesAreTypedAndComputedBeforeTheyAreRead(name: GraphName, opset: Opset) throws {
     var options = ExportOptions()
     options.opset = opset
     let model = try Published.model(name, options, element: .float16)
@@ -71,11 +71,11 @@ import Testing
   func fileFormatIsTheOldestThatFits(opset: Opset, version: Int) throws {
     var options = ExportOptions()
     options.opset = opset
-    #expect(try Published.model("vae_encoder", options).irVersion == version)
+    #expect(try Published.model(.vaeEncoder, options).irVersion == version)
   }
 
   @Test(arguments: Published.names)
-  func bytesReadBackAreTheModel(name: String) throws {
+  func bytesReadBackAreTheModel(name: GraphName) throws {
     let model = try Published.model(name)
     let bytes = model.serialized()
     let read = try bytes.withUnsafeBytes { try ONNXModel(parsing: $0) }
@@ -103,7 +103,7 @@ import Testing
 
   /// Names and dimensions as optimum's exporter has them.
   @Test func inputsAndOutputsAreOptimums() throws {
-    let unet = try Published.model("unet")
+    let unet = try Published.model(.unet)
     #expect(unet.inputs.map(\.name) == ["sample", "timestep", "encoder_hidden_states"])
     #expect(
       unet.inputs[0].shape == [.named("batch_size"), .fixed(4), .named("height"), .named("width")])
@@ -113,11 +113,11 @@ import Testing
     #expect(unet.outputs.map(\.name) == ["out_sample"])
     #expect(unet.outputs[0].shape == unet.inputs[0].shape)
 
-    let text = try Published.model("text_encoder")
+    let text = try Published.model(.textEncoder)
     #expect(text.inputs.map(\.name) == ["input_ids"] && text.inputs[0].element == .int64)
     #expect(text.outputs.map(\.name) == ["last_hidden_state", "pooler_output"])
 
-    let decoder = try Published.model("vae_decoder")
+    let decoder = try Published.model(.vaeDecoder)
     #expect(decoder.inputs.map(\.name) == ["latent_sample"])
     #expect(decoder.outputs.map(\.name) == ["sample"])
     #expect(
@@ -125,7 +125,7 @@ import Testing
         .named("batch_size"), .fixed(3), .named("latent_height * 8"), .named("latent_width * 8"),
       ])
 
-    let encoder = try Published.model("vae_encoder")
+    let encoder = try Published.model(.vaeEncoder)
     #expect(encoder.inputs.map(\.name) == ["sample"])
     #expect(encoder.inputs[0].shape[2] == .named("sample_height"))
     #expect(encoder.outputs.map(\.name) == ["latent_parameters"])
@@ -133,7 +133,7 @@ import Testing
   }
 
   @Test func nodesAreNamedByTheirModules() throws {
-    let names = Set(try Published.model("unet").nodes.map(\.name))
+    let names = Set(try Published.model(.unet).nodes.map(\.name))
     for name in [
       "/conv_in/Conv", "/time_embedding/linear_1/Gemm",
       "/down_blocks.0/resnets.0/norm1/GroupNormalization",
@@ -147,7 +147,7 @@ import Testing
   /// Queries are scaled where they are projected, before they meet the keys, so that products stay
   /// in range; no other layer is.
   @Test(arguments: zip(Published.names, [12, 32, 1, 1]))
-  func queriesAreScaledFirst(name: String, count: Int) throws {
+  func queriesAreScaledFirst(name: GraphName, count: Int) throws {
     let model = try Published.model(name)
     var scaled = 0
     for node in model.nodes where node.operatorType == "Gemm" {
@@ -160,7 +160,7 @@ import Testing
       #expect(arguments["beta"] == alpha)
     }
     #expect(scaled == count)
-    guard name == "unet" else { return }
+    guard name == .unet else { return }
     // 1280 channels in 8 heads.
     let node = try #require(
       model.nodes.first {
@@ -174,7 +174,7 @@ import Testing
   /// Each weight of a linear layer is read by one Gemm as the checkpoint has it, so that engines
   /// can be refitted by its name.
   @Test(arguments: Published.names)
-  func linearWeightsAreReadAsTheyAre(name: String) throws {
+  func linearWeightsAreReadAsTheyAre(name: GraphName) throws {
     let model = try Published.model(name)
     let graph = try Published.graph(name)
     for node in graph.nodes where node.operation == .linear {
@@ -182,6 +182,6 @@ import Testing
       let readers = model.nodes.filter { $0.inputs.contains(weight) }
       #expect(readers.map(\.operatorType) == ["Gemm"], "\(weight)")
     }
-    #expect(model.operatorCounts["Shape", default: 0] <= (name == "unet" ? 4 : 1))
+    #expect(model.operatorCounts["Shape", default: 0] <= (name == .unet ? 4 : 1))
   }
 }

@@ -33,20 +33,20 @@ enum Published {
     "hidden_act": "quick_gelu", "hidden_size": 768, "intermediate_size": 3072,
     "num_attention_heads": 12, "num_hidden_layers": 12, "vocab_size": 49408,
   ]
-  static let names = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
+  static let names: [GraphName] = [.textEncoder, .unet, .vaeDecoder, .vaeEncoder]
 
-  static func graph(_ name: String) throws -> Graph {
+  static func graph(_ name: GraphName) throws -> Graph {
     switch name {
-    case "unet": try UNet.graph(UNetConfiguration(#require(unet.object)))
-    case "vae_decoder": try VAE.decoder(VAEConfiguration(#require(vae.object)))
-    case "vae_encoder": try VAE.encoder(VAEConfiguration(#require(vae.object)))
+    case .unet: try UNet.graph(UNetConfiguration(#require(unet.object)))
+    case .vaeDecoder: try VAE.decoder(VAEConfiguration(#require(vae.object)))
+    case .vaeEncoder: try VAE.encoder(VAEConfiguration(#require(vae.object)))
     default: try CLIPText.graph(CLIPTextConfiguration(#require(text.object)))
     }
   }
 
   /// The network's model; its weights are said to lie in a file that is not there.
   static func model(
-    _ name: String, _ options: ExportOptions = ExportOptions(),
+    _ name: GraphName, _ options: ExportOptions = ExportOptions(),
     element: ONNXModel.Element = .float32
   ) throws -> ONNXModel {
     try model(graph(name), options, element: element)
@@ -66,17 +66,17 @@ enum Published {
           ONNXModel.ExternalData(location: "weights", offset: offset, length: length)))
     }
     return try ONNXExporter.model(
-      of: graph, weights: weights, endOfText: graph.name == "text_encoder" ? 49_407 : nil,
+      of: graph, weights: weights, endOfText: graph.name == .textEncoder ? 49_407 : nil,
       options: options)
   }
 }
 
 /// The networks of a repository, as the command line hands them to the exporter.
-func sources(_ path: String, _ names: [String] = Published.names) throws -> [NetworkSource] {
+func sources(_ path: String, _ names: [GraphName] = Published.names) throws -> [NetworkSource] {
   let checkpoint = try ModelCheckpoint.open(path)
   return try names.map { name in
     let component = try checkpoint.require(
-      name.hasPrefix("vae") ? .vae : ComponentName(rawValue: name))
+      [.vaeDecoder, .vaeEncoder].contains(name) ? .vae : ComponentName(rawValue: name.rawValue))
     return NetworkSource(
       graph: try component.graph(name),
       configuration: checkpoint.file(named: "\(component.name)/config.json")?.bytes

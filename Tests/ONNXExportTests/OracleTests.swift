@@ -24,7 +24,7 @@ struct OracleTests {
   }
 
   private func checkCopies(
-    _ networks: [String] = Published.names, _ change: (inout ExportOptions) -> Void
+    _ networks: [GraphName] = Published.names, _ change: (inout ExportOptions) -> Void
   ) throws {
     try withTemporaryFolder { folder in
       var options = ExportOptions()
@@ -47,11 +47,11 @@ struct OracleTests {
 
   @Test(arguments: ExportOptions.TimestepShape.allCases)
   func timestepsOfEveryShape(timestep: ExportOptions.TimestepShape) throws {
-    try checkCopies(["unet"]) { $0.timestep = timestep }
+    try checkCopies([.unet]) { $0.timestep = timestep }
   }
 
-  @Test(arguments: [(NameConvention.nvidia, Published.names), (.comfy, ["unet"])])
-  func namesOfEveryConvention(names: NameConvention, networks: [String]) throws {
+  @Test(arguments: [(NameConvention.nvidia, Published.names), (.comfy, [.unet])])
+  func namesOfEveryConvention(names: NameConvention, networks: [GraphName]) throws {
     try checkCopies(networks) { $0.names = names }
   }
 
@@ -71,7 +71,7 @@ struct OracleTests {
   /// The sizes of the goldens, square and wide, and odd ones for the shapes alone.
   @Test(arguments: [Sizes(batch: 2, height: 16, width: 16), Sizes(height: 16, width: 24)])
   func fixedSizes(sizes: Sizes) throws {
-    let networks = sizes.width == 16 ? Published.names : ["text_encoder", "unet"]
+    let networks = sizes.width == 16 ? Published.names : [.textEncoder, .unet]
     try checkCopies(networks) {
       $0.sizes = sizes
       $0.opset = .v17

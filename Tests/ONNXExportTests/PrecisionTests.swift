@@ -28,7 +28,7 @@ import Testing
   /// TensorRT 11 refuses a node that is given two types; only a Resize's scales are always F32.
   @Test(
     arguments: Published.names, Opset.allCases)
-  func everyNodeComputesInOneType(name: String, opset: Opset) throws {
+  func everyNodeComputesInOneType(name: GraphName, opset: Opset) throws {
     for element in [ONNXModel.Element.float32, .float16, .bfloat16] {
       let model = try Published.model(name, half(opset), element: element)
       let types = types(model)
@@ -45,12 +45,12 @@ import Testing
       let casts = model.nodes.filter { node in
         node.operatorType == "Cast" && types[node.outputs[0]] == .float16
       }
-      #expect(casts.count == weights.count + (name == "unet" ? 1 : 0))
+      #expect(casts.count == weights.count + (name == .unet ? 1 : 0))
     }
   }
 
   @Test func inputsAndOutputsAreHalfPrecisionButTheTimestep() throws {
-    let model = try Published.model("unet", half())
+    let model = try Published.model(.unet, half())
     #expect(model.inputs.map(\.element) == [.float16, .float32, .float16])
     #expect(model.outputs.map(\.element) == [.float16])
     let types = types(model)
@@ -65,7 +65,8 @@ import Testing
     options.vaeInSinglePrecision = true
     for name in Published.names {
       let model = try Published.model(name, options)
-      let expected: ONNXModel.Element = name.hasPrefix("vae") ? .float32 : .float16
+      let expected: ONNXModel.Element =
+        [.vaeDecoder, .vaeEncoder].contains(name) ? .float32 : .float16
       #expect(model.outputs.allSatisfy { $0.element == expected })
     }
   }
@@ -73,13 +74,13 @@ import Testing
   /// TensorRT-RTX 1.7.1 builds ONNX's Attention in F16 for the UNet's and CLIP's heads; in F32, and
   /// for the VAE's single head of 512 channels, it does not.
   @Test(arguments: zip(Published.names, [12, 32, 0, 0]))
-  func attentionIsUsedWhereThereIsAKernel(name: String, count: Int) throws {
+  func attentionIsUsedWhereThereIsAKernel(name: GraphName, count: Int) throws {
     let model = try Published.model(name, half(.v23), element: .float16)
     #expect(model.operatorCounts["Attention", default: 0] == count)
     for node in model.nodes where node.operatorType == "Attention" {
       let arguments = Dictionary(
         uniqueKeysWithValues: node.attributes.map { ($0.name, $0.argument) })
-      #expect(arguments["is_causal"] == .integer(name == "text_encoder" ? 1 : 0))
+      #expect(arguments["is_causal"] == .integer(name == .textEncoder ? 1 : 0))
       guard case .float(let scale) = arguments["scale"] else {
         Issue.record("\(node.name) has no scale")
         continue
@@ -103,13 +104,13 @@ import Testing
     var options = ExportOptions()
     options.opset = opset
     let norm = opset == .v17 ? "InstanceNormalization" : "GroupNormalization"
-    for (name, norms) in [("unet", 61), ("vae_decoder", 30), ("vae_encoder", 22)] {
+    for (name, norms) in [(GraphName.unet, 61), (.vaeDecoder, 30), (.vaeEncoder, 22)] {
       for precision in ExportOptions.Precision.allCases {
         options.precision = precision
         let counts = try Published.model(
           name, options, element: precision == .f16 ? .float16 : .float32
         ).operatorCounts
-        let isStaged = name != "unet" && precision == .f32
+        let isStaged = name != .unet && precision == .f32
         #expect(counts[norm, default: 0] == (isStaged ? 0 : norms))
         #expect(counts["ReduceMean", default: 0] == (isStaged ? 4 * norms : 0))
       }
@@ -132,12 +133,12 @@ import Testing
     #expect(model.operatorCounts["Cast"] == 32 * 3 + 1)
     #expect(model.outputs.map(\.element) == [.float16])
     let single = try Published.model(graph)
-    #expect(single == (try Published.model("unet")))
+    #expect(single == (try Published.model(.unet)))
   }
 
   /// The lowest number of the type, which stays finite.
   @Test func theCausalMaskFitsTheType() throws {
-    let model = try Published.model("text_encoder", half(), element: .float16)
+    let model = try Published.model(.textEncoder, half(), element: .float16)
     let expand = try #require(model.nodes.first { $0.name == "/causal_mask/Expand" })
     let lowest = try #require(model.initializers.first { $0.name == expand.inputs[0] })
     let bits = (-Float16.greatestFiniteMagnitude).bitPattern
@@ -148,7 +149,7 @@ import Testing
 
   /// A linear layer whose weight is `values`.
   private func source(_ values: [Float], _ name: String = "wide") throws -> NetworkSource {
-    var builder = GraphBuilder(name: name, component: name)
+    var builder = GraphBuilder(name: GraphName(rawValue: name))
     let x = builder.input("x", [1, Dimension(values.count)])
     let y = try builder.linear(
       x, Path(name: name, singleFile: name), to: 1, bias: false)

@@ -15,9 +15,9 @@ import Testing
   ) throws {
     var options = ExportOptions()
     change(&options)
-    let networks: [(folder: String, component: ComponentName, graphs: [String])] = [
-      ("distilled", .unet, ["unet"]), ("mixed", .unet, ["unet"]), ("lcm", .unet, ["unet"]),
-      ("vae16", .vae, ["vae_decoder", "vae_encoder"]),
+    let networks: [(folder: String, component: ComponentName, graphs: [GraphName])] = [
+      ("distilled", .unet, [.unet]), ("mixed", .unet, [.unet]), ("lcm", .unet, [.unet]),
+      ("vae16", .vae, [.vaeDecoder, .vaeEncoder]),
     ]
     for network in networks {
       let component = try ModelCheckpoint.open(Fixtures.path("networks/\(network.folder)"))

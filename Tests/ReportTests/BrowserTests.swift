@@ -55,12 +55,12 @@ import Testing
       }
     }
     let graphs = model.components.flatMap(\.graphs)
-    let unet = try #require(graphs.first { $0.name == "unet" })
+    let unet = try #require(graphs.first { $0.name == .unet })
     return [
       "parameters": .integer(10_197_579), "components": golden["parameters"] ?? .null,
       "tensors": .array(tensors),
       "networks": .array(
-        graphs.map { ["name": .string($0.name), "nodes": .integer($0.nodes.count)] }),
+        graphs.map { ["name": .string($0.name.rawValue), "nodes": .integer($0.nodes.count)] }),
       "concatenations": .integer(unet.nodes.count { $0.operation == .concatenate }),
       "hostile": .array(HostileNames.all.map { .string($0) }),
     ]

@@ -57,7 +57,7 @@ import Testing
     #expect(data["size"] == ["width": 128, "height": 192])
     let graphs = checkpoint.components.flatMap(\.graphs)
     let networks = try #require(data["networks"]?.array)
-    #expect(networks.map { $0["name"]?.string } == graphs.map(\.name))
+    #expect(networks.map { $0["name"]?.string } == graphs.map(\.name.rawValue))
     let tensors = try #require(data["tensors"]?.array)
     for (network, graph) in zip(networks, graphs) {
       let nodes = try #require(network["nodes"]?.array).compactMap(\.array)

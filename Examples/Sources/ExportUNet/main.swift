@@ -13,7 +13,7 @@ options.precision = .f16
 options.opset = .v21
 
 let source = NetworkSource(
-  graph: try unet.graph("unet"),
+  graph: try unet.graph(.unet),
   configuration: checkpoint.file(named: "unet/config.json")?.bytes,
   tensor: { (parameter) throws(FormatError) in try unet.tensor(for: parameter) })
 let report = try ONNXExporter.export([source], to: arguments[2], options: options) { progress in

@@ -139,16 +139,16 @@ extension Component {
     manifest?.parameter(of: tensor.name)?.name ?? tensor.name
   }
 
-  /// The graph of that name: `text_encoder`, `unet`, `vae_encoder` or `vae_decoder`.
+  /// The graph of that name, as ``GraphName/unet``.
   ///
   /// - Throws: ``FormatError`` `unsupported`, which names the field of the configuration that
   ///   stands in the way.
-  public func graph(_ name: String) throws(FormatError) -> Graph {
+  public func graph(_ name: GraphName) throws(FormatError) -> Graph {
     if let graph = graphs.first(where: { $0.name == name }) { return graph }
     throw graphFailure
       ?? FormatError(
         .mismatch, "the \(self.name.title) has no graph called \(name)", file: path,
-        hint: "its graphs: \(graphs.map(\.name).joined(separator: ", "))")
+        hint: "its graphs: \(graphs.map(\.name.rawValue).joined(separator: ", "))")
   }
 
   /// Throws unless every parameter of the network is there with its shape.

@@ -14,7 +14,7 @@ extension Conversion {
     of parts: [Part], in container: Container, _ source: ModelCheckpoint
   ) throws(FormatError) {
     // A flat file holds every type.
-    guard let format = WritableFormat(rawValue: container.rawValue) else { return }
+    guard let format = WritableFormat(container) else { return }
     for step in parts.flatMap(\.tensors) where !step.isQuantized {
       let info = TensorInfo(
         name: step.source ?? step.tensor.name, dtype: step.dtype, shape: step.tensor.shape)

@@ -161,6 +161,10 @@ extension Conversion {
       return try SafetensorsWriter(
         path: path, tensors: tensors, metadata: safetensorsMetadata(of: part),
         overwrite: overwrite)
+    default:
+      throw FormatError(
+        .internalFault, "no writer for \(container.rawValue)", file: path,
+        hint: "this is a bug; nothing was written")
     }
   }
 

@@ -72,12 +72,7 @@ extension Conversion {
   }
 
   /// The format of the files that are written.
-  enum Container: String, Sendable {
-    case sdflat
-    case safetensors
-    case pytorch
-    case gguf
-  }
+  typealias Container = TensorFile.Format
 }
 
 extension Conversion.Target {
@@ -88,7 +83,7 @@ extension Conversion.Target {
     case .safetensors: return format == .bin ? .pytorch : .safetensors
     case .diffusers: return format == .bin ? .pytorch : .safetensors
     case .ldm:
-      let isPyTorch = [".ckpt", ".pt", ".pth", ".bin"].contains { path.hasSuffix($0) }
+      let isPyTorch = FormatDescriptor.zip.endings.contains { path.hasSuffix($0) }
       return (format ?? (isPyTorch ? .bin : .safetensors)) == .bin ? .pytorch : .safetensors
     }
   }

@@ -116,7 +116,7 @@ struct ConversionPlanner {
       switch container {
       case .safetensors: isKept ? [] : own
       case .gguf: isKept ? own.filter { !Conversion.isCarriedToGGUF($0) } : own
-      case .pytorch, .sdflat: own
+      default: own
       }
     var seen: Set<String> = []
     let lost = (lostPairs + others).map(\.key).filter { seen.insert($0).inserted }

@@ -193,7 +193,7 @@ struct PipelineFiles {
     }
     index["feature_extractor"] = [.null, .null]
     index["requires_safety_checker"] = false
-    index["safety_checker"] = [.null, .null]
+    index[ComponentName.safetyChecker.rawValue] = [.null, .null]
     let scheduler = files.first { $0.path == "scheduler/scheduler_config.json" }
     if let className = (try? scheduler?.jsonObject())?["_class_name"]?.string {
       index["scheduler"] = ["diffusers", .string(className)]

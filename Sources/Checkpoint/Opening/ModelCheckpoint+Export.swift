@@ -8,7 +8,7 @@ extension ModelCheckpoint {
   /// - Parameters:
   ///   - graphs: the names of the graphs that are exported.
   ///   - isChoice: whether they were asked for; then nothing is said of other networks.
-  public func tensors(outside graphs: [String], isChoice: Bool) -> [Conversion.Drop] {
+  public func tensors(outside graphs: [GraphName], isChoice: Bool) -> [Conversion.Drop] {
     components.flatMap { component -> [Conversion.Drop] in
       let exported = component.graphs.filter { graphs.contains($0.name) }
       let isExported = !exported.isEmpty && component.name.averaged == nil

@@ -224,11 +224,15 @@ public struct UnreadWeights: Sendable, Hashable {
   public let variant: String?
 
   /// What the endings of files of weights say of their format.
-  static let formats: [(ending: String, format: String)] = [
-    (".safetensors", "safetensors"), (".bin", "bin"), (".ckpt", "pytorch"), (".pt", "pytorch"),
-    (".pth", "pytorch"), (".gguf", "gguf"), (".sdflat", "sdflat"), (".msgpack", "flax"),
-    (".h5", "hdf5"),
-  ]
+  static let formats: [(ending: String, format: String)] = FormatDescriptor.all
+    .filter(\.isWeights)
+    .flatMap { kind in
+      kind.endings.map { ending in
+        // diffusers tells `bin` from PyTorch's other endings.
+        let own = WeightsFormat(rawValue: String(ending.dropFirst()))?.rawValue
+        return (ending, own ?? kind.format?.rawValue ?? kind.name)
+      }
+    }
 
   var json: JSON {
     [

@@ -31,7 +31,7 @@ public struct FileSafety: Sendable {
   /// A link to a directory, which is not followed.
   private init(link path: String) {
     self.path = path
-    format = TensorFile.Kind.directory.rawValue
+    format = FormatDescriptor.directory.name
     var safety = Safety()
     safety.add(note: "a link to a directory, which was not followed")
     self.safety = safety

@@ -18,12 +18,12 @@ struct Autoencoder {
     if isTiny {
       let tiny = try DiffusionModel.configuration(
         of: component, TinyAutoencoderConfiguration.init)
-      decoderGraph = try component.graph("tiny_decoder")
+      decoderGraph = try component.graph(.tinyDecoder)
       (latentChannels, scalingFactor) = (tiny.latentChannels, tiny.scalingFactor)
       shiftFactor = tiny.shiftFactor
     } else {
       let vae = try DiffusionModel.configuration(of: component, VAEConfiguration.init)
-      decoderGraph = try component.graph("vae_decoder")
+      decoderGraph = try component.graph(.vaeDecoder)
       (latentChannels, scalingFactor) = (vae.latentChannels, vae.scalingFactor)
       shiftFactor = vae.shiftFactor
     }
@@ -187,7 +187,7 @@ struct AdditionLoader {
   /// The same without what is kept.
   private func wholeGraph(_ component: Component) throws(FormatError) -> Graph {
     let graph =
-      controlNets.isEmpty ? try component.graph("unet") : try component.graphWithResidualInputs()
+      controlNets.isEmpty ? try component.graph(.unet) : try component.graphWithResidualInputs()
     guard additions.mergedThousandths > 0 else { return graph }
     guard let merging = graph.mergingTokens(thousandths: additions.mergedThousandths) else {
       throw FormatError(
@@ -235,7 +235,7 @@ struct AdditionLoader {
         } ?? options, sizes: sizes, progress: report)
     }
     for component in controlNets {
-      let graph = try component.graph("controlnet")
+      let graph = try component.graph(.controlNet)
       let network = try executable(
         component, graph, sizes, steady: ["encoder_hidden_states", "controlnet_cond"])
       result.controlNets.append(ControlNetwork(network, graph: graph))
@@ -299,7 +299,7 @@ extension PictureChecker {
         thresholds: try values(name + "_weights", [count]))
     }
     self.init(
-      try load(component.graph("safety_checker")), side: configuration.pictureSize,
+      try load(component.graph(.safetyChecker)), side: configuration.pictureSize,
       preparation: preparation,
       concepts: try concepts("concept_embeds", SafetyCheckerConfiguration.conceptCount),
       specialCare: try concepts(

@@ -1,5 +1,6 @@
 import Engine
 import ModelFormats
+import ModelGraph
 import Synchronization
 
 /// Asks the UNet for its predictions for pictures that are drawn together, guidance applied.
@@ -144,13 +145,13 @@ struct Denoiser {
       // Of the residuals it takes those of the layers that it has.
       let all = inputs.merging(kept.residuals) { first, _ in first }
         .merging([AdditionalNetworks.deepFeatures: kept.features]) { first, _ in first }
-      return try shallow.run(all, generations: generations, observer: named("unet"))
+      return try shallow.run(all, generations: generations, observer: named(.unet))
         .require("out_sample")
     }
     let residuals = try residuals(for: inputs, progress: progress)
     let outputs = try unet.run(
       inputs.merging(residuals) { first, _ in first }, generations: generations,
-      observer: named("unet"))
+      observer: named(.unet))
     if settings.cacheInterval > 1 {
       cache = Cache(
         features: try outputs.require(AdditionalNetworks.deepFeatures), residuals: residuals,
@@ -184,7 +185,7 @@ struct Denoiser {
       own["controlnet_cond"] = pictures[index]
       let values = try additions.controlNets[index].residuals(
         for: own, scale: settings.controls[index].scale, generation: generation,
-        observer: named("controlnet"))
+        observer: named(.controlNet))
       sum = sum.map { $0 + values } ?? values
     }
     return sum ?? [:]
@@ -201,8 +202,8 @@ struct Denoiser {
     return values
   }
 
-  private func named(_ network: String) -> ((StepTiming) -> Void)? {
-    observer.map { observer in { observer(network, $0) } }
+  private func named(_ network: GraphName) -> ((StepTiming) -> Void)? {
+    observer.map { observer in { observer(network.rawValue, $0) } }
   }
 
 }

@@ -1,5 +1,6 @@
 import Engine
 import ModelFormats
+import ModelGraph
 
 /// One pass from noise to images that differ only in seed and noise, a step at a time: the UNet is
 /// evaluated for all of them together at each timestep. They are the same as generated one by one.
@@ -109,13 +110,13 @@ struct GenerationPass {
         prediction: prediction, result: result))
   }
 
-  private func named(_ network: String) -> ((StepTiming) -> Void)? {
-    observer.map { observer in { observer(network, $0) } }
+  private func named(_ network: GraphName) -> ((StepTiming) -> Void)? {
+    observer.map { observer in { observer(network.rawValue, $0) } }
   }
 
   private mutating func encode() throws {
     let (conditioning, seconds) = try timed {
-      try model.conditioning(for: request, observer: named("text_encoder"))
+      try model.conditioning(for: request, observer: named(.textEncoder))
     }
     model.release(model.textEncoder)
     textSeconds = seconds
@@ -149,10 +150,10 @@ struct GenerationPass {
     guard let conditioning else { return }
     let picture = pictures[index]
     let (decoded, seconds) = try timed {
-      try model.decode(picture.latents, observer: named("vae_decoder"))
+      try model.decode(picture.latents, observer: named(.vaeDecoder))
     }
     let safety = try model.additions.safetyChecker?.check(
-      decoded, observer: named("safety_checker"))
+      decoded, observer: named(.safetyChecker))
     var timings = picture.timings
     timings.textEncoder = textSeconds / Double(pictures.count)
     timings.vae = seconds

@@ -82,7 +82,7 @@ extension DiffusionModel {
       ? nil
       : LazyNetwork {
         try Executable(
-          graph: vaeComponent.graph("vae_encoder"),
+          graph: vaeComponent.graph(.vaeEncoder),
           parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: vaeSizes)
       }
     // A network, or where it is released after its work one that can be loaded again.
@@ -155,7 +155,8 @@ extension DiffusionModel {
     path: String
   ) throws(FormatError) {
     func refuse(_ message: String, _ hint: Remedy) -> FormatError {
-      FormatError(.unsupported, message, file: path, context: "unet", hint: hint)
+      FormatError(
+        .unsupported, message, file: path, context: ComponentName.unet.rawValue, hint: hint)
     }
     let inputs = UNetInputs(channels: unet.inputChannels, latents: vae.latentChannels)
     if let refusal = inputs.refusal {

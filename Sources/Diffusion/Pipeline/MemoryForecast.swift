@@ -57,7 +57,7 @@ public struct MemoryForecast: Sendable, Hashable {
       let (weights, overflow) = elements.multipliedReportingOverflow(by: precision == .bf16 ? 2 : 4)
       parts.append(
         Part(
-          name: name ?? graph.name, weights: weightsInFile ? 0 : overflow ? .max : weights,
+          name: name ?? graph.name.rawValue, weights: weightsInFile ? 0 : overflow ? .max : weights,
           activations: graph.peakActivationBytes(sizes) / (precision == .bf16 ? 2 : 1)))
     }
     let unet = checkpoint[.unet]?.configuration.flatMap { try? UNetConfiguration($0.object) }
@@ -75,16 +75,18 @@ public struct MemoryForecast: Sendable, Hashable {
     tile.height = tiling.tileLength(tile.height)
     tile.width = tiling.tileLength(tile.width)
     for component in checkpoint.components where ComponentName.required.contains(component.name) {
-      for graph in component.graphs where encodes || graph.name != "vae_encoder" {
-        let sizes = graph.name.hasPrefix("vae") ? tile : graph.name == "unet" ? guided : prompts
+      for graph in component.graphs where encodes || graph.name != .vaeEncoder {
+        let sizes =
+          graph.traits.contains(.runsOncePerImage)
+          ? tile : graph.takesTokens ? prompts : guided
         add(graph, sizes, in: precision)
       }
     }
     for path in additions.controlNets {
       let component = try? ModelCheckpoint.open(path)[.controlNet]
-      add(try? component?.graph("controlnet"), guided, in: precision)
+      add(try? component?.graph(.controlNet), guided, in: precision)
     }
-    if additions.reusesDeepFeatures, let unet = try? checkpoint[.unet]?.graph("unet"),
+    if additions.reusesDeepFeatures, let unet = try? checkpoint[.unet]?.graph(.unet),
       let node = AdditionLoader.lastUpLayer(unet)
     {
       add(
@@ -93,11 +95,11 @@ public struct MemoryForecast: Sendable, Hashable {
     }
     if let path = additions.tinyAutoencoder {
       let component = try? ModelCheckpoint.open(path)[.tinyAutoencoder]
-      add(try? component?.graph("tiny_decoder"), single, in: precision)
+      add(try? component?.graph(.tinyDecoder), single, in: precision)
     }
     if additions.checksSafety {
       // It always computes in f32.
-      add(try? checkpoint[.safetyChecker]?.graph("safety_checker"), single, in: .f32)
+      add(try? checkpoint[.safetyChecker]?.graph(.safetyChecker), single, in: .f32)
     }
     self.parts = parts
   }

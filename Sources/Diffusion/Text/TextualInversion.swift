@@ -139,12 +139,6 @@ public struct TextualInversion: Sendable, Hashable {
 
   /// The format of an image file; nil if it is not an image.
   private static func imageKind(_ path: String) throws(FormatError) -> String? {
-    switch try TensorFile.sniff(path) {
-    case .png: "PNG"
-    case .jpeg: "JPEG"
-    case .webp: "WebP"
-    case .gif: "GIF"
-    default: nil
-    }
+    try TensorFile.sniff(path).imageName
   }
 }

@@ -44,7 +44,8 @@ public final class Executable: @unchecked Sendable {
     self.sizes = sizes
     if options.precision == .bf16, !Precision.isBF16Native {
       throw EngineError(
-        .unsupported, "this CPU has no bfloat16 instructions; use f32", context: graph.name)
+        .unsupported, "this CPU has no bfloat16 instructions; use f32", context: graph.name.rawValue
+      )
     }
     // oneDNN first: its threads are those of the OpenMP runtime that it opens.
     try OneDNN.require()
@@ -52,16 +53,17 @@ public final class Executable: @unchecked Sendable {
     program = Program(
       graph, precision: options.precision, steadyInputs: options.steadyInputs)
     var stream: onednn_stream?
-    try OneDNN.check(onednn_stream_create(&stream), graph.name)
+    try OneDNN.check(onednn_stream_create(&stream), graph.name.rawValue)
     guard let stream else {
-      throw EngineError(.library, "oneDNN gave no stream", context: graph.name)
+      throw EngineError(.library, "oneDNN gave no stream", context: graph.name.rawValue)
     }
     self.stream = stream
     threads = options.threads(macs: LayerCost.total(graph.costs(sizes)).macs)
     sdk_set_threads(Int32(threads))
     // Address space for any packing of any network; the file grows as it is used.
     let file =
-      options.keepsWeightsInFile ? try WeightFile(capacity: 1 << 36, context: graph.name) : nil
+      options.keepsWeightsInFile
+      ? try WeightFile(capacity: 1 << 36, context: graph.name.rawValue) : nil
     let parameters = Parameters(graph: graph, file: file)
     self.parameters = parameters
     let program = program

@@ -109,7 +109,8 @@ final class Parameters {
 
   /// In place of a bias that a layer has not.
   func zeros(_ count: Int) throws -> UnsafePointer<Float> {
-    let vector = try zeroVectors[count] ?? Allocation(byteCount: count * 4, context: graph.name)
+    let vector =
+      try zeroVectors[count] ?? Allocation(byteCount: count * 4, context: graph.name.rawValue)
     memset(vector.pointer, 0, count * 4)
     zeroVectors[count] = vector
     return UnsafePointer(vector.pointer.assumingMemoryBound(to: Float.self))
@@ -202,7 +203,7 @@ final class Parameters {
     }
     // The old one goes before the new one comes.
     staging = nil
-    let larger = try Allocation(byteCount: count * 4, context: graph.name)
+    let larger = try Allocation(byteCount: count * 4, context: graph.name.rawValue)
     staging = larger
     sdk_convert(bytes, type, larger.pointer, SDK_F32, count)
     return larger.pointer

@@ -115,10 +115,11 @@ extension Plan {
 }
 
 extension Program {
-  /// Whether a convolution multiplies in f32 in any case: the VAE's at the resolution of latents,
+  /// Whether a convolution multiplies in f32 in any case: a VAE decoder's at the resolution of latents,
   /// since the layers that follow magnify their errors. They are a fourteenth of its work.
   fileprivate func isSensitive(_ node: Graph.Node) -> Bool {
-    guard graph.name == "vae_decoder", case .convolution(let form) = node.operation,
+    guard graph.traits.contains(.magnifiesEarlyErrors),
+      case .convolution(let form) = node.operation,
       form.keepsTransformed, case let shape = graph[node.output].shape, shape.count == 4
     else { return false }
     return shape[2] == .symbol(.height)

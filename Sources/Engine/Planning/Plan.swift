@@ -45,13 +45,13 @@ final class Plan {
     let places = Dictionary(uniqueKeysWithValues: zip(storages.map(\.key), plan.offsets))
     // A value that nothing reads or writes has no place, and needs none.
     offsets = program.storage.map { places[$0] ?? 0 }
-    arena = try Allocation(byteCount: plan.byteCount, context: program.graph.name)
+    arena = try Allocation(byteCount: plan.byteCount, context: program.graph.name.rawValue)
     for instruction in program.instructions {
       var step = try step(instruction)
       step.weights = parameters.collectUses()
       steps.append(step)
     }
-    try scratch.allocate(context: program.graph.name)
+    try scratch.allocate(context: program.graph.name.rawValue)
   }
 
   /// Bytes of activations and working memory.

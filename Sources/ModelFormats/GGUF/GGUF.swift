@@ -105,3 +105,28 @@ extension GGUFHeader {
     return (original, entry.shape)
   }
 }
+
+extension FormatDescriptor {
+  public static let gguf: FormatDescriptor = {
+    var kind = FormatDescriptor("gguf", .beginnings([Array("GGUF".utf8)]))
+    kind.format = .gguf
+    kind.read = GGUF.read
+    kind.endings = [".gguf"]
+    kind.isWeights = true
+    kind.fuzzTarget = "gguf"
+    kind.writing = .gguf
+    kind.rows = [
+      Row(
+        title: "GGUF 2 and 3",
+        reads:
+          "F32, F16, BF16, F64, I8 to I64; Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K and Q8_K "
+          + "as F32; others left out with a warning",
+        writes: "version 3: F32, F16, BF16, F64, I8 to I64, and F32 as Q8_0")
+    ]
+    return kind
+  }()
+}
+
+extension TensorFile.Format {
+  public static let gguf = TensorFile.Format(rawValue: "gguf")
+}

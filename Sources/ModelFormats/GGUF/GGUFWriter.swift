@@ -304,3 +304,9 @@ extension GGUFWriter {
     }
   }
 }
+
+extension WritableFormat {
+  public static let gguf = WritableFormat(.gguf, "GGUF", rankLimit: GGUF.rankLimit) { dtype in
+    GGUFWriter.types[dtype] != nil
+  }
+}

@@ -141,3 +141,26 @@ extension ONNX {
     return false
   }
 }
+
+extension FormatDescriptor {
+  public static let onnx: FormatDescriptor = {
+    var kind = FormatDescriptor("onnx", .test { ONNX.isModel($0.file) })
+    kind.format = .onnx
+    kind.read = ONNX.read
+    kind.endings = [".onnx"]
+    kind.fuzzTarget = "onnx"
+    kind.rows = [
+      Row(
+        title: "ONNX",
+        reads:
+          "initializers, also in external data and in graphs inside nodes; text and types of 2 "
+          + "and 4 bits (but F4) left out with a warning",
+        writes: "by `sdinspect onnx`")
+    ]
+    return kind
+  }()
+}
+
+extension TensorFile.Format {
+  public static let onnx = TensorFile.Format(rawValue: "onnx")
+}

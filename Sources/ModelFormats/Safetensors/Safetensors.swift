@@ -15,6 +15,13 @@ import OrderedJSON
 /// `safetensors/src/tensor.rs`). Stricter here: a duplicate key is refused, as the description
 /// asks; the reference takes the last.
 package enum Safetensors {
+  /// A length whose upper bytes are zero, then an object; the length itself is checked later.
+  fileprivate static func isMarked(_ head: [UInt8]) -> Bool {
+    guard head.count > 8, head[5..<8].allSatisfy({ $0 == 0 }) else { return false }
+    let first = head[8...].first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
+    return first == UInt8(ascii: "{")
+  }
+
   /// The longest header that is read or written.
   package static let headerLimit = 100_000_000
 
@@ -68,4 +75,26 @@ package enum Safetensors {
   }
 
   static let downloadAgain: Remedy = "the download stopped early; download the file again"
+}
+
+extension FormatDescriptor {
+  public static let safetensors: FormatDescriptor = {
+    var kind = FormatDescriptor("safetensors", .test { Safetensors.isMarked($0.bytes) })
+    kind.format = .safetensors
+    kind.read = Safetensors.read
+    kind.endings = [".safetensors"]
+    kind.isWeights = true
+    kind.fuzzTarget = "safetensors"
+    kind.writing = .safetensors
+    kind.rows = [
+      Row(
+        title: "safetensors", reads: "all 22 types, any alignment",
+        writes: "as the reference writes it, or in a given order")
+    ]
+    return kind
+  }()
+}
+
+extension TensorFile.Format {
+  public static let safetensors = TensorFile.Format(rawValue: "safetensors")
 }

@@ -143,3 +143,7 @@ extension Safetensors {
     try writer.write(tensors, progress: progress)
   }
 }
+
+extension WritableFormat {
+  public static let safetensors = WritableFormat(.safetensors, "safetensors") { $0.isSafetensors }
+}

@@ -29,16 +29,9 @@ enum Content: Hashable {
     ([0xCA, 0xFE, 0xBA, 0xBE], "a program for macOS or Java"),
   ]
 
-  /// What is told by its first bytes and not looked into.
-  private static let closed: [TensorFile.Kind: String] = [
-    .sevenZip: "a 7z archive", .rar: "a RAR archive", .gzip: "gzip data", .bzip2: "bzip2 data",
-    .xz: "xz data", .zstandard: "Zstandard data", .hdf5: hierarchical,
-    .elf: "a program",
-  ]
-
   init(_ file: MappedFile, _ range: Range<Int>) {
     let head = Content.head(of: file, range, count: 512)
-    let kind = TensorFile.kind(ofMagic: head)
+    let kind = FormatDescriptor.beginning(head)
     if kind == .zip {
       self = .zip
     } else if kind == .numpy {
@@ -49,10 +42,12 @@ enum Content: Hashable {
       self = .tar
     } else if head.count >= 2, head[0] == 0x80, head[1] <= 5 {
       self = .pickle
-    } else if let kind, let what = Content.closed[kind] {
+    } else if let kind, let what = kind.closedName {
       self = .closed(what)
-    } else if TensorFile.isWindowsProgram(head) {
-      self = .closed("a program for Windows")
+    } else if FormatDescriptor.isWindowsProgram(head),
+      let what = FormatDescriptor.windowsProgram.closedName
+    {
+      self = .closed(what)
     } else if let what = Content.beginnings.first(where: { head.starts(with: $0.bytes) })?.what {
       self = .closed(what)
     } else if let packed = Content.packed(head) {

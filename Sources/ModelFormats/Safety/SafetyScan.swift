@@ -89,8 +89,8 @@ struct SafetyScan {
   /// Whether a file or record has the name of a pickle, or of a checkpoint that may be one.
   private static func isNamedAsPickle(_ path: String) -> Bool {
     let name = path.lowercased()
-    return [".pkl", ".pickle", ".p", ".joblib", ".dill", ".pt", ".pth", ".ckpt", ".bin"].contains(
-      where: name.hasSuffix) || name == "pickle" || name.hasSuffix("/pickle")
+    let endings = [".pkl", ".pickle", ".p", ".joblib", ".dill"] + FormatDescriptor.zip.endings
+    return endings.contains(where: name.hasSuffix) || name == "pickle" || name.hasSuffix("/pickle")
   }
 
   /// - Parameters:

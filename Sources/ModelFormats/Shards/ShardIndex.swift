@@ -146,8 +146,28 @@ package enum ShardIndex {
           hint: "copy the file that it leads to in its place")
       }
       let shard = try MappedFile(path: reference.file.path)
-      shards.append((reference.name, try TensorFile.read(shard, TensorFile.kind(of: shard))))
+      shards.append((reference.name, try TensorFile.read(shard)))
     }
     return shards
   }
+}
+
+extension FormatDescriptor {
+  /// An index of shards: JSON with a `weight_map`.
+  public static let shardIndex: FormatDescriptor = {
+    var kind = FormatDescriptor(
+      "shardIndex", .test { $0.isText("{", "[") && ShardIndex.isIndex($0.file) })
+    kind.readIndex = ShardIndex.read
+    kind.refusal = { _ in
+      FormatError(
+        .malformed, "expected a shard, found a shard index", hint: "download the shard again")
+    }
+    kind.fuzzTarget = "shard-index"
+    kind.rows = [
+      Row(
+        title: "shards: `*.index.json` with safetensors or PyTorch files",
+        reads: "as if they were one file", writes: "no")
+    ]
+    return kind
+  }()
 }

@@ -256,3 +256,36 @@ struct ZipStorages: TorchStorageSource {
     return bytes
   }
 }
+
+extension FormatDescriptor {
+  /// A zip archive; PyTorch's of today and TorchScript's are such.
+  public static let zip: FormatDescriptor = {
+    let beginnings = ["PK\u{3}\u{4}", "PK\u{5}\u{6}"].map { Array($0.utf8) }
+    var kind = FormatDescriptor("zip", .beginnings(beginnings))
+    kind.format = .pytorch
+    kind.read = TorchCheckpoint.read
+    kind.endings = [".bin", ".ckpt", ".pt", ".pth"]
+    kind.listedEndings = 3
+    kind.isWeights = true
+    kind.mayRunCode = true
+    kind.scanName = { $0.hasCheckpoint ? TensorFile.Format.pytorch.rawValue : nil }
+    kind.fuzzTarget = "torch-zip"
+    kind.writing = .pytorch
+    kind.rows = [
+      Row(
+        title: "PyTorch zip (`.bin`, `.ckpt`, `.pt`, `.pth`)",
+        reads: "any age and root folder, both byte orders, stored or deflated; all types but "
+          + "quantised, sparse and nested tensors, which are left out with a warning",
+        writes: "as `torch.save` writes it; `torch.load(weights_only=True)` reads it"),
+      Row(
+        title: "TorchScript", reads: "parameters, buffers and other tensors of modules",
+        writes: "no"),
+    ]
+    return kind
+  }()
+}
+
+extension TensorFile.Format {
+  /// PyTorch's, of any age.
+  public static let pytorch = TensorFile.Format(rawValue: "pytorch")
+}

@@ -13,6 +13,22 @@ import OrderedJSON
 ///
 /// Source: `_legacy_save` and `_legacy_load` in PyTorch's `torch/serialization.py`.
 package enum TorchLegacy {
+  /// The first of the five pickles is one number, 0x1950A86A20F9469CFC6C, in binary or as text.
+  fileprivate static func isMarked(_ head: [UInt8]) -> Bool {
+    let binary: [UInt8] = [
+      0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
+    ]
+    // After nothing (protocol 1), after PROTO, or after PROTO and FRAME.
+    let isBinary = [0, 2, 11].contains { head.dropFirst($0).starts(with: binary) }
+    return isBinary || head.starts(with: "L119547037146038801333356L\n.".utf8)
+  }
+
+  /// The same number after its length, 10, which is an LF, became two bytes.
+  static func isMangled(_ head: [UInt8]) -> Bool {
+    let binary: [UInt8] = [0x8A, 0x0D, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50]
+    return [0, 2, 11].contains { head.dropFirst($0).starts(with: binary) }
+  }
+
   private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
   private static let protocolVersion = 1001
 
@@ -194,4 +210,18 @@ private struct LegacyStorages: TorchStorageSource {
     }
     return .mapped(file, offset: place.offset, byteCount: place.byteCount)
   }
+}
+
+extension FormatDescriptor {
+  /// PyTorch's form before version 1.6.
+  public static let pytorchLegacy: FormatDescriptor = {
+    var kind = FormatDescriptor("pytorchLegacy", .test { TorchLegacy.isMarked($0.bytes) })
+    kind.format = .pytorch
+    kind.read = TorchLegacy.read
+    kind.mayRunCode = true
+    kind.scanName = { _ in TensorFile.Format.pytorch.rawValue }
+    kind.fuzzTarget = "torch-legacy"
+    kind.rows = [Row(title: "PyTorch legacy (before 1.6)", reads: "yes", writes: "no")]
+    return kind
+  }()
 }

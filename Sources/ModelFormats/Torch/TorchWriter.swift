@@ -219,3 +219,9 @@ extension PickleWriter {
     emit(.reduce)
   }
 }
+
+extension WritableFormat {
+  public static let pytorch = WritableFormat(.pytorch, "PyTorch") { dtype in
+    dtype.torchStorage != nil || dtype.torchName != nil
+  }
+}

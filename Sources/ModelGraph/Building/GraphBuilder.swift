@@ -8,9 +8,10 @@ package struct GraphBuilder {
   /// The component named in errors.
   let component: String
 
-  package init(name: String, component: String) {
-    graph = Graph(name: name)
-    self.component = component
+  /// - Parameter component: nil if it is called as the graph is.
+  package init(name: GraphName, component: String? = nil, traits: GraphTraits = []) {
+    graph = Graph(name: name, traits: traits)
+    self.component = component ?? name.rawValue
   }
 
   func shape(_ value: Value) -> [Dimension] { graph[value].shape }

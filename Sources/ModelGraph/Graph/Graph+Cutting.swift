@@ -27,7 +27,7 @@ extension Graph {
       kept.append(node)
       needed.formUnion(node.inputs)
     }
-    var graph = Graph(name: name)
+    var graph = Graph(name: name, traits: traits)
     var ids: [ValueID: ValueID] = [:]
     func id(of value: ValueID, as name: String? = nil) -> ValueID {
       if let id = ids[value] { return id }

@@ -1,4 +1,7 @@
 extension Graph {
+  /// Whether it reads token ids, as a text encoder does.
+  public var takesTokens: Bool { inputs.contains { self[$0].isInteger } }
+
   /// The graph for sizes that are known beforehand; symbols without a size stay.
   public func fixing(_ sizes: [Symbol: Int]) -> Graph {
     var graph = self

@@ -38,8 +38,10 @@ public struct Graph: Sendable {
     public let bias: ParameterID?
   }
 
-  /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
-  public let name: String
+  /// Which graph it is, as in `unet`.
+  public let name: GraphName
+  /// What programs that run or export it must know beside its nodes.
+  public let traits: GraphTraits
   /// All values: inputs, results of nodes, outputs.
   public internal(set) var values: [Value] = []
   /// The values that a caller gives, in order.
@@ -53,8 +55,9 @@ public struct Graph: Sendable {
   /// Tensors that a checkpoint may hold beside the parameters, without effect on the result.
   public internal(set) var buffers: [Parameter] = []
 
-  init(name: String) {
+  init(name: GraphName, traits: GraphTraits) {
     self.name = name
+    self.traits = traits
   }
 
   /// The value of that number.

@@ -1,3 +1,8 @@
+extension GraphName {
+  /// CLIP's text encoder.
+  public static let textEncoder = GraphName(rawValue: "text_encoder")
+}
+
 /// The text encoder: token ids to the hidden states that the UNet attends to.
 ///
 /// Source: CLIP (Radford et al. 2021) as transformers' `CLIPTextModel` computes it: pre-norm
@@ -12,7 +17,7 @@ public enum CLIPText {
   public static func graph(
     _ configuration: CLIPTextConfiguration, earlierLayers: Bool = false
   ) throws(GraphError) -> Graph {
-    var build = GraphBuilder(name: "text_encoder", component: "text_encoder")
+    var build = GraphBuilder(name: .textEncoder)
     let root = Path(
       name: "text_model", aliases: [""], prefix: "cond_stage_model.transformer.",
       singleFile: "text_model", singleFileAliases: [""])

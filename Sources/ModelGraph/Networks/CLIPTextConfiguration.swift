@@ -28,7 +28,7 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {
-    var reader = ConfigurationReader(component: "text_encoder", object)
+    var reader = ConfigurationReader(component: GraphName.textEncoder.rawValue, object)
     vocabularySize = try reader.integer("vocab_size", in: 1...1_000_000, default: 49_408)
     hiddenSize = try reader.integer("hidden_size", default: 512)
     intermediateSize = try reader.integer("intermediate_size", in: 1...262_144, default: 2_048)

@@ -6,7 +6,7 @@ extension CLIPTextConfiguration {
   /// - Throws: ``GraphError`` if it is not a JSON object, or naming the field that is missing, out of
   ///   range or not supported.
   public init(parsing text: String) throws(GraphError) {
-    try self.init(GraphError.object(parsing: text, component: "text_encoder"))
+    try self.init(GraphError.object(parsing: text, component: GraphName.textEncoder.rawValue))
   }
 }
 
@@ -16,7 +16,7 @@ extension UNetConfiguration {
   /// - Throws: ``GraphError`` if it is not a JSON object, or naming the field that is missing, out of
   ///   range or not supported.
   public init(parsing text: String) throws(GraphError) {
-    try self.init(GraphError.object(parsing: text, component: "unet"))
+    try self.init(GraphError.object(parsing: text, component: GraphName.unet.rawValue))
   }
 }
 
@@ -26,7 +26,7 @@ extension VAEConfiguration {
   /// - Throws: ``GraphError`` if it is not a JSON object, or naming the field that is missing, out of
   ///   range or not supported.
   public init(parsing text: String) throws(GraphError) {
-    try self.init(GraphError.object(parsing: text, component: "vae"))
+    try self.init(GraphError.object(parsing: text, component: VAEConfiguration.component))
   }
 }
 
@@ -36,7 +36,7 @@ extension ControlNetConfiguration {
   /// - Throws: ``GraphError`` if it is not a JSON object, or naming the field that is missing, out of
   ///   range or not supported.
   public init(parsing text: String) throws(GraphError) {
-    try self.init(GraphError.object(parsing: text, component: "controlnet"))
+    try self.init(GraphError.object(parsing: text, component: GraphName.controlNet.rawValue))
   }
 }
 
@@ -46,7 +46,7 @@ extension TinyAutoencoderConfiguration {
   /// - Throws: ``GraphError`` if it is not a JSON object, or naming the field that is missing, out of
   ///   range or not supported.
   public init(parsing text: String) throws(GraphError) {
-    try self.init(GraphError.object(parsing: text, component: "vae"))
+    try self.init(GraphError.object(parsing: text, component: VAEConfiguration.component))
   }
 }
 
@@ -56,7 +56,7 @@ extension SafetyCheckerConfiguration {
   /// - Throws: ``GraphError`` if it is not a JSON object, or naming the field that is missing, out of
   ///   range or not supported.
   public init(parsing text: String) throws(GraphError) {
-    try self.init(GraphError.object(parsing: text, component: "safety_checker"))
+    try self.init(GraphError.object(parsing: text, component: GraphName.safetyChecker.rawValue))
   }
 }
 

@@ -1,3 +1,8 @@
+extension GraphName {
+  /// A ControlNet.
+  public static let controlNet = GraphName(rawValue: "controlnet")
+}
+
 /// A ControlNet: the way down and the middle of a UNet once more, which read a picture beside the
 /// latents and give what is added to the UNet's skip connections and middle.
 ///
@@ -11,7 +16,7 @@ public enum ControlNet {
   /// - Throws: ``GraphError`` where the configuration does not fit together.
   public static func graph(_ configuration: ControlNetConfiguration) throws(GraphError) -> Graph {
     var network = UNetBuilder(
-      configuration.unet, name: "controlnet", root: Path(prefix: "control_model."))
+      configuration.unet, name: .controlNet, root: Path(prefix: "control_model."))
     try network.controlNet(configuration)
     return network.graph
   }

@@ -12,7 +12,7 @@ public struct ControlNetConfiguration: Sendable, Hashable {
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {
-    var own = ConfigurationReader(component: "controlnet", object)
+    var own = ConfigurationReader(component: GraphName.controlNet.rawValue, object)
     pictureChannels = try own.integer("conditioning_channels", in: 1...64, default: 3)
     pictureBlockChannels =
       try own.list("conditioning_embedding_out_channels", default: [16, 32, 96, 256])
@@ -30,7 +30,7 @@ public struct ControlNetConfiguration: Sendable, Hashable {
       rest["up_block_types"] = .array(
         down.reversed().map { $0 == "CrossAttnDownBlock2D" ? "CrossAttnUpBlock2D" : "UpBlock2D" })
     }
-    unet = try UNetConfiguration(rest, component: "controlnet")
+    unet = try UNetConfiguration(rest, of: .controlNet)
     guard pictureBlockChannels.count == 4 else {
       throw own.failure(
         "conditioning_embedding_out_channels",

@@ -1,3 +1,8 @@
+extension GraphName {
+  /// The safety checker.
+  public static let safetyChecker = GraphName(rawValue: "safety_checker")
+}
+
 /// The safety checker's network: a picture to its place among concepts.
 ///
 /// Source: CLIP's vision model (Radford et al. 2021) as transformers' `CLIPVisionModel` computes it,
@@ -10,7 +15,7 @@ public enum SafetyChecker {
   public static func graph(
     _ configuration: SafetyCheckerConfiguration
   ) throws(GraphError) -> Graph {
-    var build = GraphBuilder(name: "safety_checker", component: "safety_checker")
+    var build = GraphBuilder(name: .safetyChecker)
     let root = Path(name: "vision_model.vision_model", aliases: ["vision_model"])
     let embeddings = root.child("embeddings")
     let side = Dimension(configuration.pictureSize)

@@ -30,7 +30,7 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   ///
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {
-    let whole = ConfigurationReader(component: "safety_checker", object)
+    let whole = ConfigurationReader(component: GraphName.safetyChecker.rawValue, object)
     guard let vision = object["vision_config"]?.object ?? object["vision_config_dict"]?.object
     else {
       throw whole.failure("vision_config", "is missing")
@@ -39,7 +39,7 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
     projectionWidth = try root.integer("projection_dim", default: 512)
     // The published file states every field of transformers' classes, most of them of generation;
     // those that shape the network are read.
-    var reader = ConfigurationReader(component: "safety_checker", vision)
+    var reader = ConfigurationReader(component: GraphName.safetyChecker.rawValue, vision)
     hiddenSize = try reader.integer("hidden_size", default: 768)
     intermediateSize = try reader.integer("intermediate_size", in: 1...262_144, default: 3_072)
     layers = try reader.integer("num_hidden_layers", in: 1...128, default: 12)

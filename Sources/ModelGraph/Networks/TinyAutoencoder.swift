@@ -1,3 +1,10 @@
+extension GraphName {
+  /// The decoder of an AutoencoderTiny.
+  public static let tinyDecoder = GraphName(rawValue: "tiny_decoder")
+  /// The encoder of an AutoencoderTiny.
+  public static let tinyEncoder = GraphName(rawValue: "tiny_encoder")
+}
+
 /// A tiny autoencoder: pictures to latents and back with a hundredth of the VAE's work.
 ///
 /// Source: TAESD of Ollin Boer Bohan as its own code and diffusers' `AutoencoderTiny` compute it.
@@ -12,7 +19,7 @@ public enum TinyAutoencoder {
   public static func decoder(
     _ configuration: TinyAutoencoderConfiguration
   ) throws(GraphError) -> Graph {
-    var network = TinyAutoencoderBuilder("tiny_decoder", configuration)
+    var network = TinyAutoencoderBuilder(.tinyDecoder, configuration)
     try network.decoder()
     return network.build.graph
   }
@@ -24,7 +31,7 @@ public enum TinyAutoencoder {
   public static func encoder(
     _ configuration: TinyAutoencoderConfiguration
   ) throws(GraphError) -> Graph {
-    var network = TinyAutoencoderBuilder("tiny_encoder", configuration)
+    var network = TinyAutoencoderBuilder(.tinyEncoder, configuration)
     try network.encoder()
     return network.build.graph
   }
@@ -38,9 +45,9 @@ private struct TinyAutoencoderBuilder {
   /// Places so far in diffusers' list of layers.
   private var place = 0
 
-  init(_ name: String, _ configuration: TinyAutoencoderConfiguration) {
+  init(_ name: GraphName, _ configuration: TinyAutoencoderConfiguration) {
     self.configuration = configuration
-    build = GraphBuilder(name: name, component: "vae")
+    build = GraphBuilder(name: name, component: VAEConfiguration.component)
   }
 
   mutating func decoder() throws(GraphError) {

@@ -17,7 +17,7 @@ public struct TinyAutoencoderConfiguration: Sendable, Hashable {
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {
-    var reader = ConfigurationReader(component: "vae", object)
+    var reader = ConfigurationReader(component: VAEConfiguration.component, object)
     latentChannels = try reader.integer("latent_channels", in: 1...64, default: 4)
     let widths =
       try reader.list("encoder_block_out_channels", default: [64, 64, 64, 64])

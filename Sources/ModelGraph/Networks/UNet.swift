@@ -1,3 +1,8 @@
+extension GraphName {
+  /// The denoising UNet.
+  public static let unet = GraphName(rawValue: "unet")
+}
+
 /// The denoising network: a noisy latent picture, a timestep and a prompt to the noise in it.
 ///
 /// Source: Rombach et al. 2022 as diffusers' `UNet2DConditionModel` computes it.
@@ -42,16 +47,16 @@ struct UNetBuilder {
   init(_ configuration: UNetConfiguration, residualInputs: Bool) {
     self.configuration = configuration
     self.residualInputs = residualInputs
-    build = GraphBuilder(name: "unet", component: "unet")
+    build = GraphBuilder(name: .unet)
     root = Path(prefix: "model.diffusion_model.")
     numbers = BlockNumbers(configuration.numbering, layers: configuration.layersPerBlock)
   }
 
   /// - Parameter name: of the graph and of the component whose configuration it is.
-  init(_ configuration: UNetConfiguration, name: String, root: Path) {
+  init(_ configuration: UNetConfiguration, name: GraphName, root: Path) {
     self.configuration = configuration
     residualInputs = false
-    build = GraphBuilder(name: name, component: name)
+    build = GraphBuilder(name: name)
     self.root = root
     numbers = BlockNumbers(configuration.numbering, layers: configuration.layersPerBlock)
   }

@@ -61,13 +61,13 @@ public struct UNetConfiguration: Sendable, Hashable {
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {
-    try self.init(object, component: "unet")
+    try self.init(object, of: .unet)
   }
 
-  /// - Parameter component: whose configuration it is, for errors.
-  init(_ object: JSONObject, component: String) throws(GraphError) {
+  /// - Parameter graph: whose configuration it is.
+  init(_ object: JSONObject, of graph: GraphName) throws(GraphError) {
     var reader = ConfigurationReader(
-      component: component, object, nullable: UNetConfiguration.nullable)
+      component: graph.rawValue, object, nullable: UNetConfiguration.nullable)
     inputChannels = try reader.integer("in_channels", default: 4)
     outputChannels = try reader.integer("out_channels", default: 4)
     blockChannels = try reader.list("block_out_channels", default: [320, 640, 1280, 1280])
@@ -86,7 +86,7 @@ public struct UNetConfiguration: Sendable, Hashable {
     upAttention = up.map { $0 == upBlock }
     // A ControlNet is a UNet's way down and middle: without one it is none.
     let middle = "UNetMidBlock2DCrossAttn"
-    hasMiddle = component != "unet" || object["mid_block_type"]?.isNull != true
+    hasMiddle = graph != .unet || object["mid_block_type"]?.isNull != true
     if hasMiddle { try reader.require("mid_block_type", .string(middle)) }
     reader.ignore("mid_block_type")
     onlyCrossAttention = try reader.booleans(
@@ -108,8 +108,8 @@ public struct UNetConfiguration: Sendable, Hashable {
     outputKernel = try reader.integer("conv_out_kernel", in: 1...7, default: 3)
     timeEmbeddingWidth = try reader.integer("time_embedding_dim", default: 4 * blockChannels[0])
     guidanceWidth =
-      component == "unet" ? try reader.optionalInteger("time_cond_proj_dim", in: 4...65_536) : nil
-    if component != "unet" { try reader.require("time_cond_proj_dim", .null) }
+      graph == .unet ? try reader.optionalInteger("time_cond_proj_dim", in: 4...65_536) : nil
+    if graph != .unet { try reader.require("time_cond_proj_dim", .null) }
     flipSinToCos = try reader.boolean("flip_sin_to_cos", default: true)
     frequencyShift = try reader.number("freq_shift", default: 0)
     sampleSize = try reader.integer("sample_size", in: 1...1_024, default: 64)

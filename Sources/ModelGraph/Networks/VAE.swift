@@ -1,3 +1,10 @@
+extension GraphName {
+  /// The decoder of an AutoencoderKL.
+  public static let vaeDecoder = GraphName(rawValue: "vae_decoder")
+  /// The encoder of an AutoencoderKL.
+  public static let vaeEncoder = GraphName(rawValue: "vae_encoder")
+}
+
 /// The variational autoencoder: pictures to latents (moments) and latents to pictures.
 ///
 /// Source: Rombach et al. 2022 as diffusers' `AutoencoderKL` computes it. Scaling latents by
@@ -8,7 +15,7 @@ public enum VAE {
   ///
   /// - Throws: ``GraphError`` where the configuration does not fit together.
   public static func decoder(_ configuration: VAEConfiguration) throws(GraphError) -> Graph {
-    var network = VAEBuilder(name: "vae_decoder", configuration)
+    var network = VAEBuilder(name: .vaeDecoder, configuration, [.magnifiesEarlyErrors])
     try network.decoder()
     return network.build.graph
   }
@@ -18,7 +25,7 @@ public enum VAE {
   ///
   /// - Throws: ``GraphError`` where the configuration does not fit together.
   public static func encoder(_ configuration: VAEConfiguration) throws(GraphError) -> Graph {
-    var network = VAEBuilder(name: "vae_encoder", configuration)
+    var network = VAEBuilder(name: .vaeEncoder, configuration)
     try network.encoder()
     return network.build.graph
   }
@@ -34,9 +41,11 @@ private struct VAEBuilder {
   var build: GraphBuilder
   private let root = Path(prefix: "first_stage_model.")
 
-  init(name: String, _ configuration: VAEConfiguration) {
+  init(name: GraphName, _ configuration: VAEConfiguration, _ traits: GraphTraits = []) {
     self.configuration = configuration
-    build = GraphBuilder(name: name, component: "vae")
+    build = GraphBuilder(
+      name: name, component: VAEConfiguration.component,
+      traits: traits.union([.runsOncePerImage, .needsWideRange, .isSizedInPixels]))
   }
 
   mutating func decoder() throws(GraphError) {

@@ -2,6 +2,9 @@ import OrderedJSON
 
 /// The shape of a variational autoencoder, from diffusers' `vae/config.json`.
 public struct VAEConfiguration: Sendable, Hashable {
+  /// The component whose configuration it is, for errors.
+  static let component = "vae"
+
   /// Channels of the picture that is encoded.
   public let pictureChannels: Int
   /// Channels of the decoded picture.
@@ -31,7 +34,8 @@ public struct VAEConfiguration: Sendable, Hashable {
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {
     var reader = ConfigurationReader(
-      component: "vae", object, nullable: ["shift_factor", "latents_mean", "latents_std"])
+      component: VAEConfiguration.component, object,
+      nullable: ["shift_factor", "latents_mean", "latents_std"])
     pictureChannels = try reader.integer("in_channels", default: 3)
     outputChannels = try reader.integer("out_channels", default: 3)
     latentChannels = try reader.integer("latent_channels", default: 4)

@@ -74,7 +74,8 @@ extension Lowering {
       let value = try value(input)
       if hasSize(value) { return value }
     }
-    throw FormatError(.unsupported, "no input has the size to be measured", context: graph.name)
+    throw FormatError(
+      .unsupported, "no input has the size to be measured", context: graph.name.rawValue)
   }
 
   private mutating func measure(_ value: Value, _ axes: Range<Int>, at module: String) -> Value {

@@ -18,7 +18,7 @@ extension Lowering {
       let output = graph.outputs.first
     else {
       throw FormatError(
-        .unsupported, "only a text encoder has a pooled output", context: graph.name)
+        .unsupported, "only a text encoder has a pooled output", context: graph.name.rawValue)
     }
     let module = "/text_model/pooler"
     let ids = try value(input)

@@ -7,7 +7,7 @@ extension Lowering {
   /// ONNX Runtime's norms lose precision over so many. Measured with SD v1.5's decoder at 512 by
   /// 512 pixels: 8.0e-5 from diffusers with GroupNormalization, 8.2e-6 in stages. In F16 TensorRT's
   /// own kernels for norms matter more.
-  var needsStages: Bool { graph.name.hasPrefix("vae") && real == .float32 }
+  var needsStages: Bool { graph.traits.contains(.needsWideRange) && real == .float32 }
 
   /// A group norm by plain operators: each row of the picture is averaged, then the rows.
   mutating func stagedGroupNorm(

@@ -47,9 +47,9 @@ struct Lowering {
     self.graph = graph
     self.options = options
     self.interface = interface
-    real = options.precision(of: graph.name).element
+    real = options.precision(of: graph).element
     build = ONNXGraphBuilder(
-      graphName: graph.name, opset: options.opset,
+      graphName: graph.name.rawValue, opset: options.opset,
       dimensionNames: DimensionNames(graph, interface))
     values = Array(repeating: nil, count: graph.values.count)
     parameters = []
@@ -131,7 +131,7 @@ struct Lowering {
     guard let value = values[id.index] else {
       throw FormatError(
         .unsupported, "the graph reads \(graph[id].name) before it is computed",
-        context: graph.name)
+        context: graph.name.rawValue)
     }
     return value
   }

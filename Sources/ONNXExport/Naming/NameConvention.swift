@@ -13,18 +13,18 @@ public enum NameConvention: String, Sendable, Hashable, CaseIterable {
   /// How the network of that name is laid out.
   ///
   /// - Throws: ``FormatError`` `unsupported` where the convention has no such network.
-  func interface(of network: String) throws(FormatError) -> Interface {
+  func interface(of network: GraphName) throws(FormatError) -> Interface {
     switch (self, network) {
-    case (.optimum, "vae_decoder"):
-      return Interface(directory: network, height: "latent_height", width: "latent_width")
-    case (.optimum, "vae_encoder"):
-      return Interface(directory: network, height: "sample_height", width: "sample_width")
+    case (.optimum, .vaeDecoder):
+      return Interface(directory: network.rawValue, height: "latent_height", width: "latent_width")
+    case (.optimum, .vaeEncoder):
+      return Interface(directory: network.rawValue, height: "sample_height", width: "sample_width")
     case (.optimum, _):
-      return Interface(directory: network)
+      return Interface(directory: network.rawValue)
     case (.nvidia, _):
       return NameConvention.demonstration(network)
-    case (.comfy, "unet"):
-      var interface = Interface(directory: network)
+    case (.comfy, .unet):
+      var interface = Interface(directory: network.rawValue)
       interface.names = [
         "sample": "x", "timestep": "timesteps", "encoder_hidden_states": "context",
         "out_sample": "h",
@@ -35,27 +35,29 @@ public enum NameConvention: String, Sendable, Hashable, CaseIterable {
       return interface
     case (.comfy, _):
       throw FormatError(
-        .unsupported, "ComfyUI's convention only names the UNet", context: network,
-        hint: "export it with \(set: .naming, "optimum"), or choose \(set: .components, "unet")")
+        .unsupported, "ComfyUI's convention only names the UNet", context: network.rawValue,
+        hint:
+          "export it with \(set: .naming, "optimum"), or choose \(set: .components, GraphName.unet.rawValue)"
+      )
     }
   }
 
-  private static func demonstration(_ network: String) -> Interface {
+  private static func demonstration(_ network: GraphName) -> Interface {
     var interface = Interface(directory: "\(network).opt", height: "H", width: "W")
     interface.multiplies = true
-    interface.symbols[.batch] = network == "unet" ? "2B" : "B"
+    interface.symbols[.batch] = network == .unet ? "2B" : "B"
     interface.timestep = .vector
     interface.ids = .int32
     interface.hasPooledOutput = false
     interface.sequence = 77
     switch network {
-    case "text_encoder":
+    case .textEncoder:
       interface.directory = "clip.opt"
       interface.names = ["last_hidden_state": "text_embeddings"]
-    case "vae_decoder":
+    case .vaeDecoder:
       interface.directory = "vae.opt"
       interface.names = ["latent_sample": "latent", "sample": "images"]
-    case "vae_encoder":
+    case .vaeEncoder:
       interface.names = ["sample": "images", "latent_parameters": "latent"]
       interface.givesMeans = true
     default:

@@ -21,7 +21,7 @@ struct EngineProfile: Sendable, Hashable {
     // Guidance evaluates the UNet for two prompts a picture, and two prompts are encoded; but where
     // the UNet takes the guidance scale itself there is one.
     let takesGuidance = graph.inputs.contains { graph[$0].name == "timestep_cond" }
-    let perPicture = graph.name.hasPrefix("vae") || takesGuidance ? 1 : 2
+    let perPicture = graph.traits.contains(.runsOncePerImage) || takesGuidance ? 1 : 2
     let sides = [max(1, nativeSize / 2), nativeSize, 2 * nativeSize]
     let batches = [1, perPicture, 4 * perPicture]
     // Prompts longer than one text encoder's window are encoded in pieces of its length.

@@ -1,9 +1,11 @@
+import ModelGraph
+
 /// What an export wrote.
 public struct ExportReport: Sendable, Hashable {
   /// What was written for a network.
   public struct Network: Sendable, Hashable {
     /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
-    public let name: String
+    public let name: GraphName
     /// Its precision.
     public let precision: ExportOptions.Precision
     /// Its model file, relative to the output directory.
@@ -27,7 +29,7 @@ public struct ExportReport: Sendable, Hashable {
   /// A tensor whose values were saturated.
   public struct Saturation: Sendable, Hashable {
     /// The tensor's name in the checkpoint.
-    public let name: String
+    public let name: GraphName
     /// How many of its values were beyond the largest F16.
     public let count: Int
   }
@@ -41,7 +43,7 @@ public struct ExportReport: Sendable, Hashable {
 /// How far an export is.
 public struct ExportProgress: Sendable, Hashable {
   /// The network being written.
-  public let network: String
+  public let network: GraphName
   /// Bytes of the network's weights that are written, and that will be.
   public let bytesDone: Int
   /// All bytes of weights.

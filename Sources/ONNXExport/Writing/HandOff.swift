@@ -8,6 +8,7 @@ struct HandOff {
   let model: ONNXModel
   let precision: ExportOptions.Precision
   let profile: EngineProfile
+  private let takesTokens: Bool
   /// The model's file name, and what files beside it are called after: nothing for `model.onnx`.
   let modelFile: String
   private let suffix: String
@@ -18,9 +19,10 @@ struct HandOff {
     interface: Interface, nativeSize: Int
   ) throws(FormatError) {
     self.model = model
-    precision = options.precision(of: graph.name)
+    precision = options.precision(of: graph)
     profile = EngineProfile(
       try options.fixed(graph, interface), interface, nativeSize: nativeSize)
+    takesTokens = graph.takesTokens
     modelFile = path.split(separator: "/").last.map(String.init) ?? path
     suffix = modelFile == "model.onnx" ? "" : "-\(graph.name)"
     let name = modelFile.hasSuffix(".onnx") ? String(modelFile.dropLast(5)) : modelFile
@@ -192,7 +194,7 @@ extension HandOff {
     let picture = "pictures of \(pixels[0]) to \(pixels[2]) pixels a side, best at \(pixels[1])"
     return
       "- **Shapes.** The engine takes batches of \(batches[0]) to \(batches[2]), best at \(batches[1])"
-      + (model.graphName == "text_encoder" ? ".\n" : ", and \(picture).\n")
+      + (takesTokens ? ".\n" : ", and \(picture).\n")
       + "  Narrower ranges make faster engines; change all three shapes together."
   }
 

@@ -70,7 +70,7 @@ extension WeightPlacement {
   /// Readers of ONNX take external data only from a real file beside or below the model: no
   /// symbolic link, no second hard link, no `..` (onnx's checker, from 1.21 on).
   static func linking(
-    _ tensors: [Tensor], of name: String, to directory: String
+    _ tensors: [Tensor], of name: GraphName, to directory: String
   ) throws(FormatError) -> WeightPlacement {
     // By the path of the file as it was opened.
     var realPaths: [ExactName: String] = [:]

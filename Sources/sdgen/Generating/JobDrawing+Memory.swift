@@ -85,7 +85,7 @@ extension JobDrawing {
     let unet = checkpoint[.unet]?.configuration.flatMap { try? UNetConfiguration($0.object) }
     let side = DiffusionModel.downsampling * (unet?.sampleSize ?? 64)
     let (width, height) = (width ?? side, height ?? side)
-    let graph = try? checkpoint[.unet]?.graph("unet")
+    let graph = try? checkpoint[.unet]?.graph(.unet)
     let isPair = isGuided && unet?.guidanceWidth == nil
     func operations(_ width: Int, _ height: Int, _ steps: Int) -> Double {
       let sizes = Sizes(

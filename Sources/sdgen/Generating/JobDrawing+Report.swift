@@ -1,3 +1,4 @@
+import Checkpoint
 import Diffusion
 import Glibc
 import OrderedJSON
@@ -74,9 +75,10 @@ extension JobDrawing {
       "pictures": .array(rows(drawing)),
       "files": .array(drawing.files.map { .string($0) }),
       "timings": [
-        "load": .number(drawing.loadSeconds), "text_encoder": sum(\.textEncoder),
-        "unet": .array(timings.flatMap(\.unet).map { .number($0) }),
-        "scheduler": sum(\.scheduler), "vae": sum(\.vae),
+        "load": .number(drawing.loadSeconds),
+        ComponentName.textEncoder.rawValue: sum(\.textEncoder),
+        ComponentName.unet.rawValue: .array(timings.flatMap(\.unet).map { .number($0) }),
+        "scheduler": sum(\.scheduler), ComponentName.vae.rawValue: sum(\.vae),
         "total": .number(drawing.loadSeconds + timings.reduce(0) { $0 + $1.total }),
       ],
       "peak_memory_bytes": .integer(Self.peakMemory),

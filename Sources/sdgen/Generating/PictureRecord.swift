@@ -46,8 +46,7 @@ struct PictureRecord {
   static func name(of path: String) -> String {
     let last = path.split(separator: "/").last.map(String.init) ?? path
     let (stem, ending) = PicturePath.split(last)
-    let known = [".safetensors", ".ckpt", ".sdflat", ".gguf", ".pt", ".bin"]
-    return known.contains(ending) ? stem : last
+    return FormatDescriptor.weightsEndings.contains(ending) ? stem : last
   }
 
   /// What goes into a picture's file.
@@ -67,9 +66,10 @@ struct PictureRecord {
       "safety": generation.safety?.json ?? .null,
       "loras": .array(loras.map(Self.withoutFolder)),
       "timings": [
-        "text_encoder": .number(timings.textEncoder),
-        "unet": .array(timings.unet.map { .number($0) }), "scheduler": .number(timings.scheduler),
-        "vae": .number(timings.vae), "total": .number(timings.total),
+        ComponentName.textEncoder.rawValue: .number(timings.textEncoder),
+        ComponentName.unet.rawValue: .array(timings.unet.map { .number($0) }),
+        "scheduler": .number(timings.scheduler),
+        ComponentName.vae.rawValue: .number(timings.vae), "total": .number(timings.total),
       ],
     ]
   }

@@ -84,8 +84,8 @@ extension ConvertCommand {
   /// The input's name with the ending of the layout.
   private func name(_ input: String) -> String {
     var name = input.split(separator: "/").last.map(String.init) ?? input
-    let endings = [".safetensors", ".sdflat", ".ckpt", ".bin", ".pth", ".pt", ".gguf"]
-    for ending in endings where name.hasSuffix(ending) && name.count > ending.count {
+    for ending in FormatDescriptor.weightsEndings
+    where name.hasSuffix(ending) && name.count > ending.count {
       name.removeLast(ending.count)
       break
     }

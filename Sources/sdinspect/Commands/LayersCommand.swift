@@ -64,7 +64,7 @@ struct LayersCommand: ParsableCommand {
         if input.json {
           rows += LayerTree.summed(costs, depth: depth).map { row($0, graph) }
           totals.append([
-            "graph": .string(graph.name), "parameters": .integer(total.parameters),
+            "graph": .string(graph.name.rawValue), "parameters": .integer(total.parameters),
             "macs": .integer(total.macs), "activation_bytes": .integer(total.activationBytes),
             "peak_activation_bytes": .integer(peak),
           ])
@@ -94,7 +94,7 @@ struct LayersCommand: ParsableCommand {
 
   private func row(_ cost: LayerCost, _ graph: Graph) -> JSON {
     [
-      "name": .string(cost.name), "graph": .string(graph.name), "kind": .string(cost.kind),
+      "name": .string(cost.name), "graph": .string(graph.name.rawValue), "kind": .string(cost.kind),
       "parameters": .integer(cost.parameters),
       "output_shape": .array(cost.outputShape.map { .integer($0) }),
       "macs": .integer(cost.macs), "activation_bytes": .integer(cost.activationBytes),
@@ -146,9 +146,9 @@ struct LayersCommand: ParsableCommand {
       .init(Format.magnitude(total.macs)), "", .init(Format.bytes(total.activationBytes)),
     ])
     let size =
-      graph.name == "text_encoder"
+      graph.takesTokens
       ? "\(sizes.sequence.of("token"))" : "\(8 * sizes.width)x\(8 * sizes.height)"
-    Console.print("\(Console.heading(graph.name)), \(size)\n\(table.text())")
+    Console.print("\(Console.heading(graph.name.rawValue)), \(size)\n\(table.text())")
     Console.printSentence(
       "activations: \(Format.bytes(total.activationBytes)) in all, "
         + "\(Format.bytes(peak)) at most at once")

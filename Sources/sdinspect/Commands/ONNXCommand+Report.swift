@@ -1,5 +1,6 @@
 import Checkpoint
 import ModelFormats
+import ModelGraph
 import ONNXExport
 import OrderedJSON
 import Terminal
@@ -26,7 +27,7 @@ extension ONNXCommand {
     ])
     for network in report.networks {
       table.add([
-        network.name, Format.count(network.nodes), Format.count(network.weights),
+        network.name.rawValue, Format.count(network.nodes), Format.count(network.weights),
         Format.bytes(network.bytesCopied), network.modelPath,
       ])
     }
@@ -63,7 +64,7 @@ extension ONNXCommand {
       operators[name] = .integer(count)
     }
     return [
-      "name": .string(network.name), "model": .string(network.modelPath),
+      "name": .string(network.name.rawValue), "model": .string(network.modelPath),
       "weight_files": .array(network.weightPaths.map { .string($0) }),
       "nodes": .integer(network.nodes), "operators": .object(operators),
       "weights": .integer(network.weights), "bytes_copied": .integer(network.bytesCopied),

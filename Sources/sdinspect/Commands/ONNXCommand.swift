@@ -25,7 +25,7 @@ struct ONNXCommand: ParsableCommand {
       """)
 
   /// The networks in the order in which a picture needs them.
-  private static let networks = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
+  private static let networks: [GraphName] = [.textEncoder, .unet, .vaeDecoder, .vaeEncoder]
 
   @OptionGroup var input: InputOptions
 
@@ -144,12 +144,12 @@ struct ONNXCommand: ParsableCommand {
   }
 
   /// The networks to export: those asked for, else all that the checkpoint has.
-  private func selection(_ checkpoint: ModelCheckpoint) throws -> [String] {
+  private func selection(_ checkpoint: ModelCheckpoint) throws -> [GraphName] {
     guard let component else {
       try requireKnown(checkpoint)
       let present = Set(checkpoint.components.flatMap(\.graphs).map(\.name))
       let networks = ONNXCommand.networks.filter { name in
-        present.contains(name) && (names != .comfy || name == "unet")
+        present.contains(name) && (names != .comfy || name == .unet)
       }
       guard !networks.isEmpty else {
         throw checkpoint.components.compactMap(\.graphFailure).first
@@ -158,13 +158,14 @@ struct ONNXCommand: ParsableCommand {
       return networks
     }
     let asked = try ComponentOption.list(component).flatMap { name in
-      if name == "vae" { return ["vae_decoder", "vae_encoder"] }
-      guard ONNXCommand.networks.contains(name) else {
+      if ComponentName(rawValue: name) == .vae { return [GraphName.vaeDecoder, .vaeEncoder] }
+      let graph = GraphName(rawValue: name)
+      guard ONNXCommand.networks.contains(graph) else {
         throw Failure.usage(
           "there is no network \(name)",
-          hint: "choose from " + ONNXCommand.networks.joined(separator: ", "))
+          hint: "choose from " + ONNXCommand.networks.map(\.rawValue).joined(separator: ", "))
       }
-      return [name]
+      return [graph]
     }
     // Each once, however often it was named.
     return ONNXCommand.networks.filter(asked.contains)
@@ -174,7 +175,8 @@ struct ONNXCommand: ParsableCommand {
   /// not pass for a whole one.
   private func requireKnown(_ checkpoint: ModelCheckpoint) throws {
     let parts = checkpoint.components.filter { component in
-      component.name == .vae || ONNXCommand.networks.contains(component.name.rawValue)
+      component.name == .vae
+        || ONNXCommand.networks.contains(GraphName(rawValue: component.name.rawValue))
     }
     guard let failed = parts.first(where: { $0.graphFailure != nil }),
       var error = failed.graphFailure
@@ -190,20 +192,22 @@ struct ONNXCommand: ParsableCommand {
 
   /// The LoRAs, each read for the networks that are exported.
   private func adapters(
-    for networks: [String], _ checkpoint: ModelCheckpoint
+    for networks: [GraphName], _ checkpoint: ModelCheckpoint
   ) throws -> [LoRA] {
-    let components = checkpoint.components.filter { networks.contains($0.name.rawValue) }
+    let components = checkpoint.components.filter {
+      networks.contains(GraphName(rawValue: $0.name.rawValue))
+    }
     return try lora.map { try LoRA.open($0.path, scale: $0.scale, for: components) }
   }
 
   private func source(
-    _ name: String, _ checkpoint: ModelCheckpoint, _ files: [AuxiliaryFile], _ adapters: [LoRA]
+    _ name: GraphName, _ checkpoint: ModelCheckpoint, _ files: [AuxiliaryFile], _ adapters: [LoRA]
   ) throws -> NetworkSource {
     let component = try checkpoint.require(
-      name.hasPrefix("vae") ? .vae : ComponentName(rawValue: name))
+      [.vaeDecoder, .vaeEncoder].contains(name) ? .vae : ComponentName(rawValue: name.rawValue))
     let updates = adapters.compactMap { $0.updates[component.name] }
     return NetworkSource(
-      graph: name == "unet" && controlNetInputs
+      graph: name == .unet && controlNetInputs
         ? try component.graphWithResidualInputs() : try component.graph(name),
       configuration: files.first { $0.path == "\(component.name)/config.json" }?.bytes,
       updates: { parameter in updates.compactMap { $0[parameter.name] } },

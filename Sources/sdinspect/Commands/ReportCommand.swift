@@ -56,7 +56,8 @@ struct ReportCommand: ParsableCommand {
     if input.json {
       printJSON([
         "file": .string(output), "bytes": .integer(bytes), "tensors": .integer(tensors),
-        "networks": .array(networks.map { .string($0) }), "statistics": .bool(!noStatistics),
+        "networks": .array(networks.map { .string($0.rawValue) }),
+        "statistics": .bool(!noStatistics),
         "seconds": .number(seconds), "warnings": json(checkpoint.warnings),
       ])
     } else {

@@ -251,3 +251,20 @@ private struct TarStorages: TorchStorageSource {
     return .mapped(file, offset: place.offset, byteCount: reference.byteCount)
   }
 }
+
+extension FormatDescriptor {
+  /// A tar archive; PyTorch's form before version 0.1.10 is one.
+  public static let tar: FormatDescriptor = {
+    var kind = FormatDescriptor(
+      "tar",
+      .test { head in
+        head.bytes.count >= 262 && head.bytes[257..<262].elementsEqual("ustar".utf8)
+      })
+    kind.format = .pytorch
+    kind.read = TorchTar.read
+    kind.mayRunCode = true
+    kind.fuzzTarget = "torch-tar"
+    kind.rows = [Row(title: "PyTorch tar (before 0.1.10)", reads: "yes", writes: "no")]
+    return kind
+  }()
+}

@@ -10,7 +10,7 @@ public struct ArchiveCheck: Sendable {
   /// - Throws: ``FormatError`` where the archive's directory is broken.
   public init?(_ path: String) throws(FormatError) {
     let file = try MappedFile(path: path)
-    guard TensorFile.kind(of: file) == .zip else { return nil }
+    guard FormatDescriptor.of(file) == .zip else { return nil }
     do throws(FormatError) {
       archive = try ZipArchive(file)
     } catch {

@@ -2,13 +2,15 @@ import OrderedJSON
 
 /// A checkpoint file opened for reading: its format, its metadata and its tensors in file order.
 public struct TensorFile: Sendable {
-  /// The formats that are read, told apart by content, never by a file's name.
-  public enum Format: String, Sendable, CaseIterable {
-    case safetensors
-    case pytorch
-    case gguf
-    case onnx
-    case sdflat
+  /// A format that is read, as JSON names it; each format's own file declares it.
+  public struct Format: RawRepresentable, Sendable, Hashable {
+    /// The name in JSON.
+    public let rawValue: String
+
+    /// The format of that name; whether there is one is not checked.
+    public init(rawValue: String) {
+      self.rawValue = rawValue
+    }
   }
 
   /// The file that was opened: an index, for shards.
