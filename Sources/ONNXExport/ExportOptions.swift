@@ -52,7 +52,7 @@ public struct ExportOptions: Sendable, Hashable {
     case scalar
     /// One element, as TensorRT's demonstration has it.
     case vector
-    /// An element for each picture of the batch, as ComfyUI has it.
+    /// An element for each image of the batch, as ComfyUI has it.
     case batch
   }
 

@@ -18,7 +18,7 @@ extension Image {
     }
   }
 
-  /// The picture with its outermost pixels repeated outwards.
+  /// The image with its outermost pixels repeated outwards.
   public func padded(_ padding: Padding) -> Image {
     let columns = width + padding.left + padding.right
     let rows = height + padding.top + padding.bottom
@@ -60,7 +60,7 @@ extension Mask {
       isRepainted: padding.around(isRepainted, width: width, height: height, with: true))
   }
 
-  /// A mask that leaves a picture as it is.
+  /// A mask that leaves an image as it is.
   public static func keeping(width: Int, height: Int) -> Mask {
     Mask(
       width: width, height: height,

@@ -1,5 +1,5 @@
 extension Image {
-  /// The picture upright, for the orientation that EXIF data gives; nil and 1 leave it as it is.
+  /// The image upright, for the orientation that EXIF data gives; nil and 1 leave it as it is.
   ///
   /// Source: Exif 2.32, 4.6.4: where the first row and the first column lie.
   package func upright(from orientation: Int?) -> Image {
@@ -11,7 +11,7 @@ extension Image {
     var result = [UInt8](repeating: 0, count: pixels.count)
     for row in 0..<rows {
       for column in 0..<columns {
-        // Where the pixel lies in the picture as it was stored.
+        // Where the pixel lies in the image as it was stored.
         var (x, y) = isTurned ? (row, column) : (column, row)
         if flipsColumns { x = width - 1 - x }
         if flipsRows { y = height - 1 - y }

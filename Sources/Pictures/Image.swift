@@ -1,4 +1,4 @@
-/// A picture of 8-bit red, green and blue, row by row from the top left.
+/// An image of 8-bit red, green and blue, row by row from the top left.
 public struct Image: Sendable, Hashable {
   /// Columns.
   public let width: Int
@@ -25,12 +25,12 @@ public struct Image: Sendable, Hashable {
     }
   }
 
-  /// Makes a picture of what the VAE decodes: values from -1 to 1, those beyond cut off,
+  /// Makes an image of what the VAE decodes: values from -1 to 1, those beyond cut off,
   /// rounded to the nearest of 256 levels, to the even one where two are as near.
   ///
   /// - Parameters:
   ///   - values: channel by channel, `[batch, 3, height, width]`.
-  ///   - index: which picture of the batch.
+  ///   - index: which image of the batch.
   public init(decoded values: [Float], width: Int, height: Int, index: Int = 0) {
     let count = width * height
     precondition(values.count >= 3 * count * (index + 1), "three channels a picture")

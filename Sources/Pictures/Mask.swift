@@ -1,4 +1,4 @@
-/// Which parts of a picture are painted anew.
+/// Which parts of an image are painted anew.
 public struct Mask: Sendable, Hashable {
   /// Columns.
   public let width: Int

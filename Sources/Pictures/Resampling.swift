@@ -1,6 +1,6 @@
 import Glibc
 
-/// The kernels with which pictures are brought to another size.
+/// The kernels with which images are brought to another size.
 public enum ResamplingFilter: Sendable, Hashable {
   /// Keys' cubic with a = -1/2.
   case bicubic
@@ -24,9 +24,9 @@ public enum ResamplingFilter: Sendable, Hashable {
 }
 
 extension Image {
-  /// The picture at another size.
+  /// The image at another size.
   ///
-  /// As Pillow's `resize` does it: the kernel is widened where the picture shrinks, weights are
+  /// As Pillow's `resize` does it: the kernel is widened where the image shrinks, weights are
   /// rounded to 22 bits, and rows are rounded to bytes before columns are formed.
   public func resampled(width: Int, height: Int, filter: ResamplingFilter) -> Image {
     precondition(width > 0 && height > 0, "a picture has pixels")
@@ -46,7 +46,7 @@ extension Image {
     return Image(width: width, height: height, pixels: columns)
   }
 
-  /// The rectangle of that size and place, which lies inside the picture.
+  /// The rectangle of that size and place, which lies inside the image.
   package func cropped(x: Int, y: Int, width: Int, height: Int) -> Image {
     precondition(x >= 0 && y >= 0 && x + width <= self.width && y + height <= self.height)
     var rows: [UInt8] = []

@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// What a tensor does in its network, in the few kinds that a picture can tell apart by colour.
+/// What a tensor does in its network, in the few kinds that an image can tell apart by color.
 public enum TensorKind: String, Sendable, CaseIterable {
   case convolution
   case attention

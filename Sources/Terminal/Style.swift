@@ -1,6 +1,6 @@
 import Glibc
 
-/// What a piece of text is, which decides its colour where there are colours.
+/// What a piece of text is, which decides its color where there are colors.
 public enum Style: Sendable, Hashable {
   case plain
   case heading
@@ -12,7 +12,7 @@ public enum Style: Sendable, Hashable {
   /// A share drawn as a bar.
   case bar
 
-  /// The parameters of the control sequence, as ECMA-48 numbers them; only the eight colours that
+  /// The parameters of the control sequence, as ECMA-48 numbers them; only the eight colors that
   /// every terminal lets its user choose.
   private var parameters: String? {
     switch self {
@@ -26,7 +26,7 @@ public enum Style: Sendable, Hashable {
     }
   }
 
-  /// The text as it goes to a terminal that has colours, or to anything else.
+  /// The text as it goes to a terminal that has colors, or to anything else.
   public func apply(to text: String, colours: Bool = Console.isColoured) -> String {
     guard colours, let parameters, !text.isEmpty else { return text }
     return "\u{1B}[\(parameters)m\(text)\u{1B}[0m"
@@ -34,12 +34,12 @@ public enum Style: Sendable, Hashable {
 }
 
 extension Console {
-  /// Whether stderr may be coloured.
+  /// Whether stderr may be colored.
   public static var isErrorColoured: Bool {
     isatty(STDERR_FILENO) == 1 && allowsColour
   }
 
-  /// Whether stdout may be coloured: a terminal, and nobody asked otherwise.
+  /// Whether stdout may be colored: a terminal, and nobody asked otherwise.
   public static var isColoured: Bool {
     isatty(STDOUT_FILENO) == 1 && allowsColour
   }

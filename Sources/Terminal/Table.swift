@@ -26,7 +26,7 @@ public struct Table {
 
   /// A text in a table with its style.
   public struct Cell: Sendable, ExpressibleByStringLiteral {
-    /// Pieces that are coloured each in its way.
+    /// Pieces that are colored each in its way.
     let pieces: [(text: String, style: Style)]
     let columns: Int
 

@@ -74,7 +74,7 @@ struct ComponentOption: ParsableArguments {
   }
 }
 
-/// A picture's size, as in `512x768`.
+/// An image's size, as in `512x768`.
 struct PictureSize {
   let width: Int
   let height: Int

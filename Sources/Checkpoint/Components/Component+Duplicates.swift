@@ -2,8 +2,7 @@ import ModelFormats
 import ModelGraph
 
 extension Component {
-  /// Whether a tensor that is there under two names has the same values under both, whatever their
-  /// types.
+  /// Whether a tensor stored under two names has the same values in both, whatever their types.
   ///
   /// - Throws: ``FormatError`` where reading fails.
   func isSame(_ duplicate: Manifest.Duplicate) throws(FormatError) -> Bool {

@@ -3,11 +3,11 @@ import ModelGraph
 import OrderedJSON
 
 extension ModelCheckpoint {
-  /// The tensors that an export of some of the networks' graphs leaves out.
+  /// The tensors that an export of some networks' graphs drops.
   ///
   /// - Parameters:
-  ///   - graphs: the names of the graphs that are exported.
-  ///   - isChoice: whether they were asked for; then nothing is said of other networks.
+  ///   - graphs: the names of the exported graphs.
+  ///   - isChoice: whether they were selected; then other networks are not listed.
   public func tensors(outside graphs: [String], isChoice: Bool) -> [Conversion.Drop] {
     components.flatMap { component -> [Conversion.Drop] in
       let exported = component.graphs.filter { graphs.contains($0.name) }

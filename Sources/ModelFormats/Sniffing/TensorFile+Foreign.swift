@@ -1,9 +1,9 @@
 import OrderedJSON
 
-/// Files of other programs, told by what they begin with, so that a refusal can name them.
+/// Files of other programs, recognized by their first bytes, so that errors can name them.
 extension TensorFile {
-  /// Formats with a magic number that does not stand at the very beginning, or with none but fields
-  /// that follow one another as theirs do; nil for what is none of them.
+  /// Formats whose magic number is not at the very beginning, or that are recognized by their
+  /// sequence of fields; nil for other files.
   ///
   /// Source: TFLite's and MindSpore Lite's schemas (a FlatBuffer's identifier is at byte 4); ggml's
   /// `llama.cpp` before GGUF; SentencePiece's `sentencepiece_model.proto`; MindSpore's
@@ -89,14 +89,14 @@ extension TensorFile {
     }
   }
 
-  /// A short text; nil where it is long or none.
+  /// A short text; nil if it is long or not text.
   private static func text(_ range: Range<Int>, in file: MappedFile, limit: Int) -> String? {
     guard (1...limit).contains(range.count) else { return nil }
     let bytes = unsafe file.withBytes(in: range) { unsafe [UInt8]($0) }
     return String(validating: bytes, as: UTF8.self)
   }
 
-  /// Why a file of another program is refused; nil for other kinds.
+  /// Why a file of another program is rejected; nil for other kinds.
   static func foreignRefusal(_ kind: Kind) -> FormatError? {
     let (what, hint): (String, Remedy)
     switch kind {
@@ -141,12 +141,12 @@ extension TensorFile {
   }
 }
 
-/// What decoding a binary file as UTF-8 and encoding it again leaves: every byte that is no text
-/// became U+FFFD, the three bytes EF BF BD.
+/// Damage from decoding a binary file as UTF-8 and encoding it again: every non-text byte became
+/// U+FFFD, the bytes EF BF BD.
 enum TextDamage {
   private static let window = 1 << 20
 
-  /// The error itself, or where the file shows this damage, an error that names it.
+  /// The error, or an error that names this damage if the file shows it.
   static func explained(_ error: FormatError, _ file: MappedFile) -> FormatError {
     guard [.malformed, .truncated, .unrecognized].contains(error.code) else { return error }
     let ends = [
@@ -162,8 +162,8 @@ enum TextDamage {
       hint: "its values are lost; download or copy the file again as it is, not as text")
   }
 
-  /// How often EF BF BD stands there; 0 where it is not a tenth of the bytes, as it is of damaged
-  /// weights, of which half of all bytes are no text.
+  /// The number of EF BF BD sequences; 0 if they are not a tenth of the bytes. In damaged weights
+  /// half of the bytes are replaced.
   private static func replacements(in range: Range<Int>, of file: MappedFile) -> Int {
     let count = unsafe file.withBytes(in: range) { bytes in
       var count = 0

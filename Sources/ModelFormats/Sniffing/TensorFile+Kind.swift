@@ -1,17 +1,17 @@
 import Glibc
 
 extension TensorFile {
-  /// What a file is, told by its first bytes; a file's name plays no part.
+  /// The kind of a file, detected from its first bytes, never from its name.
   public enum Kind: String, Sendable, CaseIterable {
     case safetensors
-    /// A zip archive; PyTorch's of today and TorchScript's are such.
+    /// A zip archive, including current PyTorch files and TorchScript.
     case zip
-    /// PyTorch's form before version 1.6: five pickles, then the storages.
+    /// The PyTorch format before version 1.6: five pickles, then the storages.
     case pytorchLegacy
     case sdflat
     case pickle
     case gguf
-    /// A model of ONNX, which has no magic number.
+    /// An ONNX model, which has no magic number.
     case onnx
     case hdf5
     case numpy
@@ -35,29 +35,29 @@ extension TensorFile {
     case gif
     case webp
     case pdf
-    /// A program for Linux.
+    /// A Linux program.
     case elf
-    /// A program for Windows.
+    /// A Windows program.
     case windowsProgram
     case rar
-    /// The text that Git LFS leaves in place of a file that it did not fetch.
+    /// The Git LFS pointer of a file that was not fetched.
     case lfsPointer
     case html
     case xml
     case json
-    /// An index of shards: JSON with a `weight_map`.
+    /// A shard index:
     case shardIndex
     case text
-    /// A file from before PyTorch 1.6 of which every LF became CR LF.
+    /// A PyTorch file (before 1.6) in which every LF became CR LF.
     case mangledPyTorchLegacy
-    /// Nothing but zeros, as a download that reserved its room and stopped leaves it.
+    /// Only zeros, as left by a download that reserved its space and stopped.
     case zeros
     case empty
     case directory
     case unknown
   }
 
-  /// Tells what the file at `path` is.
+  /// Detects the kind of the file at `path`.
   ///
   /// - Throws: ``FormatError`` with code `notFound`, or as ``MappedFile/init(path:)``.
   public static func sniff(_ path: String) throws(FormatError) -> Kind {
@@ -70,12 +70,12 @@ extension TensorFile {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// What has a magic number as its first bytes; nil of everything else.
+  /// The kind with this magic number as first bytes; nil for others.
   static func kind(ofMagic head: [UInt8]) -> Kind? {
     magics.first { head.starts(with: $0.0) }?.1
   }
 
-  /// Tells what a file is from its first bytes.
+  /// Detects the kind of a file from its first bytes.
   static func kind(of file: MappedFile) -> Kind {
     let head = unsafe file.withBytes(in: 0..<min(file.count, 4096)) { unsafe [UInt8]($0) }
     if head.isEmpty { return .empty }
@@ -103,7 +103,7 @@ extension TensorFile {
     (Array("GGUF".utf8), .gguf),
     ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5),
     ([0x93] + Array("NUMPY".utf8), .numpy),
-    // 32-bit numbers that spell ggml, ggmf, ggjt and ggla, lowest byte first.
+    // 32-bit numbers spelling ggml, ggmf, ggjt and ggla, lowest byte first.
     (Array("lmgg".utf8), .ggml),
     (Array("fmgg".utf8), .ggml),
     (Array("tjgg".utf8), .ggml),
@@ -124,7 +124,7 @@ extension TensorFile {
     (Array("version https://git-lfs.github.com/spec/".utf8), .lfsPointer),
   ]
 
-  /// A length whose upper bytes are zero, then an object; the length itself is checked later.
+  /// A length whose upper bytes are zero, then a JSON object; the length itself is checked later.
   private static func isSafetensors(_ head: [UInt8]) -> Bool {
     guard head.count > 8, head[5..<8].allSatisfy({ $0 == 0 }) else { return false }
     let first = head[8...].first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
@@ -136,12 +136,12 @@ extension TensorFile {
     let binary: [UInt8] = [
       0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
     ]
-    // After nothing (protocol 1), after PROTO, or after PROTO and FRAME.
+    // At the start (protocol 1), after PROTO, or after PROTO and FRAME.
     let isBinary = [0, 2, 11].contains { head.dropFirst($0).starts(with: binary) }
     return isBinary || head.starts(with: "L119547037146038801333356L\n.".utf8)
   }
 
-  /// The same number after its length, 10, which is an LF, became two bytes.
+  /// The same number after its length, 10, which is an LF and became two bytes.
   private static func isMangledLegacyPyTorch(_ head: [UInt8]) -> Bool {
     let binary: [UInt8] = [0x8A, 0x0D, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50]
     return [0, 2, 11].contains { head.dropFirst($0).starts(with: binary) }
@@ -161,7 +161,7 @@ extension TensorFile {
     var text = head[...]
     if text.starts(with: [0xEF, 0xBB, 0xBF]) { text = text.dropFirst(3) }
     let isText = text.allSatisfy { $0 >= 0x20 && $0 != 0x7F || (0x09...0x0D).contains($0) }
-    // The last sequence may be cut off where the head ends.
+    // The last sequence may be incomplete at the end of the head.
     let isUTF8 = (0...min(3, text.count)).contains {
       String(validating: text.dropLast($0), as: UTF8.self) != nil
     }
@@ -169,7 +169,7 @@ extension TensorFile {
     let start = text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }
     switch start.first {
     case UInt8(ascii: "<"):
-      // OpenVINO's graphs, whose weights lie in the file of the same name with the ending .bin.
+      // OpenVINO graphs, whose weights are in the .bin file of the same name.
       if start.firstRange(of: "<net ".utf8) != nil, start.firstRange(of: "<layer".utf8) != nil {
         return .openVINO
       }

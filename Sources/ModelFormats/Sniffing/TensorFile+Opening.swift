@@ -1,10 +1,11 @@
 import OrderedJSON
 
 extension TensorFile {
-  /// Opens a checkpoint file of any format that is read, told by its content.
+  /// Opens a checkpoint file in any supported format, detected from its content.
   ///
-  /// - Throws: ``FormatError``: `notFound`; `unrecognized`, `truncated` or `malformed` with a hint
-  ///   where the file is none that can be read; `unsupported` for a format known but not read.
+  /// - Throws:
+  ///   ``FormatError``: `notFound`; `unrecognized`, `truncated` or `malformed` with a hint if the file cannot be read; `unsupported`
+  ///   for a known but unsupported format.
   public static func open(_ path: String) throws(FormatError) -> TensorFile {
     if isDirectory(path) {
       throw FormatError(
@@ -16,9 +17,9 @@ extension TensorFile {
     return kind == .shardIndex ? try ShardIndex.read(file) : try read(file, kind)
   }
 
-  /// Looks a file of any kind through for what unpickling it would run.
+  /// Scans any file for what unpickling it would run.
   ///
-  /// - Returns: what the file is, as ``Kind`` names it, or `pytorch`; and what was found.
+  /// - Returns: the kind of file, as in ``Kind``, or `pytorch`; and the result.
   /// - Throws: ``FormatError`` as ``MappedFile/init(path:)``.
   public static func scan(
     _ path: String
@@ -34,12 +35,12 @@ extension TensorFile {
     return (isTorch ? Format.pytorch.rawValue : kind.rawValue, scan.safety)
   }
 
-  /// Reads one file of tensors, as ``open(_:)`` does; an index is none.
+  /// Reads one tensor file like ``open(_:)``, but no shard index.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     try read(file, kind(of: file))
   }
 
-  /// Reads one file of tensors; an index is none.
+  /// Reads one tensor file, but no shard index.
   static func read(_ file: MappedFile, _ kind: Kind) throws(FormatError) -> TensorFile {
     let scan = SafetyScan.scan(file)
     do throws(FormatError) {
@@ -65,11 +66,11 @@ extension TensorFile {
     }
   }
 
-  /// What is read, for the hint of a refusal.
+  /// The supported formats, for hints.
   private static let readable =
     "give a .safetensors, .bin, .ckpt, .pt, .gguf, .onnx or .sdflat file, or a shard index"
 
-  /// Why a file of a kind that is not read is refused.
+  /// Why an unsupported kind of file is rejected.
   private static func refusal(
     of file: MappedFile, _ kind: Kind, _ scan: SafetyScan
   ) -> FormatError {
@@ -157,8 +158,8 @@ extension TensorFile {
     return head.firstRange(of: Array("sd-ti-embedding\0".utf8)) != nil
   }
 
-  /// Says what a pickle was made for that is no checkpoint; nil where the file is neither told to be a
-  /// pickle by its first bytes nor one that runs to its end.
+  /// Describes a pickle that is not a checkpoint; nil if the first bytes do not identify a pickle
+  /// and it does not reach STOP.
   private static func pickle(
     _ safety: Safety, hasPickle: Bool, _ kind: Kind
   ) -> FormatError? {
@@ -169,7 +170,7 @@ extension TensorFile {
         offset: name.offset,
         hint: "do not unpickle it unless you trust its source: Python would call this")
     }
-    // Lines of a text may be instructions of a pickle by chance.
+    // Text lines may be valid opcodes by chance.
     guard kind == .pickle || hasPickle else { return nil }
     guard hasPickle else {
       return FormatError(
@@ -181,8 +182,8 @@ extension TensorFile {
       hint: "save its tensors with torch.save or as safetensors")
   }
 
-  /// Whether the file of weights of an OpenVINO model, which has no magic number, lies beside its
-  /// graph.
+  /// Whether this is the weights file of an OpenVINO model, which has no magic number but is next
+  /// to its graph.
   private static func isOpenVINO(_ file: MappedFile) -> Bool {
     guard file.path.hasSuffix(".bin"),
       let graph = try? MappedFile(path: file.path.dropLast(4) + ".xml")
@@ -190,7 +191,7 @@ extension TensorFile {
     return kind(of: graph) == .openVINO
   }
 
-  /// Reads the size and hash that a pointer names.
+  /// Reads the size and hash in a pointer file.
   private static func lfsPointer(_ file: MappedFile) -> FormatError {
     var stated: [String] = []
     let head = unsafe file.withBytes(in: 0..<min(file.count, 1024)) { unsafe [UInt8]($0) }
@@ -229,7 +230,7 @@ extension TensorFile {
     return quoted(title)
   }
 
-  /// A text on one line, quoted and shortened; nil where there is none.
+  /// One line of text, quoted and shortened; nil if there is none.
   private static func quoted(_ text: String) -> String? {
     let line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     guard !line.isEmpty else { return nil }

@@ -1,10 +1,10 @@
-/// A format that tensors are written in, and what it cannot hold.
+/// A format for writing tensors, and its limits.
 public enum WritableFormat: String, Sendable, CaseIterable {
   case safetensors
   case pytorch
   case gguf
 
-  /// As texts call it.
+  /// Its name in messages.
   public var name: String {
     switch self {
     case .safetensors: "safetensors"
@@ -22,10 +22,10 @@ public enum WritableFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// The bytes that the tensor's values take in a file of this format.
+  /// The size of the tensor's values in a file of this format.
   ///
-  /// - Throws: ``FormatError`` `unsupported` naming the tensor where the format has no such dtype,
-  ///   rank or size, with the formats that have as the hint.
+  /// - Throws: ``FormatError`` `unsupported` with the tensor's name if the format does not support
+  ///   its dtype, rank or size; the hint lists formats that do.
   @discardableResult
   public func byteCount(of tensor: TensorInfo) throws(FormatError) -> Int {
     guard holds(tensor.dtype) else {
@@ -54,7 +54,7 @@ public enum WritableFormat: String, Sendable, CaseIterable {
 }
 
 extension FormatError {
-  /// Two tensors of one name, which no format holds.
+  /// The error for two tensors with one name, which no format allows.
   static func duplicate(_ name: String) -> FormatError {
     FormatError(
       .mismatch, "duplicate tensor name", context: name,

@@ -1,13 +1,13 @@
 import OrderedJSON
 
-/// Reads a `config.json` field by field and refuses what it was not asked about.
+/// Reads a `config.json` field by field and rejects what it was not asked about.
 ///
 /// A field that would change the network but is not supported must never be ignored, so every
 /// field is either read, required to have its neutral value, or known to have no effect.
 ///
 /// A null is the field's absence only where the reference's own default is None. Of every other
 /// field it is another value: of one that is true or false it is false, as the reference asks for
-/// its truth; of the rest it is refused like any value that cannot be honoured.
+/// its truth; of the rest it is rejected like any value that cannot be honored.
 struct ConfigurationReader {
   let component: String
   let object: JSONObject

@@ -15,7 +15,7 @@ package struct GraphBuilder {
 
   func shape(_ value: Value) -> [Dimension] { graph[value].shape }
 
-  /// The channels of a picture.
+  /// The channels of an image.
   func channels(_ image: Value) throws(GraphError) -> Int {
     guard shape(image).count == 4, let channels = shape(image)[1].fixed else {
       throw failure(
@@ -218,7 +218,7 @@ package struct GraphBuilder {
     return node(name, .concatenate, [first, second], output)
   }
 
-  /// Doubles a picture to `height` by `width`, which may each be one less than double.
+  /// Doubles an image to `height` by `width`, which may each be one less than double.
   mutating func upsampleNearest(
     _ name: String, _ image: Value, height: Dimension, width: Dimension
   ) -> Value {
@@ -236,7 +236,7 @@ package struct GraphBuilder {
     return node(name, .imageToTokens, [image], [from[0], from[2] * from[3], from[1]])
   }
 
-  /// Tokens as a picture of the height and width of `image`.
+  /// Tokens as an image of the height and width of `image`.
   mutating func tokensToImage(_ name: String, _ tokens: Value, like image: Value) -> Value {
     let from = shape(tokens)
     return node(

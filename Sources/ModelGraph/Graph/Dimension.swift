@@ -1,10 +1,10 @@
 /// A size that is only known when a graph is run.
 public enum Symbol: String, Sendable, Hashable, CaseIterable {
-  /// How many pictures or prompts are computed at once.
+  /// How many images or prompts are computed at once.
   case batch
-  /// The height of the latent picture; the picture itself is eight times as high.
+  /// The height of the latent image; the image itself is eight times as high.
   case height
-  /// The width of the latent picture.
+  /// The width of the latent image.
   case width
   /// The tokens of a prompt.
   case sequence
@@ -27,8 +27,8 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
   public let constant: Int
   /// The symbols that are multiplied with it.
   public let factors: [Factor]
-  /// Thousandths of a picture's tokens that are merged with others, rounded down. There are never
-  /// fewer tokens left than windows of 2x2 in the picture whose sides the factors are.
+  /// Thousandths of an image's tokens that are merged with others, rounded down. There are never
+  /// fewer tokens left than windows of 2x2 in the image whose sides the factors are.
   public let merged: Int
 
   public init(_ constant: Int, _ factors: [Factor] = []) {
@@ -104,11 +104,11 @@ extension Dimension: CustomStringConvertible {
 
 /// The run-time sizes for which a graph's dimensions get values.
 public struct Sizes: Sendable, Hashable {
-  /// Pictures.
+  /// Images.
   public var batch: Int
-  /// Rows of the latent picture.
+  /// Rows of the latent image.
   public var height: Int
-  /// Columns of the latent picture.
+  /// Columns of the latent image.
   public var width: Int
   /// Tokens of a prompt.
   public var sequence: Int

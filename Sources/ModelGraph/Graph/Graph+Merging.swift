@@ -2,7 +2,7 @@ extension Graph {
   /// The graph with tokens merged before the self-attention of the highest resolution, and its
   /// result given back to all of them.
   ///
-  /// Attention costs with the square of its tokens, and neighbours are often alike. Source: Bolya
+  /// Attention costs with the square of its tokens, and neighbors are often alike. Source: Bolya
   /// and Hoffman, "Token Merging for Fast Stable Diffusion" (2023): tokens are compared as the
   /// transformer block gets them, and merged behind its norm. Other than there, destinations are
   /// chosen by the timestep, so that they change from step to step and are the same for every seed.

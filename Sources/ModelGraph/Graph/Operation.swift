@@ -1,6 +1,6 @@
 /// What a node computes, in the words of the networks themselves.
 ///
-/// Pictures are `[batch, channels, height, width]` and token sequences `[batch, tokens, channels]`
+/// Images are `[batch, channels, height, width]` and token sequences `[batch, tokens, channels]`
 /// in every shape that the graph states; how an engine lays them out in memory is its own matter.
 public enum Operation: Sendable, Hashable {
   /// A two-dimensional convolution. Weight `[out, in, kernel, kernel]`, bias `[out]` or none.
@@ -21,9 +21,9 @@ public enum Operation: Sendable, Hashable {
   case geglu
   /// The sum of two values of one shape.
   case add
-  /// A picture `[batch, channels, height, width]` plus `[1, channels]` at every position.
+  /// An image `[batch, channels, height, width]` plus `[1, channels]` at every position.
   case addPerChannel
-  /// Two pictures, one after the other along their channels.
+  /// Two images, one after the other along their channels.
   case concatenate
   /// Each pixel becomes a square of four; the last row or column is dropped where the output's
   /// stated height or width is odd.
@@ -42,7 +42,7 @@ public enum Operation: Sendable, Hashable {
   case prependToken
   /// The first token of each sample: `[batch, n, channels]` becomes `[batch, channels]`.
   case firstToken
-  /// Which of a picture's tokens are alike: `[batch, tokens, channels]` and a timestep `[1]`, which
+  /// Which of an image's tokens are alike: `[batch, tokens, channels]` and a timestep `[1]`, which
   /// chooses the tokens that others are compared with, become the place `[batch, tokens]` of each
   /// token among those that are left once as many as the form states are merged.
   case matchTokens(TokenMatching)
@@ -83,7 +83,7 @@ public enum Operation: Sendable, Hashable {
 
 /// The form of a convolution; kernel and stride are the same in both directions.
 public struct Convolution: Sendable, Hashable {
-  /// Zeros added on each side of the picture.
+  /// Zeros added on each side of the image.
   public struct Padding: Sendable, Hashable {
     /// Rows of zeros above.
     public let top: Int
@@ -124,7 +124,7 @@ public struct GroupNorm: Sendable, Hashable {
   public let silu: Bool
 }
 
-/// The picture whose tokens are matched, and how many are left.
+/// The image whose tokens are matched, and how many are left.
 public struct TokenMatching: Sendable, Hashable {
   /// Rows of the grid of tokens.
   public let height: Dimension

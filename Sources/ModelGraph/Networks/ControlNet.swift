@@ -1,4 +1,4 @@
-/// A ControlNet: the way down and the middle of a UNet once more, which read a picture beside the
+/// A ControlNet: the way down and the middle of a UNet once more, which read an image beside the
 /// latents and give what is added to the UNet's skip connections and middle.
 ///
 /// Source: Zhang et al. 2023 as diffusers' `ControlNetModel` computes it; the names of single files
@@ -46,7 +46,7 @@ extension UNetBuilder {
       input, path, to: build.channels(input), kernel: 1, padding: .all(0))
   }
 
-  /// The picture at the size of the latents, as wide as the UNet's first convolution makes them.
+  /// The image at the size of the latents, as wide as the UNet's first convolution makes them.
   private mutating func embedding(
     _ configuration: ControlNetConfiguration
   ) throws(GraphError) -> Value {

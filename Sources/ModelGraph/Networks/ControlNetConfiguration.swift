@@ -1,13 +1,13 @@
 import OrderedJSON
 
 /// The shape of a ControlNet, from diffusers' `config.json`: that of the UNet which it copies, and
-/// of the small network that reads its picture.
+/// of the small network that reads its image.
 public struct ControlNetConfiguration: Sendable, Hashable {
   /// The UNet whose way down and middle it repeats.
   public let unet: UNetConfiguration
-  /// Channels of the picture: 3.
+  /// Channels of the image: 3.
   public let pictureChannels: Int
-  /// Channels of the convolutions that read the picture; all but the first halve it.
+  /// Channels of the convolutions that read the image; all but the first halve it.
   public let pictureBlockChannels: [Int]
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.

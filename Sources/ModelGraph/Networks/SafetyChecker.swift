@@ -1,10 +1,10 @@
-/// The safety checker's network: a picture to its place among concepts.
+/// The safety checker's network: an image to its place among concepts.
 ///
 /// Source: CLIP's vision model (Radford et al. 2021) as transformers' `CLIPVisionModel` computes it,
 /// and the projection of diffusers' `StableDiffusionSafetyChecker`, which compares the result with
 /// the concepts that its file holds.
 public enum SafetyChecker {
-  /// Input `clip_input [batch, 3, side, side]`, normalised; output `image_embeds [batch, width]`.
+  /// Input `clip_input [batch, 3, side, side]`, normalized; output `image_embeds [batch, width]`.
   ///
   /// - Throws: ``GraphError`` where the configuration does not fit together.
   public static func graph(

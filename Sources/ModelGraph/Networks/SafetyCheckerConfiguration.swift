@@ -10,7 +10,7 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   public let layers: Int
   /// Attention heads of a layer.
   public let heads: Int
-  /// Pixels of a side of the square picture that it sees: 224.
+  /// Pixels of a side of the square image that it sees: 224.
   public let pictureSize: Int
   /// Rows and columns of a patch, in pixels.
   public let patchSize: Int
@@ -18,7 +18,7 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   public let activation: Activation
   /// Added to variances in normalizations.
   public let layerNormEpsilon: Double
-  /// The width of the space in which pictures and concepts are compared: 768.
+  /// The width of the space in which images and concepts are compared: 768.
   public let projectionWidth: Int
 
   /// The rows of concepts and of those to take special care with; the class has no field for them.

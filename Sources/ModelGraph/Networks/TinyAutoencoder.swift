@@ -1,7 +1,7 @@
-/// A tiny autoencoder: pictures to latents and back with a hundredth of the VAE's work.
+/// A tiny autoencoder: images to latents and back with a hundredth of the VAE's work.
 ///
 /// Source: TAESD of Ollin Boer Bohan as its own code and diffusers' `AutoencoderTiny` compute it.
-/// Pictures are in 0...1 as in the former; latents are those of the UNet. In the original files a
+/// Images are in 0...1 as in the former; latents are those of the UNet. In the original files a
 /// layer is named by its place among all, functions without weights included, and the decoder's
 /// clamp is the first of its places.
 public enum TinyAutoencoder {

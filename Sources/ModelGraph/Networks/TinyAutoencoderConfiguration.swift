@@ -6,7 +6,7 @@ public struct TinyAutoencoderConfiguration: Sendable, Hashable {
   public let latentChannels: Int
   /// Channels of all convolutions inside: 64.
   public let channels: Int
-  /// Blocks of each level of the encoder, from the picture down: 1, 3, 3, 3.
+  /// Blocks of each level of the encoder, from the image down: 1, 3, 3, 3.
   public let encoderBlocks: [Int]
   /// Blocks of each level of the decoder, from the latents up: 3, 3, 3, 1.
   public let decoderBlocks: [Int]

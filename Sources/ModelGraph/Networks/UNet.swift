@@ -1,4 +1,4 @@
-/// The denoising network: a noisy latent picture, a timestep and a prompt to the noise in it.
+/// The denoising network: a noisy latent image, a timestep and a prompt to the noise in it.
 ///
 /// Source: Rombach et al. 2022 as diffusers' `UNet2DConditionModel` computes it.
 public enum UNet {
@@ -239,7 +239,7 @@ struct UNetBuilder {
     return try build.add(path.name + ".residual", shortcut, hidden)
   }
 
-  /// A spatial transformer: the picture as tokens through attention to itself and to the prompt.
+  /// A spatial transformer: the image as tokens through attention to itself and to the prompt.
   ///
   /// - Parameter onlyCross: whether both attend to the prompt.
   private mutating func transformer(

@@ -45,7 +45,7 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let flipSinToCos: Bool
   /// diffusers' `freq_shift`.
   public let frequencyShift: Double
-  /// Rows and columns of the latent picture that it was trained on: 64.
+  /// Rows and columns of the latent image that it was trained on: 64.
   public let sampleSize: Int
   /// How single files number its blocks.
   public let numbering: BlockNumbering

@@ -1,4 +1,4 @@
-/// The variational autoencoder: pictures to latents (moments) and latents to pictures.
+/// The variational autoencoder: images to latents (moments) and latents to images.
 ///
 /// Source: Rombach et al. 2022 as diffusers' `AutoencoderKL` computes it. Scaling latents by
 /// `scaling_factor` is the caller's: the graphs take and give what the convolutions see.

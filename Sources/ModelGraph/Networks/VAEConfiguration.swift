@@ -2,13 +2,13 @@ import OrderedJSON
 
 /// The shape of a variational autoencoder, from diffusers' `vae/config.json`.
 public struct VAEConfiguration: Sendable, Hashable {
-  /// Channels of the picture that is encoded.
+  /// Channels of the image that is encoded.
   public let pictureChannels: Int
-  /// Channels of the decoded picture.
+  /// Channels of the decoded image.
   public let outputChannels: Int
   /// Channels of latents.
   public let latentChannels: Int
-  /// Channels of each level, from the picture down.
+  /// Channels of each level, from the image down.
   public let blockChannels: [Int]
   /// Residual blocks of each level.
   public let layersPerBlock: Int

@@ -4,7 +4,7 @@ import ModelGraph
 extension Lowering {
   /// Sizes that nodes of the model measure, each once.
   struct Measures {
-    /// Whole shapes of pictures, and their heights with their widths.
+    /// Whole shapes of images, and their heights with their widths.
     var shapes: [[Dimension]: Value] = [:]
     var resolutions: [[Dimension]: Value] = [:]
     var batch: Value?
@@ -19,7 +19,7 @@ extension Lowering {
     let after: [Int]
   }
 
-  /// The height and the width of a picture, from the first picture that has them.
+  /// The height and the width of an image, from the first image that has them.
   mutating func resolution(
     _ size: [Dimension], at module: String
   ) throws(FormatError) -> Value {
@@ -39,7 +39,7 @@ extension Lowering {
     return value
   }
 
-  /// How many pictures or prompts there are, as `[1]`.
+  /// How many images or prompts there are, as `[1]`.
   private mutating func batchCount(at module: String) throws(FormatError) -> Value {
     if let batch = measures.batch { return batch }
     let batch: Value

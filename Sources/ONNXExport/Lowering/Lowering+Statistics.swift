@@ -9,7 +9,7 @@ extension Lowering {
   /// own kernels for norms matter more.
   var needsStages: Bool { graph.name.hasPrefix("vae") && real == .float32 }
 
-  /// A group norm by plain operators: each row of the picture is averaged, then the rows.
+  /// A group norm by plain operators: each row of the image is averaged, then the rows.
   mutating func stagedGroupNorm(
     _ input: Value, _ form: GroupNorm, weight: Value, bias: Value, at module: String
   ) -> Value {
@@ -37,8 +37,8 @@ extension Lowering {
     }
   }
 
-  /// A picture as `[batch, groups, rows, width]`. The last axis stays, so that this shape and the
-  /// way back can be said without measuring the picture.
+  /// An image as `[batch, groups, rows, width]`. The last axis stays, so that this shape and the
+  /// way back can be said without measuring the image.
   mutating func grouped(_ input: Value, _ form: GroupNorm, at module: String) -> Value {
     let channels = input.shape[1].fixed ?? 0
     return build.node(
@@ -49,7 +49,7 @@ extension Lowering {
       ])
   }
 
-  /// The groups as a picture again, times the weight plus the bias of each channel.
+  /// The groups as an image again, times the weight plus the bias of each channel.
   mutating func scaledPerChannel(
     _ groups: Value, _ shape: [Dimension], weight: Value, bias: Value, at module: String
   ) -> Value {

@@ -25,9 +25,9 @@ struct Lowering {
   private var parameters: [Value]
   /// Those that had to be cast or given another shape.
   private var prepared: [Int: Value] = [:]
-  /// The first picture of each height and width.
+  /// The first image of each height and width.
   var pictures: [[Dimension]: Value] = [:]
-  /// The size of the first picture that became tokens.
+  /// The size of the first image that became tokens.
   var firstTokenSize: [Dimension]?
   /// What is measured at run time, and the shapes made from it.
   var measures = Measures()

@@ -94,7 +94,7 @@ struct Interface: Sendable, Hashable {
 
   func name(_ name: String) -> String { names[name] ?? name }
 
-  /// The shape of an input. What all pictures of a batch share in the graph has a row for each of
+  /// The shape of an input. What all images of a batch share in the graph has a row for each of
   /// them where the convention says so: the timestep, and the embedding of the guidance scale.
   func shape(of input: Graph.Value, in graph: Graph) -> [Dimension] {
     let batch = graph[graph.inputs[0]].shape[..<1]

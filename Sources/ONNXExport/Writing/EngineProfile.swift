@@ -15,10 +15,10 @@ struct EngineProfile: Sendable, Hashable {
 
   /// - Parameters:
   ///   - graph: with what is fixed already fixed.
-  ///   - nativeSize: rows and columns of the latents that the UNet was trained on. Pictures may have
+  ///   - nativeSize: rows and columns of the latents that the UNet was trained on. Images may have
   ///     half to twice as many.
   init(_ graph: Graph, _ interface: Interface, nativeSize: Int) {
-    // Guidance evaluates the UNet for two prompts a picture, and two prompts are encoded; but where
+    // Guidance evaluates the UNet for two prompts an image, and two prompts are encoded; but where
     // the UNet takes the guidance scale itself there is one.
     let takesGuidance = graph.inputs.contains { graph[$0].name == "timestep_cond" }
     let perPicture = graph.name.hasPrefix("vae") || takesGuidance ? 1 : 2

@@ -32,7 +32,7 @@ struct HandOff {
   var scriptFile: String { "build-engine\(suffix).sh" }
   var textFile: String { "README-tensorrt\(suffix).md" }
 
-  /// ComfyUI shows engines by their files, whose names say the sizes: the batch's and the picture's
+  /// ComfyUI shows engines by their files, whose names say the sizes: the batch's and the image's
   /// smallest, largest, best.
   private static func comfyFile(_ profile: EngineProfile, _ fixed: Sizes?) -> String {
     if let fixed {

@@ -3,7 +3,7 @@ import CZlib
 import Glibc
 import ModelFormats
 
-/// Pictures of one size that follow each other, as an animated WebP or PNG file.
+/// Images of one size that follow each other, as an animated WebP or PNG file.
 public struct Animation: Sendable {
   /// An image and how long it is shown.
   public struct Frame: Sendable {
@@ -70,7 +70,7 @@ public struct Animation: Sendable {
   }
 
   /// Source: Portable Network Graphics specification, third edition, 11.3.6: the first frame is the
-  /// picture itself, the others follow in `fdAT` chunks that are numbered with their controls.
+  /// image itself, the others follow in `fdAT` chunks that are numbered with their controls.
   private func png() throws(FormatError) -> [UInt8] {
     var result: [UInt8] = []
     var sequence: UInt32 = 0

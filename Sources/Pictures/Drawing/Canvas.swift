@@ -1,4 +1,4 @@
-/// A picture that others are put onto.
+/// An image that others are put onto.
 package struct Canvas {
   /// Red, green and blue.
   package struct Colour {
@@ -25,7 +25,7 @@ package struct Canvas {
 
   package var image: Image { Image(width: width, height: height, pixels: pixels) }
 
-  /// Puts a picture with its upper left corner at a place; what lies outside is cut off.
+  /// Puts an image with its upper left corner at a place; what lies outside is cut off.
   package mutating func put(_ image: Image, x: Int, y: Int) {
     for row in 0..<image.height where (0..<height).contains(y + row) {
       for column in 0..<image.width where (0..<width).contains(x + column) {

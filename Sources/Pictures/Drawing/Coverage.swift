@@ -1,10 +1,10 @@
-/// How much of a drawn picture shows at each pixel over another one.
+/// How much of a drawn image shows at each pixel over another one.
 public struct Coverage: Sendable, Hashable {
   /// Columns.
   public let width: Int
   /// Rows.
   public let height: Int
-  /// Row by row: 0 where the other picture stays, 255 where only the drawn one shows.
+  /// Row by row: 0 where the other image stays, 255 where only the drawn one shows.
   public let shares: [UInt8]
 
   public init(width: Int, height: Int, shares: [UInt8]) {
@@ -19,7 +19,7 @@ public struct Coverage: Sendable, Hashable {
     self.init(width: mask.width, height: mask.height, shares: mask.brightness)
   }
 
-  /// Nothing of the drawn picture shows.
+  /// Nothing of the drawn image shows.
   public static func nothing(width: Int, height: Int) -> Coverage {
     Coverage(
       width: width, height: height, shares: [UInt8](repeating: 0, count: width * height))
@@ -42,7 +42,7 @@ public struct Coverage: Sendable, Hashable {
       shares: padding.around(shares, width: width, height: height, with: 255))
   }
 
-  /// A drawn picture over another one, both of this size: a mean of the two, weighted at each pixel
+  /// A drawn image over another one, both of this size: a mean of the two, weighted at each pixel
   /// and rounded to the nearest level.
   public func blended(_ drawn: Image, over other: Image) -> Image {
     precondition(

@@ -1,10 +1,10 @@
-/// The few fields of EXIF data that matter for drawn pictures.
+/// The few fields of EXIF data that matter for drawn images.
 ///
 /// Source: Exif 2.32 (CIPA DC-008) over TIFF 6.0: `Orientation`, `UserComment`, `MakerNote`.
 package struct EXIF: Sendable, Hashable {
   /// How the camera was held, 1 (upright) to 8.
   var orientation: Int?
-  /// The user's comment, where web UIs keep a picture's parameters.
+  /// The user's comment, where web UIs keep an image's parameters.
   var comment: String?
   /// The maker's note, where this program keeps its own.
   package var makerNote: String?

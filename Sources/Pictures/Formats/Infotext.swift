@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// The text that says how a picture was made, as the AUTOMATIC1111 web UI writes and reads it: the
+/// The text that says how an image was made, as the AUTOMATIC1111 web UI writes and reads it: the
 /// prompt, the negative prompt, and a line of fields.
 ///
 /// Source: `modules/infotext_utils.py` and `modules/processing.py` of stable-diffusion-webui.

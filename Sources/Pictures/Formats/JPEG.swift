@@ -6,8 +6,8 @@ import OrderedJSON
 ///
 /// Source: ITU-T T.81; the EXIF segment as in Exif 2.32, 4.7; TurboJPEG's API 2.1.
 enum JPEG {
-  /// The picture, what its EXIF segment holds, and what is wrong with the file though every decoder
-  /// makes a picture of it.
+  /// The image, what its EXIF segment holds, and what is wrong with the file though every decoder
+  /// makes an image of it.
   ///
   /// - Throws: ``FormatError`` `truncated`, `malformed`, or `unsupported` for CMYK.
   static func decode(
@@ -28,7 +28,7 @@ enum JPEG {
       width: Int(width), height: Int(height), byteCount: bytes.count, pixelsPerByte: 512)
     var pixels = [UInt8](repeating: 0, count: 3 * Int(width) * Int(height))
     // As libjpeg does by default, and so what most programs see: exact DCT, smooth chroma. Scans
-    // are limited, for each goes over the whole picture.
+    // are limited, for each goes over the whole image.
     let damage = try codec.check(
       tjDecompress2(
         codec.handle, bytes, UInt(bytes.count), &pixels, width, 0, height,
@@ -45,7 +45,7 @@ enum JPEG {
     zip(bytes, bytes.dropFirst()).contains { $0 == 0xFF && $1 == 0xD9 }
   }
 
-  /// - Throws: ``FormatError`` `unsupported` where JPEG cannot hold the picture or the EXIF data.
+  /// - Throws: ``FormatError`` `unsupported` where JPEG cannot hold the image or the EXIF data.
   static func encode(
     _ image: Image, quality: Int, exif: [UInt8]?
   ) throws(FormatError) -> [UInt8] {
@@ -56,7 +56,7 @@ enum JPEG {
     var buffer: UnsafeMutablePointer<UInt8>?
     var count: UInt = 0
     defer { tjFree(buffer) }
-    // Colour at full resolution: drawn pictures have sharp edges in colour.
+    // Color at full resolution: drawn images have sharp edges in color.
     _ = try codec.check(
       tjCompress2(
         codec.handle, image.pixels, Int32(image.width), 0, Int32(image.height),
@@ -83,7 +83,7 @@ enum JPEG {
     return min(bytes.count, 4 + (Int(bytes[4]) << 8 | Int(bytes[5])))
   }
 
-  /// What stands behind `Exif` in the first such segment before the picture itself.
+  /// What stands behind `Exif` in the first such segment before the image itself.
   private static func exif(in bytes: [UInt8]) -> [UInt8]? {
     var found: [UInt8]?
     _ = firstScan(of: bytes) { marker, body in
@@ -132,7 +132,7 @@ private final class Codec {
     .truncated, "the JPEG file ends early", hint: "get the file again")
 
   /// What libjpeg warns of, by how its messages begin: of bytes that are too many or damaged, around
-  /// which it makes a picture as all programs do. Source: libjpeg's jerror.h, the codes `JWRN_`.
+  /// which it makes an image as all programs do. Source: libjpeg's jerror.h, the codes `JWRN_`.
   private static let warnings = [
     "Corrupt JPEG data", "Warning: unknown JFIF revision", "Inconsistent progression sequence",
     "Invalid SOS parameters", "Unknown Adobe color transform",

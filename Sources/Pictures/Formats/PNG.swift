@@ -6,7 +6,7 @@ import ModelFormats
 ///
 /// Source: the PNG specification, third edition (W3C); libspng 0.7.
 public enum PNG {
-  /// A text that goes with a picture, as web UIs store the parameters that it was made with.
+  /// A text that goes with an image, as web UIs store the parameters that it was made with.
   public struct Text: Sendable, Hashable {
     /// 1 to 79 characters of Latin-1.
     public let keyword: String
@@ -19,9 +19,9 @@ public enum PNG {
     }
   }
 
-  /// Writes a picture to a new file.
+  /// Writes an image to a new file.
   ///
-  /// The same picture and texts always give the same bytes.
+  /// The same image and texts always give the same bytes.
   ///
   /// - Throws: ``FormatError`` as ``ModelFormats/FileWriter`` and ``encode(_:texts:)``.
   public static func write(
@@ -38,7 +38,7 @@ public enum PNG {
     try writer.commit()
   }
 
-  /// Reads a file of any colour type; transparency is ignored.
+  /// Reads a file of any color type; transparency is ignored.
   ///
   /// - Throws: ``FormatError`` `notFound`, or as ``decode(_:)``.
   public static func read(
@@ -57,7 +57,7 @@ public enum PNG {
   ///
   /// A text of Latin-1 characters becomes a tEXt chunk, any other an iTXt chunk.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where PNG cannot hold the picture or a text.
+  /// - Throws: ``FormatError`` `unsupported` where PNG cannot hold the image or a text.
   public static func encode(_ image: Image, texts: [Text] = []) throws(FormatError) -> [UInt8] {
     let context = try Context(flags: Int32(SPNG_CTX_ENCODER.rawValue))
     guard let width = UInt32(exactly: image.width), let height = UInt32(exactly: image.height)
@@ -77,7 +77,7 @@ public enum PNG {
     try context.check(spng_set_ihdr(context.pointer, &header))
 
     let chunks = try texts.map { (text) throws(FormatError) in try TextChunk(text) }
-    // libspng keeps pointers into them until the picture is encoded.
+    // libspng keeps pointers into them until the image is encoded.
     defer { withExtendedLifetime(chunks) {} }
     var records = chunks.map(\.record)
     if !records.isEmpty {
@@ -95,10 +95,10 @@ public enum PNG {
     return Array(UnsafeRawBufferPointer(start: buffer, count: count))
   }
 
-  /// The picture, the texts and the EXIF data of a PNG file.
+  /// The image, the texts and the EXIF data of a PNG file.
   ///
   /// - Throws: ``FormatError`` `unrecognized`, `truncated`, `malformed`, or `unsupported` for a
-  ///   picture whose pixels the file cannot justify.
+  ///   image whose pixels the file cannot justify.
   public static func decode(
     _ bytes: [UInt8]
   ) throws(FormatError) -> (image: Image, texts: [Text], exif: [UInt8]?) {

@@ -1,9 +1,9 @@
 import ModelFormats
 import OrderedJSON
 
-/// A picture with the texts that go with it, as files of any format hold them.
+/// An image with the texts that go with it, as files of any format hold them.
 public struct PictureFile: Sendable, Hashable {
-  /// What a picture was made with.
+  /// What an image was made with.
   public struct Metadata: Sendable, Hashable {
     /// As web UIs write it: PNG's text `parameters`, the comment of EXIF in JPEG and WebP.
     public var parameters: String?
@@ -26,10 +26,10 @@ public struct PictureFile: Sendable, Hashable {
   public let metadata: Metadata
   /// Whether the pixels are those that were written.
   public let isExact: Bool
-  /// What is wrong with a file of which there is a picture all the same, as its decoder says it.
+  /// What is wrong with a file of which there is an image all the same, as its decoder says it.
   public let damage: String?
 
-  /// How a picture is compressed.
+  /// How an image is compressed.
   public struct Compression: Sendable, Hashable {
     /// The file format.
     public var format: PictureFormat
@@ -104,9 +104,9 @@ public struct PictureFile: Sendable, Hashable {
   /// Also read: what versions that were called sdkit wrote.
   private static let formerJobKeyword = "sdkit"
 
-  /// The bytes of a file; the same picture, metadata and compression always give the same.
+  /// The bytes of a file; the same image, metadata and compression always give the same.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where the format cannot hold the picture or a text.
+  /// - Throws: ``FormatError`` `unsupported` where the format cannot hold the image or a text.
   public static func encode(
     _ image: Image, _ metadata: Metadata = Metadata(), as compression: Compression
   ) throws(FormatError) -> [UInt8] {
@@ -125,7 +125,7 @@ public struct PictureFile: Sendable, Hashable {
     }
   }
 
-  /// Writes a picture to a new file.
+  /// Writes an image to a new file.
   ///
   /// - Throws: ``FormatError`` as ``ModelFormats/FileWriter`` and ``encode(_:_:as:)``.
   public static func write(
@@ -143,7 +143,7 @@ public struct PictureFile: Sendable, Hashable {
     try writer.commit()
   }
 
-  /// Refuses a picture larger than any that is drawn, or than its file can hold, before memory is
+  /// Refuses an image larger than any that is drawn, or than its file can hold, before memory is
   /// taken for it.
   ///
   /// - Parameter pixelsPerByte: the most that one byte of the format can stand for.

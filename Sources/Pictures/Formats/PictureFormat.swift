@@ -1,4 +1,4 @@
-/// A file format of pictures.
+/// A file format of images.
 public enum PictureFormat: String, Sendable, CaseIterable {
   case png, jpeg, webp
 

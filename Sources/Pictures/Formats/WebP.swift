@@ -8,7 +8,7 @@ enum WebP {
   /// The most pixels that a side has.
   static let sideLimit = 16_383
 
-  /// The picture, what its EXIF chunk holds, and whether it was compressed without loss.
+  /// The image, what its EXIF chunk holds, and whether it was compressed without loss.
   ///
   /// - Throws: ``FormatError`` `malformed`, `truncated`, or `unsupported` for an animation.
   static func decode(
@@ -26,7 +26,7 @@ enum WebP {
         .unsupported, "the WebP file is an animation", hint: "give a picture that stands still")
     }
     let (width, height) = (Int(features.width), Int(features.height))
-    // A picture of one colour takes next to nothing whatever its size, but no side beyond 16383.
+    // An image of one color takes next to nothing whatever its size, but no side beyond 16383.
     try PictureFile.check(
       width: width, height: height, byteCount: bytes.count, pixelsPerByte: PictureFile.pixelLimit)
     var pixels = [UInt8](repeating: 0, count: 3 * width * height)
@@ -44,7 +44,7 @@ enum WebP {
   }
 
   /// - Parameter quality: 0 to 100; nil keeps every pixel.
-  /// - Throws: ``FormatError`` `unsupported` where WebP cannot hold the picture.
+  /// - Throws: ``FormatError`` `unsupported` where WebP cannot hold the image.
   static func encode(
     _ image: Image, quality: Int?, exif: [UInt8]?
   ) throws(FormatError) -> [UInt8] {
@@ -68,7 +68,7 @@ enum WebP {
     return try withEXIF(exif, in: bytes)
   }
 
-  /// How a picture is compressed; without loss where there is no quality.
+  /// How an image is compressed; without loss where there is no quality.
   static func configuration(quality: Int?) throws(FormatError) -> WebPConfig {
     var configuration = WebPConfig()
     guard WebPConfigInit(&configuration) != 0 else {
@@ -76,7 +76,7 @@ enum WebP {
     }
     if let quality {
       configuration.quality = Float(quality)
-      // Edges in colour stay where they are.
+      // Edges in color stay where they are.
       configuration.use_sharp_yuv = 1
     } else {
       configuration.lossless = 1
@@ -119,11 +119,11 @@ enum WebP {
   }
 }
 
-/// A picture in the form in which libwebp takes it, freed with its owner.
+/// An image in the form in which libwebp takes it, freed with its owner.
 final class WebPFrame {
   let record: UnsafeMutablePointer<WebPPicture>
 
-  /// - Throws: ``FormatError`` `unsupported` for a picture too large for WebP.
+  /// - Throws: ``FormatError`` `unsupported` for an image too large for WebP.
   init(_ image: Image) throws(FormatError) {
     guard image.width <= WebP.sideLimit, image.height <= WebP.sideLimit else {
       throw FormatError(

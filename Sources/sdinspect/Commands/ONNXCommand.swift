@@ -24,7 +24,7 @@ struct ONNXCommand: ParsableCommand {
         sdinspect onnx sd15 sd15 --component unet --weights link
       """)
 
-  /// The networks in the order in which a picture needs them.
+  /// The networks in the order in which an image needs them.
   private static let networks = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
 
   @OptionGroup var input: InputOptions
@@ -231,7 +231,7 @@ extension ExportOptions.TimestepShape: ExpressibleByArgument {}
 extension NameConvention: ExpressibleByArgument {}
 extension ExportOptions.Precision: ExpressibleByArgument {}
 
-/// The size of pictures and of batches, as in `512x768:2`; one picture where no batch is given.
+/// The size of images and of batches, as in `512x768:2`; one image where no batch is given.
 struct StaticSize {
   let picture: PictureSize
   let batch: Int
