@@ -37,7 +37,7 @@ extension LoRA {
     let reason: String
     var names: [String]
 
-    /// As in "12 tensors".
+    /// For example "12 tensors".
     var count: String { "\(names.count.of("tensor"))" }
   }
 

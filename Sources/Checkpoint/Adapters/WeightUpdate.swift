@@ -3,7 +3,7 @@ import ModelFormats
 
 /// The update of one weight or bias by an adapter.
 public struct WeightUpdate: Sendable {
-  /// As in "LoHa with DoRA".
+  /// For example "LoHa with DoRA".
   public let method: String
   let change: any WeightChange
 

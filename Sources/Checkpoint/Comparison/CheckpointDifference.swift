@@ -61,8 +61,8 @@ public struct CheckpointDifference: Sendable {
   ///
   /// - Parameters:
   ///   - left: the components of one side, the older.
-  ///   - progress: called now and then, on the caller's thread, with the share done.
-  /// - Throws: ``FormatError`` where reading fails.
+  ///   - progress: called occasionally, on the caller's thread, with the fraction done.
+  /// - Throws: ``FormatError`` if reading fails.
   public init(
     _ left: [Component], _ right: [Component], _ progress: (Double) -> Void = { _ in }
   ) throws(FormatError) {

@@ -48,9 +48,9 @@ public struct TensorComparison: Sendable, Hashable {
 extension TensorComparison {
   /// Compares pairs of tensors on all cores, a block at a time, by value if their types differ.
   ///
-  /// - Parameter progress: called now and then, on the caller's thread, with the share done.
+  /// - Parameter progress: called occasionally, on the caller's thread, with the fraction done.
   /// - Precondition: the tensors of a pair have equal element counts.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Throws: ``FormatError`` if reading fails.
   public static func of(
     _ pairs: [(Tensor, Tensor)], _ progress: (Double) -> Void = { _ in }
   ) throws(FormatError) -> [TensorComparison] {

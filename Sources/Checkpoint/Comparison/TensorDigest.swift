@@ -15,8 +15,8 @@ public enum TensorDigest {
 
   /// The SHA-256 of each tensor, in order, computed on all cores a block at a time.
   ///
-  /// - Parameter progress: called now and then, on the caller's thread, with the bytes hashed.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Parameter progress: called occasionally, on the caller's thread, with the bytes hashed.
+  /// - Throws: ``FormatError`` if reading fails.
   public static func sha256(
     of tensors: [Tensor], _ progress: (_ bytesDone: Int) -> Void = { _ in }
   ) throws(FormatError) -> [String] {
@@ -62,7 +62,7 @@ public enum TensorDigest {
 
   /// The SHA-256 of a whole file.
   ///
-  /// - Throws: ``FormatError`` where it cannot be opened.
+  /// - Throws: ``FormatError`` if it cannot be opened.
   public static func sha256(ofFile path: String) throws(FormatError) -> String {
     sha256(of: try MappedFile(path: path)) { false } ?? ""
   }

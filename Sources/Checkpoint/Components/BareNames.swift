@@ -149,7 +149,7 @@ package struct BareNames {
 
   /// The dictionaries of a file that contain networks.
   private struct Dictionaries {
-    /// Those that hold networks.
+    /// Those that contain networks.
     private let found: [Substring]
     private var weights: [Substring] = []
     private var averages: [Substring] = []

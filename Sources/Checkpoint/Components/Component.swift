@@ -6,7 +6,7 @@ import OrderedJSON
 /// One network of a checkpoint: its configuration, its tensors, and its graphs.
 public struct Component: Sendable {
   public internal(set) var name: ComponentName
-  /// The network's class in diffusers or transformers, as in `UNet2DConditionModel`.
+  /// The network's class in diffusers or transformers, for example `UNet2DConditionModel`.
   public let architecture: String?
   public let configuration: Configuration?
   /// The file with the tensors, or the index of its shards.
@@ -89,7 +89,7 @@ public struct Component: Sendable {
 }
 
 extension Component {
-  /// The tensor of that name in the file.
+  /// The tensor with this name in the file.
   public subscript(name: String) -> Tensor? {
     index[ExactName(name)].map { tensors[$0] }
   }
@@ -134,7 +134,7 @@ extension Component {
     manifest?.parameter(of: tensor.name)?.name ?? tensor.name
   }
 
-  /// The graph of that name: `text_encoder`, `unet`, `vae_encoder` or `vae_decoder`.
+  /// The graph with this name: `text_encoder`, `unet`, `vae_encoder` or `vae_decoder`.
   ///
   /// - Throws: ``FormatError`` `unsupported` with the offending configuration field.
   public func graph(_ name: String) throws(FormatError) -> Graph {

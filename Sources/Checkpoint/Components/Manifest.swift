@@ -232,7 +232,7 @@ public struct Manifest: Sendable {
     }
   }
 
-  /// The parameter of that name.
+  /// The parameter with this name.
   public subscript(name: String) -> Parameter? {
     parameterPositions[name].map { parameters[$0] }
   }

@@ -14,7 +14,7 @@ struct PipelineFiles {
 
   /// The files of `source` for some of its components, or all for a complete pipeline.
   ///
-  /// - Parameter companions: files to take where the source has none: a tokenizer's.
+  /// - Parameter companions: files to take if the source has none: a tokenizer's.
   init(
     of source: ModelCheckpoint, components: [Component], isWhole: Bool,
     companions: [AuxiliaryFile]

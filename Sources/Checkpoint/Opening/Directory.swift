@@ -14,7 +14,7 @@ struct Directory {
   let danglingLinks: [DanglingLink]
   var isEmpty: Bool { entries.isEmpty }
 
-  /// Lists a directory; nil where `path` is something else.
+  /// Lists a directory; nil if `path` is something else.
   ///
   /// - Throws: ``FormatError`` `notFound`.
   init?(path: String) throws(FormatError) {

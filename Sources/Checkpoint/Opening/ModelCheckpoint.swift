@@ -128,7 +128,7 @@ public struct ModelCheckpoint: Sendable {
             + (weights.count > 6 ? ", …" : "")))
   }
 
-  /// The component of that name.
+  /// The component with this name.
   public subscript(name: ComponentName) -> Component? {
     components.first { $0.name == name }
   }

@@ -30,7 +30,7 @@ public struct TokenizerFiles: Sendable {
 
   public var isEmpty: Bool { files.isEmpty }
 
-  /// The file of that name.
+  /// The file with this name.
   subscript(name: String) -> AuxiliaryFile? {
     files.first { $0.path == "\(Self.directory)/\(name)" }
   }

@@ -12,7 +12,7 @@ package struct Vocabulary: Sendable {
   private var ids: [Int32] = []
   /// Indices into `ids`, -1 where free; the size is a power of two at least twice the count.
   private var slots: [Int32]
-  /// The index of the token with the highest id; nil where there is none.
+  /// The index of the token with the highest id; nil if there is none.
   private var highest: Int?
 
   /// - Parameters:

@@ -32,7 +32,7 @@ struct ElementBlocks: Sendable {
   /// Runs `body` once on each core; it gets blocks from `next` until there are none left.
   ///
   /// - Parameters:
-  ///   - progress: called now and then, on the caller's thread, with the share of blocks taken.
+  ///   - progress: called occasionally, on the caller's thread, with the fraction of blocks taken.
   ///   - body: its `next` returns the block's position in ``blocks``, in order.
   /// - Throws: the first error of any core; the others stop at their next block.
   func share(

@@ -81,10 +81,10 @@ extension TensorStatistics {
   ///
   /// - Parameters:
   ///   - histograms: whether to compute ``histogram``, which takes about half as long again.
-  ///   - progress: called now and then, on the caller's thread, with the share that is done.
+  ///   - progress: called occasionally, on the caller's thread, with the fraction done.
   /// - Returns: results in the order of the tensors; nil for the packed 6-bit types, whose bit
   ///   order is unspecified.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Throws: ``FormatError`` if reading fails.
   public static func of(
     _ tensors: [Tensor], histograms: Bool = false, _ progress: (Double) -> Void = { _ in }
   ) throws(FormatError) -> [TensorStatistics?] {

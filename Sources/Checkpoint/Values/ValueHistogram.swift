@@ -23,7 +23,7 @@ public struct ValueHistogram: Sendable, Hashable {
     fileprivate var rank: Int { isNegative ? -1 - Int(index & 0xFFF) : Int(index) }
   }
 
-  /// The bins that hold any value, smallest values first; zeros are in the first positive bin.
+  /// The bins that contain any value, smallest values first; zeros are in the first positive bin.
   public private(set) var bins: [Bin]
 
   init() {

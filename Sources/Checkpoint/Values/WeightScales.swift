@@ -9,8 +9,8 @@ import OrderedJSON
 /// is also multiplied. There are also scales of inputs, which weights do not need, and for the
 /// whole file the mark `scaled_fp8`.
 ///
-/// Source: ComfyUI's `comfy/ops.py` and `comfy/quant_ops.py`; compressed-tensors' `naive_quantized.py`;
-/// the configuration of `FineGrainedFP8` in transformers.
+/// Source: ComfyUI's `comfy/ops.py` and `comfy/quant_ops.py`; compressed-tensors'
+/// `naive_quantized.py`; the configuration of `FineGrainedFP8` in transformers.
 public struct WeightScales: Sendable {
   private static let block = 128
 
@@ -59,10 +59,10 @@ public struct WeightScales: Sendable {
   /// The weights with a scale, in alphabetical order.
   public var weights: [String] { scales.keys.map(\.text).sorted() }
 
-  /// Whether the tensor of that name is a scale or a mark.
+  /// Whether the tensor with this name is a scale or a mark.
   public func isPart(_ name: String) -> Bool { parts.contains(ExactName(name)) }
 
-  /// Whether the weight of that name has a scale.
+  /// Whether the weight with this name has a scale.
   public func hasScale(_ name: String) -> Bool { scales[ExactName(name)] != nil }
 
   /// A tensor of 8-bit floating-point values as F32, multiplied by its scale; other tensors
@@ -98,7 +98,7 @@ public struct WeightScales: Sendable {
     case blocks(width: Int)
   }
 
-  /// - Returns: nil where the scale does not fit the weight.
+  /// - Returns: nil if the scale does not fit the weight.
   private func fit(_ scale: Tensor, _ tensor: Tensor) -> Fit? {
     let shape = scale.shape
     let count = scale.elementCount

@@ -52,7 +52,7 @@ package struct ZeroValues: Sendable {
 
   /// Examines the values of tensors.
   ///
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Throws: ``FormatError`` if reading fails.
   package init(of tensors: [Tensor]) throws(FormatError) {
     var files: [(path: String, stretches: [Stretch])] = []
     var places: [ExactName: Int] = [:]

@@ -23,7 +23,7 @@ public struct ContentHash: Sendable, Hashable {
   /// Hashes every value, on all cores.
   ///
   /// - Returns: nil if there are no tensors to hash.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Throws: ``FormatError`` if reading fails.
   public init?(
     _ checkpoint: ModelCheckpoint, _ progress: (Int, Int) -> Void = { _, _ in }
   ) throws(FormatError) {

@@ -138,7 +138,7 @@ public struct FileHashes: Sendable, Hashable {
 extension ModelCheckpoint {
   /// Whether the path is a directory.
   ///
-  /// - Throws: ``FormatError`` `notFound` where there is nothing.
+  /// - Throws: ``FormatError`` `notFound` if there is nothing.
   public static func isDirectory(_ path: String) throws(FormatError) -> Bool {
     try Directory(path: path) != nil
   }

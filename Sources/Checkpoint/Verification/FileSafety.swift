@@ -11,7 +11,7 @@ public struct FileSafety: Sendable {
   /// Why it could not be read.
   public let error: FormatError?
 
-  /// Looks a file through.
+  /// Scans a file.
   public init(_ path: String) {
     self.path = path
     do throws(FormatError) {

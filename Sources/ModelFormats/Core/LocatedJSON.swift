@@ -12,7 +12,7 @@ struct LocatedJSON: ~Escapable {
 
   /// Starts at the first byte of `bytes`, which is at `base` in the file.
   ///
-  /// - Throws: ``FormatError`` with code `malformed` where the text is not UTF-8.
+  /// - Throws: ``FormatError`` with code `malformed` if the text is not UTF-8.
   @_lifetime(copy bytes)
   init(_ bytes: RawSpan, base: Int, what: String) throws(FormatError) {
     if let offset = JSON.firstInvalidUTF8(in: bytes) {

@@ -3,7 +3,7 @@ extension Tensor {
   /// order: read into `buffer`, or in place if they are already in memory.
   ///
   /// - Parameter range: elements inside the tensor; for packed types a whole number of bytes.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Throws: ``FormatError`` if reading fails.
   package func withElements<R>(
     _ range: Range<Int>, _ buffer: BlockBuffer,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> R

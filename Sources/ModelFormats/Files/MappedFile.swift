@@ -119,7 +119,7 @@ public final class MappedFile: Sendable {
     }
   }
 
-  /// Calls `body` with the bytes of `range`, which must lie inside the file.
+  /// Calls `body` with the bytes of `range`, which must be inside the file.
   public func withBytes<R, E: Error>(
     in range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(E) -> R
   ) throws(E) -> R {

@@ -22,7 +22,8 @@ public final class SafetensorsWriter: TensorWriter {
   /// Creates the file and writes its header.
   ///
   /// - Throws:
-  ///   ``FormatError`` with code `mismatch` (duplicate or reserved name), `unsupported` (a type or size that the format cannot store), `cannotCreate`, `inputOutput`.
+  ///   ``FormatError`` with code `mismatch` (duplicate or reserved name), `unsupported` (a type or
+  ///   size that the format cannot store), `cannotCreate`, `inputOutput`.
   public init(
     path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)] = [],
     order: Order = .given, overwrite: Bool = false
@@ -66,7 +67,7 @@ public final class SafetensorsWriter: TensorWriter {
 
   /// The complete file, to be committed together with others.
   ///
-  /// - Throws: ``FormatError`` where values are missing.
+  /// - Throws: ``FormatError`` if values are missing.
   public func completed() throws(FormatError) -> FileWriter {
     let written = file.position - valuesStart
     guard written == byteCount else {

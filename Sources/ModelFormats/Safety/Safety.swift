@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// Whether unpickling a file would run unknown code: a verdict, and the names behind it.
+/// Whether unpickling a file would run unknown code: a verdict, and the names after it.
 ///
 /// Files in formats without pickles are safe. So are pickles that reference only what plain tensors
 /// and containers need, `KnownGlobals`. Every other name is code that unpickling would import.

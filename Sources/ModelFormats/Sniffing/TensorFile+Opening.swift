@@ -4,8 +4,8 @@ extension TensorFile {
   /// Opens a checkpoint file in any supported format, detected from its content.
   ///
   /// - Throws:
-  ///   ``FormatError``: `notFound`; `unrecognized`, `truncated` or `malformed` with a hint if the file cannot be read; `unsupported`
-  ///   for a known but unsupported format.
+  ///   ``FormatError``: `notFound`; `unrecognized`, `truncated` or `malformed` with a hint if the
+  ///   file cannot be read; `unsupported` for a known but unsupported format.
   public static func open(_ path: String) throws(FormatError) -> TensorFile {
     if isDirectory(path) {
       throw FormatError(

@@ -4,7 +4,7 @@ import Glibc
 /// Writes a file atomically: its path has the complete new file or the old one.
 ///
 /// Bytes go to an unnamed file, which ``commit()`` flushes to disk and links to its path, so even a
-/// killed process leaves nothing behind. On file systems without unnamed files, they go to a hidden
+/// killed process leaves nothing after. On file systems without unnamed files, they go to a hidden
 /// file in the same directory, which is renamed on commit and removed if the writer is released. A
 /// source mapped from the same path stays readable: after a rename, its readers keep the old file.
 @safe
