@@ -1,5 +1,5 @@
 extension Graph {
-  /// The graph for sizes that are known beforehand; symbols without a size stay.
+  /// The graph for sizes known in advance; symbols without a size stay.
   public func fixing(_ sizes: [Symbol: Int]) -> Graph {
     var graph = self
     graph.values = values.map { value in
@@ -14,7 +14,7 @@ extension Dimension {
   /// The dimension with the symbols of `sizes` replaced by their sizes.
   func fixing(_ sizes: [Symbol: Int]) -> Dimension {
     if merged > 0 {
-      // What is left depends on both sides at once.
+      // The result depends on both sides at once.
       guard factors.allSatisfy({ sizes[$0.symbol] != nil }) else { return self }
       var known = Sizes()
       for (symbol, size) in sizes { known[symbol] = size }

@@ -10,7 +10,7 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   public let layers: Int
   /// Attention heads of a layer.
   public let heads: Int
-  /// Pixels of a side of the square image that it sees: 224.
+  /// The side of the square input image in pixels: 224.
   public let pictureSize: Int
   /// Rows and columns of a patch, in pixels.
   public let patchSize: Int
@@ -21,12 +21,12 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   /// The width of the space in which images and concepts are compared: 768.
   public let projectionWidth: Int
 
-  /// The rows of concepts and of those to take special care with; the class has no field for them.
+  /// The numbers of concepts and of special-care concepts; the class has no field for them.
   public static let conceptCount = 17
   /// Rows of special-care concepts.
   public static let specialCareCount = 3
 
-  /// Reads what concerns the vision model; the text model that the file describes too is not there.
+  /// Reads the vision model's fields; the text model in the file is not part of the network.
   ///
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {
@@ -37,8 +37,8 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
     }
     var root = whole
     projectionWidth = try root.integer("projection_dim", default: 512)
-    // The published file states every field of transformers' classes, most of them of generation;
-    // those that shape the network are read.
+    // The published file contains every field of transformers' classes, most of them for
+    // generation; only those that shape the network are read.
     var reader = ConfigurationReader(component: "safety_checker", vision)
     hiddenSize = try reader.integer("hidden_size", default: 768)
     intermediateSize = try reader.integer("intermediate_size", in: 1...262_144, default: 3_072)

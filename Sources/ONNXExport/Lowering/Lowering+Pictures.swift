@@ -33,8 +33,8 @@ extension Lowering {
       "Transpose", at: module, [last], shape, ["perm": .integers([0, 3, 1, 2])])
   }
 
-  /// Each pixel four times; then cut to `shape`, where the image that it meets again had an odd
-  /// height or width, so that every size of latents works as it does in the reference.
+  /// Repeats each pixel four times, then crops to `shape` if the skip connection has an odd height
+  /// or width, so that every latent size works as in the reference.
   mutating func upsample(
     _ input: Value, to shape: [Dimension], at module: String
   ) throws(FormatError) -> Value {

@@ -1,13 +1,13 @@
 import ModelFormats
 
-/// An ONNX model as data: what the protobuf file says, without the bytes of external weights.
+/// An ONNX model as data: the contents of the protobuf file, without external weights.
 ///
-/// Source: the ONNX specification (`IR.md`). Only what feed-forward networks need: one graph of
-/// tensors, no functions, no training information, no sparse tensors.
+/// Source: the ONNX specification (`IR.md`). Contains only what feed-forward networks need: one
+/// graph of tensors, no functions, no training information, no sparse tensors.
 public struct ONNXModel: Sendable, Hashable {
-  /// The version of the file format's rules.
+  /// The file format version.
   public var irVersion: Int
-  /// The version of ONNX's own operator set.
+  /// The ONNX opset version.
   public var opset: Int
   public var producerName = ""
   public var producerVersion = ""
@@ -16,7 +16,7 @@ public struct ONNXModel: Sendable, Hashable {
   public var outputs: [Value] = []
   /// The types of the values between inputs and outputs.
   public var values: [Value] = []
-  /// In an order in which every value is computed before it is read.
+  /// In an order in which values are computed before they are read.
   public var nodes: [Node] = []
   public var initializers: [Initializer] = []
 
@@ -26,14 +26,14 @@ public struct ONNXModel: Sendable, Hashable {
     self.opset = opset
   }
 
-  /// How many nodes there are of each operator.
+  /// The number of nodes per operator.
   public var operatorCounts: [String: Int] {
     nodes.reduce(into: [:]) { counts, node in counts[node.operatorType, default: 0] += 1 }
   }
 }
 
 extension ONNXModel {
-  /// One operator applied to named values; an empty input name stands for one left out.
+  /// One operator applied to named values; an empty input name means omitted.
   public struct Node: Sendable, Hashable {
     public var name: String
     public var operatorType: String
@@ -56,7 +56,7 @@ extension ONNXModel {
     public var argument: Argument
   }
 
-  /// The type of a tensor's elements; raw values are the specification's numbers.
+  /// The element type of a tensor; raw values are the specification's numbers.
   public enum Element: Int32, Sendable, Hashable {
     case float32 = 1
     case uint8 = 2
@@ -72,7 +72,7 @@ extension ONNXModel {
     case uint64 = 13
     case bfloat16 = 16
 
-    /// The type that holds a checkpoint's `dtype`, if ONNX has one of that layout.
+    /// The element type for a checkpoint's `dtype`, if ONNX has one with that layout.
     public init?(_ dtype: DType) {
       switch dtype {
       case .float32: self = .float32
@@ -92,7 +92,7 @@ extension ONNXModel {
       }
     }
 
-    /// Bytes that one element takes.
+    /// Bytes per element.
     public var size: Int {
       switch self {
       case .bool, .uint8, .int8: 1
@@ -140,7 +140,7 @@ extension ONNXModel {
     }
   }
 
-  /// Where in another file an initializer's values lie.
+  /// The location of an initializer's values in another file.
   public struct ExternalData: Sendable, Hashable {
     /// The file's path relative to the directory of the model file.
     public var location: String

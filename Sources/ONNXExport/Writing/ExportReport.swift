@@ -1,20 +1,20 @@
-/// What an export wrote.
+/// The result of an export.
 public struct ExportReport: Sendable, Hashable {
   public struct Network: Sendable, Hashable {
     /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
     public let name: String
     public let precision: ExportOptions.Precision
     public let modelPath: String
-    /// The files that hold the weights' values.
+    /// The files with weight values.
     public let weightPaths: [String]
     public let nodes: Int
-    /// How many nodes there are of each operator.
+    /// The number of nodes per operator.
     public let operatorCounts: [String: Int]
-    /// How many initializers are weights of the checkpoint.
+    /// The number of initializers that are checkpoint weights.
     public let weights: Int
-    /// Bytes of weights that were written; none where they are linked.
+    /// Bytes of weights written; 0 if linked.
     public let bytesCopied: Int
-    /// Tensors of which values were moved to the largest F16.
+    /// Tensors with values clamped to the F16 maximum.
     public let saturated: [Saturation]
     /// The script that builds a TensorRT engine of the model.
     public let scriptPath: String
@@ -23,7 +23,7 @@ public struct ExportReport: Sendable, Hashable {
   public struct Saturation: Sendable, Hashable {
     /// The tensor's name in the checkpoint.
     public let name: String
-    /// How many of its values were beyond the largest F16.
+    /// The number of its values out of range of F16.
     public let count: Int
   }
 
@@ -32,10 +32,10 @@ public struct ExportReport: Sendable, Hashable {
   public let paths: [String]
 }
 
-/// How far an export is.
+/// The progress of an export.
 public struct ExportProgress: Sendable, Hashable {
   public let network: String
-  /// Bytes of the network's weights that are written, and that will be.
+  /// Bytes of the network's weights written so far, and in total.
   public let bytesDone: Int
   public let bytesTotal: Int
 }

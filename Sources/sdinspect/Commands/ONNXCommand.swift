@@ -24,7 +24,7 @@ struct ONNXCommand: ParsableCommand {
         sdinspect onnx sd15 sd15 --component unet --weights link
       """)
 
-  /// The networks in the order in which an image needs them.
+  /// The networks in order of use.
   private static let networks = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
 
   @OptionGroup var input: InputOptions
@@ -143,7 +143,7 @@ struct ONNXCommand: ParsableCommand {
       notes: files.notes, warnings: checkpoint.warnings, seconds: Console.seconds() - start)
   }
 
-  /// The networks to export: those asked for, else all that the checkpoint has.
+  /// The networks to export: the selected ones, otherwise all in the checkpoint.
   private func selection(_ checkpoint: ModelCheckpoint) throws -> [String] {
     guard let component else {
       try requireKnown(checkpoint)
@@ -166,12 +166,12 @@ struct ONNXCommand: ParsableCommand {
       }
       return [name]
     }
-    // Each once, however often it was named.
+    // Each once, even if repeated.
     return ONNXCommand.networks.filter(asked.contains)
   }
 
-  /// Refuses a checkpoint one of whose networks cannot be exported: a model without its UNet must
-  /// not pass for a whole one.
+  /// Rejects a checkpoint with a network that cannot be exported: a model without its UNet must not
+  /// look complete.
   private func requireKnown(_ checkpoint: ModelCheckpoint) throws {
     let parts = checkpoint.components.filter { component in
       component.name == .vae || ONNXCommand.networks.contains(component.name.rawValue)
@@ -188,7 +188,7 @@ struct ONNXCommand: ParsableCommand {
     throw error
   }
 
-  /// The LoRAs, each read for the networks that are exported.
+  /// The LoRAs, read for the exported networks.
   private func adapters(
     for networks: [String], _ checkpoint: ModelCheckpoint
   ) throws -> [LoRA] {
@@ -210,13 +210,13 @@ struct ONNXCommand: ParsableCommand {
       tensor: { parameter throws(FormatError) in try component.tensor(for: parameter) })
   }
 
-  /// CLIP's tokenizer, for files that hold weights alone.
+  /// CLIP's tokenizer, for files with only weights.
   private func embeddedFiles() -> [AuxiliaryFile] {
     guard let path = try? EmbeddedModel.path() else { return [] }
     return (try? ModelCheckpoint.open(path).files) ?? []
   }
 
-  /// What a pipeline needs beside its networks.
+  /// The files that a pipeline needs besides its networks.
   private func companions(_ files: [AuxiliaryFile]) -> [CompanionFile] {
     files.filter { file in
       file.path == "model_index.json" || file.path.hasPrefix("tokenizer/")
@@ -231,14 +231,14 @@ extension ExportOptions.TimestepShape: ExpressibleByArgument {}
 extension NameConvention: ExpressibleByArgument {}
 extension ExportOptions.Precision: ExpressibleByArgument {}
 
-/// The size of images and of batches, as in `512x768:2`; one image where no batch is given.
+/// The image size and batch size, such as `512x768:2`; batch size 1 by default.
 struct StaticSize {
   let picture: PictureSize
   let batch: Int
 
   /// Reads the value of an option.
   ///
-  /// - Throws: `ValidationError` that says which part is wrong and what there is.
+  /// - Throws: `ValidationError` with the invalid part and the allowed values.
   static func parse(_ argument: String) throws -> StaticSize {
     let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     guard parts.count <= 2 else {
