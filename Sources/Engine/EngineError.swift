@@ -1,16 +1,16 @@
-/// Why a graph cannot be run: what is wrong, and at which node, input or parameter.
+/// An error from preparing or running a graph, with its node, input or parameter.
 public struct EngineError: Error, Sendable, Hashable {
   /// The kind of failure.
   public enum Code: String, Sendable, Hashable, CaseIterable {
-    /// An input is missing, has the wrong shape, or holds a value outside its range.
+    /// An input is missing, has the wrong shape, or contains an invalid value.
     case input
-    /// A parameter's tensor does not have the graph's shape, or is not of floating-point numbers.
+    /// A parameter's tensor has the wrong shape or is not floating-point.
     case parameter
-    /// The graph asks for something that the engine or this CPU does not do.
+    /// The engine or this CPU does not support something in the graph.
     case unsupported
-    /// Memory could not be had.
+    /// Memory could not be allocated.
     case memory
-    /// oneDNN refused an operation.
+    /// oneDNN rejected an operation.
     case library
   }
 

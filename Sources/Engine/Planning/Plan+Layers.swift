@@ -2,7 +2,7 @@ import CKernels
 import COneDNN
 import ModelGraph
 
-/// Steps that oneDNN computes.
+/// Steps computed by oneDNN.
 extension Plan {
   private func dataType(_ type: sdk_type) -> dnnl_data_type_t {
     type == SDK_BF16 ? dnnl_bf16 : dnnl_f32
@@ -20,7 +20,7 @@ extension Plan {
     guard let weight = instruction.node.weight else {
       throw EngineError(.unsupported, "a convolution without weight", context: name)
     }
-    // Shapes as the node states them: a value's storage may be known as tokens elsewhere.
+    // Use the node's shapes: a value's storage may be viewed as tokens elsewhere.
     let from = shape(instruction.node.inputs[0].index)
     let to = shape(instruction.node.output.index)
     var description = onednn_convolution()
@@ -115,7 +115,7 @@ extension Plan {
       implementation: primitive.implementation, macs: macs, bytes: bytes(instruction)
     ) { () throws(EngineError) in
       try withExtendedLifetime(memories) { () throws(EngineError) in
-        // Where the scratchpad lies is known only once every step has said what it needs.
+        // The scratchpad is allocated after every step has requested its size.
         dnnl_memory_set_data_handle(scratchpad.handle, scratch.pointer)
         try primitive.execute(on: stream, arguments, name)
       }

@@ -129,7 +129,7 @@ private final class Codec {
   deinit { tjDestroy(handle) }
 
   static let endsEarly = FormatError(
-    .truncated, "the JPEG file ends early", hint: "download or copy the file again")
+    .truncated, "the JPEG file ends early", hint: "get the file again")
 
   /// libjpeg's warnings, by message prefix: about extra or damaged bytes, despite which all
   /// programs produce an image. Source: libjpeg's jerror.h, the codes `JWRN_`.

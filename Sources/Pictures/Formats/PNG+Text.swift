@@ -15,7 +15,7 @@ final class TextChunk {
     guard (1...79).contains(keyword.count), keyword.allSatisfy({ $0 > 31 && !(127...160 ~= $0) })
     else {
       throw FormatError(
-        .unsupported, "a PNG keyword must have 1 to 79 printable characters", context: source.keyword)
+        .unsupported, "a PNG keyword has 1 to 79 printable characters", context: source.keyword)
     }
     guard !source.text.isEmpty, !source.text.utf8.contains(0) else {
       throw FormatError(

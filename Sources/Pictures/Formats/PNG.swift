@@ -169,7 +169,7 @@ private final class Context {
     let reason = String(cString: spng_strerror(status))
     switch status {
     case SPNG_EOF.rawValue, SPNG_IO_EOF.rawValue:
-      throw FormatError(.truncated, "the PNG file ends early", hint: "download or copy the file again")
+      throw FormatError(.truncated, "the PNG file ends early", hint: "get the file again")
     case SPNG_ESIGNATURE.rawValue:
       throw FormatError(
         .unrecognized, "not a PNG file", offset: 0, hint: "pass a PNG file")

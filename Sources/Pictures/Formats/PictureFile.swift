@@ -154,7 +154,7 @@ public struct PictureFile: Sendable, Hashable {
     guard width > 0, height > 0, !overflow, pixels / pixelsPerByte <= byteCount else {
       throw FormatError(
         .malformed, "\(byteCount.of("byte")) cannot hold \(width)x\(height) pixels",
-        hint: "download or copy the file again")
+        hint: "get the file again")
     }
     guard pixels <= pixelLimit else {
       throw FormatError(

@@ -18,7 +18,7 @@ enum WebP {
     let status = WebPGetFeatures(bytes, bytes.count, &features)
     guard status == VP8_STATUS_OK else {
       throw status == VP8_STATUS_NOT_ENOUGH_DATA
-        ? FormatError(.truncated, "the WebP file ends early", hint: "download or copy the file again")
+        ? FormatError(.truncated, "the WebP file ends early", hint: "get the file again")
         : FormatError(.malformed, "libwebp cannot read its header")
     }
     guard features.has_animation == 0 else {
@@ -35,7 +35,7 @@ enum WebP {
     else {
       throw FormatError(
         .malformed, "libwebp cannot decode the image: damaged or truncated",
-        hint: "download or copy the file again")
+        hint: "get the file again")
     }
     // 1 is lossy, 2 lossless.
     return (
