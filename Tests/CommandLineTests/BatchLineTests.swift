@@ -46,7 +46,7 @@ import Testing
       for arguments in [[], [], ["--force"]] {
         let rows = try Self.run(lines, arguments, in: folder)
         #expect(rows[1]["status"]?.string == "failed")
-        #expect(rows[1]["error"]?["message"]?.string == "line 1 of the jobs writes it too")
+        #expect(rows[1]["error"]?["message"]?.string == "job line 1 already writes it")
         #expect(rows[2]["status"]?.string == (arguments.isEmpty ? "skipped" : "done"))
       }
     }

@@ -184,7 +184,7 @@ import Testing
       let refused = try draw(12, [])
       #expect(refused.status == 64)
       #expect(refused.errors.contains("of memory; there are 12.0 MiB in all"), "\(refused.errors)")
-      #expect(refused.errors.contains("a smaller picture takes less"))
+      #expect(refused.errors.contains("use a smaller image"))
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
       let forced = try draw(12, ["--force"])
       #expect(forced.status == 0)

@@ -187,7 +187,7 @@ import Testing
         "sdgen",
         [long, "--plain-prompt", "--steps", "1", "--scheduler", "ddim", "-o", folder + "/a.png"])
       #expect(result.status == 0, "\(result.errors)")
-      #expect(result.errors.contains("tokens too long; left out: "))
+      #expect(result.errors.contains("tokens too long; dropped: "))
     }
   }
 

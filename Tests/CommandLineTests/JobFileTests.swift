@@ -12,18 +12,18 @@ import Testing
   @Test func badLines() throws {
     let cases: [(line: String, says: String, hint: String, offset: Int)] = [
       (#"{"prompt": "a" "steps": 3}"#, #"before "steps": 3}"#, "check commas", 15),
-      (#"{"prompt": "a"#, "ends within the job", "close its quotes", 13),
-      (#"{"prompt": "a\q"}"#, "a backslash", #"write \\"#, 14),
+      (#"{"prompt": "a"#, "ends inside the job", "close its quotes", 13),
+      (#"{"prompt": "a\q"}"#, "invalid escape", #"write \\"#, 14),
       (#"{"prompt": "a", "steps": 03}"#, "number", "7, 0.5 or 1e-3", 26),
-      (#"{"prompt": "a", "prompt": "b"}"#, "prompt stands twice", "leave one of them out", 16),
-      (#"{"prompt": "a"} {}"#, "something follows the job", "a line of its own", 16),
-      (#"["a"]"#, "no JSON object", #"{"prompt": "a red circle""#, 0),
+      (#"{"prompt": "a", "prompt": "b"}"#, "duplicate key prompt", "remove one", 16),
+      (#"{"prompt": "a"} {}"#, "unexpected text after the job", "one job per line", 16),
+      (#"["a"]"#, "not a JSON object", #"{"prompt": "a red circle""#, 0),
       (#"{"prompt": "a", "steps": 0}"#, "1 to 1000", "correct the job", 0),
       (#"{"prompt": "a", "seed": 1e400}"#, "seed is too large a number", "ranges", 0),
       (#"{"steps": 3}"#, "give a prompt", "correct the job", 0),
-      (#"{"prompt": null}"#, "prompt is null", "leave prompt out", 0),
+      (#"{"prompt": null}"#, "prompt is null", "omit prompt", 0),
       (#"{"prompt": "a", "foo": 1}"#, "no argument called foo", "without dashes", 0),
-      ("{\"prompt\": \"\u{FFFF}a", "ends within", "close its quotes", 16),
+      ("{\"prompt\": \"\u{FFFF}a", "ends inside", "close its quotes", 16),
     ]
     try withTemporaryFolder { folder in
       try BatchTests.jobs(cases.map(\.line), in: folder)

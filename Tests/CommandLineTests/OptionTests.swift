@@ -28,7 +28,7 @@ import Testing
     ("seed", .range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])), ("scheduler", .choice),
     (
       "sigmas",
-      .range("falling numbers", ["3,5", "5,-1", "5,,1", "nan", "10001,5", "-5,-6", "cosine"])
+      .range("decreasing numbers", ["3,5", "5,-1", "5,,1", "nan", "10001,5", "-5,-6", "cosine"])
     ),
     ("spacing", .choice), ("prediction", .choice), ("eta", share), ("pndm-start", .choice),
     ("rng", .choice), ("width", side), ("height", side),

@@ -52,7 +52,7 @@ import Testing
       let reached = result.errors.split(separator: "\n").filter { $0.hasPrefix("README.md:") }
       #expect(reached.count == commands.count, "\(result.errors)")
       // What the text says of them.
-      #expect((result.output + result.errors).contains("the same in every pixel"))
+      #expect((result.output + result.errors).contains("identical in every pixel"))
       for file in ["report.html", "onnx/unet/model.onnx", "winter.png", "sheet.png", "star.png"] {
         #expect(FileManager.default.fileExists(atPath: "\(folder)/\(file)"), "\(file)")
       }

@@ -78,9 +78,9 @@ import Testing
 
   @Test(
     arguments: [
-      (["--sigmas", "3,5"], "falling numbers"), (["--sigmas", "5,-1"], "falling numbers"),
-      (["--sigmas", "5,,1"], "falling numbers"), (["--sigmas", "nan"], "falling numbers"),
-      (["--sigmas", "cosine"], "falling numbers"),
+      (["--sigmas", "3,5"], "decreasing numbers"), (["--sigmas", "5,-1"], "decreasing numbers"),
+      (["--sigmas", "5,,1"], "decreasing numbers"), (["--sigmas", "nan"], "decreasing numbers"),
+      (["--sigmas", "cosine"], "decreasing numbers"),
       (["--sigmas", "5,1", "--steps", "3", "--scheduler", "euler"], "one for each step"),
       (["--spacing", "even"], "'linspace'"),
       (["--prediction", "sample"], "'v_prediction'"), (["--eta", "1.5"], "0 to 1"),

@@ -77,7 +77,7 @@ import Testing
       (#"{"rng": "dice"}"#, "rng", "dice", "torch, cuda or numpy", .range),
       (
         #"{"guidance-interval": "0.8:0.2"}"#, "guidance-interval", "0.8:0.2",
-        "two shares from 0 to 1, the first the smaller, as in 0.1:0.8", .range
+        "two fractions from 0 to 1, the smaller one first, such as 0.1:0.8", .range
       ),
       (#"{"force": 1}"#, "force", "1", "true or false", .kind),
       (#"{"steps": null}"#, "steps", "null", "a whole number from 1 to 1000", .kind),

@@ -47,7 +47,7 @@ struct PipelineFiles {
     add(path, configuration.object)
     if configuration.origin == .inferred {
       notes.append(
-        "\(path) inferred from tensor shapes; heads, norm groups and activation "
+        "\(path): inferred from tensor shapes; heads, norm groups and activation "
           + "assumed from the width")
     }
   }

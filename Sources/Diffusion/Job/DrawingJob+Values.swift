@@ -2,7 +2,7 @@ import Engine
 import OrderedJSON
 import Pictures
 
-// What holds where a job asks for nothing.
+// What contains where a job asks for nothing.
 extension DrawingJob {
   /// One step for each noise level where they are given one by one.
   public var stepCount: Int {
@@ -10,7 +10,7 @@ extension DrawingJob {
     return steps ?? JobField.steps.defaultValue?.int ?? 0
   }
 
-  /// The noise levels that were asked for, by themselves or in the scheduler's name.
+  /// The noise levels that were requested, by themselves or in the scheduler's name.
   public var noiseLevels: SigmaSpacing? {
     withOwnSchedulerName.sigmas.flatMap { SigmaSpacing(text: $0) }
   }
@@ -28,12 +28,12 @@ extension DrawingJob {
   /// The thousandths of tokens that are merged.
   public var mergedThousandths: Int { Int((1000 * (tokenMerging?.value ?? 0)).rounded()) }
 
-  /// How large pictures are decoded.
+  /// How large images are decoded.
   public var tiling: VAETiling {
     vaeTile.flatMap { VAETiling(text: $0) } ?? (usesLowMemory ? .tiles(384) : .automatic)
   }
 
-  /// The second pass that is asked for.
+  /// The second pass that is requested.
   public var enlargement: Enlargement? {
     hires.map {
       Enlargement(
@@ -43,7 +43,7 @@ extension DrawingJob {
     }
   }
 
-  /// How much of the picture to start from may change.
+  /// How much of the image to start from may change.
   public var initialStrength: Double { strength?.value ?? (outpaint == nil ? 0.75 : 1) }
 
   /// What of a ControlNet holds: one value for all, or one each.
@@ -68,15 +68,15 @@ extension DrawingJob {
   /// Whether notes, warnings and progress are left out.
   public var isSilent: Bool { json == true || quiet == true }
 
-  /// Whether the finished picture is shown in the terminal.
+  /// Whether the finished image is shown in the terminal.
   public var isShown: Bool { show == true || showAs != nil }
 
-  /// The picture to write.
+  /// The image to write.
   public var file: String {
     output ?? "out." + (format == .jpeg ? "jpg" : format?.rawValue ?? "png")
   }
 
-  /// How pictures are written.
+  /// How images are written.
   public var compression: PictureFile.Compression {
     PictureFile.Compression(format ?? PictureFormat(path: file) ?? .png, quality: quality)
   }

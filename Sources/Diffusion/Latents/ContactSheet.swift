@@ -1,19 +1,19 @@
 import Glibc
 import Pictures
 
-/// One picture of how another came about: from left to right chosen evaluations of the UNet, each
-/// with the latents, the picture that the model predicted then, and how much of them is noise.
+/// A contact sheet of an image's generation: from left to right selected UNet evaluations, each
+/// with the latents, the predicted image, and the amount of noise.
 public struct ContactSheet: Sendable {
   /// An evaluation.
   public struct Entry: Sendable {
     /// Counted from 1.
     public let evaluation: Int
     public let timestep: Float
-    /// The standard deviation of the noise over that of the picture.
+    /// The standard deviation of the noise relative to that of the image.
     public let sigma: Float
-    /// The latents before it.
+    /// The latents before the evaluation.
     public let latents: Latents
-    /// What the model predicted, decoded.
+    /// The decoded prediction.
     public let picture: Image
 
     public init(
@@ -33,8 +33,8 @@ public struct ContactSheet: Sendable {
     self.entries = entries
   }
 
-  /// Which of so many evaluations are shown: the first, the last, and some between, closer together
-  /// at the start, where most is decided.
+  /// The evaluations to show: the first, the last, and some in between, closer together at the
+  /// start, where most is decided.
   public static func evaluations(of total: Int, columns: Int = 8) -> [Int] {
     guard total > columns else { return Array(0..<max(0, total)) }
     var chosen: [Int] = []
@@ -57,7 +57,7 @@ public struct ContactSheet: Sendable {
   private static let gap = 14
   private static let scale = 2
 
-  /// Draws the sheet; nothing where there are no entries.
+  /// Draws the sheet; nil without entries.
   public func image() -> Image? {
     guard let first = entries.first else { return nil }
     let longer = max(first.picture.width, first.picture.height)
@@ -96,7 +96,7 @@ public struct ContactSheet: Sendable {
         canvas.fill(x: x - 1, y: y - 1, width: width + 2, height: height + 2, Self.frame)
         canvas.put(tile, x: x, y: y)
       }
-      // Noise over all there is, as amplitudes: a whole bar is noise alone.
+      // Noise relative to everything, as amplitudes: a full bar is only noise.
       let share = Double(entry.sigma / (1 + entry.sigma * entry.sigma).squareRoot())
       let y = bottom + gap / 2
       canvas.fill(x: x, y: y, width: width, height: 4, Self.frame)
@@ -117,7 +117,7 @@ public struct ContactSheet: Sendable {
     return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)"
   }
 
-  /// The standard deviation of each channel where there is least noise, by which all are shown.
+  /// The standard deviation of each channel at the least noise, used to scale all entries.
   private static func spread(of latents: [Latents]) -> [Float] {
     guard let last = latents.last else { return [] }
     let plane = last.width * last.height
@@ -128,8 +128,8 @@ public struct ContactSheet: Sendable {
     }
   }
 
-  /// The first three channels as red, green and blue, each latent a square; noise that is larger
-  /// than the picture's own spread is scaled down so that it does not just saturate.
+  /// The first three channels as red, green and blue, each latent a square; noise beyond the
+  /// image's own spread is scaled down to avoid saturation.
   private static func tile(of latents: Latents, spread: [Float], width: Int, height: Int) -> Image {
     let plane = latents.width * latents.height
     var pixels: [UInt8] = []

@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// Latents of one or more pictures, `[batch, channels, height, width]`.
+/// Latents of one or more images, `[batch, channels, height, width]`.
 public struct Latents: Sendable, Hashable {
   public let shape: [Int]
   public let values: [Float]
@@ -16,7 +16,7 @@ public struct Latents: Sendable, Hashable {
   public var height: Int { shape[2] }
   public var width: Int { shape[3] }
 
-  /// The pictures' latents, one by one.
+  /// The latents of one image.
   public func picture(_ index: Int) -> Latents {
     let count = shape[1...].reduce(1, *)
     return Latents(

@@ -7,8 +7,8 @@ import ModelFormats
 /// multiply. `\(`, `\)`, `\[`, `\]` and `\\` are the characters themselves. `BREAK` ends a chunk.
 /// An unclosed bracket extends to the end; an unmatched closing bracket is literal text.
 ///
-/// Source: the web UI's documentation of attention, and the strings that its parser's own
-/// examples give (DiffusionTests/PromptWeightsTests.swift).
+/// Source: the web UI's documentation of attention, and the strings in its parser's own examples
+/// (DiffusionTests/PromptWeightsTests.swift).
 public enum PromptPart: Sendable, Hashable {
   case text(String, weight: Float)
   case chunkBreak

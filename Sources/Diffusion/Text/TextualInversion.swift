@@ -69,9 +69,9 @@ public struct TextualInversion: Sendable, Hashable {
 
   /// Reads a file with one trigger word.
   ///
-  /// - Parameter token: what stands for it in a prompt; where nil the name that the file gives, or
-  ///   else the file's own name without its ending.
-  /// - Throws: as ``read(_:token:)``; ``FormatError`` `mismatch` also where there are several words.
+  /// - Parameter token: the trigger word; nil uses the file's own word, otherwise the file name
+  ///   without its extension.
+  /// - Throws: as ``read(_:token:)``; ``FormatError`` `mismatch` also if there are several words.
   public init(_ path: String, token: String? = nil) throws(FormatError) {
     let words = try Self.read(path, token: token)
     guard words.count == 1 else {
@@ -84,12 +84,11 @@ public struct TextualInversion: Sendable, Hashable {
 
   /// Reads the trigger words of a file.
   ///
-  /// - Parameter token: what stands for the vectors in a prompt; of a file of several words, the one
-  ///   that is wanted. Where nil, the words that the file gives, or else the file's own name without
-  ///   its ending.
-  /// - Throws: ``FormatError`` `mismatch` where the file holds no textual inversion, not the word
-  ///   that is wanted, or one for a model with other text encoders, which is named; `unsupported`
-  ///   where it is in an image.
+  /// - Parameter token: the trigger word; for a file with several words, the one to select. Nil
+  ///   uses the file's own words, otherwise the file name without its extension.
+  /// - Throws: ``FormatError`` `mismatch` if the file has no textual inversion, not the selected
+  ///   word, or one for a model with other text encoders, which is named; `unsupported` if it is in
+  ///   an image.
   public static func read(
     _ path: String, token: String? = nil
   ) throws(FormatError) -> [TextualInversion] {

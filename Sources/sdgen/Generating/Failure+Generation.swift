@@ -22,10 +22,10 @@ extension Failure {
       }
     self.init(
       status, code: "engine-\(error.code.rawValue)", error.description,
-      hint: error.code == .memory ? "draw a smaller picture, or close other programs" : nil)
+      hint: error.code == .memory ? "use a smaller image, or close other programs" : nil)
   }
 
-  /// Does what draws, and turns its errors into failures.
+  /// Runs `body`, which generates, and converts its errors to failures.
   static func fromDrawing<Result>(_ body: () throws -> Result) throws -> Result {
     do {
       return try body()
