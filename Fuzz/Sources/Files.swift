@@ -1,6 +1,6 @@
 @testable import ModelFormats
 
-/// Any file: the format is told by its first bytes, and everything else is refused with reason.
+/// Any file: its first bytes determine the format; everything else is rejected with a reason.
 func fuzzAnyFile(_ bytes: [UInt8]) {
   run(bytes, TensorFile.read)
 }
@@ -13,12 +13,12 @@ func fuzzGGUF(_ bytes: [UInt8]) {
   run(bytes, GGUF.read)
 }
 
-/// A model; its external data would have to lie on disk, beside the path `input`.
+/// A model; its external data would have to be on disk, next to the path `input`.
 func fuzzONNX(_ bytes: [UInt8]) {
   run(bytes, ONNX.read)
 }
 
-/// The index of shards alone: its shards would have to lie on disk.
+/// A shard index alone: its shards would have to be on disk.
 func fuzzShardIndex(_ bytes: [UInt8]) {
   let file = MappedFile(contents: bytes, path: "model.safetensors.index.json")
   do throws(FormatError) {
@@ -43,8 +43,8 @@ func fuzzTorchLegacy(_ bytes: [UInt8]) {
   run(bytes, TorchLegacy.read)
 }
 
-/// An archive as it is; or, since checksums keep changed ones out, an archive made around a
-/// pickle: what the input holds is the pickle, and its first bytes say what else stands there.
+/// An archive as is; or, since checksums reject changed archives, an archive built around a pickle:
+/// the input is the pickle, and its first bytes choose the rest.
 func fuzzTorchZip(_ bytes: [UInt8]) {
   if bytes.starts(with: [0x50, 0x4B]) || bytes.isEmpty {
     run(bytes, TorchCheckpoint.read)
@@ -53,8 +53,8 @@ func fuzzTorchZip(_ bytes: [UInt8]) {
   }
 }
 
-/// An archive as it is; or, since checksums keep changed headers out, an archive made around its
-/// members: two lengths of two bytes, then the storages, the tensors and the object.
+/// An archive as is; or, since checksums reject changed headers, an archive built around its
+/// members: two 2-byte lengths, then the storages, the tensors and the object.
 func fuzzTorchTar(_ bytes: [UInt8]) {
   guard bytes.count >= 4, !bytes.dropFirst(257).starts(with: "ustar".utf8) else {
     return run(bytes, TorchTar.read)

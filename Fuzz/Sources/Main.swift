@@ -1,6 +1,6 @@
 import Glibc
 
-/// The parsers that are fuzzed, by the names under which the program is called.
+/// The fuzzed parsers, by the name under which the program is called.
 private let targets: [String: @Sendable (_ bytes: [UInt8]) -> Void] = [
   "any": fuzzAnyFile,
   "flat-header": fuzzFlatHeader,

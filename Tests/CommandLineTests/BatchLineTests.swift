@@ -3,7 +3,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Lines of a batch that are odd, or get into each other's way.
+/// Unusual lines of a batch, and lines that conflict.
 @Suite(.serialized) struct BatchLineTests {
   private static func run(
     _ lines: [String], _ arguments: [String] = [], in folder: String,
@@ -52,7 +52,7 @@ import Testing
     }
   }
 
-  /// What a killed run left of a picture does not keep it from being drawn.
+  /// A killed run's leftovers do not prevent an image from being generated.
   @Test func previewsOfAnUnfinishedPictureAreReplaced() throws {
     try withTemporaryFolder { folder in
       let preview = folder + "/a-step-2.png"
@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  /// Half a line is no job.
+  /// An incomplete line is not a job.
   @Test func interruptionWithinALine() throws {
     try withTemporaryFolder { folder in
       let script = """

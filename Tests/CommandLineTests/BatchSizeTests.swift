@@ -3,7 +3,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Pictures that are drawn at once: the files of pictures drawn one by one, previews and metadata
+/// Images that are drawn at once: the files of images drawn one by one, previews and metadata
 /// included, and no more of them at once than there is memory for.
 @Suite(.serialized) struct BatchSizeTests {
   private static let settings = ["--steps", "4", "--count", "3", "--seed", "7", "--json"]
@@ -39,7 +39,7 @@ import Testing
     }
   }
 
-  /// libgomp says what it found in the environment when it was loaded.
+  /// libgomp prints the environment that it saw when it was loaded.
   @Test(arguments: [
     ([], "1000"), (["GOMP_SPINCOUNT=77"], "77"), (["OMP_WAIT_POLICY=passive"], "0"),
   ])
@@ -60,7 +60,7 @@ import Testing
   private static let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"]
     .first(where: FileManager.default.isExecutableFile)
 
-  /// Started by the dynamic loader, the program is not the one that the kernel started.
+  /// Started through the dynamic loader, the program is not what the kernel executed.
   @Test(.enabled(if: loader != nil, "no dynamic loader where x86-64 and ARM have it"))
   func throughTheLoader() throws {
     let loader = try #require(Self.loader)
@@ -101,14 +101,14 @@ import Testing
     }
   }
 
-  /// Three pictures do not fit where two do.
+  /// Two images fit, three do not.
   @Test func asManyAsMemoryAllows() throws {
     try withTemporaryFolder { folder in
       let result = try Tool.run(
         "sdgen",
         [GenerateTests.prompt, "-o", folder + "/a.png", "--width", "256", "--height", "256"]
           + Self.settings + ["--batch-size", "3", "--dtype", "f32"],
-        // Between what two and what three are said to take.
+        // Between the forecasts for two and for three.
         environment: ["SDLOOM_MEMORY": String(80 << 20)])
       #expect(result.status == 0, "\(result.errors)")
       let report = try JSON(parsing: result.output)

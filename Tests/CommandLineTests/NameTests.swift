@@ -7,7 +7,7 @@ import Testing
 
 /// Names that users of other programs know.
 @Suite struct NameTests {
-  /// A scheduler by a web UI's name gives the picture, and is remembered, as by ours.
+  /// A scheduler given by a web UI's name yields the same image and metadata as ours.
   @Test func schedulersByOtherNames() throws {
     try withTemporaryFolder { folder in
       func draw(_ name: String, _ arguments: [String]) throws -> [UInt8] {
@@ -29,7 +29,7 @@ import Testing
       }
       let again = try Tool.run("sdgen", ["again", "0a.png"], in: folder)
       #expect(again.status == 0 && again.errors.contains("identical in every pixel"))
-      // A name that says the noise levels goes before those that the picture remembers.
+      // A name that implies noise levels overrides those in the image's metadata.
       let other = try Tool.run(
         "sdgen", ["again", "0a.png", "--scheduler", "Euler Exponential", "-o", "c.png"], in: folder)
       #expect(other.status == 0, "\(other.errors)")
@@ -39,8 +39,8 @@ import Testing
     }
   }
 
-  /// A job's own noise levels go before those that the defaults' scheduler says in its name, and a
-  /// job's scheduler that says them before the defaults' timesteps.
+  /// A job's own noise levels override those implied by the defaults' scheduler name, and a job's
+  /// scheduler name with noise levels overrides the defaults' timesteps.
   @Test func noiseLevelsOfAJob() throws {
     try withTemporaryFolder { folder in
       try BatchTests.jobs(
@@ -111,7 +111,7 @@ import Testing
     (["bench", "-t", "2"], "hint: use --threads N"),
     (["bench", "--precision=x"], "hint: use --dtype f32"),
     (["bench", "--device", "cuda"], "hint: omit it"),
-    // No hint names what the command has not.
+    // Hints name only options that the command has.
     (["bench", "--cfg-scale", "3"], "hint: run it with --help"),
     (["tokens", "-p", "a"], "hint: run it with --help"),
   ])
@@ -121,7 +121,7 @@ import Testing
     #expect(result.errors.contains(says), "\(result.errors)")
   }
 
-  /// Hints name options that there are.
+  /// Hints name existing options.
   @Test(arguments: [
     ("--sampler", "--scheduler"), ("--sampling-method", "--scheduler"),
     ("--cfg-scale", "--guidance"), ("--cfg_scale", "--guidance"), ("--scale", "--guidance"),
@@ -152,7 +152,7 @@ import Testing
     }
   }
 
-  /// In a batch, behind `again`, and as names in JSON.
+  /// In a batch, after `again`, and as names in JSON.
   @Test func optionsOfOthersElsewhere() throws {
     try withTemporaryFolder { folder in
       try BatchTests.jobs(
@@ -168,7 +168,7 @@ import Testing
     }
   }
 
-  /// What looks like another's option is a text where a text is expected.
+  /// What looks like another program's option is a text where a text is expected.
   @Test func valuesAreNotOptions() throws {
     try withTemporaryFolder { folder in
       let result = try Tool.run(

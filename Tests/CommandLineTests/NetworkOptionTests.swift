@@ -26,7 +26,7 @@ import Testing
       ? .infinity : 10 * log10(65025 * Double(image.pixels.count) / squares)
   }
 
-  /// Settings that approximate nothing change nothing; others change the picture a little.
+  /// Settings that approximate nothing change nothing; the others change the image slightly.
   @Test func approximations() throws {
     let exact = try Self.picture([]).picture
     for arguments in [

@@ -5,7 +5,7 @@ import Pictures
 import TestSupport
 import Testing
 
-/// What `sdgen` refuses of pictures before it draws, and what it says of those it drew.
+/// What `sdgen` rejects about images before it starts, and what it reports about finished ones.
 @Suite(.serialized) struct PictureOptionTests {
   @Test(arguments: [
     (["-o", "a.bmp"], ".png, .jpg or .webp"), (["-o", ""], "is empty"), (["-o", "-"], "stdout"),
@@ -37,7 +37,7 @@ import Testing
       #expect(result.status == 73)
       #expect(
         result.errors.contains("./a.png: two outputs have this name"), "\(result.errors)")
-      // The name is that which stands twice, and of what is not drawn with nothing is noted.
+      // The error names the duplicate; settings that are not used without it get a note.
       let others = try PictureTests.draw(
         ["-o", "a.png", "--trace", "t", "--save-latents", "t"], in: folder)
       #expect(others.status == 73)
@@ -53,7 +53,7 @@ import Testing
     }
   }
 
-  /// The arithmetic that auto came to is in the picture; `again` says whether it is the same one.
+  /// The precision that auto chose is in the metadata; `again` says if the image is identical.
   @Test(arguments: [("a.png", JSON.bool(true)), ("a.jpg", .null)])
   func againSaysWhetherItIsTheSame(file: String, same: JSON) throws {
     try withTemporaryFolder { folder in
@@ -88,7 +88,7 @@ import Testing
 
   @Test func aTextTooLongForJPEGIsLeftOut() throws {
     try withTemporaryFolder { folder in
-      // Both at their limit, in UTF-16, are more than a segment of JPEG holds.
+      // Both at their limit, in UTF-16, exceed a JPEG segment.
       let prompt = String(repeating: "star ", count: 3276)
       let result = try Tool.run(
         "sdgen",

@@ -2,7 +2,7 @@ import Checkpoint
 import Diffusion
 import Pictures
 
-// Draw "PROMPT" OUTPUT.png [CHECKPOINT]: draws a picture, with a preview at every fifth evaluation.
+// Draw "PROMPT" OUTPUT.png [CHECKPOINT]: draws an image, with a preview at every fifth evaluation.
 let arguments = CommandLine.arguments
 guard arguments.count >= 3 else { fatalError("give a prompt and an output") }
 let model = try DiffusionModel(
@@ -18,7 +18,7 @@ let result = try model.draw(request) { progress in
   let count = progress.evaluations
   guard progress.stage == .denoising, count > 0, count % 5 == 0 else { return true }
   print("evaluation \(count) of \(progress.total)")
-  // The latents so far, decoded as the finished ones will be.
+  // The latents so far, decoded like the finished ones.
   if let preview = try? model.decodePreview(progress.latents) {
     try? PNG.write(preview, to: "\(output).\(count).png", overwrite: true)
   }
