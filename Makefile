@@ -1,6 +1,6 @@
-# make build: the programs.   make demo: the four jobs on the embedded model.   make test: every test
+# make build: the programs.   make demo: the four jobs on the bundled model.   make test: every test
 # that this machine can run.   make test-full: the others too.   make quick: lint and the fast tests.
-# All install the Debian packages that are missing and build in release mode.
+# All of them install missing Debian packages and build in release mode.
 
 .DEFAULT_GOAL := build
 
@@ -8,10 +8,10 @@ SWIFT ?= swift
 BUILD := .build
 BIN := $(BUILD)/release
 PREFIX ?= /usr/local
-# Scripts read these from the environment, where spaces in them stay what they are.
+# Scripts read these from the environment, which preserves spaces in them.
 export SWIFT PREFIX DESTDIR
 
-# The commit for --version; a build without it prints the version only.
+# The commit for --version; a build without it prints only the version.
 ifndef SDLOOM_COMMIT
 SDLOOM_COMMIT := $(shell [ ! -e .git ] || git describe --always --abbrev=7 --exclude='*' --dirty 2>/dev/null)
 endif
@@ -27,11 +27,11 @@ demo: build
 test: setup
 	@scripts/test
 
-# Lint and the tests of the libraries that take seconds: under a minute from a tree with built tests.
+# Lint and the fast library tests: under a minute if the tests are built.
 quick:
 	@scripts/quick
 
-# The suite under sanitizers: memory (address, undefined behavior), threads, or both.
+# The tests under sanitizers: memory (address, undefined behavior), threads, or both.
 SANITIZER ?= memory threads
 sanitize: setup
 	@scripts/sanitize $(SANITIZER)
@@ -45,15 +45,15 @@ build: setup
 	$(SWIFT) build -c release --product sdgen
 	$(SWIFT) build -c release --product sdmanual
 
-# The programs, man pages, completions of bash, zsh and fish, and the embedded model, as `make` built
-# them: nothing is built here, so that root, whose PATH may lack Swift, can install.
+# The programs, man pages, completions for bash, zsh and fish, and the bundled model, as `make` built
+# them. Nothing is built here, so root, whose PATH may lack Swift, can install.
 install:
 	@scripts/install $(BIN) "$$PREFIX" "$$DESTDIR"
 
 uninstall:
 	@scripts/install --remove "$$PREFIX" "$$DESTDIR"
 
-# The inspector beside Python's tools, on a repository and a single file of any size:
+# sdinspect compared with Python's tools, on a repository and a single file of any size:
 # make bench-inspect MODEL=PATH
 bench-inspect: build
 	@scripts/bench-inspect $(BIN) $(MODEL) >$(BUILD)/benchmarks-inspect.md
@@ -66,7 +66,7 @@ bench-convert: build
 	@mv $(BUILD)/benchmarks-convert.md docs/
 	@cat docs/benchmarks-convert.md
 
-# Drawing beside PyTorch and OpenVINO, on a repository of full size; WORK takes 10 GB:
+# Generation speed compared with PyTorch and OpenVINO, on a full-size repository; WORK takes 10 GB:
 # make bench-generate MODEL=PATH
 WORK ?= $(BUILD)/bench-generate
 bench-generate: build
@@ -85,11 +85,11 @@ lint:
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Fuzz Examples/Package.swift Examples/Sources
 
-# Lines of the readers of files that their tests cover; fails below the limits in scripts/coverage.
+# Line coverage of the file readers; fails below the limits in scripts/coverage.
 coverage: setup
 	@scripts/coverage
 
-# The package in Examples, built as another package would build it, and each of its programs run.
+# Builds the package in Examples as a separate package and runs each of its programs.
 examples: setup
 	@scripts/examples
 
@@ -111,22 +111,22 @@ check-api: build
 	@scripts/symbol-graphs $(BIN) $(BUILD)/symbol-graphs
 	@scripts/api $(BUILD)/symbol-graphs docs/api --check
 
-# The pictures of the README.
+# The images of the README.
 gallery: build
 	@scripts/gallery $(BIN) docs/pictures
 
 # The model that the two checks below export.
 MODEL ?= Fixtures/shapes-v1
 
-# Every form of export through onnx's checker, ONNX Runtime, OpenVINO and netron.
+# Tests every export with onnx's checker, ONNX Runtime, OpenVINO and netron.
 check-onnx: build
 	scripts/check-onnx $(BIN) $(MODEL) $(BUILD)/check-onnx
 
-# Every form of export through NVIDIA's parser, and engines built on the CPU. Fetches 146 MB once.
+# Tests every export with NVIDIA's parser and builds engines on the CPU. Downloads 146 MB once.
 check-tensorrt: build
 	scripts/check-tensorrt $(BIN) $(MODEL) $(BUILD)/check-tensorrt
 
-# A hundred prompts in one batch: how many are obeyed, and how near the pictures are to diffusers'.
+# 100 prompts in one batch: how many images follow theirs, and how close they are to diffusers'.
 check-obedience: build
 	scripts/check-obedience $(BIN) Fixtures/shapes-v1 $(BUILD)/obedience
 
@@ -135,13 +135,13 @@ check-obedience: build
 check-registry: build
 	scripts/check-registry $(BUILD)
 
-# The C code of the ONNX messages is committed; this makes it anew.
+# The C code of the ONNX messages is committed; this regenerates it.
 generate:
 	@scripts/setup protobuf-c-compiler
 	protoc-c --proto_path=Sources/COnnx --c_out=Sources/COnnx Sources/COnnx/onnx.proto
 	mv Sources/COnnx/onnx.pb-c.h Sources/COnnx/include/
 
-# Every parser for FUZZ_SECONDS each, or one of them: make fuzz TARGET=zip
+# Fuzzes every parser for FUZZ_SECONDS each, or one of them: make fuzz TARGET=zip
 fuzz: setup
 	Fuzz/build
 	python3 Fuzz/make_seeds.py $(BUILD)/fuzz/work/seeds

@@ -2,7 +2,7 @@
 
 import PackageDescription
 
-/// Programs of one file each that use the libraries of sdloom as another package would.
+/// Single-file programs that use sdloom's libraries as another package would.
 let package = Package(
   name: "Examples",
   dependencies: [.package(name: "sdloom", path: "..")],

@@ -1,6 +1,6 @@
-# What Swift Testing's event stream (JSON lines, version 0) says of a run: failures in full, then how
-# many tests ran and how many were skipped, by reason. A test with arguments counts once; suites do
-# not count. Exit status: 0, 1 where a test failed, 2 where the run did not end or ran nothing.
+# Summarizes Swift Testing's event stream (JSON lines, version 0): failures in full, then how many
+# tests ran and how many were skipped, by reason. A test with arguments counts once; suites do not
+# count. Exit status: 0, 1 if a test failed, 2 if the run did not end or ran nothing.
 
 # The JSON string that follows `"key":` in `line`, without escapes; `after` is the rest of the line.
 function text(line, key,    start, i, c, result) {
@@ -24,7 +24,7 @@ function text(line, key,    start, i, c, result) {
   return result
 }
 
-# Tests' identifiers end in their place, those of suites do not.
+# Tests' identifiers end in their source location; suites' do not.
 function is_test(id) { return id ~ /\.swift:[0-9]+:[0-9]+$/ }
 
 index($0, "\"kind\":\"testStarted\"") { started[text($0, "testID")] = 1 }
@@ -73,7 +73,7 @@ END {
   }
   printf "%d passed, %d failed, %d skipped\n", ran - failed, failed, skips
   line = sprintf("ran %d, skipped %d", ran, skips)
-  # The most frequent reason first.
+  # Most frequent reason first.
   for (i = 2; i <= kinds; i++) {
     reason = reasons[i]
     for (j = i - 1; j > 0 && count[reasons[j]] < count[reason]; j--) reasons[j + 1] = reasons[j]

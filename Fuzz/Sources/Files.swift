@@ -1,6 +1,6 @@
 @testable import ModelFormats
 
-/// Any file: the format is told by its first bytes, and everything else is refused with reason.
+/// Any file: its first bytes determine the format; everything else is rejected with a reason.
 func fuzzAnyFile(_ bytes: [UInt8]) {
   run(bytes, TensorFile.read)
 }
@@ -36,8 +36,8 @@ func fuzzTorchZip(_ bytes: [UInt8]) {
   }
 }
 
-/// An archive as it is; or, since checksums keep changed headers out, an archive made around its
-/// members: two lengths of two bytes, then the storages, the tensors and the object.
+/// An archive as is; or, since checksums reject changed headers, an archive built around its
+/// members: two 2-byte lengths, then the storages, the tensors and the object.
 func fuzzTorchTar(_ bytes: [UInt8]) {
   guard bytes.count >= 4, !bytes.dropFirst(257).starts(with: "ustar".utf8) else {
     return run(bytes, TorchTar.read)

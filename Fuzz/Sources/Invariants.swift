@@ -1,15 +1,15 @@
 import ModelFormats
 import OrderedJSON
 
-/// Stops the program, which is how a fuzzer learns that something is wrong.
+/// Stops the program: a crash is how the fuzzer detects an error.
 func require(_ condition: Bool, _ message: @autoclosure () -> String) {
   if !condition { fatalError(message()) }
 }
 
-/// What a reader may look at in one file, so that an input costs milliseconds.
+/// Limits what is read of one file, so that an input takes milliseconds.
 private let valuesLimit = 4 << 20
 
-/// Checks what every opened file promises, and reads what a user of it would.
+/// Checks the guarantees of every opened file, and reads what a user would read.
 func check(_ file: TensorFile, of source: MappedFile) {
   var left = valuesLimit
   for tensor in file.tensors {
@@ -27,7 +27,7 @@ func check(_ file: TensorFile, of source: MappedFile) {
     left -= byteCount
     tensor.withContiguousBytes { bytes in
       require(bytes.count == byteCount, "\(name): \(bytes.count) bytes instead of \(byteCount)")
-      // Every byte is looked at, so that one outside the file is seen.
+      // Reads every byte, so that one outside the file is detected.
       var sum: UInt8 = 0
       for byte in bytes { sum &+= byte }
       consume(sum)
@@ -72,19 +72,19 @@ private func checkEnd(of tensor: Tensor, offset: Int, strides: [Int], limit: Int
   require(last >= 0 && end <= limit, "\(tensor.name): ends at \(end) of \(limit)")
 }
 
-/// Checks what every refusal promises: something is said, and the place lies in the file.
+/// Checks the guarantees of every error: it has a message, and its offset is in the file.
 func check(_ error: FormatError, in count: Int) {
   require(!error.message.isEmpty, "an error without a message")
   require(error.code != .inputOutput, "\(error)")
   if let offset = error.offset {
     require(offset >= 0 && offset <= count, "an error at \(offset) of \(count): \(error)")
   }
-  // More than a name of the file itself has no place in a message.
+  // Messages may quote names from the file, but nothing longer.
   require(
     error.message.utf8.count <= count + 4096, "a message of \(error.message.utf8.count) bytes")
 }
 
-/// Reads a file in memory with `reader` and checks the outcome, whichever it is.
+/// Reads an in-memory file with `reader` and checks the result or error.
 func run(
   _ bytes: [UInt8], _ reader: (MappedFile) throws(FormatError) -> TensorFile
 ) {
@@ -93,7 +93,7 @@ func run(
     check(try reader(file), of: file)
   } catch {
     require(error.file != nil, "an error without its file: \(error)")
-    // An ONNX model may name a file beside it, which is missing, or is a directory.
+    // An ONNX model may name a file next to it, which is missing, or is a directory.
     if error.file == "input" { check(error, in: bytes.count) }
   }
 }

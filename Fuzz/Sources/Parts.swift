@@ -32,7 +32,7 @@ func fuzzZip(_ bytes: [UInt8]) {
   }
 }
 
-/// The pickle machine alone, and the walk of what it made.
+/// The pickle machine alone, and the traversal of its result.
 func fuzzPickle(_ bytes: [UInt8]) {
   do throws(FormatError) {
     let pickle = try PickleMachine.run(bytes.span.bytes, base: 0)
@@ -53,7 +53,7 @@ func fuzzPickle(_ bytes: [UInt8]) {
       require(node.offset >= 0 && node.offset < bytes.count, "a node at \(node.offset)")
       require(node.pairs.count.isMultiple(of: 2), "a key without a value")
     }
-    // What calls copied out of containers is bounded by the length, as copyLimit says.
+    // Calls copy a bounded amount out of containers; see copyLimit.
     require(values <= 65536 + 8 * bytes.count, "\(values) values")
     checkScanner(bytes, names: pickle.globals.map(\.global))
   } catch {
@@ -61,14 +61,14 @@ func fuzzPickle(_ bytes: [UInt8]) {
   }
 }
 
-/// Whether the scanner comes to every name that the machine comes to.
+/// Checks that the scanner finds every name that the machine finds.
 private func checkScanner(_ bytes: [UInt8], names: [Pickle.Global]) {
   let file = MappedFile(contents: bytes, path: "input")
   var scanner = PickleScanner(file, isGuess: false)
   scanner.scan(0..<bytes.count)
   require(scanner.count > 0, "the scanner ends before STOP: \(String(describing: scanner.fault))")
   let found = Set(scanner.found.map(\.global))
-  // Longer ones are told by their length.
+  // Longer names are shown only by their length.
   for name in names where name.module.utf8.count <= 4096 && name.name.utf8.count <= 4096 {
     require(found.contains(name), "the scanner does not find \(name.spoken)")
   }
@@ -92,7 +92,7 @@ func fuzzSafety(_ bytes: [UInt8]) {
   }
 }
 
-/// JSON: what parses reads back from its own text, in both styles.
+/// JSON: whatever parses survives a round trip through its own text, in both styles.
 func fuzzJSON(_ bytes: [UInt8]) {
   do throws(JSONError) {
     let value = try JSON(parsing: bytes.span.bytes)
@@ -120,8 +120,8 @@ extension JSON {
   }
 }
 
-/// The header of a flat file, and the regions that it names. Its checksum would keep changed
-/// headers out, so the header is parsed as the file's opener does behind the checksum.
+/// The header of a .sdflat file, and the regions that it names. Its checksum would keep changed
+/// headers out, so the header is parsed as the file's opener does after the checksum.
 func fuzzFlatHeader(_ bytes: [UInt8]) {
   guard let first = bytes.first else { return }
   let length = Int(first) << 6

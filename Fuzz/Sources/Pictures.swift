@@ -1,8 +1,8 @@
 import ModelFormats
 import Pictures
 
-/// A picture as `sdgen` reads it, told by its first bytes: PNG, JPEG or WebP with their metadata.
-/// What is read is written without loss and read again.
+/// An image as `sdgen` reads it, recognized by its first bytes: PNG, JPEG or WebP with metadata.
+/// Images are written losslessly and read again.
 func fuzzPicture(_ bytes: [UInt8]) {
   do throws(FormatError) {
     let file = try PictureFile(decoding: bytes)
@@ -12,7 +12,7 @@ func fuzzPicture(_ bytes: [UInt8]) {
     require(image.pixels.count == 3 * image.width * image.height, "\(image.pixels.count) bytes")
     require(file.damage != "", "damage without a word")
     for text in [file.metadata.parameters, file.metadata.job].compactMap({ $0 }) {
-      // Deflate gives 1032 bytes for one, and UTF-8 three for two of UTF-16.
+      // Deflate expands up to 1032 times; UTF-8 takes three bytes for two of UTF-16.
       require(text.utf8.count <= 1600 * bytes.count, "a text of \(text.utf8.count) bytes")
     }
     guard image.pixels.count <= 1 << 16 else { return }

@@ -1,6 +1,6 @@
 import CZlib
 
-/// Writes sound zip archives of stored and deflated records around what is fuzzed.
+/// Writes valid zip archives of stored and deflated records around the fuzzed part.
 struct StoredArchive {
   private(set) var records: [UInt8] = []
   private var directory: [UInt8] = []
@@ -67,7 +67,7 @@ struct StoredArchive {
     return header + contents + [UInt8](repeating: 0, count: (512 - contents.count % 512) % 512)
   }
 
-  /// Raw deflate blocks that keep their bytes as they are.
+  /// Raw deflate blocks of stored bytes.
   private static func deflate(_ bytes: [UInt8]) -> [UInt8] {
     var output: [UInt8] = []
     var rest = bytes[...]

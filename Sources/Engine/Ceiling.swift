@@ -3,22 +3,23 @@ import Glibc
 import ModelFormats
 import ModelGraph
 
-/// What this machine gives at best, measured as layers are run.
+/// The machine's roofline: peak compute and bandwidth, measured under the same conditions as
+/// layers.
 public struct Ceiling: Sendable, Hashable {
-  /// Multiplications and additions a second of a large matrix product.
+  /// Multiplications and additions per second of a large matmul.
   public let operations: Double
-  /// Bytes read and written a second by a copy of what no cache holds.
+  /// Bytes read and written per second by a copy larger than all caches.
   public let bytes: Double
 
-  /// Rows, columns and depth of the product.
+  /// Rows, columns and depth of the matmul.
   private static let side = 2048
-  /// Numbers of the copy: 256 MiB are read, and as much is written.
+  /// Elements of the copy: reads 256 MiB and writes as much.
   private static let copied = 64 << 20
   private static let repeats = 5
 
   /// Measures both, which takes about a second.
   ///
-  /// - Throws: ``EngineError`` where there is no memory for it.
+  /// - Throws: ``EngineError`` if there is not enough memory.
   public static func measure(_ options: EngineOptions) throws -> Ceiling {
     var build = GraphBuilder(name: GraphName(rawValue: "ceiling"), component: "ceiling")
     let input = build.input("x", [.symbol(.batch), .symbol(.sequence), Dimension(side)])
@@ -41,7 +42,7 @@ public struct Ceiling: Sendable, Hashable {
     let value = Value([Float](repeating: 1, count: side * side), shape: [1, side, side])
     var best = Double.infinity
     for _ in 0..<repeats {
-      // The first product reads what all layers read; the last one writes f32 for the caller.
+      // The first matmul has the input type of all layers; the last one writes f32 for the caller.
       try _ = executable.run(["x": value]) { step in
         if step.name == "first" { best = min(best, step.seconds) }
       }

@@ -4,15 +4,15 @@ import ModelFormats
 public struct EngineError: Error, Sendable, Hashable {
   /// The kind of failure.
   public enum Code: String, Sendable, Hashable, CaseIterable {
-    /// An input is missing, has the wrong shape, or holds a value outside its range.
+    /// An input is missing, has the wrong shape, or contains an invalid value.
     case input
-    /// A parameter's tensor does not have the graph's shape, or is not of floating-point numbers.
+    /// A parameter's tensor has the wrong shape or is not floating-point.
     case parameter
-    /// The graph asks for something that the engine or this CPU does not do.
+    /// The engine or this CPU does not support something in the graph.
     case unsupported
-    /// Memory could not be had.
+    /// Memory could not be allocated.
     case memory
-    /// oneDNN refused an operation.
+    /// oneDNN rejected an operation.
     case library
     /// A library that the engine loads is not installed, or not one that it can use.
     case missing

@@ -1,20 +1,21 @@
 import CKernels
 import Threads
 
-/// The type of the numbers that flow between layers and that layers multiply.
+/// The dtype of activations and weights.
 public enum Precision: String, Sendable, Hashable, CaseIterable {
-  /// 32-bit floating point throughout.
+  /// float32 throughout.
   case f32
-  /// bfloat16 activations and weights; sums, statistics and softmax in 32 bits.
+  /// bfloat16 activations and weights; sums, statistics and softmax in float32.
   case bf16
 
-  /// Whether this CPU multiplies bfloat16 directly, so that it is faster than ``f32``.
+  /// Whether this CPU has bfloat16 matmul instructions, which make it faster than ``f32``.
   public static var isBF16Native: Bool { sdk_has_bf16() != 0 }
 
-  /// The faster one: ``bf16`` where this CPU multiplies it and SDLOOM_ISA does not forbid to.
+  /// The faster precision: ``bf16`` if this CPU supports it and SDLOOM_ISA does not disable it.
   public static var automatic: Precision { Precision.bf16.hasProducts ? .bf16 : .f32 }
 
-  /// Whether our own products are fast at the current instruction set; oneDNN's run elsewhere.
+  /// Whether sdloom's matmul kernels are fast with the current instruction set; otherwise oneDNN's
+  /// are used.
   var hasProducts: Bool {
     switch self {
     case .f32: sdk_isa_current() != SDK_PLAIN
@@ -23,19 +24,18 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
   }
 }
 
-/// How an executable runs.
+/// Options of an executable.
 public struct EngineOptions: Sendable, Hashable {
-  /// Threads for every layer, never more than the cores that the process may use; nil uses all
-  /// cores, but one for a network so small that threads would wait for each other longer than
-  /// they work.
+  /// The number of threads, at most the number of available cores; nil uses all cores, but one for
+  /// networks so small that synchronization would dominate.
   public let threads: Int?
-  /// The type that matrix products and convolutions are computed in.
+  /// The precision of matmuls and convolutions.
   public let precision: Precision
-  /// Inputs that often stay the same from run to run, as the prompt does from step to step. What
-  /// depends on them alone is kept while their generation, given to `run`, stays the same.
+  /// Inputs that often stay the same between runs, such as the prompt between steps. Results that
+  /// depend only on them are kept while their generation, passed to `run`, is unchanged.
   public let steadyInputs: Set<String>
-  /// Whether weights lie in a temporary file (in TMPDIR, else /var/tmp) of which the pages are given
-  /// back after each layer, so that memory holds little more than what flows between layers.
+  /// Whether weights are in a temporary file (in TMPDIR, otherwise /var/tmp) whose pages are
+  /// released after each layer, so that memory contains little more than activations.
   public let keepsWeightsInFile: Bool
 
   public init(
@@ -48,19 +48,19 @@ public struct EngineOptions: Sendable, Hashable {
     self.steadyInputs = steadyInputs
   }
 
-  /// The threads for a network of that many multiply-accumulates a run.
+  /// The number of threads for a network with this many multiply-accumulates per run.
   func threads(macs: Int) -> Int {
-    // Layers of a millisecond are soon done by one core; two on a busy machine wait for whole
-    // time slices at each of some five hundred layers.
+    // One core finishes sub-millisecond layers quickly; two on a busy machine wait for whole time
+    // slices at each of about five hundred layers.
     threads ?? (macs < 1_000_000_000 ? 1 : EngineOptions.coreCount)
   }
 
-  /// The cores that this process may run on.
+  /// The number of cores available to this process.
   public static var coreCount: Int { Cores.count }
 
-  /// The instruction set that the kernels use: `plain`, `avx2` or `avx512`.
+  /// The kernels' instruction set: `plain`, `avx2` or `avx512`.
   ///
-  /// `SDLOOM_ISA` in the environment lowers it.
+  /// The environment variable `SDLOOM_ISA` lowers it.
   public static var instructionSet: String {
     switch sdk_isa_current() {
     case SDK_AVX512: "avx512"

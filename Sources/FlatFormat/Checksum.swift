@@ -1,6 +1,6 @@
 import CXXHash
 
-/// XXH3-64 of bytes that come in pieces, with seed 0 and the default secret.
+/// XXH3-64 of bytes in pieces, with seed 0 and the default secret.
 ///
 /// Source: the xxHash specification, version 0.8.
 package final class Checksum {
@@ -22,7 +22,7 @@ package final class Checksum {
 
   package var value: UInt64 { XXH3_64bits_digest(state) }
 
-  /// The checksum of bytes that are there at once.
+  /// The checksum of contiguous bytes.
   package static func of(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     XXH3_64bits(bytes.baseAddress, bytes.count)
   }

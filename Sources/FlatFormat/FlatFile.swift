@@ -1,23 +1,23 @@
 import ModelFormats
 import OrderedJSON
 
-/// A flat file opened for reading, its header checked in full.
+/// An open .sdflat file with a verified header.
 public struct FlatFile: Sendable {
   package let file: MappedFile
   /// What the file contains, and where.
   public let header: FlatHeader
-  /// The first byte behind the header.
+  /// The first byte after the header.
   let headerEnd: Int
   /// The byte from which the header's offsets count.
   let dataStart: Int
 
-  /// Whether the file begins as a flat file does.
+  /// Whether the file has the .sdflat magic number.
   package static func isFlat(_ file: MappedFile) -> Bool {
     guard file.count >= FlatLayout.magic.count else { return false }
     return file.withBytes(in: 0..<FlatLayout.magic.count) { $0.elementsEqual(FlatLayout.magic) }
   }
 
-  /// Reads prelude and header; tensors are left to ``FlatVerification``.
+  /// Reads and verifies prelude and header; ``FlatVerification`` verifies tensors.
   ///
   /// - Throws: ``FormatError`` `truncated`, `malformed` or `unsupported`.
   public init(path: String) throws(FormatError) {
@@ -136,7 +136,7 @@ public struct FlatFile: Sendable {
     let checksum: UInt64
   }
 
-  /// The file's bytes of a region, which the header's check has found to lie inside the file.
+  /// The file range of a region; the header check ensures that it is inside the file.
   package func range(_ region: FlatHeader.Region) -> Range<Int> {
     let start = dataStart + region.offset
     return start..<(start + region.byteCount)

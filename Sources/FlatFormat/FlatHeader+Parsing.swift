@@ -2,11 +2,11 @@ import ModelFormats
 import OrderedJSON
 
 extension FlatHeader {
-  /// Reads a header, every field of it checked.
+  /// Reads a header and checks every field.
   ///
-  /// - Parameter dataLength: the bytes of the file behind the data start, which the regions fill.
-  /// - Throws: ``FormatError`` `malformed` naming the field, or `unsupported` where the header
-  ///   requires a field that is not known here.
+  /// - Parameter dataLength: the size of the data section, which the regions fill.
+  /// - Throws: ``FormatError`` `malformed` with the field, or `unsupported` if the header requires
+  ///   an unknown field.
   package init(_ object: JSONObject, dataLength: Int) throws(FormatError) {
     try FlatHeader.checkRequirements(object)
     let files = try FlatHeader.list(object, "files", at: "the header")
@@ -36,8 +36,8 @@ extension FlatHeader {
     try checkLayout(dataLength: dataLength)
   }
 
-  /// Every region must lie exactly where the layout puts it, which leaves no room for overlaps,
-  /// gaps or bad alignment.
+  /// Every region must be exactly where the layout puts it, which excludes overlaps, gaps and wrong
+  /// alignment.
   private func checkLayout(dataLength: Int) throws(FormatError) {
     var expected = self
     guard let end = try? expected.layOut(), end == dataLength else {
@@ -144,8 +144,8 @@ extension FlatHeader {
     return Region(offset: offset, byteCount: byteCount, checksum: checksum)
   }
 
-  /// Whether a component may have that name, which is that of a directory: letters, digits, `_`, `-` and
-  /// `.`, not starting with a dot.
+  /// Whether this is a valid component name, which is a directory name: letters, digits, `_`, `-`
+  /// and `.`, not starting with a dot.
   package static func isComponentName(_ name: String) -> Bool {
     !name.isEmpty && name.utf8.count <= 128 && !name.hasPrefix(".")
       && name.utf8.allSatisfy { byte in
@@ -159,9 +159,9 @@ extension FlatHeader {
       }
   }
 
-  /// Whether the file may be written under that path when a repository is made of a flat file.
+  /// Whether a file may be extracted to this path.
   package static func isSafe(_ path: String) -> Bool {
-    // Bytes: a mark that combines with a slash would hide it among the characters.
+    // Compare bytes: a combining mark would hide a slash among the characters.
     let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     return path.utf8.count <= 512 && parts.count <= 8
       && parts.allSatisfy { $0.first.map { $0 != UInt8(ascii: ".") } ?? false }
@@ -170,7 +170,7 @@ extension FlatHeader {
 
   // MARK: Fields
 
-  /// A header lists the fields that a reader has to know to read the file rightly.
+  /// A header lists the fields that a reader must support.
   private static func checkRequirements(_ object: JSONObject) throws(FormatError) {
     guard let list = object["requires"] else { return }
     guard let names = list.array else { throw failure("requires", "not a list of names") }

@@ -1,9 +1,9 @@
 import ModelFormats
 import OrderedJSON
 
-/// The header of a flat file: what it holds, and where.
+/// The header of a .sdflat file: its contents and their locations.
 public struct FlatHeader: Sendable {
-  /// A stretch of data with its checksum.
+  /// A range of data with its checksum.
   public struct Region: Sendable {
     /// From the data start.
     public package(set) var offset = 0
@@ -79,7 +79,7 @@ public struct FlatHeader: Sendable {
   public package(set) var files: [FileEntry]
   /// The components, in the order of the file.
   public package(set) var components: [ComponentEntry]
-  /// What the file was made from, and how; nil where its writer did not record it.
+  /// The sources and options of the file; nil if not recorded.
   package var provenance: JSON?
   package var extensions = FlatExtensions()
 
@@ -89,9 +89,9 @@ public struct FlatHeader: Sendable {
     self.provenance = provenance
   }
 
-  /// Gives every region its offset; returns the length of the data.
+  /// Assigns every region's offset; returns the size of the data section.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where the sum of all sizes has no place in a file.
+  /// - Throws: ``FormatError`` `unsupported` if the total size overflows.
   mutating func layOut() throws(FormatError) -> Int {
     var end = 0
     func place(_ region: inout Region) throws(FormatError) {
@@ -111,7 +111,7 @@ public struct FlatHeader: Sendable {
     return end
   }
 
-  /// The header as JSON, members in the order of the specification.
+  /// The header as JSON, with members in the specification's order.
   package var json: JSON {
     var object = JSONObject()
     object["files"] = .array(
@@ -154,7 +154,7 @@ public struct FlatHeader: Sendable {
   }
 }
 
-/// Optional fields of a header that this program does not know and keeps as they are.
+/// Optional header fields unknown to this version, which are preserved.
 package struct FlatExtensions: Sendable {
   package init() {}
 

@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// The layout of a flat file, `.sdflat`: one file that holds a whole pipeline.
+/// The layout of `.sdflat`: one file with a complete pipeline.
 ///
 /// All integers are little-endian. `docs/flat-format.md` is the specification.
 ///
@@ -21,22 +21,22 @@ enum FlatLayout {
   static let magic: [UInt8] = Array("SDFLAT".utf8) + [0, 1]
   static let version: UInt32 = 1
   static let preludeSize = 64
-  /// The largest header that is read or written.
+  /// The maximum header size, for reading and writing.
   static let headerLimit = 16 << 20
   static let pageSize = 4096
 
-  /// The alignment of data of that size: a page where it is worth mapping on its own.
+  /// The alignment of data of this size: a page if it is worth mapping separately.
   static func alignment(of byteCount: Int) -> Int {
     byteCount >= 64 << 10 ? pageSize : 64
   }
 
-  /// The first multiple of `alignment` from `position` on; nil where that leaves `Int`.
+  /// The first multiple of `alignment` at or after `position`; nil if it overflows `Int`.
   static func aligned(_ position: Int, to alignment: Int) -> Int? {
     let (sum, overflow) = position.addingReportingOverflow(alignment - 1)
     return overflow ? nil : sum / alignment * alignment
   }
 
-  /// Where data starts behind a header of that length.
+  /// The start of the data section after a header of this size.
   static func dataStart(headerLength: Int) -> Int {
     (preludeSize + headerLength + pageSize - 1) / pageSize * pageSize
   }

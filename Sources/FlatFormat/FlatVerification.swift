@@ -3,15 +3,15 @@ import OrderedJSON
 import Synchronization
 import Threads
 
-/// What a check of every byte of a flat file found.
+/// The result of verifying every byte of a .sdflat file.
 public struct FlatVerification: Sendable {
-  /// A stretch of the file whose bytes are not what was written.
+  /// A range of the file with wrong bytes.
   public struct Damage: Sendable, Hashable, CustomStringConvertible {
     /// The tensor with its component, the embedded file, or the padding before one of them.
     public let subject: String
-    /// The byte of the file at which the stretch starts.
+    /// The offset of the range in the file.
     public let offset: Int
-    /// The length of the stretch.
+    /// The size of the range.
     public let byteCount: Int
 
     public var description: String {
@@ -23,19 +23,19 @@ public struct FlatVerification: Sendable {
   public let path: String
   /// Tensors and embedded files that were checked.
   public let checkedCount: Int
-  /// How many bytes were read.
+  /// The number of bytes read.
   public let byteCount: Int
-  /// In the order of the file; empty where it is sound.
+  /// In file order; empty if the file is intact.
   public let damages: [Damage]
 
-  /// Whether every byte is what was written.
+  /// Whether the file is intact.
   public var isSound: Bool { damages.isEmpty }
 }
 
 extension FlatFile {
-  /// Checks every byte of the flat file at `path`, on all cores.
+  /// Verifies every byte of the .sdflat file at `path`, on all cores.
   ///
-  /// - Throws: ``FormatError`` where the header itself is damaged or the file is of another format.
+  /// - Throws: ``FormatError`` if the header itself is damaged or the file has another format.
   public static func verify(_ path: String) throws(FormatError) -> FlatVerification {
     let flat = try FlatFile(MappedFile(path: path))
     let stretches = flat.stretches
@@ -55,20 +55,20 @@ extension FlatFile {
 }
 
 extension FlatFile {
-  /// A part of the file with the checksum that it must have, or none for padding, all zeros.
+  /// A range of the file with its expected checksum, or none for padding, which is all zeros.
   fileprivate struct Stretch: Sendable {
     let subject: String
     let range: Range<Int>
     let checksum: UInt64?
   }
 
-  /// All that follows the header, without gaps.
+  /// Everything after the header, without gaps.
   fileprivate var stretches: [Stretch] {
     var result: [Stretch] = []
     let tables = header.components.flatMap { component in
       component.tensors.map { ("\(component.name): \($0.name)", $0.region) }
     }
-    // The file starts with 64 bytes and the header, which opening has checked.
+    // The file starts with the prelude and the header, which were checked on opening.
     var end = headerEnd
     for (subject, region) in header.files.map({ ($0.path, $0.region) }) + tables {
       let range = range(region)
@@ -87,7 +87,7 @@ extension FlatFile {
   }
 
   fileprivate func isSound(_ stretch: Stretch) -> Bool {
-    // Where it is read for its values next, the system still has it in its cache.
+    // If its values are read next, they are still in the page cache.
     defer { file.releasePages(in: stretch.range) }
     return file.withBytes(in: stretch.range) { bytes in
       guard let checksum = stretch.checksum else { return bytes.allSatisfy { $0 == 0 } }

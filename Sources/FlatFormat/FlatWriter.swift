@@ -1,7 +1,7 @@
 import ModelFormats
 import OrderedJSON
 
-/// Writes a flat file: streams files and tensors, then fills in the header with their checksums.
+/// Writes a .sdflat file: streams files and tensors, then writes the header with their checksums.
 package final class FlatWriter {
   private var header: FlatHeader
   private let dataLength: Int
@@ -9,16 +9,16 @@ package final class FlatWriter {
   fileprivate let output: FileWriter
   private var dataStart: Int { FlatLayout.dataStart(headerLength: headerLength) }
 
-  /// Creates the file and leaves room for the header.
+  /// Creates the file and reserves space for the header.
   ///
-  /// - Parameter header: complete but for offsets and checksums; the SHA-256 texts of its
+  /// - Parameter header: complete except for offsets and checksums; SHA-256 strings in its
   ///   provenance may still change, but not their length.
-  /// - Throws: ``FormatError`` `cannotCreate`, `inputOutput`, or `unsupported` where the header is
-  ///   larger than the format allows.
+  /// - Throws: ``FormatError`` `cannotCreate`, `inputOutput`, or `unsupported` if the header
+  ///   exceeds the limit.
   package init(path: String, header: FlatHeader, overwrite: Bool) throws(FormatError) {
     self.header = header
     dataLength = try self.header.layOut()
-    // Offsets have their final digits and checksums a fixed width: the length is final.
+    // Offsets are final and checksums have a fixed width, so the length is final.
     headerLength = self.header.json.text(.compact).utf8.count
     guard headerLength <= FlatLayout.headerLimit else {
       throw FormatError(
@@ -26,7 +26,7 @@ package final class FlatWriter {
         "the header would take \(headerLength.of("byte")), more than the 16 MiB allowed",
         file: path)
     }
-    // What a reader would refuse is not written: names that stand twice, too many dimensions.
+    // Reject here what a reader would reject: duplicate names, too many dimensions.
     do throws(FormatError) {
       _ = try FlatHeader(self.header.json.object ?? JSONObject(), dataLength: dataLength)
     } catch {
@@ -47,7 +47,7 @@ package final class FlatWriter {
     header.files[index].region.checksum = Checksum.of(bytes)
   }
 
-  /// Leaves the gap before the tensor at that position of the header, whose values come next.
+  /// Writes the padding before the tensor at this position of the header, whose values follow.
   package func begin(component: Int, tensor: Int) throws(FormatError) {
     try pad(to: header.components[component].tensors[tensor].region)
   }
@@ -59,7 +59,7 @@ package final class FlatWriter {
 
   /// Writes the header and moves the file to its path.
   ///
-  /// - Parameter provenance: the final form of the header's, as long as the first.
+  /// - Parameter provenance: the final provenance, with the same length as the first.
   package func commit(provenance: JSON?) throws(FormatError) {
     header.provenance = provenance
     guard output.position == dataStart + dataLength else {
@@ -83,12 +83,12 @@ package final class FlatWriter {
 }
 
 extension FlatWriter {
-  /// Writes the next bytes of the tensor that ``begin(component:tensor:)`` named.
+  /// Writes the next bytes of the tensor started by ``begin(component:tensor:)``.
   package func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     try output.write(bytes)
   }
 
-  /// Writes bytes of another file as they are; `seeing` is called with each piece as it passes.
+  /// Copies bytes of another file; `seeing` is called with each piece.
   package func copy(
     _ range: Range<Int>, of file: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void
   ) throws(FormatError) {

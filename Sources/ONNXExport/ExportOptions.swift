@@ -2,16 +2,16 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// A version of ONNX's operator set that is written.
+/// A supported version of the ONNX operator set.
 public enum Opset: Int, Sendable, Hashable, CaseIterable {
-  /// The last that TensorRT 8.6 takes. Group norms and GELUs are spelled out in older operators.
+  /// The last one supported by TensorRT 8.6. Group norms and GELUs consist of older operators.
   case v17 = 17
   /// The first whose GroupNormalization scales each channel.
   case v21 = 21
   case v23 = 23
 
-  /// The oldest version of the file format that holds it (ONNX `Versioning.md`), so that as many
-  /// readers as possible take the file.
+  /// The oldest file format version that supports it (ONNX `Versioning.md`), for compatibility with
+  /// as many readers as possible.
   public var irVersion: Int {
     switch self {
     case .v17: 8
@@ -21,21 +21,21 @@ public enum Opset: Int, Sendable, Hashable, CaseIterable {
   }
 }
 
-/// How a network is written as ONNX.
+/// Options of an ONNX export.
 public struct ExportOptions: Sendable, Hashable {
-  /// Where the values of the weights lie.
+  /// The location of weight values.
   public enum Weights: String, Sendable, Hashable, CaseIterable {
-    /// In the checkpoint's own file, which the model points into; nothing is copied.
+    /// In the checkpoint's own file, to which the model refers; nothing is copied.
     case link
-    /// In `model.onnx_data` beside the model, in the type that the network computes in.
+    /// In `model.onnx_data` next to the model, in the compute dtype.
     case copy
   }
 
-  /// The type of inputs, weights and results. Models are strongly typed: TensorRT computes each
-  /// node in the type that it is given.
+  /// The dtype of inputs, weights and results. Models are strongly typed: TensorRT computes each
+  /// node in its declared dtype.
   public enum Precision: String, Sendable, Hashable, CaseIterable {
     case f32
-    /// F16 but for the timestep and its sines and cosines.
+    /// F16, except the timestep and its sines and cosines.
     case f16
 
     var element: ONNXModel.Element {
@@ -48,11 +48,11 @@ public struct ExportOptions: Sendable, Hashable {
 
   /// The shape of the UNet's input `timestep`, which is F32 so that fractional timesteps work.
   public enum TimestepShape: String, Sendable, Hashable, CaseIterable {
-    /// No dimensions, as optimum exports it.
+    /// Scalar, as in optimum.
     case scalar
-    /// One element, as TensorRT's demonstration has it.
+    /// One element, as in TensorRT's demo.
     case vector
-    /// An element for each picture of the batch, as ComfyUI has it.
+    /// One element per image of the batch, as in ComfyUI.
     case batch
   }
 
@@ -62,20 +62,19 @@ public struct ExportOptions: Sendable, Hashable {
   public var weights = Weights.copy
   /// The names of inputs and outputs, and of the files.
   public var names = NameConvention.optimum
-  /// nil takes what goes with ``names``.
+  /// nil selects the default of ``names``.
   public var timestep: TimestepShape?
-  /// Sizes that the models are made for; nil leaves them to be chosen at run time.
+  /// Fixed sizes of the models; nil leaves them to run time.
   public var sizes: Sizes?
   /// The precision of the weights and of the arithmetic.
   public var precision = Precision.f32
-  /// Whether both halves of the VAE stay F32 in a pipeline of F16.
+  /// Whether both halves of the VAE stay F32 in an F16 pipeline.
   public var vaeInSinglePrecision = false
-  /// Whether values of weights beyond the largest F16 become that value instead of an error, where
-  /// they are copied.
+  /// Whether copied weight values out of range of F16 are clamped instead of causing an error.
   public var saturate = false
-  /// Whether files that exist may be replaced.
+  /// Whether existing files may be replaced.
   public var overwrite = false
-  /// The version of the program that exports, for the model's `producer_version`.
+  /// The version of the exporting program, for the model's `producer_version`.
   public var producerVersion = ""
 
   public init() {}
@@ -87,10 +86,10 @@ public struct ExportOptions: Sendable, Hashable {
     return interface
   }
 
-  /// The graph for the sizes that are known before the model is run.
+  /// The graph with all fixed sizes.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where the convention wants more tokens than there are
-  ///   places for.
+  /// - Throws: ``FormatError`` `unsupported` if the convention needs more tokens than the encoder
+  ///   has positions.
   func fixed(_ graph: Graph, _ interface: Interface) throws(FormatError) -> Graph {
     var known: [Symbol: Int] = [:]
     if let sizes {
@@ -116,7 +115,7 @@ public struct ExportOptions: Sendable, Hashable {
 }
 
 extension Graph {
-  /// How many tokens a text encoder has places for; nil for other networks.
+  /// The number of token positions of a text encoder; nil for other networks.
   public var tokenPlaces: Int? {
     nodes.first { $0.operation == .addPositions }?.weight.flatMap { self[$0].shape.first }
   }

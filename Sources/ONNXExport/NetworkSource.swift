@@ -3,15 +3,15 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// A network to be exported: its graph, its weights, its configuration.
+/// A network to export: its graph, its weights, its configuration.
 public struct NetworkSource {
   /// The graph to export.
   public let graph: Graph
-  /// The bytes of `config.json`, which is put beside the model.
+  /// The bytes of `config.json`, which is written next to the model.
   public let configuration: [UInt8]?
-  /// The tensor that is a parameter of the graph, under the checkpoint's own name.
+  /// The tensor of a graph parameter, with the checkpoint's own name.
   public let tensor: (Parameter) throws(FormatError) -> Tensor
-  /// What is added to a parameter's values where they are copied.
+  /// The updates of a parameter's values when copied.
   public let updates: (Parameter) -> [WeightUpdate]
 
   public init(
@@ -25,8 +25,7 @@ public struct NetworkSource {
     self.tensor = tensor
   }
 
-  /// Rows and columns of the latents that the network was trained on, as its configuration says:
-  /// a UNet's in latents, a VAE's in pixels.
+  /// The training resolution in the configuration: in latents for a UNet, in pixels for a VAE.
   var nativeSize: Int? {
     let json = configuration.flatMap { try? JSON(parsing: $0.span.bytes) }
     guard let size = json?["sample_size"]?.int else { return nil }
@@ -37,20 +36,20 @@ public struct NetworkSource {
     return (1...1024).contains(latents) ? latents : nil
   }
 
-  /// How a text encoder's configuration says where prompts end; nil for other networks.
+  /// How a text encoder's configuration defines the end of prompts; nil for other networks.
   var endOfText: EndOfText? {
     guard graph.takesTokens else { return nil }
     let json = configuration.flatMap { try? JSON(parsing: $0.span.bytes) }
     switch json?["eos_token_id"]?.int {
     case 2: return .greatestID
     case let id?: return .id(id)
-    // The default of transformers' CLIPTextConfig.
+    // The default in transformers' CLIPTextConfig.
     case nil: return .id(49_407)
     }
   }
 }
 
-/// A small file that is put beside the models as it is: of the tokenizer, of the scheduler.
+/// A small file that is copied next to the models: of the tokenizer or scheduler.
 public struct CompanionFile: Sendable, Hashable {
   /// Relative to the output directory.
   public let path: String

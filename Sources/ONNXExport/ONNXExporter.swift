@@ -14,24 +14,24 @@ import ModelGraph
 /// OUTDIR/text_encoder/, vae_decoder/, vae_encoder/  likewise
 /// ```
 ///
-/// Linked weights that lie elsewhere below OUTDIR than in the network's own directory (a VAE's,
-/// a flat file's) make it `OUTDIR/vae_decoder.onnx`, since ONNX data must lie beside or below.
+/// If linked weights are below OUTDIR but outside the network's directory (a VAE's, a .sdflat
+/// file's), the model is `OUTDIR/vae_decoder.onnx`, because ONNX data must be next to or below it.
 public enum ONNXExporter {
-  /// Exports `networks`; on failure nothing new is left behind.
+  /// Exports `networks`; a failure leaves no new files.
   ///
   /// - Parameters:
-  ///   - companions: files that are written beside the models; those that are there already with
+  ///   - companions: files to write next to the models; existing files with the same contents are
+  ///     not touched.
   ///     the same contents are left alone.
   ///   - progress: called after each tensor that was copied.
-  /// - Throws: ``FormatError``: `cannotCreate` where an output exists or weights cannot be linked
-  ///   (the hint says what to do), `mismatch` where a tensor does not fit its parameter,
-  ///   `unsupported`, `inputOutput`.
+  /// - Throws: ``FormatError``: `cannotCreate` if an output exists or weights cannot be linked (see
+  ///   the hint), `mismatch` if a tensor does not fit its parameter, `unsupported`, `inputOutput`.
   public static func export(
     _ networks: [NetworkSource], companions: [CompanionFile] = [], to directory: String,
     options: ExportOptions = ExportOptions(), progress: (ExportProgress) -> Void = { _ in }
   ) throws(FormatError) -> ExportReport {
     let output = OutputFiles(overwrite: options.overwrite)
-    // Every network is looked at before the first value is copied.
+    // Check every network before copying values.
     let placements = try networks.map { network throws(FormatError) in
       try placement(of: network, to: directory, options: options)
     }
@@ -63,7 +63,7 @@ public enum ONNXExporter {
     return ExportReport(networks: reports, paths: paths)
   }
 
-  /// The model of a network whose weights are at `weights`, one for each parameter in order.
+  /// The model of a network with `weights`, one per parameter in order.
   package static func model(
     of graph: Graph, weights: [ONNXModel.Initializer], endOfText: Int? = nil,
     options: ExportOptions = ExportOptions()
@@ -121,7 +121,7 @@ public enum ONNXExporter {
 
     let folder = parent(of: placement.modelPath)
     try makeDirectories(for: placement.modelPath, in: directory, output)
-    // Both files are claimed before the long copy starts.
+    // Create both files before the long copy starts.
     let dataWriter = options.weights == .copy ? try output.file(placement.weightPaths[0]) : nil
     try output.file(placement.modelPath).write(model.serialized())
     if let configuration = network.configuration, placement.modelPath.hasSuffix("/model.onnx") {
@@ -167,14 +167,14 @@ public enum ONNXExporter {
     return tensor
   }
 
-  /// Lets those run it who may read it. One that stays as it was is still run by its shell's name.
+  /// Makes it executable for everyone who can read it. On failure, `bash FILE` still works.
   private static func makeExecutable(_ path: String) {
     var status = stat()
     guard stat(path, &status) == 0 else { return }
     chmod(path, status.st_mode & 0o777 | (status.st_mode & 0o444) >> 2)
   }
 
-  /// Makes the directories between the output directory and a file in it.
+  /// Creates the directories between the output directory and a file in it.
   private static func makeDirectories(
     for path: String, in directory: String, _ output: OutputFiles
   ) throws(FormatError) {

@@ -1,7 +1,7 @@
-/// A name that equals another only where every byte does.
+/// A name that is equal only to names with the same bytes.
 ///
-/// Swift's strings are equal where they look alike ("é" as one character or as two); keys of JSON
-/// and names of tensors are not.
+/// Swift strings compare by canonical equivalence ("é" as one character or as two); JSON keys and
+/// tensor names must not.
 package struct ExactName: Hashable, Sendable {
   package let text: String
 

@@ -1,9 +1,9 @@
 extension Unicode.Scalar {
-  /// Whether a character is not seen itself, but changes how others are seen: line and paragraph
-  /// separators, marks of the direction of writing, and what has no width.
+  /// Whether a character is invisible but affects the display of others: line and paragraph
+  /// separators, bidirectional marks, and zero-width characters.
   ///
-  /// Source: Unicode 16.0, the properties Default_Ignorable_Code_Point and Bidi_Control, and the
-  /// blank Braille pattern; variation selectors, which stand in ordinary text, are left out.
+  /// Source: Unicode 16.0, properties Default_Ignorable_Code_Point and Bidi_Control, and the blank
+  /// Braille pattern; variation selectors, which occur in ordinary text, are excluded.
   package var isInvisible: Bool {
     switch value {
     case 0xAD, 0x34F, 0x61C, 0x115F...0x1160, 0x17B4...0x17B5, 0x180E, 0x200B...0x200F,

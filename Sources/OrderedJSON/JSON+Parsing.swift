@@ -16,15 +16,15 @@ public struct JSONError: Error, Sendable, Hashable {
   public let reason: Reason
   /// Bytes from the start of the text.
   public let offset: Int
-  /// The key concerned, for a duplicate.
+  /// The key, for a duplicate.
   public let key: String?
 }
 
 extension JSON {
-  /// Parses one value that fills `bytes`, white space around it allowed.
+  /// Parses one value that fills `bytes`, except surrounding whitespace.
   ///
-  /// - Parameter depthLimit: how deep arrays and objects may nest.
-  /// - Throws: ``JSONError``; a duplicate key is an error, as in safetensors' description.
+  /// - Parameter depthLimit: the maximum nesting depth of arrays and objects.
+  /// - Throws: ``JSONError``; a duplicate key is an error, as in the safetensors specification.
   public init(parsing bytes: RawSpan, depthLimit: Int = 64) throws(JSONError) {
     if let offset = JSON.firstInvalidUTF8(in: bytes) {
       throw JSONError(reason: .invalidUTF8, offset: offset, key: nil)
@@ -41,7 +41,7 @@ extension JSON {
     self = try unsafe JSON(parsing: bytes.span.bytes, depthLimit: depthLimit)
   }
 
-  /// The offset of the first byte that belongs to no UTF-8 sequence; nil where all do.
+  /// The offset of the first byte that is not valid UTF-8; nil if all are.
   package static func firstInvalidUTF8(in bytes: RawSpan) -> Int? {
     do throws(UTF8.ValidationError) {
       _ = unsafe try UTF8Span(validating: bytes._unsafeView(as: UInt8.self))

@@ -1,9 +1,9 @@
 extension JSON {
-  /// How a value is laid out as text.
+  /// The layout of a value as text.
   public enum Style: Sendable {
-    /// One line, no white space.
+    /// One line without whitespace.
     case compact
-    /// One member a line, indented by two spaces.
+    /// One member per line, indented by two spaces.
     case indented
   }
 
@@ -15,7 +15,7 @@ extension JSON {
     return output
   }
 
-  /// The value as it stands inside others, so many levels deep; the first line is not indented.
+  /// The value's text at a nesting depth; the first line is not indented.
   package func text(depth: Int) -> String {
     var output = ""
     write(to: &output, style: .indented, depth: depth)
@@ -58,7 +58,7 @@ extension JSON {
     output += close
   }
 
-  /// Writes a character by its number, so that a terminal does not act on it.
+  /// Writes a character by its number, so that a terminal does not interpret it.
   private static func escape(_ scalar: Unicode.Scalar, to output: inout String) {
     for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter {
       let digits = String(unit, radix: 16)

@@ -27,7 +27,7 @@ public struct JSONObject: Sendable, Hashable {
     for (key, value) in members { self[key] = value }
   }
 
-  /// Appends a member; returns false, changing nothing, where the key is there already.
+  /// Appends a member; returns false without changes if the key exists.
   mutating func append(_ key: String, _ value: JSON) -> Bool {
     if let position = index.updateValue(members.count, forKey: ExactName(key)) {
       index[ExactName(key)] = position
@@ -61,7 +61,7 @@ public struct JSONObject: Sendable, Hashable {
 }
 
 extension JSON {
-  /// The member of an object; nil where this is no object or has no such member.
+  /// The member of an object; nil for other values or if missing.
   public subscript(key: String) -> JSON? { object?[key] }
 
   public var object: JSONObject? {

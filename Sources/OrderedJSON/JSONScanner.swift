@@ -1,13 +1,13 @@
 /// A cursor over JSON text that reads one token or value at a time.
 ///
-/// Where a reader knows what it expects, it walks the text with this and keeps the byte offset
-/// of each part; ``JSON/init(parsing:depthLimit:)`` builds the whole value with it. The text is
-/// UTF-8, which whoever makes the cursor has checked.
+/// A reader with a fixed schema walks the text with this and keeps the byte offset of each part;
+/// ``JSON/init(parsing:depthLimit:)`` builds complete values with it. The text must be valid UTF-8,
+/// which the caller has checked.
 package struct JSONScanner: ~Escapable {
-  /// The most values that are read through ``value(depth:limit:)``, each of which takes up to a
-  /// hundred bytes of memory; a vocabulary has 50,000.
+  /// The maximum number of values for ``value(depth:limit:)``, each of which takes up to a hundred
+  /// bytes of memory; a vocabulary has 50,000.
   package static let valueLimit = 512 << 10
-  /// The longest text in bytes.
+  /// The maximum length of a string in bytes.
   package static let textLimit = 16 << 20
 
   let bytes: RawSpan
@@ -41,14 +41,14 @@ package struct JSONScanner: ~Escapable {
     }
   }
 
-  /// The first byte of the next value, without moving past it.
+  /// The first byte of the next value, without consuming it.
   @_lifetime(self: copy self)
   package mutating func nextByte() throws(JSONError) -> UInt8 {
     skipWhiteSpace()
     return try next()
   }
 
-  /// Checks that nothing but white space is left.
+  /// Checks that only whitespace is left.
   @_lifetime(self: copy self)
   package mutating func end() throws(JSONError) {
     skipWhiteSpace()
@@ -124,7 +124,7 @@ extension JSONScanner {
     while let byte = peek, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte >= 0x20 {
       position += 1
     }
-    // Most strings have no escapes and are taken over as they stand.
+    // Most strings have no escapes and can be copied.
     if try next() == UInt8(ascii: "\"") {
       guard position - start <= JSONScanner.textLimit else { throw failure(.tooLong) }
       defer { position += 1 }
@@ -211,11 +211,11 @@ extension JSONScanner {
 }
 
 extension JSONScanner {
-  /// Reads one value, whatever it is.
+  /// Reads one value of any kind.
   ///
   /// - Parameters:
-  ///   - depth: how deep the value itself lies.
-  ///   - limit: how deep arrays and objects may nest.
+  ///   - depth: the depth of the value itself.
+  ///   - limit: the maximum nesting depth of arrays and objects.
   @_lifetime(self: copy self)
   package mutating func value(depth: Int = 0, limit: Int = 64) throws(JSONError) -> JSON {
     guard depth <= limit else { throw failure(.tooDeep) }

@@ -1,5 +1,5 @@
 extension Image {
-  /// How many pixels to add at each side.
+  /// The number of pixels to add at each side.
   public struct Padding: Sendable, Hashable {
     /// Columns on the left.
     public var left: Int
@@ -18,7 +18,7 @@ extension Image {
     }
   }
 
-  /// The picture with its outermost pixels repeated outwards.
+  /// The image with its outermost pixels repeated outwards.
   public func padded(_ padding: Padding) -> Image {
     let columns = width + padding.left + padding.right
     let rows = height + padding.top + padding.bottom
@@ -37,7 +37,7 @@ extension Image {
 }
 
 extension Image.Padding {
-  /// Values of pixels, row by row, with one value in all that is added.
+  /// Pads values of pixels, row by row, with a constant.
   package func around<Value>(_ values: [Value], width: Int, height: Int, with value: Value)
     -> [Value]
   {
@@ -53,14 +53,14 @@ extension Image.Padding {
 }
 
 extension Mask {
-  /// The mask with what is added at each side painted anew.
+  /// The padded mask; the padding is repainted.
   public func padded(_ padding: Image.Padding) -> Mask {
     Mask(
       width: width + padding.left + padding.right, height: height + padding.top + padding.bottom,
       isRepainted: padding.around(isRepainted, width: width, height: height, with: true))
   }
 
-  /// A mask that leaves a picture as it is.
+  /// A mask that keeps the whole image.
   public static func keeping(width: Int, height: Int) -> Mask {
     Mask(
       width: width, height: height,

@@ -1,7 +1,7 @@
 extension Image {
-  /// The picture upright, for the orientation that EXIF data gives; nil and 1 leave it as it is.
+  /// The image upright, for an EXIF orientation; nil and 1 do not change it.
   ///
-  /// Source: Exif 2.32, 4.6.4: where the first row and the first column lie.
+  /// Source: Exif 2.32, 4.6.4: the sides of the first row and the first column.
   package func upright(from orientation: Int?) -> Image {
     guard let orientation, (2...8).contains(orientation) else { return self }
     let isTurned = orientation >= 5
@@ -11,7 +11,7 @@ extension Image {
     var result = [UInt8](repeating: 0, count: pixels.count)
     for row in 0..<rows {
       for column in 0..<columns {
-        // Where the pixel lies in the picture as it was stored.
+        // The pixel's position in the stored image.
         var (x, y) = isTurned ? (row, column) : (column, row)
         if flipsColumns { x = width - 1 - x }
         if flipsRows { y = height - 1 - y }

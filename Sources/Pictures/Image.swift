@@ -1,10 +1,10 @@
-/// A picture of 8-bit red, green and blue, row by row from the top left.
+/// An image of 8-bit red, green and blue, row by row from the top left.
 public struct Image: Sendable, Hashable {
   /// Columns.
   public let width: Int
   /// Rows.
   public let height: Int
-  /// Three bytes a pixel.
+  /// Three bytes per pixel.
   public let pixels: [UInt8]
 
   /// - Parameter pixels: 3 · width · height bytes.
@@ -15,7 +15,7 @@ public struct Image: Sendable, Hashable {
     self.pixels = pixels
   }
 
-  /// The brightness of each pixel, row by row: ITU-R 601's luma as Pillow rounds it.
+  /// The brightness of each pixel, row by row: ITU-R 601 luma, rounded as in Pillow.
   package var brightness: [UInt8] {
     (0..<width * height).map { pixel in
       let red = 19_595 * Int(pixels[3 * pixel])
@@ -25,12 +25,12 @@ public struct Image: Sendable, Hashable {
     }
   }
 
-  /// Makes a picture of what the VAE decodes: values from -1 to 1, those beyond cut off,
-  /// rounded to the nearest of 256 levels, to the even one where two are as near.
+  /// Creates an image from decoded values: -1 to 1, clamped, rounded to the nearest of 256 levels,
+  /// ties to even.
   ///
   /// - Parameters:
   ///   - values: channel by channel, `[batch, 3, height, width]`.
-  ///   - index: which picture of the batch.
+  ///   - index: the index of the image in the batch.
   public init(decoded values: [Float], width: Int, height: Int, index: Int = 0) {
     let count = width * height
     precondition(values.count >= 3 * count * (index + 1), "three channels a picture")
@@ -39,7 +39,7 @@ public struct Image: Sendable, Hashable {
       for pixel in 0..<count {
         for channel in 0..<3 {
           let value = values[start + channel * count + pixel] / 2 + 0.5
-          // A NaN passes neither comparison of max and min unchanged; it becomes black.
+          // A NaN fails both comparisons of max and min; it becomes black.
           let level = (value > 0 ? min(value, 1) : 0) * 255
           output.initializeElement(
             at: 3 * pixel + channel, to: UInt8(level.rounded(.toNearestOrEven)))

@@ -1,10 +1,10 @@
-/// Which parts of a picture are painted anew.
+/// The parts of an image to repaint.
 public struct Mask: Sendable, Hashable {
   /// Columns.
   public let width: Int
   /// Rows.
   public let height: Int
-  /// Row by row: whether the pixel is painted anew.
+  /// Row by row: whether the pixel is repainted.
   public let isRepainted: [Bool]
 
   public init(width: Int, height: Int, isRepainted: [Bool]) {
@@ -14,15 +14,14 @@ public struct Mask: Sendable, Hashable {
     self.isRepainted = isRepainted
   }
 
-  /// Light pixels are painted anew: those of at least half the brightness.
+  /// Repaints light pixels: those of at least half the brightness.
   public init(_ image: Image) {
     let half = 128
     self.init(
       width: image.width, height: image.height, isRepainted: image.brightness.map { $0 >= half })
   }
 
-  /// The mask in another size: each pixel is the nearest one's, as torch's nearest interpolation
-  /// has it.
+  /// The mask at another size, with nearest-neighbor interpolation as in torch.
   public func resized(width: Int, height: Int) -> Mask {
     precondition(self.width > 0 && self.height > 0, "there is a pixel to take")
     return Mask(

@@ -1,13 +1,13 @@
 import Glibc
 
-/// The kernels with which pictures are brought to another size.
+/// The filters for resizing images.
 public enum ResamplingFilter: Sendable, Hashable {
   /// Keys' cubic with a = -1/2.
   case bicubic
   /// The windowed sine of three lobes.
   case lanczos
 
-  /// How far the kernel reaches, in pixels.
+  /// The support of the filter, in pixels.
   fileprivate var support: Double { self == .bicubic ? 2 : 3 }
 
   fileprivate func weight(_ x: Double) -> Double {
@@ -24,10 +24,10 @@ public enum ResamplingFilter: Sendable, Hashable {
 }
 
 extension Image {
-  /// The picture at another size.
+  /// The image at another size.
   ///
-  /// As Pillow's `resize` does it: the kernel is widened where the picture shrinks, weights are
-  /// rounded to 22 bits, and rows are rounded to bytes before columns are formed.
+  /// As in Pillow's `resize`: the filter is widened for downscaling, weights are rounded to 22
+  /// bits, and rows are rounded to bytes before columns are computed.
   public func resampled(width: Int, height: Int, filter: ResamplingFilter) -> Image {
     precondition(width > 0 && height > 0, "a picture has pixels")
     var columns = pixels
@@ -46,7 +46,7 @@ extension Image {
     return Image(width: width, height: height, pixels: columns)
   }
 
-  /// The rectangle of that size and place, which lies inside the picture.
+  /// The rectangle with this size and position, which must be inside the image.
   package func cropped(x: Int, y: Int, width: Int, height: Int) -> Image {
     precondition(x >= 0 && y >= 0 && x + width <= self.width && y + height <= self.height)
     var rows: [UInt8] = []
@@ -59,7 +59,7 @@ extension Image {
   }
 }
 
-/// Which samples of a line make each sample of another, and with which weights.
+/// The source samples and weights of each output sample of a line.
 private struct ResamplingWeights {
   private static let bits = 22
   private let first: [Int]
@@ -88,7 +88,7 @@ private struct ResamplingWeights {
     self.weights = weights
   }
 
-  /// Every line resampled, in each of three channels.
+  /// Resamples every line, in each of three channels.
   package func apply(
     _ source: [UInt8], lines: Int, lineStride: Int, step: Int, outputLineStride: Int,
     outputStep: Int

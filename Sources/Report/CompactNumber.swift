@@ -1,9 +1,9 @@
 import Glibc
 import OrderedJSON
 
-/// Numbers in no more characters than a reader can use.
+/// Numbers with no more digits than useful.
 package enum CompactNumber {
-  /// `value` rounded to six significant digits; null where it is not finite.
+  /// `value` rounded to six significant digits; null if it is not finite.
   package static func json(_ value: Double) -> JSON {
     guard value.isFinite else { return .null }
     guard value != 0 else { return 0 }

@@ -2,7 +2,7 @@ import Checkpoint
 import ModelFormats
 import OrderedJSON
 
-/// Counts of values in bins of equal width, as the page draws them.
+/// Counts of values in bins of equal width, for the page.
 struct LinearHistogram: Sendable, Hashable {
   let range: ClosedRange<Double>
   /// Values below and above the range.
@@ -10,10 +10,10 @@ struct LinearHistogram: Sendable, Hashable {
   let above: Int
   let counts: [Int]
 
-  /// The values inside `range`, and how many there are on either side.
+  /// The values inside `range`, and the number on either side.
   ///
-  /// - Parameter extremes: of all the values. A bin of `histogram` that reaches beyond them holds
-  ///   nothing there, so all of it counts as inside.
+  /// - Parameter extremes: the extremes of all values. The part of a bin of `histogram` beyond them
+  ///   is empty, so all its values count as inside.
   init(
     _ histogram: ValueHistogram, bins: Int, in range: ClosedRange<Double>,
     extremes: ClosedRange<Double>
@@ -39,7 +39,7 @@ struct LinearHistogram: Sendable, Hashable {
       inside[bins - 1] += above
       above = 0
     }
-    // Sums are rounded rather than bins, so that no value is lost or made up.
+    // Rounds cumulative sums rather than bins, so that the total is exact.
     var sum = 0.0
     var counted = 0
     let whole = ([below] + inside + [above]).map { part in
@@ -53,9 +53,8 @@ struct LinearHistogram: Sendable, Hashable {
     counts = Array(whole[1...bins])
   }
 
-  /// The bulk of a tensor's values: all of them, or those within four deviations of the mean, as
-  /// a few outliers would push the others into one bin. Nil where all values are one or none is
-  /// finite.
+  /// The bulk of a tensor's values: all, or those within four deviations of the mean, because a few
+  /// outliers would push the others into one bin. Nil if all values are equal or none is finite.
   init?(_ statistics: TensorStatistics) {
     guard let histogram = statistics.histogram, let mean = statistics.mean,
       let deviation = statistics.standardDeviation, deviation.isFinite,
@@ -75,9 +74,9 @@ struct LinearHistogram: Sendable, Hashable {
   }
 }
 
-/// How the learned values of each component are spread, over one range for all of them.
+/// The distributions of each component's learned values, over one range for all.
 struct ComponentDistributions {
-  /// By component; nil where there is nothing to draw.
+  /// By component; nil if there is nothing to show.
   let histograms: [LinearHistogram?]
 
   init(_ checkpoint: ModelCheckpoint, _ statistics: [[TensorStatistics?]]) {
@@ -89,7 +88,7 @@ struct ComponentDistributions {
       }
       return total
     }
-    // Nearly all values of every component: one in two hundred at either end is left out.
+    // Nearly all values of every component: without one in two hundred at either end.
     let reach = totals.compactMap { total -> Double? in
       guard let extremes = total.extremes else { return nil }
       guard let low = total.histogram?.quantile(0.005),

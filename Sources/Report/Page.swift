@@ -2,8 +2,8 @@ import Crypto
 import ModelFormats
 import OrderedJSON
 
-/// One self-contained HTML file: style, data and script are in it, and its content security policy
-/// lets it run that one script and reach nothing.
+/// One self-contained HTML file with style, data and script; its content security policy allows
+/// only that script and no requests.
 public struct Page: Sendable {
   /// The title of the page.
   public let title: String
@@ -14,7 +14,7 @@ public struct Page: Sendable {
     self.data = data
   }
 
-  /// The whole file, in the pieces it is written in.
+  /// The whole file, in pieces for writing.
   public var pieces: [[UInt8]] {
     [
       Array(head.utf8), PageSource.style, Array("</style>\n</head>\n<body>\n".utf8),
@@ -24,7 +24,7 @@ public struct Page: Sendable {
     ]
   }
 
-  /// Writes the page to `path`, which holds all of it or what was there before.
+  /// Writes the page atomically to `path`.
   ///
   /// - Returns: the bytes written.
   /// - Throws: ``FormatError`` `cannotCreate` or `inputOutput`.
@@ -32,7 +32,7 @@ public struct Page: Sendable {
     try write(to: FileWriter(path: path, overwrite: overwrite))
   }
 
-  /// Writes the page to a file that was begun before it was known what goes in.
+  /// Writes the page to a file that was created earlier.
   public func write(to file: FileWriter) throws(FormatError) -> Int {
     for piece in pieces { try file.write(piece) }
     let count = file.position
@@ -58,14 +58,14 @@ public struct Page: Sendable {
       """
   }
 
-  /// The SHA-256 of an inline script or style as a content security policy names it.
+  /// The SHA-256 of an inline script or style, in content security policy syntax.
   private static func digest(_ bytes: [UInt8]) -> String {
     "sha256-" + Base64.text(SHA256.hash(data: bytes))
   }
 
-  /// JSON as the text of a script element: `<`, `>` and `&` only occur in its strings, where an
-  /// escape does as well, so that no name can end the element or open a comment. U+2028 and U+2029
-  /// are escaped by the writer already.
+  /// JSON as the text of a script element: `<`, `>` and `&` occur only in strings and are escaped,
+  /// so no name can end the element or open a comment. The writer already escapes U+2028 and
+  /// U+2029.
   static func embedded(_ data: JSON) -> [UInt8] {
     var result: [UInt8] = []
     var text = data.text(.compact)
@@ -83,7 +83,7 @@ public struct Page: Sendable {
     return result
   }
 
-  /// Text as HTML shows it.
+  /// Text escaped for HTML.
   static func escaped(_ text: String) -> String {
     var result = ""
     for scalar in text.unicodeScalars {
@@ -100,7 +100,7 @@ public struct Page: Sendable {
   }
 }
 
-/// Base 64 as RFC 4648 has it, with padding.
+/// Base 64 of RFC 4648, with padding.
 enum Base64 {
   static func text(_ bytes: some Sequence<UInt8>) -> String {
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")

@@ -4,21 +4,22 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// What the report's page shows of a checkpoint, as the data that its script reads.
+/// The contents of a checkpoint's report page, as data for its script.
 ///
 /// Rows are arrays, whose fields `Sources/CReportPage/page/03-model.js` names in the same order.
 public struct Report: Sendable {
-  /// The largest number of names that a list of missing or unexpected tensors spells out.
+  /// The maximum number of names in a list of missing or unexpected tensors.
   static let listLimit = 500
 
-  /// What is described.
+  /// The checkpoint.
   public let checkpoint: ModelCheckpoint
-  /// For which the costs of graphs are stated.
+  /// The sizes for the costs of graphs.
   public let sizes: Sizes
-  /// By component and tensor, nil for types without; empty where values were not read.
+  /// By component and tensor; nil for types without statistics; empty if values were not read.
   public let statistics: [[TensorStatistics?]]
 
-  /// - Parameter statistics: as many, in the same order, as components and their tensors, or none.
+  /// - Parameter statistics: one per tensor, in the order of components and their tensors, or
+  ///   empty.
   public init(
     _ checkpoint: ModelCheckpoint, sizes: Sizes, statistics: [[TensorStatistics?]] = []
   ) {
@@ -31,13 +32,13 @@ public struct Report: Sendable {
     self.statistics = statistics
   }
 
-  /// The last part of the path, which is what a person calls the model.
+  /// The last part of the path, the common name of the model.
   public var title: String {
     let path = Report.absolute(checkpoint.path) ?? checkpoint.path
     return path.split(separator: "/").last.map(String.init) ?? path
   }
 
-  /// A path without `.` and links.
+  /// The path without `.` and links.
   private static func absolute(_ path: String) -> String? {
     guard let found = realpath(path, nil) else { return nil }
     defer { free(found) }

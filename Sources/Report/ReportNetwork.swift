@@ -1,11 +1,11 @@
 import ModelGraph
 import OrderedJSON
 
-/// A graph as the report's page draws it.
+/// A graph for the report page.
 struct ReportNetwork {
   let graph: Graph
   let component: Int
-  /// Rows of the table by parameter name.
+  /// Table rows by parameter name.
   let tensors: [ExactName: Int]
   let sizes: Sizes
 
@@ -49,7 +49,7 @@ struct ReportNetwork {
     .array(graph.shape(value, sizes).map { .integer($0) })
   }
 
-  /// What an operation is set to, as in `3×3, stride 2`.
+  /// The settings of an operation, such as `3×3, stride 2`.
   static func attributes(_ operation: Operation) -> String {
     switch operation {
     case .convolution(let form):

@@ -6,9 +6,9 @@ import OrderedJSON
 /// The tensors of a component as rows of the report's table.
 struct ReportTensors {
   let component: Component
-  /// The name in diffusers' layout of each tensor.
+  /// Each tensor's name in diffusers' layout.
   let names: [String]
-  /// The rows by published name, and by the names of the parameters that they are.
+  /// The rows by published name, and by parameter name.
   let positions: [ExactName: Int]
 
   /// - Parameter first: the row of the component's first tensor.
@@ -48,7 +48,7 @@ struct ReportTensors {
   }
 
   /// `[min, max, mean, deviation, zeros, NaN, infinite, too large for F16, too small for F16,
-  /// histogram or 0]`; null where no value is finite.
+  /// histogram or 0]`; null if no value is finite.
   private static func json(_ statistics: TensorStatistics) -> JSON {
     .array(
       [

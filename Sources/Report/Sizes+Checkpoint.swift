@@ -2,7 +2,7 @@ import Checkpoint
 import ModelGraph
 
 extension Sizes {
-  /// The sizes that the checkpoint's UNet was trained at; 64 where that is not known.
+  /// The training resolution of the checkpoint's UNet; 64 if unknown.
   public init(of checkpoint: ModelCheckpoint) {
     guard let object = checkpoint[.unet]?.configuration?.object,
       let configuration = try? UNetConfiguration(object)

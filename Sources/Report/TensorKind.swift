@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// What a tensor does in its network, in the few kinds that a picture can tell apart by colour.
+/// The role of a tensor in its network, in a few kinds that can be distinguished by color.
 public enum TensorKind: String, Sendable, CaseIterable {
   case convolution
   case attention
@@ -12,7 +12,7 @@ public enum TensorKind: String, Sendable, CaseIterable {
   case buffer
   case other
 
-  /// The kind that name and shape give away.
+  /// The kind by name and shape.
   ///
   /// - Parameters:
   ///   - name: the tensor's published name.

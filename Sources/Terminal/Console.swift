@@ -9,8 +9,8 @@ public enum Console {
     isatty(STDERR_FILENO) == 1 && variable("TERM") != "dumb"
   }
 
-  /// The columns of the terminal that stdout is; nil where it is none. COLUMNS in the environment
-  /// says otherwise.
+  /// The width of the terminal on stdout; nil if it is not one. The environment variable COLUMNS
+  /// overrides it.
   public static var width: Int? {
     guard isatty(STDOUT_FILENO) == 1 else { return nil }
     if let columns = variable("COLUMNS").flatMap({ Int($0) }), columns > 0 { return columns }
@@ -19,12 +19,12 @@ public enum Console {
     return Int(size.ws_col)
   }
 
-  /// Writes to stdout. Where nobody reads any more the program ends quietly.
+  /// Writes to stdout. If the reader is gone, the program ends quietly.
   public static func print(_ text: String) {
     write(text + "\n", to: STDOUT_FILENO)
   }
 
-  /// Writes a part of what stdout gets, without the end of a line.
+  /// Writes to stdout without a line break.
   public static func write(_ text: String) {
     write(text, to: STDOUT_FILENO)
   }
@@ -52,9 +52,9 @@ public enum Console {
     }
   }
 
-  /// Text from a file with its control characters made visible, so that a hostile name can neither
-  /// drive the terminal nor forge a line, nor look like another name. A byte of a file's name that is
-  /// not UTF-8 is shown as `\xE9`.
+  /// Text from a file with control characters escaped, so that a malicious name can neither control
+  /// the terminal nor forge a line, nor look like another name. A byte of a file name that is not
+  /// UTF-8 is shown as `\xE9`.
   public static func sanitized(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: isControl) else { return text }
     var result = ""
@@ -80,7 +80,7 @@ public enum Console {
     getenv(name).map { FileName.text($0) }
   }
 
-  /// Seconds since some fixed moment.
+  /// Seconds since an arbitrary fixed time.
   public static func seconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)

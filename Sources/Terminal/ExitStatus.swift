@@ -1,7 +1,7 @@
 import ModelFormats
 
-/// Exit statuses of both programs, as sysexits.h numbers them; 1 says "differs" or "does not
-/// verify", as diff(1) does.
+/// Exit statuses of both programs, from sysexits.h; 1 means "differs" or "does not verify", as in
+/// diff(1).
 public enum ExitStatus: Int32, Sendable {
   case success = 0
   case differs = 1
@@ -11,13 +11,13 @@ public enum ExitStatus: Int32, Sendable {
   case data = 65
   /// The input is missing.
   case noInput = 66
-  /// A fault of the program itself.
+  /// A bug in the program.
   case software = 70
   /// The output cannot be created.
   case cannotCreate = 73
   /// Reading or writing failed.
   case inputOutput = 74
-  /// Interrupted by Ctrl-C, as shells count it.
+  /// Interrupted by Ctrl-C, with the shell's number.
   case interrupted = 130
 
   public init(_ code: FormatError.Code) {

@@ -3,7 +3,7 @@ import Glibc
 import ModelFormats
 import OrderedJSON
 
-/// An error as a program shows it: a status, one paragraph, and what to do about it.
+/// An error for display: a status, a message, and a hint.
 public struct Failure: Error {
   public let status: ExitStatus
   /// The kind of error, as `--json` prints it.
@@ -12,11 +12,11 @@ public struct Failure: Error {
   public var file: String?
   public var offset: Int?
   public var hint: String?
-  /// All that is wrong, where the message names the first few; only JSON shows it.
+  /// All problems, if the message names just the first few; only in JSON.
   public var details: [String] = []
-  /// What unpickling the file would have run all the same.
+  /// What unpickling the file would have run.
   public var safety: Safety?
-  /// What else JSON says of it.
+  /// Additional JSON members.
   public var members = JSONObject()
 
   public init(
@@ -44,7 +44,7 @@ public struct Failure: Error {
     safety = error.safety
   }
 
-  /// Any error; one that no library foresaw is a fault of the program.
+  /// Any error; an unknown error type is a bug in the program.
   public init(wrapping error: any Error) {
     switch error {
     case let failure as Failure: self = failure
@@ -72,7 +72,7 @@ public struct Failure: Error {
     var text = Style.error.apply(to: "error:", colours: colours) + " "
     if let file { text += Console.sanitized(file) + ": " }
     if let offset { text += "at byte \(offset): " }
-    // The parser's messages about options have lines of their own.
+    // The parser's messages about options have multiple lines.
     text +=
       code == "usage"
       ? message.split(separator: "\n", omittingEmptySubsequences: false)

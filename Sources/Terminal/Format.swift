@@ -1,6 +1,6 @@
 import Glibc
 
-/// Numbers as people read them.
+/// Human-readable numbers.
 public enum Format {
   /// `859,520,964`
   public static func count(_ value: Int) -> String {
@@ -52,12 +52,12 @@ public enum Format {
     return unit == 0 ? String(value) : decimals(scaled, scaled < 100 ? 2 : 1) + units[unit]
   }
 
-  /// `12.3 %` of a whole.
+  /// A percentage: `12.3 %`.
   public static func share(_ part: Int, of whole: Int) -> String {
     whole == 0 ? "-" : decimals(100 * Double(part) / Double(whole), 1) + " %"
   }
 
-  /// A number with that many significant digits, as C's `%g` writes it: `0.01235`, `-1.5e-07`.
+  /// A number with this many significant digits, as with C's `%g`: `0.01235`, `-1.5e-07`.
   public static func significant(_ value: Double, _ digits: Int = 4) -> String {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
       let length = withVaList([Int32(digits), value]) {
@@ -68,7 +68,7 @@ public enum Format {
     }
   }
 
-  /// A share from 0 to 1 as a bar of so many columns, to the eighth of one.
+  /// A fraction from 0 to 1 as a bar with this many columns, in steps of one eighth.
   public static func bar(_ share: Double, width: Int) -> String {
     let eighths = Int((max(0, min(1, share)) * Double(8 * width)).rounded())
     let parts = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]

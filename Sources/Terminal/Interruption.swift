@@ -2,8 +2,8 @@ import Glibc
 import OrderedJSON
 import Synchronization
 
-/// What a program says when Ctrl-C or the like ends it, ready in memory that a signal's handler can
-/// read, which may neither allocate nor lock.
+/// The message printed when a signal ends a program, in preallocated memory, because a signal
+/// handler may neither allocate nor lock.
 public enum Interruption {
   private static let capacity = 4096
   private nonisolated(unsafe) static let text = UnsafeMutablePointer<UInt8>.allocate(
@@ -11,19 +11,19 @@ public enum Interruption {
   private static let length = Atomic(0)
   private static let isJSON = Atomic(false)
 
-  /// Makes the memory; before the handler is installed.
+  /// Allocates the memory, before the handler is installed.
   static func prepare(isJSON: Bool) {
     self.isJSON.store(isJSON, ordering: .relaxed)
     say("cancelled")
   }
 
-  /// Sets the sentence, which an error object holds where the program prints JSON.
+  /// Sets the message, in an error object if the program prints JSON.
   public static func say(_ message: String) {
     var line = message + "\n"
     if isJSON.load(ordering: .relaxed) {
       line = Failure(.interrupted, code: "cancelled", message).json.text(.compact) + "\n"
     } else if Console.isInteractive {
-      // A progress line, and what the terminal shows of the key, go first.
+      // First clear the progress line and the terminal's echo of the key.
       line = "\r\u{1B}[K" + line
     }
     length.store(0, ordering: .sequentiallyConsistent)
@@ -35,7 +35,7 @@ public enum Interruption {
     length.store(count, ordering: .sequentiallyConsistent)
   }
 
-  /// Writes it to stderr; for the handler.
+  /// Writes it to stderr; called by the handler.
   static func write() {
     _ = Glibc.write(STDERR_FILENO, text, length.load(ordering: .sequentiallyConsistent))
   }

@@ -3,10 +3,9 @@ import Glibc
 import ModelFormats
 import OrderedJSON
 
-/// A program's root command: parsing, running, and turning every error into the exit status and
-/// the words that the contract of the command line promises.
+/// A program's root command: parses, runs, and turns every error into an exit status and a message.
 public protocol Program: ParsableCommand {
-  /// Refuses arguments with a better word than the parser has; it does nothing by itself.
+  /// Rejects bad arguments with clearer errors than the parser's. Does nothing by default.
   static func check(_ arguments: [String]) throws(Failure)
 }
 
@@ -15,9 +14,9 @@ extension Program {
 
   /// Parses the arguments, runs the command and ends the process.
   public static func start() -> Never {
-    // A reader that goes away shows as an error of write, which ends the program quietly.
+    // A closed pipe causes a write error, which ends the program quietly.
     signal(SIGPIPE, SIG_IGN)
-    // So does a file that may grow no further.
+    // So does exceeding a file size limit.
     signal(SIGXFSZ, SIG_IGN)
     InputFiles.watch()
     let arguments = FileName.arguments
@@ -42,7 +41,7 @@ extension Program {
       Glibc.exit(ended.status.rawValue)
     } catch {
       if (error as? Failure)?.status != .interrupted { endIfInputsChanged(isJSON: isJSON) }
-      // The parser's own: help and version that were asked for, values that do not fit.
+      // The parser's own results: help, version, and invalid values.
       let isParsers = exitCode(for: error) != .failure || error is CleanExit || error is ExitCode
       if isParsers, !(error is Failure), !(error is FormatError) { end(asParserSays: error) }
       end(Failure(wrapping: error), isJSON: isJSON)
@@ -51,7 +50,7 @@ extension Program {
     Glibc.exit(ExitStatus.success.rawValue)
   }
 
-  /// Whatever came out is not to be relied on where a file changed while it was read.
+  /// Output is not reliable if a file changed while it was read.
   private static func endIfInputsChanged(isJSON: Bool) {
     do throws(FormatError) {
       try InputFiles.shared.requireUnchanged()
@@ -60,10 +59,10 @@ extension Program {
     }
   }
 
-  /// Ctrl-C and the like end the program without partial outputs. A signal that whoever started
-  /// the program had it ignore, as nohup does, stays ignored.
+  /// Signals such as Ctrl-C end the program without partial outputs. Signals that were ignored at
+  /// start, as with nohup, stay ignored.
   private static func removeUnfinishedOnSignals() {
-    // Makes the table that the handler reads, which a handler must not do itself.
+    // Creates the handler's table, which the handler itself must not do.
     FileWriter.removeUnfinished()
     for number in [SIGINT, SIGTERM, SIGHUP] {
       var former = sigaction()
@@ -81,7 +80,7 @@ extension Program {
     }
   }
 
-  /// What needs memory that cannot be had ends in a trap, of which nobody learns why.
+  /// Without this, a failed allocation traps without a message.
   private static func sayWhereMemoryEnds(isJSON: Bool) {
     let failure = Failure(
       .software, code: "memory", "not enough memory",
@@ -90,7 +89,8 @@ extension Program {
     MemoryShortage.endProgram(saying: text + "\n", status: failure.status.rawValue)
   }
 
-  /// Ends as the parser would, help and version on stdout, but not with status 0 if they cannot be written.
+  /// Ends like the parser, with help and version on stdout, but not with status 0 if they cannot be
+  /// written.
   private static func end(asParserSays error: any Error) -> Never {
     let status = exitCode(for: error)
     let text = fullMessage(for: error)
@@ -105,7 +105,7 @@ extension Program {
   }
 }
 
-/// An early end with a status, after everything was printed: `differs`, `interrupted`.
+/// An early exit with a status, after everything was printed: `differs`, `interrupted`.
 public struct Ended: Error {
   public let status: ExitStatus
 

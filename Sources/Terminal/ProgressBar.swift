@@ -1,12 +1,11 @@
 import Synchronization
 
-/// A line on a terminal that says how far something is. Where stderr is no terminal, nothing, or a
-/// line of its own now and then.
+/// A progress line on a terminal. If stderr is not a terminal, nothing, or an occasional line.
 public final class ProgressBar {
-  /// What is said where stderr is no terminal.
+  /// The behavior if stderr is not a terminal.
   public enum Elsewhere: Sendable {
     case nothing
-    /// A line at most every ``ProgressBar/interval`` seconds, all bars of the process together.
+    /// A line at most every ``ProgressBar/interval`` seconds, for all bars of the process together.
     case lines
   }
 
@@ -16,14 +15,14 @@ public final class ProgressBar {
   private let start = Console.seconds()
   private var lastDrawn = -1.0
 
-  /// Seconds between lines: SDLOOM_PROGRESS where it is a number, 20 else. 0 stands for no lines.
+  /// Seconds between lines: SDLOOM_PROGRESS if it is a number, otherwise 20. 0 means no lines.
   public static let interval: Double = {
     guard let text = Console.variable("SDLOOM_PROGRESS"), let seconds = Double(text), seconds >= 0
     else { return 20 }
     return seconds
   }()
 
-  /// When the last line was written; at first when the first bar was made.
+  /// The time of the last line, initially of the first bar's creation.
   private static let lastLine = Mutex(Console.seconds())
 
   /// - Parameter isQuiet: draws nothing even on a terminal.
@@ -35,14 +34,14 @@ public final class ProgressBar {
     if saysLines { _ = Self.lastLine.withLock { $0 } }
   }
 
-  /// Seconds since the bar was made.
+  /// Seconds since the bar was created.
   public var elapsed: Double { Console.seconds() - start }
 
   /// Redraws the line, at most ten times a second.
   ///
   /// - Parameters:
-  ///   - fraction: how much is done, 0 to 1.
-  ///   - detail: what follows the bar.
+  ///   - fraction: the fraction done, 0 to 1.
+  ///   - detail: the text after the bar.
   public func update(_ fraction: Double, _ detail: String, force: Bool = false) {
     guard isShown else {
       if saysLines { say(detail) }
@@ -66,7 +65,7 @@ public final class ProgressBar {
     if isTime { Console.note("\(label): \(detail)") }
   }
 
-  /// Takes the line away.
+  /// Removes the line.
   public func finish() {
     guard isShown else { return }
     Console.write("\r\u{1B}[K", to: 2)

@@ -1,7 +1,7 @@
 import ModelFormats
 
 extension Remedy {
-  /// The remedy in the words of the command line.
+  /// The remedy in terms of the command line.
   public var phrased: String {
     phrased(setting: Remedy.option, action: Remedy.command, package: Remedy.installation)
   }
@@ -48,7 +48,7 @@ extension Remedy {
   private static func option(_ setting: Setting) -> String {
     let option = option(setting.name)
     guard let value = setting.value else { return option }
-    // A flag that switches off.
+    // A flag that turns something off.
     return value == "off" ? option : "\(option) \(value)"
   }
 }

@@ -1,14 +1,14 @@
 import ArgumentParser
 
-/// A file and how much of it is taken, as in `style.safetensors:0.8`.
+/// A file with a scale, such as `style.safetensors:0.8`.
 public struct ScaledFile: ExpressibleByArgument, Sendable {
   public let path: String
   public let scale: Double
 
-  /// Scales that make sense; far beyond, weights lose what they learned.
+  /// Sensible scales; far beyond, weights lose what they learned.
   public static let scales = -10.0...10.0
 
-  /// What follows the last colon is a scale where it is a number.
+  /// The text after the last colon is a scale if it is a number.
   public init?(argument: String) {
     guard !argument.isEmpty else { return nil }
     guard let colon = argument.lastIndex(of: ":"),

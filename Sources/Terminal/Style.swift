@@ -1,19 +1,19 @@
 import Glibc
 
-/// What a piece of text is, which decides its colour where there are colours.
+/// The role of a piece of text, which determines its color.
 public enum Style: Sendable, Hashable {
   case plain
   case heading
-  /// Beside the matter: units, notes, the lines of a tree.
+  /// Secondary text: units, notes, the lines of a tree.
   case faint
   case good
   case warning
   case error
-  /// A share drawn as a bar.
+  /// A bar for a fraction.
   case bar
 
-  /// The parameters of the control sequence, as ECMA-48 numbers them; only the eight colours that
-  /// every terminal lets its user choose.
+  /// The parameters of the ECMA-48 control sequence; only the eight colors that users can configure
+  /// in every terminal.
   private var parameters: String? {
     switch self {
     case .plain: nil
@@ -26,7 +26,7 @@ public enum Style: Sendable, Hashable {
     }
   }
 
-  /// The text as it goes to a terminal that has colours, or to anything else.
+  /// The text for a terminal with colors, or for any other output.
   public func apply(to text: String, colours: Bool = Console.isColoured) -> String {
     guard colours, let parameters, !text.isEmpty else { return text }
     return "\u{1B}[\(parameters)m\(text)\u{1B}[0m"
@@ -34,17 +34,17 @@ public enum Style: Sendable, Hashable {
 }
 
 extension Console {
-  /// Whether stderr may be coloured.
+  /// Whether stderr may be colored.
   public static var isErrorColoured: Bool {
     isatty(STDERR_FILENO) == 1 && allowsColour
   }
 
-  /// Whether stdout may be coloured: a terminal, and nobody asked otherwise.
+  /// Whether stdout may be colored: it is a terminal, and colors are not disabled.
   public static var isColoured: Bool {
     isatty(STDOUT_FILENO) == 1 && allowsColour
   }
 
-  /// Source: no-color.org, which takes an empty variable for none.
+  /// Source: no-color.org; an empty variable counts as unset.
   private static var allowsColour: Bool {
     (variable("NO_COLOR") ?? "").isEmpty && variable("TERM") != "dumb"
   }

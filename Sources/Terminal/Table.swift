@@ -1,12 +1,11 @@
-/// A table of text: columns as wide as they need to be, numbers to the right; on a terminal no
-/// wider than it.
+/// A text table: columns as wide as needed, numbers right-aligned; not wider than the terminal.
 public struct Table {
   public enum Alignment: Sendable {
     case left
     case right
   }
 
-  /// A column: its header, and what becomes of it where there is no room.
+  /// A column: its header, and its behavior if space is short.
   public struct Column: Sendable {
     let header: String
     let alignment: Alignment
@@ -14,8 +13,8 @@ public struct Table {
     let rank: Int
 
     /// - Parameters:
-    ///   - isName: whether its texts may be cut in their middle.
-    ///   - rank: columns of the highest rank are left out first; those of rank 0 stay.
+    ///   - isName: whether its texts may be shortened in the middle.
+    ///   - rank: columns of the highest rank are hidden first; those of rank 0 stay.
     public init(_ header: String, _ alignment: Alignment, isName: Bool = false, rank: Int = 0) {
       self.header = header
       self.alignment = alignment
@@ -26,7 +25,7 @@ public struct Table {
 
   /// A text in a table with its style.
   public struct Cell: Sendable, ExpressibleByStringLiteral {
-    /// Pieces that are coloured each in its way.
+    /// Pieces with separate colors.
     let pieces: [(text: String, style: Style)]
     let columns: Int
 
@@ -48,7 +47,7 @@ public struct Table {
           TextWidth.columns(pieces[first].text) < TextWidth.columns(pieces[second].text)
         })
       {
-        // The longest piece gives way; the lines of a tree before it stay.
+        // Shortens the longest piece; the lines of a tree before it stay.
         let others = columns - TextWidth.columns(pieces[longest].text)
         if width - others >= 4 {
           pieces[longest].text = TextWidth.shortened(pieces[longest].text, to: width - others)
@@ -71,7 +70,7 @@ public struct Table {
   }
 
   /// - Parameter columns: headers with their alignment, from left to right; the first is the name,
-  ///   and the others go from the right where there is no room.
+  ///   and others are hidden from the right if space is short.
   public init(_ columns: [(String, Alignment)]) {
     self.init(
       columns.enumerated().map { Column($1.0, $1.1, isName: $0 == 0, rank: $0) })
@@ -86,21 +85,21 @@ public struct Table {
     add(cells.map { Cell($0) })
   }
 
-  /// Adds a line below the last row that is never cut.
+  /// Adds a line below the last row that is never shortened.
   public mutating func addNote(_ text: String) {
     notes[rows.count - 1] = Console.sanitized(text)
   }
 
-  /// Adds a row that sums the others up.
+  /// Adds a row with totals.
   public mutating func addTotal(_ cells: [Cell]) {
     totals.insert(rows.count)
     add(cells)
   }
 
-  /// The lines of the table, no longer than `width` where it is given and that is possible.
+  /// The lines of the table, at most `width` wide if possible.
   ///
-  /// Long names are cut to some 30 columns first; then columns go, the highest rank first; what
-  /// went is named below the table.
+  /// Long names are first shortened to about 30 columns; then columns are hidden, highest rank
+  /// first, and named below the table.
   public func text(width: Int? = Console.width, colours: Bool = Console.isColoured) -> String {
     var widths = columns.map { TextWidth.columns($0.header) }
     for row in rows {
@@ -126,7 +125,7 @@ public struct Table {
     return lines.joined(separator: "\n")
   }
 
-  /// Leaves columns out and narrows names until the table fits, as far as that is possible.
+  /// Hides columns and shortens names until the table fits, as far as possible.
   private func fit(_ width: Int, _ widths: inout [Int], _ shown: inout [Int]) {
     func excess(_ cap: Int) -> Int {
       shown.reduce(2 * (shown.count - 1) - width) { sum, column in
@@ -145,7 +144,7 @@ public struct Table {
       missing -= widths[column] - narrowed
       widths[column] = narrowed
     }
-    // What else is text, as digests, gives way last.
+    // Other text, such as digests, is shortened last.
     for column in shown where columns[column].alignment == .left && missing > 0 {
       let narrowed = max(min(8, widths[column]), widths[column] - missing)
       missing -= widths[column] - narrowed
@@ -166,7 +165,7 @@ public struct Table {
     return line
   }
 
-  /// Text broken at spaces into lines of at most so many columns, indented as the first.
+  /// Text wrapped at spaces to this width, indented like the first line.
   fileprivate static func wrapped(_ text: String, _ width: Int) -> [String] {
     let indent = String(text.prefix { $0 == " " || $0 == "-" })
     let space = String(repeating: " ", count: indent.count)
@@ -187,21 +186,21 @@ public struct Table {
 }
 
 extension Table.Cell {
-  /// A share of a whole in per cent, and on a terminal a small bar before it.
+  /// A percentage, on a terminal with a small bar before it.
   public static func share(
     _ part: Int, of whole: Int, colours: Bool = Console.isColoured
   ) -> Table.Cell {
     let text = Format.share(part, of: whole)
     guard colours, whole > 0 else { return .init(text) }
     let bar = Format.bar(Double(part) / Double(whole), width: 6)
-    // Numbers below one another have their decimals so too.
+    // Align the decimals of numbers in a column.
     let space = String(repeating: " ", count: max(1, 8 - text.count))
     return .init([(bar, .bar), (space + text, .plain)])
   }
 }
 
 extension Console {
-  /// Writes a sentence to stdout, broken into lines where a terminal is too narrow for it.
+  /// Writes a sentence to stdout, wrapped on narrow terminals.
   public static func printSentence(_ text: String) {
     print(width.map { Table.wrapped(text, $0).joined(separator: "\n") } ?? text)
   }

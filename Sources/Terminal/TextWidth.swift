@@ -1,18 +1,18 @@
-/// How many columns text takes on a terminal.
+/// The width of text on a terminal, in columns.
 public enum TextWidth {
   /// The columns of a text without control characters.
   public static func columns(_ text: some StringProtocol) -> Int {
-    // One column for each byte of ASCII, which nearly all names are.
+    // One column per ASCII byte; nearly all names are ASCII.
     if text.utf8.allSatisfy({ $0 < 0x80 }) { return text.utf8.count }
     return text.reduce(0) { $0 + columns($1) }
   }
 
-  /// The text cut to that many columns with an ellipsis in its middle, so that both ends of a long
-  /// name still show.
+  /// The text shortened to this many columns with an ellipsis in its middle, so that both ends of a
+  /// long name are visible.
   public static func shortened(_ text: String, to width: Int) -> String {
     guard columns(text) > width else { return text }
     guard width > 1 else { return width == 1 ? "…" : "" }
-    // The end of a name says more than its beginning.
+    // The end of a name is more distinctive than its beginning.
     let head = prefix(text, (width - 1) / 2)
     let tail = prefix(text.reversed(), width - 1 - columns(head))
     return head + "…" + String(tail.reversed())
@@ -29,7 +29,7 @@ public enum TextWidth {
     return result
   }
 
-  /// 2 for East Asian wide characters and emoji, 0 for a lone mark, else 1.
+  /// 2 for East Asian wide characters and emoji, 0 for a combining mark, otherwise 1.
   static func columns(_ character: Character) -> Int {
     guard let first = character.unicodeScalars.first else { return 0 }
     if character.isASCII { return 1 }
@@ -40,8 +40,8 @@ public enum TextWidth {
     }
   }
 
-  /// Source: Unicode Standard Annex 11 (East Asian Width W and F), by blocks; and the selector
-  /// that asks for the emoji's form.
+  /// Source: Unicode Standard Annex 11 (East Asian Width W and F), by blocks; and the emoji
+  /// variation selector.
   private static func isWide(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0xA4CF, 0xA960...0xA97F, 0xAC00...0xD7A3,

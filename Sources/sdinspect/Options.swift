@@ -4,7 +4,7 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// What every command that reads a checkpoint takes.
+/// Options of all commands that read a checkpoint.
 struct InputOptions: ParsableArguments {
   @Argument(help: "A checkpoint file or a repository directory.", completion: .file())
   var path: String
@@ -23,7 +23,7 @@ struct InputOptions: ParsableArguments {
   }
 }
 
-/// Which component a command is about.
+/// The components to process.
 struct ComponentOption: ParsableArguments {
   @Option(
     name: .customLong("component"),
@@ -36,10 +36,10 @@ struct ComponentOption: ParsableArguments {
     _ = try names.map(ComponentOption.list)
   }
 
-  /// The components of `checkpoint` that were asked for: all where nothing was.
+  /// The selected components of `checkpoint`; all by default.
   ///
-  /// - Parameter partly: whether those that it does not have are left out instead.
-  /// - Throws: ``Failure`` naming a component that the checkpoint does not have.
+  /// - Parameter partly: whether to ignore components that it does not have.
+  /// - Throws: ``Failure`` with a component that the checkpoint does not have.
   func select(from checkpoint: ModelCheckpoint, partly: Bool = false) throws -> [Component] {
     guard let names = list else { return checkpoint.components }
     if partly { return checkpoint.components.filter { names.contains($0.name.rawValue) } }
@@ -59,9 +59,9 @@ struct ComponentOption: ParsableArguments {
     names.flatMap { try? ComponentOption.list($0) }
   }
 
-  /// The names in a list that commas separate.
+  /// The names in a comma-separated list.
   ///
-  /// - Throws: `ValidationError` where one is empty.
+  /// - Throws: `ValidationError` if one is empty.
   static func list(_ text: String) throws -> [String] {
     let names = text.split(separator: ",", omittingEmptySubsequences: false)
       .map { $0.filter { $0 != " " } }
@@ -74,7 +74,7 @@ struct ComponentOption: ParsableArguments {
   }
 }
 
-/// A picture's size, as in `512x768`.
+/// An image size, such as `512x768`.
 struct PictureSize {
   let width: Int
   let height: Int
@@ -98,7 +98,7 @@ struct PictureSize {
 
   /// Reads the value of an option.
   ///
-  /// - Throws: `ValidationError` that says what sizes there are.
+  /// - Throws: `ValidationError` with the valid sizes.
   static func parse(_ argument: String) throws -> PictureSize {
     guard let size = PictureSize(argument: argument) else {
       throw ValidationError("width and height are multiples of 8 from 8 to 8192, as 512x512")
@@ -114,10 +114,10 @@ func printJSON(_ members: JSONObject) {
   Console.print(JSON.object(object).text())
 }
 
-/// Warnings as the JSON output carries them.
+/// Warnings for JSON output.
 func json(_ warnings: [String]) -> JSON { .array(warnings.map { .string($0) }) }
 
-/// Warnings go to stderr where a person reads the text.
+/// Prints warnings to stderr with text output.
 func printWarnings(_ warnings: [String]) {
   for warning in warnings { Console.warn(warning) }
 }

@@ -3,8 +3,8 @@ import Glibc
 import Terminal
 
 extension SDInspect {
-  /// Refuses a first word that is neither a command nor a path: the parser takes it for the path of
-  /// `summary`, and then blames what follows.
+  /// Rejects a first word that is neither a command nor a path: the parser would use it as the path
+  /// of `summary` and then complain about what follows.
   static func check(_ arguments: [String]) throws(Failure) {
     let commands =
       configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
@@ -20,8 +20,8 @@ extension SDInspect {
         ?? "the commands: \(commands.joined(separator: ", "))")
   }
 
-  /// How many letters must be added, taken away, replaced or swapped with the next to make one word
-  /// of the other.
+  /// The edit distance of two words: insertions, deletions, replacements and swaps of adjacent
+  /// letters.
   ///
   /// Source: Damerau, Communications of the ACM 7 (1964), in the form that changes no letter twice.
   private static func distance(_ first: String, _ second: String) -> Int {

@@ -1,11 +1,11 @@
 import OrderedJSON
 
-/// What a command's help says, as swift-argument-parser dumps it.
+/// A command's help, as dumped by swift-argument-parser.
 struct CommandHelp {
   struct Argument {
-    /// As in `-o` and `--output`; empty for a positional argument.
+    /// For example `-o` and `--output`; empty for a positional argument.
     let spellings: [String]
-    /// What stands for the value, nil of a flag.
+    /// The placeholder for the value; nil for a flag.
     let value: String?
     let isOptional: Bool
     let isRepeating: Bool

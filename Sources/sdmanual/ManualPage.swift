@@ -1,6 +1,6 @@
 import Terminal
 
-/// A page in the man macros of troff (man(7)).
+/// A manual page in troff's man macros (man(7)).
 struct ManualPage {
   let name: String
   let text: String
@@ -50,7 +50,7 @@ struct ManualPage {
     text = page.result
   }
 
-  /// A discussion's paragraphs, and the command lines below its heading EXAMPLE.
+  /// A discussion's paragraphs, and the command lines under its heading EXAMPLE.
   private static func parts(_ discussion: String) -> (paragraphs: [String], examples: [String]) {
     var paragraphs: [String] = []
     var examples: [String] = []
@@ -74,7 +74,7 @@ struct ManualPage {
   }
 }
 
-/// Text of troff while it is written.
+/// troff text under construction.
 private struct Troff {
   private(set) var result = ""
 
@@ -87,7 +87,7 @@ private struct Troff {
     self.text(text)
   }
 
-  /// A line of text that may hold anything.
+  /// A line of arbitrary text.
   mutating func text(_ text: String, escaped: Bool = false) {
     line(escaped ? text : Troff.escaped(text))
   }
@@ -103,7 +103,7 @@ private struct Troff {
     let options = command.arguments.filter { !$0.isPositional }
     for argument in options + command.arguments.filter(\.isPositional) {
       let value = argument.value.map { "\\fI\(Troff.escaped($0))\\fR" }
-      // The long spelling says what it is.
+      // The long spelling is more descriptive.
       let spelling = (argument.spellings.first { $0.hasPrefix("--") } ?? argument.spellings.first)
         .map { "\\fB\(Troff.escaped($0))\\fR" }
       var text = [spelling, value].compactMap { $0 }.joined(separator: " ")
@@ -133,7 +133,7 @@ private struct Troff {
     }
   }
 
-  /// The text with what troff would take for its own made plain.
+  /// The text with troff's special characters escaped.
   static func escaped(_ text: String) -> String {
     var result = ""
     for character in text {
@@ -142,7 +142,7 @@ private struct Troff {
       case "-": result += "\\-"
       case "\n": result += "\n.br\n"
       default:
-        // Names of characters that need no decoding before troff.
+        // Character names that need no preprocessing before troff.
         result += character.unicodeScalars.reduce(into: "") { text, scalar in
           let digits = String(scalar.value, radix: 16, uppercase: true)
           let padded = String(repeating: "0", count: max(0, 4 - digits.count)) + digits

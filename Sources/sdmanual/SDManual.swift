@@ -2,10 +2,9 @@ import Glibc
 import OrderedJSON
 import Terminal
 
-/// Makes man pages of a program: `PROGRAM --experimental-dump-help | sdmanual VERSION FOLDER`.
+/// Creates man pages for a program: `PROGRAM --experimental-dump-help | sdmanual VERSION FOLDER`.
 ///
-/// One page for the program and one for each of its commands, `sdinspect-diff.1`; what they say is
-/// what `--help` says, so that it is written once.
+/// One page for the program and one per command, `sdinspect-diff.1`, with the text of `--help`.
 @main
 enum SDManual {
   static func main() {

@@ -4,8 +4,8 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// No tensor vanishes: each one of a source is written, or left out by name, or the conversion is
-/// refused.
+/// No tensor is lost silently: each is written, or listed as left out, or the conversion is
+/// rejected.
 @Suite struct AccountingTests {
   /// Files with odd tensors in every place.
   enum Oddity: String, CaseIterable, Sendable {
@@ -88,7 +88,7 @@ import Testing
         do throws(FormatError) {
           plan = try Conversion(of: source, to: target, at: out, options: options)
         } catch {
-          // Refused with a word of what stands in the way, and what to do.
+          // The error says what is wrong and what to do.
           #expect([.unsupported, .mismatch].contains(error.code), "\(target): \(error)")
           #expect(error.hint != nil, "\(target): \(error)")
           continue
@@ -100,7 +100,7 @@ import Testing
         #expect(Set(read).isDisjoint(with: dropped), "\(target)")
         #expect(Set(dropped).count == dropped.count)
         #expect(plan.json["dropped"]?.array?.count == dropped.count)
-        // The plan is all that the other options change.
+        // The other options change only the plan.
         if drop || ema && target != .ldm { continue }
         try plan.execute()
         written += 1
@@ -119,7 +119,7 @@ import Testing
     #expect(written > 0)
   }
 
-  /// What is refused names the network, and what can be kept is kept.
+  /// Errors name the network; what can be kept is kept.
   @Test(arguments: [
     (Oddity.sdxl, "unet"), (.withoutMiddleBlock, "unet"), (.secondTextEncoder, "text_encoder_2"),
     (.transformer, "unet"),
@@ -128,7 +128,7 @@ import Testing
     let scratch = try Scratch()
     let path = try oddity.write(in: scratch)
     let names = try TensorFile.open(path).tensors.map(\.name)
-    // Of a UNet without middle block a later version may know the graph.
+    // A later version may know the graph of a UNet without a middle block.
     guard try ModelCheckpoint.open(path)[ComponentName(rawValue: network)]?.manifest == nil else {
       return
     }
@@ -151,7 +151,7 @@ import Testing
     }
   }
 
-  /// A network of a repository that no single file holds is not lost on the way to one.
+  /// A repository's network that single files cannot contain is not lost when converting to one.
   @Test(arguments: [Conversion.Target.ldm, .gguf])
   func aRepositoryKeepsItsNetworks(target: Conversion.Target) throws {
     let scratch = try Scratch()
@@ -175,14 +175,14 @@ import Testing
         == ["vision_model.a"])
   }
 
-  /// What nothing is known of keeps its whole name where the bare one is taken.
+  /// Unknown tensors keep their full names if the bare name is taken.
   @Test func namesDoNotCollide() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
     try Safetensors.write(
       single.network(SingleFile.vae).map { $0.renamed("vae." + $0.name) }
         + [.floats("decoder.conv_in.weight", [1])], to: scratch.path("vae"))
-    // As a VAE only goes without prefix, two tensors would have one name.
+    // Only a VAE has no prefix, so two tensors would share a name.
     let error = try failure {
       try LayoutTests.convert(scratch.path("vae"), to: .ldm, at: scratch.path("out"))
     }
@@ -194,7 +194,7 @@ import Testing
     try LayoutTests.convert(scratch.path("vae"), to: .safetensors, at: scratch.path("out"))
     #expect(try TensorFile.open(scratch.path("out")).tensors.count == 181)
 
-    // In a dictionary the unknown one has a name of its own to fall back to.
+    // In a dictionary the unknown tensor can keep its own name.
     try Safetensors.write(
       single.network(SingleFile.vae).map { $0.renamed("state_dict.vae." + $0.name) }
         + [.floats("state_dict.decoder.conv_in.weight", [1])], to: scratch.path("wrapped"))

@@ -4,7 +4,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What adapters are called: their method, what they are for, what they change.
+/// Adapters' descriptions: method, model, and what they change.
 @Suite struct AdapterRecognitionTests {
   private static let query = "down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 
@@ -214,7 +214,7 @@ import Testing
     #expect(recognition.reasons.contains("it changes 1 weight of the text encoder"))
   }
 
-  /// What a trainer wrote is quoted, and tells the family where shapes do not.
+  /// A trainer's metadata is quoted, and determines the family if shapes do not.
   @Test func metadataIsQuoted() {
     let recognition = Self.recognize(
       [
@@ -232,8 +232,8 @@ import Testing
     #expect(newer.title == "LoRA for Stable Diffusion 3.5 Large")
   }
 
-  /// What a trainer wrote decides between families whose layers look the same; the ids are those of
-  /// the one table.
+  /// A trainer's metadata decides between families with identical layers; the ids are those of the
+  /// one table.
   @Test func basesHaveIds() throws {
     let layers: [RecognitionTests.Entry] = [
       ("diffusion_model.double_blocks.0.img_attn.proj.lora_A.weight", [4, 3072]),
@@ -265,7 +265,7 @@ import Testing
     #expect(recognition.reasons.contains("it changes 4 weights of the transformer"))
   }
 
-  /// Names that adapters share with other networks make none.
+  /// Names shared with other networks do not make a file an adapter.
   @Test func othersAreNoAdapters() {
     for entries: [RecognitionTests.Entry] in [
       [("a1.weight", [4, 4]), ("x.a1.weight", [4, 4]), ("x.b1.weight", [4, 4])],

@@ -4,9 +4,9 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What training and saving put before or into names.
+/// Prefixes and infixes that training and saving add to names.
 @Suite struct BareNameTests {
-  /// Where a wrapper stands: before all names, behind the UNet's prefix, or behind every prefix.
+  /// Positions of a wrapper: before all names, after the UNet's prefix, or after every prefix.
   static let wrappings: [(before: String, inside: String)] = [
     ("module.", ""), ("_orig_mod.", ""), ("model.", ""), ("state_dict.", ""),
     ("model_state_dict.", ""), ("ema.", ""), ("ema_model.", ""), ("params.", ""),
@@ -15,7 +15,7 @@ import Testing
     ("model_state_dict._orig_mod.module.", "_fsdp_wrapped_module."), ("_orig_mod.", "_orig_mod."),
   ]
 
-  /// A whole single file in any of them is the same model, to every target.
+  /// A complete single file in any of them is the same model, for every target.
   @Test(arguments: wrappings)
   func wholeFilesAreRead(before: String, inside: String) throws {
     let scratch = try Scratch()
@@ -32,7 +32,7 @@ import Testing
     let source = try ModelCheckpoint.open(scratch.path("file"))
     #expect(source.components.map(\.name) == [.textEncoder, .unet, .vae])
     #expect(try LayoutTests.parameters(source) == expected)
-    // Said, but for the usual dictionary of training checkpoints.
+    // Reported, except for the usual dictionary of training checkpoints.
     let isUsual = before == "state_dict." && inside.isEmpty
     #expect(
       source.warnings.contains { $0.contains("is not part of the network's names") } != isUsual)
@@ -87,7 +87,8 @@ import Testing
     #expect(vae["decoder.conv_in.weight"] != nil)
   }
 
-  /// A dictionary of averages beside one of weights: the weights are read, `--ema` takes the others.
+  /// A dictionary of averages next to one of weights: the weights are read, `--ema` takes the
+  /// others.
   @Test(arguments: [("params.", "params_ema."), ("state_dict.", "ema."), ("model.", "ema_model.")])
   func averagesInADictionary(weights: String, averages: String) throws {
     let scratch = try Scratch()
@@ -116,7 +117,7 @@ import Testing
     }
   }
 
-  /// Averages of a whole model, in a dictionary beside its weights.
+  /// Averages of a whole model, in a dictionary next to its weights.
   @Test func averagesOfAWholeModel() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
@@ -153,7 +154,8 @@ import Testing
       Set(try TensorFile.open(scratch.path("out")).tensors.map(\.name)) == Set(vae.map(\.name)))
   }
 
-  /// Of two dictionaries with the same network one is read, which is said; the other is no part of it.
+  /// Of two dictionaries with the same network, one is read, with a note; the other is not part of
+  /// the network.
   @Test func oneOfTwoDictionariesIsRead() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
@@ -171,7 +173,7 @@ import Testing
     #expect(error?.hint?.mentions(.dropUnknown) == true)
   }
 
-  /// Words that are no wrapper, or hold no network, stay.
+  /// Words that are not wrappers, or contain no network, stay.
   @Test func namesOfOtherModelsStay() throws {
     let scratch = try Scratch()
     let names = ["model.layers.0.weight", "module.a", "ema.b", "x._orig_mod.y"]
@@ -184,7 +186,7 @@ import Testing
   }
 }
 
-/// One network in a file with what training leaves beside it.
+/// One network in a file with leftovers of training.
 @Suite struct LoneNetworkTests {
   @Test(arguments: [false, true], [Conversion.Target.ldm, .gguf, .safetensors])
   func tensorsOfNoNetworkAreNoSecondOne(dropUnknown: Bool, target: Conversion.Target) throws {

@@ -30,7 +30,7 @@ import Testing
   static let goldens: [(single: UInt32, half: UInt16, brain: UInt16)] = [
     (0x0000_0000, 0x0000, 0x0000), (0x8000_0000, 0x8000, 0x8000),
     (0x3F80_0000, 0x3C00, 0x3F80), (0xBF80_0000, 0xBC00, 0xBF80),
-    // Around half of the least subnormal half.
+    // Around half of the smallest subnormal half.
     (0x3300_0000, 0x0000, 0x3300), (0x3300_0001, 0x0001, 0x3300),
     (0x3380_0000, 0x0001, 0x3380), (0x33C0_0000, 0x0002, 0x33C0),
     (0xB3C0_0000, 0x8002, 0xB3C0),
@@ -40,7 +40,7 @@ import Testing
     // Ties of halves.
     (0x3F80_1000, 0x3C00, 0x3F80), (0x3F80_1001, 0x3C01, 0x3F80),
     (0x3F80_3000, 0x3C02, 0x3F80),
-    // The largest half, and what rounds to infinity.
+    // The largest half, and values that round to infinity.
     (0x477F_E000, 0x7BFF, 0x4780), (0x477F_EFFF, 0x7BFF, 0x4780),
     (0x477F_F000, 0x7C00, 0x4780), (0xC77F_F000, 0xFC00, 0xC780),
     (0x4780_0000, 0x7C00, 0x4780), (0x7F7F_FFFF, 0x7C00, 0x7F80),
@@ -105,11 +105,11 @@ import Testing
     #expect(back == finite)
   }
 
-  /// F64 with the F32 and F16 of numpy 2 (`a.astype("f4")`, `a.astype("f2")`) and the BF16 nearest by
-  /// exact arithmetic, ties to even (torch rounds twice, through F32).
+  /// F64 with the F32 and F16 of numpy 2 (`a.astype("f4")`, `a.astype("f2")`) and the BF16 nearest
+  /// by exact arithmetic, ties to even (torch rounds twice, through F32).
   static let doubles: [(double: Double, single: UInt32, half: UInt16, brain: UInt16)] = [
     (0, 0, 0, 0), (-0.0, 0x8000_0000, 0x8000, 0x8000), (1, 0x3F80_0000, 0x3C00, 0x3F80),
-    // Ties of halves, and values beside them that F32 does not tell from the tie.
+    // Ties of halves, and values next to them that F32 cannot distinguish from the tie.
     (0x1.002p0, 0x3F80_1000, 0x3C00, 0x3F80), (0x1.0020000001p0, 0x3F80_1000, 0x3C01, 0x3F80),
     (0x1.001FFFFFFFp0, 0x3F80_1000, 0x3C00, 0x3F80), (0x1.006p0, 0x3F80_3000, 0x3C02, 0x3F80),
     // Ties of bfloat16, the same.
@@ -147,7 +147,7 @@ import Testing
     #expect(Float(bitPattern: single).isNaN && single >> 31 == 1)
   }
 
-  /// Finite doubles beyond the largest value of a type are counted, and made that value if asked.
+  /// Finite doubles beyond a type's largest value are counted, and clamped if requested.
   @Test(arguments: [DType.float32, .bfloat16, .float16])
   func countsDoublesWithoutAFiniteValue(type: DType) throws {
     let values = [1, 1e300, -1e300, .infinity, 3.4e38]
@@ -181,7 +181,7 @@ import Testing
   }
 
   /// Every upper half of a single with lower halves around each rounding decision, at lengths that
-  /// leave each remainder of a vector, and at odd addresses.
+  /// leave every vector remainder, and at odd addresses.
   @Test(arguments: [0, 1, 15, 16, 17, 31, 33])
   func fastEqualsPlain(remainder: Int) {
     let lows: [UInt32] = [0, 1, 0xFFF, 0x1000, 0x1001, 0x2000, 0x7FFF, 0x8000, 0x8001, 0xFFFF]

@@ -74,7 +74,7 @@ import Testing
     }
   }
 
-  /// 64-bit integers that are one number as F64 differ nevertheless.
+  /// 64-bit integers that are equal as F64 still differ.
   @Test func integersAreExact() {
     var result = sdk_comparison()
     let a = [Int64.max, 1 << 60, 5]
@@ -154,7 +154,7 @@ import Testing
     #expect(!six.isCompared && !six.isIdentical)
   }
 
-  /// A complex element is one value; against a real one it is none.
+  /// A complex element is one value, and cannot be compared with a real one.
   @Test func complexTypes() throws {
     func complex(_ parts: [Float]) -> Tensor {
       Self.tensor(.complex64, bytes(parts.map(\.bitPattern)))
@@ -173,7 +173,7 @@ import Testing
       let mixed = try Self.one(a, b)
       #expect(!mixed.isCompared && !mixed.isIdentical)
     }
-    // Of two blocks the one that is the same counts like the other.
+    // Of two blocks, the equal one counts like the other.
     let many = [Float](repeating: 1, count: 400_000)
     var changed = many
     changed[0] = 3
@@ -181,7 +181,7 @@ import Testing
       try Self.one(complex(many), complex(changed)).rootMeanSquare == (4 / 200_000.0).squareRoot())
   }
 
-  /// Differences that leave F64, of real and of complex values.
+  /// Differences that overflow F64, of real and of complex values.
   @Test(arguments: [DType.float64, .complex128])
   func theEndsOfF64(dtype: DType) throws {
     let values = [1.5e308, -1.5e308]
@@ -235,7 +235,7 @@ import Testing
     #expect(difference.bytesCompared == 2 * 16 * 3 + 16 + 8)
   }
 
-  /// Names that look alike but are of other bytes are other names.
+  /// Names that look alike but differ in bytes are different names.
   @Test func namesAreTheirBytes() throws {
     let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
     let both = [Tensor.floats(composed, [1]), .floats(decomposed, [2])]
@@ -252,7 +252,8 @@ import Testing
     #expect(component[decomposed]?.contiguousBytes() == both[1].contiguousBytes())
   }
 
-  /// Two files of the same adapters, trained twice: torch counts 256 keys, all of other values.
+  /// Two files of the same adapters, trained twice: torch counts 256 keys, all with different
+  /// values.
   @Test(.shared("corpus"))
   func adaptersOfTheCorpus() throws {
     let path = try #require(
@@ -270,8 +271,8 @@ import Testing
 
 @Suite struct FileHashesTests {
   /// What sha256sum, `dd bs=65536 skip=16 count=1 | sha256sum`, `tail -c +N | sha256sum` and
-  /// `gzip | tail -c8` make of a file of 1,200,000 bytes, byte i being `i * 7 + i / 251` modulo 256,
-  /// is made anew here with swift-crypto and a table-free CRC.
+  /// `gzip | tail -c8` make of a file of 1,200,000 bytes, byte i being `i * 7 + i / 251` modulo
+  /// 256, is made anew here with swift-crypto and a table-free CRC.
   @Test func ofAnyFile() throws {
     let scratch = try Scratch()
     let content = (0..<1_200_000).map { UInt8(truncatingIfNeeded: $0 * 7 + $0 / 251) }
@@ -290,7 +291,7 @@ import Testing
     #expect(hashes.crc32 == String(~crc, radix: 16, uppercase: true))
   }
 
-  /// Where AutoV1 begins, one byte after, and where it is whole.
+  /// Up to the start of AutoV1's range, one byte beyond, and the whole range.
   @Test(arguments: [(0x10_0000, 0), (0x10_0001, 1), (0x11_0000, 0x1_0000)])
   func shortFiles(size: Int, hashed: Int) throws {
     let scratch = try Scratch()
@@ -317,7 +318,7 @@ import Testing
     #expect(hashes[2].autoV3 == nil)
   }
 
-  /// Progress counts a file's bytes once, however many hashes are made of it.
+  /// Progress counts a file's bytes once, regardless of the number of hashes.
   @Test func progressIsInBytesOfTheFile() throws {
     let scratch = try Scratch()
     let path = scratch.path("a")
@@ -346,7 +347,7 @@ import Testing
 }
 
 @Suite struct ContentHashTests {
-  /// The repository, the same in the layouts of single files, and the flat file.
+  /// The repository, the same as single files, and the .sdflat file.
   @Test func isTheSameInEveryLayout() throws {
     let scratch = try Scratch()
     let repository = Fixtures.path("shapes-v1")
@@ -360,7 +361,7 @@ import Testing
     #expect(try ContentHash(pickled) == expected)
   }
 
-  /// Two tensors do not have the identity of one whose name holds the line of the other.
+  /// Two tensors do not have the content hash of one tensor whose name contains the other's line.
   @Test func namesAreNotLines() throws {
     func content(_ tensors: [Tensor]) throws -> String? {
       try ContentHash(

@@ -5,7 +5,8 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What a file holds beside readable weights: storages without tensors, code, zeros, packed weights.
+/// What a file contains besides readable weights: storages without tensors, code, zeros, packed
+/// weights.
 @Suite struct ContentsTests {
   static func verify(_ tensors: [Tensor]) throws -> Verification {
     let scratch = try Scratch()
@@ -108,8 +109,8 @@ import Testing
       try ContentsTests.verify([.zeros("a", .float32, [256, 256])]).problems.count == 1)
   }
 
-  /// Zeros that are meant: biases, zero convolutions, the second factors of a new LoRA, rows that pad
-  /// a table, a small tensor.
+  /// Intended zeros: biases, zero convolutions, the second factors of a new LoRA, padding rows of a
+  /// table, a small tensor.
   @Test(
     arguments: [
       [weight("a", [64, 64]), .zeros("a.bias", .float32, [4096])],
@@ -217,7 +218,7 @@ import Testing
     #expect(checkpoint.warnings == ["model: 1 \(kind.rawValue)"])
     let result = try Verification(of: checkpoint)
     #expect(result.unchecked == ["model: 1 \(kind.rawValue)"])
-    // They may keep their bytes, but no network is made of them.
+    // Their bytes can be kept, but they do not form a network.
     try Conversion(of: checkpoint, to: .safetensors, at: scratch.path("o")).execute()
     for target in [Conversion.Target.diffusers, .gguf, .sdflat] {
       let error = try #require(
@@ -227,9 +228,9 @@ import Testing
   }
 }
 
-/// Initializers of ONNX models that no one trained.
+/// Untrained initializers of ONNX models.
 @Suite struct GraphConstantTests {
-  /// What torch.onnx.export computes beside a network's parameters, and parameters that look alike.
+  /// Constants that torch.onnx.export computes, and parameters that look like them.
   @Test func computedInitializersAreNoParameters() {
     let frequencies = (0..<16).map { Float(exp(-log(10_000) * Double($0) / 16)) }
     let mask = (0..<25).map { $0 % 5 > $0 / 5 ? -Float.greatestFiniteMagnitude : 0 }

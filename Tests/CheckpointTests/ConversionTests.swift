@@ -9,9 +9,9 @@ import Testing
 /// Conversion plans and what they write.
 @Suite struct ConversionTests {
   static let model = Fixtures.path("shapes-v1")
-  /// Targets that keep whatever a file holds under its own names.
+  /// Targets that keep a file's contents under their own names.
   static let containers: [Conversion.Target] = [.sdflat, .safetensors]
-  /// Targets that take every component alone, and give it back under the same names.
+  /// Targets that accept any single component, and preserve its names.
   static let published: [Conversion.Target] = [.sdflat, .safetensors, .diffusers]
 
   static func convert(
@@ -155,7 +155,7 @@ import Testing
         })
       #expect(error.code == .mismatch)
       #expect(error.context == "b")
-      // All of them are counted and named, not the first alone.
+      // All are counted and named, not only the first.
       #expect(error.message.hasPrefix("3 values are beyond 65504"))
       #expect(error.message.hasSuffix("1 of b, 2 of c"))
       #expect(try scratch.names == ["in"])
@@ -209,7 +209,7 @@ import Testing
       try ConversionTests.convert(ConversionTests.model, to: .safetensors, at: model)
     }
     #expect(error?.code == .cannotCreate)
-    // Onto itself: the source stays readable until the output is whole.
+    // Converting a file onto itself: the source stays readable until the output is complete.
     try ConversionTests.convert(model, to: .safetensors, at: model, .init(overwrite: true))
     #expect(try scratch.names == ["model"])
     ConversionTests.expectEqual(
@@ -235,15 +235,15 @@ import Testing
       scratch.path("a"), to: .sdflat, at: scratch.path("a"), .init(overwrite: true))
     let after = try ModelCheckpoint.open(scratch.path("a"))
     #expect(ConversionTests.digests(after.components[0]) == before)
-    // What the first conversion recorded is kept inside what the second one records.
+    // The first conversion's record is kept inside the second's.
     #expect(
       after.provenance?["previous"]?["sources"]?.array?.first?["path"]
         == "diffusion_pytorch_model.safetensors")
     #expect(after.provenance?["sources"]?.array?.first?["path"] == "a")
   }
 
-  /// What a signal's handler does in the middle of a conversion leaves nothing behind. In a process
-  /// of its own, since it is about all writers of a process.
+  /// An interrupt handler during a conversion leaves no files. In its own process, since it affects
+  /// all writers of a process.
   @Test(arguments: Conversion.Target.allCases)
   func isRemovedWhenInterrupted(target: Conversion.Target) async throws {
     let scratch = try Scratch()
@@ -264,15 +264,15 @@ import Testing
     #expect(try scratch.names == [])
   }
 
-  /// Where no thread can be had, a conversion that fails lets go of its source, which a check that
-  /// never began had held. In a process of its own, since limits are a process's.
+  /// If no thread can start, a failed conversion still closes its source, which an unstarted check
+  /// had kept open. In its own process, since limits are per process.
   @Test func letsGoOfItsSourceWithoutThreads() async throws {
     let scratch = try Scratch()
     let folder = scratch.path
     await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
       let path = folder + "/a.safetensors"
       try Safetensors.write([.floats("a", [1, 2])], to: path)
-      // Opened before the process loses its rights; a read gives a page of it at most.
+      // Opened before the process drops its privileges; one read returns at most a page.
       let maps = try #require(FileHandle(forReadingAtPath: "/proc/self/maps"))
       func isMapped() throws -> Bool {
         try maps.seek(toOffset: 0)
@@ -300,8 +300,8 @@ import Testing
     }
   }
 
-  /// File systems that cannot exchange two directories: the former one steps aside, and comes back
-  /// where the new one cannot take its place.
+  /// File systems that cannot exchange two directories: the old one is renamed, and restored if the
+  /// new one cannot take its place.
   @Test func replacesWithoutAnExchange() throws {
     let scratch = try Scratch()
     let path = scratch.path("out")
@@ -326,8 +326,8 @@ import Testing
     #expect(try scratch.names == ["out"])
   }
 
-  /// What a killed process left beside the output goes with the next try, and not what another has
-  /// locked.
+  /// A killed process's leftovers are removed by the next run, except files that another process
+  /// has locked.
   @Test func removesWhatAKilledProcessLeft() throws {
     let scratch = try Scratch()
     try scratch.write("half", as: ".out.999999999-0.partial/unet/config.json")
@@ -368,7 +368,7 @@ import Testing
     }
   }
 
-  /// An error while a directory is written names the place, not the hidden one.
+  /// An error while a directory is written names the destination, not the hidden directory.
   @Test func errorsNameThePlaceOfTheOutput() throws {
     let scratch = try Scratch()
     let model = try scratch.repository { tensors in
@@ -394,7 +394,7 @@ import Testing
     let plan = try Conversion(
       of: ModelCheckpoint.open(ConversionTests.model), to: .sdflat, at: scratch.path("out"),
       options: .init(dtype: .bfloat16))
-    // Below the sum: files that nothing reads, and a VAE in another format.
+    // After the total: files that nothing reads, and a VAE in another format.
     #expect(plan.lines().count == 1 + 3 + 9 + 1 + 1 + 1)
     #expect(
       plan.lines().last

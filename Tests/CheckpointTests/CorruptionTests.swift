@@ -4,13 +4,13 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// Random corruptions of a flat file: none crashes, none goes unnoticed.
+/// Random corruptions of a .sdflat file: none crashes, none goes unnoticed.
 @Suite struct CorruptionTests {
-  /// How many; SDLOOM_CORRUPTIONS asks for more than a quick run has time for.
+  /// The number of corruptions; SDLOOM_CORRUPTIONS requests more than a quick run has time for.
   static let count =
     ProcessInfo.processInfo.environment["SDLOOM_CORRUPTIONS"].flatMap(Int.init) ?? 400
 
-  /// Numbers that are the same in every run: splitmix64.
+  /// The same numbers on every run: splitmix64.
   struct Random: RandomNumberGenerator {
     var state: UInt64
 
@@ -46,7 +46,7 @@ import Testing
     case .extended:
       bytes += (0..<(1 + place(5000))).map { _ in UInt8(place(256)) }
     case .splicedHeader:
-      // The beginning of another sound file, of a random length.
+      // The beginning of another valid file, of a random length.
       let length = 1 + place(min(other.count, 2 * headerEnd))
       bytes.replaceSubrange(..<min(length, bytes.count), with: other[..<length])
     case .swappedRegions:
@@ -66,7 +66,7 @@ import Testing
 
   @Test func noneGoesUnnoticed() throws {
     let scratch = try Scratch()
-    // Small, of two components and files, so that most bytes are header and padding too.
+    // Small, with two components and files, so that most bytes are header and padding.
     var tensors: [Tensor] = (0..<24).map { index in
       .floats("layer.\(index).weight", (0..<(index * 16)).map { Float($0) })
     }
@@ -87,7 +87,7 @@ import Testing
       defer { number += 1 }
       let kind = Kind.allCases[number % Kind.allCases.count]
       let bytes = CorruptionTests.corrupt(sound, other, kind, &random)
-      // A corruption that changes nothing, or makes the other sound file, is none.
+      // Skip corruptions that change nothing, or that produce the other valid file.
       guard bytes != sound, bytes != other else { continue }
       changed += 1
       try Data(bytes).write(to: URL(filePath: path))

@@ -22,7 +22,7 @@ import Testing
       })
   }()
 
-  /// The digest of values of which every NaN has the same bits.
+  /// The digest of the values, with every NaN given the same bits.
   static func digest(_ tensor: Tensor) -> String {
     var bytes = tensor.contiguousBytes()
     let width = tensor.dtype.bitWidth / 8
@@ -69,8 +69,8 @@ import Testing
     #expect(dropped.contains("scaled_fp8") && dropped.contains("comfy.scale_input"))
   }
 
-  /// Where nothing is cast, bytes and scales stay as they are; a target that has no place for the
-  /// scales is refused.
+  /// Without a cast, bytes and scales stay unchanged; a target that cannot store the scales is
+  /// rejected.
   @Test func scalesAreNeverLost() throws {
     let scratch = try Scratch()
     let source = try ModelCheckpoint.open(EightBitTests.file)
@@ -132,8 +132,8 @@ import Testing
       })
   }
 
-  /// In every layout a cast gives the values times their scale; what reads single tensors, as the
-  /// engine does, gets the same.
+  /// In every layout a cast returns the values times their scale; readers of single tensors, such
+  /// as the engine, get the same.
   @Test(arguments: [Conversion.Target.diffusers, .ldm, .sdflat, .gguf])
   func networkIsCast(_ target: Conversion.Target) throws {
     let scratch = try Scratch()

@@ -34,7 +34,7 @@ import Testing
     }
   }()
 
-  /// The tensors of a header; `{0-37}` in a name stands for each number of the range.
+  /// The tensors of a header; `{0-37}` in a name is expanded to each number in the range.
   static func tensors(_ name: String) throws -> [Tensor] {
     var tensors: [Tensor] = []
     for line in try Fixtures.text("families/\(name).txt").split(separator: "\n") {
@@ -72,7 +72,7 @@ import Testing
     #expect(tensors.count == golden.tensors)
     let summary = Summary(FamilyTests.checkpoint(tensors))
     #expect(summary.recognition.family.id == golden.family, "\(summary.recognition.title)")
-    // A lone network of no family is the file's model.
+    // A lone network without a family is the file's model.
     let other = golden.family == "other" ? ["model": golden.components["transformer"] ?? 0] : nil
     let counts = Dictionary(
       uniqueKeysWithValues: summary.components.map { ($0.name.rawValue, $0.parameters) })
@@ -82,7 +82,7 @@ import Testing
     #expect(summary.recognition.family.id != "other" || !summary.recognition.title.contains("Flux"))
   }
 
-  /// Files beside models, as kohya's sd-scripts and ComfyUI save them.
+  /// Files next to models, as kohya's sd-scripts and ComfyUI save them.
   @Test func controlNetLLLiteAndLatentsAreNamed() {
     func summary(_ entries: [(name: String, shape: Shape)]) -> Summary {
       Summary(
@@ -143,7 +143,7 @@ import Testing
     #expect(recognition.title == title)
   }
 
-  /// Bare files, and those of other programs, say the same.
+  /// Files without prefixes, and other programs' files, get the same result.
   @Test(arguments: ["flux1-dev", "sd3-medium", "qwen-image", "wan-t2v-14b", "z-image", "lumina2"])
   func prefixesChangeNothing(name: String) throws {
     let golden = try #require(FamilyTests.goldens.first { $0.name == "\(name)-original" })
@@ -159,7 +159,7 @@ import Testing
     }
   }
 
-  /// Keys without a use say what a UNet predicts.
+  /// Marker keys say what a UNet predicts.
   @Test func keysTellWhatIsPredicted() throws {
     let keys = ["v_pred", "ztsnr"].map {
       Tensor(name: $0, dtype: .float32, shape: [0], storage: .memory([]))
@@ -197,7 +197,7 @@ import Testing
     #expect(video.family.id == "other" && !video.title.contains("Stable Diffusion"))
   }
 
-  /// What a file says of itself is quoted.
+  /// A file's own description is quoted.
   @Test func declarationsAreQuoted() {
     let summary = Summary(
       FamilyTests.checkpoint(
@@ -211,16 +211,16 @@ import Testing
       summary.json["family"]?["because"]?.array?.count == summary.recognition.reasons.count)
   }
 
-  /// What has no graph is listed as not checked, and never as faulty.
+  /// Networks without a graph are listed as not checked, never as faulty.
   @Test(arguments: ["clip-l", "open-clip-h", "sd3-whole", "sdxl-whole", "t5-xxl", "other-mochi"])
   func networksWithoutAGraphAreReadable(name: String) throws {
     let result = try Verification(of: FamilyTests.checkpoint(try FamilyTests.tensors(name)))
-    // Of CLIP's networks it is known what they must hold.
+    // The required tensors of CLIP's networks are known.
     #expect(result.problems == [] && (name == "clip-l" ? result.isSound : result.verdict == nil))
     #expect(!result.unchecked.contains { $0.contains("unrecognized") }, "\(result.unchecked)")
   }
 
-  /// Every id of the table is documented, and every documented one that a model can have is tested
+  /// Every id of the table is documented, and every documented id that a model can have is tested,
   /// on a published model's shapes or by its own function.
   @Test func everyFamilyIsDocumented() throws {
     let text = try String(contentsOfFile: "\(Fixtures.root)/docs/families.md", encoding: .utf8)

@@ -10,14 +10,14 @@ import Testing
 
 /// The flat format: round trips, layout, and every kind of damage.
 @Suite struct FlatFileTests {
-  /// The embedded model's VAE as a flat file, small enough to be damaged often.
+  /// The bundled model's VAE as a .sdflat file, small enough to be damaged often.
   static func smallFile(_ scratch: Scratch) throws -> [UInt8] {
     let source = try ModelCheckpoint.open(Fixtures.path("shapes-v1/vae"))
     try Conversion(of: source, to: .sdflat, at: scratch.path("vae.sdflat")).execute()
     return try scratch.contents("vae.sdflat")
   }
 
-  /// The header of a flat file, and where its data starts.
+  /// The header of a .sdflat file, and where its data starts.
   static func header(_ file: [UInt8]) throws -> (json: JSON, dataStart: Int) {
     let length = file[16..<24].reversed().reduce(0) { $0 << 8 | Int($1) }
     let text = String(decoding: file[64..<(64 + length)], as: UTF8.self)
@@ -98,7 +98,7 @@ import Testing
 
   // MARK: Damage
 
-  /// One flipped bit anywhere must be noticed by opening or by verifying, and named.
+  /// One flipped bit anywhere must be detected, on opening or verifying, and located.
   @Test func noticesAFlippedBitInEveryRegion() throws {
     let scratch = try Scratch()
     var file = try FlatFileTests.smallFile(scratch)
@@ -131,8 +131,8 @@ import Testing
     }
   }
 
-  /// Headers with random bytes replaced, checksums made right again: each is refused or read, none
-  /// ends the program, and what is read lies inside the file.
+  /// Headers with random bytes replaced and checksums corrected: each is rejected or read, none
+  /// crashes the program, and everything read is inside the file.
   @Test func survivesRandomHeaders() throws {
     let scratch = try Scratch()
     let file = try FlatFileTests.smallFile(scratch)
@@ -192,7 +192,7 @@ import Testing
 
   // MARK: Headers of others
 
-  /// A flat file with that header and data, checksums of prelude and header right.
+  /// A .sdflat file with this header and data; the checksums of prelude and header are correct.
   static func file(_ header: JSON, data: [UInt8] = [], version: UInt32 = 1) -> [UInt8] {
     let text = Array(header.text(.compact).utf8)
     var start = 64 + text.count
@@ -239,7 +239,7 @@ import Testing
   struct Refusal: CustomTestStringConvertible, Sendable {
     let testDescription: String
     let header: JSON
-    /// Part of the context; empty where the file as a whole is wrong.
+    /// Part of the context; empty if the file as a whole is wrong.
     let context: String
 
     init(_ name: String, _ header: JSON, _ context: String) {
@@ -256,7 +256,7 @@ import Testing
     ]
   }
 
-  /// A ninth of these has no place below 2^63.
+  /// A ninth of these does not fit below 2^63.
   static func large(_ name: String) -> JSON {
     let count = JSON.integer(Int.max / 8)
     return tensor(.string(name), dtype: "U8", shape: [count], bytes: count)
@@ -332,7 +332,7 @@ import Testing
     #expect(error.message.contains("scales"))
   }
 
-  /// Fields that are not known and not required survive a conversion.
+  /// Unknown fields that are not required survive a conversion.
   @Test func keepsOptionalFieldsThatAreNotKnown() throws {
     let scratch = try Scratch()
     let data = bytes([Float(1).bitPattern, Float(2).bitPattern])

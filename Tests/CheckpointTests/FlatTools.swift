@@ -2,7 +2,7 @@ import Checkpoint
 import FlatFormat
 import ModelFormats
 
-/// Flat files as tests check them.
+/// .sdflat files as tests check them.
 enum FlatTools {
   /// Throws unless every byte of the file is what was written.
   static func requireSound(_ path: String) throws {

@@ -47,7 +47,7 @@ struct FullSizeTests {
     }
   }
 
-  /// Needs as much free space as the repository takes, where temporary files lie.
+  /// Needs as much free space as the repository takes, where temporary files are.
   @Test func convertsToAFlatFile() throws {
     let path = try #require(Fixtures.fullSize)
     let scratch = try Scratch()

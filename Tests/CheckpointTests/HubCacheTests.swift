@@ -6,7 +6,7 @@ import Testing
 
 /// Folders of the Hugging Face cache as paths, and what interrupted downloads leave there.
 @Suite struct HubCacheTests {
-  /// A cache folder with snapshots of the embedded model.
+  /// A cache directory with snapshots of the bundled model.
   static func cache(
     _ scratch: Scratch, snapshots: [String], main: String? = nil
   ) throws -> String {
@@ -46,14 +46,14 @@ import Testing
     try scratch.write("89ab", as: "models--org--name/refs/main")
     let other = try #require(try failure { _ = try ModelCheckpoint.open(root) })
     #expect(other.message.contains("refs/main names the snapshot 89ab, which does not exist"))
-    // A ref that leads elsewhere is none.
+    // A ref that points elsewhere is ignored.
     try scratch.write("../../secret", as: "models--org--name/refs/main")
     #expect(try failure { _ = try ModelCheckpoint.open(root) }?.message == several.message)
     let empty = try HubCacheTests.cache(try Scratch(), snapshots: [])
     #expect(try failure { _ = try ModelCheckpoint.open(empty) }?.code == .notFound)
   }
 
-  /// Each file of a snapshot in turn leads to a blob that is not there.
+  /// Each file of a snapshot in turn links to a missing blob.
   @Test(arguments: [
     ("unet/diffusion_pytorch_model.safetensors", true), ("unet/config.json", true),
     ("text_encoder/pytorch_model.bin", true), ("tokenizer/vocab.json", false),
@@ -86,7 +86,7 @@ import Testing
       #expect(error.file == scratch.path(place))
       #expect(error.hint?.contains("blobs/abc.incomplete") == true)
     }
-    // A component's folder alone, and the link itself.
+    // A component's directory alone, and the link itself.
     let folder = scratch.path(place).dropLast(name.count + 1)
     let lone = try #require(try failure { _ = try ModelCheckpoint.open(String(folder)) })
     #expect(lone.message == says)
@@ -94,7 +94,7 @@ import Testing
     #expect(link.code == .notFound && link.message.contains("is a link to \(target)"))
   }
 
-  /// Other weights of the same component are read, and the link is told.
+  /// Other weights of the same component are read, and the link is reported.
   @Test func aDanglingLinkBesideWholeWeightsIsAWarning() throws {
     let scratch = try Scratch()
     let root = try HubCacheTests.cache(scratch, snapshots: ["0123"], main: "0123")
@@ -111,7 +111,7 @@ import Testing
       ])
   }
 
-  /// A shard that is a link to nothing is named as one.
+  /// A shard that is a broken link is reported as one.
   @Test func danglingShardsAreNamed() throws {
     let scratch = try Scratch()
     try scratch.write(

@@ -5,13 +5,13 @@ import TestSupport
 import Testing
 
 /// Files that lack a part of a network, or have it in another shape: the check names it, and the
-/// headline stays true.
+/// headline stays correct.
 @Suite struct IncompleteTests {
   struct Gap: Sendable {
-    /// What the names of the tensors that are left out begin with.
+    /// The prefix of the omitted tensors' names.
     let prefix: String
     let component: String
-    /// How many that are.
+    /// How many there are.
     let count: Int
   }
 
@@ -77,7 +77,7 @@ import Testing
     }
   }
 
-  /// The same of a UNet by itself, without a prefix.
+  /// The same for a lone UNet, without a prefix.
   @Test(arguments: ["input_blocks.0.0.weight", "time_embed.", "out.2.weight"])
   func namesWhatALoneUNetLacks(prefix: String) throws {
     let scratch = try Scratch()
@@ -91,7 +91,7 @@ import Testing
       Gap(prefix: prefix, component: "unet", count: names.count), names, result.problems)
   }
 
-  /// A tensor of another shape is named, and not those that it does not agree with.
+  /// A tensor with a wrong shape is named, and not the tensors that it conflicts with.
   @Test func namesTheTensorThatDoesNotFit() throws {
     let scratch = try Scratch()
     let name = "model.diffusion_model.time_embed.0.weight"
@@ -106,7 +106,7 @@ import Testing
       result.problems == ["unet: \(name) has the shape [64, 32], not [128, 32]"])
   }
 
-  /// A checkpoint without its decoder is not whole, though a decoder by itself is.
+  /// A checkpoint without its decoder is incomplete, although a lone decoder is complete.
   @Test(arguments: ["decoder", "encoder"])
   func aHalfAmongNetworksIsNotWhole(part: String) throws {
     let scratch = try Scratch()
@@ -121,7 +121,8 @@ import Testing
     #expect(Recognition(checkpoint).title.contains("VAE incomplete: lacks "))
   }
 
-  /// What fits to the last tensor but is unlike what is published is not called sound, nor faulty.
+  /// A network whose tensors all fit, but unlike any published one, is called neither valid nor
+  /// faulty.
   @Test func oddNetworksAreNotChecked() throws {
     let scratch = try Scratch()
     let path = try SingleFile(in: scratch).write("odd.safetensors", in: scratch) {
@@ -132,7 +133,7 @@ import Testing
     #expect(result.unchecked.contains { $0.hasPrefix("vae: its tensors fit one another, but ") })
   }
 
-  /// A decoder by itself is what its file is for.
+  /// A lone decoder is complete in its own file.
   @Test func takesADecoderAloneForWhatItIs() throws {
     let scratch = try Scratch()
     let tensors = try SingleFile(in: scratch).network(SingleFile.vae).filter {
@@ -144,7 +145,7 @@ import Testing
     #expect(result.notes.contains("vae: the model contains only the vae_decoder"))
   }
 
-  /// What an optimizer keeps is an entry of its own and no parameter.
+  /// Optimizer state is an entry of its own, not a parameter.
   @Test func countsNoOptimizerState() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
@@ -196,7 +197,7 @@ import Testing
     }
   }
 
-  /// A GGUF file's own word decides where tensors say nothing, and is contradicted where they do.
+  /// A GGUF file's architecture key decides if tensors do not, and is contradicted if they do.
   @Test func weighsTheDeclaredArchitecture() throws {
     let scratch = try Scratch()
     func text(_ text: String) -> [UInt8] { littleEndian(UInt64(text.utf8.count)) + text.utf8 }

@@ -6,7 +6,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Conversion between layouts: names, shapes, and what is kept, dropped, made and mended.
+/// Conversion between layouts: names, shapes, and what is kept, dropped, added and repaired.
 @Suite struct LayoutTests {
   static let model = Fixtures.path("shapes-v1")
 
@@ -55,9 +55,9 @@ import Testing
       source = scratch.path(name)
       let checkpoint = try ModelCheckpoint.open(source)
       #expect(try LayoutTests.parameters(checkpoint) == expected, "\(name)")
-      // A PyTorch file has no place for configurations.
+      // PyTorch files cannot store configurations.
       if name.hasSuffix(".ckpt") { continue }
-      // Heads and groups of a model this small cannot be guessed: they came along.
+      // Heads and groups of a model this small cannot be inferred: they were stored.
       #expect(
         checkpoint.components.allSatisfy { $0.configuration?.origin == .file }, "\(name)")
       for path in ["unet/config.json", "scheduler/scheduler_config.json", "model_index.json"] {
@@ -72,14 +72,14 @@ import Testing
     }
   }
 
-  /// Q8_0 holds each of 32 values to half a step of 127 of the largest, as ggml defines it.
+  /// Q8_0 contains each of 32 values to half a step of 127 of the largest, as ggml defines it.
   @Test func quantisedValuesAreClose() throws {
     let scratch = try Scratch()
     try LayoutTests.convert(LayoutTests.model, to: .gguf, at: scratch.path("q8.gguf")) {
       $0.quantize = true
       $0.dtype = .float16
     }
-    // Narrower than any model that readers of GGUF have a word for.
+    // Narrower than any model that GGUF readers know by name.
     let keys = try TensorFile.open(scratch.path("q8.gguf")).metadata.map(\.key)
     #expect(!keys.contains("general.architecture") && keys.contains("general.quantization_version"))
     let file = try ModelCheckpoint.open(scratch.path("q8.gguf"))
@@ -148,7 +148,7 @@ import Testing
       file["first_stage_model.decoder.mid.attn_1.q.weight"]?.shape == [64, 64, 1, 1])
   }
 
-  /// A VAE only goes without prefix, other networks with theirs.
+  /// Only a VAE has no prefix; other networks have theirs.
   @Test(arguments: [
     (ComponentName.vae, "decoder.mid.attn_1.q.weight"),
     (.unet, "model.diffusion_model.input_blocks.0.0.weight"),
@@ -177,8 +177,8 @@ import Testing
 
   // MARK: Single files with more in them
 
-  /// A training checkpoint of the embedded model: averages that are all zero, counters, a noise
-  /// schedule, an optimizer's state, and two tensors that nobody knows.
+  /// A training checkpoint of the bundled model: all-zero EMA weights, counters, a noise schedule,
+  /// optimizer state, and two unknown tensors.
   static func training(
     in scratch: Scratch, _ change: ([Tensor]) -> [Tensor] = { $0 }
   ) throws -> String {
@@ -263,7 +263,7 @@ import Testing
         plan.notes.contains("other: odd is kept though it is no tensor of this network")
           == !dropUnknown)
     }
-    // A repository has no place for what is of no network, but keeps what is below a network's name.
+    // Repositories cannot store tensors outside networks, but keep those below a network's name.
     let another = try Scratch()
     let known = try LayoutTests.training(in: another) { tensors in
       tensors.filter { $0.name != "odd" }
@@ -323,7 +323,7 @@ import Testing
       !repository.parts.flatMap(\.tensors).contains { $0.tensor.name.hasSuffix("position_ids") })
   }
 
-  /// Integers stay as they are, whatever type is asked for.
+  /// Integers are unchanged, whatever type is requested.
   @Test func integersAreNeverCast() throws {
     let scratch = try Scratch()
     let training = try LayoutTests.training(in: scratch) { tensors in
@@ -341,7 +341,7 @@ import Testing
 
   // MARK: Small files
 
-  /// A single file by others has no configurations: a repository of it gets its own.
+  /// Other programs' single files have no configurations: a repository made from one gets its own.
   @Test func aRepositoryIsCompleted() throws {
     let scratch = try Scratch()
     let training = try LayoutTests.training(in: scratch)
@@ -350,7 +350,7 @@ import Testing
     let checkpoint = try ModelCheckpoint.open(scratch.path("foreign"))
     var options = Conversion.Options()
     options.companions = try ModelCheckpoint.open(LayoutTests.model).files
-    // A repository has no place for what nothing is known of: that it is lost must be asked for.
+    // Repositories cannot store unknown tensors: dropping them must be requested.
     let refusal = try failure {
       _ = try Conversion(of: checkpoint, to: .diffusers, at: "x", options: options)
     }
@@ -391,7 +391,7 @@ import Testing
     #expect(try scratch.names == ["foreign"])
   }
 
-  /// What versions that were called sdkit wrote into single files.
+  /// Metadata that sdkit, the program's former name, wrote into single files.
   @Test func formerMetadataAreRead() throws {
     let scratch = try Scratch()
     try LayoutTests.convert(LayoutTests.model, to: .ldm, at: scratch.path("good"))
@@ -411,7 +411,7 @@ import Testing
     #expect(checkpoint[.unet]?.configuration?.origin != .inferred)
   }
 
-  /// Metadata that claim to be a configuration and are none are passed over, with a warning.
+  /// Metadata that claims to be a configuration and is not is ignored with a warning.
   @Test func brokenMetadataAreNotUsed() throws {
     let scratch = try Scratch()
     try LayoutTests.convert(LayoutTests.model, to: .ldm, at: scratch.path("good"))

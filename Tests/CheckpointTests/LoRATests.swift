@@ -57,7 +57,7 @@ import Testing
     try ModelCheckpoint.open(Fixtures.path("shapes-v1")).components
   }
 
-  /// What a weight becomes with its updates, in single precision.
+  /// What a weight becomes with its updates, in float32.
   private func sums(_ tensor: Tensor, _ updates: [WeightUpdate]) throws -> [Float] {
     var values: [Float] = []
     let overflows = try tensor.withSaturatedPieces(as: .float32, adding: updates) { piece in
@@ -71,7 +71,7 @@ import Testing
   private static let output = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"
   private static let projection = "text_model.encoder.layers.1.self_attn.q_proj"
 
-  /// Every spelling of one layer, and what of the update follows from it.
+  /// Every spelling of a layer, and the resulting update.
   @Test(
     arguments: [
       ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", "kohya"),
@@ -119,7 +119,7 @@ import Testing
       #expect(lora.unused == [])
       #expect(lora.updates.keys.map(\.self) == [component.name])
       let update = try #require(lora.updates[component.name]?[parameter])
-      // 0.5 * alpha / rank, alpha being the rank where the file has none.
+      // 0.5 * alpha / rank, alpha being the rank if the file has none.
       let factor = try #require(update.factor)
       #expect(factor == (style == "kohya" ? 1 : 0.5))
       let base = try sums(tensor, [])
@@ -195,7 +195,7 @@ import Testing
     }
   }
 
-  /// Tensors that change nothing are listed, each with why.
+  /// Tensors that change nothing are listed with the reason.
   @Test func whatIsUnusedIsNamed() throws {
     let components = try components()
     let width = 32
@@ -228,7 +228,7 @@ import Testing
       #expect(reasons[foreign + ".strange"]?.contains("no layer") == true)
       #expect(reasons[lone + ".lora_A.weight"]?.contains("lacks lora_up") == true)
       #expect(reasons["emb_params"]?.contains("no layer") == true)
-      // The text encoder only has none of its layers.
+      // Only the text encoder has none of its layers.
       let text = components.filter { $0.name == .textEncoder }
       let error = try #require(throws: FormatError.self) { try LoRA.open(path, for: text) }
       #expect(error.code == .mismatch)
@@ -262,7 +262,7 @@ import Testing
     }
   }
 
-  /// diffusers' metadata, per component; PEFT's file beside its own.
+  /// diffusers' metadata, per component; PEFT's file next to its own.
   @Test(arguments: ["metadata", "rslora", "config", "pattern", "expression"])
   func alphaOfTheAdaptersConfiguration(kind: String) throws {
     let module = "unet.\(Self.query)"
@@ -309,7 +309,7 @@ import Testing
     }
   }
 
-  /// A file that cannot be used says why by its method's name, or by what it is for.
+  /// An unusable file's error names its method or its purpose.
   @Test(
     arguments: [
       (
@@ -362,7 +362,7 @@ import Testing
     }
   }
 
-  /// What of a mixed file is not used is summed by method.
+  /// The unused tensors of a mixed file are totaled by method.
   @Test func mixedFilesAreSummed() throws {
     let components = try components()
     try withTemporaryFolder { folder in
@@ -405,7 +405,7 @@ import Testing
     }
   }
 
-  /// Shapes that do not fit are refused by every method, whatever numbers they are.
+  /// Every method rejects shapes that do not fit, whatever the numbers.
   @Test(
     arguments: [
       [
@@ -452,7 +452,7 @@ import Testing
     }
   }
 
-  /// An alpha of 0 makes the change nothing, which is said of each tensor.
+  /// An alpha of 0 cancels the change, which is reported for each tensor.
   @Test func alphaOfZero() throws {
     let components = try components()
     let layer = "lora_unet_" + Self.query.replacing(".", with: "_")

@@ -4,7 +4,7 @@ import ModelGraph
 import TestSupport
 import Testing
 
-/// The check of tensors against graphs, on copies of the embedded model with a doctored VAE.
+/// The check of tensors against graphs, on copies of the bundled model with a doctored VAE.
 @Suite struct ManifestTests {
   static let query = "decoder.mid_block.attentions.0.query.weight"
 
@@ -74,7 +74,7 @@ import Testing
     #expect(try failure { try vae.requireComplete() }?.message.contains("I16") == true)
   }
 
-  /// Attention weights that were 1x1 convolutions are taken as the matrices that they are.
+  /// Attention weights stored as 1x1 convolutions are accepted as matrices.
   @Test(arguments: [[1, 1], [1]])
   func acceptsConvolutionsAsMatrices(ones: [Int]) throws {
     let (vae, scratch) = try ManifestTests.vae {

@@ -6,7 +6,7 @@ import Testing
 
 /// The map between the namings of a network's parameters.
 @Suite struct NameMapTests {
-  /// A name says which parameter it is, whatever naming it is of; a parameter has one name in each.
+  /// A name identifies its parameter in any naming; a parameter has one name in each.
   @Test(arguments: SpelledNetwork.all)
   func namesAreABijection(network: SpelledNetwork) throws {
     let parameters = try network.parameters()
@@ -51,7 +51,7 @@ import Testing
     }
   }
 
-  /// What is not there is missing, what is too much is unexpected, by name.
+  /// Absent tensors are missing, extra ones unexpected, by name.
   @Test(arguments: SpelledNetwork.all)
   func nothingIsInvented(network: SpelledNetwork) throws {
     for naming in network.architecture.namings {
@@ -85,9 +85,9 @@ import Testing
   }
 }
 
-/// Configurations read off the shapes of tensors.
+/// Configurations inferred from the shapes of tensors.
 @Suite struct InferenceTests {
-  /// In every naming the shapes give back a network with the same parameters.
+  /// In every naming the shapes yield a network with the same parameters.
   @Test(arguments: SpelledNetwork.all)
   func shapesGiveTheNetwork(network: SpelledNetwork) throws {
     let expected = try network.graphs()
@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  /// Heads are no part of any shape: they are what Stable Diffusion of that kind has.
+  /// Heads are not part of any shape: they are those of that Stable Diffusion version.
   @Test func headsAreThoseOfTheKind() throws {
     let heads: [String: JSON] = [
       "v1.5": 8, "v1.5 inpainting": 8, "2.x": [5, 10, 20, 20], "narrow": 8,
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  /// A decoder alone says as much about the VAE as the whole.
+  /// A decoder alone determines the VAE as well as the whole.
   @Test(arguments: [false, true])
   func aDecoderIsEnough(isSingleFile: Bool) throws {
     for network in SpelledNetwork.all where network.architecture == .vae {

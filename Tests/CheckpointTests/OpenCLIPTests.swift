@@ -11,7 +11,7 @@ import Testing
   static let width = 64
   static let prefix = "cond_stage_model.model."
 
-  /// Values that tell tensor and place.
+  /// Values that identify tensor and position.
   static func tensor(_ name: String, _ shape: Shape, _ dtype: DType = .float32) -> Tensor {
     let seed = name.utf8.reduce(7) { ($0 &* 31 &+ Int($1)) & 0x3FF }
     let count = shape.elementCount ?? 0
@@ -83,7 +83,7 @@ import Testing
     let positions = try component.tensor(
       named: "text_model.embeddings.position_embedding.weight")
     #expect(positions.name == wrapper + Self.prefix + "positional_embedding")
-    // What is left out is said by name.
+    // What is left out is named.
     let manifest = try #require(component.manifest)
     #expect(manifest.unexpected.isEmpty && manifest.unused.count == 14)
     let warning = try #require(file.warnings.first { $0.contains("does not use all") })
@@ -115,8 +115,8 @@ import Testing
     #expect(configuration.object["num_attention_heads"] == 16)
   }
 
-  /// To transformers' names: three tensors of one, the last layer and what is no layer dropped by
-  /// name; and back, as it was but for these.
+  /// To transformers' names: three tensors of one, the last layer and what is not a layer dropped
+  /// by name; and back, as it was but for these.
   @Test func isConvertedAndBack() throws {
     let scratch = try Scratch()
     let tensors = Self.tensors()
@@ -152,7 +152,7 @@ import Testing
       #expect(file[tensor.name]?.shape == tensor.shape, "\(tensor.name)")
       #expect(file[tensor.name]?.contiguousBytes() == tensor.contiguousBytes(), "\(tensor.name)")
     }
-    // Both hold the same network, whatever their names.
+    // Both contain the same network under different names.
     let difference = try CheckpointDifference(
       ModelCheckpoint.open(input).components,
       ModelCheckpoint.open(scratch.path("encoder")).components)
@@ -162,7 +162,7 @@ import Testing
     #expect(difference.parts[0].removed.count == 14 && difference.parts[0].added.isEmpty)
   }
 
-  /// A cast, a PyTorch file, and a flat file go through the same parts.
+  /// Casts, PyTorch files and .sdflat files use the same parts.
   @Test func isCastAndFlattened() throws {
     let scratch = try Scratch()
     let input = try Self.write(Self.tensors(), as: "in", scratch)
@@ -171,7 +171,7 @@ import Testing
     try ConversionTests.convert(scratch.path("flat"), to: .ldm, at: scratch.path("back.ckpt"))
     let original = try ModelCheckpoint.open(input).require(.textEncoder)
     let back = try ModelCheckpoint.open(scratch.path("back.ckpt")).require(.textEncoder)
-    // Without the projection and the last layer all layers that are there are used.
+    // Without the projection and the last layer, all existing layers are used.
     #expect(back.configuration?.object["num_hidden_layers"] == 2)
     #expect(back.manifest?.unused.isEmpty == true && back.manifest?.problems == [])
     for parameter in try #require(original.manifest).parameters {
@@ -190,7 +190,7 @@ import Testing
         == Set(Self.tensors().map(\.name)))
   }
 
-  /// Parts of one tensor in two types are refused by name.
+  /// Parts of one tensor in two types are rejected by name.
   @Test func partsOfTwoTypesAreRefused() throws {
     let scratch = try Scratch()
     let input = try Self.write(Self.tensors(), as: "in", scratch)
@@ -212,7 +212,7 @@ import Testing
     #expect(error?.message.contains("layers.1.self_attn.k_proj.weight (F16)") == true)
   }
 
-  /// What is lacking, of another shape, or no part of it is told, and nothing is read beyond.
+  /// Missing, misshapen and unexpected tensors are reported, and nothing is read beyond them.
   @Test func faultsAreTold() throws {
     let scratch = try Scratch()
     let joined = Self.prefix + "transformer.resblocks.0.attn.in_proj_weight"
@@ -236,7 +236,7 @@ import Testing
     }
   }
 
-  /// Rows of tensors however they lie.
+  /// Rows of tensors in any memory order.
   @Test func rows() {
     let whole = Self.tensor("a", [6, 5])
     let expected = Array(whole.contiguousBytes()[2 * 20..<4 * 20])
@@ -257,7 +257,7 @@ import Testing
     #expect(columns.rows(2..<4).contiguousBytes() == expected)
   }
 
-  /// Without a tokenizer in the source, prompts are filled up as OpenCLIP fills them up.
+  /// Without a tokenizer in the source, prompts are padded as OpenCLIP pads them.
   @Test func paddingIsOpenCLIPs() throws {
     let scratch = try Scratch()
     var options = Conversion.Options()

@@ -5,15 +5,15 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What others make of the files that conversions write.
+/// How other libraries read the files that conversions write.
 @Suite(.serialized, .python("numpy"))
 struct OracleTests {
   static func script(_ name: String) -> String {
     Fixtures.path("../Tests/CheckpointTests/Oracle/\(name)")
   }
 
-  /// A reader in Python, written from docs/flat-format.md with the standard library and numpy alone,
-  /// reads every tensor as we do.
+  /// A reader in Python, written from docs/flat-format.md with the standard library and numpy
+  /// alone, reads every tensor as we do.
   @Test func aReaderFromTheSpecificationReadsTheSame() throws {
     let python = try #require(Tool.python)
     let scratch = try Scratch()
@@ -36,7 +36,7 @@ struct OracleTests {
     }
   }
 
-  /// It refuses what we refuse.
+  /// It rejects what we reject.
   @Test func aReaderFromTheSpecificationNoticesDamage() throws {
     let python = try #require(Tool.python)
     let scratch = try Scratch()
@@ -79,7 +79,7 @@ struct OracleTests {
     #expect(try Self.check(reference, scratch, "gguf") == 1)
   }
 
-  /// Converts the embedded model into each of `outputs` in `scratch`; gives back the path of its
+  /// Converts the bundled model into each of `outputs` in `scratch`; returns the path of its
   /// repository in safetensors, which the original's text encoder is not.
   private static func write(
     _ outputs: [(String, Conversion.Target, WeightsFormat?, [ComponentName]?)], to scratch: Scratch
@@ -95,7 +95,7 @@ struct OracleTests {
     return reference
   }
 
-  /// How many checks of `scratch` with `library` were made, all of them good.
+  /// The number of checks of `scratch` with `library`, all of which passed.
   private static func check(
     _ reference: String, _ scratch: Scratch, _ library: String
   ) throws -> Int {

@@ -5,7 +5,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What a written `model_index.json` and scheduler claim of a source that has none.
+/// The `model_index.json` and scheduler written for a source without them.
 @Suite struct PipelineClassTests {
   private static func plan(
     _ scratch: Scratch, channels: Int = 4, _ others: [Tensor] = [],
@@ -26,7 +26,7 @@ import Testing
     try plan.files.first { $0.path == path }?.jsonObject()
   }
 
-  /// The classes of diffusers whose UNets take so many channels.
+  /// diffusers' classes by their UNet's input channels.
   @Test(arguments: [
     (4, "StableDiffusionPipeline"), (9, "StableDiffusionInpaintPipeline"),
     (8, "StableDiffusionInstructPix2PixPipeline"), (5, "StableDiffusionDepth2ImgPipeline"),
@@ -48,7 +48,7 @@ import Testing
     }
   }
 
-  /// Marks of v-prediction, as web UIs read them.
+  /// v-prediction markers, as web UIs read them.
   @Test(
     arguments: [
       ([String](), "epsilon", "PNDMScheduler", nil),
@@ -66,7 +66,8 @@ import Testing
     #expect(scheduler["rescale_betas_zero_snr"] == rescales)
     let index = try #require(try Self.object(plan, "model_index.json"))
     #expect(index["scheduler"] == ["diffusers", .string(name)])
-    // The marks have no place in a repository, where the scheduler says it; they are named.
+    // Repositories cannot store the markers: the scheduler's configuration says it; the markers are
+    // named.
     #expect(plan.drops.map(\.name).sorted() == marks.sorted())
   }
 
@@ -86,7 +87,7 @@ import Testing
     #expect(plan.warnings.count { $0.contains("edm_vpred.sigma_max marks a noise schedule") } == 2)
   }
 
-  /// A model of which a network is not known gets neither index nor scheduler.
+  /// A model with an unknown network gets neither index nor scheduler.
   @Test func nothingIsClaimedOfUnknownNetworks() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
@@ -100,7 +101,7 @@ import Testing
     #expect(plan.warnings.contains { $0.contains("unet is a network that is not known") })
   }
 
-  /// An index inside a single file does not list what the file has no place for.
+  /// The index inside a single file does not list what the file cannot contain.
   @Test func whatIsNotWrittenIsNotListed() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
@@ -121,7 +122,7 @@ import Testing
     #expect(!plan.files.contains { $0.path.hasPrefix("safety_checker/") })
   }
 
-  /// A source's own index is kept as it is; a part of a pipeline claims nothing of the whole.
+  /// A source's own index is kept unchanged; a part of a pipeline gets none.
   @Test func theSourcesOwnIndexIsKept() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()

@@ -5,7 +5,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What a checkpoint is said to be, and by which tensors.
+/// How a checkpoint is described, and by which tensors.
 @Suite struct RecognitionTests {
   typealias Entry = (name: String, shape: [Int])
 
@@ -47,7 +47,7 @@ import Testing
     #expect(recognition.title.hasSuffix("UNet only"))
   }
 
-  /// The words of stable-diffusion.cpp and ComfyUI, for the models that they stand for alone.
+  /// The architecture names of stable-diffusion.cpp and ComfyUI, for models with unique names.
   @Test func onlyWholeModelsHaveAWordInGGUF() {
     let words = Dictionary(
       uniqueKeysWithValues: Recognition.Kind.allCases.compactMap { kind in
@@ -146,7 +146,7 @@ import Testing
     #expect(RecognitionTests.recognize(wrapped).kind == kind)
   }
 
-  /// Real files of other people, where this checkout has them.
+  /// Real third-party files, if this checkout has them.
   static let corpus: [(String, Recognition.Kind)] = [
     ("stable-diffusion-webui-forge__models__VAE-approx__model.pt", .latentPreview),
     ("stable-diffusion-v1.5-lora__pytorch_lora_weights.safetensors", .lora),

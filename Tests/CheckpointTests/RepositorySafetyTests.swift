@@ -4,11 +4,11 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// What files of a repository would run beside those that are read.
+/// What unread files of a repository would run.
 @Suite struct RepositorySafetyTests {
   private static let attack = Array("cposix\nsystem\n(Vid\ntR.".utf8)
 
-  /// Shards that only an unread index names, and pickles in folders without weights.
+  /// Shards that only an unread index names, and pickles in directories without weights.
   @Test(arguments: [
     "unet/x.dat", "scheduler/scheduler.bin", "tokenizer/inner/x.pkl", "learned_embeds.bin",
   ])
@@ -26,7 +26,7 @@ import Testing
     #expect(safety.dangerous.map(\.file) == [name])
   }
 
-  /// A link to a directory is not followed, and said.
+  /// A link to a directory is not followed, and is reported.
   @Test func linkToDirectoryIsTold() throws {
     let scratch = try Scratch()
     let folder = scratch.path("folder")

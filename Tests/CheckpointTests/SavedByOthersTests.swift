@@ -6,7 +6,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Files as other programs save them, found by a user's trial.
+/// Other programs' files, reported by a user.
 @Suite struct SavedByOthersTests {
   static let module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
   static let weight = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"
@@ -69,8 +69,8 @@ import Testing
     #expect(lora.updates[.unet]?.keys.sorted() == [Self.weight])
   }
 
-  /// A GGUF file gives back the words of the safetensors file that it was made from, and what is
-  /// its own is named where it is lost.
+  /// A GGUF file returns the metadata of the safetensors file that it was made from, and its own
+  /// metadata is named if lost.
   @Test func wordsGoThroughGGUF() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
@@ -169,7 +169,7 @@ import Testing
       })
   }
 
-  /// A ControlNet that is a difference from a UNet is no ControlNet that can be used.
+  /// A ControlNet saved as a difference from a UNet cannot be used.
   @Test func controlNetsAsDifferences() throws {
     let scratch = try Scratch()
     let tensors: [Tensor] = [
@@ -194,7 +194,7 @@ import Testing
     #expect(error.code == .unsupported && error.context == "difference")
   }
 
-  /// Programs, licences and folders of a repository that nothing reads are named.
+  /// Programs, licenses and directories of a repository that nothing reads are named.
   @Test func otherFilesAreNamed() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
@@ -219,7 +219,7 @@ import Testing
       })
   }
 
-  /// A LoRA whose names begin as a text encoder's is no text encoder.
+  /// A LoRA whose names begin as a text encoder's is not a text encoder.
   @Test func adaptersAreNotTakenApart() throws {
     let scratch = try Scratch()
     let tensors = [
@@ -236,7 +236,7 @@ import Testing
     #expect(error.message.contains("the layout ldm is for models; this is LoRA"))
   }
 
-  /// OneTrainer's names: the vectors, and what it learned to put behind the text encoder.
+  /// OneTrainer's names: the embedding vectors, and those learned for the text encoder's output.
   @Test func oneTrainersEmbeddings() throws {
     let file = try #require(
       TextualInversionFile([.floats("emp_params", [2, 64]), .floats("emp_params_out", [2, 64])]))
@@ -247,7 +247,7 @@ import Testing
     #expect(bundled.entries.map(\.tensor.name) == ["clip_l"])
   }
 
-  /// A tensor that no network knows keeps its place below the part of the prefix that it has.
+  /// An unknown tensor stays below the part of the prefix that it has.
   @Test func unknownNamesKeepTheirPlace() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
@@ -260,7 +260,8 @@ import Testing
     #expect(written == Set(single.tensors.map(\.name) + names))
   }
 
-  /// How averages were taken is no part of the network: diffusers' EMAModel saves it with them.
+  /// How EMA weights were averaged is not part of the network: diffusers' EMAModel saves it with
+  /// them.
   @Test func fieldsOfAveragesAreNoFault() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
@@ -278,7 +279,7 @@ import Testing
     #expect(result.isSound && result.unchecked == [])
   }
 
-  /// A pipeline with a ControlNet is the model that it serves.
+  /// A pipeline with a ControlNet is recognized as its base model.
   @Test func pipelinesWithControlNetsAreModels() throws {
     let source = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
     let control = Component(
@@ -294,7 +295,7 @@ import Testing
     #expect(Recognition(alone).kind == .controlNet)
   }
 
-  /// An export says of scales that they are multiplied in.
+  /// An export reports that scales are multiplied in.
   @Test func scalesOfAnExportAreNamed() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)

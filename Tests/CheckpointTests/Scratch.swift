@@ -3,7 +3,7 @@ import ModelFormats
 import OrderedJSON
 import TestSupport
 
-/// A folder for the files of one test, removed with it.
+/// A directory for the files of one test, removed with it.
 final class Scratch {
   let path: String
 
@@ -18,7 +18,7 @@ final class Scratch {
 
   func path(_ name: String) -> String { "\(path)/\(name)" }
 
-  /// The names of all files, hidden ones too.
+  /// The names of all files, including hidden ones.
   var names: [String] {
     get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
   }
@@ -46,7 +46,7 @@ final class Scratch {
     try FileManager.default.removeItem(atPath: path(name))
   }
 
-  /// A repository called `model` whose files are links to those of the embedded model.
+  /// A repository called `model` whose files are links to those of the bundled model.
   func linkedRepository() throws -> String {
     let source = Fixtures.path("shapes-v1")
     let files = FileManager.default
@@ -62,7 +62,7 @@ final class Scratch {
     return path("model")
   }
 
-  /// A linked repository whose VAE holds other tensors.
+  /// A linked repository whose VAE contains other tensors.
   ///
   /// - Parameter replacing: whether the repository is there already.
   func repository(vae change: ([Tensor]) -> [Tensor], replacing: Bool = false) throws -> String {
@@ -76,7 +76,7 @@ final class Scratch {
   }
 }
 
-/// The error that `body` throws; nil where it returns.
+/// The error that `body` throws; nil if it returns.
 func failure(_ body: () throws -> Void) throws -> FormatError? {
   do {
     try body()

@@ -5,10 +5,9 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Files in which something is there twice, or said beside the tensors: nothing is mixed or lost
-/// without a word.
+/// Files that contain something twice, or in metadata: nothing is mixed or lost silently.
 @Suite struct SecondCopyTests {
-  /// One stray tensor under another prefix does not take the place of the network's own.
+  /// A stray tensor under another prefix does not replace the network's own.
   @Test(arguments: [
     ("text_encoder.text_model.embeddings.token_embedding.weight", SingleFile.text),
     ("vae.encoder.conv_in.weight", SingleFile.vae),
@@ -38,7 +37,7 @@ import Testing
     ([1], true), ([4], true), ([4, 1], true), ([1, 4], false), ([4, 2], true), ([2, 2], false),
   ]
 
-  /// As many scales as outputs are one for each output only if their shape says so.
+  /// A scale per output applies to each output only if its shape says so.
   @Test(arguments: scales)
   func scalesFitByTheirShape(shape: Shape, fits: Bool) throws {
     let scratch = try Scratch()
@@ -62,7 +61,7 @@ import Testing
     #expect(fits || error?.code == .unsupported && error?.context == "w.weight")
   }
 
-  /// Metadata are carried over to GGUF, and named where there is no place for them.
+  /// Metadata is copied to GGUF, and named if it cannot be stored.
   @Test func metadataAreNotLostSilently() throws {
     let scratch = try Scratch()
     let single = try SingleFile(in: scratch)
@@ -79,7 +78,7 @@ import Testing
     #expect(torch.warnings.contains { $0.contains("modelspec.prediction_type") })
   }
 
-  /// Words of a repository's files have no place in one file.
+  /// The metadata of a repository's files cannot be stored in one file.
   @Test(arguments: [Conversion.Target.ldm, .gguf, .sdflat, .diffusers])
   func wordsOfSeveralFilesAreNamed(target: Conversion.Target) throws {
     let scratch = try Scratch()

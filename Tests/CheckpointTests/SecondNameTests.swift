@@ -6,13 +6,14 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Other names for the same tensors: averages, attention of VAEs, text encoders without `text_model.`.
+/// Other names for the same tensors: averages, attention of VAEs, text encoders without
+/// `text_model.`.
 @Suite struct SecondNameTests {
   static let targets: [Conversion.Target] = Conversion.Target.allCases
 
   // MARK: Averages
 
-  /// A model whose UNet is there as averages only is a whole model, which `--ema` converts.
+  /// A model with only the UNet's EMA weights is complete; `--ema` converts it.
   @Test(arguments: targets)
   func averagesOnly(target: Conversion.Target) throws {
     let scratch = try Scratch()
@@ -40,7 +41,7 @@ import Testing
     #expect(
       try LayoutTests.parameters(result)
         == LayoutTests.parameters(ModelCheckpoint.open(LayoutTests.model)))
-    // The other networks are not concerned.
+    // The other networks are unaffected.
     try LayoutTests.convert(scratch.path("ema"), to: target, at: scratch.path("vae")) {
       $0.components = [.vae]
     }
@@ -76,7 +77,7 @@ import Testing
 
   // MARK: Attention
 
-  /// The names of VAE attention that converters left: of each projection, in single files and in
+  /// VAE attention names left by converters: those of each projection, in single files and in
   /// diffusers' layout.
   static let attention: [(single: Bool, names: [String])] = [
     (true, ["to_q", "to_k", "to_v", "to_out.0"]),
@@ -111,7 +112,7 @@ import Testing
         metadata: single.metadata, to: path)
     } else {
       path = try scratch.repository {
-        // The embedded model's repository is of 2022 or of today; both become the case's names.
+        // The bundled model's repository is of 2022 or of today; both become the case's names.
         changed(
           changed($0, ["query", "key", "value", "proj_attn"], below: "attentions.0"), usual,
           below: "attentions.0")
@@ -130,7 +131,7 @@ import Testing
       try LayoutTests.convert(path, to: target, at: out)
       let result = try ModelCheckpoint.open(out)
       #expect(try LayoutTests.parameters(result) == expected)
-      // Repositories of 2022 keep the names that diffusers reads to this day.
+      // Repositories from 2022 keep their names, which diffusers still reads.
       guard `case`.single || names[0] != "query" || target == .ldm || target == .gguf else {
         continue
       }
@@ -144,7 +145,7 @@ import Testing
 
   // MARK: Two names
 
-  /// `text_model.` left out, as some programs write it, beside the usual names.
+  /// `text_model.` left out, as some programs write it, next to the usual names.
   static func older(_ single: SingleFile) -> [Tensor] {
     single.network(SingleFile.text).map { $0.renamed("cond_stage_model.transformer." + $0.name) }
   }

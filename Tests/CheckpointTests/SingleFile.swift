@@ -6,7 +6,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// The embedded model as one file under the names of single files, and what others make of it.
+/// The bundled model as a single file, and variations of it.
 struct SingleFile {
   static let unet = "model.diffusion_model."
   static let vae = "first_stage_model."
@@ -26,8 +26,8 @@ struct SingleFile {
     try FileManager.default.removeItem(atPath: path)
   }
 
-  /// Writes the tensors as a file that tells nothing but tensors, each renamed or, where `change` says
-  /// nil, left out, and others.
+  /// Writes a file of tensors without metadata, each renamed by `change` or, if that is nil, left
+  /// out, plus other tensors.
   @discardableResult
   func write(
     _ name: String, in scratch: Scratch, metadata: [(key: String, value: String)] = [],

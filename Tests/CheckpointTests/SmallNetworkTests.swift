@@ -54,7 +54,7 @@ import Testing
     #expect(first.allSatisfy { $0.hasPrefix("model.diffusion_model.") })
   }
 
-  /// What is read off a file without configuration is the network but for heads and groups.
+  /// The inferred configuration of a file without one is the network, except for heads and groups.
   @Test(arguments: names)
   func configurationIsReadOffTheNames(_ name: String) throws {
     let scratch = try Scratch()
@@ -75,7 +75,7 @@ import Testing
     #expect(inferred.numbering == stated.numbering)
   }
 
-  /// A file numbered the other way is read, and keeps its numbers through a repository.
+  /// A file with the other block numbering is read, and keeps it through a repository.
   @Test(arguments: [
     ("BK-SDM-Tiny", BlockNumbering.consecutive), ("BK-SDM-Small", .consecutive),
     ("BK-SDM-Base", .threes), ("layers of its own", .consecutive),
@@ -117,7 +117,7 @@ import Testing
     #expect(component.graphs.map(\.parameters) == (try network.graphs().map(\.parameters)))
   }
 
-  /// A refusal keeps the field that is to blame.
+  /// The error keeps the field at fault.
   @Test(
     arguments: [
       ("mid_block_type", "UNetMidBlock2D"), ("norm_num_groups", nil), ("norm_num_groups", 7),

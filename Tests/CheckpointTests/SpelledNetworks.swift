@@ -4,7 +4,7 @@ import ModelGraph
 import OrderedJSON
 import Testing
 
-/// Networks of several sizes, and files of them in any naming, without values.
+/// Networks of several sizes, and files of them in any naming; no values.
 struct SpelledNetwork: Sendable, CustomTestStringConvertible {
   let size: String
   let architecture: Architecture
@@ -26,7 +26,7 @@ struct SpelledNetwork: Sendable, CustomTestStringConvertible {
       .filter { seen.insert($0.name).inserted }
   }
 
-  /// The tensors of a file of it, in that naming and its shapes.
+  /// The tensors of a file with this network, in that naming and its shapes.
   func tensors(_ naming: Naming, wrapper: String = "") throws -> [Tensor] {
     try parameters().map { parameter in
       Tensor(

@@ -28,7 +28,7 @@ import Testing
     }
     result.minimum = least
     result.maximum = greatest
-    // From the first value, so that the reference loses nothing either.
+    // Relative to the first value, so that the reference does not lose precision either.
     let shift = finite.reduce(0) { $0 + ($1 - first) } / Double(finite.count)
     result.mean = first + shift
     result.square = finite.reduce(0) { $0 + (($1 - first) - shift) * (($1 - first) - shift) }
@@ -73,7 +73,7 @@ import Testing
     return result
   }
 
-  /// Bits of a linear congruential generator, the special ones strewn among them.
+  /// Bits of a linear congruential generator, interspersed with special values.
   static func singles(_ count: Int, special: Bool) -> [Float] {
     let odd: [UInt32] = [
       0, 0x8000_0000, 1, 0x807F_FFFF, 0x3300_0000, 0xB300_0001, 0x32FF_FFFF, 0x477F_E000,
@@ -130,7 +130,7 @@ import Testing
     #expect(found.reduce(0, +) == UInt32(values.count), "\(label)")
   }
 
-  /// A mean far from zero: sums of squares of the values themselves would leave no digit right.
+  /// A mean far from zero: plain sums of squares would lose every digit.
   @Test(arguments: levels)
   func nothingCancels(level: sdk_isa) {
     let singles = (0..<100_003).map { 1_000_000 + Float($0 % 17) / 16 }
@@ -146,11 +146,11 @@ import Testing
       Self.statistics(bytes(doubles.map(\.bitPattern)), SDK_NUMBER_F64, doubles.count, SDK_PLAIN),
       {
         var expected = Self.reference(doubles)
-        // Squares of 1e300 leave F64.
+        // Squares of 1e300 overflow F64.
         expected.square = .infinity
         return expected
       }(), "F64")
-    // Sums of distances leave F64, the mean does not.
+    // Sums of distances overflow F64, the mean does not.
     for (doubles, mean) in [
       ([1.7e308, -1.7e308, .nan], 0), ([1.7e308, 1.7e308, -1.7e308, -1.7e308], 0),
       ([-1.5e308, 1.5e308, 0, -1.5e308], -0.375e308),
@@ -229,7 +229,7 @@ import Testing
     #expect(statistics.standardDeviation == .infinity)
   }
 
-  /// Views are read element by element, in whatever order they lie.
+  /// Views are read element by element, in any memory order.
   @Test func viewsAreGathered() throws {
     let values = (0..<6_000).map { Float($0) }
     let tensor = Tensor(

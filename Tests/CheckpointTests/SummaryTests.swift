@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 @Suite struct SummaryTests {
-  /// Counted by torch: golden/summary.json beside the model.
+  /// Counted by torch: golden/summary.json next to the model.
   @Test func countsTheEmbeddedModel() throws {
     let golden = try JSON(parsing: Fixtures.text("shapes-v1/golden/summary.json"))
     let summary = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1")))
@@ -68,7 +68,7 @@ import Testing
     #expect(json["totals"]?["parameters"] == 10_197_579)
   }
 
-  /// Whatever is no parameter of a network is told by its kind, counted, and named.
+  /// Everything that is not a network's parameter is listed by kind, counted and named.
   @Test func countsWhatIsLeftOver() throws {
     let networks = SpelledNetwork.all.filter { $0.size == "v1.5" }
     let single = ["cond_stage_model.transformer.", "first_stage_model.", "model.diffusion_model."]
@@ -125,7 +125,7 @@ import Testing
     #expect(summary.recognition.reasons[0].contains("\(nodes ?? 0) nodes"))
   }
 
-  /// A tensor that was saved alone has no name; a sentence must have one.
+  /// A tensor saved alone has no name, but the sentence needs one.
   @Test func namesALoneTensor() throws {
     let checkpoint = try ModelCheckpoint.open(Fixtures.path("formats/lone.pt"))
     #expect(checkpoint.components[0].tensors.map(\.name) == [""])
@@ -159,7 +159,7 @@ import Testing
     #expect(counts == (parameters: 4, buffers: 3))
   }
 
-  /// A view of a part of another tensor's values adds nothing, and one that overlaps it what is new.
+  /// A view of another tensor's values adds nothing; one that overlaps them adds the new part.
   @Test func countsOverlappingViewsOnce() throws {
     let scratch = try Scratch()
     try Safetensors.write(

@@ -5,7 +5,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Textual inversions: what they are called, and what conversions make of them.
+/// Textual inversions: their descriptions and conversions.
 @Suite struct TextualInversionTests {
   struct Example: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -107,7 +107,7 @@ import Testing
     #expect(conversion.drops.lines.last?.hasPrefix("left out: 4 plain values") == true)
   }
 
-  /// What a file of PyTorch holds beside its tensors is named, since no target has a place for it.
+  /// A PyTorch file's other contents are named, since no target can store them.
   @Test(arguments: [Conversion.Target.safetensors, .sdflat])
   func plainValuesAreNamed(target: Conversion.Target) throws {
     let scratch = try Scratch()
@@ -138,7 +138,7 @@ import Testing
     #expect(Set(tensors.map { "\($0.name) \($0.shape)" }) == Set(expected))
   }
 
-  /// Of a file of the web UI, the name and the dictionaries come back, as diffusers reads them.
+  /// The name and the dictionaries of a web UI file are restored, as diffusers reads them.
   @Test func aPyTorchFileOfOneWordIsTheWebUIs() throws {
     let scratch = try Scratch()
     try LayoutTests.convert(
@@ -165,7 +165,7 @@ import Testing
     #expect(TextualInversionFile.word(ofFile: path) == word)
   }
 
-  /// A model's tensors are no embedding, though one is so called.
+  /// A model's tensors are not an embedding, even if one is named like it.
   @Test func othersAreNone() {
     let tensors = { (names: [(String, Shape)]) in
       names.map { Tensor.zeros($0.0, .float32, $0.1) }
@@ -177,7 +177,7 @@ import Testing
     #expect(TextualInversionFile([]) == nil)
   }
 
-  /// An image that the web UI stored an embedding in is named.
+  /// An image in which the web UI stored an embedding is reported as such.
   @Test func imagesAreNamed() throws {
     let scratch = try Scratch()
     let png: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]

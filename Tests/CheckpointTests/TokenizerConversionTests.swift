@@ -5,9 +5,9 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// A tokenizer stays what it is in every layout, whatever form it has.
+/// A tokenizer is preserved in every layout, whatever its form.
 @Suite struct TokenizerConversionTests {
-  /// What a tokenizer makes of prompts, in the places where tokenizers differ.
+  /// How a tokenizer encodes prompts on which tokenizers differ.
   struct Settings: Equatable {
     let tokens: Int
     let added: [String]
@@ -47,7 +47,7 @@ import Testing
 
   static let cat: JSON = ["id": 49_408, "content": "<cat-toy>", "rstrip": true]
 
-  /// A repository with another tokenizer, and as many rows in the text encoder's table as it needs.
+  /// A repository with another tokenizer, and enough rows in the text encoder's table for it.
   static func repository(
     _ scratch: Scratch, _ files: [String: String], rows: Int, keeping: [String] = []
   ) throws -> String {
@@ -161,7 +161,7 @@ import Testing
     }
   }
 
-  /// A PyTorch file has no place for it, which is said where it matters.
+  /// PyTorch files cannot store it, which is reported if it matters.
   @Test(arguments: [("with an added token", true), ("tokenizer.json alone", false)])
   func aPyTorchFileLosesIt(name: String, isLost: Bool) throws {
     let scratch = try Scratch()
@@ -191,7 +191,7 @@ import Testing
     #expect(long.notes.contains { $0.contains("2 have no token") }, "\(long.notes)")
   }
 
-  /// A tokenizer of another kind is carried as it is, and not read.
+  /// A tokenizer of another kind is copied unchanged, not read.
   @Test func anotherKindIsNamed() throws {
     let scratch = try Scratch()
     let model = try Self.repository(

@@ -5,11 +5,11 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Repositories that hold the same weights several times, or in several files.
+/// Repositories that contain the same weights several times, or in several files.
 @Suite struct VariantTests {
   static let unet = "model/unet/diffusion_pytorch_model"
 
-  /// The embedded model's UNet with every value zero, written as `name`.
+  /// The bundled model's UNet with every value zero, written as `name`.
   static func writeZeros(_ name: String, in scratch: Scratch) throws {
     let tensors = try TensorFile.open(scratch.path(unet + ".safetensors")).tensors
     try Safetensors.write(
@@ -39,7 +39,8 @@ import Testing
     #expect(variant[.vae]?.path.hasSuffix("diffusion_pytorch_model.safetensors") == true)
   }
 
-  /// Weights beside those that are read are named, by a conversion too, whatever they are called.
+  /// Unread weights next to those that are read are named, also by conversions, whatever their
+  /// names.
   @Test func whatIsNotReadIsNamed() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
@@ -121,7 +122,7 @@ import Testing
     #expect(error.hint?.contains("(there are fp16, non_ema)") == true)
   }
 
-  /// The index of a variant's shards is no file of its own beside the weights.
+  /// The index of a variant's shards is not a file of its own next to the weights.
   @Test func anIndexIsNotCopied() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
@@ -133,7 +134,7 @@ import Testing
     #expect(!paths.contains { $0.contains("index") && $0 != "model_index.json" })
   }
 
-  /// What a training program writes beside its state: networks in folders, without an index.
+  /// A training program's networks in directories, without an index.
   @Test func foldersWithoutAnIndexNeedNoOthers() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
@@ -167,7 +168,7 @@ import Testing
     try scratch.write(
       index.text(), as: VariantTests.unet + ".safetensors.index\(middle).json")
     if variant == nil {
-      // A whole file is taken before shards, which are then not read.
+      // A complete file is preferred to shards, which are then not read.
       #expect(try ModelCheckpoint.open(model)[.unet]?.files.count == 1)
       try scratch.remove(VariantTests.unet + ".safetensors")
     }

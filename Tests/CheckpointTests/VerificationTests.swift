@@ -6,7 +6,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// The check of whole checkpoints, on copies of the embedded model with something wrong.
+/// The check of whole checkpoints, on copies of the bundled model with something wrong.
 @Suite struct VerificationTests {
   static func verify(_ path: String) throws -> Verification {
     try Verification(of: ModelCheckpoint.open(path))
@@ -133,7 +133,7 @@ import Testing
     #expect(result.problems.contains { $0.contains(fault.says) }, "\(result.problems)")
   }
 
-  /// Many faults of one file are the first three and a count.
+  /// Many faults of one file are shown as the first three and a count.
   @Test func sumsUpManyFaults() throws {
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
@@ -183,7 +183,7 @@ import Testing
     #expect(result.notes.contains(note), "\(result.notes)")
   }
 
-  /// Networks whose configurations were inferred are told in one note.
+  /// Networks with inferred configurations share one note.
   @Test func oneNoteOfWhatWasInferred() throws {
     let networks = SpelledNetwork.all.filter { $0.size == "v1.5" }
     let prefixes = [
@@ -202,14 +202,14 @@ import Testing
     #expect(result.notes.contains("1 tensor is of no network"))
     #expect(result.verdict == nil)
     #expect(result.unchecked == ["other: 1 unrecognized tensor: alone"])
-    // Those of which it is known what they are leave nothing unchecked.
+    // Known tensors leave nothing unchecked.
     let schedule = TensorFile(
       path: "weights", format: .safetensors, tensors: tensors + [.floats("betas", [1])])
     let known = try Verification(of: ModelCheckpoint.of(schedule))
     #expect(known.verdict == true && known.unchecked == [])
   }
 
-  /// A refusal names the key of the configuration, in every command.
+  /// The error names the configuration's key, in every command.
   @Test(arguments: [
     ("resnet_time_scale_shift", JSON.string("scale_shift")),
     ("addition_embed_type", "text_time"), ("attention_type", "gated"),
@@ -225,7 +225,7 @@ import Testing
     try scratch.write(JSON.object(configuration).text(), as: "model/unet/config.json")
     let checkpoint = try ModelCheckpoint.open(model)
     let result = try Verification(of: checkpoint)
-    // What the key asks for and the file lacks is a fault besides.
+    // If the file lacks what the key requires, that is a fault too.
     let isLacking = ["addition_embed_type", "class_embed_type"].contains(key)
     #expect(result.verdict == (isLacking ? false : nil), "\(result.problems)")
     #expect(result.unchecked.count == 1)

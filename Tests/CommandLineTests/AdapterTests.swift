@@ -6,7 +6,7 @@ import Pictures
 import TestSupport
 import Testing
 
-/// Adapters on the command line: what is applied, named, left out and refused.
+/// Adapters on the command line: what is applied, named, left out and rejected.
 @Suite struct AdapterTests {
   private static func path(_ name: String) -> String {
     Fixtures.path("adapters/\(name).safetensors")
@@ -46,11 +46,11 @@ import Testing
         #expect(sidecar["loras"]?.array?.first?["file"]?.string == "\(file).safetensors")
       }
       let again = try Tool.run("sdgen", ["again", "loha.png"], in: folder)
-      #expect(again.status != 0 || !again.errors.contains("is not the file"))
+      #expect(again.status != 0 || !again.errors.contains("differs from the file"))
     }
   }
 
-  /// What of a file is not applied is said with its method and number.
+  /// The unapplied tensors of a file are reported by method and number.
   @Test func mixedFiles() throws {
     try withTemporaryFolder { folder in
       let query = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"

@@ -3,7 +3,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Input that cannot be used: what it is told as, and the exit status of the contract.
+/// Unusable input: how it is described, and the exit status of the contract.
 @Suite struct BadInputTests {
   struct Case: Sendable, CustomTestStringConvertible {
     let name: String
@@ -11,7 +11,7 @@ import Testing
     let code: String
     /// What the message or the hint must say.
     let says: [String]
-    /// Makes the input in a folder and gives its path.
+    /// Makes the input in a directory and gives its path.
     let make: @Sendable (String) throws -> String
 
     var testDescription: String { name }
@@ -160,7 +160,7 @@ import Testing
     #expect(result.errors.contains(says), "\(result.errors)")
   }
 
-  /// A first word that is neither a command nor there, and the command that is nearest.
+  /// A first argument that is neither a command nor a file, and the nearest command.
   @Test(
     arguments: [
       (["sumary", "S"], "did you mean summary?"), (["lyaers", "--json"], "did you mean layers?"),
@@ -172,7 +172,7 @@ import Testing
     #expect(result.status == 66)
     #expect(result.errors.contains("no such command, file or directory"), "\(result.errors)")
     #expect(result.errors.contains(arguments[0]) && result.errors.contains(hint))
-    // A path is no misspelled command.
+    // A path is not a misspelled command.
     let path = try Tool.run("sdinspect", ["./sumary"])
     #expect(path.status == 66 && !path.errors.contains("command"))
   }

@@ -3,7 +3,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Lines of a batch that are odd, or get into each other's way.
+/// Unusual lines of a batch, and lines that conflict.
 @Suite(.serialized) struct BatchLineTests {
   private static func run(
     _ lines: [String], _ arguments: [String] = [], in folder: String,
@@ -46,13 +46,13 @@ import Testing
       for arguments in [[], [], ["--force"]] {
         let rows = try Self.run(lines, arguments, in: folder)
         #expect(rows[1]["status"]?.string == "failed")
-        #expect(rows[1]["error"]?["message"]?.string == "line 1 of the jobs writes it too")
+        #expect(rows[1]["error"]?["message"]?.string == "job line 1 already writes it")
         #expect(rows[2]["status"]?.string == (arguments.isEmpty ? "skipped" : "done"))
       }
     }
   }
 
-  /// What a killed run left of a picture does not keep it from being drawn.
+  /// A killed run's leftovers do not prevent an image from being generated.
   @Test func previewsOfAnUnfinishedPictureAreReplaced() throws {
     try withTemporaryFolder { folder in
       let preview = folder + "/a-step-2.png"
@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  /// Half a line is no job.
+  /// An incomplete line is not a job.
   @Test func interruptionWithinALine() throws {
     try withTemporaryFolder { folder in
       let script = """

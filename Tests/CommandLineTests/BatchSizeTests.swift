@@ -3,7 +3,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Pictures that are drawn at once: the files of pictures drawn one by one, previews and metadata
+/// Images that are drawn at once: the files of images drawn one by one, previews and metadata
 /// included, and no more of them at once than there is memory for.
 @Suite(.serialized) struct BatchSizeTests {
   private static let settings = ["--steps", "4", "--count", "3", "--seed", "7", "--json"]
@@ -35,7 +35,7 @@ import Testing
       #expect(report["warnings"]?.array?.isEmpty == true)
       let again = try Tool.run("sdgen", ["again", "\(folder)/a-2.png"])
       #expect(again.status == 0, "\(again.errors)")
-      #expect(again.errors.contains("the same in every pixel"))
+      #expect(again.errors.contains("identical in every pixel"))
     }
   }
 
@@ -63,20 +63,20 @@ import Testing
     }
   }
 
-  /// Three pictures do not fit where two do.
+  /// Two images fit, three do not.
   @Test func asManyAsMemoryAllows() throws {
     try withTemporaryFolder { folder in
       let result = try Tool.run(
         "sdgen",
         [GenerateTests.prompt, "-o", folder + "/a.png", "--width", "256", "--height", "256"]
           + Self.settings + ["--batch-size", "3", "--dtype", "f32"],
-        // Between what two and what three are said to take.
+        // Between the forecasts for two and for three.
         environment: ["SDLOOM_MEMORY": String(80 << 20)])
       #expect(result.status == 0, "\(result.errors)")
       let report = try JSON(parsing: result.output)
       let warnings = report["warnings"]?.array?.compactMap(\.string) ?? []
       #expect(warnings.count == 1)
-      #expect(warnings.first?.contains("3 pictures at once take about") == true, "\(warnings)")
+      #expect(warnings.first?.contains("a batch of 3 images needs about") == true, "\(warnings)")
       #expect(warnings.first?.contains("drawing 2 at once") == true, "\(warnings)")
       #expect(report["pictures"]?.array?.count == 3)
     }

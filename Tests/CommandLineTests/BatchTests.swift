@@ -48,7 +48,7 @@ import Testing
       #expect(rows[9]["pictures"]?.array?.first?["steps"]?.int == 2)
       #expect(rows[9]["pictures"]?.array?.first?["file"]?.string == "job-11.png")
 
-      // The same pictures as one by one.
+      // The same images as one by one.
       let alone = try Tool.run(
         "sdgen", ["a red circle", "--seed", "1", "-o", "b.png"] + Self.flags, in: folder)
       #expect(alone.status == 0)
@@ -96,7 +96,8 @@ import Testing
     }
   }
 
-  /// The first interruption drops the current picture; finished ones stay, nothing is half there.
+  /// The first interrupt drops the current image; finished ones stay, and no partial files are
+  /// left.
   @Test func interruption() throws {
     try withTemporaryFolder { folder in
       let script = """
@@ -105,7 +106,7 @@ import Testing
         while [ ! -e a-2.png ]; do sleep 0.05; done
         kill -INT $pid; wait $pid
         """
-      // Without job control a shell has its background programs ignore interruptions.
+      // Without job control, a shell makes its background programs ignore interrupts.
       let result = try Tool.launch(
         "/bin/bash", ["-c", script, "\(Tool.folder)/sdgen"], in: folder)
       #expect(result.status == 130, "\(result.errors)")
@@ -136,7 +137,7 @@ import Testing
     }
   }
 
-  /// Killed in the middle and run again, a batch ends with every picture whole.
+  /// Killed midway and run again, a batch ends with every image complete.
   @Test func killedAndRunAgain() throws {
     try withTemporaryFolder { folder in
       try Self.jobs(
@@ -160,7 +161,7 @@ import Testing
     }
   }
 
-  /// A hundred pictures in one run take no more memory at the end than after the first.
+  /// A hundred images in one run take no more memory at the end than after the first.
   @Test func memoryStays() throws {
     try withTemporaryFolder { folder in
       try Self.jobs(
@@ -173,7 +174,8 @@ import Testing
     }
   }
 
-  /// What does not fit is said before anything is loaded. Twelve MiB are less than the weights in bf16.
+  /// What does not fit is rejected before anything is loaded. 12 MiB is less than the weights in
+  /// bf16.
   @Test func memoryIsForeseen() throws {
     try withTemporaryFolder { folder in
       func draw(_ megabytes: Int, _ arguments: [String]) throws -> Tool.Result {
@@ -184,7 +186,7 @@ import Testing
       let refused = try draw(12, [])
       #expect(refused.status == 64)
       #expect(refused.errors.contains("of memory; there are 12.0 MiB in all"), "\(refused.errors)")
-      #expect(refused.errors.contains("a smaller picture takes less"))
+      #expect(refused.errors.contains("use a smaller image"))
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
       let forced = try draw(12, ["--force"])
       #expect(forced.status == 0)

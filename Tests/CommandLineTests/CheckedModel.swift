@@ -4,7 +4,7 @@ import ModelGraph
 import OrderedJSON
 import TestSupport
 
-/// The embedded model with a small safety checker that holds every picture back.
+/// The bundled model with a small safety checker that flags every image.
 enum CheckedModel {
   private static let configuration: JSONObject = [
     "architectures": ["StableDiffusionSafetyChecker"], "projection_dim": 8,
@@ -14,7 +14,7 @@ enum CheckedModel {
     ],
   ]
 
-  /// Makes the repository `model` in a folder; the embedded model's files are linked.
+  /// Makes the repository `model` in a directory; the bundled model's files are linked.
   ///
   /// - Returns: its path.
   static func make(in folder: String) throws -> String {
@@ -33,7 +33,7 @@ enum CheckedModel {
     let graph = try SafetyChecker.graph(SafetyCheckerConfiguration(configuration))
     let tensors = (graph.parameters + graph.buffers.filter { !$0.name.hasSuffix("position_ids") })
       .map { parameter in
-        // Cosines are above a threshold of -1, whatever is seen.
+        // Every cosine is above a threshold of -1.
         let isThreshold = parameter.name.hasSuffix("_embeds_weights")
         return floats(parameter.name, parameter.shape) { isThreshold ? -1 : Float(sin(Double($0))) }
       }

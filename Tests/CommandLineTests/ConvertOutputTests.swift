@@ -3,7 +3,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Where conversions write, what they say of it, and when they refuse to.
+/// Where conversions write, what they report, and when they refuse.
 @Suite struct ConvertOutputTests {
   static let model = Fixtures.path("shapes-v1")
 
@@ -43,7 +43,7 @@ import Testing
     }
   }
 
-  /// A directory that has a tokenizer's settings and not its words is no tokenizer.
+  /// A directory with a tokenizer's settings but without its vocabulary is not a tokenizer.
   @Test func aTokenizerWithoutVocabularyIsNotPassedOn() throws {
     try withTemporaryFolder { folder in
       let model = try BadInputTests.copyOfModel(folder)
@@ -60,7 +60,7 @@ import Testing
     }
   }
 
-  /// The CRC-32 of a PyTorch file's records is looked at while they are copied.
+  /// The CRC-32 of a PyTorch file's records is checked while they are copied.
   @Test(arguments: ["sdflat", "diffusers", "ldm", "gguf"])
   func damageStopsTheConversion(_ layout: String) throws {
     try withTemporaryFolder { folder in
@@ -115,7 +115,7 @@ import Testing
       let again = try convert([Self.model, existing, "--to", "sdflat"])
       #expect(again.status == 73)
       #expect(again.errors.contains("--force"))
-      // A repository is written into a directory of other things, and as an empty one.
+      // A repository is written into a directory with other contents as into an empty one.
       #expect(try convert([Self.model, existing, "--to", "diffusers"]).status == 0)
       #expect(try ConvertTests.entries(existing) == ["shapes-v1", "shapes-v1.sdflat"])
       let empty = folder + "/empty"
@@ -125,13 +125,13 @@ import Testing
     }
   }
 
-  /// What a process left that is gone is removed, and nothing else: not what another has locked, of
-  /// whatever number.
+  /// An ended process's leftovers are removed, and nothing else: no file that another process has
+  /// locked, whatever its number.
   @Test func staleFilesAreRemoved() throws {
     try withTemporaryFolder { folder in
       let living = ".model.sdflat.2147483001-0.partial"
       for name in [
-        // No process has this number: Linux gives them up to 4,194,304.
+        // No process has this id: Linux assigns ids up to 4,194,304.
         ".model.sdflat.2147483000-0.partial", living, ".other.sdflat.2147483000-0.partial",
       ] {
         try Data("part".utf8).write(to: URL(filePath: "\(folder)/\(name)"))
@@ -157,7 +157,7 @@ import Testing
     }
   }
 
-  /// The first few in words, all of them in JSON.
+  /// The first few in text, all in JSON.
   @Test(arguments: [["convert"], ["onnx"]])
   func mismatchesAreSummedUp(_ command: [String]) throws {
     try withTemporaryFolder { folder in

@@ -29,7 +29,7 @@ import Testing
       #expect(report["sound"] == false)
       #expect(report["problems"]?.array?.count == 1)
 
-      // Damage is not passed on under new checksums.
+      // Damage is not hidden under new checksums.
       for arguments in [
         ["convert", flat, folder + "/again.sdflat", "--to", "sdflat"],
         ["onnx", flat, folder + "/onnx"],
@@ -56,7 +56,7 @@ import Testing
     }
   }
 
-  /// The last line counts what is wrong before it says what was checked.
+  /// The last line counts the faults before it says what was checked.
   @Test func theVerdictCountsTheProblems() throws {
     try withTemporaryFolder { folder in
       let model = try BadInputTests.copyOfModel(folder)
@@ -69,7 +69,7 @@ import Testing
     }
   }
 
-  /// A file that names a dangerous function is not sound, in JSON too.
+  /// A file that names a dangerous function is not valid, in JSON too.
   @Test func dangerFailsTheCheck() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/evil.pt"
@@ -107,7 +107,7 @@ import Testing
     }
   }
 
-  /// --force replaces what a conversion writes, and nothing of anybody else's.
+  /// --force replaces only what the conversion writes, and no one else's files.
   @Test func forceKeepsWhatItDoesNotWrite() throws {
     try withTemporaryFolder { folder in
       let output = folder + "/repository"
@@ -133,7 +133,7 @@ import Testing
     try data.write(to: URL(filePath: path))
   }
 
-  /// A flat file that its own reader would refuse is not written.
+  /// A .sdflat file that its own reader would reject is not written.
   @Test func whatAFlatFileCannotHoldIsRefused() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/deep.safetensors"
@@ -174,7 +174,7 @@ import Testing
     }
   }
 
-  /// The target's folder is missing, or one component is written to a folder that is a file's.
+  /// The target's directory is missing, or a component's directory is a file.
   @Test func anOutputThatCannotBeIsRefused() throws {
     try withTemporaryFolder { folder in
       let result = try Tool.run(
@@ -200,12 +200,12 @@ import Testing
     }
   }
 
-  /// Interrupted while it reads from a source that never ends, nothing is left behind.
+  /// Interrupted while reading from an endless source, it leaves nothing.
   @Test func anInterruptedConversionLeavesNothing() throws {
     try withTemporaryFolder { folder in
       let result = try conversion(of: Self.model, in: folder, stoppedBy: "TERM")
       let left = try Self.entries(folder).filter { $0 != "out" && $0 != "err" }
-      // Either it was stopped, or it was done before the signal came: never something between.
+      // Either it was stopped, or it finished before the signal: never anything in between.
       if result.status == 0 {
         #expect(left == ["model.sdflat"])
       } else {
@@ -350,7 +350,7 @@ import Testing
     }
   }
 
-  /// Killed at once and for good, nothing is left that looks like an output.
+  /// Killed immediately, it leaves nothing that looks like an output.
   @Test func aKilledConversionLeavesNothing() throws {
     try withTemporaryFolder { folder in
       let result = try conversion(of: Self.model, in: folder, stoppedBy: "KILL")
@@ -361,8 +361,8 @@ import Testing
   }
 }
 
-/// A conversion to `model.sdflat` in `folder`, sent the signal as soon as the partial output is
-/// there, however fast the machine is.
+/// A conversion to `model.sdflat` in `folder`, sent the signal as soon as the partial output
+/// exists.
 private func conversion(
   of model: String, in folder: String, stoppedBy signal: String, json: Bool = false
 ) throws -> Tool.Result {

@@ -22,7 +22,7 @@ import Testing
     let testDescription: String
     let file: String
     let code: String
-    /// What the message says, the tensor's or record's name among it.
+    /// What the message says, including the tensor's or record's name.
     let says: [String]
     /// Whether a byte of the file is to blame.
     var hasOffset = true
@@ -99,7 +99,8 @@ import Testing
     }
   }
 
-  /// What a target cannot hold is refused before anything is written, with what can hold it.
+  /// What a target cannot contain is rejected before anything is written; the error names targets
+  /// that can.
   @Test(
     arguments: [
       (DType.complex64, "GGUF has no type for C64", "safetensors or PyTorch"),

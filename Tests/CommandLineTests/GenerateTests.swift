@@ -4,7 +4,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// The golden pictures of the embedded model: prompt 0, seed 42, guidance 5, 20 steps, made by the
+/// The golden images of the bundled model: prompt 0, seed 42, guidance 5, 20 steps, made by the
 /// reference pipeline (Fixtures/shapes-v1/golden/versions.json says how).
 @Suite(.serialized) struct GenerateTests {
   static let prompt = "a red circle on a blue background"
@@ -59,7 +59,7 @@ import Testing
       #expect(picture["scheduler"]?.string == scheduler)
       #expect(picture["guidance"]?.double == 5)
       let timings = try #require(report["timings"])
-      // PNDM evaluates the UNet once more: its second timestep stands twice.
+      // PNDM evaluates the UNet once more: its second timestep occurs twice.
       #expect(timings["unet"]?.array?.count == (scheduler == "pndm" ? 21 : 20))
       for part in ["load", "text_encoder", "scheduler", "vae", "total"] {
         #expect((timings[part]?.double ?? -1) >= 0, "\(part)")
@@ -163,7 +163,7 @@ import Testing
       let result = try Self.draw(
         ["--steps", "2", "--width", "200", "--height", "72"], to: path)
       #expect(result.status == 0, "\(result.errors)")
-      // Width and height stand at byte 16 of a PNG, big-endian.
+      // Width and height are at byte 16 of a PNG, big-endian.
       let header = try Data(contentsOf: URL(filePath: path)).prefix(24).map { Int($0) }
       #expect(header[18] * 256 + header[19] == 200)
       #expect(header[22] * 256 + header[23] == 72)
@@ -187,7 +187,7 @@ import Testing
         "sdgen",
         [long, "--plain-prompt", "--steps", "1", "--scheduler", "ddim", "-o", folder + "/a.png"])
       #expect(result.status == 0, "\(result.errors)")
-      #expect(result.errors.contains("tokens too long; left out: "))
+      #expect(result.errors.contains("tokens too long; dropped: "))
     }
   }
 
@@ -205,7 +205,7 @@ import Testing
     }
   }
 
-  /// What cannot be written is refused before anything is drawn.
+  /// What cannot be written is rejected before anything is drawn.
   @Test func outputsAreCheckedFirst() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/a.png"
@@ -240,7 +240,7 @@ import Testing
     }
   }
 
-  /// Files of the tokenizer and the scheduler that would hang or crash a careless reader.
+  /// Tokenizer and scheduler files that would hang or crash a careless reader.
   @Test(arguments: [
     ("tokenizer/special_tokens_map.json", "{\"bos_token\": \"\"}", "bos_token is empty"),
     (

@@ -6,14 +6,14 @@ import Pictures
 import TestSupport
 import Testing
 
-/// Pictures that are held back, or that cannot be drawn while others can.
+/// Images that are withheld, or that fail while others succeed.
 @Suite(.serialized) struct HeldBackTests {
   private static let watching = [
     "--preview-every", "1", "--preview", "latent", "--contact-sheet", "sheet.png", "--animation",
     "a.webp", "--save-latents", "l.safetensors", "--sidecar",
   ]
 
-  /// Nothing that shows a flagged picture stays; of two passes only the first is drawn.
+  /// No file that shows a flagged image remains; of two passes only the first is run.
   @Test(arguments: [[], ["--hires", "2"]])
   func nothingOfAFlaggedPictureStays(arguments: [String]) throws {
     try withTemporaryFolder { folder in
@@ -34,8 +34,8 @@ import Testing
       // Four steps of one pass.
       #expect(json["timings"]?["unet"]?.array?.count == 4)
       let warnings = json["warnings"]?.array?.compactMap(\.string) ?? []
-      #expect(warnings.contains { $0.contains("no latents are saved") }, "\(warnings)")
-      #expect(warnings.contains { $0.contains("the picture is black") }, "\(warnings)")
+      #expect(warnings.contains { $0.contains("are not saved") }, "\(warnings)")
+      #expect(warnings.contains { $0.contains("blacked it out") }, "\(warnings)")
     }
   }
 
@@ -55,7 +55,7 @@ import Testing
     }
   }
 
-  /// Noise for two pictures, of which the second leaves the range of numbers.
+  /// Noise for two images; the second overflows.
   private static func noise(in folder: String) throws {
     let noise = CheckedModel.floats("noise", [2, 4, 8, 8]) { index in
       index < 256 ? Float(sin(Double(index) * 12.9)) : 3e38
@@ -63,7 +63,7 @@ import Testing
     try Safetensors.write([noise], to: "\(folder)/noise.safetensors")
   }
 
-  /// An error in one of several pictures: those before it are kept and told.
+  /// An error in one of several images: those before it are kept and reported.
   @Test(arguments: ["1", "2"])
   func picturesBeforeAnErrorAreKept(batchSize: String) throws {
     try withTemporaryFolder { folder in
@@ -85,8 +85,8 @@ import Testing
     }
   }
 
-  /// Previews of pictures that are drawn anew one by one are written anew, and those of the one that
-  /// cannot be drawn do not stay.
+  /// Previews of images that are regenerated one by one are rewritten; those of the failed image
+  /// are removed.
   @Test(arguments: ["1", "2"])
   func previewsOfAnErrorAreRemoved(batchSize: String) throws {
     try withTemporaryFolder { folder in
@@ -105,7 +105,7 @@ import Testing
     }
   }
 
-  /// A run that ends with no picture leaves nothing that would stop the next.
+  /// A run that ends without an image leaves nothing that would stop the next.
   @Test func nothingStaysWithoutAPicture() throws {
     try withTemporaryFolder { folder in
       let script = """
@@ -121,7 +121,7 @@ import Testing
     }
   }
 
-  /// What could not be put at its place is not told as written.
+  /// A file that could not be moved into place is not reported as written.
   @Test func filesThatAreNotWrittenAreNotTold() throws {
     try withTemporaryFolder { folder in
       let script = """
@@ -161,7 +161,7 @@ import Testing
     }
   }
 
-  /// A job that is stopped with --force leaves what goes with all of its pictures as it was.
+  /// A job stopped with --force leaves the files for all of its images unchanged.
   @Test func aStoppedJobReplacesNothingInPart() throws {
     try withTemporaryFolder { folder in
       try Data(
@@ -183,7 +183,7 @@ import Testing
     }
   }
 
-  /// Ctrl-C where a program reads: stdout and stderr hold JSON and nothing else.
+  /// Ctrl-C while a program reads: stdout and stderr contain JSON and nothing else.
   @Test func interruptionInJSON() throws {
     try withTemporaryFolder { folder in
       let script = """
@@ -206,7 +206,7 @@ import Testing
     }
   }
 
-  /// A damaged picture to start from is taken with a warning, as other programs take it.
+  /// A damaged init image is accepted with a warning, as in other programs.
   @Test func damageIsTold() throws {
     try withTemporaryFolder { folder in
       let jpeg = try PictureTests.bytes(Fixtures.path("pictures/source.jpg"))

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Help is what was asked for: on stdout, with status 0.
+/// Help is what was requested: on stdout, with status 0.
 @Suite struct HelpTests {
   @Test(
     arguments: [
@@ -23,7 +23,7 @@ import Testing
     }
   }
 
-  /// An example that is broken over two lines cannot be pasted.
+  /// An example that is wrapped onto two lines cannot be pasted.
   @Test(arguments: [
     ("sdinspect", ""), ("sdinspect", "summary"), ("sdinspect", "tensors"), ("sdinspect", "layers"),
     ("sdinspect", "stats"), ("sdinspect", "diff"), ("sdinspect", "hash"), ("sdinspect", "report"),
@@ -41,7 +41,7 @@ import Testing
     #expect(examples.allSatisfy { $0.hasPrefix("  \(program) ") }, "\(examples)")
   }
 
-  /// The formats that are read, and what an exit status says.
+  /// The input formats, and the meaning of exit statuses.
   @Test func helpIsTrue() throws {
     func help(_ command: [String]) throws -> String {
       // On lines as they come.
@@ -77,7 +77,7 @@ import Testing
     #expect(result.errors.contains("\nhint: "))
   }
 
-  /// What the one who started the program ignores stays ignored, as nohup has it.
+  /// Signals ignored by the parent process stay ignored, as with nohup.
   @Test func ignoredSignalsStayIgnored() throws {
     try withTemporaryFolder { folder in
       let result = try Tool.launch(

@@ -6,14 +6,14 @@ import Testing
 /// Files made to crash, hang or exhaust their reader, given to the built program.
 ///
 /// Each must be answered, by tensors or by status 65 with a reason, in 2 seconds of processor time
-/// and within 64 MiB of memory plus the header: what stands in the file before or beside the
+/// and within 64 MiB of memory plus the header: what is in the file before or next to the
 /// values. The memory is limited by the kernel (see ``Tool/measure(_:_:dataLimit:)``), so that a
 /// run which wanted more would end by a signal. What the program takes with a file of one tensor
-/// comes on top, since it is no file's doing.
+/// comes on top, since it is not a file's doing.
 @Suite(.serialized) struct HostileFilesTests {
   struct Case: Sendable, CustomTestStringConvertible {
     let testDescription: String
-    /// What a refusal says; nil where the file is to be read.
+    /// The error's message; nil if the file must be readable.
     let says: String?
     /// The bytes of the header; the whole file where not given.
     let header: Int?
@@ -29,14 +29,14 @@ import Testing
     }
   }
 
-  /// Programs that are not optimised take several times as long, which is no file's doing.
+  /// Programs that are not optimised take several times as long, which is not a file's doing.
   #if DEBUG
     static let secondsLimit = 10.0
   #else
     static let secondsLimit = 2.0
   #endif
 
-  /// What a run takes that has next to nothing to read.
+  /// The cost of a run with almost nothing to read.
   static let baseline = 16 << 20
 
   static func repeated(_ bytes: [UInt8], _ count: Int) -> [UInt8] {
@@ -144,7 +144,7 @@ import Testing
     Case("text that unfolds as a pickle", says: "this is text") { repeated("]", 4_000_000) },
   ]
 
-  /// One tensor under many names, each of which takes the bytes that pay for its walk.
+  /// One tensor under many names, each long enough to pay for its traversal.
   static func tensors(_ count: Int, size: Int) -> [UInt8] {
     let tensor = TorchBuilder.tensor(sizes: [size], strides: [0])
     let padding = TorchBuilder.text(String(repeating: "x", count: 30)) + pickle("0h", 1)
@@ -202,7 +202,7 @@ import Testing
       onnx(graph: repeated([0x5A, 0], 1_000_000))
     },
     Case("an ONNX node of long names", says: "expand to far more") {
-      // A node whose graph holds 20,000 initializers, each named after it.
+      // A node whose graph contains 20,000 initializers, each named after it.
       let tensor: [UInt8] = [0x08, 0, 0x10, 1, 0x42, 1, 0x61]
       var attributes: [UInt8] = []
       for index in 0..<20_000 {
@@ -229,7 +229,7 @@ import Testing
   }
 
   static func onnx(graph: [UInt8]) -> [UInt8] {
-    // ir_version 8, a producer, then the graph behind an empty node.
+    // ir_version 8, a producer, then the graph after an empty node.
     [0x08, 8] + field(2, Array("x".utf8)) + field(7, field(1, []) + graph)
   }
 
@@ -293,7 +293,7 @@ import Testing
     return TorchBuilder.archive(bytes + pickle("u."), more: records).bytes
   }
 
-  /// Whether the kernel holds programs to the limit: with a megabyte, this one cannot start.
+  /// Whether the kernel enforces the limit: with a megabyte, this program cannot start.
   static let isLimited: Bool = {
     let path = Fixtures.path("formats/types.safetensors")
     let run = try? Tool.measure("sdinspect", ["summary", path], dataLimit: 1 << 20)

@@ -3,8 +3,8 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Names and shapes that are allowed but that no real file has, given to the built program: they
-/// are answered as any other, in text as in JSON.
+/// Valid but unrealistic names and shapes, given to the built program: they are handled like any
+/// other, in text and JSON.
 @Suite(.serialized) struct HostileNamesTests {
   struct Case: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -53,7 +53,7 @@ import Testing
       try HostileNamesTests.file(hostile.tensors).write(to: URL(filePath: path))
       for options in [[], ["--json"]] {
         let run = try Tool.measure("sdinspect", [command, path] + options, dataLimit: 128 << 20)
-        // A network of no tensors does not verify; nothing may end by a signal or as malformed.
+        // A network without tensors does not verify; nothing may crash or be called malformed.
         #expect(
           run.result.status == 0 || command == "verify" && run.result.status == 1,
           "\(run.result.errors)")
@@ -65,7 +65,7 @@ import Testing
     }
   }
 
-  /// Options that name what is not there or do not go together.
+  /// Options that name something missing or do not combine.
   @Test(arguments: [
     (["report", "MODEL", "-o", "OUT", "--variant", "nosuch"], 66 as Int32, "nosuch"),
     (["convert", "MODEL", "OUT", "--to", "safetensors", "--dtype", "q8_0"], 64, "--to gguf"),

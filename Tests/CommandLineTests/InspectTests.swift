@@ -119,7 +119,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
     #expect(sums[0] > 0)
   }
 
-  /// A network that is not known is shown as the tree of its tensors.
+  /// An unknown network is shown as the tree of its tensors.
   @Test func tensorsAloneAreATree() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/a.safetensors"
@@ -144,7 +144,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
     }
   }
 
-  /// The encoder's layers are alike: one branch stands for the four, and its figures are theirs.
+  /// The encoder's layers are identical: one branch represents all four, with their totals.
   @Test func alikeLayersAreOneBranch() throws {
     let model = Fixtures.path("shapes-v1")
     let tree = try Tool.run("sdinspect", ["layers", model, "--component", "text_encoder"])

@@ -6,29 +6,29 @@ import Pictures
 import TestSupport
 import Testing
 
-/// What goes with the pictures of jobs: words of bad lines, hashes of files, what a killed run left.
+/// Jobs' other outputs: errors for bad lines, hashes of files, leftovers of killed runs.
 @Suite(.serialized) struct JobFileTests {
-  /// Each says what, where and what to do.
+  /// Each error says what is wrong, where, and what to do.
   @Test func badLines() throws {
     let cases: [(line: String, says: String, hint: String, offset: Int)] = [
       (#"{"prompt": "a" "steps": 3}"#, #"before "steps": 3}"#, "check commas", 15),
-      (#"{"prompt": "a"#, "ends within the job", "close its quotes", 13),
-      (#"{"prompt": "a\q"}"#, "a backslash", #"write \\"#, 14),
+      (#"{"prompt": "a"#, "ends inside the job", "close its quotes", 13),
+      (#"{"prompt": "a\q"}"#, "invalid escape", #"write \\"#, 14),
       (#"{"prompt": "a", "steps": 03}"#, "number", "7, 0.5 or 1e-3", 26),
-      (#"{"prompt": "a", "prompt": "b"}"#, "prompt stands twice", "leave one of them out", 16),
-      (#"{"prompt": "a"} {}"#, "something follows the job", "a line of its own", 16),
-      (#"["a"]"#, "no JSON object", #"{"prompt": "a red circle""#, 0),
+      (#"{"prompt": "a", "prompt": "b"}"#, "duplicate key prompt", "remove one", 16),
+      (#"{"prompt": "a"} {}"#, "unexpected text after the job", "one job per line", 16),
+      (#"["a"]"#, "not a JSON object", #"{"prompt": "a red circle""#, 0),
       (#"{"prompt": "a", "steps": 0}"#, "1 to 1000", "correct the job", 0),
       (#"{"prompt": "a", "seed": 1e400}"#, "seed is too large a number", "ranges", 0),
       (#"{"steps": 3}"#, "give a prompt", "correct the job", 0),
-      (#"{"prompt": null}"#, "prompt is null", "leave prompt out", 0),
+      (#"{"prompt": null}"#, "prompt is null", "omit prompt", 0),
       (#"{"prompt": "a", "foo": 1}"#, "no argument called foo", "without dashes", 0),
-      ("{\"prompt\": \"\u{FFFF}a", "ends within", "close its quotes", 16),
+      ("{\"prompt\": \"\u{FFFF}a", "ends inside", "close its quotes", 16),
     ]
     try withTemporaryFolder { folder in
       try BatchTests.jobs(cases.map(\.line), in: folder)
       var bytes = try PictureTests.bytes(folder + "/jobs.jsonl")
-      // A byte that is no UTF-8.
+      // A byte that is not UTF-8.
       bytes += Array("{\"prompt\": \"a".utf8) + [0xFF] + Array("\"}\n".utf8)
       try Data(bytes).write(to: URL(filePath: folder + "/jobs.jsonl"))
       let rows = try BatchTests.rows(Tool.run("sdgen", ["batch", "jobs.jsonl"], in: folder))
@@ -42,7 +42,7 @@ import Testing
         #expect(error["hint"]?.string?.contains(expected.hint) == true, "\(error)")
         start += expected.line.utf8.count + 1
       }
-      // Of a value the field, what it is, and what it may be.
+      // For a value: the field, the value, and the allowed values.
       #expect(rows[7]["error"]?["field"]?.string == "steps")
       #expect(rows[7]["error"]?["got"]?.string == "0")
       #expect(rows[7]["error"]?["allowed"]?.string == "a whole number from 1 to 1000")
@@ -52,7 +52,7 @@ import Testing
     }
   }
 
-  /// A byte-order mark is no part of the first job; places are counted with it.
+  /// A byte-order mark is not part of the first job; offsets count it.
   @Test func byteOrderMark() throws {
     try withTemporaryFolder { folder in
       let mark = "\u{FEFF}"
@@ -60,7 +60,7 @@ import Testing
         [mark + #"{"prompt": "a", "output": "a.png"}"#, mark + #"{"prompt": "a"}"#], in: folder)
       let rows = try BatchTests.rows(
         Tool.run("sdgen", ["batch", "jobs.jsonl"] + BatchTests.flags, in: folder))
-      // Within a file it is no white space of JSON.
+      // Within a file it is not JSON white space.
       #expect(rows.map { $0["status"]?.string } == ["done", "failed"])
       try BatchTests.jobs([mark + #"{"prompt": "a" 3}"#], in: folder)
       let bad = try BatchTests.rows(Tool.run("sdgen", ["batch", "jobs.jsonl"], in: folder))
@@ -68,7 +68,7 @@ import Testing
     }
   }
 
-  /// A LoRA for the embedded model: rank 1, on one matrix of 32 by 32.
+  /// A LoRA for the bundled model: rank 1, on one matrix of 32 by 32.
   private static func writeLoRA(_ value: Float, to path: String) throws {
     let module =
       "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
@@ -84,7 +84,7 @@ import Testing
       [tensor("lora_down", [1, 32]), tensor("lora_up", [32, 1])], to: path, overwrite: true)
   }
 
-  /// A picture knows the LoRAs and embeddings that it was made with by their content.
+  /// An image records the LoRAs and embeddings that it was made with, by content.
   @Test func networksAreKnownByTheirHashes() throws {
     try withTemporaryFolder { folder in
       try Self.writeLoRA(0.25, to: folder + "/style.safetensors")
@@ -129,7 +129,7 @@ import Testing
     }
   }
 
-  /// The model's file by its hash, where that was asked for.
+  /// The model's file by its hash, if that was requested.
   @Test func theModelIsKnownByItsHash() throws {
     try withTemporaryFolder { folder in
       let converted = try Tool.run(
@@ -149,7 +149,7 @@ import Testing
     }
   }
 
-  /// Where a picture is there when a run is killed, so are its latents and its trace.
+  /// If an image exists when a run is killed, so do its latents and its trace.
   @Test func latentsComeBeforeThePicture() throws {
     try withTemporaryFolder { folder in
       let count = 20
@@ -180,7 +180,7 @@ import Testing
     }
   }
 
-  /// Of a job that was stopped, what is for all pictures together is of all of them in the end.
+  /// After a stopped job is resumed, files for all images together cover all of them.
   @Test func latentsOfAllPictures() throws {
     try withTemporaryFolder { folder in
       try BatchTests.jobs(

@@ -13,8 +13,8 @@ import Testing
       name: name, dtype: .float32, shape: [1], storage: .memory([0, 0, 128, 63]))
   }
 
-  /// The embedded model as one file with odd tensors in it; its averages in the place of its UNet if
-  /// asked for.
+  /// The bundled model as one file with unusual tensors; with EMA weights in place of its UNet if
+  /// requested.
   private static func file(in folder: String, averagesOnly: Bool = false) throws -> String {
     let plain = folder + "/plain.safetensors"
     let made = try Tool.run("sdinspect", ["convert", model, plain, "--to", "ldm"])
@@ -83,14 +83,14 @@ import Testing
         dropped.first { $0["name"]?.string == "betas" }?["reason"]?.string == "noise schedule")
       let text = try Tool.run("sdinspect", ["onnx", path, folder + "/text"])
       #expect(text.output.contains("left out: 1 (it belongs to no network): odd"))
-      // Of networks that were not asked for nothing is said.
+      // Networks that were not requested are not mentioned.
       let one = try json(
         "sdinspect", ["onnx", path, folder + "/one", "--component", "vae_decoder", "--json"])
       #expect(one["dropped"] == [])
     }
   }
 
-  /// A model whose UNet is there as averages only: every program names the way.
+  /// A model with only the UNet's EMA weights: every program says how to use them.
   @Test func averagesOnlyAreNamed() throws {
     try withTemporaryFolder { folder in
       let path = try Self.file(in: folder, averagesOnly: true)

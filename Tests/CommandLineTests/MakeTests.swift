@@ -4,7 +4,7 @@ import Testing
 
 /// `make install` and `make uninstall` with the programs that these tests were built with.
 @Suite struct MakeInstallTests {
-  /// As sudo has it: Swift is not on the PATH.
+  /// As under sudo: Swift is not on the PATH.
   private static let barePath = "/usr/sbin:/usr/bin:/sbin:/bin"
 
   private func make(_ arguments: [String]) throws -> Tool.Result {
@@ -25,7 +25,7 @@ import Testing
     return found
   }
 
-  /// Prefixes as make is told them, and where they lie below DESTDIR.
+  /// Prefixes as given to make, and their paths below DESTDIR.
   @Test(arguments: ["/opt/my tools", "/opt/it's \"quoted\"; false", "/usr/local/"])
   func installsWhatWasBuilt(prefix: String) throws {
     try withTemporaryFolder { folder in
@@ -46,7 +46,7 @@ import Testing
         }
       }
       #expect(found["share/man/man1/sdinspect-convert.1"] == 0o644)
-      // Nothing landed beside the prefix.
+      // Nothing was written next to the prefix.
       #expect(try files(in: folder).count == found.count)
 
       // The installed programs need nothing of the source tree.
@@ -76,8 +76,8 @@ import Testing
     }
   }
 
-  /// The embedded model is whole: a component that a picture needs would be missed by its loader, a
-  /// file of another by nothing.
+  /// The bundled model is complete: a missing component would stop its loader, but a missing
+  /// auxiliary file would go unnoticed.
   @Test func theEmbeddedModelIsTheSame() throws {
     try withTemporaryFolder { folder in
       let installed = try make(["install", "BIN=\(Tool.folder)", "PREFIX=\(folder)"])

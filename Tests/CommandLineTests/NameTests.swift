@@ -7,7 +7,7 @@ import Testing
 
 /// Names that users of other programs know.
 @Suite struct NameTests {
-  /// A scheduler by a web UI's name gives the picture, and is remembered, as by ours.
+  /// A scheduler given by a web UI's name yields the same image and metadata as ours.
   @Test func schedulersByOtherNames() throws {
     try withTemporaryFolder { folder in
       func draw(_ name: String, _ arguments: [String]) throws -> [UInt8] {
@@ -28,8 +28,8 @@ import Testing
         #expect(try picture == draw("\(index)b.png", own), "\(foreign)")
       }
       let again = try Tool.run("sdgen", ["again", "0a.png"], in: folder)
-      #expect(again.status == 0 && again.errors.contains("the same in every pixel"))
-      // A name that says the noise levels goes before those that the picture remembers.
+      #expect(again.status == 0 && again.errors.contains("identical in every pixel"))
+      // A name that implies noise levels overrides those in the image's metadata.
       let other = try Tool.run(
         "sdgen", ["again", "0a.png", "--scheduler", "Euler Exponential", "-o", "c.png"], in: folder)
       #expect(other.status == 0, "\(other.errors)")
@@ -39,8 +39,8 @@ import Testing
     }
   }
 
-  /// A job's own noise levels go before those that the defaults' scheduler says in its name, and a
-  /// job's scheduler that says them before the defaults' timesteps.
+  /// A job's own noise levels override those implied by the defaults' scheduler name, and a job's
+  /// scheduler name with noise levels overrides the defaults' timesteps.
   @Test func noiseLevelsOfAJob() throws {
     try withTemporaryFolder { folder in
       try BatchTests.jobs(
@@ -102,15 +102,16 @@ import Testing
   @Test(arguments: [
     (["batch", "--scheduler", "euler", "j.jsonl"], "sdgen batch jobs.jsonl --scheduler ..."),
     (["batch", "--json", "j.jsonl"], "sdgen batch jobs.jsonl --json ..."),
-    (["batch", "--cfg-scale=3", "j.jsonl"], "--guidance SCALE; options of sdgen generate stand"),
+    (["batch", "--cfg-scale=3", "j.jsonl"], "--guidance SCALE; put sdgen generate options after"),
     (["again", "--steps=2", "e.png"], "sdgen again picture.png --steps ..."),
     (["again", "-o", "f.png", "e.png"], "sdgen again picture.png -o ..."),
-    (["again", "--sampler", "x", "e.png"], "stand behind the file: sdgen again picture.png ..."),
-    (["tokens", "a", "--ckpt", "m"], "hint: --model PATH"),
-    (["tokens", "a", "--num_inference_steps", "3"], "hint: --steps N"),
-    (["bench", "-t", "2"], "hint: --threads N"), (["bench", "--precision=x"], "hint: --dtype f32"),
-    (["bench", "--device", "cuda"], "hint: leave it out"),
-    // No hint names what the command has not.
+    (["again", "--sampler", "x", "e.png"], "after the file: sdgen again picture.png ..."),
+    (["tokens", "a", "--ckpt", "m"], "hint: use --model PATH"),
+    (["tokens", "a", "--num_inference_steps", "3"], "hint: use --steps N"),
+    (["bench", "-t", "2"], "hint: use --threads N"),
+    (["bench", "--precision=x"], "hint: use --dtype f32"),
+    (["bench", "--device", "cuda"], "hint: omit it"),
+    // Hints name only options that the command has.
     (["bench", "--cfg-scale", "3"], "hint: run it with --help"),
     (["tokens", "-p", "a"], "hint: run it with --help"),
   ])
@@ -120,7 +121,7 @@ import Testing
     #expect(result.errors.contains(says), "\(result.errors)")
   }
 
-  /// Hints name options that there are.
+  /// Hints name existing options.
   @Test(arguments: [
     ("--sampler", "--scheduler"), ("--sampling-method", "--scheduler"),
     ("--cfg-scale", "--guidance"), ("--cfg_scale", "--guidance"), ("--scale", "--guidance"),
@@ -141,7 +142,7 @@ import Testing
   func optionsOfOthers(option: String, hint: String) throws {
     let result = try Tool.run("sdgen", ["a", option, "3"])
     #expect(result.status == 64)
-    #expect(result.errors.contains("there is no option \(option)"), "\(result.errors)")
+    #expect(result.errors.contains("unknown option \(option)"), "\(result.errors)")
     let line = try #require(result.errors.split(separator: "\n").first { $0.hasPrefix("hint:") })
     #expect(line.contains(hint), "\(line)")
     guard hint.hasPrefix("--") else { return }
@@ -151,7 +152,7 @@ import Testing
     }
   }
 
-  /// In a batch, behind `again`, and as names in JSON.
+  /// In a batch, after `again`, and as names in JSON.
   @Test func optionsOfOthersElsewhere() throws {
     try withTemporaryFolder { folder in
       try BatchTests.jobs(
@@ -167,7 +168,7 @@ import Testing
     }
   }
 
-  /// What looks like another's option is a text where a text is expected.
+  /// What looks like another program's option is a text where a text is expected.
   @Test func valuesAreNotOptions() throws {
     try withTemporaryFolder { folder in
       let result = try Tool.run(
@@ -178,7 +179,7 @@ import Testing
   }
 
   /// Called with nothing.
-  @Test(arguments: [("sdgen", "give a prompt"), ("sdinspect", "Missing expected argument")])
+  @Test(arguments: [("sdgen", "missing prompt"), ("sdinspect", "Missing expected argument")])
   func bare(program: String, says: String) throws {
     let result = try Tool.run(program, [])
     #expect(result.status == 64 && result.output.isEmpty)

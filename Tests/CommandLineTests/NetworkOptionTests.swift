@@ -26,7 +26,7 @@ import Testing
       ? .infinity : 10 * log10(65025 * Double(image.pixels.count) / squares)
   }
 
-  /// Settings that approximate nothing change nothing; others change the picture a little.
+  /// Settings that approximate nothing change nothing; the others change the image slightly.
   @Test func approximations() throws {
     let exact = try Self.picture([]).picture
     for arguments in [
@@ -82,13 +82,13 @@ import Testing
         environment: ["TMPDIR": "\(folder)/nowhere"])
       #expect(result.status == 73, "\(result.errors)")
       #expect(
-        result.errors.contains("hint: make the folder \(folder)/nowhere"), "\(result.errors)")
+        result.errors.contains("hint: create \(folder)/nowhere"), "\(result.errors)")
       let file = folder + "/file"
       try Data().write(to: URL(filePath: file))
       let odd = try Tool.run(
         "sdgen", [GenerateTests.prompt, "--low-memory", "-o", "\(folder)/a.png"],
         environment: ["TMPDIR": file])
-      #expect(odd.status == 73 && odd.errors.contains("is no folder"), "\(odd.errors)")
+      #expect(odd.status == 73 && odd.errors.contains("is not a directory"), "\(odd.errors)")
     }
   }
 

@@ -26,7 +26,7 @@ import Testing
     }
   }
 
-  /// What is wrong with a size, and which there are.
+  /// What is wrong with a size, and the valid sizes.
   @Test(
     arguments: [
       ("512", "multiples of 8 from 8 to 8192"), ("100x100:1", "multiples of 8 from 8 to 8192"),
@@ -47,7 +47,7 @@ import Testing
     #expect(result.errors.contains("OUTDIR is empty"), "\(result.errors)")
   }
 
-  /// A model without its UNet does not pass for a whole one.
+  /// A model without its UNet is not accepted as complete.
   @Test func aNetworkThatIsNotSupportedStopsTheExport() throws {
     try withTemporaryFolder { folder in
       let model = folder + "/model"
@@ -89,7 +89,7 @@ import Testing
     }
   }
 
-  /// The small tables that nodes read are called what they are.
+  /// The small tables that nodes read have the right names.
   @Test func constantsOfTheGraphAreNotUnknown() throws {
     try withTemporaryFolder { folder in
       let result = try export(["--component", "unet"], to: folder + "/onnx")
@@ -105,7 +105,7 @@ import Testing
     }
   }
 
-  /// The models together have the repository's parameters, to the unit.
+  /// The models together have exactly the repository's parameters.
   @Test(arguments: ["17", "21", "23"], ["optimum", "nvidia"])
   func parametersAreTheRepositorys(opset: String, names: String) throws {
     try withTemporaryFolder { folder in
@@ -122,7 +122,7 @@ import Testing
     }
   }
 
-  /// Constants are no weights: not to a comparison, not to a conversion.
+  /// Constants are not weights: not to a comparison, not to a conversion.
   @Test func constantsOfTheGraphAreNoWeights() throws {
     try withTemporaryFolder { folder in
       for opset in ["17", "23"] {
@@ -131,7 +131,7 @@ import Testing
         #expect(result.status == 0, "\(result.errors)")
       }
       let model = folder + "/23/unet/model.onnx"
-      // The checkpoint holds F16: of equal values, but not of the same type.
+      // The checkpoint contains F16: of equal values, but not of the same type.
       for (other, status) in [(folder + "/17/unet/model.onnx", 0), (Self.model, 1)] {
         let result = try Tool.run("sdinspect", ["diff", model, other, "--component", "unet"])
         #expect(result.status == status, "\(result.errors)")
@@ -145,7 +145,7 @@ import Testing
     }
   }
 
-  /// A model that holds its weights itself cannot be replaced by one that points into it.
+  /// A model that contains its weights cannot be replaced by one that points into it.
   @Test func linkingIntoTheFileThatIsReplacedIsRefused() throws {
     try withTemporaryFolder { folder in
       let copy = folder + "/model"
@@ -166,7 +166,7 @@ import Testing
     }
   }
 
-  /// Each is refused by name, with the way out.
+  /// Each is rejected by name, with a solution.
   @Test(
     arguments: [
       (["--names", "comfy", "--component", "vae"], 65, "only names the UNet", "--component unet"),
@@ -222,7 +222,7 @@ import Testing
     }
   }
 
-  /// What a LoRA changed, and each of its tensors that changed nothing.
+  /// What a LoRA changed, and each of its tensors without effect.
   @Test func theUsesOfALoRAAreReported() throws {
     try withTemporaryFolder { folder in
       let layer = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -258,7 +258,7 @@ import Testing
     }
   }
 
-  /// Half a VAE is whole for its graph, and a directory of models says what to give.
+  /// Half a VAE is complete for its graph; for a directory of models the error says what to give.
   @Test func exportsAreVerifiedModelByModel() throws {
     try withTemporaryFolder { folder in
       let result = try export([], to: folder + "/onnx")
@@ -280,8 +280,8 @@ import Testing
     }
   }
 
-  /// UNets of other shapes (inpainting, SD 2 with its linear projections and upcast attention), made
-  /// at random by diffusers, give diffusers' numbers.
+  /// UNets of other shapes (inpainting, SD 2 with its linear projections and upcast attention),
+  /// made at random by diffusers, give diffusers' numbers.
   @Test(.python("onnxruntime", "torch", "diffusers"))
   func otherUNetsGiveTheReferencesNumbers() throws {
     let result = try Tool.launch(
@@ -293,7 +293,7 @@ import Testing
     #expect(result.status == 0, "\(result.output)\(result.errors)")
   }
 
-  /// ONNX Runtime's picture from the exports is the picture of `sdgen`.
+  /// ONNX Runtime's image from the exports is the image of `sdgen`.
   @Test(
     .python("onnxruntime", "safetensors", "PIL"),
     arguments: ["ddim", "pndm"], ["f32", "f16"])

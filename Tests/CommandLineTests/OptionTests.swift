@@ -6,13 +6,13 @@ import Testing
 
 /// Every option of every command of `sdgen`: help, man page, bad values.
 @Suite struct OptionTests {
-  /// What an option's value is, and what of it is refused.
+  /// An option's kind of value, and rejected values.
   enum Kind {
-    /// Values that are refused, each with the range, which the help names too.
+    /// Values that are rejected, each with the range, which the help names too.
     case range(_ range: String, _ bad: [String])
     /// One of a few names, which the dump of the help lists.
     case choice
-    /// A file, a text: whether it is one shows later.
+    /// A file or a text: validity is only known later.
     case free
   }
 
@@ -28,7 +28,7 @@ import Testing
     ("seed", .range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])), ("scheduler", .choice),
     (
       "sigmas",
-      .range("falling numbers", ["3,5", "5,-1", "5,,1", "nan", "10001,5", "-5,-6", "cosine"])
+      .range("decreasing numbers", ["3,5", "5,-1", "5,,1", "nan", "10001,5", "-5,-6", "cosine"])
     ),
     ("spacing", .choice), ("prediction", .choice), ("eta", share), ("pndm-start", .choice),
     ("rng", .choice), ("width", side), ("height", side),
@@ -81,7 +81,7 @@ import Testing
     let dump = try JSON(parsing: Tool.run("sdgen", ["--experimental-dump-help"]).output)
     let commands = dump["command"]?["subcommands"]?.array ?? []
     let found = try #require(commands.first { $0["commandName"]?.string == command })
-    // `batch` and `again` take those of `generate` too, and leave them to its help.
+    // `batch` and `again` also take `generate`'s, and leave them to its help.
     return (found["arguments"]?.array ?? []).filter {
       !["help", "version"].contains(longName($0)) && $0["shouldDisplay"]?.bool != false
     }
@@ -91,7 +91,7 @@ import Testing
     argument["names"]?.array?.first { $0["kind"]?.string == "long" }?["name"]?.string
   }
 
-  /// What is not a flag, which is off where it is not given, says what holds where it is not given.
+  /// Except for flags, which default to off, every option's help states its default.
   @Test(arguments: commands.map(\.name))
   func helpNamesTheDefault(command: String) throws {
     for argument in try Self.arguments(of: command) {
@@ -112,7 +112,7 @@ import Testing
     for command in ["generate", "batch", "again"] {
       let found = dump["command"]?["subcommands"]?.array?
         .first { $0["commandName"]?.string == command }
-      // Theirs alone.
+      // Their own.
       let others = ["help", "version", "jobs", "picture", "trust-jobs"]
       let flags = (found?["arguments"]?.array ?? []).map {
         (name: Self.longName($0) ?? $0["valueName"]?.string ?? "", json: $0)
@@ -138,11 +138,11 @@ import Testing
     }
   }
 
-  /// Other tests of this folder give each option and flag at least once.
+  /// Other tests of this directory give each option and flag at least once.
   @Test func everyOptionHasATest() throws {
     let folder = URL(filePath: #filePath).deletingLastPathComponent().path
     let texts = try FileManager.default.contentsOfDirectory(atPath: folder)
-      // Names there are those of hints, and are not given.
+      // Names in those files occur in hints, and are not passed.
       .filter { $0.hasSuffix(".swift") && !["OptionTests.swift", "NameTests.swift"].contains($0) }
       .map { try String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8) }
     for command in Self.commands {
@@ -180,7 +180,7 @@ import Testing
     }
   }
 
-  /// Arguments behind `batch` and `again` are refused before a file is opened.
+  /// Arguments after `batch` and `again` are rejected before a file is opened.
   @Test(arguments: ["batch", "again"])
   func badValuesBehindAFile(command: String) throws {
     for (option, kind) in Self.generate {
@@ -195,12 +195,12 @@ import Testing
       #expect(result.status == (option == "lora" ? 66 : 64), "--\(option): \(result.errors)")
       if option != "lora" { #expect(result.errors.contains(says), "\(result.errors)") }
     }
-    // What may go with a job's own arguments is left to them.
+    // Rules that involve a job's own arguments are checked with them.
     let missing = try Tool.run("sdgen", [command, "/nowhere", "--mask", "a.png"])
     #expect(missing.status == 66, "\(missing.errors)")
   }
 
-  /// Refused with what would do, before the model is looked for.
+  /// Rejected, with what is valid, before the model is looked for.
   @Test(arguments: commands.map(\.name))
   func badValues(command: String) throws {
     let (_, words, options) = try #require(Self.commands.first { $0.name == command })
@@ -211,7 +211,7 @@ import Testing
       let says: [String]
       switch kind {
       case .range(let range, let values):
-        // A scale behind a file's name is none where it is no number.
+        // Text after a file's name is not a scale unless it is a number.
         bad = values + (option == "lora" ? [] : ["", "x"])
         says = [range]
         #expect(argument["abstract"]?.string?.contains(range) == true, "the help of --\(option)")

@@ -5,7 +5,7 @@ import Pictures
 import TestSupport
 import Testing
 
-/// What `sdgen` refuses of pictures before it draws, and what it says of those it drew.
+/// What `sdgen` rejects about images before it starts, and what it reports about finished ones.
 @Suite(.serialized) struct PictureOptionTests {
   @Test(arguments: [
     (["-o", "a.bmp"], ".png, .jpg or .webp"), (["-o", ""], "is empty"), (["-o", "-"], "stdout"),
@@ -14,11 +14,11 @@ import Testing
     (["--seed", "99999999999999999999"], "from 0 to 2^63-1"),
     (["--steps", "-1"], "from 1 to 1000"), (["--count", "-1"], "from 1 to 10000"),
     (["--guidance", "-1"], "from 0 to 100"), (["--width", "-8"], "from 8 to 8192"),
-    (["--seed", "9223372036854775807", "--count", "2"], "leave the range of seeds"),
-    (["--seed", "4294967295", "--rng", "numpy", "--count", "2"], "leave the range of seeds"),
+    (["--seed", "9223372036854775807", "--count", "2"], "exceeds the range of seeds"),
+    (["--seed", "4294967295", "--rng", "numpy", "--count", "2"], "exceeds the range of seeds"),
     (["--init", PictureTests.source, "--outpaint", "4,0,0,0"], "multiples of 8 from 0 to 4096"),
     (["--init", PictureTests.source, "--width", "8192", "--outpaint", "8,0,0,0"], "8200 pixels"),
-    (["--guidance-interval", "0.8:0.1"], "two shares from 0 to 1"),
+    (["--guidance-interval", "0.8:0.1"], "two fractions from 0 to 1"),
     (["--vae-tile", "100"], "multiple of 8 from 256"),
   ])
   func refusals(arguments: [String], words: String) throws {
@@ -36,8 +36,8 @@ import Testing
         ["--output", "a.png", "--contact-sheet", "./a.png"], in: folder)
       #expect(result.status == 73)
       #expect(
-        result.errors.contains("./a.png: two outputs would have this name"), "\(result.errors)")
-      // The name is that which stands twice, and of what is not drawn with nothing is noted.
+        result.errors.contains("./a.png: two outputs have this name"), "\(result.errors)")
+      // The error names the duplicate; settings that are not used without it get a note.
       let others = try PictureTests.draw(
         ["-o", "a.png", "--trace", "t", "--save-latents", "t"], in: folder)
       #expect(others.status == 73)
@@ -49,11 +49,11 @@ import Testing
     for arguments in [["info", "/"], ["a star", "--init", "/"], ["again", "/dev/null"]] {
       let result = try Tool.run("sdgen", arguments)
       #expect(result.status == 65, "\(arguments): \(result.errors)")
-      #expect(result.errors.contains("hint: give a picture"), "\(arguments): \(result.errors)")
+      #expect(result.errors.contains("hint: pass an image"), "\(arguments): \(result.errors)")
     }
   }
 
-  /// The arithmetic that auto came to is in the picture; `again` says whether it is the same one.
+  /// The precision that auto chose is in the metadata; `again` says if the image is identical.
   @Test(arguments: [("a.png", JSON.bool(true)), ("a.jpg", .null)])
   func againSaysWhetherItIsTheSame(file: String, same: JSON) throws {
     try withTemporaryFolder { folder in
@@ -71,7 +71,7 @@ import Testing
       #expect(try JSON(parsing: changed.output)["same"] == .null)
       // Compared before it is compressed.
       let lossy = try Tool.run("sdgen", ["again", file, "-o", "c.jpg"], in: folder)
-      #expect(lossy.status == 0 && !lossy.errors.contains("not the same"), "\(lossy.errors)")
+      #expect(lossy.status == 0 && !lossy.errors.contains("not identical"), "\(lossy.errors)")
     }
   }
 
@@ -88,7 +88,7 @@ import Testing
 
   @Test func aTextTooLongForJPEGIsLeftOut() throws {
     try withTemporaryFolder { folder in
-      // Both at their limit, in UTF-16, are more than a segment of JPEG holds.
+      // Both at their limit, in UTF-16, exceed a JPEG segment.
       let prompt = String(repeating: "star ", count: 3276)
       let result = try Tool.run(
         "sdgen",

@@ -6,7 +6,7 @@ import Pictures
 import TestSupport
 import Testing
 
-/// Pictures in and out of `sdgen`, and what it writes into them.
+/// Input and output images of `sdgen`, and the metadata that it writes.
 @Suite(.serialized) struct PictureTests {
   static let source = Fixtures.path("pictures/source.png")
   static let mask = Fixtures.path("pictures/mask.png")
@@ -60,7 +60,7 @@ import Testing
         #expect(row["width"]?.int == width, "\(name)")
         #expect(row["height"]?.int == height, "\(name)")
       }
-      // Another seed changes what is repainted, and hardly what is kept.
+      // Another seed changes the inpainted area, and hardly the rest.
       let other = try Self.draw(
         [
           "--init", Self.source, "--mask", Self.mask, "--strength", "1", "--seed", "77", "-o",
@@ -82,7 +82,7 @@ import Testing
     }
   }
 
-  /// What a mask or a larger canvas keeps is the picture's own pixels; `again` does it again.
+  /// The kept area of a mask or a larger canvas has the image's own pixels; `again` reproduces it.
   @Test func keptPixelsArePutBack() throws {
     try withTemporaryFolder { folder in
       let source = try PictureFile.read(Self.source).image
@@ -119,7 +119,7 @@ import Testing
       #expect(plain != pasted)
       let again = try Tool.run("sdgen", ["again", "b.png"], in: folder)
       #expect(
-        again.status == 0 && again.errors.contains("the same in every pixel"), "\(again.errors)")
+        again.status == 0 && again.errors.contains("identical in every pixel"), "\(again.errors)")
       let info = try Tool.run("sdgen", ["info", "b.png", "--json"], in: folder)
       #expect(try JSON(parsing: info.output)["job"]?["arguments"]?["paste-back"] == true)
 
@@ -231,7 +231,7 @@ import Testing
       ] {
         let result = try Tool.run("sdgen", ["again", file], in: folder)
         #expect(result.status == 0, "\(file): \(result.errors)")
-        #expect(result.errors.contains("the same in every pixel"))
+        #expect(result.errors.contains("identical in every pixel"))
         #expect(
           try PictureFile.read("\(folder)/\(again)") == PictureFile.read("\(folder)/\(file)"))
       }
@@ -240,7 +240,7 @@ import Testing
       #expect(changed.status == 0, "\(changed.errors)")
       #expect(!changed.errors.contains("every pixel"))
 
-      // A file that went in must be there, and is known by its content.
+      // An input file must exist, and is identified by its content.
       try FileManager.default.removeItem(atPath: folder + "/mask.png")
       let missing = try Tool.run("sdgen", ["again", "c.png", "-o", "g.png"], in: folder)
       #expect(missing.status == 66)
@@ -253,7 +253,7 @@ import Testing
     }
   }
 
-  /// A picture from a stranger says what to draw, not which files to write or where to read.
+  /// An untrusted image determines what is generated, not which files are read or written.
   @Test func picturesGiveNoOrders() throws {
     try withTemporaryFolder { folder in
       let victim = folder + "/victim"
@@ -270,7 +270,7 @@ import Testing
       }
       try write(job, to: "a.png")
       let result = try Tool.run("sdgen", ["again", "a.png"], in: folder)
-      // Drawn, and of course not the picture that it was put into.
+      // Generated, and of course different from the image that carried the job.
       #expect(result.status == 1, "\(result.errors)")
       #expect(
         try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
@@ -291,7 +291,7 @@ import Testing
     }
   }
 
-  /// A file with loss does not hold the pixels that were drawn, so nothing is said of them.
+  /// A lossy file does not contain the original pixels, so they are not compared.
   @Test func againFromAFileWithLoss() throws {
     try withTemporaryFolder { folder in
       for (file, quality) in [("a.jpg", "90"), ("b.webp", "70")] {
@@ -304,7 +304,7 @@ import Testing
     }
   }
 
-  /// A picture of the web UI is drawn as well as can be, and what is left out is said.
+  /// A web UI's image is reproduced as closely as possible, and what is left out is reported.
   @Test func againFromAWebUI() throws {
     try withTemporaryFolder { folder in
       let text = """

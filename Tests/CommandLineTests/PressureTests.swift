@@ -6,7 +6,8 @@ import Testing
 
 /// Outputs that would replace inputs.
 @Suite struct InputAsOutputTests {
-  /// A folder with a file of weights `in`, a link and a hard link to it, pictures, and a repository.
+  /// A directory with a file of weights `in`, a link and a hard link to it, images, and a
+  /// repository.
   private static func withInputs(_ body: (String) throws -> Void) throws {
     try withTemporaryFolder { folder in
       let manager = FileManager.default
@@ -71,7 +72,7 @@ import Testing
   }
 }
 
-/// What lines of a file of jobs may not do unless the command line lets them.
+/// What lines of a jobs file may not do unless the command line allows it.
 @Suite struct JobLimitTests {
   private static func run(_ line: String, _ arguments: [String] = []) throws -> (Tool.Result, JSON)
   {
@@ -118,7 +119,7 @@ import Testing
     #expect(result.status == 1 && row["status"] == "failed")
   }
 
-  /// Every option that writes a file is looked at.
+  /// Every option that writes a file is checked.
   @Test func allOutputsAreKnown() throws {
     let help = try Tool.run("sdgen", ["generate", "--help"]).output
     let options = help.split(separator: "\n").filter { $0.contains(" --") && $0.contains("<file>") }
@@ -130,7 +131,7 @@ import Testing
 
   @Test func aDeviceEndsTheRun() throws {
     let result = try Tool.run("sdgen", ["batch", "/dev/zero"])
-    #expect(result.status == 65 && result.errors.contains("a line has more than"))
+    #expect(result.status == 65 && result.errors.contains("a line exceeds"))
   }
 }
 
@@ -193,7 +194,7 @@ import Testing
     }
   }
 
-  /// Without the right to any thread, as another user: the superuser is not limited.
+  /// Without permission to start a thread, as another user: root is not limited.
   @Test(
     .enabled(
       if: getuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv"),
@@ -221,7 +222,7 @@ import Testing
 
 /// Programs that are killed.
 @Suite(.serialized) struct KilledTests {
-  /// Wherever it is killed, the next run finds its way, and leaves the whole output alone.
+  /// Wherever it is killed, the next run works, and leaves the complete output alone.
   @Test(
     arguments: ["diffusers", "ldm", "sdflat", "gguf"], [false, true])
   func theNextRunCleansUp(_ layout: String, _ isReplacing: Bool) throws {
@@ -245,7 +246,7 @@ import Testing
         usleep(UInt32(usual * 1e6 * Double(round + 1) / 9))
         kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
-        // The output is whole or not there, and where there was one before, whole.
+        // The output is complete or absent; a previous output stays complete.
         let left = try Self.contents(folder)
         let output = left.filter { !$0.key.hasPrefix(".") }
         #expect(output == expected || !isReplacing && output.isEmpty)
@@ -255,7 +256,7 @@ import Testing
     }
   }
 
-  /// Numbers of processes come back, and each container has its own.
+  /// Process ids are reused, and each container has its own.
   @Test func remainsWithTheNumberOfALivingProcess() throws {
     try withTemporaryFolder { folder in
       let manager = FileManager.default
@@ -296,7 +297,7 @@ import Testing
   }
 }
 
-/// Names of files that are not UTF-8, and characters that are not seen.
+/// File names that are not UTF-8, and invisible characters.
 @Suite struct NameBytesTests {
   @Test func namesThatAreNotUTF8() throws {
     try withTemporaryFolder { folder in
@@ -319,7 +320,7 @@ import Testing
         ], in: folder)
       #expect(result.output.hasSuffix("all\n"), "\(result.output.suffix(300)) \(result.errors)")
       #expect(result.output.contains(#"caf\xE9.d/caf\xE9 (safetensors)"#))
-      // In JSON, which is UTF-8, a character for private use stands for the byte.
+      // In JSON, which is UTF-8, a private-use character represents the byte.
       #expect(result.output.contains(#""file": "caf\udbff\udfe9.d/caf\udbff\udfe9""#))
       #expect(result.errors.contains(#"caf\xE9.none: "#))
       #expect(result.status == 66)
@@ -332,7 +333,7 @@ import Testing
     #expect(result.status == 64 && result.errors.contains("the prompt is not UTF-8"))
   }
 
-  /// What was asked for and cannot be written is no success.
+  /// If requested output cannot be written, the run fails.
   @Test(arguments: ["--help", "--version", "summary --help"])
   func helpThatCannotBeWritten(_ words: String) throws {
     let result = try Tool.launch(
@@ -340,7 +341,7 @@ import Testing
     #expect(result.status == 74, "\(result.errors)")
   }
 
-  /// Too many open files are no missing file.
+  /// "Too many open files" is not reported as a missing file.
   @Test(arguments: [4, 5, 7]) func withoutFileDescriptors(_ limit: Int) throws {
     let path = Fixtures.path("shapes-v1")
     let result = try Tool.launch(
@@ -369,7 +370,7 @@ import Testing
   }
 }
 
-/// What a picture asks for is told before it is done.
+/// What an image's job does is reported before it is done.
 @Suite struct ForecastTests {
   @Test func againTellsItsWork() throws {
     try withTemporaryFolder { folder in
@@ -379,15 +380,15 @@ import Testing
       let again = try Tool.run("sdgen", ["again", "a.png"], in: folder)
       #expect(again.status == 0, "\(again.errors)")
       let note = try #require(
-        again.errors.split(separator: "\n").first { $0.hasPrefix("note: to draw: ") })
+        again.errors.split(separator: "\n").first { $0.hasPrefix("note: work: ") })
       #expect(note.contains("64x64, 3 steps; ") && note.contains("of memory"), "\(note)")
       let quiet = try Tool.run("sdgen", ["again", "a.png", "-o", "b.png", "--quiet"], in: folder)
-      #expect(!quiet.errors.contains("to draw"))
-      // Refused for want of memory, and nothing drawn.
+      #expect(!quiet.errors.contains("note: work"))
+      // Rejected for lack of memory; no image is generated.
       let little = try Tool.run(
         "sdgen", ["again", "a.png", "-o", "c.png"], in: folder,
         environment: ["SDLOOM_MEMORY": "1000000"])
-      #expect(little.status == 64 && little.errors.contains("drawing takes about"))
+      #expect(little.status == 64 && little.errors.contains("generation needs about"))
     }
   }
 }

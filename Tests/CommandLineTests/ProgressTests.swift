@@ -4,7 +4,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What is said while it takes long.
+/// Progress messages of long runs.
 @Suite(.serialized) struct ProgressTests {
   private static func draw(
     _ arguments: [String], every seconds: String?, in folder: String
@@ -14,7 +14,7 @@ import Testing
       environment: seconds.map { ["SDLOOM_PROGRESS": $0] } ?? [:])
   }
 
-  /// Eight steps of PNDM are nine evaluations, and are called so.
+  /// Eight PNDM steps take nine evaluations, which are shown as such.
   @Test func linesWhereNoTerminalIs() throws {
     try withTemporaryFolder { folder in
       let result = try Self.draw(["--count", "2"], every: "0.0000001", in: folder)
@@ -30,8 +30,8 @@ import Testing
     }
   }
 
-  /// Networks are released and loaded again only where one picture is drawn, and the VAE is then
-  /// loaded, without a word, when the others are gone; a file of several noises gives several.
+  /// Networks are released and reloaded only if one image is generated; then the VAE is loaded
+  /// silently when the others are gone. A file of several noises yields several images.
   @Test(arguments: [1, 2])
   func networksStayForSeveralNoises(count: Int) throws {
     try withTemporaryFolder { folder in
@@ -47,7 +47,7 @@ import Testing
     }
   }
 
-  /// A short run says nothing, nor does one that is told so.
+  /// A short run prints no progress, nor does one with --quiet.
   @Test func silence() throws {
     try withTemporaryFolder { folder in
       for seconds in [nil, "0"] {
@@ -59,7 +59,7 @@ import Testing
       let quiet = try Self.draw(
         ["--quiet", "--seed", "1", "--embedding", Fixtures.path("diffusion/embedding.pt")],
         every: "0.0000001", in: folder)
-      // Not even that the prompt does not hold the embedding.
+      // Not even the note that the prompt does not contain the embedding.
       #expect(quiet.status == 0 && quiet.output.isEmpty && quiet.errors.isEmpty, "\(quiet.errors)")
       let again = try Tool.run("sdgen", ["again", "out.png", "--quiet", "--force"], in: folder)
       #expect(again.status == 66, "the embedding is not beside the picture")

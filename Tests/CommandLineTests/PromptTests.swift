@@ -86,7 +86,7 @@ import Testing
         #expect(result.errors.contains(says), "\(result.errors)")
         #expect(result.errors.contains("hint: "))
       }
-      // As text it is drawn.
+      // As text it reaches the image.
       let result = try Tool.run(
         "sdgen",
         [prompt, "--plain-prompt", "--steps", "1", "--scheduler", "ddim", "-o", folder + "/a.png"])
@@ -94,7 +94,7 @@ import Testing
     }
   }
 
-  /// What the options say of reading prompts reaches the picture.
+  /// Options for reading prompts affect the image.
   @Test func stylesAreDrawn() throws {
     try withTemporaryFolder { folder in
       func latents(_ prompt: String, _ options: [String] = []) throws -> [Float] {

@@ -1,9 +1,9 @@
 import Foundation
 import TestSupport
 
-/// Runs a program with a terminal for its output, so that it behaves as before a person.
+/// Runs a program with a terminal as its output, so that it behaves as for a user.
 enum PseudoTerminal {
-  /// What the program wrote to a terminal of so many columns; stderr goes there too.
+  /// What the program wrote to a terminal of this width, including stderr.
   static func run(
     _ name: String, _ arguments: [String], columns: Int, environment: [String: String] = [:]
   ) throws -> String {

@@ -10,7 +10,7 @@ import Testing
     let command: String
   }
 
-  /// The lines of its code blocks: those indented by four spaces.
+  /// The lines of its code blocks: lines indented by four spaces.
   static func commands() throws -> [Line] {
     let text = try String(contentsOfFile: Fixtures.root + "/README.md", encoding: .utf8)
     return text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
@@ -18,9 +18,9 @@ import Testing
       .map { Line(number: $0.offset + 1, command: String($0.element.dropFirst(4))) }
   }
 
-  /// What stands in for commands that a test cannot run: a build within a build, and changes of the
-  /// system. make looks its targets up and what they would run; apt-get compares the list of packages
-  /// with the one that scripts/setup prints.
+  /// Replacements for commands that a test cannot run: a build within a build, and changes to the
+  /// system. make looks up its targets and what they would run; apt-get compares the list of
+  /// packages with the one that scripts/setup prints.
   private static let functions = #"""
     sudo() { "$@"; }
     make() { command make -n -C "$ROOT" "$@" >/dev/null; }
@@ -33,7 +33,7 @@ import Testing
     }
     """#
 
-  /// Every line in order, in one shell and one folder, where the embedded model stands in for the
+  /// Every line in order, in one shell and one directory, with the bundled model in place of the
   /// published weights.
   @Test func everyCommandRuns() throws {
     let commands = try Self.commands()
@@ -51,15 +51,15 @@ import Testing
       #expect(result.status == 0, "\(result.errors)")
       let reached = result.errors.split(separator: "\n").filter { $0.hasPrefix("README.md:") }
       #expect(reached.count == commands.count, "\(result.errors)")
-      // What the text says of them.
-      #expect((result.output + result.errors).contains("the same in every pixel"))
+      // What the text says about them.
+      #expect((result.output + result.errors).contains("identical in every pixel"))
       for file in ["report.html", "onnx/unet/model.onnx", "winter.png", "sheet.png", "star.png"] {
         #expect(FileManager.default.fileExists(atPath: "\(folder)/\(file)"), "\(file)")
       }
     }
   }
 
-  /// Every file and folder of the project that it links to is there.
+  /// Every file and directory of the project that it links to is there.
   @Test func everyLinkLeadsSomewhere() throws {
     let text = try String(contentsOfFile: Fixtures.root + "/README.md", encoding: .utf8)
     let targets =
@@ -72,7 +72,7 @@ import Testing
     }
   }
 
-  /// The files that its commands begin with: a repository, both single files, and a LoRA.
+  /// The files that its commands start from: a repository, both single files, and a LoRA.
   private static func writeInputs(to folder: String) throws {
     let files = FileManager.default
     let repository = folder + "/stable-diffusion-v1-5"

@@ -18,7 +18,7 @@ import Testing
       #expect(answer["bytes"]?.int == text.utf8.count)
       #expect(text.hasPrefix("<!doctype html>"))
       #expect(text.contains("<title>shapes-v1 · sdinspect report</title>"))
-      // Once more it is refused, and with --force replaced.
+      // A second run is rejected; with --force the file is replaced.
       let again = try Tool.run("sdinspect", arguments)
       #expect(again.status == 73)
       #expect(try String(contentsOfFile: page, encoding: .utf8) == text)

@@ -3,10 +3,10 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What the model cannot do is said before its weights are read.
+/// Impossible requests are rejected before weights are read.
 @Suite struct RequestCheckTests {
-  /// Memory is looked at just before weights are; with so little of it, only what is refused
-  /// earlier is refused for another reason.
+  /// Memory is checked just before weights are read; with so little of it, only earlier checks give
+  /// other errors.
   private static let little = ["SDLOOM_MEMORY": "1000"]
 
   @Test func littleMemoryIsTheLastReason() throws {
@@ -49,7 +49,7 @@ import Testing
     }
   }
 
-  /// So it is for the jobs of a batch, also where the model is there already.
+  /// The same for the jobs of a batch, also if the model is already loaded.
   @Test func misfitsOfJobs() throws {
     try withTemporaryFolder { folder in
       try BatchTests.jobs(
@@ -68,7 +68,7 @@ import Testing
     }
   }
 
-  /// The configuration of the repository counts, not what is usual.
+  /// The repository's configuration counts, not the defaults.
   @Test func theConfigurationDecides() throws {
     try withTemporaryFolder { folder in
       let model = folder + "/model"

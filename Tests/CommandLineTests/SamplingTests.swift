@@ -4,7 +4,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// How noise is drawn and taken away, by the options of `sdgen`.
+/// The options of `sdgen` for noise and sampling.
 @Suite(.serialized) struct SamplingTests {
   static func draw(_ arguments: [String], to path: String) throws -> Tool.Result {
     try Tool.run(
@@ -41,7 +41,7 @@ import Testing
     }
   }
 
-  /// A list has as many steps as levels, whether its 0 is given or not.
+  /// A list has as many steps as levels, with or without its final 0.
   @Test func levelsOneByOne() throws {
     try withTemporaryFolder { folder in
       var drawn: [[Float]] = []
@@ -78,9 +78,9 @@ import Testing
 
   @Test(
     arguments: [
-      (["--sigmas", "3,5"], "falling numbers"), (["--sigmas", "5,-1"], "falling numbers"),
-      (["--sigmas", "5,,1"], "falling numbers"), (["--sigmas", "nan"], "falling numbers"),
-      (["--sigmas", "cosine"], "falling numbers"),
+      (["--sigmas", "3,5"], "decreasing numbers"), (["--sigmas", "5,-1"], "decreasing numbers"),
+      (["--sigmas", "5,,1"], "decreasing numbers"), (["--sigmas", "nan"], "decreasing numbers"),
+      (["--sigmas", "cosine"], "decreasing numbers"),
       (["--sigmas", "5,1", "--steps", "3", "--scheduler", "euler"], "one for each step"),
       (["--spacing", "even"], "'linspace'"),
       (["--prediction", "sample"], "'v_prediction'"), (["--eta", "1.5"], "0 to 1"),

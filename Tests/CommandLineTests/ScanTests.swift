@@ -4,7 +4,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// `sdinspect scan`, and what the other commands say of a file's verdict.
+/// `sdinspect scan`, and how the other commands report a file's verdict.
 @Suite struct ScanTests {
   static let attack = TorchBuilder.archive(
     pickle(
@@ -69,7 +69,7 @@ import Testing
     }
   }
 
-  /// The parts of SARIF 2.1.0 that its schema asks for. It was checked against the schema of OASIS
+  /// The parts that the SARIF 2.1.0 schema requires. It was checked against the schema of OASIS
   /// with Python's `jsonschema`.
   @Test func logIsSARIF() throws {
     try withTemporaryFolder { folder in
@@ -119,7 +119,7 @@ import Testing
     }
   }
 
-  /// A refusal names what unpickling would have run, and `verify` has its answer all the same.
+  /// The error names what unpickling would have run, and `verify` still gives its answer.
   @Test func refusalNamesTheAttack() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/evil.bin"

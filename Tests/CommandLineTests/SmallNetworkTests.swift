@@ -28,7 +28,7 @@ import Testing
     }
   }
 
-  /// What has no effect with such a UNet is said.
+  /// Options without effect on such a UNet are reported.
   @Test func latentConsistency() throws {
     try withTemporaryFolder { folder in
       let files = FileManager.default
@@ -64,7 +64,7 @@ import Testing
       #expect(warnings.count == 2)
       #expect(warnings.first?.contains("the negative prompt has no effect") == true)
       #expect(warnings.last?.contains("the guidance interval has no effect") == true)
-      // A single file gets LCM's scheduler, as what is made from it does.
+      // A single file gets LCM's scheduler, and so does what is made from it.
       let flat = "\(folder)/lcm.ckpt"
       let single = try Tool.run("sdinspect", ["convert", repository, flat, "--to", "ldm"])
       #expect(single.status == 0, "\(single.errors)")

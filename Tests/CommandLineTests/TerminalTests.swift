@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What a person sees, through a pseudo-terminal.
+/// What the user sees, through a pseudo-terminal.
 @Suite struct TerminalTests {
   static let commands: [[String]] = [
     ["summary"], ["tensors", "--component", "unet"], ["layers", "--component", "unet"],
@@ -13,7 +13,7 @@ import Testing
   func linesFit(command: [String], columns: Int) throws {
     let arguments = [command[0], Fixtures.path("shapes-v1")] + command.dropFirst()
     let output = try PseudoTerminal.run("sdinspect", arguments, columns: columns)
-    // Headings name the file, which is not cut; nor is a name among the reasons.
+    // Headings show the whole file name; so do reasons.
     let lines = PseudoTerminal.plain(output).split(separator: "\n")
       .filter { !$0.contains("shapes-v1") && !$0.hasPrefix("  - ") }
     #expect(lines.count > 3)
@@ -39,7 +39,7 @@ import Testing
     #expect(lines.allSatisfy { $0.count <= 60 })
   }
 
-  /// In a pipe names are whole and there is no colour, whatever COLUMNS says.
+  /// In a pipe, names are not truncated and there is no color, whatever COLUMNS says.
   @Test func pipesGetEverything() throws {
     let result = try Tool.run(
       "sdinspect", ["tensors", Fixtures.path("shapes-v1"), "--component", "unet"],
@@ -79,7 +79,7 @@ import Testing
     }
   }
 
-  /// Everything in one installation, since it copies the programs.
+  /// All tests in one installation, since it copies the programs.
   @Test func installsWhatWorks() throws {
     try Self.install { root in
       try programs(root)
@@ -91,7 +91,7 @@ import Testing
   private func programs(_ root: String) throws {
     let version = try Tool.launch(root + "/bin/sdinspect", ["--version"])
     #expect(version.output.hasPrefix("sdinspect "))
-    // Away from the source tree it finds the model that was installed with it.
+    // Outside the source tree it finds the model that was installed with it.
     let picture = try Tool.launch(
       root + "/bin/sdgen", ["a red circle", "--steps", "1", "-o", root + "/a.png"])
     #expect(picture.status == 0, "\(picture.errors)")

@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What scripts/test-report.awk, and so `make test`, says of a run. The lines are those that Swift
-/// Testing 6.3 writes, less their times and places.
+/// The report of scripts/test-report.awk, and so `make test`. The lines are those of Swift Testing
+/// 6.3, without times and source locations.
 @Suite struct TestReportTests {
   private static func event(_ kind: String, _ test: String, _ messages: String = "") -> String {
     #"{"kind":"event","payload":{"kind":"\#(kind)","messages":[\#(messages)],"#
@@ -69,7 +69,7 @@ import Testing
     #expect(result.output.hasSuffix("1 passed, 1 failed, 0 skipped\nran 2, skipped 0 (log: LOG)\n"))
   }
 
-  /// A run that died is told from one that ended, and so is one without tests.
+  /// A crashed run is distinguished from a finished one, and so is one without tests.
   @Test func noticesARunThatDied() throws {
     let died = try report(Array(Self.ended("d", "pass").dropLast()))
     #expect(died.status == 2)

@@ -4,9 +4,10 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Tokenizers and embeddings as the programs take them, in all their forms.
+/// Tokenizers and embeddings as the programs read them, in all their forms.
 @Suite(.serialized) struct TokenizerCommandTests {
-  /// A repository whose tokenizer is as transformers 5 saves it, with `changes` to the configuration.
+  /// A repository whose tokenizer is as transformers 5 saves it, with `changes` to the
+  /// configuration.
   static func model(in folder: String, _ settings: JSONObject = [:]) throws -> String {
     let model = folder + "/model"
     let source = Fixtures.path("shapes-v1")
@@ -42,8 +43,8 @@ import Testing
     return chunk?["ids"]?.array?.compactMap(\.int) ?? []
   }
 
-  /// The same picture from `tokenizer.json` alone as from vocabulary and merges; and the padding of the
-  /// configuration, from a repository and from the flat file made of it.
+  /// The same image from `tokenizer.json` alone as from vocabulary and merges; and the padding of
+  /// the configuration, from a repository and from the .sdflat file made of it.
   @Test func aTokenizerFileIsEnough() throws {
     try withTemporaryFolder { folder in
       let model = try Self.model(in: folder, ["pad_token": "!", "model_max_length": 77])
@@ -108,7 +109,7 @@ import Testing
 
   // MARK: Embeddings
 
-  /// The word is the file's name without its ending, as web UIs have it.
+  /// The word is the file's name without its extension, as in web UIs.
   @Test func wordsHaveDots() throws {
     try withTemporaryFolder { folder in
       for name in ["bad_v1.3", "1.5neg"] {

@@ -5,7 +5,7 @@ import Testing
 /// Inputs that are truncated or changed while a program reads them: each command, at moments drawn
 /// at random, ends with status 74 and without an output, or with the right result.
 @Suite(.serialized) struct TruncationTests {
-  /// How many for each command; SDLOOM_TRUNCATIONS asks for more than a quick run has time for.
+  /// The number for each command; SDLOOM_TRUNCATIONS requests more than a quick run has time for.
   static let count =
     ProcessInfo.processInfo.environment["SDLOOM_TRUNCATIONS"].flatMap(Int.init) ?? 3
 
@@ -15,11 +15,11 @@ import Testing
     let arguments: [String]
     /// A fixture, or one of the files that ``Models`` makes of them.
     let input: String
-    /// Other files that the command reads, beside it.
+    /// Other files that the command reads, next to it.
     var others: [String] = []
-    /// Where a file's place matters: its path below the folder.
+    /// If a file's location matters: its path below the directory.
     var place: String?
-    /// What is written; stdout is compared where nothing is.
+    /// The output's path; if nil, stdout is compared.
     var output: String?
 
     var testDescription: String { "\(program) \(arguments.joined(separator: " ")) of \(input)" }
@@ -102,8 +102,9 @@ import Testing
     try withTemporaryFolder { folder in
       let models = try Models()
       try models.place(test, in: folder)
-      // As it is undisturbed, and how long it reads. What is read at once is never seen mapped: there
-      // the moments are counted from the start, and the result may be that of the file as it is then.
+      // The undisturbed result, and how long reading takes. Files that are read quickly are never
+      // seen mapped: their moments are counted from the start, and the result may be that of the
+      // changed file.
       let expected = try Run(test, in: folder).wait()
       #expect(expected.status == 0 || test.arguments[0] == "diff", "\(expected.errors)")
       var counts: [String: Int] = [:]
@@ -119,7 +120,7 @@ import Testing
     }
   }
 
-  /// What happens to the input once the output is at its path, while the program ends, is no matter.
+  /// Changes to the input after the output is in place do not matter.
   @Test func changesBehindTheOutputAreNone() throws {
     try withTemporaryFolder { folder in
       let test = Self.inspect(
@@ -216,7 +217,7 @@ private struct Models {
 
   init() throws { folder = try Self.folder.get() }
 
-  /// Puts fresh copies of what a case reads into an otherwise empty folder.
+  /// Puts fresh copies of what a case reads into an otherwise empty directory.
   func place(_ test: TruncationTests.Case, in target: String) throws {
     let manager = FileManager.default
     for name in try manager.contentsOfDirectory(atPath: target) {
@@ -235,14 +236,14 @@ private struct Models {
   }
 }
 
-/// A command at work, whose input can be got at as soon as it is mapped.
+/// A running command, whose input can be changed as soon as it is mapped.
 private struct Run {
   struct Outcome {
     let status: Int32
-    /// The output's bytes, or those of stdout without the time; nil where the file is not there.
+    /// The output's bytes, or those of stdout without the time; nil if the file is not there.
     let result: Data?
     let errors: String
-    /// Errors, and what is told on stdout.
+    /// Errors, and messages on stdout.
     let messages: String
     /// Hidden files that were left.
     let leftovers: [String]
@@ -281,7 +282,7 @@ private struct Run {
   ///   - disturbance: what happens to the input then.
   func wait(isSeen: Bool = true, _ disturbance: Disturbance? = nil) throws -> Outcome {
     let place = test.place ?? "INPUT"
-    // Links in the path of the folder for temporary files are resolved in the table of mappings.
+    // Links in the path of the directory for temporary files are resolved in the table of mappings.
     let tail = Array(("/" + URL(filePath: folder).lastPathComponent + "/" + place).utf8)
     var start = Date()
     var wasSeen = false
@@ -298,7 +299,7 @@ private struct Run {
       String(decoding: manager.contents(atPath: "\(folder)/\(name)") ?? Data(), as: UTF8.self)
     }
     return Outcome(
-      // A signal is no status.
+      // A signal is not a status.
       status: process.terminationReason == .exit
         ? process.terminationStatus : -process.terminationStatus,
       result: test.output.map { manager.contents(atPath: "\(folder)/\($0)") }

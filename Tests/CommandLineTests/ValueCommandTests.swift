@@ -182,7 +182,7 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
       ])
   }
 
-  /// What lies beside the files that are hashed is named.
+  /// Other files next to the hashed ones are named.
   @Test func whatIsNotHashedIsNamed() throws {
     try withTemporaryFolder { folder in
       let model = try BadInputTests.copyOfModel(folder)
@@ -199,7 +199,7 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
     }
   }
 
-  /// Which files are hashed does not hang on the identity being asked for.
+  /// Which files are hashed does not depend on the content hash being requested.
   @Test func anIndexIsAFileOfItsOwn() throws {
     try withTemporaryFolder { folder in
       try write([("a", [1, 2])], to: folder + "/1.safetensors")

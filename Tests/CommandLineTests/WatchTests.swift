@@ -6,7 +6,7 @@ import Pictures
 import TestSupport
 import Testing
 
-/// Previews, contact sheets, animations, traces, pictures in terminals.
+/// Previews, contact sheets, animations, traces, images in terminals.
 @Suite(.serialized) struct WatchTests {
   @Test func everythingAtOnce() throws {
     try withTemporaryFolder { folder in
@@ -25,7 +25,7 @@ import Testing
         ])
       let preview = try PictureFile.read(folder + "/out-1-step-2.png").image
       #expect((preview.width, preview.height) == (64, 72))
-      // All of it, and the same picture, as without.
+      // All outputs, and the same image as without them.
       #expect(try PictureFile.read(folder + "/sheet-1.png").image.width > 4 * 100)
       let trace = try JSON(parsing: String(contentsOfFile: folder + "/trace.json", encoding: .utf8))
       let events = try #require(trace["traceEvents"]?.array)
@@ -36,7 +36,7 @@ import Testing
     }
   }
 
-  /// A picture of two passes is watched through both, its evaluations numbered on.
+  /// Both passes of an image are shown, with consecutive evaluation numbers.
   @Test func bothPasses() throws {
     try withTemporaryFolder { folder in
       func draw(_ name: String, _ arguments: [String]) throws -> Tool.Result {
@@ -56,7 +56,7 @@ import Testing
       #expect(previews == [1, 2, 3, 5].map { "two-step-\($0).png" })
       #expect(try PictureFile.read("\(folder)/two-step-3.png").image.width == 64)
       #expect(try PictureFile.read("\(folder)/two-step-5.png").image.width == 96)
-      // The number of frames stands behind the name of their chunk.
+      // The number of frames is after the name of their chunk.
       func frames(_ name: String) throws -> UInt8 {
         let bytes = try PictureTests.bytes("\(folder)/\(name)-film.png")
         let start = try #require(
@@ -111,7 +111,7 @@ import Testing
         #expect(result.output.contains(start), "\(name)")
         #expect(result.output.hasSuffix(end + "\n"), "\(name)")
       }
-      // Nothing is drawn where no terminal is.
+      // Nothing is shown without a terminal.
       let result = try PictureTests.draw(["--show", "--force"], in: folder)
       #expect(result.errors.contains("--show-as"))
       #expect(!result.output.contains("\u{1B}"))

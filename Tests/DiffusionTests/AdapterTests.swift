@@ -71,7 +71,7 @@ import Testing
     #expect(error < 1e-5)
   }
 
-  /// Files go on top of each other in their order: what scales a weight scales those before it.
+  /// Files are applied in order: a file that scales a weight also scales earlier changes.
   @Test func ordersOfFiles() throws {
     let unet = try Self.unet()
     let files = try ["full", "ia3"].map { name in
@@ -92,8 +92,8 @@ import Testing
     #expect(try Difference.relative(values(files.reversed()), together) > 1e-3)
   }
 
-  /// Two adapters, one of them DoRA, in both orders, as PEFT merges them: lengths are those of the
-  /// weight with what was merged before.
+  /// Two adapters, one of them DoRA, in both orders, as PEFT merges them: norms are those of the
+  /// weight with earlier changes merged.
   @Test(arguments: [["plain", "dora"], ["dora", "plain"]])
   func ordersWithDoRA(names: [String]) throws {
     let unet = try Self.unet()

@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// What is reused, left out or done in parts: exact where it claims to be, near where it does not.
+/// Caching, merging and tiling: exact where they claim to be, otherwise close.
 @Suite(.serialized) struct ApproximationTests {
   private static func model(
     _ precision: Precision = .f32, _ change: (inout ModelAdditions) -> Void = { _ in }
@@ -26,7 +26,7 @@ import Testing
     return request
   }
 
-  /// From the deep features of the same evaluation the last layer gives what the whole UNet gives.
+  /// From the deep features of the same evaluation, the last layer gives the whole UNet's output.
   @Test func shallowIsTheEndOfTheWhole() throws {
     let model = try Self.caching.get()
     let golden = try TestTensors(path: Fixtures.path("shapes-v1/golden/unet.safetensors"))
@@ -91,7 +91,7 @@ import Testing
     let near = try merging.draw(Self.request())
     #expect(near.image != exact.image)
     #expect(peakSignalToNoise(near.image, exact.image) > 15)
-    // The same on every run, and beside another seed's.
+    // The same on every run, and next to another seed's.
     var other = Self.request()
     other.seed = 1
     let both = try merging.draw([Self.request(), other])
@@ -100,7 +100,7 @@ import Testing
     #expect(try both[1].image == merging.draw(other).image)
   }
 
-  /// With deep features kept, a picture to start from, and guidance in a part of the steps.
+  /// With deep features kept, an image to start from, and guidance in a part of the steps.
   @Test func mergedTokensBesideOthers() throws {
     let merging = try Self.model {
       $0.mergedThousandths = 500
@@ -122,8 +122,8 @@ import Testing
 
   // MARK: Tiles
 
-  /// Tiles cover a side, are no longer than asked, and share what they should; weights are never
-  /// all nothing.
+  /// Tiles cover a side, are no longer than requested, and overlap as they should; weights are
+  /// never all zero.
   @Test(arguments: [(128, 96), (97, 96), (96, 96), (1024, 96), (200, 32), (33, 32), (65, 64)])
   func tileLines(side: Int, limit: Int) {
     let line = TileLine(side, limit: limit)
@@ -142,7 +142,7 @@ import Testing
     #expect(totals.allSatisfy { $0 > 0.9 && $0 < 2.1 })
   }
 
-  /// A picture in tiles differs by little more than rounding where tiles meet.
+  /// A tiled image differs by little more than rounding where tiles meet.
   @Test func tiledDecoding() throws {
     var request = Self.request()
     (request.width, request.height) = (384, 320)
@@ -151,7 +151,7 @@ import Testing
     let tiled = try Self.model { $0.tiling = .tiles(256) }.decode(generation.latents)
     #expect(tiled != generation.image)
     #expect(peakSignalToNoise(tiled, generation.image) > 30)
-    // Small pictures are not cut.
+    // Small images are not cut.
     let automatic = try Self.model().decode(generation.latents)
     #expect(automatic == generation.image)
   }

@@ -2,7 +2,7 @@ import Diffusion
 import Engine
 import Synchronization
 
-/// Notes the samples of each run.
+/// Records the samples of each run.
 final class CountingNetwork: Network {
   let network: any Network
   let batches = Mutex<[Int]>([])

@@ -21,11 +21,11 @@ import Testing
     #expect(job.format == .jpeg && job.vaeTile == "512" && job.plainPrompt == true)
     #expect(job.negative == "5" && job.seed == nil)
     #expect(job.tiling == .tiles(512))
-    // Numbers as they were written, 7 and 7.0 being one.
+    // Numbers as they were written; 7 and 7.0 are equal.
     let decimal = try Self.job(#"{"prompt": "a", "guidance": 7.0}"#)
     #expect(JSON.object(decimal.object).text(.compact) == #"{"prompt":"a","guidance":7.0}"#)
     #expect(try decimal == Self.job(#"{"prompt": "a", "guidance": 7}"#))
-    // In the order of the table, numbers as numbers, prompts as texts.
+    // In table order, numbers as numbers, prompts as texts.
     #expect(
       job.object
         == [
@@ -35,7 +35,7 @@ import Testing
         ])
   }
 
-  /// Every field holds a value, gives it back, and is kept by Foundation's coders.
+  /// Every field contains a value, gives it back, and is kept by Foundation's coders.
   @Test(arguments: JobField.all.map(\.name))
   func everyFieldIsCoded(name: String) throws {
     let field = try #require(JobField.named(name))
@@ -60,7 +60,7 @@ import Testing
     #expect(job[field] == held)
     let decoded = try JSONDecoder().decode(DrawingJob.self, from: JSONEncoder().encode(job))
     #expect(decoded == job)
-    // One job over an empty one, and an empty one over it.
+    // A job merged over an empty one, and the reverse.
     #expect(job.over(DrawingJob()) == job && DrawingJob().over(job) == job)
     #expect(DrawingJob().fields.isEmpty)
   }
@@ -77,7 +77,7 @@ import Testing
       (#"{"rng": "dice"}"#, "rng", "dice", "torch, cuda or numpy", .range),
       (
         #"{"guidance-interval": "0.8:0.2"}"#, "guidance-interval", "0.8:0.2",
-        "two shares from 0 to 1, the first the smaller, as in 0.1:0.8", .range
+        "two fractions from 0 to 1, the smaller one first, such as 0.1:0.8", .range
       ),
       (#"{"force": 1}"#, "force", "1", "true or false", .kind),
       (#"{"steps": null}"#, "steps", "null", "a whole number from 1 to 1000", .kind),
@@ -94,7 +94,7 @@ import Testing
     #expect(error.message.text { $0 }.hasPrefix(reason == .unknownField ? "there is" : field))
   }
 
-  /// Fields that need, exclude or count each other.
+  /// Fields that require, exclude or count each other.
   @Test(arguments: [
     ("{}", "prompt"), (#"{"prompt": "a", "prompts-from": "b"}"#, "prompt"),
     (#"{"prompt": "a", "strength": 0.5}"#, "strength"),
@@ -118,7 +118,7 @@ import Testing
     let job = try Self.job(json)
     let error = try #require(throws: JobError.self) { try job.check() }
     #expect(error.field == field && error.reason == .combination)
-    // The message names fields as its reader spells them.
+    // Messages name fields as the caller spells them.
     #expect(!error.message.text { $0 }.contains("--"))
   }
 
@@ -133,8 +133,8 @@ import Testing
     }
   }
 
-  /// The table is whole: names are unique, texts name fields that there are and end without a stop,
-  /// what has no default says what holds instead.
+  /// The table is consistent: names are unique, texts name existing fields and end without a
+  /// period, and fields without a default say what applies instead.
   @Test func theTable() {
     let names = JobField.all.map(\.name)
     #expect(Set(names).count == names.count)
@@ -168,7 +168,7 @@ import Testing
     #expect(over.spacing == nil && over.sigmas == nil && over.noiseLevels == .karras)
   }
 
-  /// What a stranger's picture must not say, and what a loaded model depends on.
+  /// Fields that an untrusted image must not set, and fields that a loaded model depends on.
   @Test func traits() throws {
     let job = try Self.job(
       #"""

@@ -5,7 +5,7 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// What configurations alone say of requests.
+/// Checks of requests by configurations alone.
 @Suite struct DrawingLimitsTests {
   @Test func theCheckpointSaysWhatTheModelSays() throws {
     let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
@@ -34,7 +34,7 @@ import Testing
     try limits.check(InitialPictureTests.small(strength: 1, mask: InitialPictureTests.rightHalf))
   }
 
-  /// Without the VAE's encoder nothing can be started from a picture, and nothing drawn twice.
+  /// Without the VAE's encoder there is neither img2img nor hires fix.
   @Test func picturesWantAnEncoder() throws {
     let sound = try GenerationTests.model.get()
     let limits = DiffusionModel(
@@ -63,7 +63,7 @@ import Testing
     #expect(throws: GenerationError.self) { try limits.check(request) }
   }
 
-  /// The size of the second pass is that of the noise times the scale where only noise says it.
+  /// If only the noise gives the size, the second pass has that size times the scale.
   @Test func noiseSaysTheSizeOfTheSecondPass() throws {
     let limits = try GenerationTests.model.get().limits
     var request = GenerationTests.small

@@ -9,13 +9,13 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// The whole pipeline on the embedded model, against diffusers' (Fixtures/shapes-v1/golden).
+/// The whole pipeline on the bundled model, against diffusers' (Fixtures/shapes-v1/golden).
 @Suite(.serialized) struct GenerationTests {
   static let model = Result {
     try DiffusionModel(ModelCheckpoint.open(Fixtures.path("shapes-v1")))
   }
 
-  /// The request with which the goldens were made.
+  /// The request that made the golden files.
   static func request(_ scheduler: SchedulerDescriptor) -> GenerationRequest {
     var request = GenerationRequest(prompt: "a red circle on a blue background")
     request.steps = 20
@@ -94,7 +94,7 @@ struct ReferenceRequest: Sendable, CustomTestStringConvertible {
 }
 
 extension GenerationTests {
-  /// Another size, a negative prompt, no guidance, a prompt that does not fit.
+  /// Another size, a negative prompt, no guidance, a prompt that is too long.
   @Test(arguments: ReferenceRequest.all)
   func matchesTheReference(_ reference: ReferenceRequest) throws {
     let golden = try TestTensors(path: Fixtures.path("diffusion/pipeline.safetensors"))
@@ -122,7 +122,7 @@ extension GenerationTests {
     return request
   }
 
-  /// The same request gives the same bytes, and its noise given back gives them too.
+  /// The same request gives the same bytes, and so does its returned noise.
   @Test func isRepeatable() throws {
     let model = try Self.model.get()
     let first = try model.draw(Self.small)
@@ -197,7 +197,7 @@ extension GenerationTests {
     #expect(error?.code == .request)
   }
 
-  /// A network whose output is not finite must not give a picture.
+  /// A network whose output is not finite must not give an image.
   struct Broken: Network {
     func run(
       _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
@@ -221,9 +221,9 @@ extension GenerationTests {
   }
 }
 
-/// Checkpoints that are sound as such but cannot draw.
+/// Valid checkpoints that cannot generate.
 @Suite struct ModelLoadingTests {
-  /// A copy of the embedded model with one file changed; weights are linked.
+  /// A copy of the bundled model with one file changed; weights are linked.
   static func withCopy(
     changing file: String, _ change: (String) -> String?, _ body: (String) throws -> Void
   ) throws {

@@ -26,12 +26,12 @@ import Testing
       ])
     #expect(text["Lora hashes"] == "style: aabbccddeeff, other: 001122334455")
     #expect(text["Sampler"] == "DPM++ 2M")
-    // Written again it is the same text.
+    // It is written back as the same text.
     #expect(text.text == Self.webUI)
     #expect(SamplerLabel(text) == SamplerLabel(scheduler: "dpmpp-2m", sigmas: "karras"))
   }
 
-  /// Six decimals, the spacing behind the sampler: stable-diffusion.cpp's form.
+  /// Six decimals, the spacing after the sampler: stable-diffusion.cpp's form.
   @Test func readsTheOnesOfStableDiffusionCpp() {
     let text = Infotext(
       parsing: """
@@ -60,7 +60,7 @@ import Testing
     #expect(label?.sigmas == sigmas)
   }
 
-  /// Every scheduler has a name that is read back as itself.
+  /// Every scheduler's name is read back as the same scheduler.
   @Test(arguments: SchedulerDescriptor.all, [nil, "karras", "exponential", "ays"])
   func namesComeBack(_ scheduler: SchedulerDescriptor, sigmas: String?) {
     let label = SamplerLabel(scheduler: scheduler.name, sigmas: sigmas)
@@ -74,7 +74,7 @@ import Testing
       ("two: 1, fields: 2", "two: 1, fields: 2", 0),
       ("Steps: 1, Seed: 2, Size: 8x8", "", 3),
       ("p\nA b: 1, C/d: , E-f: \"x\\\"y, z\",", "p", 3),
-      // An open quote ends at the comma; what is no name is passed over.
+      // An open quote ends at the comma; invalid names are skipped.
       ("p\nAa: \"x, Bb: 2, ?? Cc: 3, x: 4", "p", 3),
       ("p\nNegative prompt: n\n\nm\nAa: 1, Bb: 2, Cc: 3", "p", 3), ("", "", 0),
     ])
@@ -92,7 +92,7 @@ import Testing
     #expect(Infotext(parsing: text.text) == text)
   }
 
-  /// Long hostile lines are read in one pass.
+  /// Long malicious lines are read in one pass.
   @Test func longLines() {
     let text = Infotext(parsing: "p\n" + String(repeating: "aa aa-", count: 200_000))
     #expect(text.fields.isEmpty)

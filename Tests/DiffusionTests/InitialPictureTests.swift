@@ -7,8 +7,8 @@ import Pictures
 import TestSupport
 import Testing
 
-/// Image-to-image and inpainting on the embedded model, against diffusers' pipelines
-/// (Fixtures/pictures/make.py).
+/// Image-to-image and inpainting on the bundled model, against diffusers' pipelines
+/// (Fixtures/images/make.py).
 @Suite(.serialized) struct InitialPictureTests {
   struct Reference: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -86,7 +86,7 @@ import Testing
     #expect(error?.code == .request)
   }
 
-  /// Where nothing is repainted only the autoencoder changes the picture.
+  /// If nothing is inpainted, only the autoencoder changes the image.
   @Test func whatIsKeptStays() throws {
     let model = try GenerationTests.model.get()
     let kept = try model.draw(
@@ -111,7 +111,7 @@ import Testing
     #expect(throws: GenerationError.self) { try model.draw(odd) }
   }
 
-  /// The second pass is image-to-image from the first one's picture, enlarged.
+  /// The second pass is img2img from the first pass's image, enlarged.
   @Test func enlargement() throws {
     let model = try GenerationTests.model.get()
     var request = GenerationTests.small
@@ -152,8 +152,8 @@ import Testing
     #expect(try model.draw(second).image != drawn.image)
   }
 
-  /// What is kept is put back over what was drawn, mixed where the mask is grey; the latents, and
-  /// what is drawn, are what they are without.
+  /// The kept area is pasted over the result, blended where the mask is gray; latents and the
+  /// generated area are unaffected.
   @Test func whatIsKeptIsPutBack() throws {
     let model = try GenerationTests.model.get()
     var request = try Self.small(strength: 0.75, mask: Self.rightHalf)
@@ -175,7 +175,7 @@ import Testing
       if share == 0 { #expect(pasted.image.pixels[index] == source.pixels[index]) }
       if share == 255 { #expect(pasted.image.pixels[index] == drawn.image.pixels[index]) }
     }
-    // Of two passes the second one's picture, and the other one enlarged.
+    // With two passes: the second pass's image, and the enlarged original.
     request.enlargement = Enlargement(scale: 1.5, strength: 0.75)
     let large = try model.draw(request).image
     request.initial?.coverage = nil
@@ -199,7 +199,7 @@ import Testing
     )
     #expect(coverage.blended(drawn, over: other).pixels == [1, 2, 3, 200, 55, 100])
     #expect(coverage.resized(width: 2, height: 1) == coverage)
-    // Away from a hard edge all is kept and all is drawn, in any size.
+    // Away from a hard edge, pixels are fully kept or fully generated, at any size.
     let edge = Coverage(width: 16, height: 8, shares: (0..<128).map { $0 % 16 < 8 ? 0 : 255 })
     for scale in [2, 3] {
       let large = edge.resized(width: 16 * scale, height: 8 * scale)
@@ -212,7 +212,7 @@ import Testing
     #expect(Coverage.nothing(width: 2, height: 1).blended(drawn, over: other) == other)
   }
 
-  /// The scale that is said to do does.
+  /// The suggested scale works.
   @Test func leastScales() {
     for side in stride(from: 8, to: 8192, by: 8) {
       let scale = Enlargement.leastScale(of: side) ?? 0
@@ -221,7 +221,7 @@ import Testing
     #expect(Enlargement.leastScale(of: 8192) == nil)
   }
 
-  /// A second pass that cannot be is refused before the first is drawn.
+  /// An impossible second pass is rejected before the first is run.
   @Test func enlargementIsCheckedFirst() throws {
     let model = try GenerationTests.model.get()
     var request = GenerationTests.small
@@ -236,7 +236,7 @@ import Testing
     }
   }
 
-  /// What an inpainting UNet takes beside the latents: the mask, then the latents of what is kept.
+  /// An inpainting UNet's extra inputs: the mask, then the latents of the kept area.
   @Test func inpaintingModelsSeeTheMask() throws {
     let sound = try GenerationTests.model.get()
     let watcher = Watcher(sound.unet)
@@ -250,7 +250,7 @@ import Testing
     let plane = 64
     let mask = Array(sample.reals[4 * plane..<5 * plane])
     #expect(mask == (0..<plane).map { $0 % 8 >= 4 ? 1 : 0 })
-    // Both pictures of a guided batch see the same, and every step too.
+    // Both images of a guided batch see the same, and every step too.
     let extra = Array(sample.reals[4 * plane..<9 * plane])
     #expect(extra == Array(sample.reals[(9 + 4) * plane..<18 * plane]))
     #expect(watcher.samples.allSatisfy { Array($0.reals[4 * plane..<9 * plane]) == extra })

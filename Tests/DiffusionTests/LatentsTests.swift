@@ -27,7 +27,7 @@ import Testing
       let tensors = try TestTensors(path: path)
       #expect(tensors["latents"].shape == [2, 4, 3, 5])
       #expect(tensors["latents"].floats == pictures.flatMap(\.latents.values))
-      // What was drawn from is what the same picture is drawn from again.
+      // The returned noise generates the same image.
       let noise = try Latents(noiseAt: path)
       #expect(noise.picture(0) == pictures[0].noise)
       #expect(noise.picture(1) == pictures[1].noise)

@@ -13,7 +13,7 @@ import Testing
       height: width, isGuided: isGuided, encodes: encodes)
   }
 
-  /// Ten million parameters, and working memory that grows with the picture.
+  /// Ten million parameters, and working memory that grows with the image.
   @Test func growsWithWhatIsAsked() throws {
     let small = try Self.forecast(128)
     #expect(small.parts.map(\.name) == ["text_encoder", "unet", "vae_decoder"])
@@ -25,7 +25,7 @@ import Testing
     #expect(small.bytes > small.weights + small.activations)
   }
 
-  /// The shallow UNet has weights of its own, a few of the whole one's; what is not there has none.
+  /// The shallow UNet has its own weights, a few of the whole UNet's; absent networks have none.
   @Test func additionsCount() throws {
     var additions = ModelAdditions()
     additions.reusesDeepFeatures = true

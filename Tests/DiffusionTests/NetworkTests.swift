@@ -12,7 +12,7 @@ import Testing
 /// What `Oracle/networks.py` writes: narrow networks with random weights, and what diffusers and
 /// transformers compute with them.
 enum NetworkOracle {
-  /// Where the script wrote; nil where there is no Python.
+  /// Where the script wrote; nil if there is no Python.
   static let folder: String? = {
     guard let python = Tool.python else { return nil }
     let folder = FileManager.default.temporaryDirectory
@@ -21,12 +21,12 @@ enum NetworkOracle {
     atexit { _ = NetworkOracle.folder.map { try? FileManager.default.removeItem(atPath: $0) } }
     let result = try? Tool.launch(
       python, [script, folder, Fixtures.path("shapes-v1/tokenizer")])
-    // A script that fails must not pass for one that could not be run.
+    // A failing script must not be taken for one that could not be run.
     return result?.status == 0 ? folder : "failed: \(result?.errors ?? "")"
   }()
 }
 
-/// Networks beside a pipeline's own three against diffusers and transformers.
+/// Networks next to a pipeline's own three against diffusers and transformers.
 @Suite(.serialized, .python("diffusers", "transformers"))
 struct NetworkTests {
   static func path(_ name: String) throws -> String {
@@ -91,7 +91,8 @@ struct NetworkTests {
     #expect(try Self.error(main.run(inputs)["out_sample"], "control.unet") < 1e-5)
   }
 
-  /// The inferred configuration of a single file is that of the network but for what shapes hide.
+  /// The inferred configuration of a single file is the network's, except for what shapes do not
+  /// show.
   @Test func controlNetInference() throws {
     let inferred = try ControlNetConfiguration(
       #require(
@@ -143,7 +144,7 @@ struct NetworkTests {
     ]
     let generation = try model.draw(request)
     #expect(try error(generation.latents, "pipeline.control") < 1e-4)
-    // A control that never takes part changes nothing.
+    // A ControlNet that is never active changes nothing.
     request.networks.controls[0].end = 0.25
     request.networks.controls[0].start = 0.2
     #expect(try error(model.draw(request).latents, "pipeline") < 1e-4)
@@ -151,7 +152,7 @@ struct NetworkTests {
     #expect(throws: GenerationError.self) { try model.draw(request) }
   }
 
-  /// Two ControlNets with half the strength each are as one.
+  /// Two ControlNets of half strength equal one.
   @Test func severalControls() throws {
     let hint = try PNG.read(Self.path("hint.png")).image
     let control = NetworkSettings.Control(hint, scale: 0.4, start: 0.2, end: 0.8)
@@ -191,12 +192,12 @@ struct NetworkTests {
     #expect(try error(model.draw(Self.request()).latents, "pipeline.lora") < 1e-4)
     let output = try model.unet.run(Self.inputs(), generations: [:], observer: nil)
     #expect(try Self.error(output["out_sample"], "lora.unet") < 1e-5)
-    // Nothing is passed over in silence.
+    // Nothing is ignored silently.
     #expect(model.additions.warnings.count == 1)
     #expect(model.additions.warnings.first?.contains("lora_unet_down_blocks_9") == true)
   }
 
-  /// Two of half the strength are as one.
+  /// Two of half strength equal one.
   @Test func severalLoRAs() throws {
     let half = ModelAdditions.Adapter(try Self.path("lora.safetensors"), scale: 0.35)
     let model = try Self.model { $0.adapters = [half, half] }
@@ -205,7 +206,7 @@ struct NetworkTests {
 
   // MARK: Tiny autoencoder
 
-  /// The largest difference of two pictures' levels.
+  /// The largest difference of two images' levels.
   private static func largest(_ image: Image, _ reference: Image) -> Int {
     zip(image.pixels, reference.pixels).reduce(image.width == reference.width ? 0 : 255) {
       max($0, abs(Int($1.0) - Int($1.1)))
@@ -282,8 +283,8 @@ struct NetworkTests {
     }
   }
 
-  /// Thresholds just above and below what the checker sees, and one that a picture which needs
-  /// special care passes.
+  /// Thresholds just above and below the checker's score, and one that an image with special care
+  /// passes.
   @Test(arguments: ["none", "one", "care"])
   func verdicts(_ name: String) throws {
     let json = try JSON(
@@ -300,7 +301,7 @@ struct NetworkTests {
   @Test func safetyView() throws {
     let image = try PNG.read(Self.path("shown.png")).image
     let prepared = PictureChecker.Preparation().value(of: image, side: 224)
-    // Pillow's bicubic, bit for bit but for the last rounding of the normalisation.
+    // Pillow's bicubic, bit for bit except for the normalization's final rounding.
     let reference = try Self.value("safety.clip_input")
     #expect(prepared.shape == reference.shape)
     #expect(Difference.largest(prepared.reals, reference.reals) < 1e-5)
@@ -311,7 +312,7 @@ struct NetworkTests {
     #expect(try Self.error(view, "safety.image_embeds") < 1e-5)
   }
 
-  /// A pipeline that has a checker uses it unless told not to.
+  /// A pipeline with a checker uses it by default.
   @Test func safetyInPipeline() throws {
     let checked = try Self.model { $0.checksSafety = true }.draw(Self.request())
     // Its thresholds are of 0.9, which no random view reaches.
@@ -320,12 +321,12 @@ struct NetworkTests {
     #expect(unchecked.safety == nil)
     #expect(unchecked.image == checked.image)
     var model = try Self.model()
-    // Thresholds at the least that there is.
+    // Thresholds at the minimum.
     model.additions.safetyChecker = try Self.checker("safety-all")
     let black = try model.draw(Self.request())
     #expect(black.safety?.concepts == Array(0..<17))
     #expect(black.image.pixels.allSatisfy { $0 == 0 })
-    // No second pass draws from the black picture, and none loses the verdict.
+    // The second pass does not start from the black image, and the verdict is kept.
     var request = Self.request()
     request.enlargement = Enlargement(scale: 2)
     let (steps, held) = try model.steps(request)
@@ -334,7 +335,7 @@ struct NetworkTests {
     #expect(held.safety == black.safety && held.image == black.image)
   }
 
-  /// What lies beside a model's own networks counts.
+  /// Additional networks count too.
   @Test func additionsTakeMemory() throws {
     var additions = ModelAdditions()
     additions.checksSafety = false

@@ -14,7 +14,7 @@ import Testing
 enum PipelineOracle {
   static let script = "\(Fixtures.root)/Tests/DiffusionTests/Oracle/pipelines.py"
 
-  /// Where the script wrote; nil where there is no Python.
+  /// Where the script wrote; nil if there is no Python.
   static let folder: String? = {
     guard let python = Tool.python else { return nil }
     let folder = FileManager.default.temporaryDirectory
@@ -22,7 +22,7 @@ enum PipelineOracle {
     atexit { _ = PipelineOracle.folder.map { try? FileManager.default.removeItem(atPath: $0) } }
     let result = try? Tool.launch(
       python, [script, folder, Fixtures.path("shapes-v1/tokenizer")])
-    // A script that fails must not pass for one that could not be run.
+    // A failing script must not be taken for one that could not be run.
     return result?.status == 0 ? folder : "failed: \(result?.errors ?? "")"
   }()
 
@@ -30,7 +30,7 @@ enum PipelineOracle {
 
   static let latents = Result { try TestTensors(path: path("latents.safetensors")) }
 
-  /// A picture that diffusers drew.
+  /// An image that diffusers drew.
   struct Drawn: Sendable, CustomTestStringConvertible {
     let json: JSON
     var testDescription: String { json["name"]?.string ?? "" }
@@ -53,7 +53,7 @@ enum PipelineOracle {
       return request
     }
 
-    /// Holds what was drawn against diffusers' latents and picture.
+    /// Compares a result with diffusers' latents and image.
     func check(_ generation: Generation) throws {
       let expected = try latents.get()[testDescription]
       #expect(generation.latents.shape == expected.shape)
@@ -71,7 +71,7 @@ enum PipelineOracle {
   }()
 }
 
-/// Inpainting models and Stable Diffusion 2, from a prompt to the picture, against diffusers.
+/// Inpainting models and Stable Diffusion 2, from a prompt to the image, against diffusers.
 @Suite(.serialized, .python("diffusers", "transformers"))
 struct PipelineTests {
   private static func checkpoint(_ name: String) throws -> ModelCheckpoint {
@@ -110,7 +110,7 @@ struct PipelineTests {
     return try DiffusionModel(ModelCheckpoint.open(path).completed(with: companions))
   }
 
-  /// The original single file draws what the repository does, told what no tensor tells.
+  /// The original single file gives the repository's image, told what tensors do not show.
   @Test(arguments: ["sd2.safetensors", "sd2.ckpt"])
   func originalFile(_ name: String) throws {
     let model = try Self.single(PipelineOracle.path(name))

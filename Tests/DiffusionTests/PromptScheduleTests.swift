@@ -5,7 +5,7 @@ import Testing
 @Suite struct PromptScheduleTests {
   struct Example: Sendable, CustomTestStringConvertible {
     let prompt: String
-    /// The last step of each stretch, of ten, and its prompt.
+    /// The last step (of ten) of each prompt, and the prompt.
     let stretches: [(Int, String)]
     var testDescription: String { prompt.debugDescription }
 
@@ -15,7 +15,7 @@ import Testing
     }
   }
 
-  /// The examples of the web UI's own parser, and others after its description.
+  /// The examples of the web UI's parser, and others from its description.
   @Test(arguments: [
     Example("test", (10, "test")), Example("a [b:3]", (3, "a "), (10, "a b")),
     Example("a [b: 3]", (3, "a "), (10, "a b")),

@@ -92,7 +92,7 @@ import Testing
     PromptReader(try TokenizerTests.tokenizer.get(), embeddings: embeddings)
   }
 
-  /// A short prompt without special characters is what diffusers makes of it.
+  /// A short prompt without special characters is encoded as by diffusers.
   @Test(arguments: ReferencePrompt.table("shapes-v1/golden/tokens.json"))
   func plain(_ reference: ReferencePrompt) throws {
     var style = PromptStyle()
@@ -107,7 +107,7 @@ import Testing
     #expect(encoding.chunks[0].weights.allSatisfy { $0 == 1 } && encoding.warnings.isEmpty)
   }
 
-  /// Chunks of 75; where one is full, what follows a comma among the last 20 goes to the next.
+  /// Chunks of 75 tokens; if one is full, what follows a comma among the last 20 moves to the next.
   @Test(
     arguments: [
       (String(repeating: "cat ", count: 75), [75]),
@@ -159,7 +159,7 @@ import Testing
     #expect(plain.droppedText == "cat cat cat cat cat ")
   }
 
-  /// Whatever is written, it is read, or refused for a weight; and every chunk is whole.
+  /// Any text is read, or rejected for a weight; every chunk is full.
   @Test(.timeLimit(.minutes(1)), arguments: 1...4) func anyPromptIsRead(seed: UInt64) throws {
     let reader = try Self.reader([
       TextualInversion(Fixtures.path("diffusion/embedding.pt"), token: "<a>")
@@ -205,7 +205,7 @@ import Testing
     #expect(try Self.reader().read("<lora:a> <lora:> <:b> <l<b:c>").warnings.count == 2)
   }
 
-  /// Brackets without end, which once took time by their square.
+  /// Endless brackets, which once took quadratic time.
   @Test(
     .timeLimit(.minutes(1)),
     arguments: ["<", "<a", "<a:", "<a:>"].flatMap { [($0, ""), ($0, ">")] })
@@ -242,7 +242,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
   }()
 }
 
-/// What the text encoder makes of prompts.
+/// The text encoder's output for prompts.
 @Suite(.serialized) struct HiddenStateTests {
   static let golden = try? TestTensors(path: Fixtures.path("diffusion/prompts.safetensors"))
   static let embedding = Result {
@@ -313,7 +313,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     #expect(try model.draw(request).image != plain.image)
   }
 
-  /// Two prompts by turns take the memory of two, whatever the number of steps.
+  /// Two alternating prompts take the memory of two, whatever the number of steps.
   @Test func alternatingPromptsShareTheirStates() throws {
     var request = GenerationRequest(prompt: "[a red circle|a blue square]")
     request.steps = 12
@@ -348,7 +348,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     #expect(embedding.vectors == (try Self.embedding.get()).vectors)
   }
 
-  /// Files that hold no embedding, or one for another model.
+  /// Files that contain no embedding, or one for another model.
   @Test(arguments: [
     "diffusion/prompts.safetensors", "shapes-v1/vae/diffusion_pytorch_model.safetensors",
   ])
@@ -385,7 +385,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     #expect(try file("single", [64]).count == 1)
   }
 
-  /// Where a word of the prompt is an embedding's, its vectors stand for it; longer words first.
+  /// An embedding's word in the prompt is replaced by its vectors; longer words first.
   @Test func wordsOfEmbeddings() throws {
     let path = Fixtures.path("diffusion/embedding.safetensors")
     let reader = try PromptReaderTests.reader([
@@ -402,7 +402,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     #expect(tokens[1].id == 49408 + 3 && tokens[5].id == 49408 && tokens[8].id == 49408 + 6)
     #expect(tokens[8].weight == 1.2 && tokens[11].weight == 1)
     #expect(encoding.embeddings == ["red", "red circle", "<star>"])
-    // Vectors of one embedding are not torn apart.
+    // An embedding's vectors are not split.
     let long = try reader.read(String(repeating: "cat ", count: 73) + "red cat")
     #expect(long.chunks.map(\.tokens.count) == [73, 4])
   }

@@ -4,8 +4,7 @@ import Testing
 
 /// The generators besides torch's own on the CPU.
 @Suite struct RandomSourceTests {
-  /// What the web UIs' generator gives for seed 0 and a tensor of 3 x 4, which they compare with
-  /// torch on a GPU.
+  /// The web UIs' generator for seed 0 and a 3 x 4 tensor, which they compare with torch on a GPU.
   @Test func philox() {
     var random = PhiloxRandom(seed: 0)
     let expected: [Float] = [
@@ -13,7 +12,8 @@ import Testing
       -0.32838709, -1.07454231, -0.36314407, -1.67105067, 2.26550497,
     ]
     #expect(Difference.largest(random.normal(count: 12), expected) < 1e-6)
-    // The next tensor goes on; a longer one begins alike, for each element has its own stream.
+    // The next tensor continues; a longer one has the same start, since each element has its own
+    // stream.
     #expect(random.normal(count: 12) != expected)
     var longer = PhiloxRandom(seed: 0)
     #expect(Difference.largest(Array(longer.normal(count: 4096).prefix(12)), expected) < 1e-6)
@@ -63,7 +63,7 @@ import Testing
     let values = whole.normal(count: 16384)
     #expect(Difference.largest(Array(values.prefix(9)), start) < 1e-6)
     #expect(abs(values.reduce(0.0) { $0 + Double($1) } - sum) < 1e-4)
-    // A tensor of odd length leaves half a pair, with which the next begins.
+    // A tensor of odd length leaves half a pair, which the next uses.
     var parts = NumPyRandom(seed: seed)
     #expect(parts.normal(count: 5) + parts.normal(count: 4) == random9(seed))
   }

@@ -32,13 +32,13 @@ import Testing
   @Test(arguments: SchedulerDescriptor.all)
   func ours(scheduler: SchedulerDescriptor) {
     #expect(SamplerLabel(name: scheduler.name) == SamplerLabel(scheduler: scheduler.name))
-    // As it is written into pictures.
+    // As it is written into images.
     for field in SamplerLabel(scheduler: scheduler.name).fields {
       #expect(SamplerLabel(name: field.value)?.scheduler == scheduler.name)
     }
   }
 
-  /// What is not the same is not taken for it.
+  /// Different samplers are not mapped.
   @Test(arguments: [
     "DPM++ 2S a", "DPM++ 3M SDE", "DPM fast", "DPM adaptive", "Restart", "DDIM CFG++", "heunpp2",
     "ipndm_v", "dpm++2mv2", "DPM++ 2M SDE Heun", "ddim_trailing", "dpmpp_sde_gpu", "karras",

@@ -46,7 +46,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
   }()
 }
 
-/// Every scheduler on the embedded model, against diffusers' pipeline.
+/// Every scheduler on the bundled model, against diffusers' pipeline.
 @Suite(.serialized) struct SamplingTests {
   static let model = Result {
     try DiffusionModel(ModelCheckpoint.open(Fixtures.path("shapes-v1")), width: 64, height: 64)
@@ -67,7 +67,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
       Set(LatentsCase.all.compactMap(\.request.scheduler)) == Set(SchedulerDescriptor.all))
   }
 
-  /// A list of levels is what its spacing gives, and other noise gives another picture.
+  /// A list of the spacing's levels gives the same image; other noise gives another.
   @Test func listsAndGenerators() throws {
     var request = LatentsCase.all[0].request
     request.scheduler = .euler
@@ -107,7 +107,8 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
     var testDescription: String { "\(scheduler.name): \(says)" }
   }
 
-  /// What a scheduler does not heed is refused, and which others do is said.
+  /// Options that a scheduler ignores are rejected, and the error names schedulers that accept
+  /// them.
   @Test(arguments: [
     Refused(.ddim, "does not accept sigmas") { $0.sampling.sigmas = .karras },
     Refused(.euler, "2 sigmas for") { $0.sampling.sigmas = .list([5, 1]) },

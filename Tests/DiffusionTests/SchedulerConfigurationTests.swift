@@ -56,7 +56,7 @@ import Testing
     #expect(error?.message.contains(refused.field) == true)
   }
 
-  /// Configurations that are sound but cannot give the scheduler asked for.
+  /// Valid configurations that cannot give the requested scheduler.
   @Test(
     arguments: [
       ([:], .pndm, 0), ([:], .pndm, 1001), ([:], .pndm, 3),
@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  /// Levels of 0 have no logarithm, and equal neighbours no timestep between them.
+  /// Levels of 0 have no logarithm, and equal neighbors no timestep between them.
   @Test(arguments: ["use_karras_sigmas", "use_exponential_sigmas"])
   func respacingOddLevels(field: String) throws {
     for name in [SchedulerDescriptor.lms, .euler, .heun, .dpmppMultistep, .unipc] {
@@ -103,7 +103,7 @@ import Testing
     }
   }
 
-  /// 61 trailing steps of 1000 round up to one more, before the first timestep.
+  /// 61 trailing steps of 1000 round up to 62, one before the first timestep.
   @Test(arguments: [SchedulerDescriptor.lms, .euler, .eulerAncestral, .heun])
   func trailingStepsThatRoundUp(name: SchedulerDescriptor) throws {
     let configuration = try SchedulerConfiguration(["timestep_spacing": "trailing"])

@@ -4,7 +4,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// What descriptors claim, compared with what schedulers do and with what the documentation says.
+/// Descriptors compared with the schedulers' behavior and the documentation.
 @Suite struct SchedulerRegistryTests {
   /// Counts the tensors that are drawn.
   struct CountingSource: RandomSource {
@@ -78,7 +78,7 @@ import Testing
     }
   }
 
-  /// Options have an effect on exactly those schedulers that are said to heed them.
+  /// Options affect exactly the schedulers that are said to accept them.
   @Test(arguments: SchedulerDescriptor.all)
   func options(_ descriptor: SchedulerDescriptor) throws {
     let own = try Self.scheduler(descriptor)

@@ -12,7 +12,7 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
   let steps: Int
   let eta: Float
   let config: JSON
-  /// Noise levels to take, and the share of the steps, where they are not the scheduler's own.
+  /// Noise levels, and the fraction of the steps to run, if not the scheduler's own.
   let sigmas: [Double]?
   let strength: Double?
 
@@ -83,7 +83,7 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
     }
   }
 
-  /// PNDM's Runge-Kutta steps, which diffusers cannot begin late, have four evaluations each.
+  /// PNDM's Runge-Kutta steps, which diffusers cannot start midway, have four evaluations each.
   @Test(
     arguments: [
       (1, 0), (0.91, 4), (0.9, 4), (0.8, 8), (0.7, 12), (0.5, 14), (0, 19),
@@ -94,7 +94,7 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
     var scheduler = try configuration.scheduler(.pndm, steps: 10)
     #expect(scheduler.timesteps.count == 19)
     #expect(scheduler.firstEvaluation(strength: strength, steps: 10) == first)
-    // With the noise itself as what the model says, each step goes on to the next noise level.
+    // If the model predicts the noise itself, each step reaches the next noise level.
     let clean: [Float] = [0.5, -1, 2, 0.25]
     let noise: [Float] = [1, -0.5, 0.75, -2]
     var random: any RandomSource = TorchRandom(seed: 0)
@@ -142,8 +142,9 @@ struct SchedulerCase: Sendable, CustomTestStringConvertible {
   }
 
   /// diffusers' scheduler tests replace the model by x · t / (t + 1) and start from 768 values
-  /// i / 768 times the initial sigma, of which the batch of 4 varies fastest; they check the sum of the absolute latents after the loop.
-  /// The first five come from its tests, the others from running its classes in the same way.
+  /// i / 768 times the initial sigma, of which the batch of 4 varies fastest; they check the sum
+  /// of the absolute latents after the loop. The first five come from its tests, the others from
+  /// running its classes in the same way.
   @Test(arguments: [
     Sum(scheduler: .pndm, steps: 10, config: published, sum: 198.1318),
     Sum(

@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Pictures that are drawn at once are those that are drawn one by one, bit for bit.
+/// Images of a batch equal those generated one by one, bit for bit.
 @Suite(.serialized) struct SeveralPicturesTests {
   private static func model(_ precision: Precision, threads: Int? = nil) throws -> DiffusionModel {
     try DiffusionModel(
@@ -86,7 +86,7 @@ import Testing
     try Self.expectSame(model.draw(requests), requests, model)
   }
 
-  /// Each picture is handed over before the next is decoded, and a stop keeps those before it.
+  /// Each image is delivered before the next is decoded, and a stop keeps the earlier ones.
   @Test(arguments: [nil, Enlargement(scale: 1.5, steps: 4)])
   func handedOverOneByOne(enlargement: Enlargement?) throws {
     let model = try Self.model(.f32)
@@ -105,7 +105,7 @@ import Testing
     #expect(try kept == requests.prefix(2).map { try model.draw($0).image })
   }
 
-  /// One run of the UNet for all; steps are told for each picture in turn.
+  /// One UNet run for all; steps are reported for each image in turn.
   @Test func oneRunForAll() throws {
     let model = try Self.model(.f32)
     let counting = CountingNetwork(model.unet)
@@ -119,7 +119,7 @@ import Testing
     #expect(told == (0..<5).flatMap { _ in [0, 1, 2] })
   }
 
-  /// Networks that are given back are loaded again for the next picture, with the same numbers.
+  /// Released networks are loaded again for the next image, with the same results.
   @Test func sameWithNetworksReleased() throws {
     let model = try Self.model(.f32)
     var additions = ModelAdditions()
@@ -137,7 +137,7 @@ import Testing
     }
   }
 
-  /// A network is held from its first run to its release, and loaded anew after.
+  /// A network is kept from its first run to its release, and loaded again later.
   @Test func networksComeAndGo() throws {
     let loads = Mutex(0)
     let sound = try Self.model(.f32).vaeDecoder

@@ -8,13 +8,13 @@ import TestSupport
 import Testing
 
 /// Pipelines of distilled UNets and of a latent consistency model against diffusers:
-/// `Fixtures/networks/make.py` drew them with the embedded model's text encoder and VAE.
+/// `Fixtures/networks/make.py` drew them with the bundled model's text encoder and VAE.
 @Suite(.serialized) struct SmallNetworkTests {
   static let expected = Result {
     try TestTensors(path: Fixtures.path("networks/expected.safetensors"))
   }
 
-  /// Calls `body` with a repository of the embedded model with another UNet, and its scheduler where
+  /// Calls `body` with a repository of the bundled model with another UNet, and its scheduler where
   /// it has one.
   static func withRepository<R>(_ unet: String, _ body: (String) throws -> R) throws -> R {
     try withTemporaryFolder { folder in
@@ -64,8 +64,8 @@ import Testing
     try check(generation, name)
   }
 
-  /// The repository's scheduler is taken, one evaluation a step is made without the negative prompt,
-  /// and guidance of 1 is still an embedding.
+  /// The repository's scheduler is used, with one evaluation per step without the negative prompt;
+  /// guidance of 1 is still an embedding.
   @Test(arguments: [Float(1), 7.5, 8.1])
   func latentConsistency(_ guidance: Float) throws {
     let model = try Self.model("lcm")
@@ -76,7 +76,7 @@ import Testing
     #expect(generation.negativePrompt == nil)
     #expect(generation.timings.unet.count == 4)
     try check(generation, "lcm.\(guidance)")
-    // What the negative prompt says changes nothing, and that is said.
+    // The negative prompt has no effect, which is reported.
     var other = request
     other.negativePrompt = ""
     #expect(try model.draw(other).latents == generation.latents)
@@ -86,7 +86,7 @@ import Testing
     #expect(model.limits.ignored(by: other).first?.contains("guidance interval") == true)
   }
 
-  /// Pictures that are drawn together share the embedding.
+  /// Images that are drawn together share the embedding.
   @Test func severalPictures() throws {
     let model = try Self.model("lcm")
     var second = Self.request(steps: 2, guidance: 7.5)
@@ -119,7 +119,7 @@ import Testing
     }
   }
 
-  /// UNets that read a picture or a depth map are refused by what they need.
+  /// UNets that need an image or a depth map are rejected with that reason.
   @Test(arguments: [(8, "InstructPix2Pix"), (5, "depth map")])
   func imageConditionedUNets(channels: Int, says: String) throws {
     try withTemporaryFolder { folder in

@@ -77,7 +77,7 @@ struct TokenizerForm: Sendable, CustomTestStringConvertible {
   }
 }
 
-/// Tokenizers in all forms that their files have.
+/// Tokenizers in all file forms.
 @Suite struct TokenizerFormTests {
   @Test func formsAreThere() {
     #expect(TokenizerForm.all.count == 28 && TokenizerForm.prompts.count > 60)
@@ -100,7 +100,7 @@ struct TokenizerForm: Sendable, CustomTestStringConvertible {
     #expect(tokenizer.length(positions: 77) == min(77, form.json["limit"]?.int ?? 77))
   }
 
-  /// Where two files disagree, what transformers does is done, and said.
+  /// If two files disagree, the result is transformers', with a note.
   @Test(arguments: [
     ("other ids", "has the id 49408, not the 49999 of added_tokens.json"),
     ("decoder", "added tokens of added_tokens.json are not used: \"zebra\""),
@@ -238,7 +238,7 @@ struct TokenizerForm: Sendable, CustomTestStringConvertible {
     #expect(definition.note(onEmbeddings: 49_472)?.contains("62 have no token") == true)
   }
 
-  /// Two thousand added tokens that begin alike, and a prompt made of their beginnings.
+  /// Two thousand added tokens with a common prefix, and a prompt made of such prefixes.
   @Test(.timeLimit(.minutes(1))) func manyAddedTokens() throws {
     var added: JSONObject = [:]
     for index in 0..<2000 {

@@ -130,7 +130,7 @@ struct ReferencePrompt: Sendable, CustomTestStringConvertible {
   @Test func smallVocabulary() throws {
     let tokenizer = try Tokenizer(vocabulary: Self.small, merges: "#version: 0.2\r\na b</w>\r\n")
     #expect(tokenizer.encode("AB b", length: 6).ids == [0, 4, 3, 1, 1, 1])
-    // Bytes that the vocabulary does not spell are unknown.
+    // Bytes outside the vocabulary are unknown tokens.
     #expect(tokenizer.encode("z", length: 4).ids == [0, 1, 1, 1])
   }
 }

@@ -41,7 +41,7 @@ import Testing
     #expect(abs(values.reduce(0) { $0 + Double($1) } - sum) < 1e-3)
   }
 
-  /// The state goes on from tensor to tensor, and the short path keeps half a pair across a long
+  /// The state continues from tensor to tensor, and the short path keeps half a pair across a long
   /// tensor: `g.manual_seed(7); [torch.randn(n, generator=g) for n in (3, 18, 2, 16)]`.
   @Test func stateContinues() {
     var random = TorchRandom(seed: 7)

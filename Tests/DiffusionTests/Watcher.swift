@@ -2,7 +2,7 @@ import Diffusion
 import Engine
 import Synchronization
 
-/// A UNet of four channels that takes more and remembers what it was given.
+/// A UNet of four output channels that accepts more inputs and records them.
 final class Watcher: Network {
   private let network: any Network
   private let seen = Mutex<[Value]>([])

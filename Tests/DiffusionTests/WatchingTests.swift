@@ -5,9 +5,9 @@ import Pictures
 import TestSupport
 import Testing
 
-/// What shows how a picture comes about.
+/// Views of an image in progress.
 @Suite(.serialized) struct WatchingTests {
-  /// Where the last step goes to no noise at all, its prediction is the finished latents.
+  /// If the last step ends at zero noise, its prediction is the finished latents.
   @Test(arguments: [SchedulerDescriptor.euler, .dpmppMultistep, .lms])
   func theLastPredictionIsThePicture(_ scheduler: SchedulerDescriptor) throws {
     var request = GenerationTests.small
@@ -20,7 +20,7 @@ import Testing
       #expect(
         Difference.relative(predictions[4].picture.values, generation.latents.values) < 1e-4)
     }
-    // Noise falls from step to step, and so does the distance from the finished picture.
+    // Noise decreases at each step, and so does the distance from the finished image.
     let sigmas = predictions.map(\.sigma)
     #expect(sigmas == sigmas.sorted(by: >) && sigmas[0] > 10)
     let errors = predictions.map {
@@ -29,7 +29,7 @@ import Testing
     #expect(errors[4] < errors[0] / 2)
   }
 
-  /// A map that is linear is found again.
+  /// A linear map is recovered.
   @Test func projectionsAreFitted() {
     let latents = Latents(
       (0..<4 * 64).map { Float(($0 * 7919) % 101) / 60 - 0.8 }, shape: [1, 4, 8, 8])
@@ -59,7 +59,7 @@ import Testing
     }
   }
 
-  /// Latents of Stable Diffusion 1: grey where they are 0, and never beyond a byte.
+  /// Latents of Stable Diffusion 1: gray if they are 0, and never beyond a byte.
   @Test func theKnownProjection() {
     let zero = LatentProjection.stableDiffusion.image(
       of: Latents([0, 0, 0, 0], shape: [1, 4, 1, 1]))
@@ -93,7 +93,7 @@ import Testing
           width: width, height: height, pixels: [UInt8](repeating: 200, count: 3 * width * height)))
       let sheet = ContactSheet([entry, entry]).image()
       #expect((sheet?.width ?? 0) > 2 * min(width, 168))
-      // The label and the picture are there.
+      // The label and the image are there.
       #expect(sheet?.pixels.contains(200) == true)
       #expect(sheet?.pixels.contains(222) == true)
     }
@@ -109,8 +109,8 @@ import Testing
     }
   }
 
-  /// Chunks in the order and with the numbers that the specification asks for; the first frame is
-  /// what programs see that know no animations.
+  /// Chunks in the order and with the sequence numbers of the specification; programs without
+  /// animation support show the first frame.
   @Test func animatedPNG() throws {
     let bytes = try Animation(Self.frames).encode(as: PictureFile.Compression(.png))
     #expect(try PNG.decode(bytes).image == Self.frames[0].image)

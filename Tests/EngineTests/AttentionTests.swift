@@ -12,7 +12,7 @@ extension EngineTests {
       var heads = 1
       let size: Int
       var causal = false
-      /// How far scores spread: the online softmax must rescale when later keys score higher.
+      /// The spread of scores: the online softmax must rescale when later keys score higher.
       var spread = 1.0
 
       var testDescription: String {
@@ -36,7 +36,7 @@ extension EngineTests {
       // More queries than one tile has at any instruction set.
       Case(queries: 300, keys: 100, heads: 2, size: 40),
       Case(queries: 290, keys: 290, size: 6, causal: true),
-      // Weights relative to the highest score of the first keys would be beyond all floats.
+      // Weights relative to the first keys' highest score would overflow float32.
       Case(queries: 40, keys: 500, size: 40, spread: 200),
     ]
 
@@ -44,7 +44,7 @@ extension EngineTests {
     func attention(_ isa: InstructionSet, _ form: Case) {
       for type in [SDK_F32, SDK_BF16] {
         var random = SplitMix(seed: 6)
-        // Rows further apart than they are long, as in a merged projection.
+        // Rows with a stride larger than their length, as in a merged projection.
         let width = form.heads * form.size
         let stride = width + 6
         let q = Stored(
@@ -60,7 +60,7 @@ extension EngineTests {
       }
     }
 
-    /// A query that is no number leaves the others as they are; a key that is none leaves nothing.
+    /// A NaN query does not affect the others; a NaN key affects all.
     @Test(arguments: InstructionSet.available, [0, 61, 149])
     func notNumbers(_ isa: InstructionSet, _ place: Int) {
       let form = Case(queries: 150, keys: 150, size: 40)
@@ -90,7 +90,7 @@ extension EngineTests {
       }
     }
 
-    /// Scores beyond what the exponential can tell apart give means of values, or NaN, never others.
+    /// Scores beyond the exponential's precision give means of values, or NaN, never anything else.
     @Test(arguments: InstructionSet.available, [1e3, 1e8, 1e10, 1e12, 1e30])
     func scoresWithoutBounds(_ isa: InstructionSet, _ spread: Double) {
       let form = Case(queries: 70, keys: 300, size: 40)

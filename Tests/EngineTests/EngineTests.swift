@@ -2,11 +2,11 @@ import CKernels
 import Glibc
 import Testing
 
-/// All tests of the engine, one after the other: they would crowd the cores otherwise.
+/// All tests of the engine, one after another: they would crowd the cores otherwise.
 @Suite(.serialized)
 struct EngineTests {}
 
-/// A level of the kernels' instructions, forced for the time of a test.
+/// An instruction set level of the kernels, forced for a test.
 struct InstructionSet: Sendable, CustomTestStringConvertible {
   let level: sdk_isa
   let testDescription: String
@@ -29,7 +29,7 @@ struct InstructionSet: Sendable, CustomTestStringConvertible {
   }
 }
 
-/// Values as a kernel reads and writes them, at an address that no vector is aligned to.
+/// Values as a kernel reads and writes them, at an unaligned address.
 final class Stored {
   let type: sdk_type
   let count: Int
@@ -45,7 +45,7 @@ final class Stored {
     sdk_convert(values, SDK_F32, bytes, type, count)
   }
 
-  /// What `write` writes; what it leaves out stays NaN, and a write beyond the end is caught.
+  /// What `write` writes; unwritten values stay NaN, and a write beyond the end is detected.
   init(count: Int, _ type: sdk_type, _ write: (UnsafeMutableRawPointer) -> Void) {
     self.type = type
     self.count = count
@@ -86,7 +86,7 @@ struct SplitMix {
   /// A number from zero to one less than `limit`.
   mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
 
-  /// Nearly normal numbers: sums of twelve uniform ones.
+  /// Approximately normal numbers: sums of twelve uniform ones.
   mutating func normals(_ count: Int, mean: Double = 0, deviation: Double = 1) -> [Float] {
     (0..<count).map { _ in
       let sum = (0..<12).reduce(0.0) { sum, _ in sum + Double(next() >> 11) * 0x1p-53 }

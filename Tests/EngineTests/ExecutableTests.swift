@@ -34,7 +34,7 @@ extension EngineTests {
         "timestep": Value([700], shape: [1]),
       ])["out_sample"]
       try #expect(relativeError(output, golden.value("out_700")) < 1e-5)
-      // The plan made first is unharmed.
+      // The first plan still works.
       try #expect(unet.run(Self.inputs()) == first)
 
       let sizes = Sizes(batch: 1, height: 16, width: 16)
@@ -67,14 +67,14 @@ extension EngineTests {
 
       let name = "encoder_hidden_states"
       #expect(try unet.run(first, generations: [name: 1]) == ofFirst)
-      // Said to be unchanged, the prompt is not looked at.
+      // A prompt declared unchanged is not read.
       var steps: [StepTiming] = []
       #expect(try unet.run(second, generations: [name: 1]) { steps.append($0) } == ofFirst)
       #expect(!steps.contains { $0.name.hasSuffix("attn2.to_k") })
       #expect(steps.contains { $0.name.hasSuffix("attn2.to_q") })
       #expect(try unet.run(second, generations: [name: 2]) == ofSecond)
       #expect(try unet.run(first) == ofFirst)
-      // A run that fails leaves nothing to rely on.
+      // Nothing is reused from a failed run.
       #expect(try unet.run(second, generations: [name: 3]) == ofSecond)
       var broken = first
       broken["timestep"] = Value([1, 2], shape: [2])
@@ -85,18 +85,19 @@ extension EngineTests {
     @Test func fusesWhatCanBeFused() throws {
       var counts: [String: Int] = [:]
       _ = try Self.unet().run(Self.inputs()) { counts[$0.kind, default: 0] += 1 }
-      // The time embedding goes into group norms; tokens and pictures are the same bytes.
+      // The time embedding is fused into group norms; tokens and images share their bytes.
       for kind in ["add_per_channel", "image_to_tokens", "tokens_to_image"] {
         #expect(counts[kind] == nil)
       }
       // Ten transformers add four times, fourteen residual blocks once.
       #expect(try Self.unet().graph.nodes.count { $0.operation == .add } == 54)
-      // Left are those onto pictures that skip connections need again: the inputs of the first
+      // Remaining are additions to images that skip connections need: the inputs of the first
       // residual blocks of down_blocks.0, down_blocks.3 and mid_block, which have no shortcut.
       #expect(counts["add"] == 3)
     }
 
-    /// A residual that is kept from run to run must not be added to, whichever input is steady.
+    /// A residual that is kept between runs must not be accumulated into, whichever input is
+    /// steady.
     @Test(arguments: [[], ["still"], ["moving"], ["still", "moving"]])
     func residualsOfSteadyLayers(steady: [String]) throws {
       var builder = GraphBuilder(name: GraphName(rawValue: "two"), component: "test")
@@ -133,7 +134,7 @@ extension EngineTests {
           }
         }
       }
-      // Later runs find the arena as the earlier ones left it, and steady values as they were.
+      // Later runs start with the arena as earlier runs left it, and unchanged steady values.
       var held: [String: [Float]] = [:]
       for run in 0..<4 {
         for name in ["still", "moving"] where run == 0 || !steady.contains(name) {
@@ -216,7 +217,7 @@ extension EngineTests {
         name: "a", dtype: .float32, shape: [2], storage: .memory([UInt8](repeating: 0, count: 8)))
       #expect(error(small)?.context == "vae_decoder: decoder.conv_in.weight")
       #expect(error(small)?.code == .parameter)
-      // As many values, but the matrix turned on its side.
+      // The same number of values, but a transposed matrix.
       let shape = graph.parameters.first { $0.name == "decoder.conv_in.weight" }?.shape ?? []
       let turned = Tensor(
         name: "a", dtype: .float32, shape: Shape(shape.reversed()),

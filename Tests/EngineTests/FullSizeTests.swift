@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 extension EngineTests {
-  /// The networks at full size: numbers against diffusers, and seconds.
+  /// The networks at full size: results compared with diffusers', and times.
   ///
   /// They take 5 GB of weights and a reference made by `Oracle/full_size.py`.
   @Suite(.fullSizeReference)
@@ -97,7 +97,7 @@ struct FullSize {
     return executable
   }
 
-  /// The best of three runs, with where its time went.
+  /// The fastest of three runs, with its time by operation.
   func time(
     _ name: String, _ executable: Executable, _ inputs: [String: Value]
   ) throws -> [String: Value] {

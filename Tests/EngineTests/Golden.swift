@@ -53,7 +53,7 @@ extension Value {
   }
 }
 
-/// ‖a − b‖ / ‖b‖, with sums in double; infinite where there is no value or shapes differ.
+/// ‖a − b‖ / ‖b‖, with sums in double; infinite if there is no value or shapes differ.
 func relativeError(_ a: Value?, _ b: Value) -> Double {
   guard let a, a.shape == b.shape else { return .infinity }
   return relativeError(a.reals, b.reals.map(Double.init))

@@ -6,8 +6,8 @@ import TestSupport
 import Testing
 
 extension EngineTests {
-  /// The embedded model against diffusers: `Fixtures/shapes-v1/golden` holds what diffusers computes
-  /// in float32 from the same weights (versions.json beside it says with which versions).
+  /// The bundled model against diffusers: `Fixtures/shapes-v1/golden` contains what diffusers
+  /// computes in float32 from the same weights (versions.json next to it says with which versions).
   struct GoldenTests {
     static let model = Result {
       try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
@@ -76,7 +76,7 @@ extension EngineTests {
       }
     }
 
-    /// bfloat16 may be as far from float32 as torch's is on the same inputs, which
+    /// bfloat16 may differ from float32 as much as torch's does on the same inputs, which
     /// `Oracle/bf16_errors.py` prints (torch 2.15.0).
     @Test(
       .enabled(if: Precision.isBF16Native, "this CPU has no bfloat16 instructions"),

@@ -5,7 +5,7 @@ import Threads
 
 /// Each kernel at each instruction set against the same formula in double.
 ///
-/// Sizes are chosen to leave remainders for vectors of 8 and of 16 values, and to leave none.
+/// Sizes are chosen with and without remainders for vectors of 8 and of 16 values.
 extension EngineTests {
   struct KernelTests {
     static let widths = [1, 7, 8, 16, 17, 33, 48, 100]
@@ -139,7 +139,7 @@ extension EngineTests {
       GroupNormCase(rows: 64, channels: 33, groups: 11),
       GroupNormCase(batch: 3, rows: 129, channels: 320, groups: 32, hasOffset: true),
       GroupNormCase(rows: 4500, channels: 32, groups: 32, silu: true),
-      // A mean far from zero must not swallow the deviation.
+      // A mean far from zero must not cancel the deviation.
       GroupNormCase(rows: 1000, channels: 16, groups: 4, mean: 100),
     ]
 
@@ -208,7 +208,7 @@ extension EngineTests {
     }
 
     @Test func movement() {
-      // Two pictures of 2 x 3 pixels become 3 x 5: the last row and column are dropped.
+      // Two images of 2 x 3 pixels become 3 x 5: the last row and column are dropped.
       let x = (0..<12).map(Float.init)
       let doubled = Stored(count: 30, SDK_F32) { sdk_upsample(x, $0, 2, 2, 3, 3, 5, 4) }
       #expect(

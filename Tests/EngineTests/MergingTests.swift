@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 extension EngineTests {
-  /// Token merging at each instruction set against the same in double; then in the whole UNet.
+  /// Token merging at each instruction set against double precision; then in the whole UNet.
   struct MergingTests {
     struct Case: Sendable, CustomTestStringConvertible {
       var batch = 1
@@ -51,8 +51,8 @@ extension EngineTests {
       }
     }
 
-    /// A token as near to two destinations goes to the first, and of tokens equally near to theirs
-    /// the first ones go.
+    /// A token equally near to two destinations goes to the first; of equally near tokens, the
+    /// first are merged.
     @Test(arguments: InstructionSet.available)
     func ties(_ isa: InstructionSet) {
       let form = Case(height: 8, width: 8, channels: 4, merged: 20)
@@ -82,7 +82,7 @@ extension EngineTests {
       #expect(form.places(x.bytes, SDK_BF16) == alone)
     }
 
-    /// NaN neither hangs nor leaves the picture.
+    /// NaN neither hangs nor causes indices outside the image.
     @Test func notNumbers() {
       let form = Case(height: 6, width: 6, channels: 8, merged: 20)
       let x = Stored([Float](repeating: .nan, count: 36 * 8), SDK_F32)
@@ -146,7 +146,7 @@ extension EngineTests {
       }
     }
 
-    /// Against diffusers' UNet with merging written beside it in torch (Oracle/token_merging.py).
+    /// Against diffusers' UNet with merging written next to it in torch (Oracle/token_merging.py).
     @Test(arguments: [250, 500, 750])
     func unet(merging thousandths: Int) throws {
       let golden = try Golden(path: Fixtures.path("engine/token-merging.safetensors"))
@@ -165,7 +165,8 @@ extension EngineTests {
       try #expect(relativeError(output, golden.value("odd_\(thousandths)")) < 1e-5)
     }
 
-    /// Five self-attentions are at the highest resolution of SD v1.5's UNet, three of the small one.
+    /// Five self-attentions are at the highest resolution of SD v1.5's UNet, three of the small
+    /// one.
     @Test func changesTheHighestResolutionAlone() throws {
       let graph = try ExecutableTests.unet().graph
       let merging = try #require(graph.mergingTokens(thousandths: 500))
@@ -186,7 +187,7 @@ extension EngineTests {
 }
 
 extension EngineTests.MergingTests.Case {
-  /// What the kernel gives.
+  /// The kernel's result.
   fileprivate func places(_ x: UnsafeRawPointer, _ type: sdk_type) -> [Int32] {
     var places = [Int32](repeating: .min, count: batch * tokens)
     places.withUnsafeMutableBufferPointer { places in

@@ -3,7 +3,7 @@ import Glibc
 import Testing
 import Threads
 
-/// Products and convolutions on packed weights, at each instruction set against sums in double.
+/// Matmuls and convolutions on packed weights, at each instruction set against sums in double.
 extension EngineTests {
   struct ProductTests {
     struct Matrix: Sendable, CustomTestStringConvertible {
@@ -19,7 +19,7 @@ extension EngineTests {
       }
     }
 
-    /// Rows below, at and beyond the tiles; columns that leave a panel part empty.
+    /// Row counts below, at and above the tile size; column counts that leave a panel partly empty.
     static let matrices = [
       Matrix(rows: 1, depth: 2, columns: 1), Matrix(rows: 3, depth: 16, columns: 32),
       Matrix(rows: 14, depth: 66, columns: 33, hasBias: false),
@@ -89,9 +89,9 @@ extension EngineTests {
       var stride = 1
       var isDoubled = false
       var hasResidual = true
-      /// The VAE's encoder pads below and to the right alone.
+      /// The VAE's encoder pads only at the bottom and right.
       var padding = 1
-      /// Whether x is normalised as it is read, and SiLU follows.
+      /// Whether x is normalized as it is read, and SiLU follows.
       var isNormalized = false
 
       var testDescription: String {
@@ -111,7 +111,7 @@ extension EngineTests {
       Picture(height: 6, width: 6, inputs: 400, outputs: 16),
     ]
 
-    /// Strips of tiles that end with the picture and before, channels in more than one part.
+    /// Tile strips that end at the image's edge and before it; channels in more than one part.
     static let normalized = [
       Picture(batch: 2, height: 9, width: 7, inputs: 32, outputs: 48, isNormalized: true),
       Picture(height: 5, width: 70, inputs: 16, outputs: 16, isNormalized: true),
@@ -132,7 +132,7 @@ extension EngineTests {
           (SDK_WINOGRAD4, true), (SDK_WINOGRAD4, false),
         ] {
           let error = form.error(isa, type, method, isTransformed)
-          // F(4x4) has larger transforms to round: in bf16 it is not used for that.
+          // F(4x4) has larger rounding errors: it is not used in bf16.
           let bound = type == SDK_F32 ? 2e-6 : method == SDK_WINOGRAD4 ? 0x1p-6 : 0x1p-8
           #expect(error < bound, "\(type) by \(method), \(isTransformed)")
         }
@@ -160,7 +160,7 @@ extension EngineTests {
       }
     }
 
-    /// Whatever packs the weights and whatever type they come in, the bytes are the same.
+    /// Whatever code packs the weights and whatever their type, the bytes are the same.
     @Test(arguments: InstructionSet.available, [SDK_F32, SDK_F16, SDK_BF16])
     func packing(_ isa: InstructionSet, _ source: sdk_type) {
       var random = SplitMix(seed: 12)
@@ -248,7 +248,7 @@ extension EngineTests.ProductTests.Picture {
           form.weights = UnsafeRawPointer(packed.bytes)
           form.bias = bias.baseAddress
           form.residual = hasResidual ? UnsafeRawPointer(residual.bytes) : nil
-          // Whether there are factors counts here.
+          // Only whether there are factors matters here.
           if isNormalized { form.factors = bias.baseAddress }
           let scratch = UnsafeMutableRawPointer.allocate(
             byteCount: sdk_convolution_scratch(&form, sdk_threads()), alignment: 64)
@@ -263,7 +263,7 @@ extension EngineTests.ProductTests.Picture {
       }
     }
     let (xs, ws, residuals, ys) = (x.values, weights.values, residual.values, y.values)
-    // Every pixel of small pictures, some of larger ones.
+    // Every pixel of small images, a sample of larger ones.
     let step = count > 2000 ? 7 : 1
     let places = Array(Swift.stride(from: 0, to: count, by: step))
     let expected = places.map { place -> Double in

@@ -55,7 +55,7 @@ extension EngineTests {
       }
     }
 
-    /// What comes of the timestep and the guidance stays in float32.
+    /// Values computed from the timestep and the guidance stay in float32.
     @Test(.enabled(if: Precision.isBF16Native, "this CPU has no bfloat16 instructions"))
     func bf16() throws {
       let unet = try Self.executable("lcm", .unet, .unet, sizes: Self.sizes, precision: .bf16)

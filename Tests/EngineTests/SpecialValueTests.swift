@@ -2,10 +2,10 @@ import CKernels
 import Testing
 
 extension EngineTests {
-  /// NaN and infinity go through every kernel as IEEE 754 has them go through the formula, at each
-  /// instruction set: a broken weight must show in the picture, not be smoothed over.
+  /// NaN and infinity propagate through every kernel as IEEE 754 requires, at each instruction set:
+  /// a broken weight must show in the image, not be hidden.
   struct SpecialValueTests {
-    /// What kind of number a result is; where it is finite its value is tested elsewhere.
+    /// A result's kind; finite values are tested elsewhere.
     private enum Kind: Equatable {
       case nan, infinite, negativeInfinite, finite
 
@@ -33,13 +33,13 @@ extension EngineTests {
             #expect(y.indices.allSatisfy { $0 == position || y[$0].isFinite })
           }
         }
-        // Far left the sigmoid vanishes faster than any float grows.
+        // For very negative inputs the sigmoid vanishes faster than the input grows.
         let y = activation([-1e4, -1e30, -3e38], isa, type, function)
         #expect(y.allSatisfy { abs($0) < 1e-20 }, "\(function): \(y)")
       }
     }
 
-    /// What bounds its input: NaN stays, infinities end at the bounds.
+    /// Clamping: NaN stays, infinities become the bounds.
     @Test(arguments: InstructionSet.available, types)
     func bounds(_ isa: InstructionSet, _ type: sdk_type) {
       for (function, low, high) in [

@@ -3,10 +3,10 @@ import Glibc
 import Testing
 
 extension EngineTests {
-  /// Processes that may have few threads.
+  /// Processes with a limited number of threads.
   struct ThreadLimitTests {
-    /// Each thread that computes has a pool of its own, and counts what there can be beside the others'.
-    /// In a process of its own, since limits are a process's.
+    /// Each computing thread has its own pool, and accounts for the other pools' threads. In its
+    /// own process, since limits are per process.
     @Test func everyThreadCountsItsOwn() async {
       await #expect(processExitsWith: .exitCode(7)) {
         // The superuser has no such limit.
@@ -31,7 +31,7 @@ extension EngineTests {
           return sums.reduce(0, +)
         }
         guard compute() == 2016 else { exit(5) }
-        // libgomp would end the process with status 1 if the other thread relied on the first's count.
+        // libgomp would exit with status 1 if the second thread relied on the first one's count.
         var thread = pthread_t()
         let status = pthread_create(
           &thread, nil,

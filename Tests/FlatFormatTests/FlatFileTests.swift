@@ -4,7 +4,7 @@ import ModelFormats
 import OrderedJSON
 import Testing
 
-/// A flat file by itself, with component names that no model has.
+/// A .sdflat file by itself, with component names that no model has.
 @Suite struct FlatFileTests {
   private static let first: [UInt8] = (0..<24).map { UInt8($0) }
   private static let second = [UInt8](repeating: 7, count: 4)

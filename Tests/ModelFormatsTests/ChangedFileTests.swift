@@ -26,10 +26,10 @@ import Testing
       #expect(error?.code == .inputOutput && error?.file == path)
       #expect(
         error?.message == "the file was truncated while being read, from 40960 to 10000 bytes")
-      // Its length back, the bytes that were lost stay lost.
+      // After the length is restored, lost bytes stay lost.
       #expect(truncate(path, 40_960) == 0)
       #expect(throws: FormatError.self) { try file.requireUnchanged() }
-      // The handler goes on for other files.
+      // The handler still works for other files.
       let other = try MappedFile(path: path)
       #expect(truncate(path, 0) == 0)
       #expect(other.withBytes(in: 0..<40_960) { $0.allSatisfy { $0 == 0 } })
@@ -73,7 +73,7 @@ import Testing
     }
   }
 
-  /// Places in the handler's table come free again.
+  /// Slots in the handler's table are reused.
   @Test func thousandsOfFilesOneAfterTheOther() throws {
     try withTemporaryFolder { folder in
       let path = try Self.file(10, in: folder)
@@ -82,9 +82,9 @@ import Testing
   }
 }
 
-/// What a program keeps of the files that it reads, and how it ends: each in a process of its own.
+/// What a program remembers about its input files, and how it ends: each in its own process.
 @Suite struct WatchedProcessTests {
-  /// The number of an inode comes back when its file is gone; the file that has it then is no input.
+  /// An inode number is reused after its file is removed; the new file is not an input.
   @Test func anotherFileOfTheSameNumberIsNoInput() async throws {
     let directory = try ScratchDirectory()
     let folder = directory.path
@@ -107,7 +107,7 @@ import Testing
         try Data([1]).write(to: URL(filePath: path))
         let former = number()
         _ = try MappedFile(path: path).count
-        // Closed, it is an input still, by other names and after other changes too.
+        // A closed file is still an input, under other names and after other changes too.
         guard isInput(), chmod(path, 0o600) == 0, isInput() else { exit(1) }
         unlink(path)
         // The time of birth has the resolution of the kernel's clock.
@@ -122,7 +122,7 @@ import Testing
   }
 
   #if arch(x86_64)
-    /// A breakpoint leaves the program behind itself: it does not come again by itself.
+    /// The instruction pointer is after a breakpoint: it does not recur by itself.
     @Test func aBreakpointEndsTheProgram() async {
       await #expect(processExitsWith: .signal(SIGTRAP)) {
         MemoryShortage.endProgram(saying: "no memory\n", status: 70)

@@ -25,14 +25,14 @@ import Testing
     }
     #expect(digests.count == 52)
     #expect(Dictionary(digests, uniquingKeysWith: { first, _ in first }) == ContainerTests.expected)
-    // A lone storage is no tensor.
+    // A lone storage is not a tensor.
     #expect(file.unread.map(\.byteCount) == [6])
     #expect(file.unread.allSatisfy { $0.kind == .storage })
     #expect(file.warnings.allSatisfy { !$0.contains("left out") })
   }
 
-  /// The ways in which PyTorch up to 0.4 wrote parameters and variables, by the instructions that
-  /// follow the tensor.
+  /// How PyTorch up to 0.4 wrote parameters and variables, by the instructions that follow the
+  /// tensor.
   @Test(
     arguments: [
       ("ctorch.nn.parameter\nParameter\n", pickle(0x85, "R")),
@@ -74,7 +74,7 @@ import Testing
         == "1 storage (3 bytes) not used by any tensor: archive/data/1")
   }
 
-  /// A tensor of a kind that is not read is named; its storages are its own, and not unused.
+  /// A tensor of an unsupported kind is named; its storages count as used.
   @Test func unreadTensorsAreNamed() throws {
     let file = try TensorFile.open(Fixtures.path("formats/left_out.pt"))
     let tensors = file.unread.filter { $0.kind == .tensor }

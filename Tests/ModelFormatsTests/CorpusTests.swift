@@ -25,7 +25,7 @@ struct ExpectedFile: CustomTestStringConvertible, Sendable {
     }
   }
 
-  /// What an opened file holds otherwise than expected: names, types, shapes or values.
+  /// Differences of an opened file from the expectation: names, types, shapes or values.
   func differences(from file: TensorFile) -> [String] {
     guard let tensors else { return [] }
     var differences: [String] = []
@@ -87,8 +87,8 @@ extension DType {
   }
 }
 
-/// Foreign files, from the shared folder beside the project; absent on a fresh machine, where the
-/// files of Fixtures/formats stand in for them.
+/// Third-party files from the shared directory next to the project; on a machine without them the
+/// files in Fixtures/formats are used.
 @Suite(.shared("corpus/manifest.json"))
 struct CorpusTests {
   static let files = ExpectedFile.manifest(Fixtures.shared("corpus/manifest.json"))
@@ -99,7 +99,7 @@ struct CorpusTests {
     expected.check(try TensorFile.open(path))
   }
 
-  /// A file that the reference refuses may open here or be refused, but with an error of ours.
+  /// A file that the reference rejects may open or be rejected, but only with our errors.
   @Test(arguments: files.filter { $0.tensors == nil })
   func refusedFileDoesNoHarm(_ expected: ExpectedFile) throws {
     let path = try #require(Fixtures.shared("corpus/\(expected.file)"))
@@ -111,7 +111,7 @@ struct CorpusTests {
     }
   }
 
-  /// What lies in the place of a model, and what must be said of it.
+  /// Files that are not models, and the expected message.
   @Test(arguments: [
     (
       "stable-diffusion-web-ui-custom__models__VAE-approx__model.pt",
@@ -165,7 +165,7 @@ struct CorpusTests {
     #expect(error.hint != nil || error.code == .malformed)
   }
 
-  /// One byte of a real file's line ends at a time, as a transfer as text takes them.
+  /// A real file with its line endings changed, as by a text-mode transfer.
   @Test func mangledFileIsTold() throws {
     let path = try #require(
       Fixtures.shared("corpus/stable-diffusion-webui-forge__models__VAE-approx__model.pt"))
@@ -179,7 +179,7 @@ struct CorpusTests {
     #expect(error.message.contains("4 bytes are missing and no CR LF is left"))
   }
 
-  /// No sane file raises the alarm over what it names.
+  /// No ordinary file is called dangerous for the names in it.
   @Test(arguments: files.filter { $0.tensors != nil })
   func saneFileRaisesNoAlarm(_ expected: ExpectedFile) throws {
     let path = try #require(Fixtures.shared("corpus/\(expected.file)"))
@@ -187,7 +187,7 @@ struct CorpusTests {
     #expect(alarms == [])
   }
 
-  /// The counts that the corpus comes to; printed, since they are what it is there for.
+  /// The corpus's totals, printed for the documentation.
   @Test func countsAreAsTheyWere() throws {
     var equal = 0
     var beyond: [String] = []

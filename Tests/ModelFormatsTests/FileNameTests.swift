@@ -13,7 +13,7 @@ import Testing
     var names: [[UInt8]] = [
       [], Array("plain".utf8), Array("é日本🙂".utf8), [0xE9], [0xFF, 0x80], Array("a".utf8) + [0xC3],
       [0xC0, 0xAF], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF0, 0x9F, 0x99],
-      // Characters that stand for bytes, in a name of its own.
+      // Characters that represent bytes, occurring in a name themselves.
       Array("\u{10FFE9}".utf8), Array("\u{10FF7F}\u{10FF80}\u{10FFFF}".utf8),
     ]
     for _ in 0..<2000 {
@@ -48,7 +48,7 @@ import Testing
       try replacing.write([1])
       try replacing.commit()
       #expect(try MappedFile(path: path).count == 1)
-      // Foundation would repair the name: the shell tells its bytes.
+      // Foundation would repair the name: the shell prints its bytes.
       let names = try Tool.launch(
         "/bin/sh", ["-c", "ls -A \"$1\" | od -An -tx1", "sh", folder])
       #expect(names.output.split(whereSeparator: \.isWhitespace) == ["61", "e9", "2e", "0a"])

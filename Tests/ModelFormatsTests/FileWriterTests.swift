@@ -106,7 +106,7 @@ import Testing
     #expect(try directory.names == ["finished"])
   }
 
-  /// An interruption between the first file's appearance and the last's, in a process of its own.
+  /// An interrupt between the first file's appearance and the last's, in its own process.
   @Test func interruptionAmongFilesThatBelongTogetherLeavesNone() async throws {
     let directory = try ScratchDirectory()
     let path = directory.path
@@ -127,7 +127,7 @@ import Testing
     #expect(try directory.names == [])
   }
 
-  /// A mark that combines with a slash is no part of the directory's name, nor of the slash.
+  /// A combining mark after a slash is not part of the directory's name, nor of the slash.
   @Test func nameThatBeginsWithAMarkIsWritten() throws {
     let directory = try ScratchDirectory()
     let writer = try FileWriter(path: directory.path("\u{301}out"))

@@ -16,7 +16,7 @@ import Testing
     expected.check(try TensorFile.open(Fixtures.path("formats/\(expected.file)")))
   }
 
-  /// safetensors 0.8.0 wrote `types.safetensors`; its header's order and spacing are ours too.
+  /// safetensors 0.8.0 wrote `types.safetensors`; our header has the same order and spacing.
   @Test func referenceOrderGivesTheReferencesBytes() throws {
     let path = Fixtures.path("formats/types.safetensors")
     let file = try TensorFile.open(path)

@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Builds GGUF files, right ones and wrong ones: every field may be set to something false.
+/// Builds valid and invalid GGUF files: every field can be set to something false.
 struct GGUFBuilder {
   struct Entry {
     var name: String

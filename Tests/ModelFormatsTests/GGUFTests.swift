@@ -16,7 +16,7 @@ import Testing
     for tensor in file.tensors {
       let entry = try #require(expected.tensors?[tensor.name])
       #expect(tensor.encoding == entry["encoding"]?.string)
-      // The same values in pieces as small as they come.
+      // The same values in the smallest pieces.
       var pieces: [UInt8] = []
       tensor.withContiguousPieces(limit: 1) { pieces += $0 }
       #expect(pieces == tensor.contiguousBytes())
@@ -63,7 +63,7 @@ import Testing
     #expect(tensor.renamed("other").encoding == "Q8_0")
   }
 
-  /// The shape that ComfyUI-GGUF says beside a tensor whose values it cut into rows of whole blocks.
+  /// The shape that ComfyUI-GGUF stores for a tensor whose values it cut into rows of whole blocks.
   @Test func originalShapesAreHonoured() throws {
     let directory = try ScratchDirectory()
     let sizes = { (sizes: [Int32]) in
@@ -155,7 +155,7 @@ import Testing
       ])
   }
 
-  /// A wrong file, what is said of it, and where.
+  /// An invalid file, the expected message, and its offset.
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let bytes: [UInt8]
@@ -383,7 +383,7 @@ import Testing
     #expect(error.code == refusal.code)
   }
 
-  /// Every cut of a file is refused, whatever it falls into.
+  /// A file truncated anywhere is rejected.
   @Test func everyTruncationIsRefused() throws {
     let whole = GGUFBuilder().with { $0.pairs = [("k", GGUFBuilder.text("value"))] }.bytes
     for count in 4..<whole.count {

@@ -12,7 +12,7 @@ import Testing
     values.flatMap { littleEndian($0.bitPattern) }
   }
 
-  /// Writes tensors in pieces of `piece` bytes that heed no tensor's end, and opens the result.
+  /// Writes tensors in pieces of `piece` bytes, regardless of tensors' ends, and opens the result.
   private func write(
     _ tensors: [Tensor], piece: Int, quantizing: Set<String> = []
   ) throws -> (file: TensorFile, directory: ScratchDirectory) {
@@ -59,12 +59,12 @@ import Testing
             bitPattern: read[start..<(start + 4)].enumerated()
               .reduce(0) { $0 | UInt32($1.element) << (8 * $1.offset) }))
     }
-    // Half a step of the coarsest block, and the scale rounded to F16.
+    // Half a step of the coarsest block, plus the scale's rounding to F16.
     let limit: Float = 100.0 / 127 / 2 + 100.0 / 2048
     #expect(try #require(errors.max()) <= limit)
   }
 
-  /// Fixtures/formats/make_gguf.py quantised the same values with the `gguf` package.
+  /// Fixtures/formats/make_gguf.py quantized the same values with the `gguf` package.
   @Test(arguments: [4, 128, 1 << 20])
   func blocksAreThoseOfTheReference(piece: Int) throws {
     let reference = try TensorFile.open(Fixtures.path("formats/quantized.gguf"))
@@ -74,7 +74,7 @@ import Testing
     #expect(try blocks == #require(reference["blocks"]).withStoredBytes { [UInt8]($0) })
   }
 
-  /// Blocks that are encoded already are passed on as they are.
+  /// Encoded blocks are copied unchanged.
   @Test func encodedBlocksAreCopied() throws {
     let source = try TensorFile.open(Fixtures.path("formats/blocks.gguf"))
     let tensor = try #require(source["Q8_0"])

@@ -1,8 +1,8 @@
 import ModelFormats
 
-/// Names by which pickles did harm, or were shown to: from the lists and tests of scanners
-/// (picklescan, fickling, modelscan, modelaudit) and from advisories on these and on PyTorch of 2023 to
-/// 2026. A module, and names in it; `x` stands for any.
+/// Names that malicious pickles used, or were shown to use: from the lists and tests of scanners
+/// (picklescan, fickling, modelscan, modelaudit) and from advisories on these and on PyTorch from
+/// 2023 to 2026. A module, and names in it; `x` matches any name.
 enum HarmfulNames {
   static let all: [Pickle.Global] = table.split(separator: "\n").reduce(into: []) { names, line in
     let words = line.split(separator: " ")

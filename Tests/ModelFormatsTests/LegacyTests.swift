@@ -2,7 +2,7 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// Files of the form before PyTorch 1.6; sound ones are in Fixtures/formats and the corpus.
+/// Files in the format before PyTorch 1.6; valid ones are in Fixtures/formats and the corpus.
 @Suite struct LegacyTests {
   static let magic = pickle(
     0x80, 2, 0x8A, 10, [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19], ".")
@@ -20,7 +20,7 @@ import Testing
       TorchBuilder.text("1"), TorchBuilder.integer(offset), TorchBuilder.integer(count), 0x87)
   }
 
-  /// Where the list of storages begins in `file()`, and where the storages do.
+  /// Where the list of storages begins in `file()`, and where the storages begin.
   static let keysStart =
     magic.count + version.count + machine.count
     + TorchBuilder.dictionary(TorchBuilder.tensor(storage: storage())).count
@@ -58,7 +58,7 @@ import Testing
     #expect(file["w"]?.contiguousBytes() == values)
   }
 
-  /// A storage of a quantized tensor is passed over by its size.
+  /// A quantized tensor's storage is skipped by its size.
   @Test func quantizedStorageIsPassedOver() throws {
     let quantized = pickle(
       "(", TorchBuilder.text("storage"), "ctorch\nQInt32Storage\n", TorchBuilder.text("q"),
@@ -77,7 +77,7 @@ import Testing
     #expect(file.warnings == ["x: unsupported type torch.QInt32Storage; tensor skipped"])
   }
 
-  /// Two references to one storage that say different sizes: the first counts.
+  /// Two references to one storage with different sizes: the first counts.
   @Test func storageOfTwoSizesIsRefused() throws {
     let object = pickle(
       0x80, 2, "}(", TorchBuilder.text("w"), TorchBuilder.tensor(storage: LegacyTests.storage()),

@@ -4,7 +4,7 @@ import Testing
 
 private typealias PB = ProtobufBuilder
 
-/// Models that unfold into far more than they are long; see docs/hostile-files.md.
+/// Models that expand far beyond their length; see docs/malicious-files.md.
 @Suite struct ONNXBudgetTests {
   private static func refusal(_ bytes: [UInt8]) -> FormatError? {
     do throws(FormatError) {
@@ -52,7 +52,7 @@ private typealias PB = ProtobufBuilder
     #expect(error.offset != nil)
   }
 
-  /// Values that stand one by one in place of in one piece.
+  /// Values that are stored one by one instead of packed.
   @Test func loneValuesAreBounded() throws {
     func model(_ count: Int) -> [UInt8] {
       PB.model(PB.tensor(dims: [count], ONNXBudgetTests.repeated(count) { _ in PB.integer(5, 1) }))
@@ -72,7 +72,7 @@ private typealias PB = ProtobufBuilder
     #expect(error.context == "w")
   }
 
-  /// A node with a name of a megabyte, and a graph for each of its attributes.
+  /// A node with a 1 MB name, and a graph for each of its attributes.
   @Test func namesInsideNodesAreBounded() throws {
     let name = String(repeating: "n", count: 1 << 20)
     func model(_ count: Int) -> [UInt8] {
@@ -91,7 +91,7 @@ private typealias PB = ProtobufBuilder
     #expect(error.offset != nil)
   }
 
-  /// Constants that announce 2^59 bytes each: their sum leaves 64 bits, and is none of ours.
+  /// Constants that declare 2^59 bytes each: their sum overflows 64 bits, and is not counted.
   @Test func sizesOfConstantsMayLeaveSixtyFourBits() {
     let tensor = [PB.integer(1, 1 << 57), PB.integer(2, 1)].flatMap { $0 }
     let constant = PB.bytes(

@@ -5,8 +5,7 @@ import Testing
 
 private typealias PB = ProtobufBuilder
 
-/// Names in models, compared by their bytes and not by what they look like, and the files that they
-/// lead to.
+/// Names in models, compared by bytes, not appearance, and the files that they lead to.
 @Suite struct ONNXNameTests {
   /// "é" as one character and as two are two names, of files as of operators.
   @Test func namesThatLookAlikeAreTold() throws {
@@ -26,7 +25,7 @@ private typealias PB = ProtobufBuilder
     #expect(operators.map(\.value) == ["1", "1"])
   }
 
-  /// A mark that combines with a slash does not hide the parent directory before it.
+  /// A combining mark after a slash does not hide the parent directory before it.
   @Test(arguments: [
     ("../\u{301}w", #"leads out of the directory by "..""#), ("/\u{301}w", "is an absolute path"),
     ("a//\u{301}w", "holds an empty part"),

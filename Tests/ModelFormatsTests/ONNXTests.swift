@@ -56,7 +56,7 @@ import Testing
         })
   }
 
-  /// Opens a model that lies with other files in a directory of its own.
+  /// Opens a model that is with other files in a directory of its own.
   private func open(_ model: [UInt8], beside files: [String: [UInt8]] = [:]) throws -> TensorFile {
     let directory = try ScratchDirectory()
     for (name, bytes) in files {
@@ -68,7 +68,7 @@ import Testing
     return try TensorFile.open(try directory.write(model, as: "model.onnx"))
   }
 
-  /// Repeated fields may stand packed, one by one, or mixed.
+  /// Repeated fields may be packed, one by one, or mixed.
   @Test func unpackedFieldsAreRead() throws {
     let floats = [1.5, -2] as [Float]
     let single = floats.flatMap { PB.tag(4, 5) + littleEndian($0.bitPattern) }
@@ -100,7 +100,7 @@ import Testing
     #expect(file["w"]?.contiguousBytes() == [8, 7])
   }
 
-  /// Tensors may share external data, but not so often that reading them all has no end.
+  /// Tensors may share external data, but not so often that reading them takes forever.
   @Test func repeatedExternalDataIsRefused() throws {
     let size = 1 << 20
     let tensors = (0..<100).map { index in
@@ -126,7 +126,7 @@ import Testing
     #expect(file.warnings == ["2 sparse initializers are not read and are left out"])
   }
 
-  /// A wrong model, what is said of it, and the text or number before which it is said.
+  /// An invalid model, the expected message, and the text or number at its offset.
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let bytes: [UInt8]
@@ -331,8 +331,8 @@ import Testing
     #expect(wrong.offset == PB.model(PB.tensor(PB.bytes(9, [1, 2, 3]))).count - 3)
   }
 
-  /// Floating-point numbers of 4 and 8 bytes have a width of their own: no varint is one, and no
-  /// piece ends inside one.
+  /// Floats of 4 and 8 bytes have a fixed width: they are never varints, and no piece ends inside
+  /// one.
   @Test(arguments: [
     (1, PB.integer(4, 0x3F80_0000), "a value of F32 is of another kind"),
     (11, PB.integer(10, 1), "a value of F64 is of another kind"),
@@ -355,7 +355,7 @@ import Testing
     #expect(error.context == "w")
   }
 
-  /// Bytes that begin like a model, or not quite.
+  /// Bytes that begin like a model, or almost.
   @Test(arguments: beginnings)
   func modelIsTold(name: String, bytes: [UInt8], isModel: Bool) throws {
     let directory = try ScratchDirectory()
@@ -376,7 +376,7 @@ import Testing
     ("random", [0xDE, 0xAD, 0xBE, 0xEF, 1, 2, 3], false),
   ]
 
-  /// Every cut of a model is refused, whatever it falls into.
+  /// A model truncated anywhere is rejected.
   @Test func everyTruncationIsRefused() throws {
     let whole = PB.model(PB.tensor(), PB.text(2, "graph"))
     for count in 0..<whole.count {

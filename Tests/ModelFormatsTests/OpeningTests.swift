@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct OpeningTests {
-  /// Something that is no checkpoint, what it is told to be, and what is said of it.
+  /// A file that is not a checkpoint, its recognized type, and the message.
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let bytes: [UInt8]
@@ -47,7 +47,7 @@ import Testing
     "save its parameters as safetensors (mindspore.save_checkpoint has format=\"safetensors\")"
   static let replacement: [UInt8] = [0xEF, 0xBF, 0xBD]
 
-  /// A field of a Protocol Buffers message that holds fewer than 128 bytes.
+  /// A field of a Protocol Buffers message that contains fewer than 128 bytes.
   static func message(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
     [number << 3 | 2, UInt8(bytes.count)] + bytes
   }
@@ -324,7 +324,7 @@ import Testing
     #expect(try TensorFile.sniff(try directory.write(refusal.bytes)) == refusal.kind)
   }
 
-  /// A file of 256 KiB in which a CR LF stands every 32 KiB, and LFs in between.
+  /// A file of 256 KiB with a CR LF every 32 KiB, and LFs in between.
   static let values: [UInt8] = (0..<(256 << 10)).map { position in
     switch position % (32 << 10) {
     case 1000: 0x0D

@@ -3,7 +3,7 @@ import ModelFormats
 import OrderedJSON
 import Testing
 
-/// Runs a pickle that stands alone.
+/// Runs a bare pickle.
 func runPickle(_ bytes: [UInt8], limits: PickleMachine.Limits = .init()) throws(FormatError)
   -> Pickle
 {
@@ -81,7 +81,7 @@ extension Pickle {
   }
 }
 
-/// A pickle, and how Python's value is written.
+/// A pickle, and the text of Python's value.
 struct PickleCase: CustomTestStringConvertible, Sendable {
   let testDescription: String
   let bytes: [UInt8]

@@ -16,7 +16,7 @@ import Testing
     #expect(pickle.byteCount == expected.bytes.count)
   }
 
-  /// Every pickle is refused wherever it is cut short, and none hurts.
+  /// Every pickle is rejected wherever it is truncated, and none crashes.
   @Test(arguments: cases)
   func truncatedPickleIsRefused(_ expected: PickleCase) throws {
     for count in stride(from: 0, to: min(expected.bytes.count, 200), by: 3) {
@@ -24,7 +24,7 @@ import Testing
     }
   }
 
-  /// What Python would call or make is kept as data.
+  /// What Python would call or construct is kept as data.
   @Test(arguments: [
     ("cos\nsystem\n(S'id'\ntR.", "os.system('id')"),
     ("(S'id'\nios\nsystem\n.", "os.system('id')"),
@@ -175,7 +175,7 @@ import Testing
     #expect(error.offset == offset)
   }
 
-  /// Integers longer than 64 bits are kept as their bytes, whatever they are used for.
+  /// Integers longer than 64 bits are kept as bytes, whatever their use.
   @Test(arguments: [
     (pickle(0x8A, 0, "."), "0"), (pickle(0x8A, 1, 0x80, "."), "-128"),
     (
@@ -194,14 +194,14 @@ import Testing
     #expect(try runPickle(pickle(0x80, 2, "N", 0x80, 4, "0", 0x88, ".")).text == "True")
   }
 
-  /// The memo of an index that nothing led up to takes one place, not four thousand million.
+  /// A memo entry with a huge index takes one slot, not four billion.
   @Test func giantMemoIndexCostsNothing() throws {
     let bytes = pickle("K", 7, "r", 0xFF, 0xFF, 0xFF, 0xFF, "0j", 0xFF, 0xFF, 0xFF, 0xFF, ".")
     #expect(try runPickle(bytes).text == "7")
   }
 
   @Test func memoKeepsItsOrder() throws {
-    // Index 1 before 0, as no writer does; MEMOIZE takes the number of those there are.
+    // Index 1 before 0, as no writer does; MEMOIZE uses the number of entries.
     let bytes = pickle("K", 5, "q", 1, "K", 6, 0x94, "K", 7, "q", 0, "h", 0, "h", 1, "\u{87}.")
     let error = #expect(throws: FormatError.self) { try runPickle(bytes) }
     #expect(error?.message == "0xc2 is no instruction of a pickle")
@@ -209,7 +209,7 @@ import Testing
     #expect(try runPickle(sound).text == "(7, 6)")
   }
 
-  /// What is doubled over and over by reference stays as small as it was written.
+  /// Values doubled repeatedly by reference stay as small as written.
   @Test func doublingByReferenceCostsNothing() throws {
     var bytes = pickle("(K", 1, "t", 0x94)
     for index in 0..<200 { bytes += pickle("h", index, "2", 0x86, 0x94) }
@@ -266,9 +266,9 @@ import Testing
     }
   }
 
-  /// A list that is copied over and over by calls would grow a small pickle without bound.
+  /// A list copied repeatedly by calls would grow a small pickle without bound.
   @Test func copyingIsBounded() throws {
-    // A list of 1000 items, then a set of it again and again.
+    // A list of 1000 items, then sets of it, repeatedly.
     var bytes = pickle("](", [UInt8](repeating: UInt8(ascii: "N"), count: 1000), "e", 0x94)
     bytes += pickle("c__builtin__\nset\n", 0x94)
     for _ in 0..<2000 { bytes += pickle("h", 1, "h", 0, 0x85, "R0") }
@@ -299,7 +299,7 @@ import Testing
     ("requests.api", "get"), ("httplib", "HTTPSConnection"), ("aiohttp.client", "x"),
     ("commands", "getoutput"), ("dill", "loads"), ("joblib", "load"), ("sqlite3", "connect"),
     ("uuid", "_get_command_stdout"), ("_pyrepl.pager", "pipe_pager"), ("multiprocessing", "x"),
-    // Names that reach through other modules and objects.
+    // Names that reach other modules through objects.
     ("logging", "os.system"), ("numpy", "sys.modules"), ("collections", "abc.sys.exit"),
     ("collections", "OrderedDict.__class__.__subclasses__"), ("torch", "hub.load"),
     ("builtins", "getattr.__globals__"), ("argparse", "_os.system"), ("random", "_os"),
@@ -310,10 +310,10 @@ import Testing
     #expect(Pickle.Global(module: module, name: name).danger != nil)
   }
 
-  /// A name of 200,000 parts is looked at once, not in all its pieces; fuzzing found that.
+  /// A name of 200,000 parts is checked once, not in every piece; found by fuzzing.
   @Test func longNameIsLookedAtOnce() {
     let name = String(repeating: "a.", count: 200_000)
-    // No honest name has so many parts.
+    // No ordinary name has so many parts.
     #expect(Pickle.Global(module: "m", name: name).danger != nil)
     #expect(
       Pickle.Global(module: "m", name: String(repeating: "a.", count: 20) + "b").danger == nil)

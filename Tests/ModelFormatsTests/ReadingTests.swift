@@ -4,7 +4,7 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// Ways to read bytes that are mapped, in memory, or read piece by piece: all give the same.
+/// Ways to read bytes that are mapped, in memory, or read in pieces: all give the same result.
 @Suite struct ReadingTests {
   static let bytes = (0..<20_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
 
@@ -18,7 +18,7 @@ import Testing
         try target.withUnsafeMutableBytes { try file.read(into: $0, at: range.lowerBound) }
         #expect(target == Array(ReadingTests.bytes[range]))
       }
-      // Pages that were let go of are read again.
+      // Released pages are read again.
       file.releasePages(in: 0..<20_000)
       file.releasePages(in: 5..<6)
       #expect(file.withBytes(in: 0..<20_000) { Array($0) } == ReadingTests.bytes)
@@ -55,12 +55,12 @@ import Testing
     #expect(throws: FormatError.self) { try TensorFile.read(second) }
   }
 
-  /// Gives a file its length back, with zeros in place of what was cut.
+  /// Returns a file its length back, with zeros in place of what was cut.
   private func ftruncateAgain(_ path: String, _ count: Int) -> Bool {
     truncate(path, off_t(count)) == 0
   }
 
-  /// Elements 3 to 8 and others of a tensor, wherever and however it lies.
+  /// Elements 3 to 8 and other ranges of a tensor, in any memory order.
   @Test(arguments: [0..<12, 3..<8, 0..<1, 11..<12, 5..<5, 4..<12])
   func elementsAreThoseOfTheWhole(_ range: Range<Int>) throws {
     let directory = try ScratchDirectory()
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  /// The fast checksum is zlib's, at every length, place and start.
+  /// The fast checksum equals zlib's, at every length, offset and start value.
   @Test func theChecksumIsZlibs() {
     let bytes = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 167 ^ $0 >> 5) }
     bytes.withUnsafeBytes { bytes in
@@ -136,7 +136,7 @@ import Testing
     }
   }
 
-  /// A large file gets its room ahead, and in the end the size that it came to have.
+  /// A large file's space is reserved first; in the end it has its actual size.
   @Test func roomThatIsNotUsedIsGivenBack() throws {
     let directory = try ScratchDirectory()
     let contents = (0..<(21 << 20)).map { UInt8(truncatingIfNeeded: $0 ^ $0 >> 9) }

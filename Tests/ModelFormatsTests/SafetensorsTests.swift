@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct SafetensorsTests {
-  /// A file that must be refused, and what must be said of it.
+  /// A file that must be rejected, and the expected message.
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let bytes: [UInt8]
@@ -174,7 +174,7 @@ import Testing
       "metadata value is no string", safetensors(#"{"__metadata__":{"a":1}}"#), .malformed,
       "the value of \"a\" is not a string", at: 29, in: "__metadata__"),
     Refusal(
-      // 64 levels may lie inside a field, whose value begins at byte 18.
+      // A field may contain 64 levels; its value begins at byte 18.
       "nested deeply", safetensors(#"{"a":"# + String(repeating: "{\"b\":", count: 100)),
       .malformed, "the header's JSON is wrong: values are nested too deeply", at: 343, in: "a"),
   ]
@@ -199,7 +199,7 @@ import Testing
       switch self {
       case .tensors, .pairs: 65536
       case .fields: 64
-      // The list is a value itself, as are dtype, shape's number and the two offsets.
+      // The list counts as a value, as do dtype, shape's number and the two offsets.
       case .values: (512 << 10) - 5
       case .text, .textWithEscapes: 16 << 20
       }
@@ -216,7 +216,7 @@ import Testing
       }
     }
 
-    /// A header that takes `count` of what is limited.
+    /// A header that uses `count` of the limited quantity.
     func header(_ count: Int) -> String {
       let entry = #""dtype":"U8","shape":[0],"data_offsets":[0,0]"#
       switch self {
@@ -247,7 +247,7 @@ import Testing
     #expect(error.offset != nil)
   }
 
-  /// Names that look alike but are of other bytes are two tensors, when written and when read.
+  /// Names that look alike but differ in bytes are two tensors, when written and when read.
   @Test func namesThatLookAlikeAreTold() throws {
     let tensors = [
       Tensor(name: "\u{E9}", dtype: .uint8, shape: [1], storage: .memory([1])),
@@ -292,7 +292,7 @@ import Testing
 
   @Test(arguments: DType.allCases.filter(\.isSafetensors))
   func everyTypeIsRead(_ dtype: DType) throws {
-    // 8 elements of any width fill whole bytes.
+    // Eight elements of any bit width fill whole bytes.
     let data = (0..<dtype.bitWidth).map { UInt8($0) }
     let header =
       #"{"x":{"dtype":"\#(dtype.rawValue)","shape":[2,4],"data_offsets":[0,\#(data.count)]}}"#

@@ -2,8 +2,8 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// What a scan follows, and doubts where it cannot: values that calls and identifiers give, NumPy's
-/// types, what other readers make of an archive, and what follows a file's first object.
+/// What a scan follows, and distrusts if it cannot: results of calls and identifiers, NumPy's
+/// types, other readers' view of an archive, and data after a file's first object.
 extension SafetyTests {
   private static func text(_ value: String) -> [UInt8] {
     [UInt8(ascii: "X")] + littleEndian(UInt32(value.utf8.count)) + Array(value.utf8)
@@ -24,7 +24,7 @@ extension SafetyTests {
     let state = TestSupport.pickle("N}", text("dump_patches"), 0x88, "s", 0x86, "b")
     let objects = dtype("O8", state: TestSupport.pickle("NNN", minusOnes, "K", 63))
     var files: [[UInt8]] = []
-    // A class that a call or an identifier of a call's result gives, and its attributes.
+    // A class from a call or from an identifier of a call's result, and its attributes.
     files.append(
       TestSupport.pickle(
         0x80, 2, "cnumpy._core.multiarray\nscalar\n", objects, namespace, 0x86, "R", state, "."))
@@ -38,7 +38,7 @@ extension SafetyTests {
       TestSupport.pickle(
         0x80, 2, "(", text("module"), "ctorch.nn.modules.linear\nLinear\n", text("x"), text("y"),
         "tQ."))
-    // Attributes that make another object of it.
+    // Attributes that turn it into another object.
     files.append(
       TestSupport.pickle(0x80, 2, namespace, ")", 0x81, "N}", text("__dict__"), "}s", 0x86, "b."))
     // Addresses and sizes of memory.
@@ -52,7 +52,7 @@ extension SafetyTests {
         0x80, 2, "ctorch.nn.modules.linear\nLinear\nJ", [0, 0, 0, 1], "J", [0, 0, 0, 1], 0x86, "R.")
     )
     files.append(TestSupport.pickle(0x80, 2, "ctorch\nByteStorage\nK", 9, 0x85, "R."))
-    // Types whose state says nothing of the objects in them, or of a field beyond the end.
+    // Types whose state does not show the objects in them, or has a field beyond the end.
     files.append(
       TestSupport.pickle(
         0x80, 2, dtype("O8", state: TestSupport.pickle("NNN", minusOnes, "K", 0)), "."))
@@ -67,7 +67,7 @@ extension SafetyTests {
               "K",
               flags)), "."))
     }
-    // A frame that goes on behind the STOP.
+    // A frame that goes on after the STOP.
     files.append(
       [0x80, 4, 0x95, 9, 0, 0, 0, 0, 0, 0, 0] + Array("K\u{1}.".utf8) + [1, 2, 3, 4, 5, 6])
     return files
@@ -95,7 +95,7 @@ extension SafetyTests {
     #expect(safety.verdict == .safe, "\(safety)")
   }
 
-  /// In the tar form an identifier stands for its first value.
+  /// In the tar format an identifier is its first value.
   @Test func nameOfIdentifiersIsDangerous() {
     let bytes = TestSupport.pickle(
       0x80, 4, "(", SafetyTests.text("posix"), SafetyTests.text("collections"), "tQ(",
@@ -103,7 +103,7 @@ extension SafetyTests {
     #expect(SafetyTests.safety(bytes).verdict == .dangerous)
   }
 
-  /// To import is to run.
+  /// Importing runs code.
   @Test func importWithoutCallIsTold() {
     #expect(
       SafetyTests.safety(Array("N0cantigravity\nfoo\n".utf8)).dangerous.map(\.name) == [
@@ -114,7 +114,7 @@ extension SafetyTests {
     #expect(SafetyTests.safety(Array("cos\nsystem\nand more\n".utf8)).verdict == .safe)
   }
 
-  /// Deflate that zlib refuses and other readers do not.
+  /// Deflate data that zlib rejects and other readers accept.
   @Test func damagedDeflateIsUnknown() {
     var record = ZipBuilder.Record("a/data.pkl", [5, 0xC0, 0x81, 0])
     record.method = 8
@@ -128,7 +128,7 @@ extension SafetyTests {
       + values
   }
 
-  /// Types that NumPy takes for objects by other names, and what follows an array.
+  /// Other names for NumPy's object type, and data after an array.
   @Test func objectsBehindArraysAreTold() {
     #expect(SafetyTests.safety(SafetyTests.array("'T'", SafetyTests.call)).verdict == .dangerous)
     let plain = SafetyTests.array("'<f4'", [0xFF, 0xFF, 0, 0])
@@ -141,7 +141,8 @@ extension SafetyTests {
     #expect(SafetyTests.safety(TestSupport.pickle(0x80, 2, "}.") + objects).verdict == .dangerous)
   }
 
-  /// A tar whose first member's name begins as a zip archive does; links in place of PyTorch's members.
+  /// A tar whose first member's name begins like a zip archive; links in place of PyTorch's
+  /// members.
   @Test func oddTarIsNotSafe() {
     let named = TarTests.member("PK\u{3}\u{4}", []) + TarTests.member("x.pkl", SafetyTests.call)
     #expect(SafetyTests.safety(named).verdict == .dangerous)
@@ -186,7 +187,8 @@ extension SafetyTests {
   static let costly: [[UInt8]] = {
     func head(_ count: Int) -> [UInt8] { [0x80, 2] + text(String(repeating: "b", count: count)) }
     var files: [[UInt8]] = []
-    // Calls with the same long texts; a long module of many names; a name of thousands of parts.
+    // Calls with the same long texts; a long module name with many names; a name with thousands of
+    // parts.
     var calls = TestSupport.pickle(0x80, 2, "cvendor\nf\nq", 0, "(")
     calls += text(String(repeating: "x y", count: 1300)) + [0x74, 0x71, 1]
     for _ in 0..<20_000 { calls += [0x68, 0, 0x68, 1, 0x52, 0x30] }
@@ -201,7 +203,7 @@ extension SafetyTests {
     return files
   }()
 
-  /// The work of a file is bounded.
+  /// The work per file is bounded.
   @Test(arguments: costly.indices)
   func costlyFileIsReadInTime(_ index: Int) {
     var safety = Safety()

@@ -2,8 +2,8 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// Ways to hide from a scan what Python runs: by calls that others make, by what readers take for the
-/// same archive, by values beyond what is remembered.
+/// Ways to hide from a scan what Python runs: through other functions' calls, through readers that
+/// see another archive, through values beyond what is remembered.
 extension SafetyTests {
   private static func text(_ value: String) -> [UInt8] {
     [UInt8(ascii: "X")] + littleEndian(UInt32(value.utf8.count)) + Array(value.utf8)
@@ -35,7 +35,7 @@ extension SafetyTests {
       TestSupport.pickle(
         0x80, 4, "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch.jit._pickle\nbuild_intlist\n",
         encoded, object, text("as_subclass"), load, "sb", 0x85, "}tR."))
-    // In a tuple, a list, a set, a dictionary, a state, keywords, a persistent identifier.
+    // As a tuple, a list, a set, a dictionary, a state, keywords, a persistent identifier.
     files.append(TestSupport.pickle(0x80, 4, load, 0x85, "."))
     files.append(TestSupport.pickle(0x80, 4, "]", load, "a."))
     files.append(TestSupport.pickle(0x80, 4, "](", [UInt8](repeating: 0x4E, count: 40), load, "e."))
@@ -52,7 +52,7 @@ extension SafetyTests {
     return files
   }()
 
-  /// What is checked by its arguments must not be called with arguments that are not seen.
+  /// Functions that are judged by their arguments must not be called with hidden arguments.
   @Test(arguments: handed)
   func handedOnLoadIsDangerous(_ bytes: [UInt8]) {
     #expect(SafetyTests.safety(bytes).verdict == .dangerous)
@@ -79,9 +79,9 @@ extension SafetyTests {
     files.append(TestSupport.pickle(0x80, 4, "ccopyreg\n_reconstructor\n)R."))
     files.append(TestSupport.pickle(0x80, 4, "ctorch.jit._pickle\nbuild_intlist\n)R."))
     files.append(TestSupport.pickle(0x80, 4, "ctorch._tensor\n_rebuild_from_type_v2\n(NNtR."))
-    // An array over memory of the attacker's.
+    // An array over memory of the attacker's choice.
     files.append(TestSupport.pickle(0x80, 4, "cnumpy\nndarray\n(K", 1, 0x85, text("O"), "tR."))
-    // More marks, values and entries of the memo than are remembered.
+    // More marks, values and memo entries than are remembered.
     files.append(
       TestSupport.pickle(
         0x80, 4, [UInt8](repeating: 0x28, count: 300_000), [UInt8](repeating: 0x30, count: 300_000),
@@ -96,7 +96,7 @@ extension SafetyTests {
     return files
   }()
 
-  /// Where it is not certain what Python would see, no file is safe.
+  /// If it is uncertain what Python would see, no file is called safe.
   @Test(arguments: untold.indices)
   func whatCannotBeToldIsUnknown(_ index: Int) {
     let safety = SafetyTests.safety(SafetyTests.untold[index])
@@ -109,7 +109,7 @@ extension SafetyTests {
       + values
   }
 
-  /// Whatever way the header says that an array holds objects.
+  /// Any way in which a header can declare objects in an array.
   @Test(arguments: [
     "'|O'", "'object'", "'\\x4f'", "'obj' 'ect'", "'''obj''' u'ect'", "'obj'#,\n'ect'",
   ])
@@ -125,7 +125,7 @@ extension SafetyTests {
     for type in ["'<f4'", "[('a', '<f4'), ('b', '<i8')]"] {
       let array = SafetyTests.array(type, [UInt8](repeating: 7, count: 60_000))
       #expect(SafetyTests.safety(array).verdict == .safe)
-      // 700 blocks of zeros, which are more than is unpacked of one record.
+      // 700 blocks of zeros, more than is unpacked for one record.
       var stream = ZipBuilder.deflate(array)
       stream[0] = 0
       var block = ZipBuilder.deflate([UInt8](repeating: 0, count: 60_000))
@@ -139,14 +139,14 @@ extension SafetyTests {
     }
   }
 
-  /// Any of the first pickles of the old form, whatever its memo indices look like.
+  /// Any of the first pickles of the old format, whatever their memo indices.
   @Test(arguments: ["p 0", "p+0", "p0_0", "p0\r", "p\t00"])
   func pickleBehindOddIndexIsRead(_ put: String) {
     let magic = TestSupport.pickle(
       0x80, 2, [0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19], ".")
     let pickle = TestSupport.pickle(0x80, 2, "N", put, "\n0", SafetyTests.command)
     #expect(SafetyTests.safety(magic + pickle).dangerous.map(\.name) == ["os.system"])
-    // A fault in one of them is said.
+    // A fault in one of them is reported.
     #expect(SafetyTests.safety(magic + TestSupport.pickle(0x80, 2, 0xFF)).verdict == .unknown)
   }
 
@@ -154,7 +154,7 @@ extension SafetyTests {
     var files: [[UInt8]] = []
     files.append(longName)
     files.append(ZipBuilder([.init("archive/data.pkl", longName)]).bytes)
-    // A record where values lie, which NumPy reads; a record without contents before it, and no
+    // A record where values are, which NumPy reads; a record without contents before it, and no
     // directory; an end record far from the end.
     files.append(
       ZipBuilder([.init("data.pkl", [0x4E, 0x2E]), .init("data/x.npy", array("'O'", command))])
@@ -177,20 +177,20 @@ extension SafetyTests {
       tar[154] = 0
       files.append(tar)
     }
-    // A folder that gives a size has no contents.
+    // A directory that gives a size has no contents.
     files.append(
       TarTests.member("d", [], size: "1000", type: 0x35) + TarTests.member("x.pkl", command))
     return files
   }()
 
-  /// What Python finds in an archive, however it is written.
+  /// What Python finds in an archive, whatever its structure.
   @Test(arguments: archives.indices)
   func attackInOddArchiveIsTold(_ index: Int) {
     let safety = SafetyTests.safety(SafetyTests.archives[index])
     #expect(safety.dangerous.map(\.name).contains("os.system"), "\(safety)")
   }
 
-  /// Two archives in a file, of which readers take one or the other.
+  /// Two archives in a file; readers differ in which they read.
   @Test func recordsOfBothDirectoriesAreRead() {
     let plain = ZipBuilder([.init("a.npy", SafetyTests.array("'<f4'", [0, 0, 0, 0]))]).bytes
     let attack = ZipBuilder([.init("a.npy", SafetyTests.array("'O'", SafetyTests.command))]).bytes
@@ -213,7 +213,7 @@ extension SafetyTests {
     #expect(time < .seconds(5))
   }
 
-  /// What honest programs keep as texts is no command, and no address that is gone to.
+  /// Ordinary programs' texts are neither commands nor addresses to be opened.
   @Test(arguments: ["cat food", "open source", "kill Bill", "echo", "https://example.org/x"])
   func ordinaryTextIsUnknown(_ text: String) {
     let safety = SafetyTests.safety(
@@ -228,8 +228,8 @@ extension SafetyTests {
     #expect(safety.verdict == .dangerous, "\(safety)")
   }
 
-  /// All names that CPython's unpickler asks for in random pickles are told, but those of plain
-  /// containers.
+  /// All names that CPython's unpickler looks up in random pickles are reported, except those of
+  /// plain containers.
   @Test(.anyPython) func namesThatPythonAsksForAreTold() throws {
     let python = try #require(Tool.anyPython)
     let directory = try ScratchDirectory()

@@ -2,7 +2,7 @@ import ModelFormats
 import TestSupport
 import Testing
 
-/// What files would run where they are unpickled.
+/// What files would run when unpickled.
 @Suite struct SafetyTests {
   /// Any one of the names, in a list, unpickled.
   static func pickle(naming global: Pickle.Global) -> [UInt8] {
@@ -13,7 +13,7 @@ import Testing
     TensorFile.scan(MappedFile(contents: bytes, path: "input")).safety
   }
 
-  /// None of them is passed over.
+  /// None is overlooked.
   @Test func harmfulNamesAreTold() {
     var counts: [Safety.Verdict: Int] = [:]
     for global in HarmfulNames.all {
@@ -24,7 +24,7 @@ import Testing
     }
     #expect(HarmfulNames.all.count == 452)
     #expect(counts[.safe] == nil)
-    // The others are of modules that do more good than harm: they are listed, not called dangerous.
+    // The others are from modules that are mostly harmless: they are listed, not called dangerous.
     #expect(counts[.dangerous] == 372)
   }
 
@@ -54,7 +54,7 @@ import Testing
     #expect(safety.verdict == .safe, "\(safety)")
   }
 
-  /// Classes of a trainer, as published checkpoints hold them.
+  /// A trainer's classes, as in published checkpoints.
   @Test(arguments: [
     ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
     ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping"),
@@ -80,7 +80,7 @@ import Testing
       TestSupport.pickle(0x80, 4, "ctorch.jit._pickle\nrestore_type_tag\n(ctorch\n_utils\nNtR}b."))
     // Names that are computed.
     files.append(TestSupport.pickle(0x80, 4, "Va\ncvendor\nf\n)R", 0x93, "."))
-    // Commands, code, addresses and names, given to what nobody knows.
+    // Commands, code, addresses and names, passed to unknown functions.
     files.append(TestSupport.pickle(0x80, 4, "cvendor\nf\n(Vrm -rf /tmp/x\ntR."))
     files.append(TestSupport.pickle(0x80, 4, "cvendor\nf\n((lV/bin/sh\naV-c\natR."))
     files.append(TestSupport.pickle(0x80, 4, "cvendor\nf\n(Vprint(\"x\")\ntR."))
@@ -93,13 +93,13 @@ import Testing
     files.append(
       TestSupport.pickle(
         0x80, 4, "ctorch._tensor\n_rebuild_from_type_v2\n(cvendor\nf\nN(Vsubprocess\nt}tR."))
-    // Memory without end.
+    // Unlimited memory.
     files.append(
       TestSupport.pickle(0x80, 4, "cbuiltins\nbytearray\n(J", [0xFF, 0xFF, 0xFF, 0x7F], "tR."))
     return files
   }()
 
-  /// Calls and changes that do harm though nothing is known of the name.
+  /// Calls and changes that are harmful although the names are unknown.
   @Test(arguments: harmful)
   func harmWithoutKnownNamesIsDangerous(_ bytes: [UInt8]) {
     #expect(SafetyTests.safety(bytes).verdict == .dangerous)
@@ -122,7 +122,7 @@ import Testing
     return files
   }()
 
-  /// What stands before a fault runs all the same.
+  /// What precedes a fault still runs.
   @Test(arguments: faulty.indices)
   func nameBeforeFaultIsTold(_ index: Int) throws {
     let bytes = SafetyTests.faulty[index]
@@ -131,7 +131,7 @@ import Testing
     let safety = SafetyTests.safety(archive)
     #expect(safety.dangerous.map(\.name) == ["posix.system"])
     #expect(safety.dangerous.map(\.record) == ["archive/data.pkl"])
-    // Opened as a checkpoint, it is refused with the name, or read with a warning of it.
+    // Opened as a checkpoint, it is rejected with the name, or read with a warning about it.
     let directory = try ScratchDirectory()
     let path = try directory.write(archive)
     do throws(FormatError) {
@@ -144,7 +144,7 @@ import Testing
     }
   }
 
-  /// What the machine has no budget for is read all the same: more than 4 M instructions.
+  /// What exceeds the machine's budget is still scanned: more than 4 M instructions.
   @Test func nameBeyondTheBudgetIsTold() throws {
     var bytes: [UInt8] = [0x80, 4]
     for _ in 0..<2_200_000 {
@@ -172,14 +172,14 @@ import Testing
     return files
   }()
 
-  /// Archives that readers refuse, or that they read in different ways.
+  /// Archives that readers reject, or that they read in different ways.
   @Test(arguments: broken)
   func nameInBrokenArchiveIsTold(_ bytes: [UInt8]) {
     let safety = SafetyTests.safety(bytes)
     #expect(Set(safety.dangerous.map(\.name)) == ["posix.system"], "\(safety)")
   }
 
-  /// PyTorch's reader takes `DATA.PKL` for `data.pkl`.
+  /// PyTorch's reader accepts `DATA.PKL` as `data.pkl`.
   @Test func namesThatDifferInCapitalsAreRefused() throws {
     let archive = TorchBuilder.archive(more: [.init("archive/DATA/0", TorchBuilder.values)])
     let directory = try ScratchDirectory()
@@ -193,8 +193,8 @@ import Testing
     #expect(error.context == "archive/DATA/0")
   }
 
-  /// A file that is sound safetensors, and a pickle too: its first byte, 0x56, begins a text of one
-  /// line, which white space at the end of the header ends.
+  /// A file that is both valid safetensors and a pickle: its first byte, 0x56, begins a one-line
+  /// text, which white space at the end of the header ends.
   @Test func safetensorsThatIsAPickleIsDangerous() throws {
     let values = Array("0cposix\nsystem\n(S'id'\ntR.".utf8)
     var header =
@@ -208,7 +208,7 @@ import Testing
     #expect(file.safety.dangerous.map(\.offset) == [95])
   }
 
-  /// Pickles of the form before PyTorch 1.6: any of the five may name what it likes.
+  /// Pickles of the format before PyTorch 1.6: any of the five may name anything.
   @Test(arguments: 0..<5)
   func everyPickleOfTheOldFormIsRead(_ position: Int) {
     let bodies: [[UInt8]] = [
@@ -224,7 +224,7 @@ import Testing
     #expect(SafetyTests.safety(bytes).dangerous.map(\.name) == ["posix.system"])
   }
 
-  /// A storage that is pickled as the bytes of a file is as safe as that file.
+  /// A storage pickled as a file's bytes is as safe as that file.
   @Test func nestedFileGivesItsVerdict() {
     func loading(_ bytes: [UInt8]) -> [UInt8] {
       TestSupport.pickle(
@@ -252,7 +252,7 @@ import Testing
     #expect(SafetyTests.safety(deep).verdict == .dangerous)
   }
 
-  /// Bytes that are a pickle are data, of which it is said what they would run.
+  /// Bytes that contain a pickle are data; what they would run is reported.
   @Test func bytesThatAreAPickleAreTold() {
     let attack = SafetyTests.attack + Array("N.".utf8)
     let safety = SafetyTests.safety(TestSupport.pickle(0x80, 3, "C", attack.count, attack, "."))
@@ -269,7 +269,7 @@ import Testing
     )
   }
 
-  /// Arrays of objects are pickles behind a header.
+  /// Arrays of objects are pickles after a header.
   @Test func arrayOfObjectsIsRead() {
     func array(_ type: String, _ values: [UInt8]) -> [UInt8] {
       let header = Array("{'descr': '\(type)', 'fortran_order': False, 'shape': (1,), }\n".utf8)
@@ -283,7 +283,7 @@ import Testing
     #expect(SafetyTests.safety(archive.bytes).dangerous.map(\.record) == ["b.npy"])
   }
 
-  /// What is not looked into is said, and is not called safe.
+  /// Unscanned data is reported, and not called safe.
   @Test(arguments: [
     ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "a 7z archive was not looked into"),
     (
@@ -305,7 +305,7 @@ import Testing
     #expect(safety.notes == [note])
   }
 
-  /// Dangerous names come first and none is left out, however many others there are.
+  /// Dangerous names come first and are all listed, however many others there are.
   @Test func dangerousNamesAreNotHidden() {
     var text = (0..<40_000).map { "ca\($0)\nB\n0" }.joined()
     text += (0..<40).map { "cos\nsystem\($0)\n0" }.joined() + "}."

@@ -21,7 +21,7 @@ final class ScratchDirectory {
   @discardableResult
   func write(_ bytes: [UInt8], as name: String = "file") throws -> String {
     let path = path(name)
-    // Foundation flushes what it writes to the disk, which takes the better part of a test.
+    // Foundation flushes its writes to disk, which takes most of a test's time.
     let file = try #require(fopen(path, "w"))
     defer { fclose(file) }
     try #require(fwrite(bytes, 1, bytes.count, file) == bytes.count)
@@ -32,13 +32,13 @@ final class ScratchDirectory {
     [UInt8](try Data(contentsOf: URL(filePath: path(name))))
   }
 
-  /// The names of all files, hidden ones too.
+  /// The names of all files, including hidden ones.
   var names: [String] {
     get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
   }
 }
 
-/// The error that opening these bytes throws; nil where they open.
+/// The error thrown on opening these bytes; nil if they open.
 func openingError(_ bytes: [UInt8]) throws -> FormatError? {
   let directory = try ScratchDirectory()
   let path = try directory.write(bytes)

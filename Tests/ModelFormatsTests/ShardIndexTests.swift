@@ -106,7 +106,7 @@ import Testing
     #expect(
       error.message == "the shard is a symbolic link that leads out of the index's directory")
     #expect(error.context == Self.second)
-    // A link that stays inside is none of that.
+    // A link that stays inside is allowed.
     try FileManager.default.removeItem(atPath: repository.directory.path(Self.second))
     try repository.directory.write(Self.two, as: "blob")
     try FileManager.default.createSymbolicLink(
@@ -114,7 +114,7 @@ import Testing
     #expect(try TensorFile.open(repository.index).tensors.count == 3)
   }
 
-  /// What is wrong with an index, and what is said of it; the error's offset is that of `place`.
+  /// What is wrong with an index, and the expected message; the error's offset is that of `place`.
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let text: String
@@ -169,7 +169,7 @@ import Testing
     .path("nested", "sub/model.safetensors", "names a file in another directory"),
     .path("double slash", "sub//model.safetensors", "holds an empty part"),
     .path("URL", "https://host/model.safetensors", "is a URL"),
-    // A mark that combines with a slash makes one character of the two, and no other path.
+    // A slash and a combining mark form one character, but not another path.
     .path(
       "parent before a mark", #"../\u0301m.safetensors"#, #"leads out of the directory by "..""#),
     .path("absolute before a mark", #"/\u0301m.safetensors"#, "is an absolute path"),
@@ -261,8 +261,8 @@ import Testing
     #expect(error.offset == refusal.text[..<place.lowerBound].utf8.count)
   }
 
-  /// Names that begin with a combining mark, and one that ends in front of the suffix with a sign
-  /// that takes the next one's place.
+  /// Names that begin with a combining mark, and one whose character before the suffix combines
+  /// with the next.
   @Test(arguments: ["\u{301}model", "model\u{600}"])
   func namesAreComparedByTheirBytes(_ name: String) throws {
     let repository = try Repository(
@@ -352,7 +352,7 @@ import Testing
         + "directory")
   }
 
-  /// A broken shard is told as the broken file that it is.
+  /// A broken shard is reported as a broken file.
   @Test(arguments: [
     ("truncated", Array(one.dropLast()), FormatError.Code.truncated),
     ("pointer", Array(OpeningTests.pointer.utf8), .unrecognized),

@@ -5,8 +5,8 @@ import Testing
 
 /// 8-bit floating-point numbers, and tensors of them that are read as F32 times scales.
 ///
-/// The values are those of the formats' own tables: OCP 8-bit Floating Point Specification, table 2,
-/// and Noune et al., 2022, for FNUZ. All 256 of each are compared with torch in EightBitTests.
+/// The values are those of the formats' own tables: OCP 8-bit Floating Point Specification, table
+/// 2, and Noune et al., 2022, for FNUZ. All 256 of each are compared with torch in EightBitTests.
 @Suite struct SmallFloatTests {
   struct Number: Sendable {
     let dtype: DType
@@ -87,7 +87,7 @@ import Testing
     #expect(tensor.decoded().dtype == .int8 && !tensor.isEightBit)
   }
 
-  /// Those of a file, which are read where they lie.
+  /// A file's tensors, read in place.
   @Test func valuesOfFilesAreDecoded() throws {
     let file = try TensorFile.open(Fixtures.path("formats/eight_bit.safetensors"))
     let eightBit = file.tensors.filter { $0.dtype.isEightBitFloat && $0.elementCount > 0 }

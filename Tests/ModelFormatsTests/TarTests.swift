@@ -24,7 +24,7 @@ import Testing
 
   // MARK: Building
 
-  /// A member with its header; the checksum may be set to something false.
+  /// A member with its header; the checksum can be set to something false.
   static func member(
     _ name: String, _ data: [UInt8], size: String? = nil, type: UInt8 = 0x30, checksum: Int? = nil
   ) -> [UInt8] {

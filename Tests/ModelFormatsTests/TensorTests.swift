@@ -43,7 +43,7 @@ import Testing
       storage: .stridedMemory(bytes, offset: offset * 2, strides: strides))
     #expect(inMemory.contiguousBytes() == expected)
     let directory = try ScratchDirectory()
-    // Three bytes first, so that elements lie at odd offsets.
+    // Three bytes first, so that elements are at odd offsets.
     let file = try MappedFile(path: try directory.write([0xFF, 0xFF, 0xFF] + bytes))
     let mapped = Tensor(
       name: "t", dtype: .int16, shape: Shape(sizes),

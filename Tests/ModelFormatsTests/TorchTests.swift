@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct TorchTests {
-  /// A pickle that must be refused, and what must be said of it.
+  /// A pickle that must be rejected, and the expected message.
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let bytes: [UInt8]
@@ -17,7 +17,7 @@ import Testing
       _ name: String, tensor: [UInt8], _ message: String, code: FormatError.Code = .malformed,
       at offset: ((Int) -> Int)? = nil
     ) {
-      // Before the tensor, the pickle holds its protocol, a dictionary and the key.
+      // Before the tensor, the pickle contains its protocol, a dictionary and the key.
       let call = ZipTests.pickleData + 3 + TorchBuilder.text("w").count + tensor.count - 1
       let pickle = TorchBuilder.dictionary(tensor)
       self.init(
@@ -49,10 +49,10 @@ import Testing
     }
   }
 
-  /// The storage's data, which lies as much further as the pickle is longer.
+  /// The storage's data, moved by the pickle's additional length.
   static func storageData(_ longer: Int) -> Int { ZipTests.storageData + longer }
 
-  /// Where the data of a record lies that `record` put last.
+  /// The offset of the data of the last record added by `record`.
   static let lastData =
     ZipTests.storageData + TorchBuilder.values.count + 30 + "archive/byteorder".utf8.count
   static let lastVersion =
@@ -172,7 +172,7 @@ import Testing
         pickle(
           String(repeating: "(", count: 300), "N", String(repeating: "l", count: 300), ".")),
       .unsupported, "objects are nested more than 200 deep",
-      // The outermost list is made last; the 201st is 200 before.
+      // The outermost list is made last; the 201st is 200 earlier.
       at: ZipTests.pickleData + 300 + 1 + 299 - 200,
       in: [String](repeating: "0", count: 200).joined(separator: ".")),
   ]
@@ -199,7 +199,7 @@ import Testing
       error.message
         == "the tensors repeat their storages until they hold more than 16 times the file's "
         + "\(archive.bytes.count) bytes")
-    // The first of 64 MiB is allowed, the second not.
+    // The first 64 MiB is allowed, the second is not.
     #expect(error.context == "w0")
     let one = TorchBuilder.archive(TorchBuilder.dictionary(tensor)).bytes
     #expect(try openingError(one) == nil)
@@ -207,7 +207,7 @@ import Testing
 
   @Test(arguments: [(65536, nil), (65537, "the file contains more than 65536 tensors")])
   func numberOfTensorsIsBounded(count: Int, message: String?) throws {
-    // One tensor under many names; each name takes enough bytes to pay for its walk.
+    // One tensor under many names; each name is long enough to pay for its traversal.
     var bytes = pickle(0x80, 2, TorchBuilder.tensor(sizes: [0], strides: [1]), "q", 1, "0](")
     let padding = TorchBuilder.text(String(repeating: "x", count: 30)) + pickle("0")
     for _ in 0..<count { bytes += padding + pickle("h", 1) }
@@ -219,7 +219,7 @@ import Testing
     }
   }
 
-  /// Each list holds the one before it twice: 2^100 paths in a thousand bytes.
+  /// Each list contains the one before it twice: 2^100 paths in a thousand bytes.
   @Test func sharedNodesDoNotMultiply() throws {
     var bytes = pickle("]", 0x94)
     for index in 0..<100 { bytes += pickle("](h", index, "h", index, "e", 0x94) }
@@ -243,7 +243,7 @@ import Testing
     #expect(try names(of: bytes) == ["w"])
   }
 
-  /// A key that is set twice keeps its place and takes the last value, as in Python.
+  /// A key that is set twice keeps its position and gets the last value, as in Python.
   @Test func lastValueOfAKeyCounts() throws {
     let bytes = pickle(
       0x80, 2, "}(", TorchBuilder.text("w"), "N", TorchBuilder.text("v"), TorchBuilder.tensor(),
@@ -294,7 +294,7 @@ import Testing
         0x89, "N}", TorchBuilder.text(flag), 0x88, "s"))
   }
 
-  /// What is known but not read is left out with a warning, and harms nothing beside it.
+  /// Known but unsupported tensors are left out with a warning, and do not affect others.
   @Test(
     arguments: [
       (

@@ -8,7 +8,7 @@ import Testing
     Tensor(name: name, dtype: dtype, shape: shape, storage: .memory(bytes))
   }
 
-  /// Writes tensors, in pieces of `piece` bytes that heed no tensor's end, and opens the result.
+  /// Writes tensors, in pieces of `piece` bytes regardless of tensors' ends, and opens the result.
   private func write(
     _ tensors: [Tensor], under key: String? = nil, piece: Int = 5, narrowLimit: Int? = nil
   ) throws -> (file: TensorFile, directory: ScratchDirectory) {
@@ -85,7 +85,7 @@ import Testing
     check(try write(tensors).file, holds: tensors)
   }
 
-  /// What an archive beyond 4 GiB needs, in a small one: sizes and offsets of 64 bits.
+  /// The fields of an archive beyond 4 GiB, in a small one: 64-bit sizes and offsets.
   @Test(arguments: [0, 100, 800])
   func fieldsOf64BitsAreWritten(narrowLimit: Int) throws {
     let tensors = [
@@ -98,7 +98,7 @@ import Testing
     #expect(bytes.firstRange(of: [0x50, 0x4B, 6, 6]) != nil)
   }
 
-  /// The data descriptor after a record holds the CRC-32 of its bytes.
+  /// The data descriptor after a record contains the CRC-32 of its bytes.
   @Test func checksumsAreRight() throws {
     let values = (0..<1_300_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
     let (file, directory) = try write([tensor("a", .uint8, [1_300_000], values)], piece: 900_000)

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct ZipTests {
-  /// An archive that must be refused, and what must be said of it.
+  /// An archive that must be rejected, and the expected message.
   struct Refusal: CustomTestStringConvertible {
     let testDescription: String
     let bytes: [UInt8]
@@ -49,7 +49,7 @@ import Testing
   static let directoryOffset = size - 22 - directorySize
 
   static let end = size - 22
-  /// Where the three records, their data, and their entries in the directory lie.
+  /// Where the three records, their data, and their entries in the directory are.
   static let pickleSize = TorchBuilder.dictionary(TorchBuilder.tensor()).count
   static let pickleData = 30 + pickleName.utf8.count
   static let versionRecord = pickleData + pickleSize
@@ -258,8 +258,8 @@ import Testing
     #expect(error.context == name)
   }
 
-  /// Names that look alike but are of other bytes are different names: the Kelvin sign is no K,
-  /// and an é may be one character or two.
+  /// Names that look alike but differ in bytes are different names: the Kelvin sign is not a K, and
+  /// an é may be one character or two.
   @Test func namesThatLookAlikeAreTold() throws {
     let data: [UInt8] = [1, 2, 3]
     let names = ["archive/data/K", "archive/data/\u{212A}", "archive/\u{E9}", "archive/e\u{301}"]
@@ -278,7 +278,7 @@ import Testing
     #expect(error.message == "its storage is missing: there is no record archive/data/K")
   }
 
-  /// Bytes before an archive move every record: readers disagree on what that means.
+  /// Bytes before an archive move every record: readers disagree about what that means.
   @Test func prependedDataIsRefused() throws {
     let bytes = Array("#!/bin/sh\n".utf8) + TorchBuilder.archive().bytes
     let error = try #require(try openingError(Array("PK\u{3}\u{4}".utf8) + bytes))
@@ -317,7 +317,7 @@ import Testing
   }
 
   @Test func deflatedPickleIsBounded() throws {
-    // Half a megabyte that inflates to 300 MB: refused before anything is inflated.
+    // Half a megabyte that inflates to 300 MB: rejected before anything is inflated.
     let bytes = ZipTests.changedPickle {
       $0 = .deflated($0.name, $0.data)
       $0.size = (8 << 20) + 16 * $0.data.count + 1
@@ -368,7 +368,7 @@ import Testing
     #expect(file["w"]?.contiguousBytes() == TorchBuilder.values)
   }
 
-  /// Any one byte changed gives an error of ours or tensors, and never a trap.
+  /// Any single changed byte gives an error or tensors, never a trap.
   @Test func changedBytesDoNoHarm() throws {
     let sound = TorchBuilder.archive().with { $0.hasWideEnd = true }.bytes
     let directory = try ScratchDirectory()

@@ -36,7 +36,7 @@ import Testing
       let input = try #require(unet.inputs.first { unet[$0].name == name })
       #expect(unet[input].shape == graph[output].shape)
     }
-    // Every original name is another one.
+    // Every original name is unique.
     #expect(Set(graph.parameters.map(\.singleFileName)).count == 340)
     let names = Set(graph.parameters.map(\.singleFileName))
     for name in [
@@ -91,8 +91,8 @@ import Testing
     #expect(throws: GraphError.self) { try TinyAutoencoderConfiguration([field: value]) }
   }
 
-  /// CLIP's vision model ViT-L/14 and a projection: 303 966 208 parameters; what it compares with
-  /// are buffers.
+  /// CLIP's vision model ViT-L/14 and a projection: 303 966 208 parameters; the concepts that it
+  /// compares with are buffers.
   @Test func safetyCheckerIsThePublishedOne() throws {
     let vision: JSON = [
       "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
@@ -121,7 +121,7 @@ import Testing
     let deep = try #require(taking.inputs.last)
     #expect(taking.shape(deep, Sizes()) == giving.shape(giving.outputs[1], Sizes()))
     #expect(taking.outputs.map { taking[$0].name } == ["out_sample"])
-    // What is left: the first convolution, the timestep, the last layer, and the end.
+    // Remaining: the first convolution, the timestep, the last layer, and the end.
     let kept = Set(taking.nodes.map { $0.name.split(separator: ".").first.map(String.init) ?? "" })
     #expect(
       kept == ["time_proj", "time_embedding", "conv_in", "up_blocks", "conv_norm_out", "conv_out"])
@@ -129,7 +129,7 @@ import Testing
     let whole = LayerCost.total(unet.costs(Sizes())).macs
     let part = LayerCost.total(taking.costs(Sizes())).macs
     #expect(part < whole / 8)
-    // Names that no node has, and values that are the graph's own.
+    // Names without a node, and the graph's own inputs and outputs.
     #expect(unet.taking(inputOf: "nowhere", as: "deep").map(\.nodes) == nil)
     #expect(unet.giving(inputOf: "conv_in", as: "deep").map(\.nodes) == nil)
   }

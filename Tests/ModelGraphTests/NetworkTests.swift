@@ -69,7 +69,7 @@ enum Published {
   }
 
   /// One UNet evaluation at 512x512 was measured by others as 0.339 TMAC, which counts layers with
-  /// weights; the products inside the attentions come on top.
+  /// weights; the matmuls inside attention are extra.
   @Test func unetCostsWhatIsPublished() throws {
     let unet = try Published.graphs()[1]
     let costs = unet.costs(Sizes())
@@ -85,7 +85,7 @@ enum Published {
     #expect(first.activationBytes == 4 * 320 * 64 * 64)
   }
 
-  /// The widest networks that a configuration may describe cost more than `Int` holds.
+  /// The widest networks that a configuration may describe overflow `Int` in cost.
   @Test func costsBeyondIntStayAtItsEnd() throws {
     var object = try #require(Published.vae.object)
     object["block_out_channels"] = [65_536, 65_536, 65_536, 65_536]
@@ -187,7 +187,8 @@ enum Published {
     #expect(output.singleFileShape == [512, 512, 1, 1])
   }
 
-  /// Odd latents: each level is half of the one above, rounded up, and the way up returns there.
+  /// Odd latents: each level is half of the one above, rounded up, and the upward path restores the
+  /// size.
   @Test(arguments: [(65, 67), (16, 24), (9, 8), (1, 1)])
   func oddLatentsKeepTheirSize(height: Int, width: Int) throws {
     let unet = try Published.graphs()[1]
@@ -220,7 +221,7 @@ enum Published {
     let says: String
   }
 
-  /// A field that changes the network is refused by its name, never ignored.
+  /// A field that changes the network is rejected by its name, never ignored.
   @Test(arguments: [
     Case(field: "class_embed_type", value: "timestep", says: "class_embed_type"),
     Case(field: "center_input_sample", value: true, says: "center_input_sample"),

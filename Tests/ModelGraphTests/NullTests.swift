@@ -25,8 +25,8 @@ import Testing
     }
   }()
 
-  /// Fields of which no value changes what the network computes, and two whose null is honoured as
-  /// what they are without: no gated attention, no range of stored latents.
+  /// Fields whose value never changes the network's result, and two whose null means their absence:
+  /// no gated attention, no range of stored latents.
   static let withoutEffect: [String: Set<String>] = [
     "UNet2DConditionModel": ["dropout", "addition_embed_type_num_heads", "attention_type"],
     "ControlNetModel": ["addition_embed_type_num_heads"],
@@ -48,8 +48,7 @@ import Testing
     }
   }
 
-  /// What a class is without being told anything; of the VAE, whose own default is of another size,
-  /// Stable Diffusion's levels.
+  /// A class's defaults; for the VAE, whose default size differs, Stable Diffusion's levels.
   static func base(_ network: String) -> JSONObject {
     guard network == "AutoencoderKL" else { return [:] }
     return [
@@ -64,7 +63,7 @@ import Testing
     #expect(Set(Self.fields.map(\.network)).count == 5)
   }
 
-  /// A field with its default says nothing, so that no field of the class is unknown.
+  /// A field at its default has no effect, so that all fields of the class are known.
   @Test(arguments: fields)
   func defaultsAreTheReferences(_ field: Field) throws {
     var object = Self.base(field.network)
@@ -91,7 +90,7 @@ import Testing
     }
   }
 
-  /// What has a meaning as null is honoured.
+  /// A meaningful null is honored.
   @Test func nullsAreHonoured() throws {
     #expect(try UNetConfiguration(["mid_block_type": .null]).hasMiddle == false)
     #expect(try UNetConfiguration([:]).hasMiddle)
@@ -99,7 +98,7 @@ import Testing
     var vae = Self.base("AutoencoderKL")
     vae["use_quant_conv"] = .null
     #expect(try VAEConfiguration(vae).quantConvolution == false)
-    // A ControlNet is the middle and what comes before.
+    // A ControlNet is the middle block and what precedes it.
     let error = #expect(throws: GraphError.self) {
       try ControlNetConfiguration(["mid_block_type": .null])
     }
@@ -125,7 +124,7 @@ import Testing
   /// BK-SDM-Base, which has a middle block.
   static let base: JSONObject = ["layers_per_block": 1, "cross_attention_dim": 768]
 
-  /// As diffusers counts its own: 0.32, 0.48 and 0.58 thousand millions, as they are published.
+  /// As diffusers counts them: 0.32, 0.48 and 0.58 billion, as published.
   @Test(arguments: [
     (tiny, 358, 323_384_964), (small, 396, 482_346_884), (base, 442, 579_384_964),
   ])
@@ -152,7 +151,7 @@ import Testing
     #expect(parameter.singleFileName == "model.diffusion_model." + tail)
   }
 
-  /// The script leaves the names of the first level's attention on the way up.
+  /// The script leaves the names of the first level's attention on the upward path.
   @Test func leftNamesAreKnown() throws {
     let graph = try UNet.graph(UNetConfiguration(Self.tiny))
     let name = "up_blocks.0.attentions.1.norm.weight"
@@ -161,7 +160,7 @@ import Testing
     #expect(parameter.singleFileTailAliases == [name])
   }
 
-  /// The original code numbers blocks one after the other, and so are networks with a middle block.
+  /// The original code numbers blocks consecutively, also in networks with a middle block.
   @Test func consecutiveNumbers() throws {
     var object = Self.tiny
     object[BlockNumbering.field] = "consecutive"

@@ -5,7 +5,7 @@ import ONNXExport
 import TestSupport
 import Testing
 
-/// Networks beside a pipeline's own three in ONNX Runtime, against diffusers and transformers.
+/// Networks next to a pipeline's own three in ONNX Runtime, against diffusers and transformers.
 @Suite(.python("diffusers", "transformers", "onnxruntime"))
 struct AdditionalNetworkTests {
   @Test(arguments: Opset.allCases)

@@ -6,7 +6,7 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// Names, shapes and places by the conventions of other tools, and sizes that are fixed.
+/// Names, shapes and locations by the conventions of other tools, and fixed sizes.
 @Suite struct ConventionTests {
   private func options(
     _ names: NameConvention, _ change: (inout ExportOptions) -> Void = { _ in }
@@ -61,7 +61,7 @@ import Testing
         "/encoder_hidden_states/Reshape_output_0 float32 [154B, 768]"))
   }
 
-  /// The demonstration's prompts of 77 tokens need 77 places.
+  /// The demo's prompts of 77 tokens need 77 positions.
   @Test func tooFewPlacesForTheDemonstrationAreNamed() throws {
     var json = try #require(Published.text.object)
     json["max_position_embeddings"] = 32
@@ -121,7 +121,7 @@ import Testing
       #expect(model.operatorCounts["Shape"] == nil)
       guard name == .unet else { continue }
       #expect(model.inputs[0].shape == [.fixed(2), .fixed(4), .fixed(height), .fixed(width)])
-      // Where a level has an odd height or width, the picture doubled on the way up is cut.
+      // If a level has an odd height or width, the upsampled image is cropped.
       let cuts = (0..<3).filter { level in
         [height, width].contains { (($0 + (1 << level) - 1) >> level) % 2 == 1 }
       }

@@ -6,7 +6,7 @@ import ONNXExport
 import TestSupport
 import Testing
 
-/// What lies on disk after an export of the embedded model.
+/// What is on disk after an export of the bundled model.
 @Suite struct ExportTests {
   private static let embedded = Fixtures.path("shapes-v1")
 
@@ -21,7 +21,7 @@ import Testing
     return options
   }
 
-  /// A repository of its own that tests may export into.
+  /// A separate repository that tests may export into.
   private func withRepository(_ body: (String) throws -> Void) throws {
     try withTemporaryFolder { folder in
       let repository = "\(folder)/model"
@@ -36,7 +36,7 @@ import Testing
   }
   private struct Missing: Error {}
 
-  /// Every value of every weight, and where it lies.
+  /// Every value of every weight, and where it is.
   @Test func copiedWeightsAreTheCheckpointsAsF32() throws {
     try withTemporaryFolder { folder in
       let out = "\(folder)/out"
@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  /// The names that the file has, which for this VAE are those of 2022.
+  /// The file's names, which for this VAE are those of 2022.
   @Test func initializersKeepTheNamesOfTheFile() throws {
     try withTemporaryFolder { folder in
       _ = try ONNXExporter.export(sources(Self.embedded, [.vaeDecoder]), to: folder)
@@ -85,7 +85,7 @@ import Testing
       let networks = try sources(repository)
       let report = try ONNXExporter.export(networks, to: repository, options: linking())
       #expect(report.networks.allSatisfy { $0.bytesCopied == 0 })
-      // The VAE's weights lie in neither of the two directories of its models.
+      // The VAE's weights are in neither of the two directories of its models.
       #expect(
         report.networks.map(\.modelPath) == [
           "\(repository)/text_encoder/model.onnx", "\(repository)/unet/model.onnx",
@@ -139,7 +139,7 @@ import Testing
     #expect(try files.contentsOfDirectory(atPath: memory).isEmpty)
   }
 
-  /// A repository that is exported into may carry links that lead elsewhere.
+  /// A repository that is exported into may contain links that lead elsewhere.
   @Test(arguments: ["unet", "tokenizer"]) func linkedDirectoriesAreNotWrittenThrough(
     _ name: String
   ) throws {
@@ -161,7 +161,7 @@ import Testing
     #expect(try files.contentsOfDirectory(atPath: "\(folder)/out") == [name])
   }
 
-  /// Files that onnx's checker refuses as external data.
+  /// Files that onnx's checker rejects as external data.
   @Test(arguments: ["symbolic link", "hard link", "two dots", "relative"])
   func weightsThatReadersRefuseAreNotLinked(kind: String) throws {
     try withRepository { repository in
@@ -170,7 +170,7 @@ import Testing
       var path = repository
       switch kind {
       case "symbolic link", "relative":
-        // However the two paths are written.
+        // For any spelling of the two paths.
         if kind == "relative" { path = repository + "/unet/../../model/./" }
         let elsewhere = "\(repository)/../elsewhere"
         try files.moveItem(atPath: weights, toPath: elsewhere)
@@ -211,7 +211,7 @@ import Testing
         _ = try ONNXExporter.export(networks, to: two, options: linking())
       }
       #expect(error.code == .cannotCreate)
-      // A folder whose name begins with an accent for the slash before it.
+      // A directory whose name begins with an accent that combines with the slash.
       let odd = one + "/\u{301}weights"
       try FileManager.default.moveItem(atPath: one + "/unet", toPath: odd)
       let report = try ONNXExporter.export(sources(odd, [.unet]), to: one, options: linking())
@@ -287,7 +287,7 @@ import Testing
     }
   }
 
-  /// Three networks of which the disk has room for each, but not for all.
+  /// Three networks; the disk has space for each, but not for all.
   @Test func roomForAllNetworksIsCheckedBeforeTheFirstIsCopied() throws {
     try withTemporaryFolder { folder in
       var status = statvfs()
@@ -299,7 +299,7 @@ import Testing
         let x = builder.input("x", [1, 1024])
         let y = try builder.linear(x, Path(name: "wide"), to: rows, bias: false)
         builder.output("y", y)
-        // Values that are not there: reading them would trap.
+        // Missing values: reading them would trap.
         return NetworkSource(graph: builder.graph, configuration: nil) { parameter in
           Tensor(
             name: "\(name).\(parameter.name)", dtype: .float32, shape: Shape(parameter.shape),
@@ -372,7 +372,7 @@ import Testing
     }
   }
 
-  /// The reader finds the nodes and the weights again, and data that ends early.
+  /// The reader finds the nodes and weights, and data that ends early.
   @Test func exportsAreReadBack() throws {
     try withTemporaryFolder { folder in
       let networks = try sources(Self.embedded, [.vaeEncoder])

@@ -6,7 +6,7 @@ import Testing
 
 /// The script and the text that go with a model to TensorRT.
 @Suite struct HandOffTests {
-  /// Exports the embedded UNet and calls `body` with its folder.
+  /// Exports the bundled UNet and calls `body` with its directory.
   private func withExport(
     _ networks: [GraphName] = [.unet], names: NameConvention = .optimum, sizes: Sizes? = nil,
     precision: ExportOptions.Precision = .f32, _ body: (String) throws -> Void
@@ -22,7 +22,7 @@ import Testing
     }
   }
 
-  /// Runs the script with programs of these names on its path, which say what they are given.
+  /// Runs the script with stand-ins of these names on its path, which print their arguments.
   private func run(
     _ folder: String, programs: [String],
     help: String = "--timingCacheFile --skipInference --stronglyTyped --fp16",
@@ -51,7 +51,8 @@ import Testing
         result.output.split(separator: "\n") == [
           "trtexec", "--onnx=model.onnx", "--saveEngine=model.plan",
           "--timingCacheFile=timing.cache", "--skipInference", "--stronglyTyped",
-          // From half to twice the 16 rows that the model was trained on; guidance doubles batches.
+          // From half to twice the 16 latent rows that the model was trained on; guidance doubles
+          // batches.
           "--minShapes=sample:1x4x8x8,encoder_hidden_states:1x77x64",
           "--optShapes=sample:2x4x16x16,encoder_hidden_states:2x77x64",
           "--maxShapes=sample:8x4x32x32,encoder_hidden_states:8x231x64", "built model.plan",
@@ -59,8 +60,8 @@ import Testing
     }
   }
 
-  /// TensorRT 11 has no `--stronglyTyped`, TensorRT-RTX no timing cache either; TensorRT 8.6 wants
-  /// leave to use F16.
+  /// TensorRT 11 has no `--stronglyTyped`, TensorRT-RTX no timing cache either; TensorRT 8.6 needs
+  /// a flag to use F16.
   @Test(
     arguments: [
       (ExportOptions.Precision.f16, "--timingCacheFile --skipInference", [Substring]()),
@@ -83,7 +84,7 @@ import Testing
     }
   }
 
-  /// What the caller names lies where the caller is, not where the script is.
+  /// Paths are relative to the caller, not the script.
   @Test func variablesOfTheScript() throws {
     try withExport { folder in
       let result = try run(
@@ -165,7 +166,7 @@ import Testing
     }
   }
 
-  /// Linked models that lie above their weights have files of their own names.
+  /// Linked models in a directory above their weights have files of their own.
   @Test func modelsOutsideTheirFolderHaveTheirOwnScripts() throws {
     try withTemporaryFolder { folder in
       let repository = "\(folder)/model"

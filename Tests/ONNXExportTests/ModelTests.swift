@@ -24,8 +24,8 @@ import Testing
     #expect(model.opset == opset.rawValue)
   }
 
-  /// What the paper's network has: 22 residual blocks with two norms, 16 transformers with one and
-  /// three, and the last norm; 4 resolutions.
+  /// The paper's network: 22 residual blocks with two norms, 16 transformers with one and three,
+  /// and the last norm; 4 resolutions.
   @Test func unetHasTheLayersOfTheNetwork() throws {
     let counts = try Published.model(.unet).operatorCounts
     #expect(counts["GroupNormalization"] == 22 * 2 + 16 + 1)
@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  /// An inpainting UNet takes the mask and the masked picture's latents too.
+  /// An inpainting UNet takes the mask and the masked image's latents too.
   @Test func inpaintingTakesNineChannels() throws {
     var json = try #require(Published.unet.object)
     json["in_channels"] = 9
@@ -144,8 +144,8 @@ import Testing
     }
   }
 
-  /// Queries are scaled where they are projected, before they meet the keys, so that products stay
-  /// in range; no other layer is.
+  /// Queries are scaled at their projection, before they meet the keys, so that matmuls do not
+  /// overflow; no other layer is scaled.
   @Test(arguments: zip(Published.names, [12, 32, 1, 1]))
   func queriesAreScaledFirst(name: GraphName, count: Int) throws {
     let model = try Published.model(name)
@@ -171,8 +171,8 @@ import Testing
         == .float(1 / Float(160).squareRoot()))
   }
 
-  /// Each weight of a linear layer is read by one Gemm as the checkpoint has it, so that engines
-  /// can be refitted by its name.
+  /// Each weight of a linear layer is read by one Gemm, unchanged from the checkpoint, so that
+  /// engines can be refitted by name.
   @Test(arguments: Published.names)
   func linearWeightsAreReadAsTheyAre(name: GraphName) throws {
     let model = try Published.model(name)

@@ -44,7 +44,7 @@ enum Published {
     }
   }
 
-  /// The network's model; its weights are said to lie in a file that is not there.
+  /// The network's model; its weights are declared to be in a missing file.
   static func model(
     _ name: GraphName, _ options: ExportOptions = ExportOptions(),
     element: ONNXModel.Element = .float32

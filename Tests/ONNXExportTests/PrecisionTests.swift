@@ -25,7 +25,7 @@ import Testing
     return types
   }
 
-  /// TensorRT 11 refuses a node that is given two types; only a Resize's scales are always F32.
+  /// TensorRT 11 rejects a node that is given two types; only a Resize's scales are always F32.
   @Test(
     arguments: Published.names, Opset.allCases)
   func everyNodeComputesInOneType(name: GraphName, opset: Opset) throws {
@@ -98,7 +98,7 @@ import Testing
     }
   }
 
-  /// The VAE's groups in F32 are averaged in stages; every other norm is an operator of its own.
+  /// The VAE's F32 group norms are averaged in stages; every other norm is one operator.
   @Test(arguments: Opset.allCases)
   func largeGroupsAreAveragedInStages(opset: Opset) throws {
     var options = ExportOptions()
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  /// SD 2.1's configuration asks for products and softmax in F32; only those are.
+  /// SD 2.1's configuration requires matmuls and softmax in F32; only those are.
   @Test(arguments: Opset.allCases)
   func attentionIsUpcastWhereTheConfigurationSaysSo(opset: Opset) throws {
     var json = try #require(Published.unet.object)
@@ -129,7 +129,7 @@ import Testing
     for node in model.nodes where node.operatorType == "Softmax" {
       #expect(types[node.inputs[0]] == .float32 && types[node.outputs[0]] == .float32)
     }
-    // Of each attention the queries, the keys and the weights; and the timestep's.
+    // For each attention the queries, the keys and the weights; and one for the timestep.
     #expect(model.operatorCounts["Cast"] == 32 * 3 + 1)
     #expect(model.outputs.map(\.element) == [.float16])
     let single = try Published.model(graph)
@@ -197,7 +197,7 @@ import Testing
     }
   }
 
-  /// Where values are not read, none can be saturated.
+  /// Values that are not read cannot be clamped.
   @Test func linkedWeightsAreNotSaturated() throws {
     try withTemporaryFolder { folder in
       let repository = "\(folder)/model"

@@ -54,7 +54,7 @@ import Testing
     return try Published.model(graph, options)
   }
 
-  /// The input has optimum's name and a row for each picture of the batch.
+  /// The input has optimum's name and a row for each image of the batch.
   @Test func guidanceIsAnInput() throws {
     let input = try #require(try Self.unet().inputs.first { $0.name == "timestep_cond" })
     #expect(input.element == .float32)
@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  /// An engine's profile says how many rows it has: one for each picture, as no other prompt is
+  /// An engine's profile states the number of rows: one per image, since no negative prompt is
   /// evaluated.
   @Test func profilesKnowTheInput() throws {
     try withTemporaryFolder { folder in

@@ -40,7 +40,7 @@ import Testing
     #expect(JSON.array([.number(.infinity), .number(.nan)]).text(.compact) == "[null,null]")
   }
 
-  /// Terminals obey U+007F to U+009F too, which JSON lets stand.
+  /// Terminals also obey U+007F to U+009F, which JSON allows unescaped.
   @Test func controlsAreEscaped() throws {
     let value: JSON = ["\u{85}": "\u{7F}\u{80}\u{9B}31m\u{9F}\u{A0}"]
     let text = value.text(.compact)

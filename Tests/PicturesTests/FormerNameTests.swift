@@ -3,9 +3,9 @@ import Pictures
 import TestSupport
 import Testing
 
-/// What versions that were called sdkit wrote into pictures.
+/// Metadata that sdkit, the program's former name, wrote into images.
 @Suite struct FormerNameTests {
-  /// The pictures of the documentation were made by such a version.
+  /// The images of the documentation were made by such a version.
   @Test(arguments: ["star", "heart"]) func jobsInPNGAreRead(_ name: String) throws {
     let file = try PictureFile.read("\(Fixtures.root)/docs/pictures/\(name).png")
     let job = try #require(file.metadata.job)
@@ -19,7 +19,7 @@ import Testing
     let place = try #require(
       bytes.indices.first { bytes[$0...].starts(with: mark) })
     #expect(EXIF(parsing: bytes).makerNote == job)
-    // One byte shorter; the space becomes a part of the job.
+    // One byte shorter; the space becomes part of the job.
     bytes.replaceSubrange(place..<place + mark.count, with: Array("sdkit\0 ".utf8))
     #expect(EXIF(parsing: bytes).makerNote == " " + job)
     bytes.replaceSubrange(place..<place + mark.count, with: Array("other\0 ".utf8))

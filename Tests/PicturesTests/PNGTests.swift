@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 @Suite struct PNGTests {
-  /// A picture with a gradient, so that filters and compression have work.
+  /// An image with a gradient, so that filters and compression matter.
   static let picture: Image = {
     var pixels: [UInt8] = []
     for row in 0..<23 {
@@ -48,7 +48,7 @@ import Testing
     #expect(decoded.image == Self.picture)
     #expect(decoded.texts == texts)
     #expect(try PNG.encode(Self.picture, texts: texts) == bytes)
-    // Latin-1 stands in a tEXt chunk as it is; the last text needs UTF-8.
+    // Latin-1 is in a tEXt chunk as it is; the last text needs UTF-8.
     let data = Data(bytes)
     #expect(data.range(of: Data("tEXtparameters\0a red circle\nSteps".utf8)) != nil)
     #expect(data.range(of: Data("iTXtprompt\0".utf8)) != nil)

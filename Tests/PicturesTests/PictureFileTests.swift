@@ -4,7 +4,7 @@ import Pictures
 import TestSupport
 import Testing
 
-/// Pictures of Fixtures/pictures against what Pillow makes of them (make.py there).
+/// Images of Fixtures/images against what Pillow makes of them (make.py there).
 @Suite struct PictureFileTests {
   static func golden(_ name: String) throws -> Image {
     let file = try TensorFile.open(Fixtures.path("pictures/pictures.safetensors"))
@@ -19,7 +19,7 @@ import Testing
     try [UInt8](Data(contentsOf: URL(filePath: Fixtures.path("pictures/\(name)"))))
   }
 
-  /// 8 and 16 bits, grey, palette, transparency, every orientation, progressive scans.
+  /// 8 and 16 bits, gray, palette, transparency, every orientation, progressive scans.
   @Test(
     arguments: [
       "source.png", "grey.png", "palette.png", "alpha.png", "bilevel.png", "deep.png",
@@ -78,7 +78,7 @@ import Testing
     for (name, format) in names { #expect(PictureFormat(path: name) == format, "\(name)") }
   }
 
-  /// Cut short anywhere, or with any byte changed, a file gives an error or a picture.
+  /// Truncated anywhere, or with any byte changed, a file gives an error or an image.
   @Test(
     arguments: [
       "source.jpg", "lossless.webp", "lossy.webp", "exif.jpg", "turned6.jpg", "progressive.jpg",
@@ -99,7 +99,7 @@ import Testing
     }
   }
 
-  /// Headers that announce more than their bytes can hold.
+  /// Headers that declare more than their bytes can contain.
   @Test func bombs() throws {
     var jpeg = try Self.bytes("source.jpg")
     let frame = try #require(
@@ -107,14 +107,14 @@ import Testing
     jpeg.replaceSubrange(frame + 5..<frame + 9, with: [0xFF, 0xDC, 0xFF, 0xDC])
     let malformed = #expect(throws: FormatError.self) { try PictureFile(decoding: jpeg) }
     #expect(malformed?.code == .malformed)
-    // 16384x16384 in WebP, which has no relation of bytes to pixels: refused by its size.
+    // 16384x16384 in WebP, which has no minimum size per pixel: rejected by its dimensions.
     var webp = Array("RIFF".utf8) + [30, 0, 0, 0] + Array("WEBPVP8L".utf8) + [17, 0, 0, 0, 0x2F]
     webp += [0xFF, 0xFF, 0xFF, 0x0F] + [UInt8](repeating: 0, count: 13)
     let large = #expect(throws: FormatError.self) { try PictureFile(decoding: webp) }
     #expect(large?.code == .unsupported)
   }
 
-  /// A progressive file whose last scan stands there again and again; decoders go through each.
+  /// A progressive file with its last scan repeated many times; decoders process each.
   @Test func scanBombs() throws {
     let jpeg = try Self.bytes("progressive.jpg")
     let scan = try #require(
@@ -134,33 +134,33 @@ import Testing
     #expect(error?.message.contains("500 scans") == true, "\(error?.message ?? "")")
   }
 
-  /// What a decoder only warns of is told with the picture; what it gives up at is an error, and so is
-  /// an end that lacks, also where a warning came before.
+  /// A decoder's warnings come with the image; fatal problems are errors, and so is a missing end,
+  /// even after a warning.
   @Test(arguments: ["source.jpg", "progressive.jpg"])
   func damagedJPEGs(name: String) throws {
     let jpeg = try Self.bytes(name)
     #expect(try PictureFile(decoding: jpeg).damage == nil)
     let scan = try #require(
       jpeg.indices.dropLast().first { jpeg[$0] == 0xFF && jpeg[$0 + 1] == 0xDA })
-    // Bytes that belong nowhere before a scan: a warning, and the same picture.
+    // Stray bytes before a scan: a warning, and the same image.
     let garbage = Array(jpeg[..<scan]) + [0, 1, 2] + Array(jpeg[scan...])
     let picture = try PictureFile(decoding: garbage)
     #expect(picture.damage?.contains("3 extraneous bytes") == true, "\(picture.damage ?? "")")
     #expect(try picture.image == PictureFile(decoding: jpeg).image)
-    // The same, cut short: the decoder's only word is still the first warning.
+    // The same, truncated: the decoder still reports only the first warning.
     for end in [garbage.count - 2, garbage.count - 40, scan + 60] {
       let error = #expect(throws: FormatError.self, "\(end)") {
         try PictureFile(decoding: Array(garbage[..<end]))
       }
       #expect(error?.code == .truncated, "\(end)")
     }
-    // The same, with an error behind the warning: a scan of a component that there is not.
+    // The same, with an error after the warning: a scan of a nonexistent component.
     var broken = garbage
     broken[scan + 3 + 5] = 77
     let error = #expect(throws: FormatError.self) { try PictureFile(decoding: broken) }
     #expect(error?.code == .malformed)
     #expect(error?.message.contains("component") == true, "\(error?.message ?? "")")
-    // Data of the picture that ends early, though the file does not.
+    // Data of the image that ends early, though the file does not.
     let cut = try PictureFile(decoding: Array(jpeg[..<(scan + 60)]) + [0xFF, 0xD9])
     #expect(cut.damage?.contains("premature end of data") == true, "\(cut.damage ?? "")")
   }

@@ -36,7 +36,7 @@ import Testing
     }
   }
 
-  /// What is true of the embedded model, from its golden counts and its tensors.
+  /// The facts about the bundled model, from its golden counts and its tensors.
   private func truth(
     _ model: ModelCheckpoint, _ statistics: [[TensorStatistics?]]
   ) throws -> JSON {
@@ -88,7 +88,7 @@ import Testing
   }()
 }
 
-/// Names that would do harm in a page that trusts them.
+/// Names that would be harmful in a page that trusts them.
 enum HostileNames {
   static let all = [
     "", "</script><script>window.attacked = 1</script>", "<!--<script>", "]]>", "\u{2028}\u{2029}",

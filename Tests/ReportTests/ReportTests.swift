@@ -69,7 +69,7 @@ import Testing
         for source in node[2].array ?? [] {
           #expect(try #require(source.int) < position)
         }
-        // Weight and bias point at the rows of those names.
+        // Weight and bias refer to the rows with these names.
         let parameters = [graph.nodes[position].weight, graph.nodes[position].bias]
           .compactMap { $0.map { graph[$0].name } }
         let rows = (node[6].array ?? []).compactMap(\.int).map { row in
@@ -88,7 +88,8 @@ import Testing
     #expect(data["components"]?.array?.allSatisfy { $0["histogram"] == .null } == true)
   }
 
-  /// Every type, of which some have no statistics, NaN and infinity, tensors without elements.
+  /// Every type, including those without statistics, NaN and infinity, and tensors without
+  /// elements.
   @Test(arguments: [
     "types.safetensors", "types.pt", "lone.pt", "nested.pt", "views.pt", "legacy.pt", "module.pt",
   ])
@@ -98,7 +99,7 @@ import Testing
     #expect(
       data["tensors"]?.array?.count == checkpoint.components.reduce(0) { $0 + $1.tensors.count })
     #expect(data["networks"] == [])
-    // What JSON cannot hold became null.
+    // What JSON cannot contain became null.
     #expect(try JSON(parsing: data.text(.compact)) == data)
   }
 

@@ -3,7 +3,7 @@ import ModelFormats
 import Terminal
 import Testing
 
-/// Errors of the libraries in the words of the command line.
+/// The libraries' errors in command-line terms.
 @Suite struct RemedyTests {
   private static let root = URL(filePath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
@@ -50,7 +50,7 @@ import Testing
       "Engine",
       "Pictures", "Diffusion",
     ]
-    // What TensorRT's programs are called with, and names by which other programs know schedulers.
+    // Options of TensorRT's programs, and other programs' scheduler names.
     let exempt = ["HandOff.swift", "SamplerLabel+Names.swift"]
     for file in try Self.swiftFiles(libraries) where !exempt.contains(file.name) {
       for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false)

@@ -39,7 +39,7 @@ import Testing
         """)
   }
 
-  /// Names give way first, then columns by their rank, and what went is said.
+  /// Names are shortened first, then columns by rank, and what was omitted is reported.
   @Test(arguments: [
     (
       54,

@@ -1,8 +1,9 @@
 import Foundation
 import Testing
 
-/// What some tests need that a bare machine lacks. A test without it is skipped, and `make test` counts
-/// it under the reason given here; `make test-full` sets up everything but ``shared(_:)``.
+/// Requirements of some tests that a bare machine lacks. A test without them is skipped, and
+/// `make test` counts it under the reason given here; `make test-full` sets up everything but
+/// ``shared(_:)``.
 extension Trait where Self == ConditionTrait {
   /// The reference Python with all of `modules`.
   public static func python(_ modules: String...) -> Self {
@@ -38,7 +39,7 @@ extension Trait where Self == ConditionTrait {
     .enabled(if: Fixtures.narrow != nil, "no narrow repository (make test-full)")
   }
 
-  /// A file or folder of ../shared: files of others, which are not this project's to distribute.
+  /// A file or directory of ../shared: third-party files that this project may not distribute.
   public static func shared(_ name: String) -> Self {
     .enabled(
       if: Fixtures.shared(name) != nil, "no ../shared/corpus (files of others, not included)")
@@ -74,7 +75,7 @@ extension Tool {
     "transformers",
   ]
 
-  /// Those that the reference Python has; one start of it tells all.
+  /// Those that the reference Python has; Python is started once for all.
   private static let installed: Set<String> = {
     let script = """
       import importlib.util, sys

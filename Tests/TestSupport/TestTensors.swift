@@ -31,7 +31,7 @@ public struct TestTensors: Sendable {
     self.entries = entries
   }
 
-  /// The entry of that name; a missing one is an error of the test.
+  /// The entry with this name; a missing one is an error of the test.
   public subscript(name: String) -> Entry {
     guard let entry = entries[name] else { fatalError("the fixture has no tensor \(name)") }
     return entry
@@ -48,7 +48,7 @@ public struct TestTensors: Sendable {
 
 /// How far `values` are from `reference`.
 public enum Difference {
-  /// The largest absolute difference; infinite where the counts differ or a value is NaN.
+  /// The largest absolute difference; infinite if the counts differ or a value is NaN.
   public static func largest(_ values: [Float], _ reference: [Float]) -> Float {
     guard values.count == reference.count else { return .infinity }
     return zip(values, reference).reduce(0) {

@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 
 extension Tool {
-  /// What a program said and took.
+  /// A program's output and resource use.
   package struct Measurement: Sendable {
     package let result: Result
     /// Seconds of both processors together, in the program and in the system for it, which other
@@ -31,7 +31,7 @@ extension Tool {
       let words =
         ["sh", "-c", "ulimit -d \"$0\" && exec \"$@\"", String(dataLimit >> 10)]
         + ["\(Tool.folder)/\(name)"] + arguments
-      // The runtime's report of a crash takes longer than what is measured.
+      // Swift's crash report takes longer than what is measured.
       let environment = ProcessInfo.processInfo.environment.merging([
         "SWIFT_BACKTRACE": "enable=no"
       ]) { $1 }

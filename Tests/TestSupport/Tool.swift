@@ -1,6 +1,6 @@
 import Foundation
 
-/// Runs a program that this package built and gives back what it said.
+/// Runs a program that this package built and returns its output.
 public struct Tool: Sendable {
   public struct Result: Sendable {
     public let status: Int32
@@ -8,7 +8,7 @@ public struct Tool: Sendable {
     public let errors: String
   }
 
-  /// Whether every user may run the built programs: a directory above them may keep others out.
+  /// Whether every user may run the built programs: a parent directory may deny others access.
   public static var isReachableByOthers: Bool {
     var place = URL(filePath: folder)
     while place.path != "/" {
@@ -19,7 +19,7 @@ public struct Tool: Sendable {
     return true
   }
 
-  /// The folder of the built programs: the one that the test runner itself lies in.
+  /// The directory of the built programs: the one that the test runner itself is in.
   public static let folder = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
     .deletingLastPathComponent().path
 
@@ -64,7 +64,7 @@ public struct Tool: Sendable {
   }
 }
 
-/// Calls `body` with the path of a new folder, which is removed afterwards.
+/// Calls `body` with the path of a new directory, which is removed afterwards.
 public func withTemporaryFolder<R>(_ body: (String) throws -> R) throws -> R {
   let url = FileManager.default.temporaryDirectory.appending(path: "sdloom-\(UUID().uuidString)")
   try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)

@@ -1,4 +1,4 @@
-/// Builds the pickles of PyTorch checkpoints, right ones and wrong ones.
+/// Builds valid and invalid pickles of PyTorch checkpoints.
 package enum TorchBuilder {
   package typealias Record = ZipBuilder.Record
 

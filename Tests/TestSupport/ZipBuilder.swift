@@ -1,4 +1,4 @@
-/// Builds zip archives, right ones and wrong ones: every field may be set to something false.
+/// Builds valid and invalid zip archives: every field can be set to something false.
 package struct ZipBuilder {
   package struct Record {
     package var name: String
@@ -24,7 +24,7 @@ package struct ZipBuilder {
       self.data = data
     }
 
-    /// A record deflated as one block that is kept as it is.
+    /// A record deflated as one stored block.
     package static func deflated(_ name: String, _ data: [UInt8]) -> Record {
       var record = Record(name, ZipBuilder.deflate(data))
       record.method = 8
@@ -129,7 +129,7 @@ package struct ZipBuilder {
     return ~value
   }
 
-  /// A deflate stream of one block that is kept as it is (RFC 1951, 3.2.4).
+  /// A deflate stream of one stored block (RFC 1951, 3.2.4).
   package static func deflate(_ bytes: [UInt8]) -> [UInt8] {
     let count = UInt16(bytes.count)
     return [1] + littleEndian(count) + littleEndian(~count) + bytes
@@ -143,7 +143,7 @@ package struct ZipBuilder {
     var bits = 0
     var bitCount = 0
     func append(_ value: Int, _ width: Int) {
-      // Huffman codes stand with their first bit lowest.
+      // Huffman codes are stored with their first bit lowest.
       for bit in stride(from: width - 1, through: 0, by: -1) {
         bits |= (value >> bit & 1) << bitCount
         bitCount += 1

@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import Threads
 
-/// Work on our own threads, enough of it at once for the thread sanitizer to see each hand-over:
+/// Enough concurrent work on our own threads for the thread sanitizer to see each handover:
 /// `make sanitize SANITIZER=thread`.
 struct StressTests {
   struct Stop: Error, Equatable {
@@ -20,7 +20,7 @@ struct StressTests {
       let taken = UnsafeMutablePointer<Int>.allocate(capacity: count)
       taken.initialize(repeating: 0, count: count)
       defer { taken.deallocate() }
-      // Each item is one core's, so that no write needs a lock.
+      // Each item belongs to one core, so that no write needs a lock.
       nonisolated(unsafe) let items = taken
       Cores.each(count) { items[$0] += $0 + 1 }
       #expect((0..<count).allSatisfy { taken[$0] == $0 + 1 })
@@ -59,7 +59,7 @@ struct StressTests {
     #expect(calls > 0)
   }
 
-  /// What the work wrote is seen by whoever waited for it, without a lock.
+  /// Writes by the work are visible to whoever waited for it, without a lock.
   @Test func waitingHandsOverWhatWasWritten() {
     for round in 0..<500 {
       let box = Unprotected()

@@ -6,7 +6,7 @@ let arguments = CommandLine.arguments
 guard arguments.count == 3 else { fatalError("name a checkpoint and an output") }
 let checkpoint = try ModelCheckpoint.open(arguments[1])
 
-// All is planned, and refused if it cannot be done, before the first byte is written.
+// Everything is planned, and rejected if impossible, before the first byte is written.
 let options = Conversion.Options(dtype: .float16)
 let conversion = try Conversion(of: checkpoint, to: .ldm, at: arguments[2], options: options)
 for drop in conversion.drops { print("left out: \(drop.name): \(drop.reason)") }

@@ -1,6 +1,6 @@
 import Checkpoint
 
-// ReadCheckpoint [PATH]: says what a checkpoint is. Default: the embedded model.
+// ReadCheckpoint [PATH]: describes a checkpoint. Default: the bundled model.
 let path = try CommandLine.arguments.dropFirst().first ?? EmbeddedModel.path()
 let checkpoint = try ModelCheckpoint.open(path)
 let summary = Summary(checkpoint)
@@ -14,5 +14,5 @@ for component in summary.components {
 }
 for warning in summary.warnings { print("  warning: \(warning)") }
 
-// What Python would run if it unpickled the file. Nothing is run here.
+// What Python would run on unpickling the file. Nothing is run here.
 print("pickles: \(summary.safety.verdict)")

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// The layers of networks that an adapter may change, by every name that files have for them.
+/// The network layers that an adapter may change, under every name used in files.
 struct AdaptedLayers {
   /// A layer of a network.
   struct Layer {
@@ -50,7 +50,7 @@ struct AdaptedLayers {
 
   private mutating func add(_ name: String, _ component: ComponentName, _ parameter: Parameter) {
     var layer = layers[name] ?? Layer(component: component)
-    // A name that two networks have is the first one's.
+    // If two networks have the same name, the first one owns it.
     guard layer.component == component else { return }
     if parameter.name.hasSuffix(".bias") {
       layer.bias = layer.bias ?? parameter
@@ -60,7 +60,7 @@ struct AdaptedLayers {
     layers[name] = layer
   }
 
-  /// What a parameter belongs to.
+  /// The module of a parameter.
   private static func module(_ name: String) -> String? {
     for ending in [".weight", ".bias"] where name.hasSuffix(ending) {
       return String(name.dropLast(ending.count))
@@ -68,13 +68,13 @@ struct AdaptedLayers {
     return nil
   }
 
-  /// The layer that a file calls `name`.
+  /// The layer with this name in a file.
   subscript(name: String) -> Layer? {
     if let layer = layers[name] { return layer }
     var name = name
     let wrapper = "base_model.model."
     if name.hasPrefix(wrapper) { name = String(name.dropFirst(wrapper.count)) }
-    // Processors of attention stood between a layer and its projections.
+    // Attention processors used to be between a layer and its projections.
     name = name.replacing(".processor.", with: ".")
     return layers[name] ?? layers[name + ".0"]
   }

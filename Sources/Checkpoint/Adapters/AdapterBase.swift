@@ -1,25 +1,25 @@
 import ModelFormats
 
-/// The kind of model that an adapter is for, by the names and shapes of its layers, else by what its
-/// trainer wrote beside them.
+/// The base model of an adapter, from the names and shapes of its layers, otherwise from its
+/// metadata.
 struct AdapterBase {
-  /// As in "Stable Diffusion 1.x"; nil where nothing tells.
+  /// For example "Stable Diffusion 1.x"; nil if unknown.
   private(set) var family: String?
-  /// The ids of the families of models that it works for, as in `flux1-dev`.
+  /// The ids of the model families it works with, such as `flux1-dev`.
   private(set) var ids: [String] = []
-  /// What tells it, as a reason.
+  /// The evidence, as a reason.
   private(set) var because: String?
-  /// What the network that removes noise is called: UNet or transformer.
+  /// The name of the denoiser: UNet or transformer.
   private(set) var denoiser = "UNet"
-  /// How many layers of each network the file has, in the order of the file.
+  /// The number of layers per network, in file order.
   private(set) var networks: [(title: String, layers: Int)] = []
 
-  /// A family that has other networks than the models that adapters are applied to.
+  /// A family with networks that adapters cannot be applied to here.
   struct Other {
     let family: String
     let methods: String
 
-    /// - Parameter error: of a layer whose shape does not fit, where one has the name of a layer.
+    /// - Parameter error: the error for a layer with a known name but a wrong shape, if any.
     func refusal(_ count: Int, _ titles: String, because error: FormatError?) -> FormatError {
       FormatError(
         .mismatch,
@@ -62,7 +62,7 @@ struct AdapterBase {
     }
   }
 
-  /// The family that a trainer wrote down.
+  /// The family in the trainer's metadata.
   private static func written(
     in metadata: [(key: String, value: String)]
   ) -> (row: Family, because: String)? {
@@ -81,11 +81,11 @@ struct AdapterBase {
     return (row, "metadata: ss_v2 True")
   }
 
-  /// Where in a model a layer is.
+  /// The location of a layer in a model.
   struct Place {
-    /// As in "text encoder"; nil of the network that removes noise.
+    /// For example "text encoder"; nil for the denoiser.
     let network: String?
-    /// The layer's name in its network, full stops as underscores.
+    /// The layer's name in its network, with underscores instead of dots.
     let path: String
 
     private static let prefixes: [(prefix: String, network: String?)] = [
@@ -107,16 +107,16 @@ struct AdapterBase {
     init(_ name: String) {
       var rest = name[...]
       var network: String?
-      // PEFT's wrapper stands before another prefix.
+      // PEFT's wrapper precedes another prefix.
       for _ in 0..<2 {
         guard let found = Self.prefixes.first(where: { rest.hasPrefix($0.prefix) }) else { break }
         network = found.network ?? network
         if found.prefix != "text_model." { rest = rest.dropFirst(found.prefix.count) }
         if network != nil { break }
       }
-      // Processors of attention stood between a layer and its projections.
+      // Attention processors used to be between a layer and its projections.
       path = String(rest).replacing(".processor.", with: ".").replacing(".", with: "_")
-      // CLIP's text model, with its own name before its layers and without.
+      // CLIP's text model, with or without its own name before its layers.
       if network == nil, ["text_model_", "encoder_layers_"].contains(where: path.hasPrefix) {
         network = "text encoder"
       }

@@ -2,23 +2,23 @@ import ModelFormats
 
 /// The tensors of an adapter for one layer.
 struct AdapterLayer: Sendable {
-  /// As the file calls it.
+  /// Its name in the file.
   let name: String
   private(set) var tensors: [AdapterPart: Tensor] = [:]
-  /// Tensors of methods that are not applied.
+  /// Tensors of unsupported methods.
   private(set) var foreign: [Tensor] = []
   /// In the order of the file.
   private(set) var all: [Tensor] = []
-  /// Indices into ``AdapterMethod/all``, each once, in their order.
+  /// Indices into ``AdapterMethod/all``, each once, in order.
   private(set) var methods: Set<Int> = []
-  /// Whether the model's configuration says that its factors are of inputs.
+  /// Whether the configuration says that its factors apply to inputs.
   var isOfInputs: Bool?
-  /// Tensors below the layer's name that are no method's.
+  /// Tensors below the layer's name that belong to no method.
   fileprivate(set) var strange: [String] = []
 
   subscript(part: AdapterPart) -> Tensor? { tensors[part] }
 
-  /// - Throws: ``FormatError`` `malformed` where the layer has no such tensor.
+  /// - Throws: ``FormatError`` `malformed` if the layer has no such tensor.
   func require(_ part: AdapterPart) throws(FormatError) -> Tensor {
     guard let tensor = tensors[part] else {
       throw FormatError(.malformed, "missing \(part.rawValue)", context: name)
@@ -42,19 +42,19 @@ struct AdapterLayer: Sendable {
     }
   }
 
-  /// How the weight's lengths are given, where they are: DoRA.
+  /// The magnitudes of the weight, if present: DoRA.
   var magnitude: Tensor? { tensors[.outputScale] ?? tensors[.magnitude] }
 
-  /// The methods that change the weight; more than one do not go together.
+  /// The methods that change the weight; more than one cannot be combined.
   var weightMethods: [AdapterMethod] {
     let found = methods.sorted().map { AdapterMethod.all[$0] }.filter {
       $0.weight == nil || !$0.parts.subtracting($0.biasParts).isDisjoint(with: tensors.keys)
     }
-    // What is not applied gives its name to the layer.
+    // An unsupported method gives the layer its name.
     return found.filter { $0.weight == nil } + found.filter { $0.weight != nil }
   }
 
-  /// What its method is called, DoRA by name.
+  /// The name of its method, including DoRA.
   var methodName: String {
     let known = methods.sorted().map { AdapterMethod.all[$0] }
     guard let method = weightMethods.first ?? known.first else {
@@ -65,13 +65,14 @@ struct AdapterLayer: Sendable {
     return method.name == AdapterMethod.lora.name ? "DoRA" : "\(method.name) with DoRA"
   }
 
-  /// A tensor that shows the layer's method.
+  /// A tensor that identifies the layer's method.
   var first: Tensor? {
     let shared = [self[.alpha]?.name, self[.onInput]?.name]
     return all.first { !shared.contains($0.name) } ?? all.first
   }
 
-  /// Rows and columns of the weight, where the tensors tell; of convolutions the columns of one place.
+  /// Rows and columns of the weight, if the tensors determine them; for convolutions, columns per
+  /// kernel position.
   var size: (outputs: Int?, inputs: Int?) {
     func row(_ part: AdapterPart) -> Int? { self[part]?.shape.dimensions.first }
     func column(_ part: AdapterPart) -> Int? {
@@ -104,15 +105,15 @@ struct AdapterLayer: Sendable {
   }
 }
 
-/// Learned vectors inside a LoRA file, for a word of their own.
+/// Learned vectors in a LoRA file with their own trigger word.
 public struct BundledEmbedding: Sendable {
   /// The word that stands for the vectors in prompts.
   public let word: String
-  /// One for each text encoder that the word is for.
+  /// One per text encoder of the word.
   public let tensors: [Tensor]
 }
 
-/// An adapter file by its tensors' names: layers and what of them there is.
+/// An adapter file parsed by tensor names: layers and their tensors.
 struct AdapterContents: Sendable {
   /// In the order of the file.
   private(set) var layers: [AdapterLayer] = []
@@ -126,7 +127,7 @@ struct AdapterContents: Sendable {
     var indices: [String: Int] = [:]
     var bundles: [String: Int] = [:]
     var words: [(word: String, tensors: [Tensor])] = []
-    // `weight` is a part of (IA)^3 where the layer says on which side it is.
+    // `weight` belongs to (IA)^3 if the layer also has `on_input`.
     let ending = ".on_input"
     let shared = Set(
       tensors.filter { $0.name.hasSuffix(ending) }.map { $0.name.dropLast(ending.count) })
@@ -160,7 +161,7 @@ struct AdapterContents: Sendable {
       layers[index].add(tensor, name.part, name.method)
     }
     embeddings = words.map { BundledEmbedding(word: $0.word, tensors: $0.tensors) }
-    // A layer of which something is not understood is not understood.
+    // A layer with unrecognized tensors is unrecognized as a whole.
     for tensor in others {
       var module = Substring(tensor.name)
       for _ in 0..<4 {
@@ -180,15 +181,15 @@ struct AdapterContents: Sendable {
     return rest.lastIndex(of: ".").map { String(rest[..<$0]) } ?? String(rest)
   }
 
-  /// The layers of a method that is known.
+  /// The layers with a known method.
   var known: [AdapterLayer] { layers.filter { !$0.methods.isEmpty } }
 
-  /// Whether the tensors are an adapter's: half of them at least, and more than names that other
-  /// networks have too.
+  /// Whether the tensors are an adapter: at least half of them, and not only by names that other
+  /// networks also use.
   var isAdapter: Bool {
     let tensors = layers.reduce(0) { $0 + $1.all.count } + others.count
     let telling = known.filter { layer in
-      // `a1.weight` and `diff` are anybody's names.
+      // `a1.weight` and `diff` are common names.
       layer.weightMethods.first?.name != AdapterMethod.glora.name || layer.isComplete
     }
     let bundled = embeddings.reduce(0) { $0 + $1.tensors.count }
@@ -198,24 +199,24 @@ struct AdapterContents: Sendable {
 }
 
 extension AdapterLayer {
-  /// The sets of parts, one of which the layer must have.
+  /// Alternative sets of required parts.
   private var needs: [[AdapterPart]] {
     weightMethods.first?.needs ?? methods.sorted().flatMap { AdapterMethod.all[$0].needs }
   }
 
-  /// Whether it has all that its method needs.
+  /// Whether it has everything its method needs.
   var isComplete: Bool {
     needs.contains { $0.allSatisfy { tensors[$0] != nil } }
   }
 
-  /// What of its method the layer lacks.
+  /// The parts that the layer is missing for its method.
   var missing: [AdapterPart] {
     needs.map { $0.filter { tensors[$0] == nil } }.min { $0.count < $1.count } ?? []
   }
 
-  /// The layer's alpha, where it has one of its own.
+  /// The layer's own alpha, if any.
   ///
-  /// - Throws: ``FormatError`` `malformed` where it is not one finite number.
+  /// - Throws: ``FormatError`` `malformed` if it is not one finite number.
   func alpha() throws(FormatError) -> Float? {
     guard let tensor = tensors[.alpha] else { return nil }
     guard tensor.elementCount == 1, let value = tensor.lone, value.isFinite else {

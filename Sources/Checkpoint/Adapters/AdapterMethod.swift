@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// What a tensor of an adapter is to its layer, in the spelling of those who save it.
+/// The role of an adapter tensor in its layer.
 enum AdapterPart: String, Hashable, Sendable {
   case down = "lora_down"
   case up = "lora_up"
@@ -36,41 +36,41 @@ enum AdapterPart: String, Hashable, Sendable {
   case biasDifference = "diff_b"
   case norm = "w_norm"
   case biasNorm = "b_norm"
-  /// A tensor of a method that is not applied.
+  /// A tensor of an unsupported method.
   case foreign
 }
 
-/// A way in which adapter files change the weights of a model.
+/// A method by which adapters change the weights of a model.
 ///
-/// The table is what recognition, the loader and the messages know of adapters.
+/// Recognition, the loader and messages all use this table.
 struct AdapterMethod: Sendable {
-  /// What is made of one weight, given the layer's tensors, the factor of its change and the shape; nil
-  /// where it stays as it is.
+  /// Creates the change of one weight from the layer's tensors, its factor and the shape; nil if
+  /// the weight does not change.
   typealias Change =
     @Sendable (AdapterLayer, Float, [Int]) throws(FormatError) -> (any WeightChange)?
 
   let name: String
-  /// What follows a layer's name, full stop included, and what it is.
+  /// Suffixes of a layer's name, including the dot, and their roles.
   var endings: [(ending: String, part: AdapterPart)] = []
-  /// Components of a tensor's name that PEFT puts behind a layer's; behind them stand, or do not, the
-  /// adapter's own name and `weight`.
+  /// Name components that PEFT appends to a layer's name; the adapter's own name and `weight` may
+  /// follow.
   var components: [(component: String, part: AdapterPart)] = []
-  /// Beginnings of such components, of methods that are not applied.
+  /// Prefixes of such components, for unsupported methods.
   var foreignPrefixes: [String] = []
-  /// Sets of parts, one of which a layer must have.
+  /// Alternative sets of required parts.
   var needs: [[AdapterPart]] = []
-  /// By what alpha is divided; nil of methods whose changes alpha does not scale.
+  /// The divisor of alpha; nil for methods that ignore alpha.
   var rank: (@Sendable (AdapterLayer) -> Int?)?
-  /// Whether the changed weight may be brought to lengths of its own, as DoRA does.
+  /// Whether the changed weight may be rescaled to learned magnitudes, as in DoRA.
   var takesMagnitude = false
-  /// nil of methods that are not applied.
+  /// nil for unsupported methods.
   var weight: Change?
-  /// What is made of the layer's bias.
+  /// The change of the layer's bias.
   var bias: Change?
-  /// The parts that are for the bias alone.
+  /// The parts that apply only to the bias.
   var biasParts: Set<AdapterPart> = []
 
-  /// The parts that make a layer one of this method's.
+  /// The parts that identify a layer of this method.
   var parts: Set<AdapterPart> {
     biasParts.union(endings.map(\.part) + components.map(\.part) + needs.flatMap { $0 })
       .subtracting([.onInput, .rescale])
@@ -142,7 +142,7 @@ struct AdapterMethod: Sendable {
     ],
     needs: [[.a1, .a2, .b1, .b2]],
     rank: { layer in
-      // The older form has the factors the other way round.
+      // The older form has the factors in reverse order.
       layer[.a1].flatMap { a1 in
         layer[.a2].map { GeneralizedUpdate.isOlder(a1, $0, layer[.b1]) ? a1.shape : $0.shape }
       }?.dimensions.first
@@ -151,8 +151,8 @@ struct AdapterMethod: Sendable {
       try GeneralizedUpdate(layer, factor: factor, shape: shape)
     })
 
-  /// LyCORIS's (IA)^3: shares of the weight that are added to it. Its `….weight` says nothing without
-  /// `on_input` beside it.
+  /// LyCORIS's (IA)^3: fractions of the weight, which are added to it. Its `….weight` has no
+  /// meaning without `on_input`.
   static let ia3 = AdapterMethod(
     name: "IA3",
     endings: [(".on_input", .onInput)],
@@ -173,7 +173,7 @@ struct AdapterMethod: Sendable {
       try Rescaling(factors: layer, strength: factor, shape: shape)
     })
 
-  /// LyCORIS's and kohya's orthogonal finetuning, of blocks along the diagonal and of butterflies.
+  /// Orthogonal finetuning of LyCORIS and kohya, with diagonal blocks or butterflies.
   static let oft = AdapterMethod(
     name: "OFT",
     endings: [(".oft_blocks", .rotation), (".rescale", .rescale)],
@@ -206,7 +206,7 @@ struct AdapterMethod: Sendable {
     },
     biasParts: [.biasNorm])
 
-  /// Methods that are named and not applied: those of PEFT by the beginnings of their tensors' names.
+  /// Methods that are recognized but unsupported: PEFT's, by name prefixes.
   static let foreign: [AdapterMethod] =
     [
       AdapterMethod(name: "OFT of an older LyCORIS", endings: [(".oft_diag", .foreign)]),
@@ -233,7 +233,7 @@ struct AdapterMethod: Sendable {
       ("OSF", "osf_svd_"),
     ].map { AdapterMethod(name: $0.0, foreignPrefixes: [$0.1]) }
 
-  /// What more than one method has.
+  /// Suffixes shared by several methods.
   private static let shared: [(ending: String, part: AdapterPart)] = [
     (".alpha", .alpha), (".dora_scale", .outputScale),
   ]
@@ -241,12 +241,12 @@ struct AdapterMethod: Sendable {
     ("lora_magnitude_vector", .magnitude)
   ]
 
-  /// A tensor's name taken apart.
+  /// A parsed tensor name.
   struct Name {
-    /// The layer as the file calls it.
+    /// The layer's name in the file.
     let layer: String
     let part: AdapterPart
-    /// nil of what more than one method has.
+    /// nil for parts shared by several methods.
     let method: Int?
   }
 
@@ -270,8 +270,8 @@ struct AdapterMethod: Sendable {
   /// `double_blocks.0.processor.qkv_lora1.down.weight`, `…qkv_lora2…`.
   private static let streams = [("_lora1.", "_img_lora."), ("_lora2.", "_txt_lora.")]
 
-  /// Whether any of a file's names could be an adapter's. Asked before ``split(_:)``, which takes
-  /// names apart one by one.
+  /// Whether any of a file's names could be an adapter's: a quick check before ``split(_:)``, which
+  /// parses names one by one.
   static func mayBeNamed(in names: NameText) -> Bool {
     (allEndings.map(\.ending) + [".on_input"]).contains {
       names.first(containing: $0, isAtEnd: true) != nil
@@ -280,7 +280,7 @@ struct AdapterMethod: Sendable {
         + streams.map(\.0)).contains(where: names.contains)
   }
 
-  /// The layer, and which of its tensors it is; nil of any other tensor.
+  /// The layer and the tensor's role; nil for other tensors.
   static func split(_ name: String) -> Name? {
     for (stream, spelling) in streams where name.contains(stream) {
       return split(name.replacing(stream, with: spelling))
@@ -291,7 +291,7 @@ struct AdapterMethod: Sendable {
     var parts = name.split(separator: ".", omittingEmptySubsequences: false)
     let isBias = parts.last == "bias"
     if isBias || parts.last == "weight" { parts.removeLast() }
-    // The adapter's own name may stand behind the component: `….lora_A.default.weight`.
+    // The adapter's own name may follow the component: `….lora_A.default.weight`.
     for _ in 0..<2 {
       guard parts.count > 1, let last = parts.popLast() else { return nil }
       if let (part, method) = allComponents[String(last)] {

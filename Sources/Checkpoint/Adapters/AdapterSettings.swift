@@ -1,13 +1,13 @@
 import ModelFormats
 import OrderedJSON
 
-/// What an adapter's own configuration says where its layers have no alpha.
+/// The adapter's configuration, for layers without an alpha.
 struct AdapterSettings {
   private var objects: [(prefix: String, object: JSONObject)] = []
   private let path: String
 
-  /// diffusers writes the configuration into the file's metadata, `unet.lora_alpha` and so on; PEFT
-  /// puts `adapter_config.json` beside the file.
+  /// diffusers writes the configuration to the file's metadata, as `unet.lora_alpha` and so on;
+  /// PEFT writes `adapter_config.json` next to the file.
   init(_ file: TensorFile) {
     path = file.path
     let metadata = file.metadata.first { $0.key == "lora_adapter_metadata" }
@@ -28,12 +28,12 @@ struct AdapterSettings {
     }
   }
 
-  /// `alpha / rank`, or over the rank's root where the adapter says so; 1 where it says nothing.
+  /// `alpha / rank`, or `alpha / sqrt(rank)` if configured; 1 if there is no alpha.
   ///
   /// - Parameters:
-  ///   - layer: as the file calls it.
-  ///   - rank: by the layer's tensors; nil where they do not tell.
-  /// - Throws: ``FormatError`` `unsupported` where a pattern of layers is not a plain name.
+  ///   - layer: its name in the file.
+  ///   - rank: the rank of the layer's tensors; nil if unknown.
+  /// - Throws: ``FormatError`` `unsupported` if a layer pattern is not a plain name.
   func ratio(
     of layer: String, in component: ComponentName, rank: Int?
   ) throws(FormatError) -> Double {
@@ -50,8 +50,7 @@ struct AdapterSettings {
     return 1
   }
 
-  /// Whether the factors of a layer are of its inputs, as PEFT's (IA)^3 has it; nil where that is not
-  /// said.
+  /// Whether the factors of a layer apply to its inputs, as in PEFT's (IA)^3; nil if not specified.
   func isFeedForward(_ layer: String) -> Bool? {
     for (prefix, object) in objects {
       guard let modules = object[prefix + "feedforward_modules"]?.array else { continue }
@@ -60,10 +59,10 @@ struct AdapterSettings {
     return nil
   }
 
-  /// The value of the first name of a pattern that is the layer's, or its end behind a full stop.
+  /// The value of the first pattern that equals the layer's name or its last components.
   ///
-  /// PEFT reads the names as regular expressions; those with more in them than full stops and an
-  /// anchor are refused.
+  /// PEFT treats patterns as regular expressions; patterns with anything but dots and an anchor are
+  /// rejected.
   private func match(
     _ field: String, _ prefix: String, _ object: JSONObject, _ layer: String
   ) throws(FormatError) -> Double? {

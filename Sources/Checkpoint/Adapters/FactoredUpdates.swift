@@ -12,7 +12,7 @@ struct HadamardUpdate: WeightChange {
     let middle: Tensor?
     let rank: Int
 
-    /// - Parameter shape: of the weight.
+    /// - Parameter shape: the shape of the weight.
     init(
       _ left: Tensor, _ right: Tensor, _ middle: Tensor?, shape: [Int]
     ) throws(FormatError) {
@@ -77,7 +77,7 @@ struct HadamardUpdate: WeightChange {
   }
 }
 
-/// A Kronecker product: `factor * kron(w1, w2)`, each whole or a product of its own.
+/// A Kronecker product: `factor * kron(w1, w2)`, where each factor is a full matrix or a product.
 ///
 /// Source: Edalati et al. 2022 (KronA); LyCORIS's LoKr. `w1` is `[a, c]`, `w2` `[b, d]` or `[b, d,
 /// kernel, kernel]` of a weight `[a b, c d]` or `[a b, c d, kernel, kernel]`.
@@ -86,7 +86,7 @@ struct KroneckerUpdate: WeightChange {
   private let factor: Float
   /// a, c
   private let coarse: (rows: Int, columns: Int)
-  /// b, and d times the kernel's places
+  /// b, and d times the kernel positions
   private let fine: (rows: Int, columns: Int)
 
   init(_ layer: AdapterLayer, factor: Float, shape: [Int]) throws(FormatError) {
@@ -103,7 +103,7 @@ struct KroneckerUpdate: WeightChange {
     func dimensions(_ part: AdapterPart) throws(FormatError) -> [Int] {
       try layer.require(part).shape.dimensions
     }
-    // The sizes of each factor, of which products must be of two dimensions with one inner size.
+    // The sizes of each factor; products must have two dimensions and equal inner sizes.
     func sizes(
       _ whole: AdapterPart, _ left: AdapterPart, _ right: AdapterPart
     ) throws(FormatError) -> [Int]? {
@@ -170,10 +170,11 @@ struct KroneckerUpdate: WeightChange {
   }
 }
 
-/// A low-rank change of the weight and one beside it: `factor * (W a1 a2 + b1 b2)`.
+/// A low-rank change that depends on the weight, and one that does not:
+/// `factor * (W a1 a2 + b1 b2)`.
 ///
-/// Source: Chavan et al. 2023; LyCORIS's GLoRA, whose first versions had the factors the other way
-/// round: `factor * (W a2 a1 + b2 b1)`.
+/// Source: Chavan et al. 2023; LyCORIS's GLoRA, whose first versions had the factors in reverse
+/// order: `factor * (W a2 a1 + b2 b1)`.
 struct GeneralizedUpdate: WeightChange {
   private let factor: Float
   private let rank: Int
@@ -183,7 +184,7 @@ struct GeneralizedUpdate: WeightChange {
   private let outer: (left: Tensor, right: Tensor)
   private let middle: Tensor?
 
-  /// Whether the factors are of the first versions.
+  /// Whether the factors have the order of the first versions.
   static func isOlder(_ a1: Tensor, _ a2: Tensor, _ b1: Tensor?) -> Bool {
     // [rank, inputs] and [inputs, rank]; b1 is [rank, inputs], now [outputs, rank].
     let (a1, a2, b1) = (a1.shape.dimensions, a2.shape.dimensions, b1?.shape.dimensions ?? [])

@@ -2,7 +2,7 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Adapters on top of the networks of a checkpoint.
+/// Adapters applied to the networks of a checkpoint.
 public struct AdaptedWeights: Sendable {
   private let adapters: [LoRA]
 
@@ -10,11 +10,11 @@ public struct AdaptedWeights: Sendable {
     self.adapters = adapters
   }
 
-  /// The parameter of that name with every adapter's update, one after the other, in F32 where there
-  /// is one.
+  /// The parameter with this name after the updates of all adapters in sequence, in F32 if there
+  /// are any.
   ///
-  /// - Parameter name: the name of today's diffusers.
-  /// - Throws: ``FormatError`` as ``Component/tensor(named:)``; where an adapter's file cannot be
+  /// - Parameter name: the name in current diffusers.
+  /// - Throws: ``FormatError`` as ``Component/tensor(named:)``, or if an adapter's file cannot be
   ///   read.
   public func tensor(named name: String, of component: Component) throws(FormatError) -> Tensor {
     let tensor = try component.tensor(named: name)
@@ -31,17 +31,17 @@ public struct AdaptedWeights: Sendable {
 }
 
 extension LoRA {
-  /// Tensors that change nothing for one reason.
+  /// Unused tensors with the same reason.
   struct UnusedGroup {
     let method: String?
     let reason: String
     var names: [String]
 
-    /// As in "12 tensors".
+    /// For example "12 tensors".
     var count: String { "\(names.count.of("tensor"))" }
   }
 
-  /// What changes nothing, by method and reason.
+  /// Unused tensors, by method and reason.
   var unusedGroups: [UnusedGroup] {
     var indices: [[String?]: Int] = [:]
     var groups: [UnusedGroup] = []
@@ -58,7 +58,7 @@ extension LoRA {
     return groups
   }
 
-  /// What of the file changes nothing, in one sentence for each method and reason.
+  /// A summary of unused tensors, one sentence per method and reason.
   public var unusedSummary: [String] {
     unusedGroups.map { group in
       let method = group.method.map { " of \($0)" } ?? ""
@@ -67,7 +67,7 @@ extension LoRA {
     }
   }
 
-  /// What it changes, as in "3 layers of the UNet (LoHa)".
+  /// A summary of the changes, for example "3 layers of the UNet (LoHa)".
   public var changeSummary: String {
     let counts = layers.sorted { $0.key.rawValue < $1.key.rawValue }.map {
       "\($0.value.of("layer")) of the \($0.key.title)"

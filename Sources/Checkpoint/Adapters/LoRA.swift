@@ -2,13 +2,13 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// An adapter file (LoRA and its kin) and what it changes in the networks of a checkpoint.
+/// An adapter file (LoRA and similar methods) and its changes to the networks of a checkpoint.
 public struct LoRA: Sendable {
-  /// A tensor of the file that changes nothing.
+  /// An unused tensor of the file.
   public struct Unused: Sendable, Hashable {
     /// The key in the file, or the module that it belongs to.
     public let name: String
-    /// As in "BOFT"; nil of a tensor that no method has.
+    /// For example "BOFT"; nil for tensors of no known method.
     public let method: String?
     /// Why it has no effect.
     public let reason: String
@@ -20,27 +20,28 @@ public struct LoRA: Sendable {
   public let scale: Double
   /// By component and by the parameter's published name.
   public let updates: [ComponentName: [String: WeightUpdate]]
-  /// How many layers of each component change.
+  /// The number of changed layers per component.
   public let layers: [ComponentName: Int]
-  /// The methods of these layers, as in "LoHa with DoRA", in the order of the file.
+  /// The methods of these layers, such as "LoHa with DoRA", in file order.
   public let methods: [(name: String, layers: Int)]
-  /// Learned vectors, each with a word of its own.
+  /// Learned vectors, each with its own trigger word.
   public let embeddings: [BundledEmbedding]
   /// In file order.
   public let unused: [Unused]
 
-  /// Reads the file's names and finds the layers that they mean.
+  /// Reads the file's names and finds the matching layers.
   ///
-  /// Known are the names of kohya's scripts (`lora_unet_…`, also with LDM's modules), of LyCORIS
+  /// Supports the names of kohya's scripts (`lora_unet_…`, also with LDM's modules), of LyCORIS
   /// (`lycoris_…`), of diffusers and PEFT (`unet.….lora_A.weight`), and of diffusers before PEFT
   /// (`….to_q_lora.down.weight`, `….lora_linear_layer.down.weight`). A change is multiplied by
-  /// `scale * alpha / rank`; alpha is the layer's `.alpha`, else what diffusers' metadata or PEFT's
-  /// `adapter_config.json` says, else the rank. What replaces a weight (DoRA, OFT) goes so much of
-  /// the way as the scale says, but for PEFT's DoRA, whose scale is that of the change before.
+  /// `scale * alpha / rank`; alpha is the layer's `.alpha`, otherwise that of diffusers' metadata
+  /// or PEFT's `adapter_config.json`, otherwise the rank. Methods that replace a weight (DoRA, OFT)
+  /// interpolate by the scale, except PEFT's DoRA, whose scale applies to the change before
+  /// normalization.
   ///
   /// - Parameter components: the networks that it may change.
-  /// - Throws: ``FormatError`` as reading any file; `mismatch` where a layer's tensors do not fit,
-  ///   or the file is for another kind of model; `unsupported` where its method is not applied.
+  /// - Throws: ``FormatError`` for unreadable files; `mismatch` if a layer's tensors do not fit or
+  ///   the file is for another kind of model; `unsupported` if its method is not supported.
   public static func open(
     _ path: String, scale: Double = 1, for components: [Component]
   ) throws(FormatError) -> LoRA {
@@ -55,7 +56,7 @@ public struct LoRA: Sendable {
   private init(
     _ file: TensorFile, scale: Double, for components: [Component]
   ) throws(FormatError) {
-    // Without the dictionary that trainers save it in; 8-bit factors are read as F32.
+    // Without the dictionary in which trainers save it; 8-bit factors are read as F32.
     let names = BareNames(file.tensors).namesOfWeights(file.tensors)
     let contents = AdapterContents(
       zip(file.tensors, names).map { tensor, name in
@@ -141,29 +142,29 @@ public struct LoRA: Sendable {
     guard !updates.isEmpty || !contents.embeddings.isEmpty else {
       throw refusal(file, contents, base, networks.titles)
     }
-    // Layers of the same name and shape are in other families too.
+    // Other families also have layers with the same name and shape.
     if let other = base.otherFamily, self.unused.contains(where: { $0.method != nil }) {
       throw other.refusal(file.tensors.count, networks.titles, because: nil)
     }
   }
 
-  /// What a layer's change is multiplied by beside the scale: alpha over the rank, 1 without alpha and
-  /// of methods that alpha does not scale.
+  /// The factor of a layer's change besides the scale: alpha over the rank; 1 without alpha and for
+  /// methods that ignore alpha.
   ///
-  /// An alpha of 0 is 0, as in diffusers, PEFT, ComfyUI and the web UI; kohya's scripts and LyCORIS never
-  /// write it, and would read it as the rank.
+  /// An alpha of 0 is used as 0, as in diffusers, PEFT, ComfyUI and the web UI; kohya's scripts and
+  /// LyCORIS never write it, and would treat it as the rank.
   private static func ratio(
     _ layer: AdapterLayer, _ target: AdaptedLayers.Layer, _ settings: AdapterSettings
   ) throws(FormatError) -> Double {
     guard let rank = layer.weightMethods.first?.rank else { return 1 }
     if let alpha = try layer.alpha() {
-      // Kronecker products of two whole matrices have no rank, and alpha no meaning.
+      // Kronecker products of two full matrices have no rank, so alpha has no meaning.
       return rank(layer).map { Double(alpha) / Double(max(1, $0)) } ?? 1
     }
     return try settings.ratio(of: layer.name, in: target.component, rank: rank(layer))
   }
 
-  /// What becomes of the layer's weight and bias.
+  /// The changes of the layer's weight and bias.
   private static func changes(
     _ layer: AdapterLayer, _ target: AdaptedLayers.Layer, _ settings: AdapterSettings,
     _ scale: Double
@@ -205,7 +206,7 @@ public struct LoRA: Sendable {
     return result
   }
 
-  /// Why the file is of no use.
+  /// Why the file is useless.
   private func refusal(
     _ file: TensorFile, _ contents: AdapterContents, _ base: AdapterBase, _ titles: String
   ) -> FormatError {
@@ -238,17 +239,17 @@ public struct LoRA: Sendable {
 }
 
 extension AdapterLayer {
-  /// Whether its method is one that is not applied.
+  /// Whether its method is unsupported.
   var isForeign: Bool {
     weightMethods.first.map { $0.weight == nil } ?? false
   }
 
-  /// Whether a tensor is for the layer's bias alone.
+  /// Whether a tensor applies only to the layer's bias.
   func isOfBias(_ tensor: Tensor) -> Bool {
     [AdapterPart.biasDifference, .biasNorm, .upBias].contains { self[$0]?.name == tensor.name }
   }
 
-  /// Why the layer is left as it was, whatever the model; nil where nothing is in the way.
+  /// Why the layer cannot be applied to any model; nil if it can.
   var obstacle: String? {
     if isForeign { return "\(methodName) is not supported" }
     if let strange = strange.first {

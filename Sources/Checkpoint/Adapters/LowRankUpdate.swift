@@ -1,26 +1,27 @@
 import CKernels
 import ModelFormats
 
-/// What a low-rank adapter adds to one weight: `factor * up * down`.
+/// The low-rank update of a weight: `factor * up * down`.
 ///
-/// Source: Hu et al. 2021; with a middle factor, the Tucker form that LyCORIS has for convolutions:
-/// `sum over a, b of up[o, a] * middle[a, b, kernel] * down[b, i]`.
+/// Source: Hu et al. 2021; with a middle factor, LyCORIS's Tucker form for convolutions: `sum over
+/// a, b of up[o, a] * middle[a, b, kernel] * down[b, i]`.
 struct LowRankUpdate: WeightChange {
   let factor: Float
   let rank: Int
   /// `[outputs, rank]`, perhaps with further dimensions of 1.
   let up: Tensor
-  /// `[rank, inputs]`, or of a convolution `[rank, inputs, kernel, kernel]`.
+  /// `[rank, inputs]`, or for a convolution `[rank, inputs, kernel, kernel]`.
   let down: Tensor
   /// `[rank, rank, kernel, kernel]`.
   let middle: Tensor?
   private let outputs: Int
-  /// Values of the weight for one output.
+  /// Weight values per output.
   private let width: Int
 
-  /// - Parameter shape: of the weight, `[outputs, inputs]` or `[outputs, inputs, kernel, kernel]`.
-  /// - Throws: ``FormatError`` `mismatch` where the factors do not give that shape, `unsupported`
-  ///   where they are not F32, F16 or BF16.
+  /// - Parameter shape: the weight's shape, `[outputs, inputs]` or
+  ///   `[outputs, inputs, kernel, kernel]`.
+  /// - Throws: ``FormatError`` `mismatch` if the factors do not produce this shape, `unsupported`
+  ///   if they are not F32, F16 or BF16.
   init(
     factor: Float, up: Tensor, down: Tensor, middle: Tensor?, shape: [Int]
   ) throws(FormatError) {
@@ -53,7 +54,7 @@ struct LowRankUpdate: WeightChange {
     weight.add(count: outputs, up, down, rank: rank, factor: factor)
   }
 
-  /// The factors as `[outputs, rank]` and `[rank, width]` in single precision.
+  /// The factors as `[outputs, rank]` and `[rank, width]` in float32.
   fileprivate func factors() throws(FormatError) -> (up: [Float], down: [Float]) {
     let up = try up.singlePrecision()
     let down = try down.singlePrecision()
@@ -63,8 +64,8 @@ struct LowRankUpdate: WeightChange {
 }
 
 extension Tensor {
-  /// As ``withSaturatedPieces(as:_:)`` for the sum of the values and the updates, which is formed
-  /// in single precision, some outputs at a time.
+  /// Like ``withSaturatedPieces(as:_:)`` for the sum of values and updates, computed in float32 for
+  /// a few outputs at a time.
   func withSaturatedPieces(
     as dtype: DType, adding updates: [LowRankUpdate],
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void

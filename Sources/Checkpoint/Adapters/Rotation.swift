@@ -1,22 +1,23 @@
 import ModelFormats
 
-/// A weight whose outputs are turned into each other by orthogonal matrices, of blocks along the
-/// diagonal (OFT) or of butterflies (BOFT).
+/// A weight whose outputs are mixed by orthogonal matrices: diagonal blocks (OFT) or butterflies
+/// (BOFT).
 ///
-/// Source: Qiu et al. 2023, Liu et al. 2024; LyCORIS and kohya's scripts. A block is `R = (I + Q)
-/// (I - Q)^-1`, `Q = A - A^T` with `A` a block of `oft_blocks`, shrunk to the norm `alpha * outputs`
-/// where alpha is above 0; `rescale` multiplies each output afterwards.
+/// Source: Qiu et al. 2023, Liu et al. 2024; LyCORIS and kohya's scripts. A block is
+/// `R = (I + Q) (I - Q)^-1`, `Q = A - A^T` with `A` a block of `oft_blocks`, scaled down to the
+/// norm `alpha * outputs` if alpha is above 0; `rescale` then multiplies each output.
 ///
-/// A strength other than 1 goes so much of the way from the weight to the result of OFT; of BOFT each
-/// stage's blocks go so much of the way from the identity, and `rescale` stays whole: LyCORIS's rules.
-/// ComfyUI multiplies by the strength once more and limits the norm to `alpha`, without the outputs.
+/// For a strength other than 1, OFT interpolates between the weight and the result. BOFT
+/// interpolates each stage's blocks from the identity and applies `rescale` fully. These are
+/// LyCORIS's rules. ComfyUI multiplies by the strength once more and limits the norm to `alpha`,
+/// without the outputs.
 struct Rotation: WeightChange {
   private let blocks: Tensor
   private let rescale: Tensor?
-  /// The largest norm of all `Q`; none where 0.
+  /// The maximum norm of all `Q`; unlimited if 0.
   private let constraint: Double
   private let strength: Float
-  /// 1 of OFT.
+  /// 1 for OFT.
   private let stages: Int
   private let count: Int
   private let side: Int
@@ -36,7 +37,7 @@ struct Rotation: WeightChange {
     else { throw Factors.misfit([blocks], shape) }
     (count, side) = (rest[0], rest[1])
     if isButterfly {
-      // Each stage mixes outputs that lie 2^stage half blocks apart.
+      // Each stage mixes outputs that are 2^stage half blocks apart.
       guard side % 2 == 0, outputs % (2 * (side / 2) << (stages - 1)) == 0 else {
         throw Factors.misfit([blocks], shape)
       }
@@ -85,7 +86,7 @@ struct Rotation: WeightChange {
   }
 
   /// `(I + Q)(I - Q)^-1` of a skew-symmetric matrix, for which `I - Q` is never singular. The two
-  /// commute, so that it is the solution of `(I - Q) R = I + Q`.
+  /// commute, so it is the solution of `(I - Q) R = I + Q`.
   private static func cayley(_ skew: [Double], _ side: Int) -> [Double] {
     var left = skew.map { -$0 }
     var right = skew
@@ -129,7 +130,7 @@ struct Rotation: WeightChange {
     let rotations = try rotations()
     let width = weight.width
     for stage in 0..<stages {
-      // Where in the stage's order each output stands.
+      // The position of each output in the stage's order.
       let places = isButterfly ? butterfly(stage, weight.outputs) : Array(0..<weight.outputs)
       var turned = WeightValues(
         [Float](repeating: 0, count: weight.values.count), shape: [weight.outputs, width])
@@ -138,7 +139,7 @@ struct Rotation: WeightChange {
         var matrix = [Float](repeating: 0, count: side * side)
         for row in 0..<side {
           for column in 0..<side {
-            // OFT's blocks are applied transposed, those of butterflies as they are.
+            // OFT's blocks are applied transposed, butterfly blocks are not.
             let place = isButterfly ? row * side + column : column * side + row
             matrix[row * side + column] = Float(rotations[start + place])
           }
@@ -165,8 +166,8 @@ struct Rotation: WeightChange {
     }
   }
 
-  /// The output at each place of a stage's order: of outputs `(c, g, k)`, `g` of two and `k` of
-  /// 2^stage half blocks, the places are `(c, k, g)`.
+  /// The output at each position of a stage's order: for outputs `(c, g, k)`, with `g` of size two
+  /// and `k` of size 2^stage half blocks, the positions are `(c, k, g)`.
   private func butterfly(_ stage: Int, _ outputs: Int) -> [Int] {
     let distance = (side / 2) << stage
     var result = [Int](repeating: 0, count: outputs)

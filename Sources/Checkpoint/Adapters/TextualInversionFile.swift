@@ -1,31 +1,30 @@
 import ModelFormats
 import OrderedJSON
 
-/// A textual inversion as a file holds it: vectors for one word or several, for one text encoder or
-/// several.
+/// A textual inversion file: vectors for one or more words, for one or more text encoders.
 ///
 /// Source: Gal et al., "An Image is Worth One Word" (2022), and the files that the AUTOMATIC1111 web
 /// UI, ComfyUI, OneTrainer and diffusers write.
 public struct TextualInversionFile: Sendable {
-  /// Which words the file uses for its vectors.
+  /// The form of the file.
   public enum Form: Sendable, Hashable {
     /// `string_to_param`, in PyTorch files of the original code and the web UI.
     case stringToParam
     /// `emb_params`, in safetensors files of the web UI.
     case embParams
-    /// The tokens themselves, as diffusers names them.
+    /// The tokens themselves, as in diffusers.
     case tokens
-    /// The text encoders, each with its part of the same vectors: `clip_l`, `clip_g`, `t5xxl`.
+    /// The text encoders, each with its own vectors: `clip_l`, `clip_g`, `t5xxl`.
     case encoders
   }
 
   /// Vectors, `[count, width]`.
   public struct Entry: Sendable {
-    /// The word that the file gives; nil where it gives none.
+    /// The word in the file; nil if there is none.
     public let word: String?
-    /// The text encoder that they are for, as ComfyUI names it; nil where the file does not say.
+    /// The text encoder, by ComfyUI's name; nil if the file does not say.
     public let encoder: String?
-    /// As the file has them: one vector may be without the first dimension.
+    /// As in the file: a single vector may lack the first dimension.
     public let tensor: Tensor
 
     /// The width of a vector.
@@ -36,12 +35,12 @@ public struct TextualInversionFile: Sendable {
 
   /// The form of the file.
   public let form: Form
-  /// At least one; of several text encoders in the order in which they are named above.
+  /// At least one; for several text encoders in the order above.
   public let entries: [Entry]
-  /// What else the file holds.
+  /// Other tensors of the file.
   let others: [Tensor]
 
-  /// Names by which the parts for a text encoder are known, and the encoder's name.
+  /// Key names of text encoders, and the encoders' names.
   private static let encoders: [(key: String, name: String)] = [
     ("clip_l", "clip_l"), ("text_encoders_0", "clip_l"), ("clip_g", "clip_g"),
     ("text_encoders_1", "clip_g"), ("t5xxl", "t5xxl"), ("t5", "t5xxl"),
@@ -51,15 +50,15 @@ public struct TextualInversionFile: Sendable {
   /// The name of the web UI, and OneTrainer's.
   private static let parameters = ["emb_params", "emp_params"]
 
-  /// More tensors, or more vectors of a word, no such file has.
+  /// The maximum number of tensors, and of vectors per word.
   private static let tensorLimit = 64
   private static let vectorLimit = 1024
   private static let widthLimit = 65_536
 
-  /// Tells by names and shapes whether tensors are a textual inversion; nil where they are not.
+  /// Recognizes a textual inversion by names and shapes; nil for other files.
   ///
-  /// - Parameter isExpected: whether a person said that it is one: then any width will do, and any
-  ///   name of a lone tensor.
+  /// - Parameter isExpected: whether the user said that it is one; then any width and any name of a
+  ///   single tensor is accepted.
   public init?(_ tensors: [Tensor], isExpected: Bool = false) {
     guard (1...Self.tensorLimit).contains(tensors.count) else { return nil }
     func entries(
@@ -68,7 +67,8 @@ public struct TextualInversionFile: Sendable {
       guard !tensors.isEmpty, tensors.allSatisfy(Self.isVectors) else { return nil }
       return tensors.map { Entry(word: word($0), encoder: encoder($0), tensor: $0) }
     }
-    // OneTrainer adds what it learned to put behind the text encoder; no program here reads it.
+    // OneTrainer also stores vectors to append to the text encoder's output; no program here reads
+    // them.
     let names = Self.encoders.map(\.key) + Self.parameters
     let outputs = tensors.filter {
       $0.name.hasSuffix("_out") && names.contains(String($0.name.dropLast(4)))
@@ -111,7 +111,7 @@ public struct TextualInversionFile: Sendable {
       && tensor.shape.last <= widthLimit
   }
 
-  /// Whether the names are tokens: any short list of vectors as wide as a text encoder's, and other
+  /// Whether the names are tokens: any short list of vectors as wide as a text encoder's, or other
   /// vectors under a token in brackets.
   private static func areTokens(_ tensors: [Tensor], isExpected: Bool) -> Bool {
     guard tensors.count <= 16, tensors.allSatisfy(isVectors) else { return false }
@@ -124,8 +124,8 @@ public struct TextualInversionFile: Sendable {
     return isKnown || isExpected && tensors.count == 1 && !tensors[0].name.hasSuffix(".weight")
   }
 
-  /// The word that a file's name stands for where the file gives none: the name without its ending,
-  /// as web UIs cut it.
+  /// The word from a file's name, if the file has none: the name without its extension, as in web
+  /// UIs.
   public static func word(ofFile path: String) -> String {
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
     let name = slash.map { Substring(path.utf8[path.utf8.index(after: $0)...]) } ?? path[...]
@@ -139,7 +139,7 @@ public struct TextualInversionFile: Sendable {
 
   // MARK: Words
 
-  /// The model that it is for, by its text encoders and their widths; nil where they do not say.
+  /// The model, from its text encoders and their widths; nil if unknown.
   public var family: String? {
     let names = Set(entries.compactMap(\.encoder))
     switch (names.contains("clip_l"), names.contains("clip_g"), names.contains("t5xxl")) {
@@ -151,7 +151,7 @@ public struct TextualInversionFile: Sendable {
     }
   }
 
-  /// The family whose text encoder has vectors of this width; of SDXL's two the larger.
+  /// The family whose text encoder has this width; for SDXL, the larger one.
   public static func family(ofWidth width: Int) -> String? {
     switch width {
     case 768: "Stable Diffusion 1.x"
@@ -162,14 +162,14 @@ public struct TextualInversionFile: Sendable {
     }
   }
 
-  /// As a person says it: "textual inversion embedding for Stable Diffusion 1.x".
+  /// For display: "textual inversion embedding for Stable Diffusion 1.x".
   var title: String {
     let words = form != .encoders && entries.count > 1 ? " of \(entries.count) tokens" : ""
     let title = "textual inversion embedding" + words + (family.map { " for \($0)" } ?? "")
     return form == .encoders ? "\(title): \(size)" : title
   }
 
-  /// How many vectors there are, and how wide: "4 vectors, clip_l 768 and clip_g 1280 wide".
+  /// The number and width of vectors: "4 vectors, clip_l 768 and clip_g 1280 wide".
   public var size: String {
     guard form == .encoders else {
       let count = entries.reduce(0) { $0 + $1.count }
@@ -186,7 +186,7 @@ public struct TextualInversionFile: Sendable {
     return "\(most.of("vector")), \(list) wide"
   }
 
-  /// Which names decided.
+  /// The names that decided.
   var reasons: [String] {
     let meaning =
       switch form {
@@ -209,9 +209,9 @@ public struct TextualInversionFile: Sendable {
 // MARK: Conversion
 
 extension TextualInversionFile {
-  /// The tensors under the names that other programs read, and what they are in the source.
+  /// The tensors under the names that other programs read, with their sources.
   ///
-  /// - Parameter isPyTorch: whether a PyTorch file is written, which holds one word's vectors in a
+  /// - Parameter isPyTorch: whether a PyTorch file is written, which stores one word's vectors in a
   ///   dictionary `string_to_param`.
   func converted(isPyTorch: Bool) -> [(source: Tensor, target: Tensor)] {
     entries.map { entry in

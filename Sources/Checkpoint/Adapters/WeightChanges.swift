@@ -1,13 +1,13 @@
 import ModelFormats
 
-/// What is added as it is: `factor * difference`, of a weight or a bias.
+/// A plain difference: `factor * difference`, for a weight or a bias.
 struct Difference: WeightChange {
   private let tensor: Tensor
   private let factor: Float
 
   init(_ tensor: Tensor, factor: Float, shape: [Int]) throws(FormatError) {
     try Factors.check(tensor)
-    // A linear layer's may be saved as a convolution's of one place, and the other way round.
+    // A linear layer may be saved as a 1x1 convolution, and vice versa.
     let wanted = shape.filter { $0 != 1 }
     guard tensor.shape.dimensions.filter({ $0 != 1 }) == wanted,
       tensor.elementCount == Shape(shape).elementCount
@@ -22,14 +22,14 @@ struct Difference: WeightChange {
   }
 }
 
-/// A factor for each input or each output, as (IA)^3 has it.
+/// A factor per input or per output, as in (IA)^3.
 ///
-/// Source: Liu et al. 2022. LyCORIS saves what is added to 1 as `weight`, and `on_input`; PEFT saves
-/// the factors, `[1, inputs]` or `[outputs, 1]`, those of outputs for the bias too.
+/// Source: Liu et al. 2022. LyCORIS saves the difference from 1 as `weight`, and `on_input`; PEFT
+/// saves the factors, `[1, inputs]` or `[outputs, 1]`, the latter also for the bias.
 struct Rescaling: WeightChange {
   private let tensor: Tensor
   private let isOfInputs: Bool
-  /// Whether the values are factors, not what is added to 1.
+  /// Whether the values are factors, not differences from 1.
   private let isWhole: Bool
   private let strength: Float
 
@@ -43,7 +43,7 @@ struct Rescaling: WeightChange {
       layer.require(.shares), isOfInputs: isOfInputs, isWhole: false, factor, shape: shape)
   }
 
-  /// - Returns: nil of a bias, where the factors are of inputs.
+  /// - Returns: nil for a bias if the factors apply to inputs.
   init?(factors layer: AdapterLayer, strength: Float, shape: [Int]) throws(FormatError) {
     let factors = try layer.require(.factors)
     let dimensions = factors.shape.dimensions
@@ -53,7 +53,7 @@ struct Rescaling: WeightChange {
     if let told = layer.isOfInputs {
       isOfInputs = told
     } else if dimensions.count > 2 {
-      // Of convolutions both are [1, count, 1, 1].
+      // Both are [1, count, 1, 1] for convolutions.
       guard isBias || (count == outputs) != (count == shape[1]) else {
         throw FormatError(
           .unsupported, "its shape \(factors.shape) is that of inputs and of outputs",
@@ -90,37 +90,37 @@ struct Rescaling: WeightChange {
   }
 }
 
-/// A changed weight brought to lengths that were learned: `m * V / |V|`, `V = W + change`.
+/// A changed weight normalized to learned magnitudes: `m * V / |V|`, `V = W + change`.
 ///
-/// Source: Liu et al. 2024 (DoRA). The lengths are those of rows or, in files of older trainers, of
-/// columns, which the shape of `m` tells: `[outputs, 1]` or `[1, inputs]`.
+/// Source: Liu et al. 2024 (DoRA). The norms are of rows or, for older trainers, of columns,
+/// depending on the shape of `m`: `[outputs, 1]` or `[1, inputs]`.
 ///
-/// At strength 1 this is what LyCORIS and PEFT train. At another strength `s` programs differ:
+/// At strength 1 this is what LyCORIS and PEFT train. At another strength `s`, programs differ:
 ///
-/// - `dora_scale` (kohya, LyCORIS): `W + s (m V / |V| - W)`, `V = W + alpha / rank * change`, so that 0
-///   leaves the model as it is. The web UI (`finalize_updown` in its `network.py`), ComfyUI
-///   (`weight_decompose`) and LyCORIS's functions (`apply_dora_scale`) do that, and users compare
-///   with them. LyCORIS's modules take `V (1 + s (m / |V| - 1))`, which at 0 leaves the change in.
-/// - `lora_magnitude_vector` (PEFT): `m V / |V|`, `V = W + s * alpha / rank * change`, as PEFT merges
-///   it. diffusers renames `dora_scale` to this, and so has PEFT's rule for both.
+/// - `dora_scale` (kohya, LyCORIS): `W + s (m V / |V| - W)`, `V = W + alpha / rank * change`, so
+///   that 0 leaves the model unchanged. The web UI (`finalize_updown` in its `network.py`), ComfyUI
+///   (`weight_decompose`) and LyCORIS's functions (`apply_dora_scale`) do this, and users compare
+///   with them. LyCORIS's modules use `V (1 + s (m / |V| - 1))`, which keeps the change at 0.
+/// - `lora_magnitude_vector` (PEFT): `m V / |V|`, `V = W + s * alpha / rank * change`, as PEFT
+///   merges it. diffusers renames `dora_scale` to this, so it uses PEFT's rule for both.
 ///
-/// Behind other adapters `W` is what they made of the weight; only PEFT's lengths stay those of the
-/// model's own weight with the change. diffusers without `fuse_lora` adds up what each adapter changes
-/// of the model's own weight instead.
+/// After other adapters, `W` is the weight that they changed; only PEFT's norms are those of the
+/// model's own weight with the change. diffusers without `fuse_lora` sums each adapter's change of
+/// the model's own weight instead.
 ///
-/// The web UI takes the lengths of columns, and ComfyUI for `[outputs, 1]` those of `W` instead of
-/// `V`: neither is what was trained, and neither is done here.
+/// The web UI computes the norms of columns, and ComfyUI for `[outputs, 1]` those of `W` instead of
+/// `V`: neither matches the training, so neither is done here.
 struct Decomposition: WeightChange {
   let change: any WeightChange
   private let magnitude: Tensor
   private let isOfInputs: Bool
-  /// Added to each length: LyCORIS and web UIs add the smallest step above 1, PEFT nothing.
+  /// Added to each norm: LyCORIS and web UIs add the machine epsilon, PEFT nothing.
   private let least: Float
   private let isPEFT: Bool
-  /// How much of the way from `W` to the result is gone: 1 for PEFT, whose scale is the change's.
+  /// The interpolation from `W` to the result: 1 for PEFT, whose scale applies to the change.
   private let strength: Float
 
-  /// - Parameter isPEFT: whether the lengths are PEFT's, one for each output.
+  /// - Parameter isPEFT: whether the magnitudes are PEFT's, one per output.
   init(
     _ change: any WeightChange, _ magnitude: Tensor, isPEFT: Bool, strength: Float, shape: [Int]
   ) throws(FormatError) {
@@ -142,7 +142,7 @@ struct Decomposition: WeightChange {
 
   func apply(to weight: inout WeightValues) throws(FormatError) {
     let before = strength == 1 ? [] : weight.values
-    // PEFT measures the change on the model's own weight, whatever was merged before.
+    // PEFT computes norms on the model's own weight, whatever was merged before.
     var measured: [Float]?
     if isPEFT, let original = weight.original {
       let merged = weight.values

@@ -1,28 +1,28 @@
 import CKernels
 import ModelFormats
 
-/// What an adapter does to one weight or bias.
+/// The update of one weight or bias by an adapter.
 public struct WeightUpdate: Sendable {
-  /// As in "LoHa with DoRA".
+  /// For example "LoHa with DoRA".
   public let method: String
   let change: any WeightChange
 
-  /// What a low-rank product is multiplied by; nil of other changes.
+  /// The factor of a low-rank product; nil for other changes.
   package var factor: Float? { (change as? LowRankUpdate)?.factor }
 }
 
-/// A weight in single precision, while adapters change it.
+/// A weight in float32 while adapters change it.
 struct WeightValues {
-  /// Row-major, a row for each output.
+  /// Row-major, one row per output.
   var values: [Float]
   let outputs: Int
-  /// Values of a row.
+  /// Values per row.
   let width: Int
-  /// Inputs; the row has so many times ``kernel`` values.
+  /// The number of inputs; a row has ``kernel`` values per input.
   let inputs: Int
-  /// Places of a convolution's kernel; 1 for others.
+  /// Positions of a convolution's kernel; 1 for others.
   let kernel: Int
-  /// The values before all adapters, where several change them.
+  /// The values before all adapters, if several change them.
   let original: [Float]?
 
   /// - Parameter isFirst: whether only one adapter changes the values.
@@ -52,11 +52,11 @@ struct WeightValues {
 
 /// A way to change a weight.
 protocol WeightChange: Sendable {
-  /// Changes the values; shapes were checked when the change was made.
+  /// Changes the values; shapes were checked at initialization.
   func apply(to weight: inout WeightValues) throws(FormatError)
 }
 
-/// Factors in single precision.
+/// Factors in float32.
 enum Factors {
   /// `left * right`: `[rows, inner]` and `[inner, columns]`.
   static func product(_ left: [Float], _ right: [Float], inner: Int) -> [Float] {
@@ -98,12 +98,12 @@ enum Factors {
     return result
   }
 
-  /// A product of sizes, nil where there is none: shapes come from files.
+  /// A product of sizes, which come from files; nil on overflow.
   static func count(_ sizes: Int...) -> Int? {
     Shape(sizes).elementCount
   }
 
-  /// Refuses tensors whose values are not read here.
+  /// Rejects tensors with unsupported dtypes.
   static func check(_ tensors: Tensor?...) throws(FormatError) {
     for case let tensor? in tensors where !Cast.types.contains(tensor.dtype) {
       throw FormatError(
@@ -113,7 +113,7 @@ enum Factors {
     }
   }
 
-  /// Says that tensors do not make a weight of that shape.
+  /// The error for tensors that do not fit a weight of this shape.
   static func misfit(_ tensors: [Tensor], _ shape: [Int]) -> FormatError {
     FormatError(
       .mismatch,
@@ -126,12 +126,12 @@ enum Factors {
 }
 
 extension Tensor {
-  /// All values in single precision, of types that are cast.
+  /// All values in float32, for castable dtypes.
   func singlePrecision() throws(FormatError) -> [Float] {
     var values: [Float] = []
     values.reserveCapacity(elementCount)
     try withPieces(as: .float32) { (bytes) throws(FormatError) in
-      // The pieces of a mapped file need not be aligned.
+      // Pieces of a mapped file may be unaligned.
       for index in stride(from: 0, to: bytes.count, by: 4) {
         values.append(bytes.loadUnaligned(fromByteOffset: index, as: Float.self))
       }
@@ -139,8 +139,8 @@ extension Tensor {
     return values
   }
 
-  /// As ``withSaturatedPieces(as:_:)`` for the values after the updates, which are made in single
-  /// precision, one after the other: of low-rank products alone some outputs at a time.
+  /// Like ``withSaturatedPieces(as:_:)`` for the values after the updates, computed in float32 one
+  /// after another; if all are low-rank, a few outputs at a time.
   package func withSaturatedPieces(
     as dtype: DType, adding updates: [WeightUpdate],
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void

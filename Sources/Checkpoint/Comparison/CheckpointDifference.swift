@@ -2,12 +2,12 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// How two checkpoints differ, tensor by tensor, whatever their formats and namings.
+/// The differences of two checkpoints, tensor by tensor, independent of formats and namings.
 ///
-/// Tensors are paired by component and published name, so that a single-file checkpoint can be
-/// held against a repository.
+/// Tensors are paired by component and published name, so a single file can be compared with a
+/// repository.
 public struct CheckpointDifference: Sendable {
-  /// A tensor that only one of the two has.
+  /// A tensor of only one side.
   public struct Entry: Sendable {
     /// The component that has it.
     public let component: ComponentName
@@ -17,7 +17,7 @@ public struct CheckpointDifference: Sendable {
     public let tensor: Tensor
   }
 
-  /// A tensor that both have.
+  /// A tensor of both sides.
   public struct Pair: Sendable {
     /// The component that has both.
     public let component: ComponentName
@@ -27,26 +27,26 @@ public struct CheckpointDifference: Sendable {
     public let left: Tensor
     /// The tensor of the second checkpoint.
     public let right: Tensor
-    /// How the values differ; nil where the shapes say that they are not the same values.
+    /// The difference of the values; nil if the shapes rule out a comparison.
     public let comparison: TensorComparison?
 
-    /// Whether the shapes differ in more than dimensions of one, as of a matrix that is held as
-    /// a 1x1 convolution.
+    /// Whether the shapes differ beyond dimensions of size 1, such as of a matrix stored as a 1x1
+    /// convolution.
     public var isReshaped: Bool {
       CheckpointDifference.core(left.shape) != CheckpointDifference.core(right.shape)
     }
     /// Whether the dtypes differ.
     public var isRetyped: Bool { left.dtype != right.dtype }
-    /// Whether both hold the same values of the same type, though perhaps in another shape.
+    /// Whether both have the same values and dtype, perhaps in another shape.
     public var isSame: Bool {
       guard let comparison, !isReshaped, !isRetyped else { return false }
       return comparison.isIdentical
     }
-    /// Whether they hold the same values, but as `[512, 512, 1, 1]` and `[512, 512]`.
+    /// Whether they have the same values, but as `[512, 512, 1, 1]` and `[512, 512]`.
     public var isSameInOtherShape: Bool { isSame && left.shape != right.shape }
   }
 
-  /// The pairs and lone tensors of one component.
+  /// The paired and unpaired tensors of one component.
   public struct Part: Sendable {
     /// The component.
     public let name: ComponentName
@@ -63,7 +63,7 @@ public struct CheckpointDifference: Sendable {
     public var isSame: Bool { added.isEmpty && removed.isEmpty && pairs.allSatisfy(\.isSame) }
   }
 
-  /// In the order of the first checkpoint, then what only the second has.
+  /// In the order of the first checkpoint, then tensors only in the second.
   public let parts: [Part]
   /// Whether nothing differs in any component.
   public var isSame: Bool { parts.allSatisfy(\.isSame) }
@@ -73,9 +73,9 @@ public struct CheckpointDifference: Sendable {
   /// Compares every tensor, on all cores, a block at a time.
   ///
   /// - Parameters:
-  ///   - left: the components of the one side, the older.
-  ///   - progress: called now and then, on the caller's thread, with the share done.
-  /// - Throws: ``FormatError`` where reading fails.
+  ///   - left: the components of one side, the older.
+  ///   - progress: called occasionally, on the caller's thread, with the fraction done.
+  /// - Throws: ``FormatError`` if reading fails.
   public init(
     _ left: [Component], _ right: [Component], _ progress: (Double) -> Void = { _ in }
   ) throws(FormatError) {
@@ -119,10 +119,10 @@ public struct CheckpointDifference: Sendable {
     self.parts = parts
   }
 
-  /// The dimensions other than one, which alone decide what the values are.
+  /// The dimensions other than 1, which alone matter.
   fileprivate static func core(_ shape: Shape) -> [Int] { shape.dimensions.filter { $0 != 1 } }
 
-  /// Components of one name; and where either side is a single one, these two.
+  /// Components with equal names; if either side has a single component, those two.
   private static func matched(
     _ left: [Component], _ right: [Component]
   ) -> [(Component?, Component?)] {
@@ -135,18 +135,19 @@ public struct CheckpointDifference: Sendable {
     return result
   }
 
-  /// A component's weights under their published names, times their scales where they have some,
-  /// taken apart where several parameters share one; where two would have one name the second keeps its own.
+  /// A component's weights under their published names, multiplied by their scales if any, and
+  /// split where several parameters share a tensor; if two would have one name, the second keeps
+  /// its own.
   private static func named(_ component: Component?) -> [(name: String, tensor: Tensor)] {
     guard let component else { return [] }
     var taken: Set<ExactName> = []
-    // A scale that does not fit leaves values as they are.
+    // If a scale does not fit, values are unchanged.
     let weights = component.weights.map { tensor in
       component.scales.hasScale(tensor.name)
         ? (try? component.scales.decoded(tensor)) ?? tensor : tensor
     }
     return weights.flatMap(component.pieces).map { parameter, tensor in
-      // What training and saving put before a name does not tell tensors apart.
+      // Wrapper prefixes do not distinguish tensors.
       let name = parameter?.name ?? component.bareName(of: tensor)
       return (taken.insert(ExactName(name)).inserted ? name : tensor.name, tensor)
     }

@@ -3,32 +3,31 @@ import Glibc
 import ModelFormats
 import Synchronization
 
-/// How the values of two tensors of as many elements differ.
+/// The difference of the values of two tensors with equal element counts.
 ///
-/// A complex element is one value, of the size of its modulus; it is NaN or infinite where a part
+/// A complex element is one value with its modulus as magnitude; it is NaN or infinite if a part
 /// is.
 public struct TensorComparison: Sendable, Hashable {
-  /// Elements that differ as numbers; NaN equals NaN, and zero its negative.
+  /// Elements that differ as numbers; NaN equals NaN, and 0 equals -0.
   public internal(set) var differing = 0
-  /// Of them those where one is NaN, or infinite and the other not the same.
+  /// Among them, elements with a NaN, or an infinity that the other side does not have.
   public internal(set) var unlike = 0
-  /// The largest `|a - b|` of the others; infinite where it leaves F64.
+  /// The largest `|a - b|` of the others; infinite if it overflows F64.
   public internal(set) var maximumAbsolute = 0.0
   /// The largest `|a - b| / max(|a|, |b|)` of the others.
   public internal(set) var maximumRelative = 0.0
-  /// Whether the stored bytes are the same, which they can only be for one type.
+  /// Whether the stored bytes are equal, which requires equal types.
   public internal(set) var isIdentical = true
-  /// Whether one is the other rounded to its type: values of F16 or BF16 that differ from those
-  /// of a wider type by no more than the cast.
+  /// Whether one side is the other rounded to its type: F16 or BF16 values that differ from a wider
+  /// type only by the cast.
   public internal(set) var isRounded = false
-  /// Whether the values could be compared; neither the packed 6-bit types nor complex with real
-  /// ones are.
+  /// Whether the values could be compared; packed 6-bit types cannot, nor complex with real ones.
   public internal(set) var isCompared = true
   var square = 0.0
-  /// How many elements.
+  /// The number of elements.
   var count = 0
 
-  /// The root of the mean squared difference; infinite where squares leave F64.
+  /// The root mean square difference; infinite if squares overflow F64.
   public var rootMeanSquare: Double {
     count == 0 ? 0 : (square / Double(count)).squareRoot()
   }
@@ -47,11 +46,11 @@ public struct TensorComparison: Sendable, Hashable {
 }
 
 extension TensorComparison {
-  /// Compares pairs of tensors on all cores, a block at a time, by value where their types differ.
+  /// Compares pairs of tensors on all cores, a block at a time, by value if their types differ.
   ///
-  /// - Parameter progress: called now and then, on the caller's thread, with the share done.
-  /// - Precondition: the tensors of a pair have as many elements.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Parameter progress: called occasionally, on the caller's thread, with the fraction done.
+  /// - Precondition: the tensors of a pair have equal element counts.
+  /// - Throws: ``FormatError`` if reading fails.
   public static func of(
     _ pairs: [(Tensor, Tensor)], _ progress: (Double) -> Void = { _ in }
   ) throws(FormatError) -> [TensorComparison] {
@@ -118,7 +117,7 @@ extension TensorComparison {
         a.baseAddress, leftType, b.baseAddress, rightType,
         min(result.count, b.count / sdk_number_size(rightType)), &sums)
     default:
-      // Through F64, a few at a time; small types and what is compared with them are rare.
+      // Convert to F64, a few at a time; such types are rare.
       let values = (left.doubles(a), right.doubles(b))
       sdk_compare(
         values.0, SDK_NUMBER_F64, values.1, SDK_NUMBER_F64,
@@ -132,7 +131,7 @@ extension TensorComparison {
     return result
   }
 
-  /// Compares elements given as real and imaginary parts in turn.
+  /// Compares elements given as alternating real and imaginary parts.
   private mutating func addComplex(_ a: [Double], _ b: [Double]) {
     func isSame(_ a: Double, _ b: Double) -> Bool { a == b || (a.isNaN && b.isNaN) }
     for index in stride(from: 0, to: min(a.count, b.count) - 1, by: 2) {
@@ -144,7 +143,7 @@ extension TensorComparison {
         unlike += 1
         continue
       }
-      // The ratio stays within F64 where the moduli themselves may not.
+      // The ratio is within F64 even if the moduli are not.
       let isLarge = parts.contains { $0.magnitude > 0x1p1020 }
       let scale = isLarge ? 0.25 : 1
       let distance = hypot(
@@ -170,8 +169,8 @@ private struct Rounding {
   private let narrow: sdk_type
   private let isLeftWide: Bool
 
-  /// - Returns: nil unless one type is wider than the other: F32 than F16 and BF16. Neither of
-  ///   these is rounded to the other in practice.
+  /// - Returns: nil unless one type is wider: F32 than F16 and BF16. Casts between these two do not
+  ///   occur in practice.
   init?(_ left: DType, _ right: DType) {
     let narrows: [DType: sdk_type] = [.float16: SDK_F16, .bfloat16: SDK_BF16]
     if left == .float32, let narrow = narrows[right] {

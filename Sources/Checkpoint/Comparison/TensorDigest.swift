@@ -5,21 +5,22 @@ import Threads
 
 /// SHA-256 of tensors and files, in hexadecimal.
 public enum TensorDigest {
-  /// The SHA-256 of a tensor's contiguous little-endian values, whatever its layout in the file.
+  /// The SHA-256 of a tensor's contiguous little-endian values, independent of its layout in the
+  /// file.
   public static func sha256(of tensor: Tensor) -> String {
     var hash = SHA256()
     tensor.withContiguousPieces { hash.update(bufferPointer: $0) }
     return Hexadecimal.text(hash.finalize())
   }
 
-  /// The SHA-256 of each tensor, in their order, computed on all cores, a block at a time.
+  /// The SHA-256 of each tensor, in order, computed on all cores a block at a time.
   ///
-  /// - Parameter progress: called now and then, on the caller's thread, with the bytes hashed.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Parameter progress: called occasionally, on the caller's thread, with the bytes hashed.
+  /// - Throws: ``FormatError`` if reading fails.
   public static func sha256(
     of tensors: [Tensor], _ progress: (_ bytesDone: Int) -> Void = { _ in }
   ) throws(FormatError) -> [String] {
-    // The largest first, so that no core is left with one at the end.
+    // Largest first, so that no core works alone at the end.
     let order = tensors.indices.sorted { tensors[$0].byteCount > tensors[$1].byteCount }
     let work = Work(count: tensors.count)
     let report = { (_: Int) in progress(work.bytesDone.load(ordering: .relaxed)) }
@@ -46,10 +47,10 @@ public enum TensorDigest {
     return work.digests.withLock { $0 }
   }
 
-  /// Bytes hashed at a time: what stays in a core's cache between reading and hashing.
+  /// Bytes hashed at a time: small enough to stay in a core's cache.
   private static let blockSize = 256 << 10
 
-  /// What the cores share.
+  /// State shared by the cores.
   private final class Work: Sendable {
     let bytesDone = Atomic(0)
     let digests: Mutex<[String]>
@@ -61,12 +62,12 @@ public enum TensorDigest {
 
   /// The SHA-256 of a whole file.
   ///
-  /// - Throws: ``FormatError`` where it cannot be opened.
+  /// - Throws: ``FormatError`` if it cannot be opened.
   public static func sha256(ofFile path: String) throws(FormatError) -> String {
     sha256(of: try MappedFile(path: path)) { false } ?? ""
   }
 
-  /// The SHA-256 of a mapped file; nil where `isCancelled` came to be true meanwhile.
+  /// The SHA-256 of a mapped file; nil if `isCancelled` became true.
   static func sha256(of file: MappedFile, isCancelled: () -> Bool) -> String? {
     var hash = SHA256()
     let piece = 16 << 20
@@ -107,7 +108,7 @@ final class BackgroundDigests: Sendable {
     return state.digests.withLock { $0 }
   }
 
-  /// Lets the work end early.
+  /// Stops the work early.
   func cancel() {
     state.isCancelled.store(true, ordering: .relaxed)
     work.wait()

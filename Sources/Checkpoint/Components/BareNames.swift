@@ -1,29 +1,29 @@
 import ModelFormats
 import OrderedJSON
 
-/// The names of a file's tensors without what training and saving put before them or into them.
+/// The names of a file's tensors without the prefixes and wrappers of training and saving.
 ///
-/// A training checkpoint holds its weights in dictionaries (`state_dict`, `params`, `ema`), and what
-/// trains on several devices or compiles a network wraps its modules (`module.`, `_orig_mod.`). None of it
-/// is part of a network's own names.
+/// A training checkpoint stores its weights in dictionaries (`state_dict`, `params`, `ema`), and
+/// distributed training or compilation wraps modules (`module.`, `_orig_mod.`). These are not part
+/// of a network's own names.
 package struct BareNames {
-  /// Which of the file's weights a tensor is one of.
+  /// The group of weights a tensor belongs to.
   enum Part: Sendable {
     case weights
-    /// Averages of the weights, in a dictionary of their own beside them.
+    /// EMA weights, in a separate dictionary next to the weights.
     case averages
-    /// Nothing that stands where the networks do; it keeps its whole name.
+    /// Outside the networks; it keeps its full name.
     case beside
   }
 
-  /// The bare name of each tensor, and what it is one of.
+  /// The bare name and group of each tensor.
   let names: [String]
   let parts: [Part]
-  /// What a person should know: dictionaries that hold the same networks.
+  /// Warnings: dictionaries that contain the same networks.
   let warnings: [String]
   private let held: Set<ExactName>
 
-  /// The bare names of the weights; the others' whole names.
+  /// The bare names of the weights, and the full names of all others.
   func namesOfWeights(_ tensors: [Tensor]) -> [String] {
     zip(tensors, zip(names, parts)).map { $1.1 == .weights ? $1.0 : $0.name }
   }
@@ -47,7 +47,7 @@ package struct BareNames {
     parts.reserveCapacity(tensors.count)
     for (tensor, name) in zip(tensors, inner) {
       let (part, dictionary) = dictionaries.place(of: name)
-      // Of networks that are not known no word is known to be a wrapper.
+      // For unknown networks, no word is known to be a wrapper.
       let whole = dictionaries.isEmpty ? tensor.name : name
       let bare = part == .beside ? tensor.name : String(whole.dropFirst(dictionary.count))
       names.append(bare)
@@ -62,37 +62,37 @@ package struct BareNames {
 
   // MARK: Words
 
-  /// Modules that wrap another anywhere in a network: of torch.compile, FSDP and activation
+  /// Modules that wrap another anywhere in a network: torch.compile, FSDP and activation
   /// checkpointing.
   private static let wrappers = [
     "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
   ]
-  /// Words between the name of a network and the names in it: of data-parallel training, and of a
-  /// network that was saved in a dictionary of its own.
+  /// Words between a network's prefix and the names in it: from data-parallel training, and from
+  /// networks saved in their own dictionary.
   private static let innerWords: Set<Substring> = ["module", "state_dict", "model_state_dict"]
   private static let networks: Set<Substring> = [
     "diffusion_model", "unet", "vae", "text_encoder", "first_stage_model", "cond_stage_model",
     "control_model", "controlnet",
   ]
-  /// Dictionaries and modules that hold whole networks.
+  /// Dictionaries and modules that contain complete networks.
   private static let words: Set<Substring> = [
     "state_dict", "model_state_dict", "module", "model", "net", "network", "params", "weights",
     "generator", "controlnet",
   ]
-  /// Those that hold averages of the weights.
+  /// Dictionaries of EMA weights.
   private static let averageWords: Set<Substring> = [
     "ema", "ema_model", "model_ema", "ema_state_dict", "state_dict_ema", "model_ema_state_dict",
     "ema_model_state_dict", "params_ema", "ema_params", "net_ema", "ema_net", "generator_ema",
     "ema_weights",
   ]
-  /// Real files have two or three; a hostile name may be nothing but such words.
+  /// Real files have two or three; a malicious name may consist only of such words.
   private static let depthLimit = 8
   private static let dictionaryLimit = 64
 
-  /// The name without modules that wrap others.
+  /// The name without wrapper modules.
   private static func withoutInnerWrappers(_ name: String) -> String {
     var path = name.split(separator: ".", omittingEmptySubsequences: false)
-    // The names of averages have no dots.
+    // Names of EMA weights have no dots.
     if path.count == 2, path[0] == "model_ema", path[1].hasPrefix("diffusion_model") {
       for wrapper in wrappers where path[1].contains(wrapper) {
         path[1] = Substring(path[1].split(separator: wrapper).joined())
@@ -112,7 +112,7 @@ package struct BareNames {
     return path.count == count ? name : path.joined(separator: ".")
   }
 
-  /// The dictionaries that a name lies in, outermost first, each with a full stop at its end.
+  /// The dictionaries around a name, outermost first, each with a trailing dot.
   static func dictionaries(of name: String) -> [Substring] {
     var found: [Substring] = []
     var start = name.startIndex
@@ -126,13 +126,13 @@ package struct BareNames {
     return found
   }
 
-  /// Whether a name lies in a dictionary of averages.
+  /// Whether a name is in a dictionary of EMA weights.
   static func isInAverages(_ name: String) -> Bool {
     let words = dictionaries(of: name).last?.split(separator: ".") ?? []
     return words.contains { averageWords.contains($0) }
   }
 
-  /// What of a file's name is not in its bare name, in its order.
+  /// The parts of a file's name that its bare name omits, in order.
   static func removed(from name: String, bare: String) -> [String] {
     var rest = bare.split(separator: ".", omittingEmptySubsequences: false)[...]
     let removed = name.split(separator: ".", omittingEmptySubsequences: false).filter { word in
@@ -147,17 +147,17 @@ package struct BareNames {
 
   // MARK: Dictionaries
 
-  /// The dictionaries of a file that hold networks.
+  /// The dictionaries of a file that contain networks.
   private struct Dictionaries {
-    /// Those that hold networks.
+    /// Those that contain networks.
     private let found: [Substring]
     private var weights: [Substring] = []
     private var averages: [Substring] = []
-    /// What stands before the names where no network is known.
+    /// The prefix of the names if no network is known.
     private let lone: Substring
     private(set) var warnings: [String] = []
 
-    /// Whether there is no network that is known.
+    /// Whether no network is known.
     var isEmpty: Bool { found.isEmpty }
 
     init(_ names: [String]) {
@@ -180,22 +180,22 @@ package struct BareNames {
         let isModel = dictionary == "model." || dictionary.hasSuffix(".model.")
         holdsNetworks[index] =
           SingleFileLayout.marks.contains { mark in
-            // `model.diffusion_model.` is one prefix, and no dictionary called `model`.
+            // `model.diffusion_model.` is one prefix, not a dictionary named `model`.
             !(isModel && mark.hasPrefix("diffusion_model."))
               && all.contains(ExactName(dictionary + mark))
           }
           || Architecture.isMarked { all.contains(ExactName(dictionary + $0)) }
       }
       found = zip(candidates, holdsNetworks).filter(\.1).map(\.0)
-      // Of a file without networks that are known, only the usual dictionary is no part of the names.
+      // If no network is known, only the usual dictionary is removed from the names.
       let state = candidates.filter { dictionary in
         dictionary.split(separator: ".").allSatisfy { $0 == "state_dict" }
       }
       lone = state.max { $0.utf8.count < $1.utf8.count } ?? ""
     }
 
-    /// Decides which dictionaries hold the weights and which their averages: of several that hold the
-    /// same networks the first.
+    /// Decides which dictionaries are the weights and which are EMA weights: if several contain the
+    /// same networks, the first.
     mutating func choose(_ names: [String]) {
       guard !found.isEmpty else { return }
       let isAverage = { (dictionary: Substring) in
@@ -237,12 +237,12 @@ package struct BareNames {
           + "unknown")
     }
 
-    /// The innermost dictionary that holds networks.
+    /// The innermost dictionary that contains networks.
     private func dictionary(of name: String) -> Substring? {
       found.filter { name.hasPrefix($0) }.max { $0.utf8.count < $1.utf8.count }
     }
 
-    /// What a name is one of, and the dictionary that it lies in.
+    /// The group of a name, and its dictionary.
     func place(of name: String) -> (part: Part, dictionary: Substring) {
       guard !weights.isEmpty else { return (.weights, name.hasPrefix(lone) ? lone : "") }
       guard let dictionary = dictionary(of: name) else { return (.beside, "") }

@@ -2,9 +2,9 @@ import ModelFormats
 import ModelGraph
 
 extension Component {
-  /// The UNet's graph with the inputs that a ControlNet feeds.
+  /// The UNet's graph with inputs for ControlNet residuals.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where this is no UNet that is known.
+  /// - Throws: ``FormatError`` `unsupported` if this is not a known UNet.
   public func graphWithResidualInputs() throws(FormatError) -> Graph {
     guard architecture.flatMap(Architecture.init(rawValue:)) == .unet, let configuration else {
       throw FormatError(
@@ -24,7 +24,7 @@ extension ModelCheckpoint {
   package static let controlNetDifference =
     "the ControlNet is stored as its difference from the UNet of the model it was made for"
 
-  /// Whether it is a ControlNet whose weights are differences, which the tensor `difference` marks.
+  /// Whether it is a ControlNet stored as differences, marked by the tensor `difference`.
   ///
   /// Source: the files that sd-webui-controlnet's scripts extract.
   package var isControlNetDifference: Bool {

@@ -2,10 +2,9 @@ import ModelFormats
 import ModelGraph
 
 extension Component {
-  /// Whether a tensor that is there under two names has the same values under both, whatever their
-  /// types.
+  /// Whether a tensor stored under two names has the same values in both, whatever their types.
   ///
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Throws: ``FormatError`` if reading fails.
   func isSame(_ duplicate: Manifest.Duplicate) throws(FormatError) -> Bool {
     var pairs: [(Tensor, Tensor)] = []
     for (parameter, third) in duplicate.parameters {

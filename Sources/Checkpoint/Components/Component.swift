@@ -3,17 +3,17 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// One network of a checkpoint: its configuration, its tensors, and the graphs that they feed.
+/// One network of a checkpoint: its configuration, its tensors, and its graphs.
 public struct Component: Sendable {
   /// What it is: `unet`, `vae`, `text_encoder`.
   public internal(set) var name: ComponentName
-  /// The network's class in diffusers or transformers, as in `UNet2DConditionModel`.
+  /// The network's class in diffusers or transformers, for example `UNet2DConditionModel`.
   public let architecture: String?
   /// Its configuration, read or inferred; nil if there is none.
   public let configuration: Configuration?
-  /// The file that holds the tensors, or the index of the shards that do.
+  /// The file with the tensors, or the index of its shards.
   public let path: String
-  /// All files that hold the tensors.
+  /// All files with tensors.
   public let files: [String]
   /// The format of its weights.
   public let format: TensorFile.Format
@@ -21,31 +21,30 @@ public struct Component: Sendable {
   public let metadata: [(key: String, value: String)]
   /// The tensors under the names, and in the order, of the file.
   public let tensors: [Tensor]
-  /// The network's graphs (the VAE has `vae_encoder` and `vae_decoder`); none where the network is
-  /// not known or its configuration is missing or not supported.
+  /// The network's graphs (the VAE has `vae_encoder` and `vae_decoder`); empty if the network is
+  /// unknown or its configuration is missing or unsupported.
   public let graphs: [Graph]
-  /// The check of the tensors against the graphs, where there are any.
+  /// The comparison of the tensors with the graphs, if any.
   public let manifest: Manifest?
-  /// How the file spells the network's parameters; nil where the network is not known.
+  /// The naming of the network's parameters in the file; nil if the network is unknown.
   public let naming: Naming?
-  /// The names of the tensors without what training and saving put before or into them; empty where
-  /// they are the file's.
+  /// The bare names of the tensors; empty if they equal the file's names.
   private let bareNames: [String]
-  /// What of an ONNX model is no weight but a constant of its graph.
+  /// Initializers of an ONNX model that are graph constants, not weights.
   package let graphConstants: [Tensor]
   /// Why there are no graphs.
   package let graphFailure: FormatError?
-  /// Why there are no graphs, in words that name the configuration's key where one is to blame.
+  /// Why there are no graphs, with the offending configuration key if there is one.
   package var graphProblem: String? {
     graphFailure.map { $0.context == name.rawValue ? $0.message : $0.sentence }
   }
   /// The scales of 8-bit weights among the tensors.
   public let scales: WeightScales
-  /// The weights that a quantiser packed.
+  /// The weights that a quantizer packed.
   public let packed: PackedWeights
-  /// What was found in the files beside the tensors.
+  /// Findings in the files besides tensors.
   let findings: FileFindings
-  /// Fields of the flat file's header that this program does not know.
+  /// Header fields of the .sdflat file that this version does not know.
   let extensions: FlatExtensions
   private let index: [ExactName: Int]
 
@@ -93,12 +92,12 @@ public struct Component: Sendable {
 }
 
 extension Component {
-  /// The tensor of that name in the file.
+  /// The tensor with this name in the file.
   public subscript(name: String) -> Tensor? {
     index[ExactName(name)].map { tensors[$0] }
   }
 
-  /// The name of a tensor of the file without what training and saving put before or into it.
+  /// The bare name of a tensor.
   func bareName(of tensor: Tensor) -> String {
     guard !bareNames.isEmpty, let position = index[ExactName(tensor.name)] else {
       return tensor.name
@@ -111,11 +110,10 @@ extension Component {
     bareNames.isEmpty ? tensors : zip(tensors, bareNames).map { $0.renamed($1) }
   }
 
-  /// Whether the file's names hold more than the networks' own.
+  /// Whether the file's names contain wrappers.
   var isWrapped: Bool { !bareNames.isEmpty }
 
-  /// What a person should know of names that hold more than the network's own; the usual dictionary
-  /// of training checkpoints is not worth a word.
+  /// Warnings about wrappers in names; the usual dictionary of training checkpoints causes none.
   var wrapperWarnings: [String] {
     guard name != .other else { return [] }
     var words: [String] = []
@@ -133,8 +131,8 @@ extension Component {
     ]
   }
 
-  /// The name of a tensor in today's diffusers and transformers layout, whatever layout the file
-  /// uses; the tensor's own name where there is none.
+  /// The name of a tensor in the current diffusers and transformers layout, whatever the file's
+  /// layout; the tensor's own name if there is none.
   public func publishedName(of tensor: Tensor) -> String {
     manifest?.parameter(of: tensor.name)?.name ?? tensor.name
   }
@@ -151,10 +149,10 @@ extension Component {
         hint: "its graphs: \(graphs.map(\.name.rawValue).joined(separator: ", "))")
   }
 
-  /// Throws unless every parameter of the network is there with its shape.
+  /// Throws unless every parameter of the network is present with its shape.
   ///
-  /// - Throws: ``FormatError`` `mismatch` naming the tensors, or `unsupported` where the network
-  ///   is not known.
+  /// - Throws: ``FormatError`` `mismatch` with the names of the tensors, or `unsupported` if the
+  ///   network is unknown.
   public func requireComplete() throws(FormatError) {
     if let refusal = packed.refusal(in: path) { throw refusal }
     guard let manifest else {
@@ -174,9 +172,9 @@ extension Component {
     throw error
   }
 
-  /// The tensor that is the parameter of that name in the graphs, in the parameter's shape.
+  /// The tensor of the parameter with this name in the graphs, in the parameter's shape.
   ///
-  /// - Parameter name: the name of today's diffusers, whatever the file calls it.
+  /// - Parameter name: the name in current diffusers, whatever its name in the file.
   /// - Throws: as ``tensor(for:decoding:)``.
   public func tensor(named name: String) throws(FormatError) -> Tensor {
     guard let parameter = manifest?[name] else {
@@ -188,12 +186,12 @@ extension Component {
     return try tensor(for: parameter)
   }
 
-  /// The tensor that is `parameter`, in the parameter's shape.
+  /// The tensor of `parameter`, in the parameter's shape.
   ///
-  /// - Parameter decoding: whether 8-bit floating-point values are read as F32, times their scale,
-  ///   and F64 as F32.
-  /// - Throws: ``FormatError`` `mismatch` where it is missing, of another shape or not
-  ///   F64, F32, F16, BF16 or an 8-bit floating-point type; `unsupported` for a scale that does not fit.
+  /// - Parameter decoding: whether 8-bit floating-point values, multiplied by their scale, and F64
+  ///   values are read as F32.
+  /// - Throws: ``FormatError`` `mismatch` if it is missing, has another shape or is not F64, F32,
+  ///   F16, BF16 or an 8-bit floating-point type; `unsupported` for a scale that does not fit.
   public func tensor(
     for parameter: Parameter, decoding: Bool = true
   ) throws(FormatError) -> Tensor {
@@ -209,8 +207,8 @@ extension Component {
     return tensor.shape == shape ? tensor : tensor.reshaped(shape)
   }
 
-  /// A tensor of the file as the parameters that it is, one or several of its rows each; one that is
-  /// no parameter as it is.
+  /// Splits a tensor of the file into its parameters, each with some of its rows; other tensors are
+  /// returned unchanged.
   package func pieces(of tensor: Tensor) -> [(parameter: Parameter?, tensor: Tensor)] {
     let sharers = manifest?.sharers(of: tensor.name) ?? []
     guard sharers.count == 3, sharers.allSatisfy({ manifest?.position($0.name) != nil }) else {
@@ -227,7 +225,7 @@ extension Component {
     return constants.isEmpty ? tensors : tensors.filter { !constants.contains(ExactName($0.name)) }
   }
 
-  /// The tensors in the order in which the network uses them; file order where it is not known.
+  /// The tensors in the network's execution order; in file order if unknown.
   package var executionOrder: [Tensor] {
     manifest.map { $0.executionOrder.map { tensors[$0] } } ?? tensors
   }

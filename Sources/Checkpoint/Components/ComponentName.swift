@@ -14,32 +14,32 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   public static let unet = ComponentName(rawValue: "unet")
   /// The autoencoder between images and latents.
   public static let vae = ComponentName(rawValue: "vae")
-  /// The averaged UNet weights that training checkpoints carry beside the last ones.
+  /// The EMA weights of the UNet in training checkpoints.
   public static let unetEMA = ComponentName(rawValue: "unet_ema")
   /// The larger of the two text encoders of SDXL.
   public static let secondTextEncoder = ComponentName(rawValue: "text_encoder_2")
-  /// The copy of half a UNet that lets a picture guide it.
+  /// A ControlNet.
   public static let controlNet = ComponentName(rawValue: "controlnet")
-  /// What a picture is looked at with before it is given out.
+  /// The safety checker of generated images.
   public static let safetyChecker = ComponentName(rawValue: "safety_checker")
-  /// A small stand-in for the VAE.
+  /// A small replacement for the VAE.
   public static let tinyAutoencoder = ComponentName(rawValue: "tiny_vae")
-  /// What denoises in models that have no UNet.
+  /// The denoiser of models without a UNet.
   public static let transformer = ComponentName(rawValue: "transformer")
-  /// What turns a picture into hidden states, as a CLIP vision model does.
+  /// An encoder of images, such as a CLIP vision model.
   public static let imageEncoder = ComponentName(rawValue: "image_encoder")
-  /// A file whose tensors are of no known network.
+  /// A file whose tensors belong to no known network.
   public static let model = ComponentName(rawValue: "model")
   /// Tensors of a single-file checkpoint outside all networks: the noise schedule.
   public static let other = ComponentName(rawValue: "other")
 
-  /// What Stable Diffusion cannot do without, in the order in which a picture needs them.
+  /// The required components of Stable Diffusion, in the order of use.
   public static let required: [ComponentName] = [.textEncoder, .unet, .vae]
 
-  /// The averages of the component, which a training checkpoint holds beside it.
+  /// The EMA weights of the component, stored next to it in training checkpoints.
   var averages: ComponentName { ComponentName(rawValue: rawValue + "_ema") }
 
-  /// What it holds the averages of; nil where it holds none.
+  /// The component of which these are the EMA weights; nil for others.
   package var averaged: ComponentName? {
     rawValue.hasSuffix("_ema") && rawValue.utf8.count > 4
       ? ComponentName(rawValue: String(rawValue.dropLast(4))) : nil

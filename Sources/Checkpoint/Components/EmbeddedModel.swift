@@ -1,12 +1,12 @@
 import Glibc
 import ModelFormats
 
-/// The small model that comes with sdloom. It is drawn with if no other is named, and lends its
-/// tokenizer to checkpoints without one.
+/// The bundled model. It is used if no other is named, and provides a tokenizer for checkpoints
+/// without one.
 public enum EmbeddedModel {
-  /// The path of its repository: what the environment variable SDLOOM_MODEL says, else the first of
-  /// these that exists beside the running program or above it: `Fixtures/shapes-v1` of the source
-  /// tree, `share/sdloom/shapes-v1` of an installation, and `checkouts/sdloom/Fixtures/shapes-v1` of a
+  /// The path of its repository: the value of SDLOOM_MODEL, or the first of these that exists next
+  /// to the running program or in a parent directory: `Fixtures/shapes-v1` of the source tree,
+  /// `share/sdloom/shapes-v1` of an installation, and `checkouts/sdloom/Fixtures/shapes-v1` of a
   /// package that depends on sdloom.
   ///
   /// - Throws: ``FormatError`` `notFound` if there is none.
@@ -29,7 +29,7 @@ public enum EmbeddedModel {
     "Fixtures/shapes-v1", "share/sdloom/shapes-v1", "checkouts/sdloom/Fixtures/shapes-v1",
   ]
 
-  /// Whether `path` is the embedded model, however it is spelled.
+  /// Whether `path` is the bundled model, in any spelling.
   public static func isEmbedded(_ path: String) -> Bool {
     guard let embedded = try? self.path() else { return false }
     return canonical(path) == canonical(embedded)

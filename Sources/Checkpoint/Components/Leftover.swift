@@ -1,7 +1,7 @@
 import ModelFormats
 import OrderedJSON
 
-/// Tensors of a checkpoint that no network uses, by what they are.
+/// Tensors of a checkpoint that no network uses, by kind.
 public struct Leftover: Sendable, Hashable {
   /// What unused tensors are.
   public enum Kind: String, Sendable, CaseIterable {
@@ -12,21 +12,21 @@ public struct Leftover: Sendable, Hashable {
     case optimizerState = "optimizer state"
     case gradients
     case trainingLoss = "training loss"
-    /// Steps, epochs and what else a run needs to go on.
+    /// Steps, epochs and other state for resuming training.
     case trainingState = "training state"
-    /// Averages of a network that is not a UNet.
+    /// EMA weights of a network other than the UNet.
     case averages = "averaged weights"
-    /// Empty tensors whose names say what the model predicts.
+    /// Empty tensors whose names give the prediction type.
     case predictionMarks = "marks of the prediction type"
-    /// Tensors that the file holds under a second name.
+    /// Tensors stored under a second name.
     case duplicates = "duplicates under another name"
     case embeddings = "embeddings of training"
-    /// OpenCLIP's text encoder goes on where Stable Diffusion 2 has what it needs.
+    /// Layers of OpenCLIP's text encoder after the last one that Stable Diffusion 2 uses.
     case unusedLayers = "layers that are not used"
     case contrastive = "projection and scale of CLIP's training"
-    /// Shapes, scales and small tables that the nodes of an ONNX model read.
+    /// Shapes, scales and small tables read by nodes of an ONNX model.
     case graphConstants = "constants of the graph"
-    /// Nothing that is known.
+    /// Unknown tensors.
     case unknown
   }
 
@@ -37,7 +37,7 @@ public struct Leftover: Sendable, Hashable {
   /// The bytes of all of them.
   public let bytes: Int
 
-  /// The names as a line shows them: the first few, and how many more.
+  /// The names for one line: the first few, and how many more.
   public var shownNames: String { Leftover.shown(names) }
 
   static func shown(_ names: [String], limit: Int = 3) -> String {
@@ -53,16 +53,16 @@ public struct Leftover: Sendable, Hashable {
     ]
   }
 
-  /// Names that the JSON lists; the counts are of all.
+  /// The maximum number of names in JSON; counts include all.
   static let nameLimit = 20
 
-  /// Whether an initializer of an ONNX model that is no parameter is a constant of the graph; weights
-  /// that other exporters renamed are larger.
+  /// Whether an initializer of an ONNX model that is not a parameter is a graph constant; weights
+  /// renamed by other exporters are larger.
   static func isGraphConstant(_ tensor: Tensor) -> Bool {
     kind(of: tensor.name) == .unknown && tensor.byteCount <= 4_096
   }
 
-  /// What the checkpoint's components hold beside their networks' parameters.
+  /// The tensors of the checkpoint's components besides their networks' parameters.
   static func of(_ checkpoint: ModelCheckpoint) -> [Leftover] {
     var groups: [Kind: [Tensor]] = [:]
     for component in checkpoint.components {
@@ -90,21 +90,21 @@ public struct Leftover: Sendable, Hashable {
     }
   }
 
-  /// What of OpenCLIP's text encoder is no layer, behind the prefix.
+  /// Tensors of OpenCLIP's text encoder outside its layers, after the prefix.
   static let contrastive: Set<String> = ["text_projection", "logit_scale"]
 
-  /// The kind of a tensor that a manifest says is unused.
+  /// The kind of an unused tensor in a manifest.
   static func unusedKind(of name: String) -> Kind {
     contrastive.contains(String(name.split(separator: ".").last ?? ""))
       ? .contrastive : .unusedLayers
   }
 
-  /// Whether a tensor projects a CLIP model's output for its training, which images need not.
+  /// Whether a tensor projects a CLIP model's output for training, which generation does not need.
   static func isProjection(_ name: some StringProtocol) -> Bool {
     name.hasSuffix("text_projection.weight") || name.hasSuffix("text_projection")
   }
 
-  /// Tells by the name alone, whatever dictionaries the tensor lies in.
+  /// The kind by name only, in any dictionary.
   static func kind(of name: String) -> Kind {
     for dictionary in [""] + BareNames.dictionaries(of: name) {
       let kind = kind(ofBare: name.dropFirst(dictionary.count))
@@ -113,8 +113,8 @@ public struct Leftover: Sendable, Hashable {
     return .unknown
   }
 
-  /// Whether training alone needs it: beside a network that is alone in its file it is no part of
-  /// the network.
+  /// Whether only training needs it: next to a single network in a file, it does not belong to that
+  /// network.
   static func isOfTraining(_ name: String) -> Bool {
     switch kind(of: name) {
     case .noiseSchedule, .averageCounters, .optimizerState, .gradients, .trainingLoss,
@@ -140,13 +140,13 @@ public struct Leftover: Sendable, Hashable {
     return beginnings.first { name.hasPrefix($0.text) }?.kind ?? .unknown
   }
 
-  /// What optimizers keep for a parameter: Adam's and its relatives', momentum's, Adafactor's.
+  /// Optimizer state per parameter: Adam and variants, momentum, Adafactor.
   private static let stateEndings = [
     ".exp_avg", ".exp_avg_sq", ".max_exp_avg_sq", ".exp_avg_sq_row", ".exp_avg_sq_col",
     ".momentum_buffer", ".square_avg",
   ]
 
-  /// `state.12.step`, as `torch.optim` saves by itself.
+  /// `state.12.step`, as saved by `torch.optim`.
   private static func isNumberedState(_ name: Substring) -> Bool {
     guard name.hasPrefix("state."), !name.hasSuffix(".weight"), !name.hasSuffix(".bias")
     else { return false }
@@ -154,12 +154,12 @@ public struct Leftover: Sendable, Hashable {
     return !number.isEmpty && number.allSatisfy(\.isNumber)
   }
 
-  /// Whether training keeps a tensor beside the weights it is about: no parameter of a model.
+  /// Whether a tensor is training state, not a parameter of a model.
   static func isOfOptimizer(_ name: String) -> Bool {
     [.optimizerState, .gradients].contains(kind(of: name))
   }
 
-  /// Words without one of which no name is that of such a tensor.
+  /// Words of which such tensor names contain at least one.
   static let optimizerWords = [
     "optim", "exp_avg", "momentum_buffer", "square_avg", "lr_scheduler", "scaler.", "state.",
     "param_groups.", ".grad", "grads.", "gradients.",
@@ -174,7 +174,7 @@ public struct Leftover: Sendable, Hashable {
     "v_pred": .predictionMarks, "ztsnr": .predictionMarks,
     "edm_vpred.sigma_max": .predictionMarks, "edm_vpred.sigma_min": .predictionMarks,
     "edm_mean": .predictionMarks, "edm_std": .predictionMarks,
-    // CLIP's own, beside its two models.
+    // CLIP's own scalars, outside its two models.
     "scaled_fp8": .weightScales, "logit_scale": .contrastive, "logit_bias": .contrastive,
   ]
 

@@ -2,9 +2,9 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// What a component must hold by its graphs, against what it does hold.
+/// The comparison of a component's tensors with those its graphs require.
 public struct Manifest: Sendable {
-  /// A tensor that has the name of a parameter but cannot be it.
+  /// A tensor with a parameter's name but a wrong shape or type.
   public struct Misfit: Sendable {
     /// What the network expects.
     public let parameter: Parameter
@@ -12,11 +12,11 @@ public struct Manifest: Sendable {
     public let tensor: Tensor
   }
 
-  /// A tensor that is a parameter, or several, which the file holds under another name too.
+  /// A tensor for one or more parameters that the file also stores under another name.
   public struct Duplicate: Sendable {
     /// The tensor that is not used.
     public let tensor: Tensor
-    /// The parameters, and which third of the tensor's rows each is, where it is not all of it.
+    /// The parameters, and the third of the tensor's rows for each, unless it is the whole tensor.
     let parameters: [(parameter: Parameter, third: Int?)]
     /// The tensor that is read.
     public let original: Tensor
@@ -26,43 +26,42 @@ public struct Manifest: Sendable {
   public let parameters: [Parameter]
   /// Parameters without a tensor.
   public let missing: [Parameter]
-  /// Tensors, by their position in the file, that are neither parameter nor buffer.
+  /// Tensors, by position in the file, that are neither parameters nor buffers.
   public let unexpected: [Tensor]
   /// Tensors with the name of a parameter and another shape.
   public let wrongShape: [Misfit]
-  /// Parameters held as other numbers than F64, F32, F16, BF16 or an 8-bit floating-point type.
+  /// Parameters with types other than F64, F32, F16, BF16 or an 8-bit floating-point type.
   public let wrongType: [Misfit]
-  /// Tensors that the network is known to carry beside its parameters: `position_ids`, counters of
-  /// averages, the scales of 8-bit weights.
+  /// Known tensors besides parameters: `position_ids`, EMA counters, scales of 8-bit weights.
   public let buffers: [Tensor]
-  /// Tensors that the original network has and this one leaves out: of OpenCLIP's text encoder the
-  /// layers behind the last one that is used, its projection and its scale.
+  /// Tensors of the original network that this one omits: for OpenCLIP's text encoder, the layers
+  /// after the last used one, its projection and its scale.
   public let unused: [Tensor]
-  /// Tensors that the file holds under two names, by the names that are not read.
+  /// Tensors stored under two names, by the name that is not read.
   public let duplicates: [Duplicate]
-  /// Positions of the component's tensors: parameters as the graphs execute them, then buffers,
-  /// then what is unused or unexpected in file order.
+  /// Positions of the component's tensors: parameters in execution order, then buffers, then unused
+  /// and unexpected tensors in file order.
   package let executionOrder: [Int]
-  /// The naming that spells the most of the file's parameters.
+  /// The naming that matches most of the file's parameters.
   let naming: Naming?
-  /// By the names of the file's tensors, the parameters and buffers that they are.
+  /// The parameters and buffers, by names in the file.
   private let owners: [ExactName: Parameter]
   private let positions: [String: Int]
   private let parameterPositions: [String: Int]
-  /// The parameters that have a tensor between them, by its name, in the order of its rows.
+  /// The parameters that share a tensor, by its name, in the order of its rows.
   private let sharers: [ExactName: [Parameter]]
-  /// Which third of its tensor's rows a parameter is, where it has none of its own.
+  /// The third of a shared tensor's rows that a parameter has.
   private let thirds: [String: Int]
 
-  /// Whether every parameter is there with its shape.
+  /// Whether every parameter is present with its shape.
   public var isComplete: Bool { missing.isEmpty && wrongShape.isEmpty && wrongType.isEmpty }
 
-  /// Looks for every parameter under each of `namings`.
+  /// Searches for every parameter under each of `namings`.
   ///
   /// - Parameters:
   ///   - names: the bare names of the tensors.
   ///   - index: the first position of each.
-  ///   - isScale: whether the tensor of a name is a scale of 8-bit weights.
+  ///   - isScale: whether the tensor with this name is a scale of 8-bit weights.
   init(
     graphs: [Graph], tensors: [Tensor], names: [String], index: [ExactName: Int],
     namings: [Naming], isScale: (String) -> Bool = { _ in false }
@@ -75,14 +74,14 @@ public struct Manifest: Sendable {
     var order: [Int] = []
     var taken = [Bool](repeating: false, count: tensors.count)
     var parameterPositions: [String: Int] = [:]
-    // Where each parameter or buffer was found, whether it fits or not.
+    // The location of each parameter or buffer, whether it fits or not.
     var originals: [String: Int] = [:]
 
     var owners: [ExactName: Parameter] = [:]
     var sharers: [ExactName: [Parameter]] = [:]
     var thirds: [String: Int] = [:]
-    // Files keep to one naming. Of a network that is there twice, one copy is read and not parts of
-    // both: the naming that spells the most parameters goes first.
+    // Files use one naming. If a network is present twice, one copy is read, not parts of both: the
+    // naming with the most parameters comes first.
     func found(_ parameter: Parameter, _ naming: Naming) -> Int? {
       index[ExactName(naming.name(of: parameter))]
     }
@@ -91,7 +90,7 @@ public struct Manifest: Sendable {
     }.enumerated().filter { $0.element.count > 0 }.sorted {
       ($1.element.count, $0.offset) < ($0.element.count, $1.offset)
     }.map(\.element.naming)
-    // The one under which the last parameter was found.
+    // The naming of the last parameter found.
     var likely: Naming?
 
     func position(of parameter: Parameter) -> Int? {
@@ -177,7 +176,7 @@ public struct Manifest: Sendable {
     executionOrder = order + rest
   }
 
-  /// Those of `rest` that are parameters or buffers under a name that was not read.
+  /// Tensors in `rest` that are parameters or buffers under an unused name.
   private static func duplicates(
     _ rest: [Int], _ tensors: [Tensor], _ names: [String], _ originals: [String: Int],
     of parameters: [Parameter], _ namings: [Naming]
@@ -206,7 +205,7 @@ public struct Manifest: Sendable {
     }
   }
 
-  /// The naming with the most hits, the first of several.
+  /// The naming with the most hits, or the first of several.
   private static func naming(
     _ parameters: [Parameter], _ namings: [Naming], _ isSpelled: (Parameter, String) -> Bool
   ) -> Naming? {
@@ -219,8 +218,8 @@ public struct Manifest: Sendable {
     return best?.naming
   }
 
-  /// What tells by a tensor's bare name whether it is of a part of OpenCLIP's text encoder that the
-  /// network leaves out.
+  /// Determines by bare name whether a tensor belongs to an omitted part of OpenCLIP's text
+  /// encoder.
   private static func unused(
     by parameters: [Parameter], _ naming: Naming?
   ) -> (String) -> Bool {
@@ -237,27 +236,26 @@ public struct Manifest: Sendable {
     }
   }
 
-  /// The parameter of that name.
+  /// The parameter with this name.
   public subscript(name: String) -> Parameter? {
     parameterPositions[name].map { parameters[$0] }
   }
 
-  /// The parameter or buffer that the file's tensor of that name is.
+  /// The parameter or buffer of the file's tensor with this name.
   package func parameter(of tensor: String) -> Parameter? { owners[ExactName(tensor)] }
 
-  /// The parameters that have the file's tensor of that name between them, each as many of its
-  /// rows, in their order; none where it is one parameter's own.
+  /// The parameters that share the file's tensor with this name, each with an equal part of its
+  /// rows, in order; empty if it belongs to a single parameter.
   package func sharers(of tensor: String) -> [Parameter] { sharers[ExactName(tensor)] ?? [] }
 
-  /// The position among the component's tensors of the parameter of that name, or of the tensor
-  /// that it shares with others.
+  /// The position of this parameter's tensor, own or shared, among the component's tensors.
   package func position(_ name: String) -> Int? { positions[name] }
 
-  /// Which third of its tensor's rows the parameter of that name is; nil where all are its.
+  /// The third of the tensor's rows for this parameter; nil if it has all rows.
   func third(_ name: String) -> Int? { thirds[name] }
 
-  /// Whether `shape` is the parameter's, or a matrix held as a 1x1 convolution of one or two
-  /// dimensions, as attention weights of older VAE files are.
+  /// Whether `shape` is the parameter's, or that of a matrix stored as a 1x1 convolution with one
+  /// or two dimensions, as in attention weights of older VAE files.
   private static func accepts(_ shape: Shape, for parameter: Parameter) -> Bool {
     if shape.dimensions == parameter.shape { return true }
     return parameter.shape.count == 2
@@ -266,7 +264,7 @@ public struct Manifest: Sendable {
 }
 
 extension Manifest {
-  /// The problems with many of a kind told as one: a count and the first names.
+  /// The problems, with many of a kind summarized as a count and the first names.
   public var summedProblems: [String] {
     func summed(_ names: [String], _ what: String) -> [String]? {
       names.count > 4 ? ["\(names.count.of("tensor")) \(what): \(Leftover.shown(names))"] : nil
@@ -288,7 +286,7 @@ extension Manifest {
     naming?.name(of: parameter) ?? parameter.name
   }
 
-  /// One sentence for each tensor that is not as it should be.
+  /// One sentence for each missing or wrong tensor.
   public var problems: [String] {
     missing.map { parameter in
       let name = fileName(parameter)

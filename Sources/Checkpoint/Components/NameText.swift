@@ -1,12 +1,12 @@
 import CLinux
 
-/// The names of a file's tensors as one text, for questions about all of them at once: which begins
-/// with, ends in or contains some words. A search of the text takes microseconds; asking thousands of
-/// names one by one takes milliseconds.
+/// The names of a file's tensors as one text, for queries over all of them: prefixes, suffixes and
+/// substrings. Searching the text takes microseconds; checking thousands of names one by one takes
+/// milliseconds.
 struct NameText {
   /// Each name between two zero bytes.
   private let bytes: [UInt8]
-  /// Where each name begins in ``bytes``.
+  /// The start of each name in ``bytes``.
   private let starts: [Int]
 
   init(_ names: some Sequence<String>) {
@@ -24,9 +24,9 @@ struct NameText {
   /// Whether any name contains the text.
   func contains(_ text: String) -> Bool { first(containing: text) != nil }
 
-  /// The position of the first name that contains the text, or begins with it, or ends in it.
+  /// The position of the first name that contains the text, or begins or ends with it.
   ///
-  /// A name that holds a zero byte itself, which no program writes, may count as several.
+  /// A name with a zero byte, which no program writes, may count as several.
   func first(
     containing text: String, isAtStart: Bool = false, isAtEnd: Bool = false
   ) -> Int? {
@@ -35,7 +35,7 @@ struct NameText {
     let found = sdk_find(bytes, Int64(bytes.count), pattern, Int64(pattern.count))
     guard found >= 0 else { return nil }
     let offset = Int(found) + (isAtStart ? 1 : 0)
-    // The last name that begins at or before it.
+    // The last name starting at or before it.
     var range = 0..<starts.count
     while range.count > 1 {
       let middle = range.lowerBound + range.count / 2

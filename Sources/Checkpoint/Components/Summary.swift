@@ -2,7 +2,7 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// What a checkpoint holds, in numbers.
+/// The contents of a checkpoint, in numbers.
 public struct Summary: Sendable {
   /// The numbers of one component.
   public struct ComponentSummary: Sendable {
@@ -10,44 +10,44 @@ public struct Summary: Sendable {
     public let name: ComponentName
     /// The class that its configuration names; nil if it names none.
     public let architecture: String?
-    /// Distinct elements of learned tensors; values that two names share count once.
+    /// Distinct elements of learned tensors; values shared by two names count once.
     public let parameters: Int
-    /// Elements of the tensors that are not learned: position ids, noise schedules, counters, and of
-    /// an ONNX model the constants of its graph.
+    /// Elements of tensors that are not learned: position ids, noise schedules, counters, and graph
+    /// constants of an ONNX model.
     public let buffers: Int
-    /// Weights that a quantiser packed; their values before packing are among the parameters where
-    /// the file tells how many these are.
+    /// Weights packed by a quantizer; their values before packing count as parameters if the file
+    /// states their number.
     public let packed: [PackedWeights.Group]
     /// How many tensors it has.
     public let tensors: Int
     /// Bytes of all tensors as they are stored.
     public let bytes: Int
-    /// How many tensors there are of each type, most first.
+    /// The number of tensors per type, most frequent first.
     public let dtypes: [(dtype: DType, count: Int)]
-    /// The same by the types that the file stores, where it stores blocks of quantised values.
+    /// The number of tensors per stored type, including quantized blocks.
     public let storedTypes: [(name: String, count: Int)]
-    /// Bytes if every floating-point tensor that is no buffer were F32, and F16; the others as they
-    /// are.
+    /// Bytes if every floating-point tensor except buffers were F32 (or F16), with the others
+    /// unchanged.
     public let bytesAsF32: Int
     /// The bytes that its weights would take as F16.
     public let bytesAsF16: Int
-    /// How the file names the network's parameters; nil where the network is not known.
+    /// The naming of the network's parameters in the file; nil if the network is unknown.
     public let naming: Naming?
-    /// Where the configuration came from; nil where there is none.
+    /// The origin of the configuration; nil if there is none.
     public let configurationOrigin: Configuration.Origin?
-    /// Names of parameters that are not there, and of tensors that are not as they should be.
+    /// Names of missing parameters, and of unexpected or wrong tensors.
     public let missing: [String]
     /// Tensors that the network does not have.
     public let unexpected: [String]
     /// Tensors of the wrong shape or dtype, in words.
     public let misfits: [String]
-    /// The parameters by part of the network, in execution order; empty where it is not known.
+    /// The parameters by part of the network, in execution order; empty if unknown.
     public let terms: [Term]
   }
 
-  /// A part of a network with the elements of its parameters.
+  /// A part of a network and its number of parameters.
   public struct Term: Sendable, Hashable {
-    /// As in `token_embedding`, `layers.0` or `down_blocks.1`.
+    /// For example `token_embedding`, `layers.0` or `down_blocks.1`.
     public let name: String
     /// The elements of its parameters.
     public let parameters: Int
@@ -57,23 +57,23 @@ public struct Summary: Sendable {
   public let path: String
   /// The layout's name, ``ModelCheckpoint/Layout/name``.
   public let format: String
-  /// What the model is, and why.
+  /// The kind of model, and why.
   public let recognition: Recognition
   /// Each component.
   public let components: [ComponentSummary]
-  /// What no network uses: noise schedules, optimizer states, unknown keys.
+  /// Unused tensors: noise schedules, optimizer states, unknown keys.
   public let leftovers: [Leftover]
-  /// What the file says of itself: metadata of safetensors, key-value pairs of GGUF; of an ONNX
-  /// model its inputs, outputs and nodes by operator.
+  /// The file's metadata: of safetensors, GGUF's key-value pairs; for an ONNX model its inputs,
+  /// outputs and nodes by operator.
   public let metadata: [(key: String, value: String)]
-  /// Other formats and variants of the same weights that a repository holds.
+  /// Other formats and variants of the same weights in a repository.
   public let unreadWeights: [UnreadWeights]
   /// What the user should know though the checkpoint was read.
   public let warnings: [String]
   /// What unpickling the files would run.
   public let safety: Safety
 
-  /// Counts; no values are read.
+  /// Counts without reading values.
   public init(_ checkpoint: ModelCheckpoint) {
     path = checkpoint.path
     format = checkpoint.layout.name
@@ -87,7 +87,7 @@ public struct Summary: Sendable {
     safety = checkpoint.safety
   }
 
-  /// Parameters of all networks, without averages of those that are there themselves.
+  /// Parameters of all networks, without EMA weights of networks that are also present.
   public var parameters: Int {
     let names = Set(components.map(\.name))
     return components.reduce(0) { sum, component in
@@ -139,7 +139,7 @@ extension Summary.ComponentSummary {
     let known = component.tensors.map(\.name).filter {
       component.scales.isPart($0) || component.packed.isPart($0)
     }
-    // What an optimizer keeps is neither learned nor a network's buffer.
+    // Optimizer state is neither learned nor a network's buffer.
     let rest = component.manifest?.unexpected ?? component.tensors
     let text = NameText(rest.lazy.map(\.name))
     let states =
@@ -168,7 +168,7 @@ extension Summary.ComponentSummary {
       .sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     dtypes = counts.map { (dtype: $0.key, count: $0.value) }
       .sorted { ($1.count, $0.dtype.rawValue) < ($0.count, $1.dtype.rawValue) }
-    // Scales are multiplied in where their weights are cast.
+    // Scales are multiplied in when their weights are cast.
     let cast = component.tensors.filter { !component.scales.isPart($0.name) }
     bytesAsF32 = Summary.bytes(of: cast, as: .float32)
     bytesAsF16 = Summary.bytes(of: cast, as: .float16)
@@ -215,7 +215,7 @@ extension Summary.ComponentSummary {
 }
 
 extension Summary.ComponentSummary {
-  /// How many, and the first of them.
+  /// The count and the first names.
   private func names(_ names: [String]) -> JSON {
     [
       "count": .integer(names.count),
@@ -225,7 +225,7 @@ extension Summary.ComponentSummary {
 }
 
 extension Summary {
-  /// Bytes of the tensors if those that are cast were of that type.
+  /// Bytes of the tensors after a cast to that type.
   static func bytes(of tensors: [Tensor], as dtype: DType) -> Int {
     tensors.reduce(0) { sum, tensor in
       let type =
@@ -234,10 +234,10 @@ extension Summary {
     }
   }
 
-  /// Distinct elements of learned tensors, and elements of the others. Where tensors share values, as
-  /// tied weights and views of one storage do, each value counts once.
+  /// Distinct elements of learned tensors, and elements of others. Shared values, such as tied
+  /// weights and views of one storage, count once.
   ///
-  /// - Parameter buffers: names of tensors that are known not to be learned.
+  /// - Parameter buffers: names of tensors known not to be learned.
   package static func elements(
     of tensors: [Tensor], buffers known: Set<String> = []
   ) -> (parameters: Int, buffers: Int) {
@@ -268,7 +268,7 @@ extension Summary {
     return (parameters, buffers)
   }
 
-  /// Where a tensor's values lie in a file.
+  /// The location of a tensor's values in a file.
   private struct Extent {
     let file: UInt
     let range: Range<Int>
@@ -283,13 +283,13 @@ extension Summary {
     }
   }
 
-  /// Whether a tensor is not learned, as far as its type and name tell.
+  /// Whether a tensor is not learned, judged by type and name.
   static func isBuffer(_ tensor: Tensor) -> Bool {
     switch tensor.dtype {
     case .bool, .int8, .uint8, .int16, .uint16, .int32, .uint32, .int64, .uint64: return true
     default: break
     }
-    // Position ids went through casts to floating point in many merged checkpoints.
+    // In many merged checkpoints, position ids were cast to floating point.
     let dot = tensor.name.utf8.lastIndex(of: UInt8(ascii: "."))
     let last = dot.map { tensor.name[tensor.name.utf8.index(after: $0)...] } ?? tensor.name[...]
     return last == "position_ids" || last == "running_mean" || last == "running_var"
@@ -308,8 +308,8 @@ extension Summary {
     return names.map { Term(name: $0, parameters: counts[$0] ?? 0) }
   }
 
-  /// The part of the network that a parameter belongs to: the module below the root, or one of
-  /// its numbered children.
+  /// The part of the network with a parameter: the module below the root, or one of its numbered
+  /// children.
   private static func term(of parameter: String) -> String {
     var path = parameter.split(separator: ".")[...]
     if path.first == "text_model" { path = path.dropFirst() }

@@ -1,10 +1,10 @@
 import ModelFormats
 
-/// The shapes of a file's tensors, asked for by name behind a prefix.
+/// The shapes of a file's tensors, by name below a prefix.
 struct TensorShapes {
   private let shapes: [String: [Int]]
   private let prefix: String
-  /// Whether the file's names have no dots behind the prefix, as those of averages.
+  /// Whether the names below the prefix have no dots, as in EMA weights.
   private let isDotless: Bool
 
   init(_ tensors: [Tensor]) {
@@ -19,12 +19,12 @@ struct TensorShapes {
     self.isDotless = isDotless
   }
 
-  /// The tensors behind a prefix.
+  /// The tensors below a prefix.
   func below(_ prefix: String) -> TensorShapes {
     TensorShapes(shapes: shapes, prefix: prefix, isDotless: false)
   }
 
-  /// The tensors behind a prefix whose names have lost their dots.
+  /// The tensors below a prefix whose names have no dots.
   func withoutDots(below prefix: String) -> TensorShapes {
     TensorShapes(shapes: shapes, prefix: prefix, isDotless: true)
   }
@@ -33,11 +33,11 @@ struct TensorShapes {
     prefix + (isDotless ? name.filter { $0 != "." } : name)
   }
 
-  /// The sizes that a configuration may have; an empty tensor may claim any in its other dimensions.
+  /// The valid sizes in a configuration; an empty tensor may declare any size in its other
+  /// dimensions.
   private static let sizes = 1...65_536
 
-  /// The shape of the tensor of that name, where it is there with `rank` dimensions of sizes that
-  /// networks have.
+  /// The shape of the tensor with this name, if it has `rank` dimensions with valid sizes.
   func callAsFunction(_ name: String, rank: Int) -> [Int]? {
     shapes[key(name)].flatMap { shape in
       shape.count == rank && shape.allSatisfy(TensorShapes.sizes.contains) ? shape : nil
@@ -46,7 +46,7 @@ struct TensorShapes {
 
   func contains(_ name: String) -> Bool { shapes[key(name)] != nil }
 
-  /// How many of the names that `name` gives for 0, 1, … are there, from the first on.
+  /// The number of consecutive names `name(0)`, `name(1)`, … that exist.
   func count(_ name: (Int) -> String) -> Int {
     var count = 0
     while contains(name(count)) { count += 1 }

@@ -7,9 +7,9 @@ extension Conversion {
     let name: ExactName
   }
 
-  /// Throws where the files that are written cannot hold a tensor's type, rank or size.
+  /// Throws if the output format does not support a tensor's type, rank or size.
   ///
-  /// - Throws: ``FormatError`` `unsupported` with the source's file and the tensor's name there.
+  /// - Throws: ``FormatError`` `unsupported` with the source file and the tensor's name in it.
   static func checkTypes(
     of parts: [Part], in container: Container, _ source: ModelCheckpoint
   ) throws(FormatError) {
@@ -26,11 +26,11 @@ extension Conversion {
     }
   }
 
-  /// Throws where a plan forgets a tensor: each one of the source is written, or left out by name.
+  /// Throws if a plan omits a tensor: every source tensor must be written or dropped by name.
   ///
   /// - Parameters:
-  ///   - chosen: the components that were asked for; nothing is said of the others.
-  ///   - useAverages: whether averages are taken for them.
+  ///   - chosen: the requested components; others are not checked.
+  ///   - useAverages: whether EMA weights replace the weights.
   /// - Throws: ``FormatError`` `internal`.
   static func requireAccounted(
     _ source: ModelCheckpoint, _ parts: [Part], _ drops: [Drop], chosen: [ComponentName]?,

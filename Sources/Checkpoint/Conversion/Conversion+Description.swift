@@ -4,7 +4,7 @@ import OrderedJSON
 extension Conversion {
   /// The plan as lines of text.
   ///
-  /// - Parameter size: bytes as text.
+  /// - Parameter size: formats a number of bytes.
   public func lines(_ size: (Int) -> String = { "\($0) bytes" }) -> [String] {
     var lines = ["\(source.path) (\(source.layout.name)) -> \(path) (\(layout))"]
     for part in parts {
@@ -29,16 +29,16 @@ extension Conversion {
     return lines
   }
 
-  /// The small files that are written, as text behind a count of tensors; empty if there are none.
+  /// The small files to write, as text to append to a tensor count; empty if there are none.
   public var otherFiles: String { files.isEmpty ? "" : " and \(files.count.of("file"))" }
 
-  /// The target as the command line names it.
+  /// The target's name on the command line.
   private var layout: String {
     target == .safetensors && container == .pytorch ? container.rawValue : target.rawValue
   }
 
-  /// What is not written, one line for each reason: how many tensors and the first of them, then small
-  /// files, then weights of the source that were not read.
+  /// Lines about what is not written: one per reason with a tensor count and the first names, then
+  /// small files, then weights of the source that were not read.
   public var leftOutLines: [String] {
     var lines = drops.lines
     let dropped = droppedFiles
@@ -61,7 +61,7 @@ extension Conversion {
     return lines
   }
 
-  /// Files of the source beside weights that are not written, and folders, which end in a slash.
+  /// Source files besides weights that are not written, and directories, which end in a slash.
   var droppedFiles: [String] {
     let written = Set(files.map(\.path))
     let unread = Set(source.unreadWeights.map(\.path))
@@ -73,8 +73,7 @@ extension Conversion {
   /// Other weights of the source that were not read.
   private var unreadWeights: [UnreadWeights] { source.unreadWeights.filter { isAskedFor($0.path) } }
 
-  /// Whether a file belongs to what is converted: of a choice of components nothing is said of the
-  /// others.
+  /// Whether a file belongs to the converted components.
   private func isAskedFor(_ path: String) -> Bool {
     options.components?.contains { path.hasPrefix("\($0)/") } ?? true
   }
@@ -100,7 +99,7 @@ extension Conversion {
 }
 
 extension [Conversion.Drop] {
-  /// One line for each reason: how many tensors, and the first of them. Then one for plain values.
+  /// One line per reason with a tensor count and the first names, then one for plain values.
   package var lines: [String] {
     let values = compactMap { drop in drop.value.map { "\(drop.name) (\($0))" } }
     var reasons: [String] = []

@@ -4,20 +4,21 @@ import OrderedJSON
 import Threads
 
 extension Conversion {
-  /// What an execution did, beyond the plan.
+  /// The result of an execution, beyond the plan.
   public struct Outcome: Sendable {
-    /// Tensors with values beyond the largest of their new type, which became that, with how many.
+    /// Tensors with clamped values and their number, by new type.
     public let saturated: [(tensor: String, count: Int, dtype: DType)]
   }
 
-  /// Carries the plan out.
+  /// Executes the plan.
   ///
-  /// Output appears at the target's path when it is complete and flushed to the disk; until then,
-  /// and after an error, whatever was there stays as it was.
+  /// Output appears at the target's path when it is complete and flushed to disk; until then, and
+  /// after an error, the previous contents are unchanged.
   ///
   /// - Parameter progress: called before each tensor and after each piece of it.
-  /// - Throws: ``FormatError`` `cannotCreate` where the output exists, `inputOutput`, also where the
-  ///   source changed meanwhile, or `mismatch` naming the tensors whose values F16 cannot hold.
+  /// - Throws:
+  ///   ``FormatError`` `cannotCreate` if the output exists, `inputOutput`, also if the source changed meanwhile, or `mismatch`
+  ///   with the tensors whose values exceed F16.
   @discardableResult
   public func execute(
     _ progress: @escaping (Progress) -> Void = { _ in }
@@ -85,7 +86,7 @@ extension Conversion {
     return files
   }
 
-  /// Where the tensors came from, and how: the same input gives the same bytes.
+  /// The origin of the tensors and the options: the same input gives the same bytes.
   private func provenance(_ digests: [String]) -> JSON {
     var sources: [JSON] = []
     for (index, name) in sourceFiles.enumerated() {
@@ -128,7 +129,7 @@ extension Conversion {
     try writer.commit()
   }
 
-  /// - Throws: ``FormatError`` `inputOutput` where a file with tensors changed since it was opened.
+  /// - Throws: ``FormatError`` `inputOutput` if a file with tensors changed since it was opened.
   private func requireUnchanged() throws(FormatError) {
     var seen: Set<ObjectIdentifier> = []
     for tensor in parts.flatMap({ $0.tensors.flatMap(\.sources) }) {
@@ -145,7 +146,8 @@ extension Conversion {
     }
     switch container {
     case .pytorch:
-      // Single files hold the weights as training checkpoints do, repositories bare.
+      // Single files store the weights like training checkpoints; in repositories they are at the
+      // top level.
       if let object = part.object {
         return try TorchWriter(path: path, tensors: tensors, object: object, overwrite: overwrite)
       }
@@ -169,16 +171,16 @@ extension Conversion {
   }
 
   private func safetensorsMetadata(of part: Part) -> [(key: String, value: String)] {
-    // What other formats say of themselves is not about tensors.
+    // Metadata of other formats does not concern tensors.
     var metadata = Conversion.metadata(of: part.component)
-    // diffusers and transformers refuse files whose metadata does not name the framework.
+    // diffusers and transformers reject files without `format` in the metadata.
     metadata.insert((key: "format", value: "pt"), at: 0)
     if let predictionMark { metadata.append(predictionMark) }
     return metadata + (isDirectory ? [] : EmbeddedFiles.pairs(files))
   }
 
-  /// What a safetensors file says of itself beside its format and the files that it embeds; of a GGUF
-  /// file what came from one.
+  /// The metadata of a safetensors file except its format and embedded files; for a GGUF file,
+  /// entries that came from one.
   static func metadata(of component: Component) -> [(key: String, value: String)] {
     let own = component.metadata.filter { $0.key != "format" && !EmbeddedFiles.isKey($0.key) }
     switch component.format {
@@ -190,8 +192,8 @@ extension Conversion {
     }
   }
 
-  /// What a GGUF file says of itself that no conversion takes over: not its architecture, and not how
-  /// its values are stored.
+  /// GGUF metadata that a conversion does not carry over, except the architecture and storage
+  /// details.
   static func ggufMetadata(of component: Component) -> [(key: String, value: String)] {
     guard component.format == .gguf else { return [] }
     let structure = [
@@ -205,15 +207,15 @@ extension Conversion {
     }
   }
 
-  /// How keys begin that GGUF's description defines, or an architecture does.
+  /// Key prefixes defined by the GGUF specification or an architecture.
   private static func ggufPrefixes(_ component: Component) -> [String] {
     let architecture = component.metadata.first { $0.key == "general.architecture" }?.value
     return ["general.", "split.", "tokenizer.", "quantize.", "adapter.", "training.", "comfy."]
       + (architecture.map { ["\($0)."] } ?? [])
   }
 
-  /// Whether GGUF carries a pair of a safetensors file's metadata: `general.` is its own, and readers
-  /// take long values for lists.
+  /// Whether GGUF can store a safetensors metadata entry: `general.` is reserved, and readers treat
+  /// long values as lists.
   static func isCarriedToGGUF(_ pair: (key: String, value: String)) -> Bool {
     pair.value.utf8.count <= 60_000 && !pair.key.hasPrefix("general.")
   }
@@ -233,7 +235,7 @@ extension Conversion {
     _ meter: ProgressMeter, _ check: SourceCheck
   ) throws(FormatError) {
     let space = byteCount + files.reduce(0) { $0 + $1.byteCount }
-    // One component's directory holds its files itself.
+    // A single component's directory contains its files directly.
     let own = parts.count == 1 ? "\(parts[0].component.name)/" : ""
     let files = files.map { file in
       (
@@ -268,8 +270,8 @@ extension Conversion {
     _ parts: [Part], into sink: some TensorSink, _ meter: ProgressMeter,
     begin: (Int) throws(FormatError) -> Void
   ) throws(FormatError) -> TensorPump {
-    // A step whose tensor is made of several has an item for each; flat files have none such, so
-    // that their items are numbered as their tensors are.
+    // A step with several source tensors has an item for each; .sdflat files have no such steps, so
+    // there items and tensors have the same numbers.
     let items = parts.flatMap(\.tensors).flatMap { step in
       step.sources.map { (step: step, tensor: $0) }
     }
@@ -307,7 +309,7 @@ extension Conversion {
   }
 }
 
-/// Adds up bytes and tells a listener.
+/// Sums bytes and reports progress.
 private final class ProgressMeter {
   private let total: Int
   private let report: (Conversion.Progress) -> Void

@@ -3,48 +3,48 @@ import ModelGraph
 import OrderedJSON
 
 extension Conversion {
-  /// One tensor on its way.
+  /// The conversion of one tensor.
   public struct Step: Sendable {
-    /// How it differs from the source, other than by name, shape and type.
+    /// Its change from the source, besides name, shape and type.
     public enum Change: String, Sendable {
-      /// It is not in the source.
+      /// Not in the source.
       case created
-      /// The source has other values, which cannot be right.
+      /// The source has invalid values.
       case repaired
     }
 
-    /// The component of the source that it belongs to.
+    /// The component of the source.
     public let component: ComponentName
-    /// The tensor under the name and in the shape of the target.
+    /// The tensor with its name and shape in the target.
     public private(set) var tensor: Tensor
-    /// Its name in the source; nil where it is created.
+    /// Its name in the source; nil if created.
     public let source: String?
     /// The dtype that is written.
     public let dtype: DType
     /// What is done to the shape; nil if nothing is.
     public let change: Change?
-    /// Whether the target holds it as blocks of Q8_0, made from F32.
+    /// Whether the target stores it as Q8_0 blocks, quantized from F32.
     public var isQuantized = false
-    /// The tensors of the source whose rows follow one another in it, where they are several.
+    /// The source tensors whose rows are concatenated, if several.
     public var joined: [Tensor] = []
-    /// Whether it is a parameter of a network that is known.
+    /// Whether it is a parameter of a known network.
     var isParameter = false
 
-    /// Gives it another name in the target.
+    /// Sets its name in the target.
     mutating func rename(_ name: String) { tensor = tensor.renamed(name) }
 
-    /// What is read for it.
+    /// The source tensors.
     var sources: [Tensor] { joined.isEmpty ? [tensor] : joined }
 
     /// Whether the values are cast to another dtype.
     public var isCast: Bool { dtype != tensor.dtype }
-    /// What the target stores its values as: `F16`, `Q8_0`.
+    /// The type in the target: `F16`, `Q8_0`.
     var encoding: String { isQuantized ? BlockEncoding.q80.rawValue : dtype.rawValue }
     /// Whether the name changes.
     public var isRenamed: Bool { source != nil && source != tensor.name }
-    /// Bytes of the values as they are given to the target.
+    /// Bytes of the values passed to the target.
     public var byteCount: Int { tensor.shape.byteCount(of: dtype) ?? 0 }
-    /// Bytes that the target stores; of a quantised tensor those of its blocks.
+    /// Bytes in the target; for a quantized tensor, of its blocks.
     public var storedByteCount: Int {
       isQuantized ? BlockEncoding.q80.byteCount(of: tensor.shape) ?? byteCount : byteCount
     }
@@ -58,14 +58,14 @@ extension Conversion {
     public let name: String
     /// Why it is left out.
     public let reason: String
-    /// The plain value as text; nil where it is a tensor.
+    /// The plain value as text; nil for a tensor.
     public var value: String?
-    /// Whether it is a plain value of a PyTorch file, not a tensor.
+    /// Whether it is a plain value in a PyTorch file, not a tensor.
     public var isValue: Bool { value != nil }
   }
 }
 
-/// Turns the tensors of components into steps, and collects what there is to say of it.
+/// Turns the tensors of components into steps, and collects drops and notes.
 struct StepMaker {
   let options: Conversion.Options
   private(set) var drops: [Conversion.Drop] = []
@@ -87,13 +87,13 @@ struct StepMaker {
     }
   }
 
-  /// Notes values that could not be read.
+  /// Records values that could not be read.
   mutating func drop(_ values: UnreadValues) {
     drops.append(
       Conversion.Drop(component: .other, name: values.name, reason: values.reason))
   }
 
-  /// Notes a value of a PyTorch file that is no tensor.
+  /// Records a value in a PyTorch file that is not a tensor.
   mutating func drop(_ value: PlainValue, of component: ComponentName) {
     drops.append(
       Conversion.Drop(
@@ -105,9 +105,9 @@ struct StepMaker {
 
   /// The steps of one component.
   ///
-  /// - Parameter naming: the names to write; nil keeps those of the source.
-  /// - Throws: ``FormatError`` `unsupported` where tensors that the target holds as one have
-  ///   different types, or where the scales of 8-bit weights do not fit.
+  /// - Parameter naming: the names to write; nil keeps the source's names.
+  /// - Throws: ``FormatError`` `unsupported` if tensors that become one have different types, or if
+  ///   scales of 8-bit weights do not fit.
   mutating func steps(
     of component: Component, _ tensors: [Tensor], naming: Naming?
   ) throws(FormatError) -> [Conversion.Step] {
@@ -155,7 +155,7 @@ struct StepMaker {
           continue
         }
         if let third = parameter.flatMap({ naming.third(of: $0) }) {
-          // Keys and values go with the queries.
+          // Keys and values are written with the queries.
           if third == 0, let parameter {
             steps.append(try joinedStep(parameter, tensor, of: component, naming))
           }
@@ -194,7 +194,8 @@ struct StepMaker {
     return steps
   }
 
-  /// Leaves out what the component holds under a second name, and says whether the values are the same.
+  /// Drops tensors that the component stores under a second name, and notes whether the values are
+  /// equal.
   private mutating func dropDuplicates(
     of component: Component
   ) throws(FormatError) -> Set<ExactName> {
@@ -223,7 +224,8 @@ struct StepMaker {
     return Set(duplicates.map { ExactName($0.tensor.name) })
   }
 
-  /// The step of the tensor that `parameter` shares with others in `naming`, but not in the source.
+  /// The step for the tensor that `parameter` shares with others in `naming`, but not in the
+  /// source.
   private func joinedStep(
     _ parameter: Parameter, _ tensor: Tensor, of component: Component, _ naming: Naming
   ) throws(FormatError) -> Conversion.Step {
@@ -242,7 +244,7 @@ struct StepMaker {
         file: component.path, context: tensor.name,
         hint: "convert to diffusers' layout with \(set: .dtype) first, then to this one")
     }
-    // Its values are those of the parts.
+    // Its values are those of its parts.
     let target = Tensor(
       name: name, dtype: tensor.dtype, shape: Shape(naming.shape(of: parameter)),
       storage: .memory([]))
@@ -276,8 +278,8 @@ struct StepMaker {
       isQuantized: isQuantized, isParameter: parameter != nil)
   }
 
-  /// Matrices in whole blocks of 32, as stable-diffusion.cpp quantises; what is small or a
-  /// convolution stays.
+  /// Matrices in whole blocks of 32, like stable-diffusion.cpp; small tensors and convolutions are
+  /// not quantized.
   private static func isQuantizable(_ tensor: Tensor) -> Bool {
     tensor.shape.rank == 2 && tensor.shape.last.isMultiple(of: 32) && tensor.shape[0] > 1
       && Cast.direct.contains(tensor.dtype) && !Summary.isBuffer(tensor)
@@ -289,7 +291,7 @@ struct StepMaker {
     if let naming, let parameter { return naming.name(of: parameter) }
     let name = component.bareName(of: tensor)
     guard let naming, let own = component.naming else { return name }
-    // A name that is not known keeps its place below the network's prefix, or the part of it that it
+    // An unknown name keeps its place below the network's prefix, or the part of the prefix that it
     // has.
     let words = name.split(separator: ".", omittingEmptySubsequences: false)
     let prefix = own.prefix.split(separator: ".")

@@ -1,12 +1,12 @@
 import ModelFormats
 
 extension StepMaker {
-  /// The steps of a textual inversion, under the names that other programs read; nil where the
-  /// source is none.
+  /// The steps of a textual inversion, under the names that other programs read; nil if the source
+  /// is not one.
   ///
   /// - Parameters:
   ///   - container: `safetensors`, or `pytorch`.
-  ///   - path: the output, whose name a PyTorch file of the web UI holds.
+  ///   - path: the output path; the web UI's PyTorch files contain their name.
   mutating func textualInversion(
     _ source: ModelCheckpoint, _ container: Conversion.Container, _ path: String
   ) throws(FormatError) -> Conversion.Part? {
@@ -25,7 +25,7 @@ extension StepMaker {
     drop(file.others, of: component.name, "it is not the vectors of a textual inversion")
     var part = Conversion.Part(component: component, output: "", tensors: steps)
     if isPyTorch, file.isOneWord {
-      // As the web UI writes it; diffusers takes the word from the name.
+      // As in the web UI; diffusers takes the word from the name.
       part.object = .dictionary([
         (key: "string_to_token", value: .dictionary([(key: "*", value: .integer(265))])),
         (key: "string_to_param", value: .tensors),

@@ -2,28 +2,27 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// A conversion of a checkpoint to another layout: first a plan, which can be printed, then its
+/// The conversion of a checkpoint to another layout: first a plan, which can be printed, then its
 /// execution.
 public struct Conversion: Sendable {
-  /// One component on its way, or several that go into one file: tensors in the order in which they
-  /// are written.
+  /// One component, or several that go into one file: tensors in the order of writing.
   public struct Part: Sendable {
     /// The component that is written.
     public let component: Component
-    /// The file that is written, inside the target where that is a directory.
+    /// The output file, inside the target if that is a directory.
     public let output: String
     /// Each of its tensors.
     public let tensors: [Step]
-    /// The object that a PyTorch file holds, where the target does not say.
+    /// The object of a PyTorch file, unless the target implies it.
     var object: TorchWriter.Object?
 
-    /// Bytes of the values as they are given to the target.
+    /// Bytes of the values passed to the target.
     public var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
-    /// Bytes that the target stores.
+    /// Bytes in the target.
     public var storedByteCount: Int { tensors.reduce(0) { $0 + $1.storedByteCount } }
   }
 
-  /// How far an execution has come.
+  /// The progress of an execution.
   public struct Progress: Sendable {
     /// Bytes of values written so far.
     public let bytesDone: Int
@@ -45,27 +44,27 @@ public struct Conversion: Sendable {
   public let options: Options
   /// What is written, by component.
   public let parts: [Part]
-  /// Small files that are copied, embedded or made.
+  /// Small files to copy, embed or create.
   public let files: [AuxiliaryFile]
   /// Tensors of the source that are not written.
   public let drops: [Drop]
-  /// What a person should know before starting.
+  /// Notes for the user before starting.
   public let notes: [String]
-  /// What the target will lack, so that it is of less use.
+  /// What the target will lack, making it less useful.
   public let warnings: [String]
-  /// What the metadata of a single file gains to say what the model predicts.
+  /// A metadata entry to add to a single file with the prediction type.
   let predictionMark: (key: String, value: String)?
   /// Whether the target is a directory.
   public let isDirectory: Bool
   let container: Container
-  /// The files of the source that hold what is written, each once.
+  /// The source files of everything that is written, each once.
   let sourceFiles: [String]
 
   /// Plans the conversion of `source` to `target` at `path`; nothing is written.
   ///
-  /// - Throws: ``FormatError`` `unsupported` for a type that is no target of casts, or a network that
-  ///   the target needs to know and that is not; `mismatch` where a component is not there or
-  ///   tensors of a known network are missing.
+  /// - Throws: ``FormatError`` `unsupported` for an invalid target dtype, or an unknown network
+  ///   that the target needs to know; `mismatch` if a component or tensors of a known network are
+  ///   missing.
   public init(
     of source: ModelCheckpoint, to target: Target, at path: String, options: Options = Options()
   ) throws(FormatError) {
@@ -104,8 +103,8 @@ public struct Conversion: Sendable {
     self.options = options
   }
 
-  /// Bytes of values that go through the conversion.
+  /// Bytes of values to convert.
   public var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
-  /// Bytes of tensors that the target stores.
+  /// Bytes of tensors in the target.
   public var storedByteCount: Int { parts.reduce(0) { $0 + $1.storedByteCount } }
 }

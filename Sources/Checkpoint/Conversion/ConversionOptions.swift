@@ -2,48 +2,48 @@ import ModelFormats
 import ModelGraph
 
 extension Conversion {
-  /// What is written.
+  /// The target layout.
   public enum Target: String, Sendable, CaseIterable {
-    /// One flat file with everything.
+    /// One .sdflat file with everything.
     case sdflat
-    /// The same layout in safetensors or PyTorch's format: one file, or of a repository a repository.
-    /// A textual inversion under the names that other programs read.
+    /// The same layout in safetensors or PyTorch format: one file, or a repository for a
+    /// repository. Textual inversions get the names that other programs read.
     case safetensors
-    /// A repository directory, or of one component its directory, under diffusers' names.
+    /// A repository directory, or for one component its directory, with diffusers names.
     case diffusers
-    /// One file under the names of the original single files (LDM).
+    /// One file with the names of the original single files (LDM).
     case ldm
-    /// One GGUF file under the same names, as stable-diffusion.cpp reads it.
+    /// One GGUF file with the same names, for stable-diffusion.cpp.
     case gguf
   }
 
   /// What a conversion changes besides the layout.
   public struct Options: Sendable {
-    /// The type that F64, F32, F16, BF16 and 8-bit floating-point tensors get, unless they are buffers
-    /// such as the noise schedule; nil keeps each tensor's own.
+    /// The target dtype of F64, F32, F16, BF16 and 8-bit floating-point tensors, except buffers
+    /// such as the noise schedule; nil keeps each tensor's dtype.
     public var dtype: DType?
-    /// Whether matrices of a GGUF file become blocks of Q8_0; what is left has ``dtype``.
+    /// Whether matrices of a GGUF file are quantized to Q8_0; other tensors get ``dtype``.
     public var quantize = false
-    /// The components that are converted; nil converts all.
+    /// The components to convert; nil converts all.
     public var components: [ComponentName]?
-    /// Whether an output that exists may be replaced.
+    /// Whether an existing output may be replaced.
     public var overwrite = false
-    /// Whether values beyond the largest of ``dtype`` become that value instead of an error.
+    /// Whether values out of range of ``dtype`` are clamped instead of causing an error.
     public var saturate = false
-    /// Whether the UNet is the averaged one of a training checkpoint.
+    /// Whether to use the EMA weights of a training checkpoint.
     public var useAverages = false
-    /// Whether tensors that belong to no network and are of no known kind are left out.
+    /// Whether to drop unknown tensors that belong to no network.
     public var dropUnknown = false
-    /// Whether `diffusers`, `ldm` and `safetensors` are written as safetensors or as PyTorch files;
-    /// nil decides for `ldm` by the ending of the output's name: `.ckpt`, `.pt`, `.pth` and `.bin`
-    /// are PyTorch's.
+    /// Whether `diffusers`, `ldm` and `safetensors` are written as safetensors or PyTorch files;
+    /// nil decides for `ldm` by the output's extension: `.ckpt`, `.pt`, `.pth` and `.bin` mean
+    /// PyTorch.
     public var format: WeightsFormat?
-    /// Whether a flat file tells the SHA-256 of the files that it was made from.
+    /// Whether a .sdflat file contains the SHA-256 of its source files.
     public var hashSources = false
-    /// Small files to take where the source has none: a tokenizer's.
+    /// Small files to use if the source has none: a tokenizer's.
     public var companions: [AuxiliaryFile] = []
 
-    /// The type of 8-bit floating-point tensors where no type is asked for; nil keeps theirs.
+    /// The target dtype of 8-bit floating-point tensors if none is requested; nil keeps theirs.
     var eightBitType: DType?
 
     public init(
@@ -62,10 +62,10 @@ extension Conversion {
       return Cast.result(of: tensor.dtype, requested: requested)
     }
 
-    /// Whether weights are written with their scales multiplied in.
+    /// Whether weights are written multiplied by their scales.
     var multipliesScales: Bool { dtype != nil || quantize || eightBitType != nil }
 
-    /// Whether a tensor's values are read as F32 to be written: 8-bit ones that are cast.
+    /// Whether a tensor's values are decoded to F32 for writing: 8-bit values to be cast.
     func decodes(_ tensor: Tensor) -> Bool {
       tensor.dtype.isEightBitFloat && (quantize || type(of: tensor) != tensor.dtype)
     }

@@ -2,7 +2,7 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Which components are converted, and which targets refuse them.
+/// The components to convert, and which targets reject them.
 extension ConversionPlanner {
   static func selected(
     of source: ModelCheckpoint, _ options: Conversion.Options, _ maker: inout StepMaker
@@ -53,7 +53,7 @@ extension ConversionPlanner {
     "pass \(set: .useAverages) to convert the averaged weights, or \(set: .components) for the other "
     + "networks"
 
-  /// The components with the averages in the place of the weights.
+  /// The components, with EMA weights in place of the weights.
   private static func takingAverages(
     _ averages: [Component], of source: ModelCheckpoint, _ chosen: [ComponentName]?,
     _ maker: inout StepMaker
@@ -78,8 +78,8 @@ extension ConversionPlanner {
     return components
   }
 
-  /// Networks that are known are complete, and those that a target renames are known: none is left
-  /// out because nothing is known of it. Packed weights only keep their names and bytes.
+  /// Checks that known networks are complete, and that networks are known if the target renames
+  /// tensors: none is dropped for being unknown. Packed weights only keep their names and bytes.
   static func check(
     _ components: [Component], _ target: Conversion.Target, of source: ModelCheckpoint, casts: Bool
   ) throws(FormatError) {
@@ -106,7 +106,7 @@ extension ConversionPlanner {
         throw refusal
       }
       if component.manifest != nil {
-        // A part of a network may still change its container.
+        // A part of a network may still change its container format.
         if renames || target == .sdflat || component.configuration?.origin == .file {
           try component.requireComplete()
         }
@@ -117,7 +117,7 @@ extension ConversionPlanner {
       let isKept =
         switch target {
         case .safetensors, .sdflat: true
-        // What a repository holds under published names has a place in a repository.
+        // Networks with published names can be stored in a repository.
         case .diffusers: source.isInParts && !component.isOfKnownClass && component.name != .model
         case .gguf: !source.isInParts || components.count == 1
         case .ldm: false
@@ -147,8 +147,8 @@ extension ConversionPlanner {
     }
   }
 
-  /// Scaled 8-bit weights are multiplied by their scales where they are cast; where they are not, the
-  /// scales must stay beside them under the same names.
+  /// Scaled 8-bit weights are multiplied by their scales when cast; otherwise the scales must stay
+  /// next to them under the same names.
   static func checkScales(
     of components: [Component], _ target: Conversion.Target, _ options: Conversion.Options,
     _ source: ModelCheckpoint
@@ -166,7 +166,7 @@ extension ConversionPlanner {
     )
   }
 
-  /// Values that were not read are lost only where that is asked for.
+  /// Rejects unread values unless dropping them was requested.
   static func checkUnread(
     of source: ModelCheckpoint, _ options: Conversion.Options, _ maker: inout StepMaker
   ) throws(FormatError) {
@@ -197,33 +197,33 @@ extension ConversionPlanner {
 }
 
 extension ModelCheckpoint {
-  /// Whether it holds the three networks of a pipeline with their configurations, the UNet at least as
-  /// averages.
+  /// Whether it has the three networks of a pipeline with their configurations, the UNet at least
+  /// as EMA weights.
   var isPipeline: Bool {
     ComponentName.required.allSatisfy { (self[$0] ?? self[$0.averages])?.configuration != nil }
   }
 
-  /// Whether its components lie apart, with names of their own.
+  /// Whether its components are separate, with their own names.
   var isInParts: Bool {
     layout == .repository || layout == .file(.sdflat)
   }
 }
 
 extension Component {
-  /// Whether it is a network of which there is no graph.
+  /// Whether it is a network without a graph.
   var isUnknownNetwork: Bool { manifest == nil && name != .other }
 
-  /// Whether it only looks at what the others draw, so that no single file ever held it.
+  /// Whether it only checks generated images, so that no single file contains it.
   func isHelper(among components: [Component]) -> Bool {
     name == .safetyChecker && components.count > 1
   }
 
-  /// Whether its class is one of those that are known as graphs, if not with this configuration.
+  /// Whether its class has a graph, if not with this configuration.
   fileprivate var isOfKnownClass: Bool {
     architecture.flatMap(Architecture.init(rawValue:)) != nil
   }
 
-  /// The same under another name.
+  /// A copy with another name.
   fileprivate func renamed(_ name: ComponentName) -> Component {
     var component = self
     component.name = name

@@ -2,17 +2,17 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Decides what of a checkpoint goes where, under which names.
+/// Decides which tensors and files of a checkpoint are written where, under which names.
 struct ConversionPlanner {
   let source: ModelCheckpoint
   let target: Conversion.Target
   let options: Conversion.Options
   let container: Conversion.Container
-  /// What is converted, the averaged UNet in the UNet's place where it was asked for.
+  /// The components to convert, with EMA weights in place of the UNet on request.
   let components: [Component]
   let isDirectory: Bool
   private let path: String
-  /// Whether a file of networks, one of which is not known, keeps all its names.
+  /// Whether a file with an unknown network keeps all its names.
   private let keepsNames: Bool
   let files: [AuxiliaryFile]
   var maker: StepMaker
@@ -28,7 +28,7 @@ struct ConversionPlanner {
     self.source = source
     self.target = target
     var options = options
-    // GGUF has no 8-bit floating-point type; every value of one is an F16.
+    // GGUF has no 8-bit floating-point type; all such values are exact in F16.
     if target == .gguf, options.dtype == nil { options.eightBitType = .float16 }
     self.options = options
     self.path = path
@@ -69,7 +69,8 @@ struct ConversionPlanner {
       of: source, components: components, isWhole: isWhole && (isComplete || source.isInParts),
       companions: isComplete ? options.companions : [])
     if target == .ldm || target == .gguf || (target == .safetensors && !isDirectory) {
-      // What a file's metadata can hold; guesses are no better there than where it is read.
+      // Configurations that fit in metadata; inferred ones are not stored, because readers can
+      // infer them too.
       let own = source.files.filter { file in
         options.components?.contains { file.path.hasPrefix("\($0)/") } ?? true
       }
@@ -90,13 +91,13 @@ struct ConversionPlanner {
     }
   }
 
-  /// Whether one file is made of one; a file that is made of several takes over none of their words.
+  /// Whether one file is converted to one file; a file made from several takes over no metadata.
   private var isOneFile: Bool {
     if case .file = source.layout { true } else { components.count == 1 }
   }
 
-  /// What the source's scheduler says of the prediction, as a single file's metadata says it; nil
-  /// where that is noise, which readers take for granted, or the metadata says it already.
+  /// The prediction type of the source's scheduler as metadata for a single file; nil for epsilon,
+  /// which is the default, or if the metadata has it already.
   var predictionMark: (key: String, value: String)? {
     guard target == .ldm || target == .gguf, components.contains(where: { $0.name == .unet }),
       !isOneFile || PredictionMarks(source).mark == nil,
@@ -106,7 +107,7 @@ struct ConversionPlanner {
     return (PredictionMarks.predictionKey, "v")
   }
 
-  /// Says which of the files' own words the target has no place for. An adapter's alpha may be one.
+  /// Lists metadata that the target cannot store. It may contain an adapter's alpha.
   var metadataLoss: [String] {
     var warnings: [String] = []
     let own = components.flatMap(Conversion.metadata)
@@ -143,7 +144,7 @@ struct ConversionPlanner {
     return warnings
   }
 
-  /// Says where a tokenizer that readers cannot have from elsewhere is not written.
+  /// Reports tokenizers that are not written and that readers cannot get elsewhere.
   private static func tokenizerLoss(
     _ files: [AuxiliaryFile], _ held: [AuxiliaryFile], _ components: [Component]
   ) -> [String] {
@@ -180,7 +181,7 @@ struct ConversionPlanner {
       let kept = kept
       return [try joined(naming: kept)]
     case .ldm, .gguf:
-      // What belongs to no network is no second one.
+      // Tensors of no network are not a second network.
       let isAlone = components.count { $0.name != .other } == 1
       let (target, keepsNames) = (target, keepsNames)
       let kept = kept
@@ -192,13 +193,13 @@ struct ConversionPlanner {
     }
   }
 
-  /// The source's names; averages that are taken for the weights get those of the weights.
+  /// The source's names; EMA weights used as weights get the weights' names.
   private func kept(_ component: Component) -> Naming? {
     component.name == .unet && component.naming?.family == .average
       ? Naming(.singleFile, prefix: "model.diffusion_model.") : nil
   }
 
-  /// Published names, where the source has others than today's or those of 2022.
+  /// Published names, if the source's names are neither current nor those of 2022.
   private func published(_ component: Component) -> Naming? {
     guard let manifest = component.manifest, component.naming != nil else { return nil }
     let isPublished = component.tensors.allSatisfy { tensor in
@@ -210,9 +211,9 @@ struct ConversionPlanner {
     return isPublished && !component.isWrapped && manifest.duplicates.isEmpty ? nil : .published
   }
 
-  /// The names of single files. A VAE only goes without prefix, as programs that take one expect.
-  /// An original file has OpenCLIP's text encoder in OpenCLIP's layout; of a GGUF file each
-  /// tensor is quantised alone, and its readers take the names of SD 1.x.
+  /// The names in single files. A VAE on its own has no prefix, as programs expect. An original
+  /// file has OpenCLIP's text encoder in OpenCLIP's layout; in a GGUF file each tensor is quantized
+  /// separately, and its readers use SD 1.x names.
   private static func single(
     _ component: Component, isAlone: Bool, _ target: Conversion.Target
   ) -> Naming? {
@@ -261,8 +262,7 @@ struct ConversionPlanner {
       tensors: try distinct(maker.steps(of: component, tensors, naming: naming)))
   }
 
-  /// Leaves out what is of no network, for which a repository has no place; what nothing is known of
-  /// only where that was asked for.
+  /// Drops tensors of no network, which a repository cannot store; unknown ones only on request.
   private mutating func dropOthers(_ component: Component) throws(FormatError) {
     let unknown = component.tensors.filter {
       Leftover.kind(of: $0.name) == .unknown && !component.scales.isPart($0.name)
@@ -284,10 +284,9 @@ struct ConversionPlanner {
     }
   }
 
-  /// The steps with a name for each: what is not known keeps its whole name where the bare one is
-  /// another tensor's.
+  /// The steps with unique names: an unknown tensor keeps its full name if the bare name is taken.
   ///
-  /// - Throws: ``FormatError`` `mismatch` where two tensors would still have one name.
+  /// - Throws: ``FormatError`` `mismatch` if two tensors would still have one name.
   private func distinct(_ steps: [Conversion.Step]) throws(FormatError) -> [Conversion.Step] {
     var steps = steps
     var places: [ExactName: Int] = [:]
@@ -348,7 +347,7 @@ struct ConversionPlanner {
       output: "", tensors: try distinct(steps))
   }
 
-  /// Programs that read single files strictly want position ids.
+  /// Strict readers of single files need position ids.
   private mutating func missingBuffers(
     of component: Component, _ steps: [Conversion.Step], _ naming: Naming
   ) -> [Conversion.Step] {
@@ -368,7 +367,7 @@ struct ConversionPlanner {
 }
 
 extension Component {
-  /// What is said of several components that go into one file.
+  /// Messages about several components in one file.
   fileprivate static func joined(
     _ components: [Component], _ source: ModelCheckpoint
   ) -> Component {

@@ -2,28 +2,29 @@ import CLinux
 import Glibc
 import ModelFormats
 
-/// Writes a new directory so that its path holds either the whole of it or what was there before.
+/// Writes a directory atomically: its path has the complete new directory or the old one.
 ///
-/// Files are written to a hidden directory beside the target, which ``commit()`` renames; a writer
-/// that is let go of without that removes it.
+/// Files are written to a hidden directory next to the target, which ``commit()`` renames; a writer
+/// released without a commit removes it.
 package final class DirectoryWriter {
   let path: String
   private let temporaryPath: String
   private let overwrite: Bool
   private var isCommitted = false
-  /// Open and locked as long as the writer works, so that others do not take the temporary directory
-  /// for one that was left.
+  /// Open and locked while the writer works, so that others do not treat the temporary directory as
+  /// a leftover.
   private let descriptor: Int32
-  /// Entries of the table by which a signal's handler finds what to remove.
+  /// Slots in the table that a signal handler uses for removal.
   private var slots: [Int?] = []
 
   /// Creates the temporary directory.
   ///
   /// - Parameters:
   ///   - overwrite: whether a repository already at `path` may be replaced.
-  ///   - entries: the names that will be in the directory itself; one that holds others is not
+  ///   - entries: the top-level names of the new directory; an existing directory with other names
+  ///     is not replaced.
   ///     replaced.
-  ///   - byteCount: bytes that will be written, for which the disk must have room.
+  ///   - byteCount: bytes to be written, for which the disk must have room.
   /// - Throws: ``FormatError`` `cannotCreate` or `inputOutput`.
   package init(
     path: String, overwrite: Bool, entries: Set<String>, byteCount: Int
@@ -45,8 +46,8 @@ package final class DirectoryWriter {
     close(descriptor)
   }
 
-  /// The place of the file that will be at `relativePath` of the directory; directories on the way
-  /// to it are created.
+  /// The temporary path of the file at `relativePath` in the directory; creates intermediate
+  /// directories.
   package func place(for relativePath: String) throws(FormatError) -> String {
     var directory = temporaryPath
     for name in relativePath.utf8.split(separator: UInt8(ascii: "/")).dropLast() {
@@ -64,7 +65,7 @@ package final class DirectoryWriter {
     return place
   }
 
-  /// An error of writing a file, told of the place where it would have come to be.
+  /// An error of writing a file, with its final path.
   func atItsPlace(_ error: FormatError) -> FormatError {
     var error = error
     if let file = error.file, file.hasPrefix(temporaryPath) {
@@ -80,10 +81,10 @@ package final class DirectoryWriter {
     try commit { sdk_exchange(FileName.bytes($0), FileName.bytes($1)) == 0 }
   }
 
-  /// - Parameter exchange: lets two paths change places at once; false where the file system cannot.
+  /// - Parameter exchange: exchanges two paths atomically; false if the file system cannot.
   package func commit(_ exchange: (String, String) -> Bool) throws(FormatError) {
     if overwrite { try InputFiles.shared.requireNoInput(inDirectory: path) }
-    // Refuses where something came to exist meanwhile, other than an empty directory.
+    // Fails if something other than an empty directory exists by now.
     if rename(temporaryPath, path) == 0 {
       isCommitted = true
       return
@@ -96,9 +97,9 @@ package final class DirectoryWriter {
       DirectoryWriter.remove(temporaryPath)
       return
     }
-    // On file systems without that, the old directory steps aside first and comes back where the new
-    // one cannot take its place. Locked, it is nothing that a killed process left; where another has
-    // locked it, it is not that either.
+    // Without an exchange, the old directory is renamed first and restored if the new one cannot
+    // take its place. While locked, it is not a leftover of a killed process; if another process
+    // has locked it, neither.
     let former = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
     if former >= 0 { sdk_lock(former) }
     defer { if former >= 0 { close(former) } }
@@ -133,7 +134,7 @@ package final class DirectoryWriter {
         .cannotCreate, "the output already exists", file: path,
         hint: "pass \(set: .overwrite) to replace it, or choose another directory")
     }
-    // Replacing removes the old directory, so it must hold only what is written anew.
+    // Replacing removes the old directory, so it may only contain what is rewritten.
     let others = directory.entries.filter { !entries.contains($0) }
     guard directory.isRepository, others.isEmpty else {
       let names = others.prefix(5).joined(separator: ", ")
@@ -144,14 +145,14 @@ package final class DirectoryWriter {
     }
   }
 
-  /// The directory that `path` lies in, slash included, and how the hidden ones beside it begin.
+  /// The parent directory of `path`, with a slash, and the prefix of hidden directories next to it.
   private static func hidden(beside path: String) -> (parent: String, prefix: String) {
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path.utf8.index(after: $0) }
     let start = slash ?? path.startIndex
     return (String(path[..<start]), ".\(FileWriter.shortened(path[start...])).")
   }
 
-  /// Removes what a killed process left of an earlier try at the same path.
+  /// Removes leftovers of killed processes for the same path.
   private static func removeStale(beside path: String) {
     let (parent, prefix) = hidden(beside: path)
     guard let entries = try? Directory(path: parent.isEmpty ? "." : parent)?.entries else { return }
@@ -164,7 +165,7 @@ package final class DirectoryWriter {
       defer { close(descriptor) }
       let process = Int32(rest.prefix { $0 != "-" }) ?? 0
       guard FileWriter.isLeft(descriptor, of: process) else { continue }
-      // What stepped aside for a new directory comes back where that never came.
+      // An old directory is restored if the new one never appeared.
       if isOld, access(path, F_OK) != 0 {
         rename(parent + entry, path)
       } else {
@@ -182,7 +183,7 @@ package final class DirectoryWriter {
       if mkdir(temporary, 0o777) == 0 {
         let descriptor = open(temporary, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
         if descriptor >= 0, FileWriter.isOwn(descriptor) { return (temporary, descriptor) }
-        // Another process took it for one that was left.
+        // Another process treated it as a leftover.
         if descriptor >= 0 { close(descriptor) }
         continue
       }
@@ -199,7 +200,7 @@ package final class DirectoryWriter {
       hint: "choose a location where you can create directories")
   }
 
-  /// Removes a directory and all in it.
+  /// Removes a directory and its contents.
   private static func remove(_ path: String) {
     guard let stream = opendir(path) else { return }
     while let entry = readdir(stream) {

@@ -2,27 +2,27 @@ import FlatFormat
 import ModelFormats
 import OrderedJSON
 
-/// The small files of a pipeline inside the metadata of a single file, under `sdloom:` and their
-/// path, as in `sdloom:unet/config.json`.
+/// A pipeline's small files in the metadata of a single file, under `sdloom:` and their path, such
+/// as `sdloom:unet/config.json`.
 ///
-/// A single file has no place for configurations, so that a reader has to guess the number of
-/// heads; with these it need not. Other programs leave them unread.
+/// Single files have no configurations, so readers must guess the number of heads; these entries
+/// avoid that. Other programs ignore them.
 enum EmbeddedFiles {
   private static let prefix = "sdloom:"
-  /// Also read: what versions that were called sdkit wrote.
+  /// Also reads the prefix of versions that were called sdkit.
   private static let prefixes = [prefix, "sdkit:"]
-  /// The largest file but a tokenizer's.
+  /// The maximum size of a file other than a tokenizer's.
   private static let sizeLimit = 64 << 10
 
   static func isKey(_ key: String) -> Bool { path(of: key) != nil }
 
-  /// The path of the file that a pair of metadata contains.
+  /// The path of the file in a metadata entry.
   private static func path(of key: String) -> String? {
     prefixes.first(where: key.hasPrefix).map { String(key.dropFirst($0.count)) }
   }
 
-  /// Those of `files` that metadata can hold. A tokenizer's vocabulary and merges are among them
-  /// unless they are CLIP's, which whoever reads single files has.
+  /// The files that metadata can store. They include a tokenizer's vocabulary and merges unless
+  /// they are CLIP's, which readers of single files have.
   static func held(_ files: [AuxiliaryFile]) -> [AuxiliaryFile] {
     let tokenizer = TokenizerFiles(in: files)
     let holdsVocabulary = tokenizer.isComplete && !tokenizer.isCLIPWithSettings
@@ -37,12 +37,12 @@ enum EmbeddedFiles {
     }
   }
 
-  /// The pairs of metadata that hold `files`.
+  /// The metadata entries for `files`.
   static func pairs(_ files: [AuxiliaryFile]) -> [(key: String, value: String)] {
     files.map { (key: prefix + $0.path, value: String(decoding: $0.bytes, as: UTF8.self)) }
   }
 
-  /// The files that the metadata of a file hold; those that are no JSON objects are left out.
+  /// The files in a file's metadata; entries that are not JSON objects are ignored.
   static func files(
     in metadata: [(key: String, value: String)], of path: String, _ warnings: inout [String]
   ) -> [AuxiliaryFile] {

@@ -2,19 +2,19 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// The small files that a pipeline needs beside its weights, and how those that a source lacks are
-/// made or taken from elsewhere.
+/// The small files that a pipeline needs besides its weights; missing ones are created or taken
+/// from elsewhere.
 struct PipelineFiles {
   /// The files, by their path in a repository.
   private(set) var files: [AuxiliaryFile]
-  /// What was made or is lacking, in words.
+  /// What was created or is missing, in words.
   private(set) var notes: [String] = []
-  /// What is lacking and makes a pipeline useless.
+  /// Missing files without which a pipeline is useless.
   private(set) var warnings: [String] = []
 
-  /// The files of `source` for some of its components; of a whole pipeline all.
+  /// The files of `source` for some of its components, or all for a complete pipeline.
   ///
-  /// - Parameter companions: files to take where the source has none: a tokenizer's.
+  /// - Parameter companions: files to take if the source has none: a tokenizer's.
   init(
     of source: ModelCheckpoint, components: [Component], isWhole: Bool,
     companions: [AuxiliaryFile]
@@ -47,18 +47,18 @@ struct PipelineFiles {
     add(path, configuration.object)
     if configuration.origin == .inferred {
       notes.append(
-        "\(path) inferred from tensor shapes; heads, norm groups and activation "
+        "\(path): inferred from tensor shapes; heads, norm groups and activation "
           + "assumed from the width")
     }
   }
 
   private mutating func addTokenizer(_ companions: [AuxiliaryFile], of components: [Component]) {
     let own = TokenizerFiles(in: files)
-    // Whatever its form, the source's own stays.
+    // The source's own tokenizer is kept in any form.
     guard !own.hasVocabulary else { return }
     let tokens = components.first { $0.name == .textEncoder }?
       .configuration?.object["vocab_size"]?.int
-    // Beside the source's own settings those of the companions would be others.
+    // The companions' settings would contradict the source's own.
     let tokenizer = TokenizerFiles(in: companions).files.filter { file in
       !contains(file.path) && (own.isEmpty || TokenizerFiles.isVocabulary(file.path))
     }
@@ -104,8 +104,8 @@ struct PipelineFiles {
     )
   }
 
-  /// Whether a vocabulary from elsewhere is for a text encoder of so many tokens. CLIP's is the same
-  /// in all of Stable Diffusion up to 2.x; the source's own settings may add tokens to it.
+  /// Whether another vocabulary fits a text encoder with this many tokens. CLIP's is the same for
+  /// all of Stable Diffusion up to 2.x; the source's own settings may add tokens.
   private func isFitting(
     _ settings: [AuxiliaryFile], _ companions: [AuxiliaryFile], tokens: Int
   ) -> Bool {
@@ -117,7 +117,7 @@ struct PipelineFiles {
       && (definition.tokenCount == tokens || !settings.isEmpty)
   }
 
-  /// Notes what of the tokenizer is odd, and what of it does not fit the text encoder.
+  /// Notes oddities of the tokenizer, and mismatches with the text encoder.
   mutating func noteTokenizer(of components: [Component]) {
     let tokenizer = TokenizerFiles(in: files)
     guard tokenizer.hasVocabulary,
@@ -135,7 +135,7 @@ struct PipelineFiles {
     }
   }
 
-  /// The files without those of some components, which an index then does not list.
+  /// The files without those of some components, which are then also removed from the index.
   static func without(_ names: [ComponentName], _ files: [AuxiliaryFile]) -> [AuxiliaryFile] {
     guard !names.isEmpty else { return files }
     return files.compactMap { file in
@@ -148,7 +148,7 @@ struct PipelineFiles {
     }
   }
 
-  /// Takes away what is no use without a vocabulary, and an index's word that there is one.
+  /// Removes files that are useless without a vocabulary, and the tokenizer's entry in the index.
   private mutating func dropTokenizer() {
     files.removeAll { $0.path.hasPrefix("tokenizer/") }
     guard let position = files.firstIndex(where: { $0.path == "model_index.json" }),
@@ -159,7 +159,7 @@ struct PipelineFiles {
     add("model_index.json", index)
   }
 
-  /// The scheduler of the kind of model, where the source has none; none of a model that is not known.
+  /// Adds the scheduler for the kind of model if the source has none; none for an unknown model.
   private mutating func addScheduler(_ pipeline: PipelineClass, of components: [Component]) {
     let path = "scheduler/scheduler_config.json"
     guard !contains(path) else { return }
@@ -178,7 +178,7 @@ struct PipelineFiles {
     }
   }
 
-  /// What pipeline it is, where the source does not say: never another one than the networks are of.
+  /// Adds the pipeline class if the source has none: always one with these networks.
   private mutating func addIndex(_ pipeline: PipelineClass, of components: [Component]) {
     let path = "model_index.json"
     guard !contains(path) else { return }
@@ -217,20 +217,20 @@ struct PipelineFiles {
 }
 
 extension Component {
-  /// Whether it is the UNet of a latent consistency model, which takes the guidance scale as an
-  /// embedding.
+  /// Whether it is the UNet of a latent consistency model, which has an embedding of the guidance
+  /// scale.
   var isConsistencyModel: Bool {
     name == .unet && configuration?.object["time_cond_proj_dim"]?.int != nil
   }
 
-  /// Whether it is a text encoder of OpenCLIP, which has the plain GELU; CLIP's own has not.
+  /// Whether it is an OpenCLIP text encoder, which uses plain GELU, unlike CLIP.
   var isOpenCLIP: Bool {
     name == .textEncoder && configuration?.object["hidden_act"]?.string == "gelu"
   }
 }
 
 extension ModelCheckpoint {
-  /// The same with the small files that a pipeline needs and a single file lacks.
+  /// A copy with the small files that a pipeline needs and a single file lacks.
   ///
   /// - Parameter companions: files to take a tokenizer from.
   public func completed(with companions: [AuxiliaryFile]) -> ModelCheckpoint {

@@ -2,25 +2,25 @@ import FlatFormat
 import ModelFormats
 import Threads
 
-/// Brings the values of many tensors to a file in their order, on all cores: while one piece is
-/// written, the next ones are cast, and what was written is hashed.
+/// Streams the values of many tensors to a file in order, on all cores: while one piece is written,
+/// the next ones are cast and written ones are hashed.
 ///
-/// Values that stay as they are go from file to file in small pieces. Memory does not depend on the
+/// Unchanged values are copied from file to file in small pieces. Memory use does not depend on the
 /// size of the tensors.
 final class TensorPump {
-  /// What is left to do with one tensor.
+  /// The remaining work for one tensor.
   struct Item {
     let tensor: Tensor
     let dtype: DType
   }
 
-  /// A tensor whose values F16 does not hold, with how many of them.
+  /// A tensor with values out of range, and their number.
   struct Overflow {
     let index: Int
     let count: Int
   }
 
-  /// A stretch of a tensor's bytes, in the type that it has in the source.
+  /// A range of a tensor's bytes, in the source's type.
   private struct Piece {
     let item: Int
     let source: Source
@@ -30,7 +30,7 @@ final class TensorPump {
 
   private enum Source {
     case mapped(MappedFile, Range<Int>)
-    /// Values that lie in their file in another order, or encoded.
+    /// Values that are in another order or encoded in their file.
     case memory([UInt8])
 
     var byteCount: Int {
@@ -53,7 +53,7 @@ final class TensorPump {
   /// Pieces that are cast together, with room for the results.
   private final class Batch: @unchecked Sendable {
     var pieces: [Piece] = []
-    /// The pieces that are cast, by their position.
+    /// The pieces to cast, by position.
     var casts: [(piece: Int, cast: Cast)] = []
     var overflows: [Int] = []
     private var rooms: [UnsafeMutableRawBufferPointer] = []
@@ -68,7 +68,8 @@ final class TensorPump {
       overflows = []
     }
 
-    /// The room of the cast at that position: for its result, and behind it for F32 in between.
+    /// The buffer of the cast at this position: for its result, followed by intermediate F32
+    /// values.
     func room(_ cast: Int) -> UnsafeMutableRawBufferPointer {
       while rooms.count <= cast {
         rooms.append(.allocate(byteCount: 8 * Cast.pieceSize, alignment: 64))
@@ -77,14 +78,14 @@ final class TensorPump {
     }
   }
 
-  /// Casts in one batch, and bytes that are copied in one.
+  /// Casts per batch, and bytes copied per batch.
   private static let castsPerBatch = 12
   private static let copiesPerBatch = 64 << 20
   private static let copyPiece = 16 << 20
 
   private let items: [Item]
   private let isSaturating: Bool
-  /// XXH3-64 of each tensor's bytes in the target, where they are asked for.
+  /// XXH3-64 of each tensor's bytes in the target, on request.
   private let checksums: [Checksum]
   private let hashing = SerialWork()
   private var position = 0
@@ -97,22 +98,22 @@ final class TensorPump {
     checksums = isHashing ? items.map { _ in Checksum() } : []
   }
 
-  /// The checksum of the tensor at that position, after ``run(into:begin:advance:)``.
+  /// The checksum of the tensor at this position, valid after ``run(into:begin:advance:)``.
   func checksum(_ index: Int) -> UInt64 { checksums[index].value }
 
-  /// Moves everything.
+  /// Copies everything.
   ///
   /// - Parameters:
-  ///   - begin: called before the first bytes of the tensor at that position.
-  ///   - advance: called with the bytes of that tensor that were written since.
-  /// - Returns: tensors with values that F16 does not hold. Unless it saturates, nothing is written
+  ///   - begin: called before the first bytes of each tensor, with its position.
+  ///   - advance: called with the bytes of that tensor written since the last call.
+  /// - Returns: tensors with values out of range. Unless values are clamped, nothing is written
   ///   from the first of them on.
   func run(
     into sink: some TensorSink, begin: (_ index: Int) throws(FormatError) -> Void,
     advance: (_ index: Int, _ bytes: Int) -> Void
   ) throws(FormatError) -> [Overflow] {
     var casting: BackgroundWork?
-    // No memory goes away while another core may still use it.
+    // Keep the memory while another core may still use it.
     defer {
       casting?.wait()
       hashing.end()
@@ -141,7 +142,7 @@ final class TensorPump {
 
   // MARK: Batches
 
-  /// Takes the next pieces.
+  /// Fills a batch with the next pieces.
   private func fill(_ batch: Batch) throws(FormatError) {
     batch.clear()
     var copied = 0
@@ -161,7 +162,7 @@ final class TensorPump {
         source = .mapped(file, (start + offset)..<(start + end))
       } else {
         (source, end) = try read(item.tensor)
-        // These are held until they are written.
+        // These are kept until they are written.
         copied += 3 * source.byteCount
       }
       if let cast {
@@ -178,12 +179,12 @@ final class TensorPump {
         position += 1
       }
     }
-    // Made here: the casts must not.
+    // Allocate here: the casts must not.
     for index in batch.casts.indices { _ = batch.room(index) }
     batch.overflows = [Int](repeating: 0, count: batch.casts.count)
   }
 
-  /// The next values of a tensor that do not lie as they are in a file, and the byte where they end.
+  /// The next values of a tensor that cannot be copied directly, and the byte where they end.
   private func read(_ tensor: Tensor) throws(FormatError) -> (source: Source, end: Int) {
     let start = offset * 8 / tensor.dtype.bitWidth
     let elements = start..<min(start + Cast.pieceSize, tensor.elementCount)
@@ -225,7 +226,7 @@ final class TensorPump {
         try sink.write(bytes)
         advance(piece.item, count)
       } else if case .mapped(let file, let range) = piece.source {
-        // On this thread, which waits for the disk: what passes is in this core's cache.
+        // On this thread, which waits for the disk: the data is in this core's cache.
         hashing.drain()
         try sink.copy(range, of: file) { bytes in
           if !checksums.isEmpty { checksums[piece.item].update(bytes) }
@@ -250,14 +251,14 @@ final class TensorPump {
     hashing.add { work.checksum.update(work.bytes) }
   }
 
-  /// A checksum is only touched in the one order, or while that rests; bytes stay until that has come
-  /// to them.
+  /// A checksum is accessed in only one of the two orders at a time; bytes are kept until they are
+  /// hashed.
   private struct SharedWork: @unchecked Sendable {
     let checksum: Checksum
     let bytes: UnsafeRawBufferPointer
   }
 
-  /// Each core writes to an element of its own.
+  /// Each core writes its own element.
   private struct SharedBuffer: @unchecked Sendable {
     let buffer: UnsafeMutableBufferPointer<Int>
 

@@ -1,10 +1,10 @@
 import FlatFormat
 import ModelFormats
 
-/// Where the values of tensors go, one after the other.
+/// A destination for tensor values, in order.
 protocol TensorSink: AnyObject {
   func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError)
-  /// Takes bytes of a file as they are; `seeing` is called with each piece as it passes.
+  /// Copies bytes of a file unchanged; `seeing` is called with each piece.
   func copy(
     _ range: Range<Int>, of file: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void
   ) throws(FormatError)

@@ -1,2 +1,2 @@
-/// The version of sdloom, as its programs print it and its files record it.
+/// The version of sdloom, printed by its programs and recorded in its files.
 public let toolVersion = "0.1.0"

@@ -1,20 +1,20 @@
 import ModelFormats
 
-/// How adapters for a family of models are told: by the names and shapes of their layers, else by what
-/// a trainer wrote beside them. ``Family`` rows have it.
+/// How adapters for a model family are recognized: by the names and shapes of their layers,
+/// otherwise by the trainer's metadata. Part of a ``Family`` row.
 struct AdapterMark: Sendable {
   typealias Layer = (layer: AdapterLayer, place: AdapterBase.Place)
   typealias Proof = @Sendable (_ inner: [Layer], _ all: [Layer]) -> String?
 
-  /// What the models are called for which adapters of this kind work; nil for the row's name.
+  /// The name of the models for these adapters; nil for the row's name.
   let name: String?
-  /// The ids of the families that they work for; empty for the row's.
+  /// The ids of the families that they work with; empty for the row's id.
   let ids: [String]
-  /// Beginnings of `ss_base_model_version` and `modelspec.architecture`, in lower case.
+  /// Prefixes of `ss_base_model_version` and `modelspec.architecture`, in lower case.
   let words: [String]
-  /// Ids of families whose layers look the same: what a trainer wrote decides between them.
+  /// Ids of families with identical layers: the trainer's metadata decides between them.
   let alike: Set<String>
-  /// Why the layers are of this family: those of the network that removes noise, and all.
+  /// Proves that the layers belong to this family, from those of the denoiser and from all.
   let proof: Proof
 
   init(
@@ -38,7 +38,7 @@ struct AdapterMark: Sendable {
     layers.first { layer in parts.contains { layer.place.path.contains($0) } }.map(shown)
   }
 
-  /// A layer of such a name with that many inputs or outputs.
+  /// A layer with one of these names and this number of inputs or outputs.
   static func sized(
     _ width: Int, _ parts: [String], _ layers: [Layer], lacks: String? = nil
   ) -> String? {
@@ -51,7 +51,7 @@ struct AdapterMark: Sendable {
     }.map(shown)
   }
 
-  /// A layer of a block whose number the other families of these names do not reach.
+  /// A layer in a block whose number is beyond those of other families with these names.
   static func numbered(
     _ begin: String, from first: Int, _ layers: [Layer], lacks: String? = nil
   ) -> String? {
@@ -63,7 +63,7 @@ struct AdapterMark: Sendable {
     }.map { "\(shown($0)): more blocks than others have" }
   }
 
-  /// A layer of such a name whose outputs are so many times its inputs.
+  /// A layer with one of these names whose outputs are this multiple of its inputs.
   static func ratio(_ ratio: Int, _ parts: [String], _ layers: [Layer]) -> String? {
     layers.first { layer in
       guard let inputs = layer.layer.size.inputs, let outputs = layer.layer.size.outputs,
@@ -81,14 +81,14 @@ struct AdapterMark: Sendable {
     ].contains(where: path.hasPrefix)
   }
 
-  /// Whether a layer is of a second transformer block of one attention.
+  /// Whether a layer belongs to a second transformer block of one attention.
   static func isDeep(_ path: String) -> Bool {
     guard let range = path.firstRange(of: "transformer_blocks_") else { return false }
     let number = path[range.upperBound...].prefix { $0.isNumber }
     return (Int(number) ?? 0) > 0
   }
 
-  /// The layers that read prompts take so many numbers.
+  /// The layers that read prompts have this many inputs.
   static func prompts(_ width: Int, _ layers: [Layer]) -> String? {
     layers.first { layer in
       let path = layer.place.path
@@ -132,7 +132,7 @@ extension AdapterMark {
     containing(["double_stream_modulation", "single_stream_modulation", "to_qkv_mlp"], inner)
       ?? sized(6144, ["double_blocks_", "single_blocks_", "transformer_blocks_"], inner)
       ?? sized(4096, ["double_blocks_", "single_blocks_"], inner)
-      // A gated layer has two halves: FLUX.1's have one.
+      // A gated layer has two halves; FLUX.1's layers have one.
       ?? ratio(9, ["single_blocks_"], inner).map { "\($0): a gated layer" }
       ?? ratio(6, ["img_mlp_0", "txt_mlp_0"], inner).map { "\($0): a gated layer" }
   }
@@ -149,11 +149,11 @@ extension AdapterMark {
   }
 
   static let qwenImage = AdapterMark(words: ["qwen"]) { inner, _ in
-    // FLUX.1 has `img_mod` too, in other blocks.
+    // FLUX.1 also has `img_mod`, in other blocks.
     containing(
       ["img_mod_", "img_mlp_net", "txt_mlp_net"],
       inner.filter { $0.place.path.hasPrefix("transformer_blocks_") })
-      // FLUX.1 has 19 blocks of both streams, HunyuanVideo 20, Qwen-Image 60.
+      // FLUX.1 has 19 double-stream blocks, HunyuanVideo 20, Qwen-Image 60.
       ?? (sized(3072, ["transformer_blocks_"], inner, lacks: "_attn1_") == nil
         ? nil : numbered("transformer_blocks_", from: 20, inner, lacks: "_attn1_"))
   }
@@ -194,7 +194,7 @@ extension AdapterMark {
       ?? sized(1536, ["transformer_blocks_"], inner, lacks: "_attn1_")
   }
 
-  /// A LoRA that also widens the layer that patches go into.
+  /// A LoRA that also widens the patch input layer.
   static let flux1Control = AdapterMark("FLUX.1 (Depth or Canny)", ids: ["flux1-dev"]) { inner, _ in
     sized(128, ["img_in", "x_embedder"], inner).map { "\($0): a control image goes in too" }
   }

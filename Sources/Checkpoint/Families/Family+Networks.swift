@@ -1,8 +1,8 @@
-/// Networks beside a model or on top of one, and the encoders that models share.
+/// Networks used with a model or modifying one, and encoders shared by models.
 extension Family {
   package static let all: [Family] = adapters + transformers + stableDiffusion + encoders + small
 
-  /// The rows that are looked at before LoRA: their files hold low-rank factors too.
+  /// Rows tested before LoRA: their files also contain low-rank factors.
   static let beforeLoRA: Set<String> = ["ip-adapter", "control-lora"]
 
   // MARK: On top of a model
@@ -49,7 +49,7 @@ extension Family {
           .has(
             "*controlnet_cond_embedding.conv_in.weight", "*input_hint_block.0.weight",
             says: "a ControlNet's embedding of its picture"),
-          // A whole UNet beside it would have an end.
+          // A complete UNet would have an output.
           .lacks("*conv_norm_out.weight", "model.diffusion_model.out.2.weight"),
         ]
       ]),
@@ -227,7 +227,7 @@ extension Family {
     languageModel,
   ]
 
-  /// Qwen, Gemma, Mistral, Llama: what encodes prompts of newer models.
+  /// Qwen, Gemma, Mistral, Llama: prompt encoders of newer models.
   static let languageModel = Family(
     "other", "language model", .textEncoder, part: .textEncoder,
     variants: [
@@ -267,7 +267,7 @@ extension Family {
     Family("other", "something else", .unknown, adapter: .anyTransformer, marks: []),
   ]
 
-  /// The id of models that are told by their coarser word alone.
+  /// The id of models that are only known by their kind.
   static func id(of kind: Recognition.Kind) -> String {
     switch kind {
     case .textEncoder: "clip"

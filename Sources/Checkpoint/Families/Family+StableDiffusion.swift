@@ -1,4 +1,4 @@
-/// Models with the UNet of Stable Diffusion, the special before the general.
+/// Models with the UNet of Stable Diffusion, specific ones before general ones.
 ///
 /// Sources: ComfyUI's `model_detection.py` and `supported_models.py`, stable-diffusion.cpp's
 /// `model_loader.cpp`, diffusers' `single_file_utils.py`.
@@ -13,7 +13,7 @@ extension Family {
 
   private static let unetClass = "UNet2DConditionModel"
 
-  /// What every UNet of this kind has, and those with layers over time lack.
+  /// Tensors of every UNet of this kind that video UNets lack.
   private static let structure: [FamilyMark] = [
     .has("input_blocks.0.0.weight", "conv_in.weight"),
     .lacks("*time_mixer.mix_factor", "*.temp_convs.*", "*.time_stack.*", "*motion_modules.*"),
@@ -40,7 +40,7 @@ extension Family {
 
   private static let published = FamilyMark.widths([publishedWidths])
 
-  /// What fewer layers a level, or none in the middle, look like.
+  /// Signs of fewer layers per level or a missing middle block.
   private static let noMiddle = FamilyMark.lacks(
     "middle_block.0.in_layers.2.weight", "mid_block.resnets.0.conv1.weight",
     says: "it has no middle block, as distilled models")

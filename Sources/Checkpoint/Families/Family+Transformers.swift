@@ -1,10 +1,10 @@
 import OrderedJSON
 
-/// Diffusion transformers, the special before the general; this program generates with none.
+/// Diffusion transformers, specific ones before general ones; sdgen supports none of them.
 ///
-/// Each is known by the names of its original file and by those of diffusers.
-/// Sources: ComfyUI's `model_detection.py` and `supported_models.py`, stable-diffusion.cpp's
-/// `model_loader.cpp`, diffusers' `single_file_utils.py` and its classes.
+/// Each is recognized by its original names and by diffusers' names. Sources: ComfyUI's
+/// `model_detection.py` and `supported_models.py`, stable-diffusion.cpp's `model_loader.cpp`,
+/// diffusers' `single_file_utils.py` and its classes.
 extension Family {
   static let transformers: [Family] =
     [

@@ -1,38 +1,38 @@
 import ModelFormats
 import OrderedJSON
 
-/// A family of models: what it is called, what proves it, and what its files consist of.
+/// A model family: its name, what proves it, and the contents of its files.
 ///
-/// ``all`` is the one table of them. Recognition, the split of a file into components, adapters' base
-/// models and `summary --json` read it.
+/// ``all`` is the only table of families. Recognition, splitting of files into components,
+/// adapters' base models and `summary --json` use it.
 package struct Family: Sendable {
-  /// As `summary --json` spells it: `flux1-dev`. Several rows may share one.
+  /// The id in `summary --json`: `flux1-dev`. Several rows may share one.
   package let id: String
-  /// What a person calls it: "FLUX.1 [dev]".
+  /// The display name: "FLUX.1 [dev]".
   package let name: String
-  /// The coarser word of `model.kind`.
+  /// The coarser kind, `model.kind`.
   let kind: Recognition.Kind
-  /// Whether this program generates images with it.
+  /// Whether sdgen can use it.
   package let isDrawn: Bool
-  /// Conditions on the tensors; all of one list prove the family.
+  /// Conditions on the tensors; all conditions of one list prove the family.
   let marks: [[FamilyMark]]
-  /// What more the tensors tell: the first that holds is added to the title.
+  /// Variants: the first whose conditions are met is added to the title.
   let variants: [FamilyVariant]
-  /// The network that the marks are of.
+  /// The network to which the marks apply.
   let part: ComponentName?
-  /// Whether the marks are of several networks together.
+  /// Whether the marks apply to several networks together.
   var isOfSeveral: Bool { part == nil || !parts.isEmpty && id == "clip" }
   /// The classes of that network in diffusers or transformers, the usual one first; they prove the
   /// family if the tensors do not.
   let classes: [String]
-  /// What its configuration must say for a class to prove the family, where several share the class;
-  /// false also stands for an absent field.
+  /// Required configuration values for a class to prove the family, if several share the class;
+  /// false also matches an absent field.
   let fields: JSONObject
-  /// What other networks its single files hold, by the prefixes of their names.
+  /// The other networks in its single files, by name prefix.
   let parts: [FamilyPart]
-  /// How adapters for its models are told; nil of rows that have no adapters of their own.
+  /// How adapters for its models are recognized; nil for rows without their own adapters.
   let adapter: AdapterMark?
-  /// All ids that its adapters' mark names.
+  /// All ids in its adapter mark.
   package var adapterIDs: [String] { (adapter?.ids ?? []) + (adapter?.alike.sorted() ?? []) }
 
   init(
@@ -54,7 +54,7 @@ package struct Family: Sendable {
     self.marks = marks
   }
 
-  /// Why tensors are of this family; nil if nothing proves it.
+  /// Why tensors belong to this family; nil without proof.
   func proof(_ shapes: FamilyShapes) -> [String]? {
     for list in marks {
       var reasons: [String] = []
@@ -68,7 +68,7 @@ package struct Family: Sendable {
     return nil
   }
 
-  /// The title with the variant, and why it is that.
+  /// The title with the variant, and the reasons.
   func title(_ shapes: FamilyShapes) -> (title: String, reasons: [String]) {
     for variant in variants {
       let reasons = variant.marks.map { $0.proof(shapes) }
@@ -83,9 +83,9 @@ package struct Family: Sendable {
   }
 }
 
-/// What tensors tell about a family beyond its name.
+/// A variant of a family, determined from tensors.
 struct FamilyVariant: Sendable {
-  /// What the title gains, or is instead.
+  /// The text added to the title, or replacing it.
   let says: String
   let replaces: Bool
   let marks: [FamilyMark]
@@ -116,11 +116,11 @@ struct FamilyMark: Sendable {
     case layers(Int)
   }
 
-  /// Any of these; `*` stands for any text at either end.
+  /// Any of these; `*` at either end matches any text.
   private let patterns: [String]
   private let test: Test
   private let says: String
-  /// Whether the mark holds if no such tensor is there.
+  /// Whether the mark is also met if no such tensor exists.
   private let isOptional: Bool
 
   static func has(_ patterns: String..., says: String = "") -> FamilyMark {
@@ -146,8 +146,8 @@ struct FamilyMark: Sendable {
     FamilyMark(patterns: [], test: .layers(count), says: says, isOptional: false)
   }
 
-  /// The tensor and what it proves; empty if the mark holds and has nothing to say, nil if it does
-  /// not hold.
+  /// The tensor and what it proves; empty if the mark is met without evidence, nil if it is not
+  /// met.
   func proof(_ shapes: FamilyShapes) -> String? {
     switch test {
     case .has:
@@ -174,16 +174,16 @@ struct FamilyMark: Sendable {
   }
 }
 
-/// The tensors of a network by their names behind a prefix, as marks ask for them.
+/// The tensors of a network by name below a prefix, for marks.
 struct FamilyShapes {
-  /// What the names have before the network's own.
+  /// The prefix before the network's own names.
   let prefix: String
   private let tensors: [Tensor]
   private let index: [String: Tensor]
   private let text: NameText
-  /// Names, prefix included, of tensors that the network has and the file lacks.
+  /// Names, including the prefix, of tensors that the network has but the file lacks.
   private let missing: Set<String>
-  /// A UNet's levels on the way down; empty for other networks.
+  /// A UNet's down levels; empty for other networks.
   let levels: [ConfigurationInference.Level]
 
   init(_ tensors: [Tensor], prefix: String, missing: Set<String> = []) {
@@ -208,13 +208,13 @@ struct FamilyShapes {
     levels = found?.levels ?? []
   }
 
-  /// Name in the file and shape, as a reason gives them.
+  /// Name in the file and shape, for reasons.
   func shown(_ tensor: Tensor) -> String {
     let name = prefix + tensor.name
     return tensor.renamed(name).shown + (missing.contains(name) ? " (missing, inferred)" : "")
   }
 
-  /// The tensor that fits the first of the patterns that any fits.
+  /// The tensor for the first pattern with a match.
   func first(_ patterns: [String]) -> Tensor? {
     for pattern in patterns {
       if let tensor = first(pattern) { return tensor }
@@ -230,18 +230,18 @@ struct FamilyShapes {
     return text.first(containing: words, isAtStart: !isEnd, isAtEnd: !isStart).map { tensors[$0] }
   }
 
-  /// What files have before the names of the network that they are about.
+  /// Prefixes of the main network's names in files.
   private static let prefixes = [
     "", "model.diffusion_model.", "diffusion_model.", "unet.", "transformer.", "model.", "net.",
     "control_model.", "first_stage_model.", "vae.", "text_model.", "text_encoder.", "clip.",
     "image_encoder.", "visual.", "vision_tower.",
   ]
 
-  /// The views of a network's tensors that marks are looked for in, each with another prefix.
+  /// Views of a network's tensors in which marks are searched, each with another prefix.
   ///
   /// - Parameters:
   ///   - tensors: under their bare names.
-  ///   - missing: the names of those that are not in the file.
+  ///   - missing: the names of missing tensors.
   static func views(of tensors: [Tensor], missing: Set<String> = []) -> [FamilyShapes] {
     prefixes.filter { prefix in
       prefix.isEmpty || tensors.contains { $0.name.hasPrefix(prefix) }

@@ -1,29 +1,29 @@
 import ModelFormats
 import OrderedJSON
 
-/// Which of diffusers' pipelines a checkpoint without `model_index.json` is, and which scheduler it
-/// wants, as far as its networks and marks tell.
+/// The diffusers pipeline class and the scheduler of a checkpoint without `model_index.json`, as
+/// far as its networks and marks determine them.
 ///
 /// Sources: diffusers' pipelines; the keys `v_pred`, `ztsnr` and `edm_vpred.sigma_max`, and
 /// `modelspec.prediction_type` and `modelspec.predict_key` in the metadata of safetensors, are marks
 /// that web UIs read.
 struct PipelineClass {
-  /// What an index lists of a checkpoint's components.
+  /// The components that an index lists.
   static let parts: [ComponentName] = ComponentName.required + [.safetyChecker, .controlNet]
 
-  /// The class; nil where none is known that has these networks.
+  /// The class; nil if no known class has these networks.
   private(set) var name: String?
-  /// Why it is this one, or none.
+  /// The reason for this class, or for none.
   private(set) var reason = ""
-  /// Parts of the pipeline that no checkpoint here holds.
+  /// Parts of the pipeline that checkpoints here never contain.
   private(set) var lacking: [String] = []
-  /// The scheduler's configuration; nil where none is known to be right.
+  /// The scheduler's configuration; nil if none is known to be right.
   private(set) var scheduler: JSONObject?
-  /// Whose scheduler it is.
+  /// The model whose scheduler it is.
   private(set) var schedulerReason = "Stable Diffusion 1.x"
-  /// The tensor or pair of metadata that says what the model predicts.
+  /// The tensor or metadata entry with the prediction type.
   private(set) var predictionMark: String?
-  /// Whether it was distilled to draw in few steps.
+  /// Whether it was distilled for few steps.
   private(set) var isConsistency = false
 
   init(of source: ModelCheckpoint, _ components: [Component]) {
@@ -89,7 +89,7 @@ struct PipelineClass {
       object["timestep_scaling"] = 10.0
       schedulerReason = "latent consistency models"
     } else if marks.isVelocity || marks.hasZeroTerminalSNR {
-      // PNDM begins where there is no signal left to tell velocity from noise.
+      // PNDM starts at a timestep without signal, where v-prediction fails.
       object["_class_name"] = "DDIMScheduler"
       schedulerReason = "a model that predicts velocity, as \(marks.mark ?? "") says"
       if marks.hasZeroTerminalSNR {
@@ -102,15 +102,14 @@ struct PipelineClass {
   }
 }
 
-/// What a file says of the prediction of its model, beside its networks.
+/// A file's marks of its prediction type, besides its networks.
 struct PredictionMarks {
   private(set) var isVelocity = false
   private(set) var hasZeroTerminalSNR = false
   private(set) var isEDM = false
-  /// The pair of metadata that trainers write for it, `v` or `epsilon`; ComfyUI has written a key of
-  /// its own.
+  /// The metadata key used by trainers, with `v` or `epsilon`; ComfyUI has written its own key.
   static let predictionKey = "modelspec.prediction_type"
-  /// The tensor or pair of metadata that said so.
+  /// The tensor or metadata entry with this information.
   private(set) var mark: String?
 
   init(_ source: ModelCheckpoint) {
@@ -120,7 +119,7 @@ struct PredictionMarks {
         mark = mark ?? tensor.displayName
         switch tensor.name.split(separator: ".").last {
         case "v_pred": isVelocity = true
-        // Only models that predict velocity learn from pure noise.
+        // Only v-prediction models learn from pure noise.
         case "ztsnr": (isVelocity, hasZeroTerminalSNR) = (true, true)
         default: isEDM = true
         }

@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// What is put on top of a model, and small networks beside it: told by words of their own.
+/// Adapters and small networks, recognized by their own names.
 extension Recognition {
   /// LoRA files, textual inversion embeddings and hypernetworks.
   static func adapter(
@@ -18,7 +18,7 @@ extension Recognition {
 
   // MARK: Hypernetworks
 
-  /// Pairs of small networks by the width of what they act on: `768.0.linear.0.weight`.
+  /// Pairs of small networks by the width of the states they modify: `768.0.linear.0.weight`.
   private static func hypernetwork(_ names: RecognizedNames) -> Recognition? {
     let members = names.tensors.filter { tensor in
       let parts = tensor.name.split(separator: ".")
@@ -38,7 +38,7 @@ extension Recognition {
     tinyAutoencoder(names) ?? latentPreview(names)
   }
 
-  /// TAESD and its kin: a sequence of blocks of three convolutions 64 channels wide.
+  /// TAESD and similar: a sequence of blocks of three convolutions with 64 channels.
   private static func tinyAutoencoder(_ names: RecognizedNames) -> Recognition? {
     let block = names.tensors.first { tensor in
       let parts = tensor.name.split(separator: ".")
@@ -52,7 +52,7 @@ extension Recognition {
       ["\(block.shown): the first convolution of a block of three, as in TAESD"])
   }
 
-  /// The eight plain convolutions by which A1111 previews latents.
+  /// The eight plain convolutions with which A1111 previews latents.
   private static func latentPreview(_ names: RecognizedNames) -> Recognition? {
     guard
       (1...8).allSatisfy({ index in names.first(where: { $0 == "conv\(index).weight" }) != nil }),

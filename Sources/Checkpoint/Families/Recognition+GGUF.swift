@@ -1,16 +1,16 @@
 import ModelFormats
 
-/// What a GGUF file says of itself in `general.architecture`, which decides where its tensors do not.
+/// The `general.architecture` of a GGUF file, which decides if its tensors do not.
 struct DeclaredArchitecture {
-  /// As the file spells it.
+  /// The value in the file.
   let word: String
-  /// What the model is called.
+  /// The display name.
   let name: String
-  /// The families that it may be, the usual one first.
+  /// The possible families, the usual one first.
   let ids: [String]
   let kind: Recognition.Kind
 
-  /// The words that converters write.
+  /// The values written by converters.
   ///
   /// Source: ComfyUI-GGUF's `tools/convert.py`, stable-diffusion.cpp's `model.cpp`, llama.cpp's
   /// `gguf-py/gguf/constants.py`.
@@ -56,7 +56,7 @@ struct DeclaredArchitecture {
     self.kind = kind
   }
 
-  /// What a GGUF file declares; nil for other files and words that are not known.
+  /// The declared architecture; nil for other files and unknown values.
   init?(_ checkpoint: ModelCheckpoint) {
     guard case .file(.gguf) = checkpoint.layout,
       let word = checkpoint.components.lazy.flatMap(\.metadata).first(where: {
@@ -67,12 +67,12 @@ struct DeclaredArchitecture {
     self = row
   }
 
-  /// What the tensors say, with what the file says where they say nothing, and a word of it where they
-  /// say something else.
+  /// Combines the result from tensors with the declaration, which applies if the tensors prove
+  /// nothing, and notes a contradiction.
   func weighed(with found: Recognition) -> Recognition {
     let isOther = found.family.id == "other"
     if isOther, found.kind == .unknown || kind == .textEncoder && found.kind == .textEncoder {
-      // A language model is one whatever it encodes for.
+      // A language model is one, whatever model it encodes prompts for.
       guard found.kind == .unknown else { return found }
       return Recognition(
         kind, Recognition.FamilyName(id: ids[0], name: name), name,
@@ -82,7 +82,7 @@ struct DeclaredArchitecture {
     }
     let models = Set(DeclaredArchitecture.table.flatMap(\.ids)).subtracting(["other"])
     guard models.contains(found.family.id), !ids.contains(found.family.id),
-      // Encoders go with any model.
+      // Encoders are compatible with any model.
       !["clip", "t5"].contains(found.family.id)
     else { return found }
     return Recognition(

@@ -1,15 +1,15 @@
 import ModelFormats
 import OrderedJSON
 
-/// Adapters: what they are, what they are for and what they change.
+/// Adapters: their method, base model and changes.
 extension Recognition {
-  /// What trainers write into a file, as far as a person wants it.
+  /// Metadata of trainers that is worth showing.
   private static let quoted = [
     "ss_base_model_version", "ss_v2", "ss_network_module", "ss_network_dim", "ss_network_alpha",
     "modelspec.title",
   ]
 
-  /// - Parameter metadata: of the file.
+  /// - Parameter metadata: the file's metadata.
   static func lora(
     _ names: RecognizedNames, metadata: [(key: String, value: String)]
   ) -> Recognition? {
@@ -35,7 +35,7 @@ extension Recognition {
         "it changes " + changed.dropLast().joined(separator: ", ")
           + (changed.count > 1 ? " and " : "") + (changed.last ?? ""))
     }
-    // What metadata say is quoted below.
+    // Metadata is quoted below.
     if let because = base.because, !because.hasPrefix("metadata:") { reasons.append(because) }
     if base.family == nil, let prompts = contents.prompts { reasons.append(prompts) }
     let unsupported = contents.methods.filter { !$0.isApplied }.map(\.name)
@@ -95,7 +95,7 @@ extension AdapterContents {
     }.map(\.element)
   }
 
-  /// As in "LoHa", "LoRA and full differences".
+  /// For example "LoHa", "LoRA and full differences".
   var title: String {
     let names = methods.map(\.name)
     guard let first = names.first else {
@@ -108,7 +108,7 @@ extension AdapterContents {
     }
   }
 
-  /// Ranks and alphas, as in "its rank is 4, its alpha 2".
+  /// Ranks and alphas, for example "its rank is 4, its alpha 2".
   var scale: String? {
     func range(_ values: [String], _ one: String, _ several: String, isFirst: Bool) -> String? {
       guard let low = values.first, let high = values.last else { return nil }
@@ -131,7 +131,7 @@ extension AdapterContents {
     return parts.isEmpty ? nil : parts.joined(separator: ", ")
   }
 
-  /// How wide the prompts of a model of no known family are.
+  /// The cross_attention_dim of a model of unknown family.
   var prompts: String? {
     for layer in known {
       let path = AdapterBase.Place(layer.name).path

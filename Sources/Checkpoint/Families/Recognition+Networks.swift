@@ -2,13 +2,13 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// What a checkpoint offers to the table of families: its networks' tensors, the classes that its
-/// configurations name, and what the file says of itself.
+/// The evidence that a checkpoint provides for the table of families: its networks' tensors, the
+/// classes in its configurations, and its metadata.
 struct FamilyEvidence {
   private let checkpoint: ModelCheckpoint
-  /// The networks, what denoises first.
+  /// The networks, denoiser first.
   private let networks: [(component: Component, views: [FamilyShapes])]
-  /// What networks lack, as the title says it: "UNet incomplete: lacks conv_in.weight".
+  /// Missing parts of networks, for the title: "UNet incomplete: lacks conv_in.weight".
   let gaps: [String]
   /// All networks together.
   private let whole: [(component: Component, views: [FamilyShapes])]
@@ -46,8 +46,8 @@ struct FamilyEvidence {
       : networks
   }
 
-  /// The tensors of a component; of averages, whose names lack their dots, the parameters they are.
-  /// Those that are missing are there too, and listed.
+  /// The tensors of a component; for EMA weights, whose names have no dots, their parameters.
+  /// Missing tensors are included, and listed.
   private static func tensors(
     _ component: Component, isAlone: Bool
   ) -> (tensors: [Tensor], missing: [String]) {
@@ -62,10 +62,10 @@ struct FamilyEvidence {
     return (component.graphs.flatMap(\.parameters).map { tensor($0.name, $0.shape) }, [])
   }
 
-  /// The first of the rows that tensors prove.
+  /// The first row that the tensors prove.
   func recognition(_ rows: [Family]) -> Recognition? {
     for row in rows {
-      // A pipeline with a ControlNet is the model that it serves.
+      // A pipeline with a ControlNet counts as the model that it is used with.
       if row.part == .controlNet, checkpoint[.unet] != nil { continue }
       for (component, views) in row.isOfSeveral ? whole : networks {
         for view in views {
@@ -98,7 +98,7 @@ struct FamilyEvidence {
       row.kind, name, title + rest(of: row, component), reasons, isDrawn: row.isDrawn)
   }
 
-  /// What a title says of the parts that are there, or are not.
+  /// The part of the title about present and missing parts.
   private func rest(of row: Family, _ component: Component) -> String {
     let parts = checkpoint.components.map(\.name).filter { $0 != .other && $0 != .unetEMA }
     switch row.part {
@@ -112,20 +112,20 @@ struct FamilyEvidence {
         let isOld = ["VAE", "text encoder"].contains(row.name)
         return isOld ? " only" : row.name == "CLIP" ? "" : " only"
       }
-      // A whole CLIP is what its two parts are.
+      // A complete CLIP consists of its two parts.
       if row.name == "CLIP" { return "" }
       return " and " + others.map(\.title).joined(separator: ", ") + ", without a denoiser"
     default: return ""
     }
   }
 
-  /// Whether a network is there that encoders and VAEs only serve.
+  /// Whether there is a network that encoders and VAEs only support.
   var hasDenoiser: Bool {
     [ComponentName.transformer, .unet].contains { checkpoint[$0] != nil }
   }
 
-  /// What the classes of configurations say, if no tensor says more. Stable Diffusion's classes are
-  /// of many models, whose tensors must say which.
+  /// The result from the configurations' classes, if tensors do not prove more. Many models share
+  /// Stable Diffusion's classes, so their tensors must decide.
   func recognitionByClass() -> Recognition? {
     let index = try? checkpoint.file(named: "model_index.json")?.jsonObject()
     let denoisers: [ComponentName] = [.transformer, .unet]
@@ -160,7 +160,7 @@ struct FamilyEvidence {
       ["\(file): the class is \(name)"])
   }
 
-  /// What the file says of itself, by the keys that programs write for it.
+  /// The file's metadata under keys that programs write for identification.
   private var said: [(key: String, value: String)] {
     guard case .file = checkpoint.layout else { return [] }
     let metadata = checkpoint.components.first?.metadata ?? []
@@ -174,7 +174,7 @@ struct FamilyEvidence {
 
   var declared: String? { said.first?.value }
 
-  /// What kind of network unknown tensors are of, and by which of them.
+  /// The kind of network of unknown tensors, and the tensors that prove it.
   var structure: (title: String, reason: String)? {
     let kinds: [(title: String, patterns: [String])] = [
       (
@@ -202,7 +202,7 @@ struct FamilyEvidence {
 
   // MARK: Reasons
 
-  /// What a UNet predicts is no part of its weights; keys without a use or the scheduler tell.
+  /// A UNet's weights do not contain the prediction type; marker keys or the scheduler do.
   private func prediction(
     of row: Family, _ component: Component
   ) -> (title: String, reasons: [String]) {
@@ -256,7 +256,7 @@ struct FamilyEvidence {
   }
 }
 
-/// What a UNet's shapes say: how wide its prompts are, what goes in, its levels.
+/// Facts from a UNet's shapes: cross_attention_dim, input channels, block_out_channels.
 private struct UNetFacts {
   let shapes: FamilyShapes
 
@@ -268,7 +268,7 @@ private struct UNetFacts {
     promptReason + inputReason + widthReason(isCustom: isCustom)
   }
 
-  /// How wide the prompt's hidden states are.
+  /// The width of the prompt's hidden states.
   var promptReason: [String] {
     guard let key = shapes.first(["*attn2.to_k.weight"]), key.shape.rank == 2 else { return [] }
     let family =
@@ -282,7 +282,7 @@ private struct UNetFacts {
     return ["\(shapes.shown(key)): cross_attention_dim \(key.shape.last)\(family)"]
   }
 
-  /// How many channels go in.
+  /// The number of input channels.
   private var inputReason: [String] {
     guard let input = shapes.first(["conv_in.weight", "input_blocks.0.0.weight"]),
       input.shape.rank == 4
@@ -311,6 +311,6 @@ private struct UNetFacts {
 }
 
 extension Shape {
-  /// The innermost dimension; 0 where there is none.
+  /// The innermost dimension; 0 if there is none.
   var last: Int { dimensions.last ?? 0 }
 }

@@ -1,7 +1,7 @@
 import ModelFormats
 import OrderedJSON
 
-/// What model a checkpoint is, and which of its tensors say so.
+/// The kind of model in a checkpoint, and the tensors that prove it.
 public struct Recognition: Sendable, Hashable {
   /// What kinds of checkpoint there are.
   public enum Kind: String, Sendable, CaseIterable {
@@ -10,7 +10,7 @@ public struct Recognition: Sendable, Hashable {
     case stableDiffusion2 = "sd2"
     case stableDiffusion2Inpainting = "sd2-inpainting"
     case stableDiffusionXL = "sdxl"
-    /// Built as Stable Diffusion is, of other widths or other inputs.
+    /// Stable Diffusion's architecture with other widths or inputs.
     case stableDiffusionVariant = "sd-variant"
     case controlNet = "controlnet"
     case vae
@@ -23,8 +23,8 @@ public struct Recognition: Sendable, Hashable {
     case onnxModel = "onnx-model"
     case unknown
 
-    /// What programs that read GGUF know the model by, as `general.architecture`; nil of models
-    /// that none of their words fits, which they then tell by the tensors.
+    /// The `general.architecture` for this model in GGUF; nil for models without a matching value,
+    /// which readers recognize from tensors.
     package var ggufArchitecture: String? {
       switch self {
       case .stableDiffusion1, .stableDiffusion1Inpainting: "sd1"
@@ -35,19 +35,19 @@ public struct Recognition: Sendable, Hashable {
     }
   }
 
-  /// The model's family in the finer vocabulary.
+  /// The model's family, in more detail.
   public struct FamilyName: Sendable, Hashable {
-    /// As in `flux1-dev`; docs/families.md lists them.
+    /// For example `flux1-dev`; see docs/families.md.
     public let id: String
-    /// As a person says it: "FLUX.1 [dev]".
+    /// For display, for example "FLUX.1 [dev]".
     public let name: String
   }
 
-  /// The models that an adapter works for.
+  /// The base models of an adapter.
   public struct Base: Sendable, Hashable {
     /// The ids of their families.
     public let ids: [String]
-    /// As a person says it: "FLUX.1".
+    /// For display, for example "FLUX.1 [dev]".
     public let name: String
 
     package init(ids: [String], name: String) {
@@ -60,20 +60,20 @@ public struct Recognition: Sendable, Hashable {
   public let kind: Kind
   /// The family of models that it belongs to.
   public let family: FamilyName
-  /// Of an adapter that tells it.
+  /// Set for an adapter with a known base model.
   public internal(set) var base: Base?
-  /// As a person would say it: "Stable Diffusion 1.x inpainting".
+  /// For display: "Stable Diffusion 1.x inpainting".
   public let title: String
-  /// Which tensors and shapes decided, one sentence each.
+  /// The tensors and shapes that decided, one sentence each.
   public let reasons: [String]
 
-  /// Whether this program generates images with the model.
+  /// Whether sdgen can use the model.
   package let isDrawn: Bool
 
-  /// - Parameter family: the id; nil for the one that the kind is.
+  /// - Parameter family: the id; nil to derive it from the kind.
   init(_ kind: Kind, _ title: String, _ reasons: [String], family: String? = nil) {
     let id = family ?? Family.id(of: kind)
-    // Of the rows of one id, the plain one comes last.
+    // The plain row of an id comes last.
     let row = Family.all.last { $0.id == id }
     self.init(
       kind, FamilyName(id: id, name: row?.name ?? id), title, reasons,
@@ -90,9 +90,9 @@ public struct Recognition: Sendable, Hashable {
     self.isDrawn = isDrawn
   }
 
-  /// Tells what a checkpoint is from the names and shapes of its tensors; no values are read.
+  /// Identifies a checkpoint by the names and shapes of its tensors; no values are read.
   public init(_ checkpoint: ModelCheckpoint) {
-    // A model whose UNet is there as averages only is told by them.
+    // A model with only EMA weights of its UNet is identified by them.
     if let (model, reason) = checkpoint.withAveragesInPlace {
       let recognition = Recognition(model)
       let alone = ", UNet only"
@@ -107,7 +107,7 @@ public struct Recognition: Sendable, Hashable {
     let tensors = checkpoint.components.flatMap(\.tensors)
     let names = RecognizedNames(tensors: checkpoint.components.flatMap(\.bareTensors))
     let evidence = FamilyEvidence(checkpoint)
-    // What is put on top of a model is told by its own words, even where it names a model's parts.
+    // Adapters are recognized by their own names, even if these contain names of a model's parts.
     let told =
       evidence.recognition(Family.all.filter { Family.beforeLoRA.contains($0.id) })
       ?? Recognition.adapter(names, metadata: checkpoint.components.first?.metadata ?? [])
@@ -125,7 +125,7 @@ public struct Recognition: Sendable, Hashable {
     base = found.base
   }
 
-  /// A graph of its own, whatever it computes.
+  /// A separate graph, whatever it computes.
   private static func onnx(_ checkpoint: ModelCheckpoint) -> Recognition? {
     guard case .file(.onnx) = checkpoint.layout else { return nil }
     let pairs = checkpoint.components.first?.metadata ?? []
@@ -180,7 +180,7 @@ public struct Recognition: Sendable, Hashable {
   }
 }
 
-/// Tensors by bare name, with the questions that recognition asks.
+/// Tensors by bare name, with queries for recognition.
 struct RecognizedNames {
   let tensors: [Tensor]
 
@@ -190,13 +190,13 @@ struct RecognizedNames {
 }
 
 extension Tensor {
-  /// Name and shape, as a reason gives them.
+  /// Name and shape, for reasons.
   var shown: String { "\(displayName) \(shape)" }
 
-  /// The name as text shows it.
+  /// The name for display.
   public var displayName: String { Tensor.displayName(name) }
 
-  /// A tensor's name as text shows it: one that is saved alone has the empty name.
+  /// A tensor's name for display: a tensor saved on its own has an empty name.
   public static func displayName(_ name: String) -> String {
     name.isEmpty ? "(unnamed)" : name
   }

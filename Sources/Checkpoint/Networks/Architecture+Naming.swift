@@ -1,10 +1,10 @@
 import ModelGraph
 
 extension Architecture {
-  /// Every naming under which files hold this network, the likeliest first.
+  /// All namings of this network in files, the likeliest first.
   ///
-  /// No two parameters of a network share a name under any two of them, so that a tensor's name
-  /// alone says which parameter it is.
+  /// No two parameters of a network share a name in any two of them, so a tensor's name identifies
+  /// the parameter.
   package var namings: [Naming] {
     switch self {
     case .textEncoder:
@@ -19,7 +19,7 @@ extension Architecture {
         + ["model.diffusion_model.", "diffusion_model.", "unet.", ""].flatMap(
           Architecture.both(.singleFile))
     case .vae:
-      // Three spellings of the attention in diffusers' layout, four in single files.
+      // Attention has three spellings in diffusers' layout, four in single files.
       return ["", "vae."].flatMap { Architecture.spelled(.published, $0, 0...2) }
         + ["first_stage_model.", "vae.", ""].flatMap {
           Architecture.spelled(.singleFile, $0, 0...3)
@@ -29,12 +29,12 @@ extension Architecture {
     case .safetyChecker:
       return Architecture.both(.published)("")
     case .tinyAutoencoder:
-      // The older spelling is of files that hold one half alone.
+      // The older spelling occurs in files with only one half.
       return [Naming.published] + Architecture.both(.singleFile)("")
     }
   }
 
-  /// Namings in which several parameters share a tensor; a file in one of them needs its own reading.
+  /// Namings in which several parameters share a tensor; files with these are read separately.
   package var joinedNamings: [Naming] {
     self == .textEncoder ? [Architecture.openCLIP] : []
   }
@@ -42,7 +42,7 @@ extension Architecture {
   /// The naming of the text encoder in original single files of Stable Diffusion 2.
   package static let openCLIP = Naming(.openCLIP, prefix: "cond_stage_model.model.")
 
-  /// The naming of the averaged weights in training checkpoints.
+  /// The naming of EMA weights in training checkpoints.
   package static let average = Naming(.average, prefix: "model_ema.")
 
   private static func both(_ family: Naming.Family) -> (String) -> [Naming] {

@@ -2,8 +2,7 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// The networks that are known as graphs, by the class that they have in diffusers or
-/// transformers.
+/// The networks with graphs, by their class in diffusers or transformers.
 public enum Architecture: String, Sendable, CaseIterable {
   case textEncoder = "CLIPTextModel"
   case unet = "UNet2DConditionModel"
@@ -12,7 +11,7 @@ public enum Architecture: String, Sendable, CaseIterable {
   case safetyChecker = "StableDiffusionSafetyChecker"
   case tinyAutoencoder = "AutoencoderTiny"
 
-  /// The component that has this architecture in a Stable Diffusion pipeline.
+  /// The component with this architecture in a Stable Diffusion pipeline.
   public var component: ComponentName {
     switch self {
     case .textEncoder: .textEncoder
@@ -40,7 +39,7 @@ public enum Architecture: String, Sendable, CaseIterable {
       return [try SafetyChecker.graph(SafetyCheckerConfiguration(object))]
     case .tinyAutoencoder:
       let configuration = try TinyAutoencoderConfiguration(object)
-      // Files may hold one half alone; then the configuration was inferred and says which.
+      // Files may contain only one half; the inferred configuration then says which.
       let half = object[ConfigurationInference.half]?.string
       return
         (half == "decoder" ? [] : [try TinyAutoencoder.encoder(configuration)])
@@ -48,15 +47,15 @@ public enum Architecture: String, Sendable, CaseIterable {
     }
   }
 
-  /// The architecture that bare names of tensors give away; nil where they fit none.
+  /// The architecture identified by bare tensor names; nil if none matches.
   static func recognized(_ isThere: (String) -> Bool) -> Architecture? {
     marks.first { _, alternatives in
       alternatives.contains { names in names.allSatisfy(isThere) }
     }?.0
   }
 
-  /// The architecture that most of the tensors and most of its parameters fit, where the names that
-  /// give it away are missing.
+  /// The architecture that most of the tensors and most of its parameters match, if the identifying
+  /// names are missing.
   ///
   /// - Parameter tensors: under their bare names.
   static func likely(_ tensors: [Tensor], path: String) -> Architecture? {
@@ -66,14 +65,14 @@ public enum Architecture: String, Sendable, CaseIterable {
       let component = Component(
         name: architecture.component, architecture: architecture.rawValue, configuration: nil,
         path: path, format: .safetensors, tensors: tensors, bareNames: tensors.map(\.name))
-      // A file that only lost tensors holds none of another network.
+      // A file that only lacks tensors contains none of another network.
       let isForeign =
         component.manifest?.unexpected.contains { Leftover.kind(of: $0.name) == .unknown } ?? false
       return !isForeign && (component.manifest != nil || component.outline != nil)
     }?.0
   }
 
-  /// Words in the names of networks that ``likely(_:path:)`` looks closer at.
+  /// Words in networks' names that ``likely(_:path:)`` examines closely.
   private static let hints: [(Architecture, [String])] = [
     (.controlNet, ["controlnet_down_blocks.", "zero_convs."]),
     (.unet, [".resnets.0.time_emb_proj.", ".emb_layers.1."]),
@@ -81,11 +80,11 @@ public enum Architecture: String, Sendable, CaseIterable {
     (.textEncoder, [".self_attn.q_proj."]),
   ]
 
-  /// Whether tensors of these names are a network without prefix.
+  /// Whether tensors with these names are a network without prefix.
   static func isMarked(_ isThere: (String) -> Bool) -> Bool { recognized(isThere) != nil }
 
-  /// Tensors that a network has whatever its size, in each naming without a prefix; a ControlNet
-  /// before the UNet, half of whose tensors it has.
+  /// Tensors of a network of any size, in each naming without a prefix; ControlNet before UNet,
+  /// because it has half of its tensors.
   private static let marks: [(Architecture, [[String]])] = [
     (
       .controlNet,

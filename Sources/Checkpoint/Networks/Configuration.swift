@@ -1,21 +1,21 @@
 import ModelFormats
 import OrderedJSON
 
-/// A component's `config.json`: what network it is, and of which size.
+/// A component's `config.json`: the kind and size of its network.
 public struct Configuration: Sendable {
-  /// The largest configuration that is read.
+  /// The maximum size of a configuration.
   package static let sizeLimit = 16 << 20
 
-  /// How it became known.
+  /// The origin of the configuration.
   public enum Origin: String, Sendable, Hashable {
     /// Read from a `config.json`.
     case file
-    /// Read off the shapes of the tensors, for want of a `config.json`.
+    /// Inferred from tensor shapes, because there was no `config.json`.
     case inferred
   }
 
   package let object: JSONObject
-  /// Where it was read, for errors.
+  /// Its path, for errors.
   public let path: String
 
   /// Where it comes from.
@@ -29,17 +29,17 @@ public struct Configuration: Sendable {
 
   /// Parses a configuration.
   ///
-  /// - Throws: ``FormatError`` `malformed` with the file and the byte where it is no JSON object.
+  /// - Throws: ``FormatError`` `malformed` with file and byte if it is not a JSON object.
   package init(_ file: AuxiliaryFile) throws(FormatError) {
     object = try file.jsonObject()
     path = file.location
     origin = .file
   }
 
-  /// The class that the network has in diffusers or transformers, as in `UNet2DConditionModel`.
+  /// The network's class in diffusers or transformers, such as `UNet2DConditionModel`.
   ///
-  /// transformers names it in `architectures`, or, where a configuration was saved without its
-  /// network, only the family of configurations in `model_type`.
+  /// transformers has it in `architectures`, or only the configuration family in `model_type` if a
+  /// configuration was saved without its network.
   public var architecture: String? {
     if let name = object["_class_name"]?.string ?? object["architectures"]?.array?.first?.string {
       return name

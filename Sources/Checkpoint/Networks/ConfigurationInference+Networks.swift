@@ -1,10 +1,10 @@
 import ModelGraph
 import OrderedJSON
 
-/// Configurations of the networks beside a pipeline's own three.
+/// Configurations of networks other than a pipeline's main three.
 extension ConfigurationInference {
-  /// The field that says which half of a tiny autoencoder a file holds, where it is one alone:
-  /// `encoder` or `decoder`. Fields that begin so change no network.
+  /// The field for the half of a tiny autoencoder in a file with only one half: `encoder` or
+  /// `decoder`. Fields with this prefix do not change the network.
   static let half = "_half"
 
   static func controlNet(_ shapes: TensorShapes) -> JSONObject? {
@@ -18,7 +18,7 @@ extension ConfigurationInference {
       let input = shapes(named("conv_in.weight", "input_blocks.0.0.weight"), rank: 4),
       let context = shapes("\(middle).transformer_blocks.0.attn2.to_k.weight", rank: 2)
     else { return nil }
-    // The picture's convolutions: the first, and every other one of those after it.
+    // The convolutions of the control image: the first, and then every other one.
     var picture: [[Int]] = []
     for index in 0..<4 {
       let path = named(
@@ -85,7 +85,7 @@ extension ConfigurationInference {
       else { return nil }
       var counts = [0]
       var latest = entry
-      // Functions without weights, and what enlarges, stand between.
+      // Layers without weights and upsampling are in between.
       var gap = 0
       for place in (first + 1)..<256 where gap < 3 {
         gap += 1
@@ -102,7 +102,7 @@ extension ConfigurationInference {
       guard counts.last == 0, counts.count == 5 else { return nil }
       return (counts.dropLast(), [entry[1], latest[0]], entry[0])
     }
-    // A decoder begins behind its clamp where the original code names its places.
+    // In the original numbering a decoder begins after its clamp.
     let isHalf = shapes.contains("1.weight") || shapes.contains("0.weight")
     let encoder = blocks(["encoder.layers.", "encoder."] + (isHalf ? [""] : []), first: 0)
     let decoder =

@@ -2,28 +2,28 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Configurations of UNets, and of the halves of them that ControlNets are.
+/// Configurations of UNets, and of ControlNets, which are halves of UNets.
 extension ConfigurationInference {
-  /// A level of a UNet, as its tensors show it.
+  /// A level of a UNet, inferred from its tensors.
   struct Level {
     var channels = 0
     var layers = 0
-    /// Transformer blocks of each attention; none where the level attends on neither way.
+    /// Transformer blocks per attention; 0 if the level has no attention.
     var transformers = 0
     var attendsDown = false
     var attendsUp = false
-    /// Whether the attention that others pay to themselves reads the prompt.
+    /// Whether the self-attention layers attend to the prompt instead.
     var readsPromptOnly = false
   }
 
-  /// The levels, and how a single file numbers their blocks; nil of other names.
+  /// The levels, and the block numbering of a single file; nil for other names.
   struct Levels {
     let levels: [Level]
     let numbering: BlockNumbering?
-    /// A transformer of each level that attends and of the middle, by its path.
+    /// The path of a transformer in each level with attention and in the middle.
     let transformers: [String]
 
-    /// What the configuration says of the numbering: nothing where it is the usual one.
+    /// The configuration's field for the numbering; absent if it is the usual one.
     func field(usual: BlockNumbering) -> JSON? {
       guard let numbering, numbering != usual else { return nil }
       return .string(numbering.rawValue)
@@ -50,7 +50,7 @@ extension ConfigurationInference {
       inputs: input[1], outputs: output[0], kernels: [input[3], output[3]], time: time[0],
       context: context[1], isLinear: shapes("\(first).proj_in.weight", rank: 2) != nil,
       hasMiddle: shapes.contains(middle), guidance: shapes(guidance, rank: 2)?[1],
-      // SDXL's embedding of sizes and pooled prompt, and class labels: other networks.
+      // SDXL's embedding of sizes and pooled prompt, and class labels: different networks.
       embedsSizes: shapes.contains(named("add_embedding.linear_1.weight", "label_emb.0.0.weight")),
       embedsClasses: isPublished && shapes.contains("class_embedding.linear_1.weight"))
     return figures.object(found)
@@ -60,13 +60,13 @@ extension ConfigurationInference {
   struct UNetFigures {
     var inputs: Int
     var outputs: Int
-    /// Of the first and the last convolution.
+    /// Kernels of the first and last convolution.
     var kernels: [Int]
     var time: Int
     var context: Int
     var isLinear: Bool
     var hasMiddle: Bool
-    /// How wide the embedding of the guidance scale is, if there is one.
+    /// The width of the guidance scale embedding, if there is one.
     var guidance: Int?
     var embedsSizes: Bool
     var embedsClasses: Bool
@@ -110,7 +110,7 @@ extension ConfigurationInference {
     }
   }
 
-  /// SD 2 has heads of 64 channels; SD 1 has 8 heads whatever the width.
+  /// SD 2 has heads of 64 channels; SD 1 has 8 heads at any width.
   static func heads(_ channels: [Int], isLinear: Bool, context: Int) -> [Int] {
     isLinear || context == 1024 ? channels.map { max(1, $0 / 64) } : channels.map { _ in 8 }
   }
@@ -131,9 +131,9 @@ extension ConfigurationInference {
       up: { ["up_blocks.\(count - 1 - $0).attentions.0"] })
   }
 
-  /// - Parameter isWhole: whether there is a way up, as in a UNet.
+  /// - Parameter isWhole: whether there are up blocks, as in a UNet.
   static func singleFileLevels(_ shapes: TensorShapes, isWhole: Bool) -> Levels? {
-    // The one that accounts for every layer; where some are missing, for the most of them.
+    // The numbering that accounts for every layer, or for most of them if some are missing.
     let ways = [BlockNumbering.consecutive, .threes].map { numbering in
       let levels = downLevels(shapes, numbering)
       let numbers = BlockNumbers(numbering, layers: levels.map(\.layers))
@@ -152,14 +152,14 @@ extension ConfigurationInference {
       levels, best.numbers, shapes, middle: "middle_block.1",
       down: { "input_blocks.\(numbers.down($0, 0)).1" },
       up: { level in
-        // Converters leave the names of the first level's.
+        // Converters do not rename those of the first level.
         let index = count - 1 - level
         return ["output_blocks.\(numbers.up(index, 0)).1"]
           + (index == 0 ? ["up_blocks.0.attentions.0"] : [])
       })
   }
 
-  /// Widths and layers on the way down.
+  /// Widths and layers of the down levels.
   private static func downLevels(
     _ shapes: TensorShapes, _ numbering: BlockNumbering
   ) -> [Level] {
@@ -190,7 +190,7 @@ extension ConfigurationInference {
     return levels
   }
 
-  /// How many layers of the way up are where the numbering has them.
+  /// The number of up layers that match the numbering.
   private static func upLayers(
     _ shapes: TensorShapes, _ layers: [Int], _ numbers: BlockNumbers
   ) -> Int {
@@ -202,12 +202,12 @@ extension ConfigurationInference {
     }
   }
 
-  /// The levels with what their transformers tell.
+  /// The levels with facts from their transformers.
   ///
   /// - Parameters:
-  ///   - middle: the path of the middle's transformer.
-  ///   - down: the path of a level's first transformer on the way down.
-  ///   - up: those that it may have on the way up.
+  ///   - middle: the path of the middle block's transformer.
+  ///   - down: the path of the first transformer in a down level.
+  ///   - up: the possible paths in the up level.
   private static func complete(
     _ levels: [Level], _ numbering: BlockNumbering?, _ shapes: TensorShapes, middle: String,
     down: (Int) -> String, up: (Int) -> [String]
@@ -232,7 +232,7 @@ extension ConfigurationInference {
     let inside = depth(middle)
     if inside > 0 {
       transformers.append(middle)
-      // The middle is as deep as the last level, whether that attends or not.
+      // The middle has the depth of the last level, even if that has no attention.
       if levels[levels.count - 1].transformers == 0 {
         levels[levels.count - 1].transformers = inside
       }

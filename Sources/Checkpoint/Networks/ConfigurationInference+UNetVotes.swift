@@ -3,9 +3,9 @@ import ModelGraph
 import OrderedJSON
 
 extension ConfigurationInference {
-  /// A UNet, or the half of one that a ControlNet is, by what most of its tensors say.
+  /// A UNet or ControlNet, inferred from the majority of its tensors.
   struct UNetVotes {
-    /// What the tensors of a block say, on either way.
+    /// Votes from the tensors of a block, in the down or up path.
     private struct Block {
       var channels = Votes()
       var layers = 0
@@ -13,7 +13,7 @@ extension ConfigurationInference {
       var hasLayers = false
       var attends = false
       var ends = false
-      /// The width that attention to itself reads.
+      /// The width of the self-attention input.
       var keys = Votes()
 
       mutating func add(_ other: Block) {
@@ -26,7 +26,7 @@ extension ConfigurationInference {
       }
     }
 
-    /// By level in diffusers' names, by number in single files'.
+    /// By level in diffusers names, by number in single files.
     private var down: [Int: Block] = [:]
     private var up: [Int: Block] = [:]
     private var middle = Block()
@@ -37,7 +37,7 @@ extension ConfigurationInference {
     private var hintInputs = Votes()
     private let isPublished: Bool
 
-    /// - Returns: nil unless most names are those of a UNet.
+    /// - Returns: nil unless most names belong to a UNet.
     init?(_ names: [(path: [Substring], shape: [Int])]) {
       isPublished = names.contains {
         $0.path.first == "down_blocks" || $0.path.first == "up_blocks"
@@ -87,7 +87,7 @@ extension ConfigurationInference {
       }
     }
 
-    /// The convolutions of a ControlNet's picture, which count by four in single files.
+    /// The convolutions of a ControlNet's image, numbered in fours in single files.
     private mutating func addHint(_ path: [Substring], _ shape: [Int]) {
       guard path.last == "weight", path.count > 2 else { return }
       let isFirst = path[1] == "conv_in" || path[1] == "0"
@@ -103,9 +103,9 @@ extension ConfigurationInference {
       if let place { hint[place, default: Votes()].add(shape, 0) }
     }
 
-    /// What a tensor says of the block that it is in.
+    /// Adds a tensor's votes for its block.
     ///
-    /// - Parameter path: behind the block's number.
+    /// - Parameter path: the path after the block's number.
     private mutating func block(_ path: ArraySlice<Substring>, _ shape: [Int]) -> Block {
       var found = Block()
       let words = Array(path)
@@ -122,7 +122,7 @@ extension ConfigurationInference {
         guard words[0] != "attentions" else { break }
         found.hasLayers = true
         found.layers = layer + 1
-        // The first norm is as wide as what goes in.
+        // The first norm has the width of the input.
         let isInput =
           module == "norm1" || module == "in_layers" && inner.dropFirst().first == "0"
         if !isInput { found.channels.add(shape, 0) }
@@ -154,7 +154,7 @@ extension ConfigurationInference {
 
     // MARK: Levels
 
-    /// The blocks of each level on both ways, and how they are numbered.
+    /// The blocks of each level in both paths, and their numbering.
     private func levels(isWhole: Bool) -> (
       down: [Block], up: [Block], layers: Int, numbering: BlockNumbering?
     )? {
@@ -166,7 +166,7 @@ extension ConfigurationInference {
         guard (1...16).contains(count), layers > 0 else { return nil }
         return (below, above, layers, nil)
       }
-      // The numbering in which the most blocks are what they are, and the fewest are not there.
+      // The numbering with most consistent blocks and fewest missing ones.
       var best: (score: Int, count: Int, layers: Int, numbering: BlockNumbering)?
       for numbering in [BlockNumbering.consecutive, .threes] {
         for count in 2...6 {
@@ -194,7 +194,7 @@ extension ConfigurationInference {
       )
     }
 
-    /// How well blocks fit so many levels of so many layers.
+    /// Scores how well blocks fit this number of levels and layers.
     private func score(
       _ count: Int, _ layers: Int, _ numbering: BlockNumbering, isWhole: Bool
     ) -> Int {
@@ -229,7 +229,8 @@ extension ConfigurationInference {
         var votes = below.channels
         votes.add(above.channels)
         guard let width = votes.winner ?? levels.last?.channels else { return nil }
-        // Of the four levels of ControlNets for Stable Diffusion 1 and 2, all but the last attend.
+        // In ControlNets for Stable Diffusion 1 and 2, all of the four levels except the last have
+        // attention.
         let attends =
           below.attends || above.attends
           || !isWhole && found.down.count == 4 && levels.count < 3

@@ -2,14 +2,15 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Configurations of networks of whose tensors some are missing or have another shape: every size is
-/// what most of the tensors say that tell it, and a part is there if any of its tensors is.
+/// Configurations of networks with missing or misshapen tensors: each size is the majority vote of
+/// the tensors that depend on it, and a part exists if any of its tensors does.
 ///
-/// Where tensors leave a choice, the network is as published ones are: as many layers in each level,
-/// attention on the way down where it is on the way up, a middle block unless it is a distilled one.
+/// If the tensors leave a choice, the network is assumed to be like published ones: equal layers
+/// per level, attention in a down level if its up level has it, and a middle block unless it is
+/// distilled.
 extension ConfigurationInference {
-  /// - Parameter tensors: the network's, under their bare names.
-  /// - Returns: nil where too few tensors have names of that network.
+  /// - Parameter tensors: the network's tensors, under their bare names.
+  /// - Returns: nil if too few tensors have names of that network.
   static func likelyConfiguration(
     of architecture: Architecture, _ tensors: [Tensor], path: String
   ) -> Configuration? {
@@ -18,7 +19,7 @@ extension ConfigurationInference {
     where !prefixes.contains(naming.prefix) {
       prefixes.append(naming.prefix)
     }
-    // The longest prefix that most names have.
+    // The longest prefix shared by most names.
     var best: (names: [(path: [Substring], shape: [Int])], count: Int)?
     for prefix in prefixes.sorted(by: { $0.utf8.count > $1.utf8.count }) {
       let names = tensors.filter { $0.name.hasPrefix(prefix) }.map { tensor in
@@ -40,16 +41,16 @@ extension ConfigurationInference {
     return object.map { Configuration(object: $0, path: path, origin: .inferred) }
   }
 
-  /// Whether a configuration that was read off tensors has one part of two that go together, so that
-  /// the other is missing.
+  /// Whether an inferred configuration has one of two parts that belong together, so that the other
+  /// is missing.
   static func isContradictory(
     _ configuration: Configuration, of architecture: Architecture
   ) -> Bool {
     let object = configuration.object
     switch architecture {
     case .unet:
-      // Prompts of two text encoders come with an embedding of the picture's size; and where attention
-      // is on the way down, it is on the way up.
+      // Models with two text encoders have an embedding of the image size; and attention in a down
+      // level implies attention in the up level.
       return object["cross_attention_dim"]?.int == 2048 && object["addition_embed_type"] == nil
         || attention(object, "down_block_types") != attention(object, "up_block_types").reversed()
     case .vae:
@@ -59,8 +60,8 @@ extension ConfigurationInference {
     }
   }
 
-  /// Whether a configuration that was read off tensors is of a network that nobody publishes, so that
-  /// perhaps some of its tensors are missing.
+  /// Whether an inferred configuration matches no published network, so that tensors may be
+  /// missing.
   static func isDoubtful(_ configuration: Configuration, of architecture: Architecture) -> Bool {
     if isContradictory(configuration, of: architecture) { return true }
     let object = configuration.object
@@ -90,8 +91,8 @@ extension ConfigurationInference {
     (object[key]?.array ?? []).map { $0.string?.contains("Attn") }
   }
 
-  /// The layers of the text encoders of Stable Diffusion, the last one of OpenCLIP's left out; 1 for
-  /// other widths.
+  /// The layers of Stable Diffusion's text encoders, without OpenCLIP's last one; 1 for other
+  /// widths.
   private static func publishedLayers(_ hidden: Int, vocabulary: Int?) -> Int {
     guard vocabulary == nil || vocabulary == 49_408 else { return 1 }
     switch hidden {
@@ -152,11 +153,11 @@ extension ConfigurationInference {
   }
 }
 
-/// What tensors say of one size.
+/// The votes of tensors for one size.
 struct Votes {
   private var counts: [Int: Int] = [:]
 
-  /// Adds the size of a dimension, if the shape has it and networks have such sizes.
+  /// Adds the size of a dimension if the shape has it and the size is valid for networks.
   mutating func add(_ shape: [Int], _ axis: Int) {
     guard shape.indices.contains(axis), (1...65_536).contains(shape[axis]) else { return }
     counts[shape[axis], default: 0] += 1
@@ -164,13 +165,13 @@ struct Votes {
 
   mutating func add(_ other: Votes) { counts.merge(other.counts, uniquingKeysWith: +) }
 
-  /// The size that most say, the smallest of several.
+  /// The size with most votes, the smallest if tied.
   var winner: Int? {
     counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
   }
 }
 
-/// A VAE by what most of its tensors say.
+/// A VAE, inferred from the majority of its tensors.
 private struct VAEVotes {
   private var channels: [Int: Votes] = [:]
   private var (latent, pictures) = (Votes(), Votes())
@@ -181,7 +182,7 @@ private struct VAEVotes {
   init?(_ names: [(path: [Substring], shape: [Int])]) {
     isPublished = names.contains { $0.path.dropFirst().first?.hasSuffix("_blocks") ?? false }
     var known = 0
-    // Levels on the way up of diffusers' names count from the lowest resolution.
+    // Up levels in diffusers names count from the lowest resolution.
     var up: [Int: Votes] = [:]
     for (path, shape) in names {
       let text = path.joined(separator: ".")
@@ -244,7 +245,7 @@ private struct VAEVotes {
       "mid_block_add_attention": .bool(hasAttention || [4, 16].contains(latents)),
       "norm_num_groups": .integer(ConfigurationInference.groups(widths)), "sample_size": 512,
       "scaling_factor": 0.18215,
-      // The VAEs with more latents have none.
+      // VAEs with more latent channels have none.
       "use_quant_conv": .bool(hasQuantConv || latents == 4),
       "use_post_quant_conv": .bool(hasPostQuantConv || latents == 4),
     ]

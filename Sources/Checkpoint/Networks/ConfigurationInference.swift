@@ -2,16 +2,16 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// The configuration of a network whose file came without `config.json`, from its tensors' shapes.
+/// The configuration of a network without `config.json`, inferred from tensor shapes.
 ///
-/// Shapes give every width and depth. They do not give the number of attention heads, the groups
-/// of the norms, the activation of the text encoder and the scale of the latents: those are what
-/// Stable Diffusion of that width has.
+/// Shapes determine every width and depth. They do not determine the number of attention heads,
+/// norm groups, the text encoder's activation and the latent scale: these are assumed from Stable
+/// Diffusion at that width.
 package enum ConfigurationInference {
-  /// What `architecture` is by the tensors, written as diffusers or transformers would; nil where
-  /// tensors that tell the shape of the network are not there.
+  /// The configuration of `architecture` in diffusers or transformers form; nil if tensors that
+  /// determine it are missing.
   ///
-  /// - Parameter tensors: the network's, under their bare names.
+  /// - Parameter tensors: the network's tensors, under their bare names.
   package static func configuration(
     of architecture: Architecture, _ tensors: [Tensor], path: String
   ) -> Configuration? {
@@ -52,16 +52,16 @@ package enum ConfigurationInference {
       let positions = shapes(root + "embeddings.position_embedding.weight", rank: 2),
       let inner = shapes(root + "encoder.layers.0.mlp.fc1.weight", rank: 2)
     else { return nil }
-    // OpenAI's ViT-L is 768 wide; the larger ones are OpenCLIP's.
+    // OpenAI's ViT-L has width 768; larger ones are OpenCLIP's.
     return text(
       embedding, positions, inner: inner[0],
       layers: shapes.count { "\(root)encoder.layers.\($0).mlp.fc1.weight" },
       isOpenCLIP: embedding[1] > 768)
   }
 
-  /// OpenCLIP's own layout. Stable Diffusion 2 attends to the states of the layer before the last,
-  /// and repositories leave the last one out: 23 of 24. What was converted back from a repository
-  /// lacks it, and the projection too.
+  /// OpenCLIP's own layout. Stable Diffusion 2 uses the output of the layer before the last, and
+  /// repositories omit the last one: 23 of 24. Files converted back from a repository lack it, and
+  /// also the projection.
   private static func openCLIP(_ shapes: TensorShapes) -> JSONObject? {
     guard let embedding = shapes("token_embedding.weight", rank: 2),
       let positions = shapes("positional_embedding", rank: 2),
@@ -74,7 +74,7 @@ package enum ConfigurationInference {
       isOpenCLIP: true)
   }
 
-  /// - Parameter isOpenCLIP: its encoders have the plain GELU.
+  /// - Parameter isOpenCLIP: OpenCLIP's encoders use plain GELU.
   static func text(
     _ embedding: [Int], _ positions: [Int], inner: Int, layers: Int, isOpenCLIP: Bool
   ) -> JSONObject {
@@ -110,7 +110,7 @@ package enum ConfigurationInference {
           ? "encoder.down_blocks.\(level).resnets.\(layer).conv1.weight"
           : "encoder.down.\(level).block.\(layer).conv1.weight"
       }
-      // A decoder alone: its levels count down to the picture in single files, up in diffusers.
+      // A decoder only: its levels count down to the image in single files, up in diffusers.
       let levels = 4
       return isPublished
         ? "decoder.up_blocks.\(levels - 1 - level).resnets.\(layer).conv1.weight"
@@ -120,7 +120,7 @@ package enum ConfigurationInference {
       channels.append(shape[0])
       if channels.count > 16 { return nil }
     }
-    // The way up has one residual block more in each level.
+    // Up levels have one more residual block each.
     let layers = shapes.count { convolution(0, $0) } - (encoder == nil ? 1 : 0)
     guard !channels.isEmpty, layers > 0 else { return nil }
     let side = encoder != nil ? "encoder" : "decoder"
@@ -145,13 +145,14 @@ package enum ConfigurationInference {
     ]
   }
 
-  /// One number where all are the same, as published configurations have it.
+  /// One number if all are equal, as in published configurations.
   static func list(_ numbers: [Int]) -> JSON {
     numbers.allSatisfy { $0 == numbers[0] }
       ? .integer(numbers[0]) : .array(numbers.map { .integer($0) })
   }
 
-  /// 32 as everywhere in Stable Diffusion, or the largest power of two below that divides.
+  /// 32 as everywhere in Stable Diffusion, or the largest power of two below it that divides all
+  /// widths.
   static func groups(_ channels: [Int]) -> Int {
     [32, 16, 8, 4, 2].first { groups in channels.allSatisfy { $0 % groups == 0 } } ?? 1
   }

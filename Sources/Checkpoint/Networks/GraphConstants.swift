@@ -1,23 +1,23 @@
 import ModelFormats
 
-/// The initializers of an ONNX model that are constants of its graph: shapes, scales and tables that
-/// nodes read, which no one trained.
+/// The initializers of an ONNX model that are graph constants: shapes, scales and tables that nodes
+/// read and that were not trained.
 enum GraphConstants {
-  /// Tables that are looked at in one model, and the most values that one may have.
+  /// The maximum number of tables examined per model, and of values per table.
   private static let tableLimit = 1024
   private static let valueLimit = 1 << 16
 
-  /// - Parameter manifest: of the network; nil where it is not known.
+  /// - Parameter manifest: the network's manifest; nil if unknown.
   static func of(_ tensors: [Tensor], _ manifest: Manifest?) -> [Tensor] {
     if let manifest { return manifest.unexpected.filter(Leftover.isGraphConstant) }
-    // Of a network that is not known, those that exporters name by a node's path, and what an
+    // For an unknown network: initializers that exporters name by a node's path, and values that an
     // exporter computed.
     var looks = tableLimit
     return tensors.filter { tensor in
       if tensor.name.hasPrefix("/") { return Leftover.isGraphConstant(tensor) }
-      // Parameters keep their paths; those that were transposed get a name without one.
+      // Parameters keep their paths; transposed ones get a name without a path.
       guard tensor.dtype.isFloatingPoint, !tensor.name.contains(".") else { return false }
-      // Single numbers under a numbered name; others may be learned: `logit_scale`.
+      // Single numbers with a numbered name; others may be learned: `logit_scale`.
       if tensor.elementCount <= 1 { return tensor.name.last?.isNumber ?? false }
       guard !tensor.name.hasPrefix("onnx::"), tensor.elementCount <= valueLimit, looks > 0 else {
         return false
@@ -27,9 +27,9 @@ enum GraphConstants {
     }
   }
 
-  /// Whether values are such as an exporter computes: all 0 or all 1 (a norm without weights), 0 and
-  /// the least number (an attention mask), 1 and its powers (the frequencies of an embedding), 1, 1
-  /// and factors (the scales of a `Resize`).
+  /// Whether values look computed by an exporter: all 0 or all 1 (a norm without weights), 0 and
+  /// the smallest number (an attention mask), powers starting at 1 (embedding frequencies), 1, 1
+  /// and factors (`Resize` scales).
   private static func isTable(_ tensor: Tensor) -> Bool {
     guard Cast.direct.contains(tensor.dtype), let values = try? tensor.singlePrecision(),
       let first = values.first, first == 0 || first == 1

@@ -2,31 +2,31 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// What a network must hold that has no graph here: that of a relative with one, and what it has beside
-/// that.
+/// The required tensors of a network without a graph: those of a related network with one, plus
+/// additions.
 ///
-/// Such networks are the UNets of SDXL and unCLIP, which embed more than the time step, CLIP's text
-/// models with a projection, and CLIP's vision models.
+/// These are the UNets of SDXL and unCLIP, with more embeddings than the timestep, CLIP text models
+/// with a projection, and CLIP vision models.
 struct NetworkOutline {
-  /// A tensor that the relative lacks.
+  /// A tensor that the related network lacks.
   private struct Addition {
     let name: String
-    /// nil for sizes that nothing else tells.
+    /// nil for unknown sizes.
     let shape: [Int?]
     let found: Tensor?
   }
 
-  /// The check against the relative.
+  /// The comparison with the related network.
   private let manifest: Manifest
   private let additions: [Addition]
-  /// What the relative's names begin with, and the file's in its place.
+  /// The prefix of the related network's names, and the file's prefix in its place.
   private let prefixes: (relative: String, file: String)
-  /// Parameters of the relative that the network has not.
+  /// Parameters of the related network that this network lacks.
   private let excluded: Set<String>
-  /// Whether nothing but this check is to be said of the network.
+  /// Whether this comparison covers the whole network.
   let isWhole: Bool
 
-  /// - Returns: nil for networks with a graph, and those without a relative.
+  /// - Returns: nil for networks with a graph, and without a related network.
   init?(_ component: Component) {
     guard component.manifest == nil, component.packed.isEmpty else { return nil }
     switch component.architecture {
@@ -46,7 +46,7 @@ struct NetworkOutline {
     additions: (Manifest) -> [(name: String, shape: [Int?])]
   ) {
     guard let manifest = relative.manifest else { return nil }
-    // Tensors of other names are a network of another kind.
+    // Tensors with other names mean another kind of network.
     let found = manifest.parameters.count - manifest.missing.count
     guard 2 * found > manifest.parameters.count else { return nil }
     let names = component.tensors.map(component.bareName)
@@ -55,7 +55,7 @@ struct NetworkOutline {
         name: name, shape: shape,
         found: names.firstIndex(of: name).map { component.tensors[$0] })
     }
-    // Without a configuration, tensors that neither has are another network's.
+    // Without a configuration, tensors known to neither belong to another network.
     if component.configuration?.origin != .file {
       let known = Set(own.compactMap { $0.found?.name })
       guard
@@ -73,11 +73,11 @@ struct NetworkOutline {
 
   // MARK: Networks
 
-  /// The field of a relative's configuration that says that it is one; those that begin so change no
-  /// network.
+  /// The field that marks a related network's configuration; fields with this prefix do not change
+  /// the network.
   static let mark = "_relative"
 
-  /// The fields of a UNet's configuration that ask for more embeddings, and what these are called.
+  /// UNet configuration fields for additional embeddings, and the embeddings' names.
   private static let embeddings: [(field: String, names: [String])] = [
     ("addition_embed_type", ["add_embedding.linear_1", "add_embedding.linear_2"]),
     ("class_embed_type", ["class_embedding.linear_1", "class_embedding.linear_2"]),
@@ -119,8 +119,8 @@ struct NetworkOutline {
     }
   }
 
-  /// Whether the middle of a UNet is one residual block, as in SSD-1B and Segmind-Vega, whose levels
-  /// differ in depth too: no configuration that is read here is theirs.
+  /// Whether a UNet's middle is a single residual block, as in SSD-1B and Segmind-Vega, whose
+  /// levels also differ in depth: no supported configuration matches them.
   private static func isReduced(_ component: Component) -> Bool {
     let text = NameText(component.tensors.lazy.map(component.bareName))
     func has(_ words: String...) -> Bool { words.contains(where: text.contains) }
@@ -129,7 +129,7 @@ struct NetworkOutline {
         "mid_block.attentions.", "mid_block.resnets.1.", "middle_block.1.", "middle_block.2.")
   }
 
-  /// What CLIP's text models have before their names, beside what ``Architecture/namings`` knows.
+  /// Prefixes of CLIP text models besides those in ``Architecture/namings``.
   private static let textPrefixes = [
     "conditioner.embedders.1.model.", "conditioner.embedders.0.model.",
     "text_encoders.clip_g.transformer.", "text_encoder_2.", "",
@@ -142,7 +142,7 @@ struct NetworkOutline {
         names.contains { $0.hasPrefix(prefix) }
       })
     else { return nil }
-    // OpenCLIP's own names are read where single files of Stable Diffusion 2 have them.
+    // OpenCLIP's own names are read in the form of Stable Diffusion 2 single files.
     let isOpenCLIP = names.contains { $0.hasPrefix(prefix + "transformer.resblocks.") }
     let place = isOpenCLIP ? Architecture.openCLIP.prefix : ""
     let relative = component.relative(
@@ -165,7 +165,7 @@ struct NetworkOutline {
     let names = component.tensors.map(component.bareName)
     let isNested = names.contains { $0.hasPrefix("vision_model.") }
     let hasProjection = component.architecture == "CLIPVisionModelWithProjection"
-    // A safety checker is such a model with concepts.
+    // A safety checker is such a model plus concepts.
     let place = isNested ? "" : "vision_model."
     var tensors = zip(component.tensors, names).map { $0.renamed(place + $1) }
     let given = component.configuration?.object
@@ -204,13 +204,12 @@ struct NetworkOutline {
 
   // MARK: Results
 
-  /// How many tensors of the network are there.
+  /// The number of tensors of the network that are present.
   var foundCount: Int {
     manifest.parameters.count - manifest.missing.count + additions.count { $0.found != nil }
   }
 
-  /// The names of what is missing, as the file would spell them, with their shapes where these are
-  /// known.
+  /// The missing tensors by their names in the file, with their shapes if known.
   var missing: [(name: String, shape: [Int])] {
     manifest.missing.filter { !excluded.contains($0.name) }
       .map { (fileName($0), manifest.naming?.shape(of: $0) ?? $0.shape) }
@@ -223,7 +222,7 @@ struct NetworkOutline {
       ? prefixes.file + name.dropFirst(prefixes.relative.count) : name
   }
 
-  /// One sentence for each tensor that is missing or has another shape, or one for many of a kind.
+  /// One sentence per missing or misshapen tensor, or one for many of a kind.
   var problems: [String] {
     let lost = missing
     let shapes =
@@ -246,7 +245,7 @@ struct NetworkOutline {
       + (shapes.count > 4 ? ["\(shapes.count - 4) more tensors have another shape"] : [])
   }
 
-  /// Tensors that are neither the relative's nor the network's own.
+  /// Tensors of neither the related network nor this one.
   func unknown(_ component: Component) -> [Tensor] {
     let known = Set(additions.compactMap(\.found).map(\.name))
     let unexpected = Set(manifest.unexpected.map(\.name))
@@ -255,7 +254,7 @@ struct NetworkOutline {
 }
 
 extension ModelCheckpoint {
-  /// Whether a component is the only network, which may then be one half of a VAE.
+  /// Whether a component is the only network, and may be one half of a VAE.
   func isAlone(_ component: Component) -> Bool {
     component.format == .onnx
       || components.count { $0.name != .other && $0.name.averaged == nil } == 1
@@ -263,12 +262,12 @@ extension ModelCheckpoint {
 }
 
 extension Component {
-  /// What a network without a graph must hold.
+  /// The required tensors of a network without a graph.
   var outline: NetworkOutline? { NetworkOutline(self) }
 
-  /// What the network lacks, as the file would spell it, with shapes.
+  /// The missing tensors by their names in the file, with shapes.
   ///
-  /// - Parameter isAlone: whether there is no other network; then nothing is missing of a half.
+  /// - Parameter isAlone: whether there is no other network; then half a VAE counts as complete.
   func gaps(isAlone: Bool) -> [(name: String, shape: [Int])] {
     guard let manifest else { return outline?.missing ?? [] }
     guard !manifest.missing.isEmpty, !isAlone || half == nil else { return [] }
@@ -277,8 +276,8 @@ extension Component {
     }
   }
 
-  /// The tensors as another network under other bare names, its configuration inferred if none is
-  /// given.
+  /// The tensors as another network under other bare names, with an inferred configuration if none
+  /// is given.
   fileprivate func relative(
     _ architecture: Architecture, _ configuration: Configuration?, names: [String]
   ) -> Component {

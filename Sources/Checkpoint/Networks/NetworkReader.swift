@@ -2,8 +2,8 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Reads what network the tensors of a component are: its graphs by a configuration, and the check of
-/// the tensors against them.
+/// Identifies the network of a component's tensors: its graphs by a configuration, and the
+/// comparison of the tensors with them.
 struct NetworkReader {
   struct Reading {
     let configuration: Configuration?
@@ -23,8 +23,8 @@ struct NetworkReader {
   let index: [ExactName: Int]
   let isScale: (String) -> Bool
 
-  /// The reading by a configuration; where it was read off the tensors, or they gave none, and they
-  /// do not fit it, by what most of them say, if more of them fit that.
+  /// The result for a configuration. If it was inferred or missing and the tensors do not fit it,
+  /// the majority vote is used instead if more tensors fit that.
   func best(_ given: Configuration?) -> Reading {
     let first = reading(given)
     guard let known, name.averaged == nil, given?.origin != .file, !tensors.isEmpty else {
@@ -32,7 +32,7 @@ struct NetworkReader {
     }
     let isDoubtful = given.map { ConfigurationInference.isDoubtful($0, of: known) } ?? true
     if let manifest = first.manifest {
-      // What fits to the last tensor may be odd, but is whole, unless it contradicts itself.
+      // A perfect fit may be odd, but is complete, unless it contradicts itself.
       let isWhole =
         manifest.faultCounts == (0, 0)
         && !(given.map { ConfigurationInference.isContradictory($0, of: known) } ?? false)
@@ -48,19 +48,19 @@ struct NetworkReader {
     if isRelative { other = NetworkOutline.relative(other) }
     let second = reading(other)
     guard let manifest = second.manifest else {
-      // Its tensors are those of a network that has no graph here.
+      // The tensors belong to a network without a graph.
       let isOther = NetworkReader.unsupported.contains(second.failure?.context ?? "")
       return isOther && isDoubtful ? second : first
     }
     let isBetter =
       first.manifest.map { manifest.faultCounts < $0.faultCounts || isDoubtful } ?? true
-    // Most of the network is there, and most of the tensors are of it.
+    // Most of the network is present, and most of the tensors belong to it.
     let found = manifest.parameters.count - manifest.missing.count
     return isBetter && 2 * found >= manifest.parameters.count && 2 * found >= tensors.count
       ? second : first
   }
 
-  /// Fields by which a graph is refused though the tensors are all there.
+  /// Fields that rule out a graph although all tensors are present.
   private static let unsupported: Set<String> = ["addition_embed_type", "class_embed_type"]
 
   private func reading(_ configuration: Configuration?) -> Reading {
@@ -115,7 +115,7 @@ struct NetworkReader {
 }
 
 extension Component {
-  /// Whether a configuration that was read off its tensors is of a network that nobody publishes.
+  /// Whether an inferred configuration matches no published network.
   func isDoubtful(_ configuration: Configuration) -> Bool {
     architecture.flatMap(Architecture.init(rawValue:)).map {
       ConfigurationInference.isDoubtful(configuration, of: $0)
@@ -124,8 +124,8 @@ extension Component {
 }
 
 extension Manifest {
-  /// How many tensors belong to nothing that is known, and how many are missing or misshapen. One that
-  /// belongs to nothing tells more than many that are missing.
+  /// The number of unknown tensors, and of missing or misshapen ones. One unknown tensor is
+  /// stronger evidence than many missing ones.
   fileprivate var faultCounts: (unknown: Int, faulty: Int) {
     (
       unexpected.count { Leftover.kind(of: $0.name) == .unknown },

@@ -1,14 +1,14 @@
 import ModelFormats
 import OrderedJSON
 
-/// A small file of a pipeline beside its weights: a configuration, a vocabulary, merges.
+/// A small file of a pipeline besides its weights: a configuration, a vocabulary, merges.
 public struct AuxiliaryFile: Sendable {
-  /// The largest that is taken along; real vocabularies have a few megabytes.
+  /// The maximum size of a copied file; real vocabularies have a few megabytes.
   static let sizeLimit = 64 << 20
 
-  /// The path inside the repository, as in `tokenizer/vocab.json`.
+  /// The path inside the repository, such as `tokenizer/vocab.json`.
   public let path: String
-  /// The file on disk, or the flat file that embeds it, for errors.
+  /// The file on disk, or the .sdflat file that contains it, for errors.
   public let location: String
   private let storage: Storage
 
@@ -23,7 +23,7 @@ public struct AuxiliaryFile: Sendable {
     storage = .mapped(file, range)
   }
 
-  /// A file made here, or told in a field of another file.
+  /// A file created here, or from a field of another file.
   package init(path: String, location: String, bytes: [UInt8]) {
     self.path = path
     self.location = location
@@ -52,19 +52,19 @@ public struct AuxiliaryFile: Sendable {
     }
   }
 
-  /// Where the contents begin in the file at ``location``.
+  /// The offset of the contents in the file at ``location``.
   private var offset: Int {
     if case .mapped(_, let range) = storage { range.lowerBound } else { 0 }
   }
 
   /// The contents as a JSON object.
   ///
-  /// - Throws: ``FormatError`` `malformed` with the byte where they are none.
+  /// - Throws: ``FormatError`` `malformed` with the byte if they are not.
   package func jsonObject() throws(FormatError) -> JSONObject {
     try jsonObject(limit: Configuration.sizeLimit)
   }
 
-  /// The same of a file of at most `limit` bytes.
+  /// The contents as a JSON object, of a file with at most `limit` bytes.
   func jsonObject(limit: Int) throws(FormatError) -> JSONObject {
     guard byteCount <= limit else {
       throw FormatError(

@@ -1,8 +1,7 @@
 import ModelFormats
 
 extension Directory {
-  /// The refusal of a directory that holds ONNX models, itself or one level below; nil where it
-  /// holds none.
+  /// The error for a directory with ONNX models, directly or one level below; nil if it has none.
   func onnxExport() throws(FormatError) -> FormatError? {
     var models = files.filter { $0.hasSuffix(".onnx") }
     for name in directories {

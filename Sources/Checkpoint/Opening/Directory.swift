@@ -6,15 +6,15 @@ struct Directory {
   let path: String
   /// Names of regular files (or links to them).
   let files: [String]
-  /// Names of directories (or links to them), hidden ones left out.
+  /// Names of directories (or links to them), without hidden ones.
   let directories: [String]
-  /// Names of everything in it, hidden or not, of whatever kind.
+  /// Names of all entries, hidden or not, of any kind.
   let entries: [String]
   /// Links whose targets do not exist.
   let danglingLinks: [DanglingLink]
   var isEmpty: Bool { entries.isEmpty }
 
-  /// Lists a directory; nil where `path` is something else.
+  /// Lists a directory; nil if `path` is something else.
   ///
   /// - Throws: ``FormatError`` `notFound`.
   init?(path: String) throws(FormatError) {
@@ -67,13 +67,13 @@ struct Directory {
   /// The last component of the path.
   var name: String { path.split(separator: "/").last.map(String.init) ?? path }
 
-  /// Whether it is laid out as a repository, whole or not.
+  /// Whether it has the layout of a repository, complete or not.
   var isRepository: Bool {
     contains("model_index.json")
       || ComponentName.required.contains { directories.contains($0.rawValue) }
   }
 
-  /// Whether directories in it hold networks, as a training program leaves them.
+  /// Whether its subdirectories contain networks, as training programs leave them.
   var holdsNetworks: Bool {
     directories.contains { name in
       guard let inner = try? Directory(path: "\(path)/\(name)") else { return false }
@@ -81,7 +81,7 @@ struct Directory {
     }
   }
 
-  /// The refusal of a file that is a link to nothing; nil if it is none.
+  /// The error for a file that is a dangling link; nil if it is not.
   func danglingLink(_ name: String) -> FormatError? {
     danglingLinks.first { $0.name == name }.map { link in
       FormatError(
@@ -89,17 +89,17 @@ struct Directory {
     }
   }
 
-  /// The refusal of weights that are a link to nothing; nil if none are.
+  /// The error for weights that are dangling links; nil if none are.
   var danglingWeights: FormatError? {
     danglingLinks.first { Directory.isPossibleWeights($0.name) }.flatMap { danglingLink($0.name) }
   }
 
-  /// Files that look like weights, for saying what was found instead.
+  /// Files that look like weights, for messages.
   var possibleWeights: [String] { files.filter(Directory.isPossibleWeights) }
 
-  /// What is in it beside weights and `files`; directories with a slash at their end.
+  /// Its contents besides weights and `files`; directories end in a slash.
   ///
-  /// - Parameter prefix: what to put before the names.
+  /// - Parameter prefix: the prefix for names.
   func others(than files: [AuxiliaryFile], below prefix: String) -> [String] {
     let known = Set(files.map(\.path))
     return self.files.map { prefix + $0 }.filter {
@@ -107,7 +107,7 @@ struct Directory {
     } + directories.map { "\(prefix)\($0)/" }
   }
 
-  /// Whether a path is that of weights, or of an index of weights, of whatever program.
+  /// Whether a path belongs to weights or an index of weights, of any program.
   static func isWeights(_ path: String) -> Bool {
     let small = path.lowercased()
     return isPossibleWeights(small) || small.hasSuffix(".gguf")

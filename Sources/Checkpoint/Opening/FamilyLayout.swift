@@ -1,10 +1,10 @@
 import ModelFormats
 
-/// The components of files of families that ``SingleFileLayout`` does not know: which tensors are of
-/// which network, by the table of families.
+/// The components of files that ``SingleFileLayout`` does not know: splits tensors into networks by
+/// the table of families.
 enum FamilyLayout {
-  /// The components that single files' prefixes told apart, with the names that they have in this
-  /// file's family, and the networks among what was left.
+  /// The components found by single-file prefixes, with the names of this file's family, and
+  /// networks among the remaining tensors.
   static func refined(_ components: [Component]) -> [Component] {
     let family = main(of: components)
     var refined: [Component] = []
@@ -19,7 +19,7 @@ enum FamilyLayout {
         let parts = carved(component, family?.parts ?? [], taken: taken)
         for part in parts {
           if let place = refined.firstIndex(where: { $0.name == part.name }) {
-            // One network may have come under two prefixes.
+            // One network may have two prefixes.
             refined[place] = refined[place].joined(with: part)
           } else {
             refined.append(part)
@@ -28,14 +28,14 @@ enum FamilyLayout {
       default: refined.append(component)
       }
     }
-    // What is of no network comes last.
+    // Tensors of no network come last.
     return refined.filter { $0.name != .other } + refined.filter { $0.name == .other }
   }
 
-  /// The components of a file that holds one network without a prefix, or a few, or none that has a
-  /// graph; nil if no family has such names.
+  /// The components of a file with one network without a prefix, a few, or none with a graph; nil
+  /// if no family has such names.
   ///
-  /// - Parameter bare: the file's names without what training and saving put into them.
+  /// - Parameter bare: the file's bare names.
   static func components(of file: TensorFile, _ bare: BareNames) -> [Component]? {
     let rows = Family.all.filter { row in
       (row.part != nil || !row.parts.isEmpty) && !isKnown(row)
@@ -48,7 +48,7 @@ enum FamilyLayout {
       return split(file.tensors, bareNames, row, prefix: view.prefix) { name, tensors, names in
         let isMain = name == row.part
         let architecture = isMain ? self.architecture(row, base) : nil
-        // OpenCLIP's own names are read where a single file has them.
+        // OpenCLIP's own names are read if a single file has them.
         let isJoined = tensors.contains { $0.name.hasSuffix(".attn.in_proj_weight") }
         let known = isJoined ? nil : architecture.flatMap(Architecture.init(rawValue:))
         return Component(
@@ -66,15 +66,14 @@ enum FamilyLayout {
     return nil
   }
 
-  /// The components of a directory whose configuration is of a class that the table knows; nil for
-  /// others.
+  /// The component of a directory whose configuration has a class in the table; nil for others.
   static func name(ofClass name: String?) -> ComponentName? {
     guard let name else { return nil }
     return Family.all.first { $0.classes.contains(name) && $0.part != nil && $0.part != .unet }?
       .part
   }
 
-  /// Splits the component of a directory that holds several networks, as a whole CLIP.
+  /// Splits the component of a directory with several networks, such as a complete CLIP.
   static func parts(of component: Component) -> [Component] {
     let views = FamilyShapes.views(of: component.bareTensors)
     let rows = Family.encoders.filter { !$0.parts.isEmpty }
@@ -108,7 +107,7 @@ enum FamilyLayout {
     }
   }
 
-  /// What denoises in a file whose networks were told apart.
+  /// The denoiser's family in a file whose networks were split.
   private static func main(of components: [Component]) -> Family? {
     guard let component = components.first(where: { $0.name == .unet }) else { return nil }
     let views = FamilyShapes.views(of: component.bareTensors)
@@ -117,7 +116,7 @@ enum FamilyLayout {
     }
   }
 
-  /// Prefixes of networks beside what denoises, whatever it is.
+  /// Prefixes of networks next to any denoiser.
   private static let common: [FamilyPart] = [
     FamilyPart(prefix: "vae.", name: .vae),
     FamilyPart(prefix: "audio_vae.", name: ComponentName(rawValue: "audio_vae")),
@@ -128,13 +127,13 @@ enum FamilyLayout {
 
   private static let textPrefix = "text_encoders."
 
-  /// The networks of a component whose tensors are of several, or of one with another name.
+  /// The networks of a component with tensors of several, or of one with another name.
   private static func carved(
     _ component: Component, _ parts: [FamilyPart], taken: Set<ComponentName>
   ) -> [Component] {
     var groups: [(name: ComponentName, prefix: String, tensors: [Tensor])] = []
     var rest: [Tensor] = []
-    // Text encoders that no family names are numbered as they come, behind those that have a name.
+    // Text encoders without a name in the family are numbered in order, after the named ones.
     var numbered: [String: ComponentName] = [:]
     var taken = taken
     for tensor in component.tensors {
@@ -195,7 +194,7 @@ enum FamilyLayout {
     return name
   }
 
-  /// The class of an encoder by its names.
+  /// The class of an encoder, by tensor names.
   private static func architecture(ofEncoder tensors: [Tensor], behind prefix: String) -> String? {
     for tail in ["", "transformer.", "model.", "transformer.model."] {
       let shapes = FamilyShapes(tensors, prefix: prefix + tail)
@@ -233,7 +232,7 @@ enum FamilyLayout {
 }
 
 extension Component {
-  /// The same tensors, or some of them, as another network.
+  /// A copy as another network, with all or some of the tensors.
   func renamed(
     _ name: ComponentName, _ architecture: String?, _ configuration: Configuration?,
     tensors: [Tensor]? = nil
@@ -245,7 +244,7 @@ extension Component {
       bareNames: tensors.map(bareName), extensions: extensions, findings: findings)
   }
 
-  /// The same network with more tensors.
+  /// A copy with more tensors.
   func joined(with other: Component) -> Component {
     Component(
       name: name, architecture: architecture, configuration: configuration, path: path,

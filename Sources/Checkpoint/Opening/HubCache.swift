@@ -1,15 +1,15 @@
 import ModelFormats
 
-/// The cache of the Hugging Face hub: `models--ORG--NAME` with `blobs`, `refs` and `snapshots`,
-/// whose files are links into `blobs`.
+/// The Hugging Face Hub cache: `models--ORG--NAME` with `blobs`, `refs` and `snapshots`, whose
+/// files are links into `blobs`.
 ///
 /// Source: the documentation of huggingface_hub, "Understand caching".
 enum HubCache {
-  /// The directory to open for `directory`: of a model's folder in the cache, or of its `snapshots`,
-  /// the snapshot that `refs/main` names, else the only one; any other directory is itself.
+  /// The directory to open for `directory`: for a model's cache directory or its `snapshots`, the
+  /// snapshot in `refs/main`, or the only one; any other directory itself.
   ///
-  /// - Throws: ``FormatError`` `notFound` if there is no snapshot, or there are several and no ref
-  ///   says which.
+  /// - Throws: ``FormatError`` `notFound` if there is no snapshot, or several and no ref selects
+  ///   one.
   static func snapshot(of directory: Directory) throws(FormatError) -> Directory {
     let root: String
     if isModel(directory) {
@@ -48,15 +48,15 @@ enum HubCache {
     return snapshot
   }
 
-  /// Whether a directory is a snapshot, whose name says nothing of what it holds.
+  /// Whether a directory is a snapshot, whose name does not describe its contents.
   static func isSnapshot(_ directory: Directory) -> Bool {
     let place = parent(of: directory.path)
     return place == "snapshots" || place.hasSuffix("/snapshots")
   }
 
-  /// Downloads that did not end, as paths from the model's folder, of a path inside its cache.
+  /// Unfinished downloads for a path inside the cache, as paths relative to the model's directory.
   static func unfinishedDownloads(around path: String) -> [String] {
-    // Folders above any other directory are not looked into.
+    // Parents of other directories are not searched.
     guard
       path.split(separator: "/").contains(where: { $0 == "snapshots" || $0.hasPrefix("models--") })
     else { return [] }
@@ -71,7 +71,7 @@ enum HubCache {
     return []
   }
 
-  /// What a warning says of them.
+  /// The warning about unfinished downloads.
   static func warning(around path: String) -> [String] {
     let names = unfinishedDownloads(around: path)
     guard let first = names.first else { return [] }
@@ -94,7 +94,7 @@ enum HubCache {
       && !directory.isRepository && !directory.contains("config.json")
   }
 
-  /// The snapshot that `refs/main` names; nil if it names none.
+  /// The snapshot in `refs/main`; nil if there is none.
   private static func main(of root: String) -> String? {
     guard let file = try? AuxiliaryFile(path: "refs/main", at: "\(root)/refs/main"),
       (1...128).contains(file.byteCount)

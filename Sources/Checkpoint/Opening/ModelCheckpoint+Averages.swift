@@ -1,16 +1,16 @@
 import ModelFormats
 import ModelGraph
 
-/// Checkpoints that hold a network as averages only.
+/// Checkpoints with only EMA weights of a network.
 extension ModelCheckpoint {
-  /// The averaged components whose own weights are not there.
+  /// EMA components without their own weights.
   var loneAverages: [Component] {
     components.filter { component in
       component.name.averaged.map { self[$0] == nil } ?? false
     }
   }
 
-  /// Whether the weights that are read lie in a dictionary of averages, for want of others.
+  /// Whether the weights come from a dictionary of EMA weights, because there are no others.
   var isOfAverages: Bool {
     components.contains { component in
       component.name != .other && component.name.averaged == nil
@@ -18,8 +18,8 @@ extension ModelCheckpoint {
     }
   }
 
-  /// The checkpoint with its averages, under the usual names, for the UNet that it lacks; nil where it
-  /// has one, or no averages.
+  /// A copy in which EMA weights, under the usual names, replace the missing UNet; nil if it has a
+  /// UNet, or no EMA weights.
   var withAveragesInPlace: (checkpoint: ModelCheckpoint, reason: String)? {
     guard self[.unet] == nil, let average = self[.unetEMA], let manifest = average.manifest,
       let first = average.tensors.first

@@ -3,7 +3,7 @@ import ModelGraph
 import OrderedJSON
 
 extension ModelCheckpoint {
-  /// The tensors that an export of some of the networks' graphs leaves out.
+  /// The tensors that an export of some networks' graphs drops.
   ///
   /// - Parameters:
   ///   - graphs: the names of the graphs that are exported.

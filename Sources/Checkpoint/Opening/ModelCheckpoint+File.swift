@@ -3,14 +3,14 @@ import ModelFormats
 import OrderedJSON
 
 extension ModelCheckpoint {
-  /// Opens one file of weights.
+  /// Opens one weights file.
   static func file(_ path: String) throws(FormatError) -> ModelCheckpoint {
     let mapped = try MappedFile(path: path)
     if FlatFile.isFlat(mapped) { return try FlatFile(mapped).checkpoint() }
     return of(try TensorFile.open(path))
   }
 
-  /// A file of tensors as a checkpoint: its networks told apart.
+  /// A tensor file as a checkpoint, split into networks.
   package static func of(_ file: TensorFile) -> ModelCheckpoint {
     let path = file.path
     var warnings = file.warnings
@@ -23,7 +23,7 @@ extension ModelCheckpoint {
           + "part; give the index beside it, or the directory")
     }
     let groups = SingleFileLayout.components(of: file, names, embedded)
-    // An adapter's layers are named as the networks that it changes.
+    // An adapter's layers have the names of the networks that it changes.
     let others = groups.first { $0.name == .other }?.tensors.count ?? 0
     let isAdapter = others * 2 > file.tensors.count && AdapterContents(file.tensors).isAdapter
     if !groups.isEmpty, !isAdapter {
@@ -67,8 +67,8 @@ extension ModelCheckpoint {
       files: neighbour.map { [$0.file] } ?? [], warnings: warnings, findings: FileFindings(file))
   }
 
-  /// The `config.json` in the directory of a lone file, where it is of the network that the file's
-  /// tensors are of. The file is readable without, so a broken one is only a warning.
+  /// The `config.json` next to a single weights file, if it belongs to the network of its tensors.
+  /// The file is readable without it, so an invalid one is only a warning.
   private static func configuration(
     beside path: String, of architecture: Architecture, _ warnings: inout [String]
   ) -> (configuration: Configuration, file: AuxiliaryFile)? {

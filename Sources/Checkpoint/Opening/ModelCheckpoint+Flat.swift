@@ -2,9 +2,9 @@ import FlatFormat
 import ModelFormats
 
 extension FlatFile {
-  /// The same view that a repository gives.
+  /// The file as a checkpoint, like a repository.
   ///
-  /// - Throws: ``FormatError`` `malformed` where an embedded configuration is broken.
+  /// - Throws: ``FormatError`` `malformed` if an embedded configuration is invalid.
   func checkpoint() throws(FormatError) -> ModelCheckpoint {
     let files = header.files.map {
       AuxiliaryFile(path: $0.path, location: file.path, file: file, range: range($0.region))
@@ -27,9 +27,9 @@ extension FlatFile {
 }
 
 extension ModelCheckpoint {
-  /// Checks the checksums of a flat file, all of its bytes; other formats have none.
+  /// Verifies all checksums of a .sdflat file; other formats have none.
   ///
-  /// - Throws: ``FormatError`` `malformed` naming what is damaged.
+  /// - Throws: ``FormatError`` `malformed` with the damaged parts.
   public func requireUndamaged() throws(FormatError) {
     guard case .file(.sdflat) = layout else { return }
     let verification = try FlatFile.verify(path)

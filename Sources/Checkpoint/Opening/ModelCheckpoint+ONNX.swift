@@ -3,8 +3,8 @@ import ModelGraph
 import OrderedJSON
 
 extension ModelCheckpoint {
-  /// What is odd about a network that an ONNX model holds: constants of its graph are no surprise,
-  /// and of a VAE a model is one half.
+  /// Warnings about a network in an ONNX model: graph constants are normal, and a model contains
+  /// one half of a VAE.
   static func onnxWarnings(of component: Component) -> [String] {
     guard let manifest = component.manifest else { return [] }
     let missing = manifest.missing.map(\.name)
@@ -20,8 +20,8 @@ extension ModelCheckpoint {
 }
 
 extension Component {
-  /// The graph that a file holds whole, of a network with others of which it holds nothing: a VAE's
-  /// encoder or decoder. A configuration beside the file says what it must hold.
+  /// The one complete graph of a file that has only half of a network: a VAE's encoder or decoder.
+  /// A configuration next to the file may list both.
   var half: Graph? {
     guard format == .onnx || configuration?.origin == .inferred, graphs.count > 1, let manifest,
       !manifest.missing.isEmpty

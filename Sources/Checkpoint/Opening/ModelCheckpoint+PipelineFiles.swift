@@ -1,11 +1,11 @@
 import ModelFormats
 
 extension ModelCheckpoint {
-  /// The small files that a pipeline needs beside its networks: this checkpoint's own, and where it
-  /// has none, made as a conversion to a repository makes them.
+  /// The small files that a pipeline needs besides its networks: this checkpoint's own, or created
+  /// as for a conversion to a repository.
   ///
-  /// - Parameter tokenizer: files to take a tokenizer from where there is none.
-  /// - Returns: the files, and what was made or is lacking, in words.
+  /// - Parameter tokenizer: files to use as tokenizer if there is none.
+  /// - Returns: the files, and what was created or is missing, in words.
   public func pipelineFiles(
     tokenizer: [AuxiliaryFile] = []
   ) -> (files: [AuxiliaryFile], notes: [String]) {

@@ -2,7 +2,7 @@ import ModelFormats
 import OrderedJSON
 
 extension ModelCheckpoint {
-  /// Opens a repository directory: every subdirectory that holds weights is a component.
+  /// Opens a repository directory: every subdirectory with weights is a component.
   static func repository(
     _ root: Directory, _ choice: WeightsChoice
   ) throws(FormatError) -> ModelCheckpoint {
@@ -16,8 +16,8 @@ extension ModelCheckpoint {
       listed = ModelCheckpoint.listedComponents(try file.jsonObject())
     }
     warnings += root.danglingLinks.map(\.sentence)
-    // Without an index nothing says that a network is missing: a training program's folder holds
-    // the one that it trains.
+    // Without an index, no network is required: a training program's directory contains only the
+    // one it trains.
     let required =
       root.contains("model_index.json")
       ? required(listed)
@@ -66,8 +66,8 @@ extension ModelCheckpoint {
       warnings: warnings, unreadWeights: unread, otherFiles: others.sorted())
   }
 
-  /// The weights of a component to read; those without a variant where it has not the one asked
-  /// for, which another component has.
+  /// The weights of a component to read; those without a variant if it lacks the requested variant
+  /// and another component has it.
   private static func weights(
     of directory: Directory, _ name: ComponentName, _ choice: WeightsChoice,
     _ warnings: inout [String]
@@ -83,13 +83,13 @@ extension ModelCheckpoint {
     return weights
   }
 
-  /// What to say of weights of a variant that nobody asked for; nil for others.
+  /// A note about weights of a variant that was not requested; nil for others.
   private static func onlyVariant(_ weights: WeightsName, _ choice: WeightsChoice) -> String? {
     guard choice.variant == nil, let variant = weights.variant else { return nil }
     return "\(weights.file) was read, since there are only weights of the variant \(variant)"
   }
 
-  /// Refuses a variant that no component has.
+  /// Rejects a variant that no component has.
   private static func requireVariant(
     _ variant: String?, in root: Directory
   ) throws(FormatError) {
@@ -164,9 +164,8 @@ extension ModelCheckpoint {
       findings: FileFindings(file))
   }
 
-  /// The networks without which a repository is not opened: of Stable Diffusion its three; of a
-  /// pipeline whose index lists others, those of the three and the networks in their place that it
-  /// lists.
+  /// The required networks of a repository: Stable Diffusion's three; if the index lists others,
+  /// those of the three and their replacements that it lists.
   private static func required(_ listed: [String: String]) -> [ComponentName] {
     let main = [ComponentName.unet, .transformer].filter { listed[$0.rawValue] != nil }
     guard !main.isEmpty else { return ComponentName.required }
@@ -186,13 +185,13 @@ extension ModelCheckpoint {
     return classes
   }
 
-  /// Whether a directory that no `model_index.json` lists belongs to the pipeline nevertheless.
+  /// Whether a directory that `model_index.json` does not list still belongs to the pipeline.
   private static func isPart(_ directory: Directory) -> Bool {
     let known = ["config.json", "scheduler_config.json"] + TokenizerFiles.marks
     return !directory.weights.isEmpty || known.contains(where: directory.contains)
   }
 
-  /// What belongs to a component beside its weights: configurations and what the tokenizer reads.
+  /// The files of a component besides its weights: configurations and tokenizer files.
   private static func auxiliaryFiles(
     of directory: Directory, name: ComponentName, warnings: inout [String]
   ) throws(FormatError) -> [AuxiliaryFile] {

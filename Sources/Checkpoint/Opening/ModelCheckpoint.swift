@@ -2,21 +2,20 @@ import FlatFormat
 import ModelFormats
 import OrderedJSON
 
-/// A Stable Diffusion checkpoint opened for reading, whatever its layout: its components and the
-/// small files beside them.
+/// An open Stable Diffusion checkpoint in any layout: its components and small files.
 ///
-/// Opening reads headers and configurations only; values are read when they are asked for.
+/// Opening reads only headers and configurations; values are read on demand.
 public struct ModelCheckpoint: Sendable {
-  /// How the components lie on disk.
+  /// The layout of the components on disk.
   public enum Layout: Sendable, Hashable {
     /// A repository directory: one directory per component.
     case repository
     /// One component's directory: weights with their `config.json`.
     case component
-    /// One file of weights, of whichever networks.
+    /// One weights file, with any networks.
     case file(TensorFile.Format)
 
-    /// As `summary` spells it: `diffusers`, `component`, or the file's format.
+    /// The name in `summary`: `diffusers`, `component`, or the file's format.
     public var name: String {
       switch self {
       case .repository: "diffusers"
@@ -34,18 +33,18 @@ public struct ModelCheckpoint: Sendable {
   public let components: [Component]
   /// Configurations, vocabulary and merges, by their path in a repository.
   public internal(set) var files: [AuxiliaryFile]
-  /// What a person should know though the checkpoint is usable.
+  /// Warnings about a usable checkpoint.
   public internal(set) var warnings: [String]
-  /// Weights of a repository that lie beside those that were read, by their path in it.
+  /// Weights in a repository that were not read, by path in it.
   public let unreadWeights: [UnreadWeights]
-  /// What else lies in a repository and is not read, by its path in it: programs, licences, pictures;
-  /// a directory with a slash at its end.
+  /// Other unread contents of a repository, by path in it: programs, licenses, images; a directory
+  /// ends in a slash.
   let otherFiles: [String]
-  /// What the files of weights hold beside their tensors.
+  /// The contents of weights files besides their tensors.
   public let findings: FileFindings
-  /// Where the tensors of a flat file came from, as its header tells it.
+  /// The provenance in a .sdflat file's header.
   package let provenance: JSON?
-  /// Fields of a flat file's header that this program does not know.
+  /// Header fields of a .sdflat file that this version does not know.
   let extensions: FlatExtensions
 
   package init(
@@ -71,17 +70,18 @@ public struct ModelCheckpoint: Sendable {
     self.extensions = extensions
   }
 
-  /// Opens a repository directory, a component's directory, or a file of weights.
+  /// Opens a repository directory, a component's directory, or a weights file.
   ///
-  /// A file's format is told by its content, never by its name.
+  /// A file's format is detected from its content, never from its name.
   ///
   /// - Parameters:
-  ///   - preferring: which weights to take where a directory holds the same in two formats.
-  ///   - variant: as in `fp16`: take `diffusion_pytorch_model.fp16.safetensors` where a directory
+  ///   - preferring: the weights to use if a directory has two formats.
+  ///   - variant: for example `fp16`: use `diffusion_pytorch_model.fp16.safetensors` if a directory
   ///     has it.
-  /// - Throws: ``FormatError`` `notFound`, also where a repository lacks a network, or nothing in it
-  ///   has that variant; `malformed`
-  ///   with file and byte where a configuration or a file of weights is broken; `unrecognized`.
+  ///     has it.
+  /// - Throws: ``FormatError`` `notFound`, also if a repository lacks a network or has no such
+  ///   variant; `malformed` with file and byte for an invalid configuration or weights file;
+  ///   `unrecognized`.
   public static func open(
     _ path: String, preferring: WeightsFormat = .safetensors, variant: String? = nil
   ) throws(FormatError) -> ModelCheckpoint {
@@ -131,15 +131,16 @@ public struct ModelCheckpoint: Sendable {
             + (weights.count > 6 ? ", …" : "")))
   }
 
-  /// The component of that name.
+  /// The component with this name.
   public subscript(name: ComponentName) -> Component? {
     components.first { $0.name == name }
   }
 
-  /// The component of that name, complete.
+  /// The component with this name, complete.
   ///
-  /// - Throws: ``FormatError`` `mismatch` where the checkpoint has no such component or tensors of it
-  ///   are missing, `unsupported` where its configuration is.
+  /// - Throws:
+  ///   ``FormatError`` `mismatch` if the component or tensors of it are missing, `unsupported` if
+  ///   its configuration is unsupported.
   public func require(_ name: ComponentName) throws(FormatError) -> Component {
     guard let component = self[name] else {
       let recognition = Recognition(self)
@@ -156,19 +157,19 @@ public struct ModelCheckpoint: Sendable {
     return component
   }
 
-  /// What to do with a checkpoint that holds a network's averages only.
+  /// The hint for a checkpoint with only EMA weights of a network.
   static let averagesHint: Remedy =
     "it contains averaged weights (EMA) of it: \(do: .convert) with \(set: .useAverages) makes a "
     + "checkpoint of them"
 
-  /// The file at that path of the repository, as in `tokenizer/vocab.json`.
+  /// The file at this path of the repository, such as `tokenizer/vocab.json`.
   public func file(named path: String) -> AuxiliaryFile? {
     files.first { $0.path == path }
   }
 
   private static func warnings(of component: Component) -> [String] {
     let name = component.name.rawValue
-    // What is missing and misshapen is packed.
+    // Missing and misshapen tensors are packed.
     if !component.packed.isEmpty { return ["\(name): \(component.packed.description)"] }
     if let problem = component.graphProblem, component.configuration != nil {
       if let outline = component.outline, outline.isWhole {
@@ -183,7 +184,7 @@ public struct ModelCheckpoint: Sendable {
       + component.positionFaults.map { "\(name): \($0)" }
   }
 
-  /// What a component holds under two names.
+  /// Warnings about tensors stored under two names.
   private static func doubled(_ component: Component) -> [String] {
     guard let duplicates = component.manifest?.duplicates, let first = duplicates.first else {
       return []
@@ -196,7 +197,7 @@ public struct ModelCheckpoint: Sendable {
     ]
   }
 
-  /// What of OpenCLIP's text encoder is there and not used.
+  /// Warnings about unused parts of OpenCLIP's text encoder.
   private static func unused(of component: Component) -> [String] {
     guard let tensors = component.manifest?.unused, !tensors.isEmpty else { return [] }
     let layers = tensors.filter { Leftover.unusedKind(of: $0.name) == .unusedLayers }
@@ -214,11 +215,11 @@ public struct ModelCheckpoint: Sendable {
   }
 }
 
-/// Weights of a repository that were not read, since others of the same component were.
+/// Weights in a repository that were not read because others of the same component were.
 public struct UnreadWeights: Sendable, Hashable {
-  /// As in `unet/diffusion_pytorch_model.fp16.safetensors`.
+  /// For example `unet/diffusion_pytorch_model.fp16.safetensors`.
   public let path: String
-  /// As in `safetensors`, `bin`, `gguf`.
+  /// For example `safetensors`, `bin`, `gguf`.
   public let format: String
   /// The variant in the file's name, as in `fp16`; nil for none.
   public let variant: String?

@@ -1,16 +1,16 @@
 import ModelFormats
 
-/// The original layout of Stable Diffusion: all networks in one file, told apart by prefixes.
+/// The original layout of Stable Diffusion: all networks in one file, distinguished by prefixes.
 package enum SingleFileLayout {
   private struct Group {
     let prefix: String
     let name: ComponentName
     let architecture: Architecture?
-    /// A tensor without which the prefix, a common word, does not count.
+    /// A tensor required for the prefix, a common word, to count.
     var mark: [String] = []
   }
 
-  /// Any of these is of a UNet; one of them may be missing.
+  /// Any of these identifies a UNet; one of them may be missing.
   private static let singleFileUNet = [
     "input_blocks.0.0.weight", "input_blocks.1.0.in_layers.2.weight", "time_embed.0.weight",
     "out.2.weight",
@@ -49,20 +49,20 @@ package enum SingleFileLayout {
     Group(prefix: "model_ema.", name: .unetEMA, architecture: .unet),
   ]
 
-  /// The names that groups with a mark have for it, prefix included, and that of a UNet's averages.
+  /// The names of marked groups, including the prefix, and that of a UNet's EMA weights.
   static let marks: [String] =
     groups.flatMap { group in group.mark.map { group.prefix + $0 } }
     + ["model_ema.diffusion_modelinput_blocks00weight"]
 
-  /// Whether a name begins as those of a network do, whatever else is there.
+  /// Whether a name begins like those of a network, whatever else the file contains.
   static func isOfNetwork(_ name: Substring) -> Bool {
     groups.contains { $0.mark.isEmpty && $0.name != .unetEMA && name.hasPrefix($0.prefix) }
   }
 
-  /// The file's networks, and last what belongs to none; empty where the tensors are not told
-  /// apart by prefixes.
+  /// The file's networks, and last the remaining tensors; empty if prefixes do not separate the
+  /// tensors.
   ///
-  /// - Parameter embedded: configurations that the file's metadata hold; others are inferred.
+  /// - Parameter embedded: configurations in the file's metadata; others are inferred.
   static func components(
     of file: TensorFile, _ names: BareNames, _ embedded: [AuxiliaryFile]
   ) -> [Component] {
@@ -80,7 +80,7 @@ package enum SingleFileLayout {
         case (let group?, _): group.name
         case (nil, _): ComponentName.other
         }
-      // What lies beside the networks in the dictionary of averages is no network's.
+      // Other tensors in the dictionary of EMA weights belong to no network.
       members[component, default: Members()].append(
         tensor, group == nil && names.parts[index] == .averages ? tensor.name : name)
     }
@@ -90,7 +90,7 @@ package enum SingleFileLayout {
     }
     guard members.keys.contains(where: isNetwork) else { return [] }
 
-    // Averages belong to the network beside them, whose shapes say what it is.
+    // EMA weights belong to the network next to them, whose shapes determine its configuration.
     var configurations: [ComponentName: Configuration] = [:]
     var components: [Component] = []
     var order: [ComponentName] = []
@@ -138,8 +138,8 @@ package enum SingleFileLayout {
       bareNames: members.names)
   }
 
-  /// One network alone in a file, its averages where a dictionary holds them, and last what the file
-  /// holds beside it.
+  /// A single network in a file, its EMA weights if a dictionary contains them, and last the
+  /// remaining tensors.
   static func lone(
     _ architecture: Architecture, of file: TensorFile, _ names: BareNames, _ known: Configuration?
   ) -> [Component] {
@@ -168,15 +168,15 @@ package enum SingleFileLayout {
     return components
   }
 
-  /// The configuration of a component among the files that metadata hold.
+  /// The configuration of a component among the files in metadata.
   static func configuration(
     of name: ComponentName, in embedded: [AuxiliaryFile]
   ) -> Configuration? {
     embedded.first { $0.path == "\(name)/config.json" }.flatMap { try? Configuration($0) }
   }
 
-  /// Whether a single-file checkpoint carries the tensor as a buffer: the noise schedule of the
-  /// diffusion process, and the counters of the moving average.
+  /// Whether the tensor is a buffer of single-file checkpoints: the noise schedule, and EMA
+  /// counters.
   static func isBuffer(_ name: String) -> Bool {
     buffers.contains(name)
       || BareNames.dictionaries(of: name).contains {

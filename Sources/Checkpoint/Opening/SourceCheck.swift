@@ -2,9 +2,9 @@ import ModelFormats
 import Synchronization
 import Threads
 
-/// Checks on another core, while a conversion runs, that what it reads is what was once written: by
-/// the checksums of a flat file, or the CRC-32 of the records of a PyTorch file that hold its
-/// tensors. New checksums would make the damage look sound.
+/// Verifies a conversion's input on another core while it runs: by the checksums of a .sdflat file,
+/// or the CRC-32 of the records with tensors in a PyTorch file. Otherwise new checksums would hide
+/// the damage.
 final class SourceCheck: Sendable {
   private let isCancelled = Atomic(false)
   private let failure = Mutex<FormatError?>(nil)
@@ -12,7 +12,7 @@ final class SourceCheck: Sendable {
 
   /// Starts the check.
   ///
-  /// - Parameter tensors: those of `source` that are read.
+  /// - Parameter tensors: the tensors of `source` that are read.
   init(of source: ModelCheckpoint, _ tensors: [Tensor]) {
     let work = BackgroundWork { [self] in
       do throws(FormatError) {
@@ -27,23 +27,23 @@ final class SourceCheck: Sendable {
 
   /// Waits for the end of the check.
   ///
-  /// - Throws: ``FormatError`` `malformed` naming what is damaged.
+  /// - Throws: ``FormatError`` `malformed` with the damaged parts.
   func requireSound() throws(FormatError) {
     wait()
     if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
-  /// Lets the check end early.
+  /// Stops the check early.
   func cancel() {
     isCancelled.store(true, ordering: .relaxed)
     let work = takeWork()
-    // Without a thread nothing was begun.
+    // Without a thread nothing was started.
     if work?.isRunning == true { work?.wait() }
   }
 
   private func wait() { takeWork()?.wait() }
 
-  /// The work, which holds this object, and is let go of here.
+  /// Takes the work, which refers to this object, out of its storage.
   private func takeWork() -> BackgroundWork? {
     work.withLock { work in
       defer { work = nil }

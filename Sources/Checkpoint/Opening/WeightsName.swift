@@ -1,4 +1,4 @@
-/// The name of a file of weights in a component's directory, taken apart.
+/// The parsed name of a weights file in a component's directory.
 ///
 ///     diffusion_pytorch_model.safetensors                  the weights
 ///     diffusion_pytorch_model.fp16.safetensors             a variant of them
@@ -9,7 +9,7 @@
 struct WeightsName: Hashable {
   let file: String
   let format: WeightsFormat
-  /// As in `fp16` or `non_ema`; nil for the weights that are read where none is asked for.
+  /// For example `fp16` or `non_ema`; nil for the default weights.
   let variant: String?
   let isIndex: Bool
 
@@ -18,14 +18,14 @@ struct WeightsName: Hashable {
     .bin: ["diffusion_pytorch_model", "pytorch_model"],
   ]
 
-  /// Whether a file is a shard index, of whatever variant.
+  /// Whether a file is a shard index of any variant.
   static func isIndex(_ file: String) -> Bool {
     file.hasSuffix(".index.json")
       || file.hasSuffix(".json")
         && WeightsFormat.allCases.contains { file.contains(".\($0.rawValue).index.") }
   }
 
-  /// - Returns: nil for other files, shards among them, which only an index leads to.
+  /// - Returns: nil for other files, including shards, which are only read through an index.
   init?(_ file: String) {
     for format in WeightsFormat.allCases {
       for stem in WeightsName.stems[format] ?? [] {
@@ -56,7 +56,7 @@ struct WeightsName: Hashable {
 }
 
 extension WeightsName {
-  /// Which of how many shards a path names: `model-00001-of-00005.safetensors`.
+  /// The shard number and count in a path: `model-00001-of-00005.safetensors`.
   static func shard(_ path: String) -> (place: Int, count: Int)? {
     let name = path.split(separator: "/").last ?? ""
     let parts = (name.lastIndex(of: ".").map { name[..<$0] } ?? name).split(separator: "-")
@@ -69,15 +69,14 @@ extension WeightsName {
 }
 
 extension Directory {
-  /// All weights under names that diffusers or transformers give.
+  /// All weights with names that diffusers or transformers use.
   var weights: [WeightsName] { files.compactMap(WeightsName.init) }
 
-  /// Files of weights beside those that are read, under whatever name; of weights in shards their
-  /// index alone.
+  /// Weights files that are not read, under any name; for shards only their index.
   ///
   /// - Parameters:
   ///   - read: names or paths of the files that are read.
-  ///   - prefix: what to put before the names.
+  ///   - prefix: the prefix for names.
   func unread(except read: [String], below prefix: String) -> [UnreadWeights] {
     let read = Set(read.map { $0.split(separator: "/").last.map(String.init) ?? $0 })
     let hasIndex = weights.contains { $0.isIndex && !read.contains($0.file) }
@@ -98,9 +97,9 @@ extension Directory {
   /// The variants of the weights, sorted.
   var variants: [String] { Set(weights.compactMap(\.variant)).sorted() }
 
-  /// The weights to read: of the variant that is asked for, in the preferred format where both
-  /// are there, whole rather than in shards; nil where the directory has none. Where no variant is
-  /// asked for and there is but one, without weights of no variant, it is that one.
+  /// The weights to read: of the requested variant, in the preferred format if there are two, a
+  /// single file rather than shards; nil if the directory has none. If no variant is requested and
+  /// all weights are of one variant, it is that one.
   func weights(_ choice: WeightsChoice) -> WeightsName? {
     let all = weights
     let hasPlain = all.contains { $0.variant == nil }
@@ -115,17 +114,17 @@ extension Directory {
   }
 }
 
-/// The formats of weights that a repository may hold side by side.
+/// The formats of weights that a repository may contain side by side.
 public enum WeightsFormat: String, Sendable, CaseIterable {
   case safetensors
   case bin
 }
 
-/// Which of the weights that a repository holds side by side are read.
+/// Which of a repository's weights to read.
 public struct WeightsChoice: Sendable, Hashable {
   /// The format to read.
   public var format: WeightsFormat
-  /// As in `fp16`; nil for the weights without such a word in their name.
+  /// For example `fp16`; nil for the weights without a variant.
   public var variant: String?
 
   public init(format: WeightsFormat = .safetensors, variant: String? = nil) {

@@ -1,16 +1,16 @@
 import OrderedJSON
 
-/// A token beside those of the byte-pair model, and how it is looked for in a text.
+/// A token in addition to those of the byte-pair model, and how it is matched in text.
 ///
 /// Source: `AddedToken` of the `tokenizers` library.
 package struct AddedToken: Sendable, Hashable {
   package let content: String
-  /// Whether it counts only where neither neighbour is a letter, digit or underscore.
+  /// Whether it matches only if neither neighbor is a letter, digit or underscore.
   package let isSingleWord: Bool
-  /// Whether it takes the white space before it, and behind it.
+  /// Whether it also consumes whitespace before it, and after it.
   package let stripsLeft: Bool
   package let stripsRight: Bool
-  /// Whether it is looked for in the normalised text, in its normalised form.
+  /// Whether it is matched, in normalized form, in normalized text.
   package let isNormalized: Bool
   /// Whether it is one of the special tokens.
   package let isSpecial: Bool
@@ -24,13 +24,13 @@ package struct AddedToken: Sendable, Hashable {
   private var flags: [Bool] { [isSingleWord, stripsLeft, stripsRight, isNormalized, isSpecial] }
 }
 
-/// An added token as files declare it: a field that is absent depends on others.
+/// An added token as declared in files: defaults of missing fields depend on other fields.
 struct DeclaredToken: Sendable {
   let content: String
   var isSingleWord = false
   var stripsLeft = false
   var stripsRight = false
-  /// Nil where the file does not say: then special tokens are not normalised, others are.
+  /// Nil if not specified: special tokens are then not normalized, others are.
   var isNormalized: Bool?
   var isSpecial = false
 
@@ -40,7 +40,7 @@ struct DeclaredToken: Sendable {
     self.isSpecial = isSpecial
   }
 
-  /// Reads an object with a text `content` and flags; nil where it has none, or a flag is no flag.
+  /// Reads an object with a string `content` and flags; nil if it has none or a flag is invalid.
   init?(_ json: JSON, isSpecial: Bool? = nil) {
     guard let object = json.object, let content = object["content"]?.string else { return nil }
     self.init(content)
@@ -58,9 +58,9 @@ struct DeclaredToken: Sendable {
     if let isSpecial { self.isSpecial = isSpecial }
   }
 
-  /// The token as it is added.
+  /// The token to add.
   ///
-  /// - Parameter isNamed: whether it has a role, as the end token has; then it is special.
+  /// - Parameter isNamed: whether it has a role, such as the end token; then it is special.
   func resolved(isNamed: Bool) -> AddedToken {
     let isSpecial = isSpecial || isNamed
     return AddedToken(

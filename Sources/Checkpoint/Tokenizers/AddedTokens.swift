@@ -1,10 +1,10 @@
 import ModelFormats
 import OrderedJSON
 
-/// The tokens that are added to a vocabulary, one after another, and the ids that they get.
+/// The tokens added to a vocabulary, in order, and their ids.
 ///
-/// A token that the vocabulary holds keeps its id; another gets the next one that is free. One that
-/// is added again with other flags has the last ones.
+/// A token in the vocabulary keeps its id; others get the next free id. If a token is added again
+/// with other flags, the last flags apply.
 ///
 /// Source: `AddedVocabulary` of the `tokenizers` library.
 struct AddedTokens {
@@ -16,9 +16,9 @@ struct AddedTokens {
     self.vocabulary = vocabulary
   }
 
-  /// Adds tokens in their order.
+  /// Adds tokens in order.
   ///
-  /// - Parameter limit: how many scalars a token may have.
+  /// - Parameter limit: the maximum number of scalars in a token.
   /// - Throws: ``FormatError`` `unsupported` for a longer one, or an id beyond 2^31.
   mutating func add(_ list: [AddedToken], limit: Int) throws(FormatError) {
     var next = vocabulary.count
@@ -53,7 +53,7 @@ struct AddedTokens {
     tokens.sorted { $0.key < $1.key }.map { (id: $0.key, token: $0.value) }
   }
 
-  /// Says which tokens have another id than the files declare.
+  /// Lists tokens whose ids differ from those declared in files.
   func notes(on declared: [TokenizerSettings.Declared]) -> [String] {
     let moved = declared.filter { entry in
       id(of: entry.token.content).map { Int($0) != entry.id } ?? false

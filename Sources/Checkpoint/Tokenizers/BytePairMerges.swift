@@ -1,11 +1,11 @@
 import ModelFormats
 
-/// The merges of a byte-pair model in their order, and the merging of a word's symbols by them.
+/// The merges of a byte-pair model in order, and their application to the symbols of a word.
 ///
 /// Source: Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword
-/// Units" (2016): the pair that was learned first is merged first, from the left.
+/// Units" (2016): the pair learned first is merged first, from the left.
 package struct BytePairMerges: Sendable {
-  /// A symbol of a word: a token, and how many bytes of the word it stands for.
+  /// A symbol of a word: a token, and the number of bytes of the word that it covers.
   package struct Symbol {
     package var id: Int32
     package var length: Int
@@ -22,10 +22,10 @@ package struct BytePairMerges: Sendable {
   }
 
   private var merges: [UInt64: Merge] = [:]
-  /// How many merges were read.
+  /// The number of merges.
   package private(set) var count = 0
 
-  /// - Throws: ``FormatError`` `malformed`, with the merge at fault.
+  /// - Throws: ``FormatError`` `malformed`, with the invalid merge.
   package init(_ list: MergeList, vocabulary: Vocabulary) throws(FormatError) {
     merges.reserveCapacity(list.estimatedCount)
     var joined: [UInt8] = []
@@ -50,7 +50,7 @@ package struct BytePairMerges: Sendable {
           offset: merge.offset, context: list.context,
           hint: "take the tokenizer's files from the same repository")
       }
-      // Of a pair that stands twice, the last place counts, as in the reference.
+      // For a duplicate pair the last position counts, as in the reference.
       merges[Self.key(left, right)] = Merge(rank: Int32(clamping: count), id: id)
       count += 1
     }
@@ -60,7 +60,7 @@ package struct BytePairMerges: Sendable {
     UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
   }
 
-  /// Merges until no pair of neighbours is in the table, in O(n log n) for n symbols.
+  /// Merges until no pair of neighbors is in the table, in O(n log n) for n symbols.
   package func apply(to symbols: inout [Symbol]) {
     guard symbols.count > 1 else { return }
     var previous = (0..<symbols.count).map { $0 - 1 }
@@ -77,7 +77,7 @@ package struct BytePairMerges: Sendable {
     }
     while let top = heap.pop() {
       let position = Int(top.position)
-      // Stale where one of the two symbols has been merged into another since.
+      // Stale if one of the two symbols has been merged since.
       guard symbols[position].length > 0, candidate(position)?.id == top.id else { continue }
       let right = following[position]
       symbols[position].id = top.id
@@ -92,7 +92,7 @@ package struct BytePairMerges: Sendable {
   }
 }
 
-/// A pair of neighbours that may be merged.
+/// A pair of neighbors that may be merged.
 private struct Candidate {
   let rank: Int32
   let position: Int32

@@ -1,15 +1,15 @@
 import ModelFormats
 import OrderedJSON
 
-/// Merges as a file has them: lines of `merges.txt`, or the list of a `tokenizer.json`.
+/// Merges in the form of a file: lines of `merges.txt`, or the list of a `tokenizer.json`.
 package struct MergeList: Sendable {
   /// One merge.
   package struct Entry {
-    /// The two tokens; nil where the entry is not two tokens.
+    /// The two tokens; nil if the entry is invalid.
     package let pair: (left: ArraySlice<UInt8>, right: ArraySlice<UInt8>)?
     /// The byte where the line starts; nil in a list.
     package let offset: Int?
-    /// As a message names it: `line 2`, `merge 1`.
+    /// Its location for messages: `line 2`, `merge 1`.
     package let place: String
   }
 
@@ -28,13 +28,13 @@ package struct MergeList: Sendable {
     context = "merges.txt"
   }
 
-  /// A list of texts of two tokens separated by a space, or of pairs of tokens.
+  /// A list of strings with two tokens separated by a space, or of pairs of tokens.
   package init(_ list: [JSON], context: String) {
     storage = .list(list)
     self.context = context
   }
 
-  /// About how many there are.
+  /// The approximate count.
   var estimatedCount: Int {
     switch storage {
     case .text(let bytes): bytes.count / 10

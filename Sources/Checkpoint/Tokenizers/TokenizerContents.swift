@@ -2,7 +2,7 @@ import Crypto
 import ModelFormats
 import OrderedJSON
 
-/// What the files of a tokenizer say, before it is checked that they fit together.
+/// The contents of a tokenizer's files, before checking that they are consistent.
 package struct TokenizerContents: Sendable {
   /// The tokens of the model and their ids.
   var vocabulary: [JSONObject.Member]
@@ -13,13 +13,12 @@ package struct TokenizerContents: Sendable {
   var specialTokens: JSONObject?
   /// `added_tokens.json`: tokens and their ids.
   var addedTokens: JSONObject?
-  /// `tokenizer.json` without its model; nil where there is none.
+  /// `tokenizer.json` without its model; nil if missing.
   var tokenizer: JSONObject?
-  /// The files that vocabulary and merges come from, for errors: their short names, and where
-  /// they are.
+  /// The files of vocabulary and merges, for errors: their short names and paths.
   var vocabularyContext = "vocab.json"
   var locations: [String: String] = [:]
-  /// What another file of the directory says otherwise.
+  /// Contradictions with other files of the directory.
   var notes: [String] = []
 
   init(
@@ -34,8 +33,9 @@ package struct TokenizerContents: Sendable {
 
   /// Reads the files of a directory.
   ///
-  /// - Throws: ``FormatError`` `mismatch` where there is no tokenizer, or a part of it is missing;
-  ///   `malformed` with the file and the byte; `unsupported` for one of another kind, by name.
+  /// - Throws:
+  ///   ``FormatError`` `mismatch` if there is no tokenizer or a part of it is missing; `malformed` with file and byte; `unsupported`,
+  ///   with its name, for another kind of tokenizer.
   package init(_ files: TokenizerFiles, of path: String) throws(FormatError) {
     func object(_ name: String) throws(FormatError) -> JSONObject? {
       try files[name]?.jsonObject(limit: AuxiliaryFile.sizeLimit)
@@ -97,7 +97,7 @@ package struct TokenizerContents: Sendable {
       hint: "give a repository directory, or a .sdflat file made from one")
   }
 
-  /// A vocabulary as an object, or as a list of tokens whose places are their ids.
+  /// A vocabulary as an object, or as a list of tokens whose positions are their ids.
   private static func vocabulary(_ json: JSON?) -> [JSONObject.Member]? {
     if let object = json?.object { return object.members }
     guard let list = json?.array else { return nil }
@@ -109,7 +109,7 @@ package struct TokenizerContents: Sendable {
     return object.members
   }
 
-  /// Says where `vocab.json` is another vocabulary than that of `tokenizer.json`.
+  /// Notes if `vocab.json` differs from the vocabulary of `tokenizer.json`.
   private mutating func compare(with other: JSONObject?) {
     guard let other else { return }
     let isEqual =
@@ -130,7 +130,7 @@ package struct TokenizerContents: Sendable {
       files["tokenizer_config.json"]?.location ?? "tokenizer_config.json")
   }
 
-  /// Whether vocabulary and merges are those of CLIP, which all of Stable Diffusion up to 2.x has.
+  /// Whether vocabulary and merges are CLIP's, which all of Stable Diffusion up to 2.x uses.
   var isCLIP: Bool {
     guard vocabulary.count == 49_408 else { return false }
     var tokens = [String?](repeating: nil, count: vocabulary.count)
@@ -148,18 +148,18 @@ package struct TokenizerContents: Sendable {
     return digest.joined() == Self.clipDigest
   }
 
-  /// SHA-256 of CLIP's tokens in the order of their ids, each with a line feed, and behind them the
-  /// lines of its `merges.txt` but the first.
+  /// SHA-256 of CLIP's tokens in order of their ids, each with a line feed, followed by the lines
+  /// of its `merges.txt` except the first.
   private static let clipDigest =
     "b0dbdd726864a2da71c0f7bb1d3857d25f1f8c43c40899dc1c32adcac6706a6c"
 }
 
-/// Which kind of tokenizer a `tokenizer.json` holds.
+/// The kind of tokenizer in a `tokenizer.json`.
 struct TokenizerKind {
-  /// What it is instead of CLIP's; nil where it is of CLIP's kind.
+  /// The name of another kind; nil for CLIP's kind.
   let other: String?
 
-  /// Classes of transformers that read CLIP's tokenizer, and those that say nothing of the kind.
+  /// Classes of transformers that read CLIP's tokenizer, and generic ones.
   static let classes: Set<String> = [
     "CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizer", "PreTrainedTokenizerFast",
     "TokenizersBackend",

@@ -1,12 +1,12 @@
 import ModelFormats
 import OrderedJSON
 
-/// A tokenizer of CLIP's kind as its files define it: vocabulary, merges, added tokens, and the
-/// tokens that begin, end and fill up a prompt.
+/// A tokenizer of CLIP's kind, from its files: vocabulary, merges, added tokens, and the start, end
+/// and padding tokens of a prompt.
 ///
-/// Source: `CLIPTokenizer.from_pretrained` of transformers 5 and the `tokenizers` library. Of
-/// `tokenizer.json` they take vocabulary, merges and added tokens; normaliser, pattern and
-/// post-processor are CLIP's own, whatever the file says.
+/// Source: `CLIPTokenizer.from_pretrained` of transformers 5 and the `tokenizers` library. They use
+/// only vocabulary, merges and added tokens of `tokenizer.json`; normalizer, pattern and
+/// post-processor are always CLIP's.
 public struct TokenizerDefinition: Sendable {
   /// A token with a role.
   package struct Role: Sendable, Hashable {
@@ -16,35 +16,35 @@ public struct TokenizerDefinition: Sendable {
 
   package let vocabulary: Vocabulary
   package let merges: BytePairMerges
-  /// Tokens that are looked for in a prompt before it is split into words, by their ids.
+  /// Tokens that are matched in a prompt before it is split into words, by id.
   package let addedTokens: [(id: Int32, token: AddedToken)]
   package let start: Role
   package let end: Role
   package let padding: Role
-  /// What stands for a byte that the vocabulary does not spell; nil where nothing does.
+  /// The token for bytes that the vocabulary cannot spell; nil if there is none.
   package let unknownID: Int32?
-  /// Tokens of a prompt with start and end; nil where the files set no limit.
+  /// The maximum number of tokens in a prompt, with start and end; nil if the files set no limit.
   public let maximumLength: Int?
-  /// Whether special tokens in a prompt are read as text.
+  /// Whether special tokens in a prompt are treated as text.
   package let splitsSpecialTokens: Bool
-  /// What of the files is not used, or used otherwise than it says.
+  /// Contents of the files that are not used, or used differently.
   public let notes: [String]
 
   /// Reads the tokenizer of a checkpoint.
   ///
-  /// - Throws: ``FormatError`` `mismatch` where it has none; `malformed` where the files break
-  ///   their format or do not fit together; `unsupported` for a tokenizer of another kind, by name,
-  ///   or a field that asks for what is not supported.
+  /// - Throws:
+  ///   ``FormatError`` `mismatch` if it has none; `malformed` if the files are invalid or inconsistent; `unsupported`,
+  ///   with its name, for another kind of tokenizer or an unsupported field.
   public init(of checkpoint: ModelCheckpoint) throws(FormatError) {
     try self.init(checkpoint.tokenizerFiles, of: checkpoint.path)
   }
 
-  /// Reads the tokenizer that `files` are.
+  /// Reads the tokenizer in `files`.
   package init(_ files: TokenizerFiles, of path: String) throws(FormatError) {
     try self.init(TokenizerContents(files, of: path))
   }
 
-  /// Reads a vocabulary and merges with the settings beside them.
+  /// Reads a vocabulary and merges with their settings.
   package init(
     vocabulary: JSON, merges: String, configuration: JSON? = nil, specialTokens: JSON? = nil
   ) throws(FormatError) {
@@ -85,7 +85,7 @@ public struct TokenizerDefinition: Sendable {
           context: "tokenizer_config.json",
           hint: "take the tokenizer's files from the model's own repository")
       }
-      // CLIP has both; without them the files do not belong together.
+      // CLIP has both; without them the files are inconsistent.
       let isDeclared = settings.declared.contains { ExactName($0.token.content) == ExactName(text) }
       guard let id = added.id(of: text),
         name == "pad_token" || isDeclared || vocabulary.id(of: text.utf8) != nil
@@ -111,7 +111,7 @@ public struct TokenizerDefinition: Sendable {
     notes = contents.notes + settings.notes + added.notes(on: settings.declared)
   }
 
-  /// How many tokens there are, those added among them.
+  /// The number of tokens, including added ones.
   public var tokenCount: Int {
     vocabulary.count + addedTokens.count { vocabulary.id(of: $0.token.content.utf8) == nil }
   }
@@ -123,7 +123,7 @@ public struct TokenizerDefinition: Sendable {
     return (last.token.content, Int(last.id))
   }
 
-  /// Whether prompts become the same ids by `other`, which has the same vocabulary and merges.
+  /// Whether `other`, with the same vocabulary and merges, gives the same ids.
   func hasSettings(of other: TokenizerDefinition) -> Bool {
     addedTokens.elementsEqual(other.addedTokens) { $0 == $1 } && start == other.start
       && end == other.end && padding == other.padding && unknownID == other.unknownID
@@ -132,10 +132,10 @@ public struct TokenizerDefinition: Sendable {
 
   // MARK: Text encoder
 
-  /// Checks the ids against the rows of the text encoder's table.
+  /// Checks the ids against the rows of the text encoder's embedding.
   ///
-  /// - Parameter embeddings: how many rows there are.
-  /// - Throws: ``FormatError`` `mismatch`, naming the token that has no row.
+  /// - Parameter embeddings: the number of rows.
+  /// - Throws: ``FormatError`` `mismatch` with the token that has no row.
   public func check(embeddings: Int, of path: String) throws(FormatError) {
     let highest = highestToken
     guard highest.id >= embeddings else { return }
@@ -147,7 +147,7 @@ public struct TokenizerDefinition: Sendable {
       hint: "take tokenizer and text encoder from the same repository")
   }
 
-  /// What there is to note where the text encoder has more embeddings than there are tokens.
+  /// A note if the text encoder has more embeddings than tokens.
   public func note(onEmbeddings embeddings: Int) -> String? {
     let highest = highestToken.id
     guard embeddings > highest + 1 else { return nil }

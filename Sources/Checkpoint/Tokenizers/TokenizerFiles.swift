@@ -1,29 +1,29 @@
 import ModelFormats
 import OrderedJSON
 
-/// The files of a tokenizer in a repository's directory `tokenizer`, and the form that it has.
+/// The files in a repository's `tokenizer` directory, and their form.
 public struct TokenizerFiles: Sendable {
-  /// What the vocabulary and its merges are in.
+  /// The file form of vocabulary and merges.
   public enum Form: Sendable, Hashable {
-    /// `tokenizer.json`, which holds both.
+    /// `tokenizer.json`, which contains both.
     case tokenizerFile
     /// `vocab.json` and `merges.txt`.
     case vocabularyAndMerges
-    /// One of these two without the other, which is named.
+    /// One of the two, without the other, which is named.
     case incomplete(missing: String)
-    /// A tokenizer of another kind, named as a person would say it.
+    /// A tokenizer of another kind, with its display name.
     case foreign(String)
-    /// Nothing that holds a vocabulary.
+    /// No vocabulary.
     case none
   }
 
-  /// Where the files are in a repository.
+  /// Their directory in a repository.
   public static let directory = "tokenizer"
 
   /// The files in the directory.
   public let files: [AuxiliaryFile]
 
-  /// Those of `files` that are a tokenizer's.
+  /// Selects the tokenizer files of `files`.
   public init(in files: [AuxiliaryFile]) {
     self.files = files.filter { $0.path.hasPrefix(Self.directory + "/") }
   }
@@ -31,13 +31,13 @@ public struct TokenizerFiles: Sendable {
   /// Whether there is no tokenizer file.
   public var isEmpty: Bool { files.isEmpty }
 
-  /// The file of that name.
+  /// The file with this name.
   subscript(name: String) -> AuxiliaryFile? {
     files.first { $0.path == "\(Self.directory)/\(name)" }
   }
 
-  /// Which form the directory has. Of several the one that transformers takes: `tokenizer.json`
-  /// before `vocab.json` and `merges.txt`.
+  /// The form of the directory. If there are several, the one that transformers uses:
+  /// `tokenizer.json` before `vocab.json` and `merges.txt`.
   public var form: Form {
     if self["tokenizer.json"] != nil { return .tokenizerFile }
     switch (self["vocab.json"] != nil, self["merges.txt"] != nil) {
@@ -50,7 +50,7 @@ public struct TokenizerFiles: Sendable {
     }
   }
 
-  /// Whether there is a vocabulary in any form, of whatever kind.
+  /// Whether there is a vocabulary in any form and of any kind.
   public var hasVocabulary: Bool {
     switch form {
     case .none, .incomplete(missing: "vocab.json"): false
@@ -58,7 +58,7 @@ public struct TokenizerFiles: Sendable {
     }
   }
 
-  /// Files by which tokenizers of other kinds are known.
+  /// Files that identify tokenizers of other kinds.
   private static let foreign: [(file: String, kind: String)] = [
     ("spiece.model", "a SentencePiece tokenizer, as T5's"),
     ("sentencepiece.bpe.model", "a SentencePiece tokenizer, as XLM-RoBERTa's"),
@@ -67,12 +67,12 @@ public struct TokenizerFiles: Sendable {
     ("vocab.txt", "a WordPiece tokenizer, as BERT's"),
   ]
 
-  /// Whether a file of a tokenizer's directory belongs to the tokenizer. Weights do not.
+  /// Whether a file in a tokenizer directory belongs to the tokenizer. Weights do not.
   static func isPart(_ name: String) -> Bool {
     [".json", ".txt", ".model", ".jinja", ".tiktoken"].contains { name.hasSuffix($0) }
   }
 
-  /// Files of which one tells that a directory is a tokenizer's.
+  /// Files of which any one identifies a tokenizer directory.
   static let marks =
     ["tokenizer_config.json", "vocab.json", "tokenizer.json"] + foreign.map(\.file)
 }
@@ -80,15 +80,15 @@ public struct TokenizerFiles: Sendable {
 // MARK: Single files
 
 extension TokenizerFiles {
-  /// Whether the path is that of a file which holds vocabulary or merges.
+  /// Whether the path is that of a file with vocabulary or merges.
   static func isVocabulary(_ path: String) -> Bool {
     ["tokenizer.json", "vocab.json", "merges.txt"].contains { path == "\(directory)/\($0)" }
   }
 
-  /// Whether vocabulary and merges are there in one form.
+  /// Whether vocabulary and merges are complete in one form.
   var isComplete: Bool { form == .tokenizerFile || form == .vocabularyAndMerges }
 
-  /// Whether CLIP's `vocab.json` and `merges.txt` with the small files here are the same tokenizer.
+  /// Whether CLIP's `vocab.json` and `merges.txt` with these small files give the same tokenizer.
   var isCLIPWithSettings: Bool {
     guard var contents = try? TokenizerContents(self, of: ""), contents.isCLIP,
       let whole = try? TokenizerDefinition(contents)
@@ -98,9 +98,9 @@ extension TokenizerFiles {
     return whole.hasSettings(of: other)
   }
 
-  /// Whether the tokenizer makes the ids that CLIP's makes without any settings.
+  /// Whether the tokenizer gives the same ids as CLIP's without settings.
   ///
-  /// - Parameter padding: what prompts are filled up with.
+  /// - Parameter padding: the padding token of prompts.
   func isCLIP(padding: String) -> Bool {
     guard let contents = try? TokenizerContents(self, of: ""), contents.isCLIP,
       let definition = try? TokenizerDefinition(contents)

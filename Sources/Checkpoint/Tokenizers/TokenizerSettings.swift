@@ -1,12 +1,11 @@
 import ModelFormats
 import OrderedJSON
 
-/// What a tokenizer's files say beside vocabulary and merges: which tokens are added, and which
-/// have a role.
+/// The settings of a tokenizer besides vocabulary and merges: added tokens, and tokens with a role.
 ///
-/// Source: `from_pretrained` of transformers 5. A list `added_tokens_decoder` in
-/// `tokenizer_config.json` goes before all others; without it, `special_tokens_map.json`,
-/// `added_tokens.json` and the list of `tokenizer.json` are read, each before the ones ahead of it.
+/// Source: `from_pretrained` of transformers 5. `added_tokens_decoder` in `tokenizer_config.json`
+/// takes precedence over everything; without it, `special_tokens_map.json`, `added_tokens.json` and
+/// the list in `tokenizer.json` are read, each overriding the previous ones.
 struct TokenizerSettings {
   /// A token that a file declares with an id.
   struct Declared {
@@ -16,7 +15,7 @@ struct TokenizerSettings {
     let file: String
   }
 
-  /// What has a role: a text, or a token with flags.
+  /// A token with a role: a string, or a token with flags.
   private enum Value {
     case null
     case text(String)
@@ -73,19 +72,19 @@ struct TokenizerSettings {
   let splitsSpecialTokens: Bool
   private(set) var notes: [String] = []
 
-  /// How many scalars an added token may have.
+  /// The maximum number of scalars in an added token.
   var limit: Int { 1024 }
 
-  /// - Throws: ``FormatError`` `malformed` where a token is declared as none can be, `unsupported`
-  ///   where a field asks for what is not supported.
+  /// - Throws: ``FormatError`` `malformed` for an invalid token, `unsupported` for a field with an
+  ///   unsupported value.
   init(_ contents: TokenizerContents) throws(FormatError) {
     let configuration = contents.configuration ?? [:]
     try Self.refuse(configuration, contents.tokenizer)
     let decoder = configuration["added_tokens_decoder"]
     let map = decoder == nil ? contents.specialTokens ?? [:] : [:]
 
-    // Roles: those of the configuration, then those of the map in their place. Of other names, texts
-    // in the configuration and lists of names go before the map's.
+    // Roles: those of the configuration, overridden by those of the map. For other names, strings
+    // in the configuration and lists of names take precedence over the map's.
     var named = Named()
     var first = Named()
     for member in configuration.members where Self.isRole(member.key, member.value) {
@@ -172,11 +171,11 @@ struct TokenizerSettings {
     return tokens
   }
 
-  /// The text of the token that has a role.
+  /// The text of the token with a role.
   func text(of role: String) -> String? { values.first { $0.role == role }?.value.text }
 
-  /// The tokens to add, in order: those that are declared, by id, then those with a role, then the
-  /// other special ones.
+  /// The tokens to add, in order: declared tokens by id, then those with a role, then other special
+  /// tokens.
   var tokensToAdd: [AddedToken] {
     let named = Set(values.compactMap(\.value.text).filter { !$0.isEmpty }.map(ExactName.init))
     let known = Set(declared.map { ExactName($0.token.content) })
@@ -203,7 +202,7 @@ struct TokenizerSettings {
 
   // MARK: Reading
 
-  /// Whether a member names a token: one of the roles, or another whose name ends so.
+  /// Whether a member names a token: one of the roles, or another key with that suffix.
   private static func isRole(_ key: String, _ value: JSON) -> Bool {
     roles.contains(key) || key.hasSuffix("_token") && (value.string != nil || value.object != nil)
   }
@@ -219,7 +218,7 @@ struct TokenizerSettings {
     return .token(token)
   }
 
-  /// The special tokens without a role that a configuration lists; nil where it lists none.
+  /// The special tokens without a role listed in a configuration; nil if there are none.
   private static func extras(_ configuration: JSONObject) -> [JSON]? {
     for key in ["extra_special_tokens", "additional_special_tokens"] {
       if let list = configuration[key]?.array, !list.isEmpty { return list }
@@ -241,7 +240,7 @@ struct TokenizerSettings {
       hint: "download the file again from the model's repository")
   }
 
-  /// Refuses what would make other ids.
+  /// Rejects settings that would change ids.
   private static func refuse(
     _ configuration: JSONObject, _ tokenizer: JSONObject?
   ) throws(FormatError) {
@@ -263,7 +262,7 @@ struct TokenizerSettings {
     }
   }
 
-  /// `model_max_length`, where it is a limit: transformers writes a huge number for none.
+  /// `model_max_length`, if it is a limit: transformers writes a huge number for no limit.
   private static func maximumLength(_ configuration: JSONObject) throws(FormatError) -> Int? {
     guard let field = configuration["model_max_length"] ?? configuration["max_len"],
       !field.isNull
@@ -280,7 +279,7 @@ struct TokenizerSettings {
     return length < 1_000_000 ? Int(length) : nil
   }
 
-  /// Says which declared tokens `added_tokens_decoder` leaves unused.
+  /// Notes declared tokens that `added_tokens_decoder` makes unused.
   private mutating func noteUnused(_ others: [Declared]) {
     let known = Set(declared.map { ExactName($0.token.content) })
       .union(values.compactMap(\.value.text).map(ExactName.init))

@@ -3,16 +3,16 @@ import OrderedJSON
 
 /// The tokens of a byte-pair model and their ids, looked up by the UTF-8 bytes of a token.
 ///
-/// A hash table over one byte array: comparing strings would normalise some 150,000 of them
+/// A hash table over one byte array: comparing strings would normalize some 150,000 of them
 /// before the first prompt is read.
 package struct Vocabulary: Sendable {
   private var bytes: [UInt8] = []
-  /// Where each token's bytes start, and at the end where the last one's end.
+  /// The start of each token's bytes, and at the end the end of the last one's.
   private var starts: [Int] = [0]
   private var ids: [Int32] = []
   /// Indices into `ids`, -1 where free; the size is a power of two at least twice the count.
   private var slots: [Int32]
-  /// The index of the token with the highest id; nil where there is none.
+  /// The index of the token with the highest id; nil if there is none.
   private var highest: Int?
 
   /// - Parameters:
@@ -47,7 +47,7 @@ package struct Vocabulary: Sendable {
     starts.append(bytes.count)
   }
 
-  /// How many tokens there are.
+  /// The number of tokens.
   package var count: Int { ids.count }
 
   /// The token with the highest id.
@@ -74,7 +74,7 @@ package struct Vocabulary: Sendable {
     return nil
   }
 
-  /// FNV-1a, with the high bits folded into those that pick a slot.
+  /// FNV-1a, with the high bits folded into those that select a slot.
   private static func hash(_ token: some Collection<UInt8>) -> Int {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for byte in token { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }

@@ -2,24 +2,24 @@ import CKernels
 import ModelFormats
 import OrderedJSON
 
-/// A change of floating-point type, in pieces that do not depend on a tensor's size.
+/// A floating-point cast, in pieces whose size does not depend on the tensor's.
 ///
-/// Values are rounded to nearest, ties to even, once: F64 too. Integers are never cast.
+/// Values, including F64, are rounded once, to nearest even. Integers are never cast.
 public struct Cast: Sendable {
   /// The types to which values are cast.
   public static let types: [DType] = [.float32, .float16, .bfloat16]
-  /// The types of which values are cast as they are: those, and F64.
+  /// Source types that are cast directly: these and F64.
   static let direct: [DType] = types + [.float64]
-  /// The types of which values are cast: those, and the 8-bit ones, which are read as F32.
+  /// All source types of casts: these and the 8-bit types, which are read as F32.
   public static let sources: [DType] = direct + DType.allCases.filter(\.isEightBitFloat)
-  /// Those types, as sentences name them.
+  /// These types, for messages.
   static let sourceNames = "F64, F32, F16, BF16 or F8"
 
   /// The dtype that is read.
   public let source: DType
   /// The dtype that is written.
   public let target: DType
-  /// Whether finite values beyond the largest of the target become that value instead of an error.
+  /// Whether finite values out of range are clamped instead of causing an error.
   public let saturating: Bool
 
   /// - Returns: nil unless the target is F32, F16 or BF16 and the source one of them or F64.
@@ -30,13 +30,13 @@ public struct Cast: Sendable {
     self.saturating = saturating
   }
 
-  /// The type that a tensor of type `source` gets when `requested` is asked for.
+  /// The resulting dtype of a tensor of type `source` when `requested` is requested.
   static func result(of source: DType, requested: DType?) -> DType {
     guard let requested, sources.contains(source), types.contains(requested) else { return source }
     return requested
   }
 
-  /// The largest finite value of a type that values are cast to, as text shows it.
+  /// The largest finite value of a target dtype, as text.
   package static func largest(of dtype: DType) -> String {
     switch dtype {
     case .float16: "65504"
@@ -45,12 +45,12 @@ public struct Cast: Sendable {
     }
   }
 
-  /// What is said of values beyond it, behind their number.
+  /// The message about values out of range, to append to their number.
   package static func overflowReason(_ dtype: DType) -> String {
     "beyond \(largest(of: dtype)), the largest that \(dtype.rawValue) holds"
   }
 
-  /// What to do about them.
+  /// The hint for values out of range.
   package static func overflowHint(_ dtype: DType, verb: String) -> Remedy {
     let wider = dtype == .float16 ? "\(verb) to bf16, or pass" : "pass"
     return "\(wider) \(set: .saturate) to make them \(largest(of: dtype))"
@@ -62,14 +62,14 @@ public struct Cast: Sendable {
   /// Casts `count` elements, at most ``pieceSize``.
   ///
   /// - Parameter scratch: room for as many F32.
-  /// - Returns: how many finite values had no finite F16, or of F64 no finite value of the target;
-  ///   zero for other casts.
+  /// - Returns: the number of finite values out of range of F16, or F64 values out of range of the
+  ///   target; zero for other casts.
   func apply(
     to input: UnsafeRawPointer, count: Int, into output: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer
   ) -> Int {
-    // Everything goes through F32, which holds every F16 and BF16 exactly. F64 is rounded to odd, so
-    // that the second rounding gives what one alone gives.
+    // Everything is converted through F32, in which every F16 and BF16 is exact. F64 is rounded to
+    // odd, so that the second rounding equals a single rounding.
     var single = input
     switch source {
     case .float64 where target == .float32:
@@ -116,7 +116,7 @@ public struct Cast: Sendable {
     return 0
   }
 
-  /// Casts `bytes`, calling `body` with one piece of the result after the other.
+  /// Casts `bytes` and calls `body` with the pieces of the result in order.
   ///
   /// - Returns: as ``apply(to:count:into:scratch:)``.
   func apply<E: Error>(
@@ -142,11 +142,11 @@ public struct Cast: Sendable {
 }
 
 extension Tensor {
-  /// Calls `body` with the contiguous values as `dtype`, one piece after the other.
+  /// Calls `body` with the contiguous values as `dtype`, piece by piece.
   ///
-  /// - Parameter saturating: whether values beyond the largest of the type become that value.
-  /// - Throws: ``FormatError`` `unsupported` where there is no cast between the types, `mismatch`
-  ///   where finite values would become infinite; by then they have been passed to `body`.
+  /// - Parameter saturating: whether values out of range are clamped.
+  /// - Throws: ``FormatError`` `unsupported` if there is no such cast, `mismatch` if finite values
+  ///   would become infinite; by then they have been passed to `body`.
   public func withPieces(
     as dtype: DType, saturating: Bool = false,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
@@ -168,9 +168,9 @@ extension Tensor {
     }
   }
 
-  /// As ``withPieces(as:saturating:_:)``, but values beyond the largest of the type become that value.
+  /// Like ``withPieces(as:saturating:_:)``, but clamps values out of range.
   ///
-  /// - Returns: how many those were.
+  /// - Returns: the number of clamped values.
   package func withSaturatedPieces(
     as dtype: DType, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) -> Int {

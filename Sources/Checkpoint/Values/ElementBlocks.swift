@@ -1,7 +1,7 @@
 import ModelFormats
 import Threads
 
-/// Tensors cut into blocks that fit a core's cache, shared out among all cores.
+/// Tensors split into blocks that fit a core's cache, distributed over all cores.
 struct ElementBlocks: Sendable {
   /// Some elements of one of the tensors.
   struct Block: Sendable {
@@ -15,11 +15,11 @@ struct ElementBlocks: Sendable {
 
   let blocks: [Block]
 
-  /// - Parameter tensors: each tensor's count of elements, and the bits that one of them takes.
+  /// - Parameter tensors: each tensor's element count and bits per element.
   init(_ tensors: [(elements: Int, bitWidth: Int)]) {
     var blocks: [Block] = []
     for (position, tensor) in tensors.enumerated() {
-      // A multiple of 8 elements, so that packed types are cut between bytes.
+      // A multiple of 8 elements, so that packed types are split between bytes.
       let length = ElementBlocks.size * 8 / tensor.bitWidth / 8 * 8
       for start in stride(from: 0, to: tensor.elements, by: length) {
         blocks.append(
@@ -29,11 +29,11 @@ struct ElementBlocks: Sendable {
     self.blocks = blocks
   }
 
-  /// Runs `body` once on each core; it takes blocks with `next` until there are none.
+  /// Runs `body` once on each core; it gets blocks from `next` until there are none left.
   ///
   /// - Parameters:
-  ///   - progress: called now and then, on the caller's thread, with the share of blocks taken.
-  ///   - body: its `next` gives the block's position in ``blocks``, in order.
+  ///   - progress: called occasionally, on the caller's thread, with the fraction of blocks taken.
+  ///   - body: its `next` returns the block's position in ``blocks``, in order.
   /// - Throws: the first error of any core; the others stop at their next block.
   func share(
     _ progress: (Double) -> Void = { _ in },

@@ -1,14 +1,14 @@
 import CKernels
 import ModelFormats
 
-/// How a type's stored bits are read as numbers.
+/// How a dtype's stored bits are converted to numbers.
 enum NumberKind {
-  /// By a kernel.
+  /// With a kernel.
   case number(sdk_number)
-  /// By looking them up: the types of eight bits and less.
+  /// With a lookup table: types of at most eight bits.
   case table(ByteTable)
 
-  /// - Returns: nil for the packed 6-bit types, for which no order of bits is laid down.
+  /// - Returns: nil for the packed 6-bit types, whose bit order is unspecified.
   init?(_ dtype: DType) {
     switch dtype {
     case .float32, .complex64: self = .number(SDK_NUMBER_F32)
@@ -29,7 +29,7 @@ enum NumberKind {
   }
 }
 
-/// The numbers that a byte of a small type stands for.
+/// The numbers in a byte of a small type.
 struct ByteTable {
   struct Value {
     let number: Double
@@ -55,7 +55,7 @@ struct ByteTable {
   /// The numbers in a byte: one, or for F4 two.
   func numbers(of byte: UInt8) -> [Double] { numbers[Int(byte)] }
 
-  /// How often each number occurs, given how often each byte does.
+  /// The counts of numbers, given the counts of bytes.
   func counts(of bytes: [Int]) -> [(value: Value, count: Int)] {
     zip(numbers, bytes).flatMap { numbers, count in
       numbers.map { (Value(number: $0, isFloatingPoint: isFloatingPoint), count) }

@@ -1,8 +1,8 @@
 import ModelFormats
 import OrderedJSON
 
-/// Weights of a component that quantisers packed: several to a byte or word, or as integers, with
-/// tables and scales beside them. They are named and counted, not unpacked.
+/// Weights of a component packed by quantizers: several per byte or word, or integers, with tables
+/// and scales in other tensors. They are named and counted, but not unpacked.
 ///
 /// Source: bitsandbytes' `functional.py` (`QuantState.as_dict`) and `nn/modules.py`; AutoGPTQ and
 /// AutoAWQ's linear layers; nunchaku's `SVDQW4A4Linear`; compressed-tensors' `pack_quantized`;
@@ -22,20 +22,20 @@ public struct PackedWeights: Sendable {
     case quanto = "quantised weights (optimum-quanto)"
   }
 
-  /// The weights that were packed in one way.
+  /// The weights packed in one way.
   public struct Group: Sendable {
     /// How its weights are packed.
     public let method: Method
     /// The names of the packed tensors.
     public let weights: [String]
-    /// Values before packing; nil where the file does not tell for all of them.
+    /// Values before packing; nil if the file does not state it for all of them.
     public let parameters: Int?
   }
 
   fileprivate struct Weight {
     let tensor: Tensor
     let method: Method
-    /// Values before packing, read when asked for.
+    /// Values before packing, read on demand.
     let count: Count
   }
 
@@ -47,7 +47,7 @@ public struct PackedWeights: Sendable {
     case shape(Tensor)
     case unknown
 
-    /// Sizes that a file announces, whose product may leave `Int`.
+    /// Sizes declared in a file, whose product may overflow `Int`.
     static func product(_ left: Int, _ right: Int) -> Count {
       let (product, overflow) = left.multipliedReportingOverflow(by: right)
       return overflow ? .unknown : .known(product)
@@ -61,7 +61,7 @@ public struct PackedWeights: Sendable {
   /// Whether no weights are packed.
   public var isEmpty: Bool { weights.isEmpty }
 
-  /// Whether the tensor of that name is a packed weight or lies beside one for it.
+  /// Whether the tensor with this name is a packed weight or belongs to one.
   public func isPart(_ name: String) -> Bool { parts.contains(ExactName(name)) }
 
   init(_ tensors: [Tensor]) {
@@ -121,12 +121,12 @@ public struct PackedWeights: Sendable {
     }
   }
 
-  /// The forms that have their packed values in `P.qweight`.
+  /// Recognizes forms with packed values in `P.qweight`.
   private mutating func recognize(
     _ tensor: Tensor, below path: String, _ named: (String) -> Tensor?
   ) {
     if named(path + "wscales") != nil {
-      // Two values a byte; the layers that nunchaku leaves to AWQ have 8 in a word.
+      // Two values per byte; layers that nunchaku leaves to AWQ have 8 per word.
       let count = tensor.dtype == .int32 ? 8 : 2
       add(
         tensor, .svdQuant, .known(count * tensor.elementCount), path,
@@ -149,7 +149,7 @@ public struct PackedWeights: Sendable {
     var inputs = named(path + "g_idx")?.elementCount
     if inputs == nil, let zeros = named(path + "qzeros"), zeros.shape.rank == 2, zeros.shape[1] > 0
     {
-      // As many bits of a word for a zero point as for a value.
+      // A zero point has as many bits of a word as a value.
       let (product, overflow) = tensor.shape[0].multipliedReportingOverflow(by: outputs)
       inputs = overflow ? nil : product / zeros.shape[1]
     }
@@ -164,7 +164,7 @@ public struct PackedWeights: Sendable {
     for other in others { parts.insert(ExactName(path + other)) }
   }
 
-  /// The packed weights by how they were packed, most first.
+  /// The packed weights by packing method, most frequent first.
   public var groups: [Group] {
     Method.allCases.compactMap { method in
       let members = weights.filter { $0.method == method }
@@ -178,12 +178,12 @@ public struct PackedWeights: Sendable {
     }.sorted { $0.weights.count > $1.weights.count }
   }
 
-  /// What they are, in words: "120 packed 4-bit weights (bitsandbytes NF4)".
+  /// For display: "120 packed 4-bit weights (bitsandbytes NF4)".
   public var description: String {
     groups.map { "\($0.weights.count) \($0.method.rawValue)" }.joined(separator: ", ")
   }
 
-  /// Why a network of such weights cannot be used.
+  /// Why a network with such weights cannot be used.
   func refusal(in path: String) -> FormatError? {
     guard let group = groups.first, let first = group.weights.first else { return nil }
     return FormatError(

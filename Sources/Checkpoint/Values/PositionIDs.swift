@@ -1,17 +1,17 @@
 import ModelFormats
 
-/// The text encoder's buffer of the numbers 0, 1, 2, …, which is no weight.
+/// The text encoder's buffer of the numbers 0, 1, 2, …, which is not a weight.
 ///
-/// Merging of checkpoints has cast it, and averaged it to numbers that are off by a fraction, or that
-/// are integers again but not these; programs that look up positions by it then ignore some tokens and
-/// take others twice. Single files of 2022 have it, today's repositories do not.
+/// Merges of checkpoints have cast it, and averaged it to fractional or wrong numbers; programs
+/// that look up positions with it then ignore some tokens and use others twice. Single files of
+/// 2022 have it, current repositories do not.
 enum PositionIDs {
   static func isName(_ name: String) -> Bool { name.hasSuffix("position_ids") }
 
-  /// The most positions that are read; models have 77 or 257.
+  /// The maximum number of positions; models have 77 or 257.
   private static let limit = 65_536
 
-  /// As every sound checkpoint has it: I64 `[1, count]`.
+  /// As in every valid checkpoint: I64 `[1, count]`.
   static func tensor(named name: String, count: Int) -> Tensor {
     Tensor(
       name: name, dtype: .int64, shape: [1, count],
@@ -23,13 +23,13 @@ enum PositionIDs {
 
   /// Whether the tensor can be such a buffer: a row of numbers.
   static func isRow(_ tensor: Tensor) -> Bool {
-    // A tensor of a graph alone has no values.
+    // A tensor that exists only in a graph has no values.
     if case .memory(let bytes) = tensor.storage, bytes.count < tensor.byteCount { return false }
     return isName(tensor.name) && (1...limit).contains(tensor.elementCount)
       && tensor.shape.last == tensor.elementCount
   }
 
-  /// Whether a row holds 0, 1, 2, … in their order; nil where its type cannot be read as numbers.
+  /// Whether a row contains 0, 1, 2, … in order; nil if its type cannot be read as numbers.
   static func isSound(_ tensor: Tensor) -> Bool? {
     let wanted = self.tensor(named: tensor.name, count: tensor.elementCount)
     guard let result = try? TensorComparison.of([(tensor, wanted)]).first, result.isCompared
@@ -37,12 +37,12 @@ enum PositionIDs {
     return result.differing == 0
   }
 
-  /// Whether a conversion writes the row anew.
+  /// Whether a conversion rewrites the row.
   static func needsRepair(_ tensor: Tensor) -> Bool {
     isRow(tensor) && (tensor.dtype.isFloatingPoint || isSound(tensor) == false)
   }
 
-  /// What a row holds, as in "I64, not the numbers 0 to 76 (missing: 76)".
+  /// The contents of a row, for example "I64, not the numbers 0 to 76 (missing: 76)".
   static func contents(_ tensor: Tensor) -> String {
     guard isSound(tensor) == false else { return tensor.dtype.rawValue }
     let wanted = 0..<tensor.elementCount
@@ -54,8 +54,8 @@ enum PositionIDs {
       } ?? "")
   }
 
-  /// The distinct values of a row; nil where its type is none that is cast, nor an integer of 32 or
-  /// 64 bits.
+  /// The distinct values of a row; nil for types other than castable ones and 32-bit or 64-bit
+  /// integers.
   private static func numbers(_ tensor: Tensor) -> Set<Double>? {
     var numbers: Set<Double> = []
     func add<Value>(_ bytes: [UInt8], _ value: (Value) -> Double) {

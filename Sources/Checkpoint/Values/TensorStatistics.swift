@@ -2,12 +2,12 @@ import CKernels
 import ModelFormats
 import Synchronization
 
-/// What the values of a tensor are like.
+/// Statistics of a tensor's values.
 ///
-/// Extremes, mean and standard deviation are of the finite values. A complex element counts as two
-/// numbers, its parts.
+/// Minimum, maximum, mean and standard deviation are of the finite values. A complex element counts
+/// as two numbers.
 public struct TensorStatistics: Sendable, Hashable {
-  /// How many numbers there are.
+  /// The number of values.
   public internal(set) var count = 0
   /// How many values are finite.
   public internal(set) var finite = 0
@@ -17,19 +17,19 @@ public struct TensorStatistics: Sendable, Hashable {
   public internal(set) var nans = 0
   /// How many values are infinite.
   public internal(set) var infinities = 0
-  /// Finite values that F16 cannot hold: a cast makes magnitudes from 65520 up infinite.
+  /// Finite values out of range of F16: a cast makes magnitudes from 65520 up infinite.
   public internal(set) var f16Overflows = 0
-  /// Values other than zero that a cast to F16 makes zero: magnitudes up to 2^-25.
+  /// Nonzero values that become zero in F16: magnitudes up to 2^-25.
   public internal(set) var f16Underflows = 0
-  /// The least and greatest finite value; nil where there is none.
+  /// The smallest and largest finite value; nil if there is none.
   public internal(set) var extremes: ClosedRange<Double>?
-  /// How the finite values are spread; nil where it was not asked for.
+  /// The distribution of the finite values; nil unless requested.
   public internal(set) var histogram: ValueHistogram?
   var centre = 0.0
   /// The sum of squared distances from the mean.
   var square = 0.0
 
-  /// Of no values.
+  /// Statistics of no values.
   public init() {}
 
   /// The least finite value; nil if there is none.
@@ -38,13 +38,12 @@ public struct TensorStatistics: Sendable, Hashable {
   public var maximum: Double? { extremes?.upperBound }
   /// The mean of the finite values; nil if there is none.
   public var mean: Double? { finite == 0 ? nil : centre }
-  /// Of the values as the whole population: the root of the mean squared distance from the mean.
-  /// Infinite where squares leave F64.
+  /// The population standard deviation. Infinite if squares overflow F64.
   public var standardDeviation: Double? {
     finite == 0 ? nil : (square / Double(finite)).squareRoot()
   }
 
-  /// The statistics of both sets of values together.
+  /// Adds the statistics of another set of values.
   ///
   /// Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
   /// sample variances", 1979.
@@ -68,7 +67,7 @@ public struct TensorStatistics: Sendable, Hashable {
     let (mine, theirs) = (Double(finite), Double(other.finite))
     let distance = other.centre - centre
     let step = distance * theirs / (mine + theirs)
-    // Centres at both ends of F64 are farther apart than F64 goes.
+    // The distance between means at both ends of F64 overflows F64.
     centre =
       step.isFinite
       ? centre + step
@@ -83,15 +82,15 @@ public struct TensorStatistics: Sendable, Hashable {
 }
 
 extension TensorStatistics {
-  /// The statistics of each tensor in one pass over its values, on all cores, a block at a time;
-  /// the same whatever the number of cores.
+  /// The statistics of each tensor, in one pass over its values on all cores, a block at a time;
+  /// independent of the number of cores.
   ///
   /// - Parameters:
-  ///   - histograms: whether to make ``histogram`` too, which takes about half as long again.
-  ///   - progress: called now and then, on the caller's thread, with the share that is done.
-  /// - Returns: in the order of the tensors; nil for the packed 6-bit types, for which no order of
-  ///   bits is laid down.
-  /// - Throws: ``FormatError`` where reading fails.
+  ///   - histograms: whether to compute ``histogram``, which takes about half as long again.
+  ///   - progress: called occasionally, on the caller's thread, with the fraction done.
+  /// - Returns: results in the order of the tensors; nil for the packed 6-bit types, whose bit
+  ///   order is unspecified.
+  /// - Throws: ``FormatError`` if reading fails.
   public static func of(
     _ tensors: [Tensor], histograms: Bool = false, _ progress: (Double) -> Void = { _ in }
   ) throws(FormatError) -> [TensorStatistics?] {
@@ -121,7 +120,7 @@ extension TensorStatistics {
       if histograms { none.histogram = ValueHistogram() }
       return none
     }
-    // In the order of the blocks, so that rounding does not depend on who was first.
+    // In the order of the blocks, so that rounding is deterministic.
     results.withLock { results in
       for (block, result) in zip(work.blocks, results) { sums[block.tensor]?.add(result) }
     }
@@ -129,7 +128,7 @@ extension TensorStatistics {
   }
 }
 
-/// Sums up blocks on one core.
+/// Accumulates blocks on one core.
 private struct BlockSummer {
   private var bins: [UInt32]?
 
@@ -177,7 +176,7 @@ extension TensorStatistics {
     extremes = finite > 0 ? result.minimum...result.maximum : nil
   }
 
-  /// The statistics of values of which each occurs so many times.
+  /// The statistics of values with their counts.
   fileprivate init(_ values: [(value: ByteTable.Value, count: Int)], hasHistogram: Bool) {
     var bins = [UInt32](repeating: 0, count: Int(SDK_HISTOGRAM_BINS))
     for (value, count) in values where count > 0 {

@@ -1,37 +1,36 @@
 import CKernels
 
-/// How often values of each size occur: sixteen bins to an octave on either side of zero.
+/// A histogram of values: sixteen bins per octave on either side of zero.
 ///
-/// A value's bin is the top 13 bits of its F32 form (sign, exponent, four bits of the fraction), so
-/// it is found without knowing the range beforehand, and any histogram with bins that are not
-/// much finer than a sixteenth of the values follows from it.
+/// A value's bin is the top 13 bits of its F32 form (sign, exponent, four bits of the fraction). So
+/// the range need not be known in advance, and coarser histograms can be derived from it.
 public struct ValueHistogram: Sendable, Hashable {
   /// The values that share the upper bits.
   public struct Bin: Sendable, Hashable {
     let index: UInt16
-    /// How many values.
+    /// The number of values.
     public internal(set) var count: Int
 
-    /// The end of the bin that is nearer to zero.
+    /// The edge of the bin nearer to zero.
     public var inner: Double { Double(Float(bitPattern: UInt32(index) << 19)) }
-    /// The end of the bin that is farther from zero.
+    /// The edge of the bin farther from zero.
     public var outer: Double {
       let end = Float(bitPattern: UInt32(index & 0xFFF) << 19 | 0x7FFFF).nextUp
       return isNegative ? -Double(end) : Double(end)
     }
     var isNegative: Bool { index & 0x1000 != 0 }
-    /// The bin's place among all: its values are less than those of the next.
+    /// The bin's rank: its values are less than those of the next rank.
     fileprivate var rank: Int { isNegative ? -1 - Int(index & 0xFFF) : Int(index) }
   }
 
-  /// The bins that hold any value, smallest values first; zeros are in the first positive bin.
+  /// The bins that contain any value, smallest values first; zeros are in the first positive bin.
   public private(set) var bins: [Bin]
 
   init() {
     bins = []
   }
 
-  /// - Parameter counts: by bin, as `sdk_statistics_of` fills them; infinities and NaN are left out.
+  /// - Parameter counts: by bin, as filled by `sdk_statistics_of`; infinities and NaN are ignored.
   init(counts: [UInt32]) {
     func bins(_ range: some Sequence<Int>) -> [Bin] {
       range.compactMap {
@@ -46,9 +45,9 @@ public struct ValueHistogram: Sendable, Hashable {
   /// The number of finite values.
   public var count: Int { bins.reduce(0) { $0 + $1.count } }
 
-  /// The values of two tensors together.
+  /// Adds the values of another tensor.
   mutating func add(_ other: ValueHistogram) {
-    // Both are in order; there is one for every block of a checkpoint.
+    // Both are sorted; there is one per block of a checkpoint.
     var merged: [Bin] = []
     merged.reserveCapacity(max(bins.count, other.bins.count))
     var rest = other.bins[...]
@@ -66,8 +65,8 @@ public struct ValueHistogram: Sendable, Hashable {
 extension ValueHistogram {
   /// The histogram in bins of equal width over a range; values outside it are left out.
   ///
-  /// Inside each of ``bins`` the values are taken to be spread evenly, so that counts may be
-  /// fractions; they add up to the values in the range.
+  /// Values are assumed to be evenly distributed in each of ``bins``, so counts may be fractional;
+  /// they add up to the number of values in the range.
   public func linear(bins count: Int, in range: ClosedRange<Double>) -> [Double] {
     precondition(count > 0, "a histogram has a bin at least")
     var result = [Double](repeating: 0, count: count)
@@ -82,7 +81,7 @@ extension ValueHistogram {
       let from = max(low, range.lowerBound)
       let to = min(high, range.upperBound)
       guard from <= to else { continue }
-      // A range of one value, or one end of a bin only, takes the bin whole.
+      // A range of one value, or with only one edge of a bin, includes the whole bin.
       guard to > from, width > 0 else {
         if range.lowerBound == range.upperBound { result[0] += Double(bin.count) }
         continue
@@ -96,9 +95,8 @@ extension ValueHistogram {
     return result
   }
 
-  /// How many values, of either sign, have a magnitude in each octave: `2^exponent` up to
-  /// `2^(exponent + 1)`, for every octave from the smallest to the largest that occurs. Zeros and
-  /// what is below F32's normal numbers are left out.
+  /// The number of values of either sign in each octave: `2^exponent` up to `2^(exponent + 1)`,
+  /// from the smallest to the largest octave present. Zeros and subnormal numbers are ignored.
   public var octaves: [(exponent: Int, negative: Int, positive: Int)] {
     var counts: [Int: (Int, Int)] = [:]
     for bin in bins where bin.index & 0xFF0 != 0 {
@@ -114,8 +112,8 @@ extension ValueHistogram {
     }
   }
 
-  /// The value below which a share of all values lies, good to a sixteenth of itself; nil where
-  /// there are none.
+  /// The value below which a fraction of all values lies, accurate to one sixteenth; nil if there
+  /// are none.
   public func quantile(_ share: Double) -> Double? {
     let total = count
     guard total > 0 else { return nil }

@@ -1,16 +1,16 @@
 import ModelFormats
 import OrderedJSON
 
-/// The scales that 8-bit floating-point weights of a component are multiplied by.
+/// The scales of a component's 8-bit floating-point weights.
 ///
-/// A weight `P.weight` has its scale in `P.scale_weight` (ComfyUI) or `P.weight_scale` (ComfyUI
-/// later, compressed-tensors, torchao): one number, or one for each output, or for each of equal
-/// parts of an output's row; or in `P.weight_scale_inv`, one for each block of 128 by 128 values,
-/// which is multiplied too. Beside it lie what inputs are scaled by, which a weight does not need,
-/// and for the whole file the mark `scaled_fp8`.
+/// A weight `P.weight` has its scale in `P.scale_weight` (ComfyUI) or `P.weight_scale` (later
+/// ComfyUI, compressed-tensors, torchao): one number, or one per output, or one for each of equal
+/// parts of an output's row; or in `P.weight_scale_inv`, one per block of 128 by 128 values, which
+/// is also multiplied. There are also scales of inputs, which weights do not need, and for the
+/// whole file the mark `scaled_fp8`.
 ///
-/// Source: ComfyUI's `comfy/ops.py` and `comfy/quant_ops.py`; compressed-tensors' `naive_quantized.py`;
-/// the configuration of `FineGrainedFP8` in transformers.
+/// Source: ComfyUI's `comfy/ops.py` and `comfy/quant_ops.py`; compressed-tensors'
+/// `naive_quantized.py`; the configuration of `FineGrainedFP8` in transformers.
 public struct WeightScales: Sendable {
   private static let block = 128
 
@@ -48,7 +48,7 @@ public struct WeightScales: Sendable {
     self.parts = parts
   }
 
-  /// Whether a tensor of that name marks a file whose weights have scales.
+  /// Whether a tensor with this name marks a file with scaled weights.
   static func isMark(_ name: String) -> Bool {
     name == "scaled_fp8" || name.hasSuffix(".scaled_fp8")
   }
@@ -56,18 +56,19 @@ public struct WeightScales: Sendable {
   /// Whether no weight has a scale.
   public var isEmpty: Bool { scales.isEmpty }
 
-  /// The weights that have one, in the alphabet's order.
+  /// The weights with a scale, in alphabetical order.
   public var weights: [String] { scales.keys.map(\.text).sorted() }
 
-  /// Whether the tensor of that name is a scale or a mark.
+  /// Whether the tensor with this name is a scale or a mark.
   public func isPart(_ name: String) -> Bool { parts.contains(ExactName(name)) }
 
-  /// Whether the weight of that name has a scale.
+  /// Whether the weight with this name has a scale.
   public func hasScale(_ name: String) -> Bool { scales[ExactName(name)] != nil }
 
-  /// A tensor of 8-bit floating-point values as F32, each times its scale; any other as it is.
+  /// A tensor of 8-bit floating-point values as F32, multiplied by its scale; other tensors
+  /// unchanged.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where the scales do not fit the weight.
+  /// - Throws: ``FormatError`` `unsupported` if the scales do not fit the weight.
   public func decoded(_ tensor: Tensor) throws(FormatError) -> Tensor {
     guard tensor.dtype.isEightBitFloat, let scale = scales[ExactName(tensor.name)] else {
       return tensor.decoded()
@@ -89,15 +90,15 @@ public struct WeightScales: Sendable {
     }
   }
 
-  /// How a scale is multiplied in.
+  /// How a scale is applied.
   private enum Fit {
     /// One number for equal runs of the weight.
     case runs
-    /// One number for each block of 128 by 128 values, so many blocks side by side.
+    /// One number per block of 128 by 128 values, with this many blocks per row.
     case blocks(width: Int)
   }
 
-  /// - Returns: nil where the scale does not fit the weight.
+  /// - Returns: nil if the scale does not fit the weight.
   private func fit(_ scale: Tensor, _ tensor: Tensor) -> Fit? {
     let shape = scale.shape
     let count = scale.elementCount
@@ -110,7 +111,7 @@ public struct WeightScales: Sendable {
     {
       return .blocks(width: columns / WeightScales.block)
     }
-    // As many numbers as there are outputs are for them only if their shape says so.
+    // If there are as many numbers as outputs, they are per output only if the shape says so.
     if count == 1 || count == rows && (shape.rank < 2 || shape[0] == rows) { return .runs }
     if shape.rank == 2, shape[0] == rows, shape[1] > 0, columns.isMultiple(of: shape[1]) {
       return .runs
@@ -124,8 +125,8 @@ public struct WeightScales: Sendable {
       + "multiplied in"
   }
 
-  /// Whether a scale is of a known layout that is not multiplied in: exponents kept as bytes (MXFP8),
-  /// or blocks the last of which are not whole.
+  /// Whether a scale has a known layout that is not supported: exponents stored as bytes (MXFP8),
+  /// or incomplete last blocks.
   private func isForeign(_ scale: Tensor, _ tensor: Tensor) -> Bool {
     if !WeightScales.isNumbers(scale) { return scale.elementCount > 0 }
     let rows = tensor.shape.dimensions.first ?? 1
@@ -136,7 +137,7 @@ public struct WeightScales: Sendable {
         == [(rows + block - 1) / block, (columns + block - 1) / block]
   }
 
-  /// Weights whose scales are of a layout that is not multiplied in, by their names.
+  /// The names of weights whose scales have an unsupported layout.
   func foreign(_ tensors: [Tensor]) -> [String] {
     tensors.compactMap { tensor in
       guard let scale = scales[ExactName(tensor.name)], fit(scale, tensor) == nil,
@@ -146,7 +147,7 @@ public struct WeightScales: Sendable {
     }
   }
 
-  /// The weights whose scales do not fit them, one sentence each.
+  /// The weights whose scales do not fit, one sentence each.
   func problems(_ tensors: [Tensor]) -> [String] {
     guard !scales.isEmpty else { return [] }
     return tensors.compactMap { tensor in
@@ -161,7 +162,7 @@ public struct WeightScales: Sendable {
     scale.dtype == .float8E8M0 || Cast.sources.contains(scale.dtype)
   }
 
-  /// A scale's numbers in single precision.
+  /// A scale's numbers in float32.
   private func values(of scale: Tensor) throws(FormatError) -> [Float] {
     if scale.dtype == .float8E8M0 {
       return scale.contiguousBytes().map { Float(scale.dtype.number(of: $0)) }

@@ -1,34 +1,34 @@
 import ModelFormats
 import OrderedJSON
 
-/// Values that were never written: what a download leaves that reserved its room and stopped, or that
-/// lost some of its parts.
+/// Values that were never written, as in a download that reserved its space and stopped, or lost
+/// parts.
 ///
-/// A tensor of zeros alone says nothing: biases, zero convolutions and the `up` factors of a new LoRA
-/// begin so. A file is told to be damaged where
+/// A single tensor of zeros proves nothing: biases, zero convolutions and the `up` factors of a new
+/// LoRA start as zeros. A file is reported as damaged if
 ///
-/// - its values end in at least 4,096 bytes of zeros that begin inside a tensor, and that are 64 KiB
-///   of this tensor or 1% of all values; whole rows of zeros at the end of the last weight are
-///   padding, and do not count;
+/// - its values end in at least 4,096 bytes of zeros that begin inside a tensor and cover 64 KiB of
+///   this tensor or 1% of all values; whole rows of zeros at the end of the last weight are padding
+///   and do not count;
 /// - or its last two or more weights are zeros, with 10% of all values;
 /// - or more than half of its weights are zeros, at least 4,096 bytes.
 ///
-/// Weights are tensors of two or more dimensions that are neither buffers nor the state of an
-/// optimizer. Values are read from the end backwards, as far as they are zeros; of weights a few
-/// places are looked at first, and all of the weight where these are zeros.
+/// Weights are tensors with two or more dimensions that are neither buffers nor optimizer state.
+/// Values are read backwards from the end while they are zeros; for weights a few positions are
+/// checked first, and the whole weight if these are zeros.
 package struct ZeroValues: Sendable {
-  /// What makes a file unfit, one sentence each.
+  /// Problems that make a file invalid, one sentence each.
   package private(set) var problems: [String] = []
-  /// Weights of zeros that may be meant.
+  /// All-zero weights that may be intended.
   package private(set) var notes: [String] = []
 
-  /// The least bytes of zeros that tell of damage.
+  /// The minimum number of zero bytes that indicates damage.
   private static let leastBytes = 4096
   private static let clearBytes = 64 << 10
   private static let sample = 64
   private static let piece = 1 << 20
 
-  /// A tensor whose values lie in one stretch of a file.
+  /// A tensor whose values are one range of a file.
   private struct Stretch {
     let tensor: Tensor
     let file: MappedFile
@@ -50,9 +50,9 @@ package struct ZeroValues: Sendable {
     var isWeight: Bool { tensor.shape.rank >= 2 && !Summary.isBuffer(tensor) }
   }
 
-  /// Looks through the values of tensors.
+  /// Examines the values of tensors.
   ///
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Throws: ``FormatError`` if reading fails.
   package init(of tensors: [Tensor]) throws(FormatError) {
     var files: [(path: String, stretches: [Stretch])] = []
     var places: [ExactName: Int] = [:]
@@ -81,7 +81,7 @@ package struct ZeroValues: Sendable {
 
   // MARK: The end
 
-  /// What the zeros at the end of a file's values tell; nil where they tell nothing.
+  /// The message about zeros at the end of a file's values; nil if they prove nothing.
   private static func tail(
     of stretches: [Stretch], _ buffer: BlockBuffer
   ) throws(FormatError) -> String? {
@@ -117,20 +117,20 @@ package struct ZeroValues: Sendable {
       + "never filled; download the file again"
   }
 
-  /// Whether so many bytes at the end of a tensor are whole rows.
+  /// Whether this many bytes at the end of a tensor are whole rows.
   private static func isPadding(_ count: Int, of stretch: Stretch) -> Bool {
     guard stretch.tensor.shape.rank >= 2, stretch.tensor.shape[0] > 0 else { return false }
     let row = stretch.range.count / stretch.tensor.shape[0]
-    // The last value before them may end in zeros itself.
+    // The last value before them may itself end in zeros.
     return row > 0 && count % row < 8
   }
 
-  /// Where the last byte that is not zero lies; nil where all are.
+  /// The offset of the last nonzero byte; nil if all are zero.
   private static func lastValue(
     in range: Range<Int>, of file: MappedFile, _ buffer: BlockBuffer
   ) throws(FormatError) -> Int? {
     var end = range.upperBound
-    // A little first: nearly every tensor ends in a value.
+    // Start small: nearly every tensor ends in a nonzero value.
     var size = 4096
     while end > range.lowerBound {
       let start = max(range.lowerBound, end - size)

@@ -3,28 +3,27 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// The identity of a checkpoint's weights, whatever file they lie in.
+/// The identity of a checkpoint's weights, independent of their file.
 ///
-/// SHA-256 of one line for each parameter of the known networks, in the order of the bytes of the
-/// lines:
+/// The SHA-256 of one line per parameter of the known networks, sorted by bytes:
 ///
 ///     unet conv_in.weight F32 [320, 4, 3, 3] <SHA-256 of the contiguous little-endian values>
 ///
-/// Names and shapes are the published ones of today's diffusers, so that a single-file checkpoint
-/// and a repository with the same weights agree. Buffers, averaged weights and tensors of no known
-/// network do not count; of a component whose network is not known every tensor does, under its
-/// own name. A name that is empty or has a space, a quotation mark, a backslash or an ASCII control
-/// character is quoted as JSON, so that different tensors have different lines.
+/// Names and shapes are those of current diffusers, so a single file and a repository with the same
+/// weights agree. Buffers, EMA weights and tensors of no known network are ignored; in a component
+/// with an unknown network every tensor counts, under its own name. A name that is empty or
+/// contains a space, a quotation mark, a backslash or an ASCII control character is quoted as JSON,
+/// so different tensors have different lines.
 public struct ContentHash: Sendable, Hashable {
-  /// Of everything.
+  /// The hash of everything.
   public let sha256: String
-  /// Of each component's lines alone.
+  /// The hash of each component's lines.
   public let components: [(name: ComponentName, sha256: String)]
 
   /// Hashes every value, on all cores.
   ///
-  /// - Returns: nil where there is no tensor to speak of.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Returns: nil if there are no tensors to hash.
+  /// - Throws: ``FormatError`` if reading fails.
   public init?(
     _ checkpoint: ModelCheckpoint, _ progress: (Int, Int) -> Void = { _, _ in }
   ) throws(FormatError) {
@@ -70,7 +69,7 @@ public struct ContentHash: Sendable, Hashable {
     }
   }
 
-  /// A name as one word of a line.
+  /// A name as a single word.
   private static func word(_ name: String) -> String {
     let isPlain =
       !name.isEmpty

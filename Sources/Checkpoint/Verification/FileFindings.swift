@@ -1,11 +1,10 @@
 import ModelFormats
 
-/// What files of weights hold beside their tensors: values that are not read, and what their pickles
-/// name.
+/// The contents of weights files besides tensors: unread values, and names in pickles.
 public struct FileFindings: Sendable, Hashable {
   /// Values that are not among the tensors.
   public private(set) var unread: [UnreadValues] = []
-  /// Plain values beside the tensors, the first of each file.
+  /// Plain values other than tensors, the first of each file.
   public private(set) var values: [PlainValue] = []
   /// What unpickling the files would run.
   public private(set) var safety = Safety()
@@ -25,10 +24,10 @@ public struct FileFindings: Sendable, Hashable {
   }
 }
 
-/// A value of a PyTorch file that is no tensor and holds none: `epoch`, `global_step`, ….
+/// A value in a PyTorch file that neither is nor contains a tensor: `epoch`, `global_step`, ….
 public struct PlainValue: Sendable, Hashable {
-  /// Where it lies: keys joined with a full stop.
+  /// Its path: keys joined with dots.
   public let name: String
-  /// The value as text, cut where it is long.
+  /// The value as text, shortened if long.
   public let text: String
 }

@@ -4,38 +4,38 @@ import ModelFormats
 import Synchronization
 import Threads
 
-/// The hashes by which model sites and web UIs know a file.
+/// The hashes by which model sites and web UIs identify a file.
 public struct FileHashes: Sendable, Hashable {
   /// The file.
   public let path: String
   /// Its size in bytes.
   public let byteCount: Int
-  /// Of the whole file.
+  /// The SHA-256 of the whole file.
   public let sha256: String
-  /// The first 8 digits of the SHA-256 of the 65,536 bytes from byte 1,048,576 on, or of fewer
-  /// where the file ends; nil where it ends before, of which the web UI prints `e3b0c442`, the hash
+  /// The first 8 digits of the SHA-256 of the 65,536 bytes from byte 1,048,576 on, or of fewer at
+  /// the end of the file; nil if it ends before that; the web UI then prints `e3b0c442`, the hash
   /// of nothing.
   public let autoV1: String?
-  /// The first 12 digits of the SHA-256 of what follows a safetensors file's header; nil of other
-  /// files and where nothing follows.
+  /// The first 12 digits of the SHA-256 of the data after a safetensors header; nil for other files
+  /// and without data.
   public let autoV3: String?
-  /// CRC-32 of the whole file; nil where it was not asked for.
+  /// The CRC-32 of the whole file; nil unless requested.
   public let crc32: String?
 
   /// The first 10 digits of the file's SHA-256.
   public var autoV2: String { String(sha256.prefix(10)) }
 
-  /// Where AutoV1 begins, and how much it hashes.
+  /// The range hashed by AutoV1.
   ///
   /// Source: `model_hash` of stable-diffusion-webui.
   static let autoV1Range = 0x10_0000..<0x11_0000
 
-  /// The hashes of each file; the parts of the work are shared out among all cores.
+  /// The hashes of each file, computed on all cores.
   ///
-  /// - Parameter progress: called now and then, on the caller's thread, with the share done and the
-  ///   whole in bytes of the files, however many hashes are made of each.
-  /// - Throws: ``FormatError`` where a file cannot be read; `unrecognized` where it is empty, since
-  ///   the hash of nothing tells nothing.
+  /// - Parameter progress: called occasionally, on the caller's thread, with the fraction done and
+  ///   the total bytes of the files, however many hashes are computed.
+  /// - Throws: ``FormatError`` if a file cannot be read; `unrecognized` if it is empty, because the
+  ///   hash of nothing identifies nothing.
   public static func of(
     _ paths: [String], crc32: Bool = false, _ progress: (Int, Int) -> Void = { _, _ in }
   ) throws(FormatError) -> [FileHashes] {
@@ -59,7 +59,7 @@ public struct FileHashes: Sendable, Hashable {
       }
       if crc32 { jobs.append(Job(file: index, range: 0..<file.count, kind: .crc32)) }
     }
-    // The longest first, so that no core is left with one at the end.
+    // Longest first, so that no core works alone at the end.
     jobs.sort { $0.range.count > $1.range.count }
     let total = jobs.reduce(0) { $0 + $1.range.count }
     let size = files.reduce(0) { $0 + $1.count }
@@ -90,7 +90,7 @@ public struct FileHashes: Sendable, Hashable {
     }
   }
 
-  /// Where the values of a safetensors file begin; nil where it is none that can be read.
+  /// The offset of the values in a safetensors file; nil for other or invalid files.
   private static func valuesStart(of file: MappedFile) -> Int? {
     guard let tensors = try? Safetensors.read(file) else { return nil }
     return tensors.tensors.compactMap(\.offset).min() ?? file.count
@@ -109,7 +109,7 @@ public struct FileHashes: Sendable, Hashable {
     ) throws(FormatError) -> String {
       var hash = SHA256()
       var sum: UInt32 = 0
-      // What stays in a core's cache between reading and hashing.
+      // Small enough to stay in a core's cache.
       let block = 256 << 10
       for start in stride(from: range.lowerBound, to: range.upperBound, by: block) {
         let bytes = buffer.bytes(min(block, range.upperBound - start))
@@ -126,7 +126,7 @@ public struct FileHashes: Sendable, Hashable {
     }
   }
 
-  /// What the cores share.
+  /// State shared by the cores.
   private final class Work: Sendable {
     let bytesDone = Atomic(0)
     let digests: Mutex<[String]>
@@ -138,21 +138,21 @@ public struct FileHashes: Sendable, Hashable {
 }
 
 extension ModelCheckpoint {
-  /// Whether the path is of a directory.
+  /// Whether the path is a directory.
   ///
-  /// - Throws: ``FormatError`` `notFound` where there is nothing.
+  /// - Throws: ``FormatError`` `notFound` if there is nothing.
   public static func isDirectory(_ path: String) throws(FormatError) -> Bool {
     try Directory(path: path) != nil
   }
 
-  /// Whether the path is of a directory that a repository may be written as: with nothing in it, or
-  /// a repository itself.
+  /// Whether the path is a directory that may be replaced by a repository: empty, or a repository
+  /// itself.
   public static func isEmptyOrRepository(_ path: String) -> Bool {
     guard let directory = try? Directory(path: path) else { return false }
     return directory.isEmpty || directory.isRepository
   }
 
-  /// Weights of a directory that were not read, by their path in it: other formats and variants,
-  /// and whole models as single files.
+  /// Unread weights in a directory, by path in it: other formats and variants, and complete models
+  /// as single files.
   public var otherWeights: [String] { unreadWeights.map(\.path) }
 }

@@ -2,18 +2,18 @@ import Glibc
 import ModelFormats
 import OrderedJSON
 
-/// What unpickling one file would run, whatever the file is.
+/// What unpickling one file of any kind would run.
 public struct FileSafety: Sendable {
   /// The file.
   public let path: String
-  /// What the file is, told by its content; nil where it could not be read.
+  /// The kind of file, detected from its content; nil if it could not be read.
   public let format: String?
   /// What unpickling it would run.
   public let safety: Safety
   /// Why it could not be read.
   public let error: FormatError?
 
-  /// Looks a file through.
+  /// Scans a file.
   public init(_ path: String) {
     self.path = path
     do throws(FormatError) {
@@ -45,13 +45,13 @@ public struct FileSafety: Sendable {
     self.error = error
   }
 
-  /// How deep folders may lie in one another.
+  /// The maximum depth of directories.
   private static let depthLimit = 64
 
-  /// Looks through a file, or through all files of a directory and those below it. Links to
-  /// directories are not followed, but said.
+  /// Scans a file, or all files in a directory and below. Links to directories are reported and not
+  /// followed.
   ///
-  /// - Parameter visit: called with each file, in the order of their paths.
+  /// - Parameter visit: called with each file, in order of path.
   public static func scan(_ path: String, _ visit: (FileSafety) -> Void) {
     scan(path, depth: 0, visit)
   }
@@ -111,8 +111,8 @@ public struct FileSafety: Sendable {
 }
 
 extension ModelCheckpoint {
-  /// What unpickling its files would run: those that were read, and all others that lie in its folder
-  /// and those below it. Hidden files, and links to directories, are none of a model's.
+  /// What unpickling its files would run: those that were read, and all others in its directory and
+  /// below. Hidden files and links to directories do not belong to a model.
   public var safety: Safety {
     var safety = findings.safety
     guard layout == .repository || layout == .component else { return safety }
@@ -124,7 +124,7 @@ extension ModelCheckpoint {
     let prefix = path.hasSuffix("/") ? path : path + "/"
     for other in paths where !read.contains(other) {
       let found = FileSafety(other).safety
-      // Source is nothing that is unpickled; `scan` tells it.
+      // Source code is not unpickled; `scan` reports it.
       if found.names.isEmpty, other.lowercased().hasSuffix(".py") { continue }
       let name = other.hasPrefix(prefix) ? String(other.dropFirst(prefix.count)) : other
       if found.verdict > .safe { safety.add(found, file: name) }
@@ -135,7 +135,7 @@ extension ModelCheckpoint {
   private static let fileLimit = 4096
   private static let depthLimit = 8
 
-  /// The files of a folder and those below it; false where there are more than are looked into.
+  /// The files in a directory and below; false if there are more than are scanned.
   private static func find(_ path: String, depth: Int, _ paths: inout [String]) -> Bool {
     guard let directory = try? Directory(path: path) else { return true }
     guard depth < depthLimit else { return directory.isEmpty }
@@ -156,7 +156,7 @@ extension ModelCheckpoint {
 }
 
 extension Verification {
-  /// Classes and functions that pickles name.
+  /// Checks classes and functions in pickles.
   mutating func checkSafety(of checkpoint: ModelCheckpoint) {
     safety = checkpoint.safety
     let dangerous = safety.dangerous
@@ -174,7 +174,7 @@ extension Verification {
         "unknown classes in the pickle: " + FileSafety.list(own.unknown.map(\.name)))
     }
     unchecked += own.notes
-    // Files that are not read leave nothing of this checkpoint unchecked.
+    // Unread files leave nothing of this checkpoint unchecked.
     let others = safety.unknown.filter { $0.file != nil }
     if !others.isEmpty {
       notes.append(
@@ -186,7 +186,7 @@ extension Verification {
 }
 
 extension FileSafety {
-  /// Names with commas between them, each once.
+  /// Names separated by commas, each once.
   fileprivate static func list(_ names: [String]) -> String {
     var seen: Set<ExactName> = []
     return names.filter { seen.insert(ExactName($0)).inserted }.joined(separator: ", ")

@@ -1,10 +1,10 @@
 import ModelFormats
 import OrderedJSON
 
-/// What a checkpoint's files hold beside what their networks need, and whether values were ever
-/// written.
+/// Checks the contents of a checkpoint's files besides required tensors, and whether values were
+/// ever written.
 extension Verification {
-  /// Values that no tensor reads, and classes and functions that pickles name.
+  /// Checks values that no tensor uses, and classes and functions in pickles.
   mutating func checkFindings(of checkpoint: ModelCheckpoint) {
     let findings = checkpoint.findings
     if let warning = UnreadValues.warning(findings.unread) { problems.append(warning) }
@@ -17,7 +17,7 @@ extension Verification {
     checkSafety(of: checkpoint)
   }
 
-  /// 8-bit floating-point weights, which are no fault.
+  /// Notes 8-bit floating-point weights, which are not a problem.
   mutating func noteEightBitWeights(of component: Component) {
     let weights = component.tensors.filter { $0.dtype.isEightBitFloat && $0.elementCount > 0 }
     guard !weights.isEmpty else { return }
@@ -31,7 +31,7 @@ extension Verification {
         + (scaled == 0 ? "" : ", \(scaled) of them times a scale"))
   }
 
-  /// Zeros where values should be.
+  /// Checks for zeros in place of values.
   mutating func checkZeros(of checkpoint: ModelCheckpoint) throws(FormatError) {
     let zeros = try ZeroValues(of: checkpoint.components.flatMap(\.tensors))
     problems += zeros.problems

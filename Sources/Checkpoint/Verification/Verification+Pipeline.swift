@@ -1,7 +1,7 @@
 import ModelFormats
 import OrderedJSON
 
-/// The small files of a pipeline: whether they are sound and fit together.
+/// Checks that the small files of a pipeline are valid and consistent.
 extension Verification {
   // MARK: Tokenizer
 
@@ -9,7 +9,7 @@ extension Verification {
     let isListed = checkpoint.lists("tokenizer")
     let files = checkpoint.files.filter { $0.path.hasPrefix("tokenizer/") }
     guard isListed || !files.isEmpty else { return }
-    // What a file has no place for a pipeline takes from elsewhere.
+    // Files that a single file cannot contain come from elsewhere.
     if files.isEmpty, checkpoint.layout != .repository {
       notes.append("the file contains no tokenizer")
       return
@@ -52,12 +52,12 @@ extension Verification {
       notes += definition.note(onEmbeddings: limit).map { [$0] } ?? []
       try definition.check(embeddings: limit, of: checkpoint.path)
     } catch {
-      // What was found above is the same, said at length.
+      // The problems above describe the same in detail.
       if problems.count == known { problems.append("tokenizer: \(error.message)") }
     }
   }
 
-  /// Token ids are distinct and have a row in the text encoder's table.
+  /// Checks that token ids are distinct and have a row in the text encoder's embedding.
   private mutating func checkTokens(
     _ vocabulary: [JSONObject.Member], of file: String, limit: Int?
   ) -> Set<ExactName> {
@@ -80,7 +80,8 @@ extension Verification {
     return tokens
   }
 
-  /// Each merge is two tokens, which joined are a token too; returns how many there are.
+  /// Checks that each merge is two tokens whose concatenation is also a token; returns the number
+  /// of merges.
   private mutating func checkMerges(_ merges: MergeList, tokens: Set<ExactName>) -> Int {
     var faults: [String] = []
     var count = 0
@@ -101,7 +102,8 @@ extension Verification {
     return count
   }
 
-  /// Roles are of tokens that there are, and prompts are no longer than the text encoder reads.
+  /// Checks that roles refer to existing tokens, and that prompts are not longer than the text
+  /// encoder supports.
   private mutating func checkSpecialTokens(
     of checkpoint: ModelCheckpoint, _ contents: TokenizerContents, tokens: Set<ExactName>
   ) {
@@ -122,7 +124,7 @@ extension Verification {
       let positions =
         checkpoint[.textEncoder]?.configuration?.object["max_position_embeddings"]?.int ?? 77
       if let length = object["model_max_length"]?.int, length > positions,
-        // transformers writes a huge number where there is no limit.
+        // transformers writes a huge number for no limit.
         length < 1_000_000
       {
         faults.append(
@@ -197,7 +199,7 @@ extension Verification {
     }
   }
 
-  /// The first few faults of a file, and how many more there are.
+  /// Adds the first few problems of a file, and the number of others.
   private mutating func add(_ faults: [String], of path: String) {
     problems += faults.prefix(3).map { "\(path): \($0)" }
     if faults.count > 3 { problems.append("\(path): \(faults.count - 3) faults more") }
@@ -205,13 +207,13 @@ extension Verification {
 }
 
 extension ModelCheckpoint {
-  /// Whether `model_index.json` lists a part of that name.
+  /// Whether `model_index.json` lists this component.
   fileprivate func lists(_ name: String) -> Bool {
     let index = try? file(named: "model_index.json")?.jsonObject()
     return index?[name]?.array?.last?.string != nil
   }
 
-  /// The rows of the text encoder's table.
+  /// The rows of the text encoder's embedding.
   fileprivate var vocabularySize: Int? {
     self[.textEncoder]?.configuration?.object["vocab_size"]?.int
   }

@@ -5,12 +5,12 @@ import OrderedJSON
 import Synchronization
 import Threads
 
-/// What a check of a whole checkpoint found: checksums where the format has them, networks against
-/// their graphs, and the small files of a pipeline.
+/// The result of verifying a complete checkpoint: checksums if the format has them, networks
+/// against their graphs, and the small files of a pipeline.
 public struct Verification: Sendable {
-  /// What makes the checkpoint unfit, one sentence each.
+  /// Problems that make the checkpoint invalid, one sentence each.
   public internal(set) var problems: [String] = []
-  /// What is odd but does no harm: tensors that no network knows.
+  /// Unusual but harmless findings: tensors that no network uses.
   public internal(set) var notes: [String] = []
   /// What could not be checked, and why.
   public internal(set) var unchecked: [String] = []
@@ -23,14 +23,14 @@ public struct Verification: Sendable {
   /// Whether nothing that was checked is wrong.
   public var isSound: Bool { problems.isEmpty }
 
-  /// Whether the checkpoint is sound: nil if nothing is wrong but something was not checked.
+  /// Whether the checkpoint is valid: nil if nothing is wrong but something was not checked.
   public var verdict: Bool? { isSound && !unchecked.isEmpty ? nil : isSound }
 
-  /// Checks all that can be checked of an opened checkpoint.
+  /// Verifies everything that can be checked in an open checkpoint.
   ///
-  /// - Parameter progress: called now and then, on the caller's thread, with the bytes whose
-  ///   checksums are done and their total.
-  /// - Throws: ``FormatError`` where a file cannot be read any more.
+  /// - Parameter progress: called occasionally, on the caller's thread, with the bytes verified by
+  ///   checksums and their total.
+  /// - Throws: ``FormatError`` if a file can no longer be read.
   public init(
     of checkpoint: ModelCheckpoint,
     _ progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -46,7 +46,7 @@ public struct Verification: Sendable {
   // MARK: Networks
 
   private mutating func checkNetworks(of checkpoint: ModelCheckpoint) {
-    // Values of a file that its checksums call damaged say nothing more.
+    // Values with wrong checksums need no further checks.
     let isDamaged = !problems.isEmpty
     var count = 0
     var inferred: [String] = []
@@ -68,7 +68,7 @@ public struct Verification: Sendable {
         continue
       }
       guard let manifest = component.manifest else {
-        // Noise schedules and optimizer states are no network.
+        // Noise schedules and optimizer states are not networks.
         guard component.name != .other else {
           let count = component.tensors.count
           notes.append("\(count.of("tensor is", "tensors are")) of no network")
@@ -94,13 +94,13 @@ public struct Verification: Sendable {
       let faults = sums.count - manifest.unexpected.summedCount
       let half = checkpoint.isAlone(component) ? component.half : nil
       if let half { notes.append("\(component.name): the model contains only the \(half.name)") }
-      // Then all that is missing is the other half.
+      // Then only the other half is missing.
       let first = half == nil ? 0 : manifest.missing.summedCount
       problems += sums[first..<faults].map { "\(component.name): \($0)" }
       if !isDamaged {
         problems += component.positionFaults.map { "\(component.name): \($0)" }
       }
-      // Constants of an ONNX model's graph are no surprise.
+      // Graph constants of an ONNX model are normal.
       if component.graphConstants.count < manifest.unexpected.count {
         notes += sums.dropFirst(faults).map { "\(component.name): \($0)" }
         let constants = Set(component.graphConstants.map { ExactName($0.name) })
@@ -126,7 +126,7 @@ public struct Verification: Sendable {
     }
   }
 
-  /// Names tensors of a component that nothing here knows, which no check is about.
+  /// Lists unknown tensors of a component, which are not checked.
   private mutating func leave(_ tensors: [Tensor], of component: Component) {
     let names = tensors.map(\.name).filter { Leftover.kind(of: $0) == .unknown }
     guard !names.isEmpty else { return }
@@ -189,7 +189,7 @@ public struct Verification: Sendable {
     return state.problems.withLock { $0.sorted { $0.position < $1.position }.map(\.error) }
   }
 
-  /// What the cores share.
+  /// State shared by the cores.
   private final class State: Sendable {
     let done = Atomic(0)
     let problems = Mutex<[(position: Int, error: FormatError)]>([])
@@ -197,6 +197,6 @@ public struct Verification: Sendable {
 }
 
 extension Array {
-  /// How many lines ``Manifest/summedProblems`` makes of them.
+  /// The number of lines that ``Manifest/summedProblems`` makes of them.
   fileprivate var summedCount: Int { count > 4 ? 1 : count }
 }

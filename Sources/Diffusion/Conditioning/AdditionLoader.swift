@@ -4,7 +4,7 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// The autoencoder of a checkpoint: a whole one, or a tiny one in its place.
+/// The autoencoder of a checkpoint: a full one or a tiny one.
 struct Autoencoder {
   let decoderGraph: Graph
   let latentChannels: Int
@@ -12,7 +12,7 @@ struct Autoencoder {
   let shiftFactor: Double
   let isTiny: Bool
 
-  /// - Throws: ``FormatError`` where it has no decoder or its configuration is not supported.
+  /// - Throws: ``FormatError`` if it has no decoder or its configuration is not supported.
   init(_ component: Component) throws(FormatError) {
     isTiny = component.architecture == Architecture.tinyAutoencoder.rawValue
     if isTiny {
@@ -29,13 +29,13 @@ struct Autoencoder {
     }
   }
 
-  /// The decoder with its picture in -1...1.
+  /// The decoder with its image in -1...1.
   func decoder(_ network: any Network) -> any Network {
     isTiny ? SignedPictures(network: network) : network
   }
 }
 
-/// Opens what is loaded beside a model, checks that it goes with it, and loads it.
+/// Opens additional networks and adapters of a model, checks their compatibility, and loads them.
 struct AdditionLoader {
   private let additions: ModelAdditions
   private let controlNets: [Component]
@@ -43,17 +43,17 @@ struct AdditionLoader {
   private let checker: (component: Component, preparation: PictureChecker.Preparation)?
   private let warnings: [String]
   private let adapters: [LoRA]
-  /// The networks' weights, adapters added.
+  /// The networks' weights with adapters applied.
   let weights: AdaptedWeights
-  /// Textual inversions that came in LoRA files.
+  /// Textual inversions from LoRA files.
   let embeddings: [TextualInversion]
 
-  /// Reads headers and configurations only.
+  /// Reads only headers and configurations.
   ///
   /// - Parameters:
-  ///   - text: the text encoder's.
-  ///   - embeddings: those that were given; their words are not taken from LoRA files too.
-  /// - Throws: ``FormatError`` naming the file that cannot be read or does not go with the model.
+  ///   - text: the text encoder's configuration.
+  ///   - embeddings: the given embeddings; their words take precedence over those in LoRA files.
+  /// - Throws: ``FormatError`` with the file that cannot be read or is incompatible.
   init(
     _ additions: ModelAdditions, _ checkpoint: ModelCheckpoint, _ unet: UNetConfiguration,
     _ vae: Autoencoder, _ text: CLIPTextConfiguration, _ embeddings: [TextualInversion]
@@ -82,7 +82,7 @@ struct AdditionLoader {
         throw FormatError(
           .mismatch,
           "its latents have \(autoencoder.latentChannels.of("channel")); the model's have"
-            + " \(vae.latentChannels)", file: path, hint: "give the one for Stable Diffusion 1.x")
+            + " \(vae.latentChannels)", file: path, hint: "use the one for Stable Diffusion 1.x")
       }
       return (component, autoencoder)
     }
@@ -103,9 +103,9 @@ struct AdditionLoader {
     self.warnings = warnings
   }
 
-  /// The textual inversions in LoRA files that go with the text encoder.
+  /// The textual inversions in LoRA files that are compatible with the text encoder.
   ///
-  /// - Parameter warnings: gets why others do not.
+  /// - Parameter warnings: receives the reasons for skipping others.
   private static func bundled(
     _ adapters: [LoRA], _ text: CLIPTextConfiguration, _ given: [TextualInversion],
     _ warnings: inout [String]
@@ -144,14 +144,14 @@ struct AdditionLoader {
     let checkpoint = try ModelCheckpoint.open(path)
     guard checkpoint[name] != nil else {
       throw FormatError(
-        .mismatch, "this is not \(title); by its tensors it is: \(Recognition(checkpoint).title)",
+        .mismatch, "not \(title); its tensors belong to: \(Recognition(checkpoint).title)",
         file: path,
         hint: "\(do: .inspect) shows what a file contains")
     }
     if name == .controlNet, checkpoint.isControlNetDifference {
       throw FormatError(
-        .unsupported, ModelCheckpoint.controlNetDifference + ", which is not applied", file: path,
-        context: "difference", hint: "give the file that holds the whole network")
+        .unsupported, ModelCheckpoint.controlNetDifference + ", which is not supported", file: path,
+        context: "difference", hint: "use a file with the complete network")
     }
     return try checkpoint.require(name)
   }
@@ -166,7 +166,7 @@ struct AdditionLoader {
       control.unet.crossAttentionWidth == unet.crossAttentionWidth
     else {
       throw FormatError(
-        .mismatch, "this ControlNet is of another model: its levels or prompts differ in width",
+        .mismatch, "this ControlNet is for another model: its channels or prompt width differ",
         file: path,
         hint: "the UNet has levels of \(unet.blockChannels) channels and prompts of"
           + " \(unet.crossAttentionWidth)")
@@ -174,7 +174,7 @@ struct AdditionLoader {
     return component
   }
 
-  /// The UNet's graph with what ControlNets feed and what is kept of it.
+  /// The UNet's graph with ControlNet inputs and outputs for caching.
   func unetGraph(_ component: Component) throws(FormatError) -> Graph {
     let graph = try wholeGraph(component)
     guard additions.reusesDeepFeatures else { return graph }
@@ -184,7 +184,7 @@ struct AdditionLoader {
     return giving
   }
 
-  /// The same without what is kept.
+  /// The UNet's graph with ControlNet inputs.
   private func wholeGraph(_ component: Component) throws(FormatError) -> Graph {
     let graph =
       controlNets.isEmpty ? try component.graph(.unet) : try component.graphWithResidualInputs()
@@ -192,7 +192,7 @@ struct AdditionLoader {
     guard let merging = graph.mergingTokens(thousandths: additions.mergedThousandths) else {
       throw FormatError(
         .unsupported, "this UNet has no attention at its highest resolution to merge tokens for",
-        file: component.path, hint: "leave out \(set: .tokenMerging)")
+        file: component.path, hint: "omit \(set: .tokenMerging)")
     }
     return merging
   }
@@ -200,10 +200,10 @@ struct AdditionLoader {
   private static func noDeepFeatures(_ component: Component) -> FormatError {
     FormatError(
       .unsupported, "this UNet has no deep features apart from its last layer",
-      file: component.path, hint: "leave out \(set: .cacheInterval)")
+      file: component.path, hint: "omit \(set: .cacheInterval)")
   }
 
-  /// The last layer on the way up, by the node that joins it with its skip connection.
+  /// The last up layer, by the node that joins it with its skip connection.
   static func lastUpLayer(_ graph: Graph) -> String? {
     graph.nodes.last { $0.operation == .concatenate }?.name
   }
@@ -256,7 +256,7 @@ struct AdditionLoader {
     }
     if let (component, preparation) = checker {
       result.safetyChecker = try PictureChecker(component, preparation) { graph in
-        // Verdicts are as the reference's whatever the pictures are computed in.
+        // The precision of the checker matches the reference, whatever the images use.
         let options = EngineOptions(
           threads: options.threads, keepsWeightsInFile: options.keepsWeightsInFile)
         return try Executable(
@@ -269,7 +269,7 @@ struct AdditionLoader {
 }
 
 extension PictureChecker {
-  /// - Parameter load: makes a network of the component's graph.
+  /// - Parameter load: creates a network from the component's graph.
   package init(
     _ component: Component, _ preparation: Preparation, load: (Graph) throws -> any Network
   ) throws {

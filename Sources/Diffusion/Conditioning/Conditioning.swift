@@ -2,30 +2,30 @@ import Engine
 import ModelFormats
 import ModelGraph
 
-/// What the text encoder made of a request's prompts.
+/// The text encoder's output for a request's prompts.
 package struct Conditioning {
-  /// `[prompts, tokens, width]`: of the negative prompt and the prompt where guided, or of the
-  /// prompt alone.
+  /// `[prompts, tokens, width]`: of the negative and positive prompt with guidance, otherwise of
+  /// the positive prompt only.
   package let states: Value
-  /// As they are read for the first step.
+  /// The encoding for the first step.
   package let prompt: PromptEncoding
   package let negativePrompt: PromptEncoding?
-  /// What follows where a prompt changes, with the step, from 1 on, that it holds from.
+  /// Later conditionings if a prompt changes, each with its first step, counted from 1.
   package let later: [(step: Int, conditioning: Conditioning)]
 
-  /// What holds from a step on, where something else held before.
+  /// The conditioning that starts at a step, if it changes there.
   func change(at step: Int) -> Conditioning? {
     later.first { $0.step == step }?.conditioning
   }
 }
 
 extension Conditioning {
-  /// The most chunks that all prompts of a picture's steps have together; their states take 230 KiB
-  /// each at the width of Stable Diffusion 1.
+  /// The maximum number of chunks of all prompts over an image's steps; their states take 230 KiB
+  /// each at Stable Diffusion 1's width.
   static let chunkLimit = 512
 
-  /// Refuses prompts that take too much memory: words that stand for many vectors make few bytes
-  /// long, and changes from step to step make one prompt many.
+  /// Rejects prompts that need too much memory: trigger words with many vectors, and prompts that
+  /// change from step to step, make few bytes large.
   static func check(chunks count: Int) throws(GenerationError) {
     guard count <= chunkLimit else {
       throw GenerationError(
@@ -44,8 +44,7 @@ extension DiffusionModel {
 
   /// Reads the prompts of a request.
   ///
-  /// - Throws: ``GenerationError`` `request` where a prompt asks for what is not supported;
-  ///   ``EngineError``.
+  /// - Throws: ``GenerationError`` `request` if a prompt uses unsupported syntax; ``EngineError``.
   package func conditioning(
     for request: GenerationRequest, observer: ((StepTiming) -> Void)?
   ) throws -> Conditioning {
@@ -57,7 +56,7 @@ extension DiffusionModel {
     let prompts = (isGuided ? [request.negativePrompt] : []) + [request.prompt]
     let schedules = prompts.map { reader.schedule(of: $0, style, steps: request.steps) }
     let starts = Set(schedules.joined().map(\.steps.lowerBound)).sorted()
-    // The encodings of each stretch in which no prompt changes. Prompts that come back share theirs.
+    // The encodings of each step range with a constant prompt. Repeated prompts share theirs.
     var known: [String: PromptEncoding] = [:]
     var count = 0
     let encodings = try starts.map { start in
@@ -99,7 +98,7 @@ extension PromptReader {
 private struct ChunkEncoder {
   private let model: DiffusionModel
   private let style: PromptStyle
-  /// The chunks of a run: what short prompts take, whatever their length.
+  /// The chunks per run: enough for short prompts, constant for all lengths.
   private let batch: Int
   private let observer: ((StepTiming) -> Void)?
   private var width = 0
@@ -114,8 +113,8 @@ private struct ChunkEncoder {
     self.observer = observer
   }
 
-  /// `[prompts, tokens, width]` of each list of prompts, of which one with fewer chunks than another
-  /// gets empty ones.
+  /// `[prompts, tokens, width]` of each list of prompts; shorter prompts are padded with empty
+  /// chunks.
   mutating func states(
     of lists: [[PromptEncoding]], empty: PromptEncoding.Chunk
   ) throws -> [Value] {
@@ -139,7 +138,7 @@ private struct ChunkEncoder {
       waiting += [PromptEncoding.Chunk](repeating: last, count: batch - waiting.count)
       try encode(waiting, into: &known)
     }
-    // Prompts that come back, as alternating ones do at every step, share their states.
+    // Repeated prompts, such as alternating ones, share their states.
     var made: [[[PromptEncoding.Chunk]]: Value] = [:]
     return filled.map { prompts in
       if let value = made[prompts] { return value }
@@ -172,8 +171,7 @@ private struct ChunkEncoder {
 
   /// Multiplies each token's states by its weight.
   ///
-  /// - Parameter restoresMean: whether all are then multiplied once more, so that their mean is
-  ///   what it was.
+  /// - Parameter restoresMean: whether to rescale all states afterwards to restore their mean.
   private func weigh(_ values: inout [Float], _ weights: [Float], restoresMean: Bool) {
     let before = values.reduce(0.0) { $0 + Double($1) }
     for (token, weight) in weights.enumerated() where weight != 1 {
@@ -181,7 +179,7 @@ private struct ChunkEncoder {
     }
     guard restoresMean else { return }
     let after = values.reduce(0.0) { $0 + Double($1) }
-    // Where the mean has become 0 nothing restores it.
+    // A mean of 0 cannot be restored.
     guard after != 0 else { return }
     let factor = Float(before / after)
     for index in values.indices { values[index] *= factor }

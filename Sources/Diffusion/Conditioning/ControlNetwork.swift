@@ -4,7 +4,7 @@ import Pictures
 
 /// A loaded ControlNet.
 struct ControlNetwork {
-  /// One of the values that it adds to the UNet's.
+  /// A residual for the UNet.
   private struct Residual {
     let output: String
     /// The UNet's input.
@@ -25,7 +25,7 @@ struct ControlNetwork {
     }
   }
 
-  /// What it adds, by the UNet's inputs.
+  /// The residuals, by UNet input.
   ///
   /// - Parameter inputs: the UNet's inputs, and `controlnet_cond`.
   func residuals(
@@ -44,7 +44,7 @@ struct ControlNetwork {
     return values
   }
 
-  /// Nothing to add, in the shapes of a sample `[batch, channels, height, width]`.
+  /// Zero residuals for a sample `[batch, channels, height, width]`.
   func zeros(for sample: [Int]) -> [String: Value] {
     let sizes = Sizes(batch: sample[0], height: sample[2], width: sample[3])
     var values: [String: Value] = [:]
@@ -58,7 +58,7 @@ struct ControlNetwork {
 }
 
 extension [String: Value] {
-  /// The sums of values of the same names and shapes.
+  /// The sums of values with the same names and shapes.
   static func + (left: Self, right: Self) -> Self {
     left.merging(right) { first, second in
       Value(elementwise(first.reals, second.reals) { $0 + $1 }, shape: first.shape)
@@ -67,7 +67,7 @@ extension [String: Value] {
 }
 
 extension Image {
-  /// The picture as a ControlNet takes it, `[count, 3, height, width]` in 0...1.
+  /// The image as ControlNet input, `[count, 3, height, width]` in 0...1.
   func controlValue(count: Int, width: Int, height: Int) -> Value {
     let image =
       (self.width, self.height) == (width, height)

@@ -2,9 +2,9 @@ import Checkpoint
 import Engine
 import Pictures
 
-/// What is loaded beside a model's own networks, or put into their weights.
+/// Networks loaded in addition to a model's own, and adapters of its weights.
 public struct ModelAdditions: Sendable, Hashable {
-  /// An adapter and how much of it is added.
+  /// An adapter and its scale.
   public struct Adapter: Sendable, Hashable {
     /// The file.
     public let path: String
@@ -17,60 +17,60 @@ public struct ModelAdditions: Sendable, Hashable {
     }
   }
 
-  /// LoRA files, added to the weights in this order.
+  /// LoRA files, applied to the weights in this order.
   public var adapters: [Adapter] = []
   /// ControlNets: files, or directories with their `config.json`.
   public var controlNets: [String] = []
   /// A tiny autoencoder: a file or a directory.
   public var tinyAutoencoder: String?
-  /// Whether the tiny autoencoder decodes finished pictures too, not previews alone.
+  /// Whether the tiny autoencoder also decodes finished images, not only previews.
   public var tinyAutoencoderDecodesAll = true
-  /// Whether pictures are looked at by the safety checker, where the model has one.
+  /// Whether the safety checker checks images, if the model has one.
   public var checksSafety = true
-  /// Whether evaluations of the UNet may reuse deep features of earlier ones, which takes a second,
+  /// Whether UNet evaluations may reuse deep features of earlier ones, which needs a second,
   /// shallow program.
   public var reusesDeepFeatures = false
-  /// Thousandths of the UNet's tokens that are merged before the self-attention of its highest
-  /// resolution, up to 750; none where 0. Source: Bolya and Hoffman, "Token Merging for Fast Stable
-  /// Diffusion" (2023).
+  /// Thousandths of the UNet's tokens merged before self-attention at the highest resolution, up to
+  /// 750; 0 merges none. Source: Bolya and Hoffman, "Token Merging for Fast Stable Diffusion"
+  /// (2023).
   public var mergedThousandths = 0
-  /// How large pictures are decoded.
+  /// How large images are decoded.
   public var tiling = VAETiling.automatic
-  /// Whether a network's memory is given back once a picture needs it no more, and the VAE is loaded
-  /// when it is first needed. For one picture: the next one loads what it needs again.
+  /// Whether networks are freed once an image no longer needs them, and the VAE is loaded on first
+  /// use. For single images: the next one must reload.
   public var releasesNetworks = false
 
   public init() {}
 }
 
-/// What a model has beside its own networks.
+/// A model's additional networks.
 public struct AdditionalNetworks: Sendable {
   /// In the order of the request's controls.
   var controlNets: [ControlNetwork] = []
-  /// `latent_sample`, as the UNet has it, to `sample` in -1...1.
+  /// `latent_sample`, in the UNet's scale, to `sample` in -1...1.
   var tinyDecoder: (any Network)?
   var tinyDecodesAll = false
-  /// The end of the UNet alone, from deep features that an earlier evaluation gave.
+  /// The last part of the UNet only, from deep features of an earlier evaluation.
   package var shallowUNet: (any Network)?
   package var safetyChecker: PictureChecker?
   package var tiling = VAETiling.automatic
   var releasesNetworks = false
-  /// In the order in which they were added to the weights.
+  /// In the order of application.
   public internal(set) var adapters: [LoRA] = []
-  /// The words of textual inversions that came in LoRA files.
+  /// The trigger words of textual inversions from LoRA files.
   public internal(set) var bundledWords: Set<String> = []
-  /// What a person should know though everything is loaded: keys of LoRA files without effect.
+  /// Warnings: keys of LoRA files without effect.
   public internal(set) var warnings: [String] = []
 
   package init() {}
 }
 
-/// What of a request concerns additional networks and approximations.
+/// A request's settings of additional networks and approximations.
 public struct NetworkSettings: Sendable, Hashable {
-  /// One for each of the model's ControlNets, in their order.
+  /// One per ControlNet of the model, in order.
   public var controls: [Control] = []
-  /// Every how many evaluations the whole UNet runs; between them its deep features are those of
-  /// the last whole one. 1 is exact. Source: Ma et al., "DeepCache" (2023).
+  /// The interval of full UNet evaluations; in between, the deep features of the last full one are
+  /// used. 1 is exact. Source: Ma et al., "DeepCache" (2023).
   public var cacheInterval = 1
   /// The share of the evaluations, from and below, in which guidance applies; elsewhere the UNet
   /// runs on the prompt alone. Source: Kynkäänniemi et al., "Applying Guidance in a Limited
@@ -79,11 +79,11 @@ public struct NetworkSettings: Sendable, Hashable {
 
   public init() {}
 
-  /// A picture that a ControlNet follows.
+  /// The control image of a ControlNet.
   public struct Control: Sendable, Hashable {
-    /// The map as the ControlNet was trained on; resampled to the size of the drawn picture.
+    /// The preprocessed map; resampled to the output size.
     public var image: Image
-    /// What the ControlNet's residuals are multiplied by.
+    /// The factor of the ControlNet's residuals.
     public var scale: Float
     /// The fraction of the evaluations from which it takes part.
     public var start: Double
@@ -99,7 +99,7 @@ public struct NetworkSettings: Sendable, Hashable {
   }
 }
 
-/// A network whose picture is in 0...1, giving it in -1...1 as VAEs do.
+/// Wraps a network with an image in 0...1 as one with -1...1, like VAEs.
 struct SignedPictures: Network {
   let network: any Network
 

@@ -3,16 +3,16 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// The text encoder with the hidden states of every layer, and with the vectors of textual
-/// inversions behind its own tokens'.
+/// The text encoder with hidden states of every layer, and with vectors of textual inversions after
+/// its own tokens' vectors.
 struct PromptTable {
   let graph: Graph
   private let component: Component
   private let embeddings: [TextualInversion]
   private let weights: AdaptedWeights
 
-  /// - Parameter length: the tokens of a chunk with start and end.
-  /// - Throws: ``FormatError`` `mismatch` where an embedding is not for this encoder.
+  /// - Parameter length: the tokens per chunk, with start and end.
+  /// - Throws: ``FormatError`` `mismatch` if an embedding is not for this encoder.
   init(
     _ component: Component, _ configuration: CLIPTextConfiguration,
     _ embeddings: [TextualInversion], length: Int, weights: AdaptedWeights

@@ -1,13 +1,13 @@
 import ModelFormats
 
-/// What a UNet takes beside the latents that it denoises, by the number of its input channels.
+/// The additional inputs of a UNet, by its number of input channels.
 enum UNetInputs: Hashable {
   case latents
-  /// A mask, and the latents of the picture without what it covers.
+  /// A mask, and the masked-image latents.
   case inpainting
-  /// The latents of the picture that an instruction changes: InstructPix2Pix.
+  /// The latents of the image to edit: InstructPix2Pix.
   case picture
-  /// A depth map of the picture at the size of the latents: Stable Diffusion 2's depth model.
+  /// A depth map at latent resolution: Stable Diffusion 2's depth model.
   case depth
   case unknown(Int)
 
@@ -21,7 +21,7 @@ enum UNetInputs: Hashable {
     }
   }
 
-  /// Why it is not drawn with though everything else is known: what is missing.
+  /// Why such a UNet is not supported although its inputs are known.
   var refusal: (message: String, hint: Remedy)? {
     let hint: Remedy = "the model can be inspected, converted and exported to ONNX"
     switch self {

@@ -3,7 +3,7 @@ import Pictures
 
 // Which fields need or exclude each other.
 extension DrawingJob {
-  /// Refuses what cannot be drawn, whatever the model; schedulers' names apart.
+  /// Rejects what cannot be drawn, whatever the model; schedulers' names apart.
   ///
   /// - Throws: ``JobError``.
   public func check() throws(JobError) {
@@ -39,7 +39,7 @@ extension DrawingJob {
     }
   }
 
-  /// Refuses a prompt that is no text, or would take gigabytes of memory.
+  /// Rejects a prompt that is not a text, or would take gigabytes of memory.
   ///
   /// - Parameter words: what the prompt is called in the message.
   /// - Throws: ``JobError``.
@@ -170,7 +170,7 @@ extension DrawingJob {
     }
   }
 
-  /// Refuses a picture's name whose ending belongs to no format; one without an ending is PNG.
+  /// Rejects an image's name whose ending belongs to no format; one without an ending is PNG.
   private static func checkEnding(
     _ name: String, _ path: String, _ way: JobText
   ) throws(JobError) {

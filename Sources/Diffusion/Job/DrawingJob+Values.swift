@@ -2,7 +2,7 @@ import Engine
 import OrderedJSON
 import Pictures
 
-// What holds where a job asks for nothing.
+// What contains where a job asks for nothing.
 extension DrawingJob {
   /// One step for each noise level where they are given one by one.
   package var stepCount: Int {

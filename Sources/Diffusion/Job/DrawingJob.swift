@@ -1,8 +1,8 @@
 import OrderedJSON
 import Pictures
 
-/// What is to be drawn: pictures, the model that draws them, and what is written. A property is nil
-/// where nothing was asked for; ``JobField/all`` says of each what holds then and what it allows.
+/// What is to be drawn: images, the model that draws them, and what is written. A property is nil
+/// if nothing was requested; ``JobField/all`` says of each what contains then and what it allows.
 public struct DrawingJob: Sendable, Hashable {
   // Prompt.
   /// What the image shows; required unless ``promptsFrom`` is given.
@@ -148,8 +148,8 @@ public struct DrawingJob: Sendable, Hashable {
 
   /// Reads a job from JSON.
   ///
-  /// - Throws: ``JobError`` for a name that is no field's, and for a value that the field does not
-  ///   allow.
+  /// - Throws: ``JobError`` for a name that is not a field's, and for a value that the field does
+  ///   not allow.
   public init(_ object: JSONObject) throws(JobError) {
     self.init()
     for member in object.members {
@@ -162,7 +162,7 @@ public struct DrawingJob: Sendable, Hashable {
     }
   }
 
-  /// The value of a field; nil where nothing was asked for.
+  /// The value of a field; nil if nothing was requested.
   public subscript(field: JobField) -> JSON? { field.get(self) }
 
   /// Sets a field, or with nil leaves it to its default.
@@ -176,12 +176,12 @@ public struct DrawingJob: Sendable, Hashable {
     field.set(&self, try field.value(of: value))
   }
 
-  /// What was asked for, in the order of the fields.
+  /// What was requested, in the order of the fields.
   public var object: JSONObject {
     JobField.all.reduce(into: JSONObject()) { $0[$1.name] = self[$1] }
   }
 
-  /// The fields that were asked for.
+  /// The fields that were requested.
   public var fields: [JobField] { JobField.all.filter { self[$0] != nil } }
 
   /// The files that a field names.

@@ -13,7 +13,7 @@ extension JobChoice where Self: CaseIterable {
 }
 
 extension JobChoice {
-  /// The value of a name; nil where there is no such value.
+  /// The value of a name; nil if there is no such value.
   public init?(choice name: String) {
     guard let value = Self.choices.first(where: { $0.rawValue == name }) else { return nil }
     self = value
@@ -70,7 +70,7 @@ public enum TinyAutoencoderUse: String, JobChoice, CaseIterable {
   case previews
 }
 
-/// A protocol by which a terminal shows pictures.
+/// A protocol by which a terminal shows images.
 public enum TerminalProtocol: String, JobChoice, CaseIterable {
   case kitty
   case iterm2

@@ -1,4 +1,5 @@
-/// Why a job cannot be drawn as it stands: a field and its value, or fields that do not go together.
+/// Why a job cannot be drawn as it stands: a field and its value, or fields that do not go
+/// together.
 public struct JobError: Error, Sendable, Hashable {
   /// What is wrong, for a program.
   public enum Reason: String, Sendable, Hashable {
@@ -20,9 +21,9 @@ public struct JobError: Error, Sendable, Hashable {
   public let reason: Reason
   /// The name of the field that is to be changed.
   public let field: String
-  /// Its value as text; nil where it is missing.
+  /// Its value as text; nil if it is missing.
   public let got: String?
-  /// What it allows, as `a whole number from 1 to 1000`; nil where other fields decide.
+  /// What it allows, as `a whole number from 1 to 1000`; nil if other fields decide.
   public let allowed: String?
   /// The whole, in one sentence.
   public let message: JobText

@@ -1,56 +1,56 @@
 import OrderedJSON
 
-// What draws it: model, additional networks, approximations.
+// Fields about the model, additional networks and approximations.
 extension JobField {
   // MARK: Model
 
   package static let model = JobField(
     "model", \.model, .model, .name,
-    "The model: a repository, or a file of weights (safetensors, .ckpt, GGUF, .sdflat)",
-    placeholder: "path", standard: "the embedded model", [.input, .loading])
+    "The model: a diffusers directory, or a weights file (safetensors, .ckpt, GGUF, .sdflat)",
+    placeholder: "path", standard: "the bundled model", [.input, .loading])
 
   package static let dtype = JobField(
     "dtype", \.dtype, .model,
-    "Arithmetic: \(part: .range); auto is bf16 where the CPU multiplies it, else f32",
+    "Compute dtype: \(part: .range); auto is bf16 if the CPU supports it, otherwise f32",
     placeholder: "type", default: .auto, [.loading, .recorded])
 
   package static let threads = JobField(
     "threads", \.threads, .model, .integer(1...1024), "Threads, \(part: .range)",
     placeholder: "n", unit: "threads",
-    standard: "one for each core; one for a small network", [.loading, .recorded])
+    standard: "one per core; one for a small network", [.loading, .recorded])
 
   // MARK: Additional networks
 
   package static let lora = JobField(
     "lora", \.lora, .networks, .name,
-    "Apply an adapter (LoRA, LoHa, LoKr, DoRA, …) to the weights, times a scale of -10 to 10; may be given several times",
+    "Apply an adapter (LoRA, LoHa, LoKr, DoRA, …) to the weights, with a scale of -10 to 10; repeatable",
     placeholder: "file[:scale]", standard: "none; the scale: 1",
     [.input, .loading, .recorded])
 
   package static let control = JobField(
     "control", \.control, .networks, .name,
-    "Follow a picture with this ControlNet, a file or its directory; may be given several times",
+    "Use this ControlNet, a file or its directory; repeatable",
     placeholder: "path", standard: "none", [.input, .loading, .recorded])
 
   package static let controlImage = JobField(
     "control-image", \.controlImage, .networks, .name,
-    "The map that the ControlNet of the same place follows: edges, a pose, depths",
-    placeholder: "file", standard: "none; one for each \(field: "control")",
+    "Control image for the matching \(field: "control"): edges, pose or depth",
+    placeholder: "file", standard: "none; required for each \(field: "control")",
     [.input, .recorded])
 
   package static let controlScale = JobField(
     "control-scale", \.controlScale, .networks, .number(0...10),
-    "How strongly it is followed, \(part: .range); one for all or one each",
+    "ControlNet strength, \(part: .range); one for all or one each",
     placeholder: "scale", default: 1)
 
   package static let controlStart = JobField(
     "control-start", \.controlStart, .networks, .number(0...1),
-    "The share of the steps from which it is followed, \(part: .range); one for all or one each",
+    "Fraction of the steps at which the ControlNet starts, \(part: .range); one for all or one each",
     placeholder: "share", unit: "share", default: 0)
 
   package static let controlEnd = JobField(
     "control-end", \.controlEnd, .networks, .number(0...1),
-    "The share of the steps up to which it is followed, \(part: .range); one for all or one each",
+    "Fraction of the steps at which the ControlNet ends, \(part: .range); one for all or one each",
     placeholder: "share", unit: "share", default: 1)
 
   package static let tinyVAE = JobField(
@@ -60,32 +60,32 @@ extension JobField {
 
   package static let tinyVAEFor = JobField(
     "tiny-vae-for", \.tinyVAEFor, .networks,
-    "What the tiny autoencoder decodes: all, or previews alone", placeholder: "what",
+    "What the tiny autoencoder decodes: all images, or previews only", placeholder: "what",
     default: .all, [.loading, .recorded])
 
   package static let noSafetyChecker = JobField(
     "no-safety-checker", \.noSafetyChecker, .networks, .flag,
-    "Draw without the safety checker of models that have one", default: false,
+    "Disable the model's safety checker", default: false,
     [.loading, .recorded])
 
   // MARK: Approximations
 
   package static let cacheInterval = JobField(
     "cache-interval", \.cacheInterval, .approximations, .integer(1...100),
-    "Run the whole UNet every n evaluations and its last layer alone between them, \(part: .range) (DeepCache); 1 is always the whole",
+    "Run the full UNet every n evaluations and only its last layer in between, \(part: .range) (DeepCache); 1 is exact",
     placeholder: "n", unit: "evaluations", default: 1, [.loading, .recorded])
 
   package static let guidanceInterval = JobField(
     "guidance-interval", \.guidanceInterval, .approximations,
     .form(
-      allowed: "two shares from 0 to 1, the first the smaller, as in 0.1:0.8"
+      allowed: "two fractions from 0 to 1, the smaller one first, such as 0.1:0.8"
     ) { ShareInterval(text: $0) != nil },
-    "The share of the steps in which guidance applies, two numbers from 0 to 1 as in 0.1:0.8; the others take half the time",
+    "Range of steps with guidance, two fractions from 0 to 1 such as 0.1:0.8; other steps take half the time",
     placeholder: "from:to", unit: "share", default: "0:1", standard: "0:1, all")
 
   package static let tokenMerging = JobField(
     "token-merging", \.tokenMerging, .approximations, .number(0...0.75),
-    "Merge this share of the UNet's tokens that are alike before the self-attention of its highest resolution (ToMe), \(part: .range), in thousandths",
+    "Merge this fraction of similar UNet tokens before self-attention at the highest resolution (ToMe), \(part: .range), in thousandths",
     placeholder: "share", unit: "share", default: 0, standard: "0, none", [.loading, .recorded])
 
   package static let vaeTile = JobField(
@@ -93,12 +93,12 @@ extension JobField {
     .form(allowed: "auto, off, or a multiple of 8 from 256 to 8192", choices: ["auto", "off"]) {
       VAETiling(text: $0) != nil
     },
-    "Decode large pictures in tiles: auto (beyond 768 pixels), off, or the longest side of a tile in pixels, a multiple of 8 from 256 to 8192",
+    "Decode large images in tiles: auto (above 768 pixels), off, or the maximum side of a tile in pixels, a multiple of 8 from 256 to 8192",
     placeholder: "pixels", unit: "pixels", default: "auto", [.loading, .recorded])
 
   package static let lowMemory = JobField(
     "low-memory", \.lowMemory, .approximations, .flag,
-    "Keep weights in a temporary file (in TMPDIR, else /var/tmp) instead of in memory, and decode in tiles of 384 pixels",
+    "Keep weights in a temporary file (in TMPDIR, otherwise /var/tmp) instead of memory, and decode in tiles of 384 pixels",
     default: false, [.loading, .recorded])
 
   /// The fields above, in the order of the help.

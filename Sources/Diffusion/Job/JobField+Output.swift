@@ -1,12 +1,12 @@
 import OrderedJSON
 
-// What is written, said and shown.
+// Fields about output and display.
 extension JobField {
   // MARK: Output
 
   package static let output = JobField(
     "output", \.output, .output, .name,
-    "The picture to write, PNG, JPEG or WebP by its ending", letter: "o", placeholder: "file",
+    "Output image; the extension selects PNG, JPEG or WebP", letter: "o", placeholder: "file",
     default: "out.png", .output)
 
   package static let format = JobField(
@@ -15,25 +15,25 @@ extension JobField {
 
   package static let quality = JobField(
     "quality", \.quality, .output, .integer(1...100), "Quality of JPEG and WebP, \(part: .range)",
-    placeholder: "n", standard: "95 for JPEG; WebP without loss")
+    placeholder: "n", standard: "95 for JPEG; lossless WebP")
 
   package static let noMetadata = JobField(
     "no-metadata", \.noMetadata, .output, .flag,
-    "Write nothing into the picture about how it was made", default: false, [])
+    "Write no generation metadata", default: false, [])
 
   package static let modelHash = JobField(
     "model-hash", \.modelHash, .output, .flag,
-    "Write into the picture the hash of the model's file, which takes time to compute",
+    "Include the hash of the model file in the metadata (slow)",
     default: false, [])
 
   package static let sidecar = JobField(
     "sidecar", \.sidecar, .output, .flag,
-    "Write beside each picture a JSON file that says how it was made: out.json", default: false,
+    "Write a JSON file with the metadata next to each image: out.json", default: false,
     [])
 
   package static let saveLatents = JobField(
     "save-latents", \.saveLatents, .output, .name,
-    "Write the finished latents, and the noise they came from, to this safetensors file",
+    "Write the final latents and the initial noise to this safetensors file",
     placeholder: "file", standard: "none", .output)
 
   package static let json = JobField(
@@ -41,7 +41,7 @@ extension JobField {
 
   package static let quiet = JobField(
     "quiet", \.quiet, .output, .flag,
-    "Print nothing but errors, and what \(field: "json"), \(field: "profile") and \(field: "show") print",
+    "Print only errors, and the output of \(field: "json"), \(field: "profile") and \(field: "show")",
     default: false, [])
 
   package static let force = JobField(
@@ -51,27 +51,27 @@ extension JobField {
 
   package static let previewEvery = JobField(
     "preview-every", \.previewEvery, .watching, .integer(1...1000),
-    "Write what the model predicts after every n evaluations of the UNet, \(part: .range): out-step-5.png",
+    "Write the predicted image after every n UNet evaluations, \(part: .range): out-step-5.png",
     placeholder: "n", unit: "evaluations", standard: "none", [])
 
   package static let preview = JobField(
     "preview", \.preview, .watching,
-    "How predictions become pictures: vae, tiny (what \(field: "tiny-vae") names), latent, a linear map that costs nothing, or auto, tiny where there is one and else vae",
+    "Decoder of predictions: vae, tiny (see \(field: "tiny-vae")), latent (a linear map at no cost), or auto (tiny if given, otherwise vae)",
     placeholder: "way", default: .auto, [])
 
   package static let contactSheet = JobField(
     "contact-sheet", \.contactSheet, .watching, .name,
-    "Write one picture of up to eight evaluations, with latents, predicted picture and noise of each",
+    "Write a contact sheet of up to eight evaluations, with latents, predicted image and noise of each",
     placeholder: "file", standard: "none", .output)
 
   package static let animation = JobField(
     "animation", \.animation, .watching, .name,
-    "Write the predictions after every evaluation as an animation, WebP or PNG by its ending",
+    "Write the predictions after every evaluation as an animation; the extension selects WebP or PNG",
     placeholder: "file", standard: "none", .output)
 
   package static let profile = JobField(
     "profile", \.profile, .watching, .flag,
-    "Print the time that each component took, and each evaluation of the UNet", default: false,
+    "Print the time of each component and of each UNet evaluation", default: false,
     [])
 
   package static let trace = JobField(
@@ -81,7 +81,7 @@ extension JobField {
 
   package static let show = JobField(
     "show", \.show, .watching, .flag,
-    "Draw the finished picture in the terminal, where it shows pictures", default: false, [])
+    "Show the finished image in terminals that support it", default: false, [])
 
   package static let showAs = JobField(
     "show-as", \.showAs, .watching, "How the terminal is told pictures: \(part: .range)",

@@ -1,19 +1,19 @@
 import OrderedJSON
 import Pictures
 
-// What a picture looks like: prompt, sampling, size and start.
+// Fields that determine the image: prompt, sampling, size and init image.
 extension JobField {
   // MARK: Prompt
 
   package static let prompt = JobField(
     "prompt", \.prompt, .prompt, .words,
-    "What the picture shows, up to \(GenerationRequest.promptLimit) bytes; (words:1.2) weigh more, [words] less, BREAK begins a new chunk",
+    "The prompt, up to \(GenerationRequest.promptLimit) bytes; (words:1.2) have more weight, [words] less, BREAK starts a new chunk",
     placeholder: "prompt", unit: "bytes",
     standard: "none; required without \(field: "prompts-from")")
 
   package static let promptsFrom = JobField(
     "prompts-from", \.promptsFrom, .prompt, .name,
-    "Draw each line of this file, or of standard input for -, up to 10000; lines that begin with # are left out",
+    "Use each line of this file, or of standard input for -, as a prompt, up to 10000; lines that begin with # are skipped",
     placeholder: "file", standard: "none", .input)
 
   package static let negative = JobField(
@@ -22,12 +22,12 @@ extension JobField {
 
   package static let clipSkip = JobField(
     "clip-skip", \.clipSkip, .prompt, .integer(1...128),
-    "The text encoder's layer to take, counted from the last, 1 to the number of layers: 12 in Stable Diffusion v1.5, 128 at most",
+    "Text encoder layer to use, counted from the last, 1 to the number of layers: 12 in Stable Diffusion v1.5, at most 128",
     placeholder: "n", unit: "layers", default: 1)
 
   package static let emphasis = JobField(
     "emphasis", \.emphasis, .prompt,
-    "How weights act, by the web UI's names: original, no-norm, ignore, or none to read brackets as text",
+    "How weights are applied, by the web UI's names: original, no-norm, ignore, or none to treat brackets as text",
     placeholder: "name", default: .original)
 
   package static let plainPrompt = JobField(
@@ -36,7 +36,7 @@ extension JobField {
 
   package static let embedding = JobField(
     "embedding", \.embedding, .prompt, .name,
-    "Learned vectors of a textual inversion, and the word that stands for them; may be given several times",
+    "Textual inversion embedding and its trigger word; repeatable",
     placeholder: "file[:word]", standard: "none; the word: the file's",
     [.input, .loading, .recorded])
 
@@ -45,17 +45,17 @@ extension JobField {
   package static let steps = JobField(
     "steps", \.steps, .sampling, .integer(1...1000), "Steps of the scheduler, \(part: .range)",
     placeholder: "n", unit: "steps", default: 25,
-    standard: "25; one for each number of \(field: "sigmas")")
+    standard: "25; one per number in \(field: "sigmas")")
 
   package static let guidance = JobField(
     "guidance", \.guidance, .sampling, .number(0...100),
-    "Guidance scale, \(part: .range); up to 1 the negative prompt is left out",
-    placeholder: "scale", standard: "7.5; 4 with the embedded model")
+    "Guidance scale, \(part: .range); at 1 or less, the negative prompt is ignored",
+    placeholder: "scale", standard: "7.5; 4 with the bundled model")
 
   package static let seed = JobField(
     "seed", \.seed, .sampling, .integer(0...Int.max),
     "Seed of the noise, \(part: .range); with \(field: "rng") numpy to 2^32-1",
-    placeholder: "n", standard: "drawn")
+    placeholder: "n", standard: "random")
 
   package static let scheduler = JobField(
     "scheduler", \.scheduler, .sampling, .name,
@@ -66,10 +66,10 @@ extension JobField {
     "sigmas", \.sigmas, .sampling,
     .form(
       allowed: SigmaSpacing.named.map(\.name).joined(separator: ", ")
-        + ", or falling numbers above 0 and up to 10000, as in 14.6,5,1.5,0.3",
+        + ", or decreasing numbers above 0 and up to 10000, such as 14.6,5,1.5,0.3",
       choices: SigmaSpacing.named.map(\.name)
     ) { SigmaSpacing(text: $0) != nil },
-    "Sigmas (noise levels): \(SigmaSpacing.namesWithMeaning), or falling numbers with commas, one per step; not for \(SchedulerDescriptor.names { !$0.takesSigmas })",
+    "Sigmas (noise levels): \(SigmaSpacing.namesWithMeaning), or decreasing numbers separated by commas, one per step; not for \(SchedulerDescriptor.names { !$0.takesSigmas })",
     placeholder: "spacing", standard: "the scheduler's own")
 
   package static let spacing = JobField(
@@ -87,34 +87,34 @@ extension JobField {
 
   package static let pndmStart = JobField(
     "pndm-start", \.pndmStart, .sampling,
-    "How pndm starts: runge-kutta, with three steps of four evaluations, or repeat, with one step taken twice",
+    "Start of pndm: runge-kutta (three steps of four evaluations each) or repeat (one step is run twice)",
     placeholder: "way", standard: "the model's own")
 
   package static let rng = JobField(
     "rng", \.rng, .sampling,
-    "Generator of the noise: torch (on a CPU), cuda (torch on a GPU, and web UIs), numpy",
+    "Random number generator: torch (on a CPU), cuda (torch on a GPU, and web UIs), numpy",
     placeholder: "name", default: .torch)
 
-  // MARK: Pictures
+  // MARK: Images
 
   package static let width = JobField(
     "width", \.width, .pictures, .integer(8...8192, multipleOf: 8),
     "Width in pixels, \(part: .range)", placeholder: "pixels", unit: "pixels",
-    standard: "the \(field: "init") picture's, else the model's own")
+    standard: "the \(field: "init") image's, otherwise the model's own")
 
   package static let height = JobField(
     "height", \.height, .pictures, .integer(8...8192, multipleOf: 8),
     "Height in pixels, \(part: .range)", placeholder: "pixels", unit: "pixels",
-    standard: "the \(field: "init") picture's, else the model's own")
+    standard: "the \(field: "init") image's, otherwise the model's own")
 
   package static let count = JobField(
     "count", \.count, .pictures, .integer(1...10_000),
-    "Pictures to draw, \(part: .range), each with the next seed: out-1.png, out-2.png, …",
+    "Number of images, \(part: .range), each with the next seed: out-1.png, out-2.png, …",
     placeholder: "n", unit: "pictures", default: 1, [])
 
   package static let batchSize = JobField(
     "batch-size", \.batchSize, .pictures, .integer(1...64),
-    "Pictures of one prompt that are drawn at once, \(part: .range); as many as memory allows. They are the same as one by one; without \(field: "count") or several noises of \(field: "latents") there is but one of each prompt",
+    "Maximum batch size for images of one prompt, \(part: .range), limited by memory; needs \(field: "count") or \(field: "latents") with several noises. Images are the same for every batch size",
     placeholder: "n", unit: "pictures", default: 1, [])
 
   package static let latents = JobField(
@@ -123,40 +123,40 @@ extension JobField {
 
   package static let initial = JobField(
     "init", \.initial, .pictures, .name,
-    "Start from this picture (PNG, JPEG, WebP), brought to the size to draw",
+    "Init image (PNG, JPEG, WebP), resized to the output size",
     placeholder: "file", standard: "none", [.input, .recorded])
 
   package static let strength = JobField(
     "strength", \.strength, .pictures, .number(0...1, isAbove: true),
-    "How much of the \(field: "init") picture may change, \(part: .range): the share of the steps taken",
+    "Denoising strength, \(part: .range): the fraction of steps to run on the \(field: "init") image",
     placeholder: "share", unit: "share", standard: "0.75; 1 with \(field: "outpaint")")
 
   package static let mask = JobField(
     "mask", \.mask, .pictures, .name,
-    "Repaint only what is light in this picture, and keep the rest of \(field: "init") as the VAE gives it back: alike, not every pixel the same; see \(field: "paste-back")",
+    "Repaint only the light areas of this mask. The rest of the \(field: "init") image passes through the VAE: similar, but not pixel-exact; see \(field: "paste-back")",
     placeholder: "file", standard: "none", [.input, .recorded])
 
   package static let outpaint = JobField(
     "outpaint", \.outpaint, .pictures,
     .form(
-      allowed: "four multiples of 8 from 0 to 4096, one of them above 0, as in 64,0,64,0"
+      allowed: "four multiples of 8 from 0 to 4096, one of them above 0, such as 64,0,64,0"
     ) { Image.Padding(text: $0) != nil },
-    "Extend the \(field: "init") picture by so many pixels at each side, multiples of 8 from 0 to 4096",
+    "Extend the \(field: "init") image by this many pixels at each side, multiples of 8 from 0 to 4096",
     placeholder: "left,top,right,bottom", unit: "pixels", standard: "none")
 
   package static let pasteBack = JobField(
     "paste-back", \.pasteBack, .pictures, .flag,
-    "Put what \(field: "mask") or \(field: "outpaint") keeps of the \(field: "init") picture back over the drawn one, pixel for pixel; where the mask is grey, both are mixed",
+    "Copy the areas of the \(field: "init") image that \(field: "mask") or \(field: "outpaint") keeps over the result, pixel for pixel; gray mask values blend",
     default: false)
 
   package static let hires = JobField(
     "hires", \.hires, .pictures, .number(1...8, isAbove: true),
-    "Draw a second time, so many times larger, from the first picture: \(part: .range)",
+    "Hires fix: upscale by this factor and run a second pass, \(part: .range)",
     placeholder: "scale", unit: "times", standard: "none")
 
   package static let hiresStrength = JobField(
     "hires-strength", \.hiresStrength, .pictures, .number(0...1, isAbove: true),
-    "How much the second pass of \(field: "hires") may change, \(part: .range)",
+    "Denoising strength of the second pass of \(field: "hires"), \(part: .range)",
     placeholder: "share", unit: "share", default: 0.7)
 
   package static let hiresSteps = JobField(

@@ -1,7 +1,7 @@
 import OrderedJSON
 
 extension JobField {
-  /// The range as a help text has it: `1 to 1000`; empty where there is none.
+  /// The range for help texts: `1 to 1000`; empty if there is none.
   public var range: String {
     switch kind {
     case .integer(let range, multipleOf: 1):
@@ -17,7 +17,7 @@ extension JobField {
     }
   }
 
-  /// What a value may be: `a whole number from 1 to 1000`.
+  /// The allowed values: `a whole number from 1 to 1000`.
   public var allowed: String {
     switch kind {
     case .flag: return "true or false"
@@ -34,7 +34,7 @@ extension JobField {
     }
   }
 
-  /// The value of a word of a command line.
+  /// The value of a command line argument.
   ///
   /// - Throws: ``JobError`` for what the field does not allow.
   public func value(of word: String) throws(JobError) -> JSON {
@@ -53,7 +53,7 @@ extension JobField {
       else { throw refused(word) }
       return number.json(numbers: true)
     case .words, .name:
-      // The system's calls end a name there.
+      // System calls end names at a NUL.
       guard !word.utf8.contains(0) else {
         throw JobError(
           .zeroCharacter, name, got: word, allowed: "a text without zero characters",
@@ -70,8 +70,8 @@ extension JobField {
     }
   }
 
-  /// A value of JSON in the form that the job holds; a number may be given as a text and a text as a
-  /// number, as the command line has both.
+  /// A JSON value in the job's form; numbers may be given as strings and strings as numbers, as on
+  /// the command line.
   ///
   /// - Throws: ``JobError`` for another kind of value, and for what the field does not allow.
   public func value(of json: JSON) throws(JobError) -> JSON {

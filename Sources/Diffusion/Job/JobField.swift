@@ -44,7 +44,7 @@ public struct JobField: Sendable {
     public static let output = Traits(rawValue: 2)
     /// A loaded model depends on it.
     public static let loading = Traits(rawValue: 4)
-    /// A picture's record has it.
+    /// An image's record has it.
     public static let recorded = Traits(rawValue: 8)
   }
 
@@ -62,10 +62,10 @@ public struct JobField: Sendable {
   public let placeholder: String
   /// Of what the number is one: `pixels`, `steps`; nil for what has no unit.
   public let unit: String?
-  /// The value that holds where none is given; nil where it depends on the model, other fields, or is
+  /// The value that contains if none is given; nil if it depends on the model, other fields, or is
   /// nothing.
   public let defaultValue: JSON?
-  /// What holds where none is given, in words; nil where the value says all.
+  /// What holds if none is given, in words; nil if the value says all.
   let defaultWords: JobText?
   /// One sentence without a full stop.
   public let doc: JobText
@@ -79,7 +79,7 @@ public struct JobField: Sendable {
 
   /// - Parameters:
   ///   - path: the property of a job.
-  ///   - standard: what holds where there is none, in words.
+  ///   - standard: what holds if there is none, in words.
   init<Value: JobValue>(
     _ name: String, _ path: any WritableKeyPath<DrawingJob, Value?> & Sendable, _ group: Group,
     _ kind: Kind, _ doc: JobText, letter: Character? = nil, placeholder: String = "",
@@ -128,10 +128,10 @@ public struct JobField: Sendable {
   /// Whether it is true or false.
   public var isFlag: Bool { if case .flag = kind { true } else { false } }
 
-  /// What is written and said, not what the picture looks like.
+  /// What is written and said, not what the image looks like.
   public var isAboutOutput: Bool { group == .output || group == .watching }
 
-  /// What holds where none is given, in words; nil for flags, which are false then.
+  /// What holds if none is given, in words; nil for flags, which are false then.
   public var standard: JobText? {
     if let defaultWords { return defaultWords }
     guard let defaultValue, !isFlag else { return nil }

@@ -36,7 +36,7 @@ extension SchedulerDescriptor {
       .joined(separator: "; ")
   }
 
-  /// The value of eta where none is given, by scheduler.
+  /// The value of eta if none is given, by scheduler.
   static var etaDefaults: String {
     all.compactMap { scheduler in
       scheduler.eta.map { "\(scheduler.name) \(JobField.plain(Double("\($0.defaultValue)") ?? 0))" }

@@ -96,7 +96,7 @@ package struct ContactSheet: Sendable {
         canvas.fill(x: x - 1, y: y - 1, width: width + 2, height: height + 2, Self.frame)
         canvas.put(tile, x: x, y: y)
       }
-      // Noise over all there is, as amplitudes: a whole bar is noise alone.
+      // Noise relative to everything, as amplitudes: a full bar is only noise.
       let share = Double(entry.sigma / (1 + entry.sigma * entry.sigma).squareRoot())
       let y = bottom + gap / 2
       canvas.fill(x: x, y: y, width: width, height: 4, Self.frame)
@@ -117,7 +117,7 @@ package struct ContactSheet: Sendable {
     return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)"
   }
 
-  /// The standard deviation of each channel where there is least noise, by which all are shown.
+  /// The standard deviation of each channel at the least noise, used to scale all entries.
   private static func spread(of latents: [Latents]) -> [Float] {
     guard let last = latents.last else { return [] }
     let plane = last.width * last.height
@@ -128,8 +128,8 @@ package struct ContactSheet: Sendable {
     }
   }
 
-  /// The first three channels as red, green and blue, each latent a square; noise that is larger
-  /// than the picture's own spread is scaled down so that it does not just saturate.
+  /// The first three channels as red, green and blue, each latent a square; noise beyond the
+  /// image's own spread is scaled down to avoid saturation.
   private static func tile(of latents: Latents, spread: [Float], width: Int, height: Int) -> Image {
     let plane = latents.width * latents.height
     var pixels: [UInt8] = []

@@ -1,13 +1,13 @@
 import Pictures
 
-/// A picture straight from latents by a linear map, an eighth as wide and high: what a preview costs
-/// nothing with.
+/// An image from latents by a linear map, at an eighth of the width and height: a preview at no
+/// cost.
 public struct LatentProjection: Sendable, Hashable {
-  /// For each latent channel what it gives to red, green and blue, from -1 to 1; then what is there
-  /// anyway.
+  /// For each latent channel its contribution to red, green and blue, from -1 to 1; then the
+  /// offset.
   private let weights: [[Float]]
 
-  /// Of Stable Diffusion 1's autoencoder, for latents as the UNet sees them.
+  /// The map of Stable Diffusion 1's autoencoder, for latents in the UNet's scale.
   ///
   /// Source: a fit published with stable-diffusion.cpp's previews.
   public static let stableDiffusion = LatentProjection(weights: [
@@ -20,9 +20,9 @@ public struct LatentProjection: Sendable, Hashable {
     self.weights = weights
   }
 
-  /// The map that comes nearest, by least squares, to what the autoencoder made of some latents.
+  /// The least-squares fit of the map to a decoded image of some latents.
   ///
-  /// - Parameter image: their picture, eight times as wide and high.
+  /// - Parameter image: their image, eight times as wide and high.
   public init(fitting latents: Latents, to image: Image) {
     let side = image.width / latents.width
     let plane = latents.width * latents.height
@@ -47,12 +47,12 @@ public struct LatentProjection: Sendable, Hashable {
         for channel in 0..<3 { products[first][channel] += inputs[first] * target[channel] }
       }
     }
-    // A little ridge, for latents of one colour, which leave most of the map open.
+    // A small ridge term, for single-color latents, which leave the map underdetermined.
     for index in 0..<count { squares[index][index] += 1e-3 * Double(plane) }
     weights = Self.solved(squares, products).map { $0.map { Float($0) } }
   }
 
-  /// Gauss' elimination; the matrix is symmetric and positive, so that no pivot is 0.
+  /// Gaussian elimination; the matrix is symmetric and positive definite, so no pivot is 0.
   private static func solved(_ matrix: [[Double]], _ right: [[Double]]) -> [[Double]] {
     var (matrix, right) = (matrix, right)
     let count = matrix.count
@@ -66,7 +66,7 @@ public struct LatentProjection: Sendable, Hashable {
     return (0..<count).map { row in right[row].map { $0 / matrix[row][row] } }
   }
 
-  /// The picture, a pixel for each latent.
+  /// The image, one pixel per latent.
   public func image(of latents: Latents) -> Image {
     let plane = latents.width * latents.height
     var pixels: [UInt8] = []

@@ -3,23 +3,24 @@ import ModelFormats
 extension Latents {
   /// The tensors of a file of latents.
   private enum Name {
-    /// What a picture was drawn from, of standard deviation 1.
+    /// The initial noise, with standard deviation 1.
     static let noise = "noise"
-    /// What was decoded.
+    /// The final latents.
     static let latents = "latents"
   }
 
-  /// Reads noise to start from: the tensor `noise` of a safetensors or PyTorch file, else
-  /// `latents`, else the only tensor there is; F32 `[batch, channels, height, width]`.
+  /// Reads initial noise: the tensor `noise` of a safetensors or PyTorch file, otherwise `latents`,
+  /// otherwise the only tensor; F32 `[batch, channels, height, width]`.
   ///
-  /// - Throws: ``FormatError`` `mismatch` where there is no such tensor or a value is not finite;
-  ///   as ``ModelFormats/TensorFile/open(_:)`` where the file is not sound.
+  /// - Throws:
+  ///   ``FormatError`` `mismatch` if there is no such tensor or a value is not finite; as ``ModelFormats/TensorFile/open(_:)``
+  ///   for an invalid file.
   public init(noiseAt path: String) throws(FormatError) {
     let file = try TensorFile.open(path)
     let only = file.tensors.count == 1 ? file.tensors.first : nil
     guard let tensor = file[Name.noise] ?? file[Name.latents] ?? only else {
       throw FormatError(
-        .mismatch, "the file holds no tensor called \(Name.noise) or \(Name.latents)", file: path,
+        .mismatch, "no tensor named \(Name.noise) or \(Name.latents)", file: path,
         hint: "use a file that was written with \(set: .latents)")
     }
     guard tensor.dtype == .float32, tensor.shape.rank == 4, tensor.elementCount > 0 else {
@@ -37,13 +38,13 @@ extension Latents {
     }
     guard values.allSatisfy(\.isFinite) else {
       throw FormatError(
-        .mismatch, "the tensor holds values that are not finite", file: path, context: tensor.name)
+        .mismatch, "the tensor contains NaN or infinite values", file: path, context: tensor.name)
     }
     self.init(values, shape: tensor.shape.dimensions)
   }
 
-  /// Writes the noise and the finished latents of pictures of one size to a new safetensors file,
-  /// as `noise` and `latents`, each F32 `[pictures, channels, height, width]`.
+  /// Writes the noise and the final latents of images of one size to a new safetensors file, as
+  /// `noise` and `latents`, each F32 `[pictures, channels, height, width]`.
   ///
   /// - Throws: ``FormatError`` as ``ModelFormats/SafetensorsWriter``.
   public static func write(
@@ -52,7 +53,7 @@ extension Latents {
     try writer(pictures, to: path, overwrite: overwrite).commit()
   }
 
-  /// The same file, written but not yet at its place.
+  /// A writer with the complete file, not yet at its path.
   ///
   /// - Throws: as ``write(_:to:overwrite:)``.
   package static func writer(

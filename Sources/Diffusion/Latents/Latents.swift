@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// Latents of one or more pictures, `[batch, channels, height, width]`.
+/// Latents of one or more images, `[batch, channels, height, width]`.
 public struct Latents: Sendable, Hashable {
   /// `[batch, channels, height, width]`.
   public let shape: [Int]
@@ -23,7 +23,7 @@ public struct Latents: Sendable, Hashable {
   /// An eighth of the image's width.
   public var width: Int { shape[3] }
 
-  /// The pictures' latents, one by one.
+  /// The latents of one image.
   public func picture(_ index: Int) -> Latents {
     let count = shape[1...].reduce(1, *)
     return Latents(

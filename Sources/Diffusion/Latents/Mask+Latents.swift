@@ -1,8 +1,8 @@
 import Pictures
 
 extension Mask {
-  /// The mask of latents, 1 where they are drawn anew: the upper left pixel of each block decides,
-  /// as torch's nearest interpolation has it.
+  /// The mask at latent resolution, 1 where latents are repainted: the upper left pixel of each
+  /// block decides, as in torch's nearest interpolation.
   func latents() -> [Float] {
     let side = DiffusionModel.downsampling
     return (0..<height / side).flatMap { row in

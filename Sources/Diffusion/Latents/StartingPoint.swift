@@ -1,13 +1,13 @@
 import Engine
 import Pictures
 
-/// A picture to start from instead of noise alone.
+/// An init image (img2img).
 public struct InitialPicture: Sendable, Hashable {
-  /// Its sides are multiples of 8, and the drawn picture's.
+  /// Its sides are multiples of 8, and equal to the output's.
   public var image: Image
-  /// The share of the steps that is taken, above 0 up to 1: how much of the picture may change.
+  /// Denoising strength, above 0 up to 1: the fraction of steps to run.
   public var strength: Double
-  /// What is painted anew; all of it where nil.
+  /// The area to repaint; everything if nil.
   public var mask: Mask?
   /// Where the drawn picture shows in the end, with this one behind it; nil leaves it as it was
   /// decoded, what is kept too. Of the picture's size. A
@@ -27,32 +27,32 @@ public struct InitialPicture: Sendable, Hashable {
   }
 }
 
-/// What the first step of a picture starts from.
+/// The starting point of an image's first step.
 struct StartingPoint {
-  /// Of standard deviation 1.
+  /// Noise with standard deviation 1.
   let noise: Latents
   /// The latents before the first evaluation.
   let latents: Latents
-  /// The first of the scheduler's evaluations that is made.
+  /// The first of the scheduler's evaluations to run.
   var firstEvaluation = 0
-  /// What is put back after each step where a part of a picture is kept.
+  /// What is restored after each step if a part of the image is kept.
   var keeping: Keeping?
-  /// What the UNet of an inpainting model takes beside the latents, `[1, 5, height, width]`: the
-  /// mask, and the latents of the picture without what is painted anew.
+  /// The additional inputs of an inpainting UNet, `[1, 5, height, width]`: the mask and the
+  /// masked-image latents.
   var condition: Latents?
 }
 
-/// The parts of a picture that stay as they are.
+/// The parts of an image that are kept.
 ///
-/// Source: Lugmayr et al., "RePaint" (2022), without resampling; as diffusers'
-/// `StableDiffusionInpaintPipeline` does it with a UNet of four channels.
+/// Source: Lugmayr et al., "RePaint" (2022), without resampling; as in diffusers'
+/// `StableDiffusionInpaintPipeline` with a four-channel UNet.
 struct Keeping {
   let clean: Latents
   let noise: Latents
-  /// `[height, width]`, 1 where the picture is painted anew.
+  /// `[height, width]`, 1 where the image is repainted.
   let mask: [Float]
 
-  /// Latents after an evaluation, with what is kept as noisy as it is at the next one.
+  /// Latents after an evaluation, with the kept part at the noise level of the next one.
   func applied(
     to values: [Float], after evaluation: Int, _ scheduler: any Scheduler
   ) -> [Float] {
@@ -68,14 +68,14 @@ struct Keeping {
 }
 
 extension DiffusionModel {
-  /// The start of a request's picture.
+  /// The starting point of a request.
   ///
-  /// With a picture to start from, numbers are drawn in the order of diffusers'
+  /// With an init image, random numbers are drawn in the order of diffusers'
   /// `StableDiffusionImg2ImgPipeline`, and with a mask in that of `StableDiffusionInpaintPipeline`:
-  /// one tensor for the picture's latents, one of noise, one for the latents of what is kept.
+  /// one tensor for the image's latents, one of noise, one for the latents of the kept part.
   ///
-  /// - Throws: ``GenerationError`` `request` where a size cannot be drawn or the picture does not go
-  ///   with the model; ``EngineError``.
+  /// - Throws: ``GenerationError`` `request` if a size is not supported or the image is
+  ///   incompatible with the model; ``EngineError``.
   func startingPoint(
     for request: GenerationRequest, _ scheduler: any Scheduler,
     _ random: inout any RandomSource
@@ -117,7 +117,7 @@ extension DiffusionModel {
     return point
   }
 
-  /// The noise of the request, or that of its seed in the size asked for.
+  /// The noise of the request, or the noise of its seed at the requested size.
   private func startingNoise(
     for request: GenerationRequest, _ random: inout any RandomSource
   ) -> Latents {

@@ -1,13 +1,13 @@
-/// How pictures are decoded that are larger than memory should have to hold at once.
+/// How to decode images that are too large to process at once.
 public enum VAETiling: Sendable, Hashable {
-  /// Pictures with a side beyond 768 pixels in tiles of at most that side.
+  /// Tiles of at most 768 pixels for images with a larger side.
   case automatic
   case off
-  /// Pictures with a longer side in tiles of at most that side, in pixels; a multiple of 8, at
-  /// least 256.
+  /// Tiles of at most this many pixels for images with a larger side; a multiple of 8, at least
+  /// 256.
   case tiles(Int)
 
-  /// The longest side of a tile, in latents.
+  /// The maximum side of a tile, in latents.
   var limit: Int? {
     switch self {
     case .automatic: 96
@@ -16,16 +16,16 @@ public enum VAETiling: Sendable, Hashable {
     }
   }
 
-  /// The length of the tiles that a side is cut into; the side itself where it is not cut.
+  /// The length of the tiles of a side; the side itself if it is not split.
   func tileLength(_ side: Int) -> Int {
     guard let limit, side > limit else { return side }
     return TileLine(side, limit: limit).length
   }
 }
 
-/// One side of a picture cut into tiles of one length that overlap, in latents.
+/// One side of an image, split into overlapping tiles of equal length, in latents.
 package struct TileLine {
-  /// Latents that neighbours share at least.
+  /// The minimum overlap of neighbors, in latents.
   package static let overlap = 16
 
   package let length: Int
@@ -38,17 +38,17 @@ package struct TileLine {
     }
     let overlap = min(Self.overlap, limit / 2)
     let count = (side - overlap + limit - overlap - 1) / (limit - overlap)
-    // As short as so many can be.
+    // The minimum length for this number of tiles.
     let length = (side + (count - 1) * overlap + count - 1) / count
     self.length = length
     starts = (0..<count).map { index in
-      // Evenly, the last one at the end.
+      // Evenly spaced, the last one at the end.
       (index * (side - length) + (count - 1) / 2) / (count - 1)
     }
   }
 
-  /// For each pixel of the tile, how much it counts: less towards an edge inside the picture, and
-  /// not at all at the edge, where the network sees nothing of what lies beyond.
+  /// The weight of each pixel of the tile: it decreases towards inner edges and is 0 at them, where
+  /// the network does not see what is beyond.
   package func weights(_ index: Int, scale: Int) -> [Float] {
     let isFirst = index == 0
     let isLast = index == starts.count - 1
@@ -57,7 +57,7 @@ package struct TileLine {
     let count = length * scale
     func ramp(_ distance: Int, _ shared: Int) -> Float {
       guard shared > 0 else { return 1 }
-      // A quarter of what is shared is left out, then weight grows from 0 to 1.
+      // A quarter of the overlap is discarded, then the weight grows from 0 to 1.
       let margin = Float(shared) / 4
       let value = (Float(distance) + 0.5 - margin) / (Float(shared) - 2 * margin)
       return min(1, max(1e-6, value))
@@ -66,7 +66,7 @@ package struct TileLine {
   }
 }
 
-/// A rectangle of a picture, in latents.
+/// A rectangle of an image, in latents.
 struct Tile {
   let top: Int
   let left: Int
@@ -75,11 +75,11 @@ struct Tile {
 }
 
 extension DiffusionModel {
-  /// Computes overlapping tiles of one size and blends them.
+  /// Computes overlapping tiles of equal size and blends them.
   ///
   /// - Parameters:
-  ///   - height: of the whole, in latents; so is `width`.
-  ///   - scale: the values that a latent becomes, on each side.
+  ///   - height: the full height in latents; likewise `width`.
+  ///   - scale: the output values per latent, on each side.
   ///   - compute: the values of a tile, `[channels, scale * height, scale * width]`.
   /// - Returns: `[channels, scale * height, scale * width]`
   static func tiled(

@@ -50,7 +50,7 @@ package struct TorchRandom: RandomSource {
     }
   }
 
-  /// Box-Muller in double precision, one pair for every two elements; an unused value is kept
+  /// Box-Muller in float64, one pair for every two elements; an unused value is kept
   /// for the next short tensor.
   private mutating func shortTensor(_ count: Int) -> [Float] {
     (0..<count).map { _ in

@@ -1,4 +1,4 @@
-// The standard library's own normalisation; nothing public does it without Foundation.
+// The standard library's own normalization; no public API does it without Foundation.
 @_spi(_Unicode) import Swift
 
 /// A prompt as CLIP's tokenizer cleans it (NFC, every run of white space one space, lower case),
@@ -19,7 +19,7 @@ struct PromptScanner {
     let origin: Int
   }
 
-  /// A stretch of bytes that byte-pair merges do not cross.
+  /// A range of bytes that byte-pair merges do not cross.
   struct Piece {
     var bytes: [UInt8] = []
     /// For each byte the index in `source` of the scalar that it comes from.
@@ -30,7 +30,7 @@ struct PromptScanner {
   private(set) var source: [Unicode.Scalar] = []
   private var scalars: [Scalar] = []
 
-  /// Cleans a stretch of a prompt. `origin` is the index of its first scalar in the whole.
+  /// Cleans a part of a prompt. `origin` is the index of its first scalar in the prompt.
   init(_ text: String, origin: Int) {
     for scalar in text._nfc {
       let index = origin + source.count
@@ -40,7 +40,7 @@ struct PromptScanner {
           scalars.append(Scalar(value: " ", scalarClass: .space, origin: index))
         }
       } else {
-        // Scalar by scalar: a sigma at the end of a word becomes σ, as the reference has it.
+        // Scalar by scalar: a sigma at the end of a word becomes σ, as in the reference.
         for lower in scalar.properties.lowercaseMapping.unicodeScalars {
           scalars.append(Scalar(value: lower, scalarClass: Self.classify(lower), origin: index))
         }

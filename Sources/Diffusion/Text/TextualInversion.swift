@@ -71,9 +71,9 @@ public struct TextualInversion: Sendable, Hashable {
 
   /// Reads a file with one trigger word.
   ///
-  /// - Parameter token: what stands for it in a prompt; where nil the name that the file gives, or
-  ///   else the file's own name without its ending.
-  /// - Throws: as ``read(_:token:)``; ``FormatError`` `mismatch` also where there are several words.
+  /// - Parameter token: the trigger word; nil uses the file's own word, otherwise the file name
+  ///   without its extension.
+  /// - Throws: as ``read(_:token:)``; ``FormatError`` `mismatch` also if there are several words.
   public init(_ path: String, token: String? = nil) throws(FormatError) {
     let words = try Self.read(path, token: token)
     guard words.count == 1 else {

@@ -1,13 +1,13 @@
 import Glibc
 
-/// Bytes aligned for vectors, in large pages where there are enough of them.
+/// Memory aligned for vectors, in huge pages if large enough.
 final class Allocation {
   let pointer: UnsafeMutableRawPointer
   let byteCount: Int
-  /// The file that the bytes lie in, where they are not the process's own.
+  /// The file that contains the bytes, if they are not anonymous memory.
   private let file: WeightFile?
 
-  /// The size of the large pages of x86-64.
+  /// The size of huge pages on x86-64.
   private static let hugePage = 2 << 20
 
   init(byteCount: Int, context: String) throws(EngineError) {
@@ -15,18 +15,18 @@ final class Allocation {
     let isLarge = size >= Self.hugePage
     var pointer: UnsafeMutableRawPointer?
     guard posix_memalign(&pointer, isLarge ? Self.hugePage : 64, size) == 0, let pointer else {
-      throw EngineError(.memory, "\(byteCount) bytes of memory cannot be had", context: context)
+      throw EngineError(.memory, "cannot allocate \(byteCount) bytes of memory", context: context)
     }
-    // Fewer address translations for the same data; refused without harm where unsupported.
+    // Reduces TLB misses; ignored if unsupported.
     if isLarge { madvise(pointer, size / Self.hugePage * Self.hugePage, MADV_HUGEPAGE) }
     self.pointer = pointer
     self.byteCount = byteCount
     file = nil
   }
 
-  /// Room in `file`.
+  /// Allocates space in `file`.
   ///
-  /// - Throws: ``EngineError`` `memory` where the disk is full.
+  /// - Throws: ``EngineError`` `memory` if the disk is full.
   init(byteCount: Int, in file: WeightFile, context: String) throws(EngineError) {
     guard let pointer = file.room(byteCount) else {
       throw EngineError(

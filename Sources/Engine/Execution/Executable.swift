@@ -7,14 +7,14 @@ import Synchronization
 
 /// A graph with its weights, ready to run on the CPU.
 ///
-/// Weights are read and packed once. What depends on the sizes (memory, compiled layers) is made
-/// when a size is first run, and kept for the sizes used last. Runs exclude each other.
+/// Weights are read and packed once. Everything that depends on sizes (memory, compiled layers) is
+/// created when a size is first run, and kept for the last few sizes. Runs exclude each other.
 public final class Executable: @unchecked Sendable {
-  /// The graph that it runs.
+  /// The graph.
   public let graph: Graph
-  /// What it was made with.
+  /// The options it was created with.
   public let options: EngineOptions
-  /// Those that it was made ready for.
+  /// The sizes it was prepared for.
   public let sizes: Sizes
   private let threads: Int
 
@@ -25,14 +25,14 @@ public final class Executable: @unchecked Sendable {
   private var plans: [Plan] = []
   private let lock = Mutex<Void>(())
 
-  /// Sizes of which the plans are kept.
+  /// The number of plans to keep.
   private static let planLimit = 2
 
-  /// Loads the weights and makes everything ready for `sizes`; others may be run too.
+  /// Loads the weights and prepares for `sizes`; other sizes can be run too.
   ///
   /// - Parameters:
-  ///   - parameters: gives the tensor of a parameter of the graph, by `Parameter.name`.
-  ///   - progress: called with the parameters loaded so far and all of them.
+  ///   - parameters: returns the tensor of a graph parameter, by `Parameter.name`.
+  ///   - progress: called with the number of parameters loaded so far and in total.
   /// - Throws: ``EngineError``, or what `parameters` throws.
   public init(
     graph: Graph, parameters source: (String) throws -> Tensor,
@@ -60,7 +60,7 @@ public final class Executable: @unchecked Sendable {
     self.stream = stream
     threads = options.threads(macs: LayerCost.total(graph.costs(sizes)).macs)
     sdk_set_threads(Int32(threads))
-    // Address space for any packing of any network; the file grows as it is used.
+    // Address space for any network in any packing; the file grows on use.
     let file =
       options.keepsWeightsInFile
       ? try WeightFile(capacity: 1 << 36, context: graph.name.rawValue) : nil
@@ -79,14 +79,14 @@ public final class Executable: @unchecked Sendable {
     onednn_stream_destroy(stream)
   }
 
-  /// Bytes held: packed weights, activations and working memory.
+  /// Memory in bytes: packed weights, activations and working memory.
   public var memoryBytes: Int {
     lock.withLock { _ in
       parameters.byteCount + plans.reduce(0) { $0 + $1.byteCount }
     }
   }
 
-  /// Bytes of activations and working memory alone, for the sizes used last.
+  /// Bytes of activations and working memory only, for the last used sizes.
   public var workingMemoryBytes: Int {
     lock.withLock { _ in plans.reduce(0) { $0 + $1.byteCount } }
   }
@@ -94,11 +94,13 @@ public final class Executable: @unchecked Sendable {
   /// Computes the graph's outputs, by name.
   ///
   /// - Parameters:
-  ///   - inputs: every input of the graph, by name; pictures channels-first.
-  ///   - generations: a number for each steady input, which changes when the input does. Where
+  ///   - inputs: every input of the graph, by name; images are channels-first.
+  ///   - generations: a number for each steady input, which changes when the input does. If all are
+  ///     the same as in the last run with these sizes, results that depend only on those inputs are
+  ///     not recomputed, and the inputs are not read.
   ///     all are as they were in the last run of the same sizes, what depends on those inputs
   ///     alone is not computed again, and the inputs themselves are not read.
-  ///   - observer: called after each step with what it took.
+  ///   - observer: called after each step with its timing.
   /// - Throws: ``EngineError``.
   public func run(
     _ inputs: [String: Value], generations: [String: Int] = [:],
@@ -114,7 +116,7 @@ public final class Executable: @unchecked Sendable {
         known
         && plan.generations.map { held in names.allSatisfy { held[$0] == generations[$0] } }
           ?? false
-      // Until the run has succeeded nothing is held.
+      // Nothing is kept until the run succeeds.
       plan.generations = nil
       for input in graph.inputs where !(isSteady && program.steadyInputs.contains(input.index)) {
         try plan.read(inputs[graph[input].name], into: input)
@@ -122,7 +124,7 @@ public final class Executable: @unchecked Sendable {
       let steps = plan.steps.filter { !(isSteady && $0.isSteady) }
       if let first = steps.first { parameters.fetch(first.weights) }
       for (index, step) in steps.enumerated() {
-        // The disk, where it is needed, reads while the cores work.
+        // The disk reads ahead while the cores work.
         if index + 1 < steps.count { parameters.fetch(steps[index + 1].weights) }
         let start = Self.now()
         try step.run()
@@ -144,7 +146,7 @@ public final class Executable: @unchecked Sendable {
       plans.append(plan)
       return plan
     }
-    // The oldest goes first: two arenas at once may be more than there is memory for.
+    // Drop the oldest first: two arenas at once may exceed memory.
     if plans.count >= Self.planLimit { plans.removeFirst() }
     let plan = try Plan(program, sizes: sizes, parameters: parameters, stream: stream)
     plans.append(plan)

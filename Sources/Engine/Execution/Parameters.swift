@@ -4,15 +4,15 @@ import Glibc
 import ModelFormats
 import ModelGraph
 
-/// The learned tensors of a graph in the form in which its layers read them.
+/// A graph's learned tensors in the form that its layers read.
 ///
 /// Each is read once from its source. Matrices are kept in the layout that oneDNN's primitives
-/// ask for; a primitive of another shape that asks for another layout gets a copy in it.
+/// request; a primitive with another shape and layout gets its own copy.
 final class Parameters {
   typealias Source = (String) throws -> Tensor
 
   private let graph: Graph
-  /// There while loading.
+  /// Set while loading.
   private var source: Source?
   private var progress: ((Int, Int) -> Void)?
   private var loaded = 0
@@ -23,7 +23,7 @@ final class Parameters {
   private var zeroVectors: [Int: Allocation] = [:]
   private var staging: Allocation?
 
-  /// A matrix or the weights of a convolution as our own products read them.
+  /// A matrix or convolution weights in the layout of sdloom's kernels.
   struct Panels: Hashable {
     let id: Graph.ParameterID
     let type: UInt32
@@ -31,7 +31,7 @@ final class Parameters {
     let isGated: Bool
   }
 
-  /// Where matrices and tables lie, if not in memory.
+  /// The file that contains matrices and tables, if they are not in memory.
   private let file: WeightFile?
 
   init(graph: Graph, file: WeightFile? = nil) {
@@ -39,21 +39,21 @@ final class Parameters {
     self.file = file
   }
 
-  /// The packed weights that were asked for since ``collectUses()``, where they lie in a file.
+  /// The packed weights used since ``collectUses()``, if they are in a file.
   private var uses: [UnsafeRawBufferPointer] = []
 
-  /// The packed weights in a file that were asked for since the last call.
+  /// The packed weights in a file used since the last call.
   func collectUses() -> [UnsafeRawBufferPointer] {
     defer { uses = [] }
     return uses
   }
 
-  /// Starts to read weights that lie in a file.
+  /// Starts reading weights in a file.
   func fetch(_ weights: [UnsafeRawBufferPointer]) {
     for bytes in weights { file?.fetch(bytes) }
   }
 
-  /// Gives back the pages of weights that lie in a file.
+  /// Releases the pages of weights in a file.
   func release() { file?.release() }
 
   private func use(_ weights: Allocation?) {
@@ -66,7 +66,7 @@ final class Parameters {
     return try Allocation(byteCount: byteCount, in: file, context: context)
   }
 
-  /// Runs `body`, in which parameters that are asked for are read from `source`.
+  /// Runs `body`, in which requested parameters are read from `source`.
   func loading<R>(
     _ source: (String) throws -> Tensor, _ progress: ((Int, Int) -> Void)?,
     _ body: () throws -> R
@@ -83,7 +83,7 @@ final class Parameters {
     }
   }
 
-  /// Bytes that the tensors take.
+  /// The size of the tensors in bytes.
   var byteCount: Int {
     vectors.values.reduce(0) { $0 + $1.byteCount }
       + tables.values.reduce(0) { $0 + $1.0.byteCount }
@@ -91,7 +91,7 @@ final class Parameters {
       + packed.values.reduce(0) { $0 + $1.byteCount }
   }
 
-  /// A bias, a scale or a table of positions, in f32.
+  /// A bias, a scale or a position embedding, in f32.
   func vector(_ id: Graph.ParameterID) throws -> UnsafePointer<Float> {
     let vector: Allocation
     if let known = vectors[id] {
@@ -107,7 +107,7 @@ final class Parameters {
     return UnsafePointer(vector.pointer.assumingMemoryBound(to: Float.self))
   }
 
-  /// In place of a bias that a layer has not.
+  /// Zeros in place of a missing bias.
   func zeros(_ count: Int) throws -> UnsafePointer<Float> {
     let vector =
       try zeroVectors[count] ?? Allocation(byteCount: count * 4, context: graph.name.rawValue)
@@ -116,7 +116,7 @@ final class Parameters {
     return UnsafePointer(vector.pointer.assumingMemoryBound(to: Float.self))
   }
 
-  /// A table whose rows are read a few at a time, in the type that it is stored in.
+  /// A table whose rows are read individually, in its stored dtype.
   func table(_ id: Graph.ParameterID) throws -> (rows: UnsafeRawPointer, type: sdk_type) {
     if let (table, type) = tables[id] { return (UnsafeRawPointer(table.pointer), type) }
     let (table, type) = try withTensor(id) { bytes, type, count in
@@ -128,7 +128,7 @@ final class Parameters {
     return (UnsafeRawPointer(table.pointer), type)
   }
 
-  /// A weight in the layout that `primitive` asks for.
+  /// A weight in the layout that `primitive` requests.
   ///
   /// - Parameters:
   ///   - dimensions: the weight's dimensions as the primitive sees them.
@@ -161,7 +161,7 @@ final class Parameters {
   ///
   /// - Parameters:
   ///   - outputs, inputs, taps: the weight's dimensions.
-  ///   - method: what convolution transformed weights are for, else `SDK_DIRECT`.
+  ///   - method: the convolution method of transformed weights, or `SDK_DIRECT`.
   func panels(
     _ id: Graph.ParameterID, outputs: Int, inputs: Int, taps: Int, type: sdk_type,
     method: sdk_method = SDK_DIRECT, isGated: Bool = false
@@ -189,7 +189,7 @@ final class Parameters {
     return UnsafeRawPointer(bytes.pointer)
   }
 
-  /// The values in f32 and at a multiple of four: in place where they are so already.
+  /// The values in f32, aligned to four bytes: in place if possible.
   private func f32(
     _ bytes: UnsafeRawPointer, _ type: sdk_type, _ count: Int
   ) throws(EngineError) -> UnsafeMutableRawPointer {
@@ -201,7 +201,7 @@ final class Parameters {
       sdk_convert(bytes, type, staging.pointer, SDK_F32, count)
       return staging.pointer
     }
-    // The old one goes before the new one comes.
+    // Free the old one before allocating the new one.
     staging = nil
     let larger = try Allocation(byteCount: count * 4, context: graph.name.rawValue)
     staging = larger
@@ -209,7 +209,7 @@ final class Parameters {
     return larger.pointer
   }
 
-  /// Calls `body` with the bytes of a parameter's tensor once it is known to be right.
+  /// Calls `body` with the bytes of a parameter's tensor after checking it.
   private func withTensor<R>(
     _ id: Graph.ParameterID, _ body: (UnsafeRawPointer, sdk_type, Int) throws -> R
   ) throws -> R {
@@ -231,7 +231,7 @@ final class Parameters {
     case .bfloat16: type = SDK_BF16
     default:
       throw EngineError(
-        .parameter, "values of type \(tensor.dtype.rawValue) cannot be computed with",
+        .parameter, "unsupported dtype \(tensor.dtype.rawValue)",
         context: "\(graph.name): \(parameter.name)")
     }
     let result = try tensor.withContiguousBytes { (bytes: UnsafeRawBufferPointer) throws -> R in
@@ -250,8 +250,8 @@ final class Parameters {
     return result
   }
 
-  /// Tells the system that whole pages of a mapped file are not needed any more, so that they do
-  /// not count as ours beside their packed copies. They would be read again if touched.
+  /// Releases whole pages of a mapped file, so that they do not count as resident next to their
+  /// packed copies. They are read again if touched.
   private static func release(_ bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress else { return }
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))

@@ -1,14 +1,14 @@
-/// What one step of a run did and how long it took.
+/// The timing of one step of a run.
 public struct StepTiming: Sendable, Hashable {
-  /// The node, as in `down_blocks.0.resnets.0.conv1`.
+  /// The node, such as `down_blocks.0.resnets.0.conv1`.
   public let name: String
-  /// The operation, as `Operation.kind` names it.
+  /// The operation, from `Operation.kind`.
   public let kind: String
-  /// What does it: oneDNN's name for its implementation, or empty for a kernel of ours.
+  /// The implementation: oneDNN's name, or empty for an sdloom kernel.
   public let implementation: String
   /// Seconds of wall-clock time.
   public let seconds: Double
-  /// Multiplications with an addition.
+  /// Multiply-accumulate operations.
   public let macs: Int
   /// Bytes of activations read and written.
   public let bytes: Int
@@ -25,23 +25,23 @@ public struct StepTiming: Sendable, Hashable {
   }
 }
 
-/// The steps of one or more runs added up by kind of operation and what does it.
+/// The steps of one or more runs, summed by operation and implementation.
 public struct Profile: Sendable {
-  /// Steps that belong together.
+  /// The key of a sum.
   public struct Kind: Sendable, Hashable {
-    /// The operation, as in ``StepTiming/kind``.
+    /// The operation, see ``StepTiming/kind``.
     public let operation: String
-    /// What ran it, as in ``StepTiming/implementation``.
+    /// The implementation, see ``StepTiming/implementation``.
     public let implementation: String
   }
 
   /// The sum over the steps of one kind.
   public struct Entry: Sendable, Hashable {
-    /// How many steps were added up.
+    /// The number of steps.
     public var steps = 0
     /// Seconds of wall-clock time.
     public var seconds = 0.0
-    /// Multiplications with an addition.
+    /// Multiply-accumulate operations.
     public var macs = 0
     /// Bytes of activations read and written.
     public var bytes = 0

@@ -1,29 +1,31 @@
 import CKernels
 import ModelGraph
 
-/// A graph made ready to run at any size: fused, ordered, and with each value given its storage.
+/// A graph prepared for any size: fused, ordered, and with storage assigned to each value.
 ///
-/// Pictures are kept channels-last, so a picture and its tokens are the same bytes, and changing
-/// one into the other is no instruction at all.
+/// Images are stored channels-last, so an image and its tokens are the same bytes, and converting
+/// between them needs no instruction.
 struct Program {
-  /// One node, with what was fused into it. Numbers are indices of values.
+  /// One node with everything fused into it. Numbers are indices of values.
   struct Instruction {
     let node: Graph.Node
     var inputs: [Int]
     var output: Int
-    /// A value that a convolution or linear layer adds its result to; its storage is the output's.
+    /// A value to which a convolution or linear layer adds its result; the output shares its
+    /// storage.
     var residual: Int?
-    /// `[1, channels]` that a group norm, or one that a convolution applies, adds to its input.
+    /// `[1, channels]` that a group norm, standalone or fused into a convolution, adds to its
+    /// input.
     var offset: Int?
-    /// A group norm that a convolution applies to its input while it reads it.
+    /// A group norm that a convolution applies to its input on reading.
     var norm: Graph.Node?
-    /// An input whose storage the output takes over.
+    /// An input whose storage the output reuses.
     var replaced: Int?
-    /// Whether a linear layer's result is halved and gated (GEGLU); the output is what comes of it.
+    /// Whether a linear layer's result is split and gated (GEGLU) before it is written.
     var isGated = false
-    /// Whether a convolution reads each pixel of its input as a square of four.
+    /// Whether a convolution upsamples its input twofold on reading.
     var isDoubled = false
-    /// Whether it depends on steady inputs alone.
+    /// Whether it depends only on steady inputs.
     var isSteady = false
 
     /// Everything it reads.
@@ -33,15 +35,15 @@ struct Program {
   let graph: Graph
   let precision: Precision
   private(set) var instructions: [Instruction] = []
-  /// For each value, the value in whose storage it lies.
+  /// For each value, the value whose storage it uses.
   private(set) var storage: [Int]
-  /// Values that stay from run to run.
+  /// Values that are kept between runs.
   private(set) var kept: Set<Int> = []
-  /// Outputs of the graph that a layer writes which can write f32 whatever it reads.
+  /// Graph outputs written by a layer that can write f32 for any input type.
   private let exact: Set<Int>
-  /// Whether products are computed by our own kernels: where the instruction set has fast ones.
+  /// Whether matmuls use sdloom's kernels: if the instruction set has fast ones.
   let hasProducts: Bool
-  /// Inputs that only steady instructions read.
+  /// Inputs read only by steady instructions.
   private(set) var steadyInputs: Set<Int> = []
 
   init(_ graph: Graph, precision: Precision, steadyInputs: Set<String>) {
@@ -63,7 +65,7 @@ struct Program {
           Instruction(node: node, inputs: inputs, output: node.output.index))
       }
     }
-    // First, since values that are kept must not be written over by what is fused.
+    // Do this first, because fusion must not overwrite kept values.
     separateSteady(steadyInputs)
     foldOffsets()
     if hasProducts {
@@ -75,10 +77,10 @@ struct Program {
     chooseReplacements()
   }
 
-  /// The type in which a value is stored.
+  /// The storage dtype of a value.
   func type(of value: Int) -> sdk_type {
-    // Embeddings of the timestep are few and go into every layer, and what a last layer sums up
-    // goes to the caller: both stay exact.
+    // Timestep embeddings are small and used by every layer, and the last layer's result goes to
+    // the caller: both stay f32.
     if precision == .f32 || graph.values[value].shape.count < 3 || exact.contains(value) {
       return SDK_F32
     }
@@ -94,12 +96,12 @@ struct Program {
     return readers
   }
 
-  /// Values that the caller gets, by storage.
+  /// Values returned to the caller, by storage.
   private var results: Set<Int> { Set(graph.outputs.map { storage[$0.index] }) }
 
   // MARK: Fusion
 
-  /// Lets group norms add the time embedding while they read.
+  /// Makes group norms add the time embedding on reading.
   private mutating func foldOffsets() {
     let readers = readers()
     var removed: Set<Int> = []
@@ -116,7 +118,8 @@ struct Program {
     remove(removed)
   }
 
-  /// Lets convolutions and linear layers add their result to a value that nobody needs after.
+  /// Makes convolutions and linear layers add their result to a value that is not needed
+  /// afterwards.
   private mutating func fuseResiduals() {
     let results = results
     var removed: Set<Int> = []
@@ -124,7 +127,7 @@ struct Program {
       guard case .add = instructions[index].node.operation else { continue }
       let inputs = instructions[index].inputs
       for (computed, other) in [(inputs[1], inputs[0]), (inputs[0], inputs[1])] {
-        // Fusions before may have moved readers, so they are looked up anew.
+        // Earlier fusions may have moved readers, so look them up again.
         let readers = readers()
         guard computed != other, readers[computed] == [index], !results.contains(computed),
           !results.contains(other),
@@ -133,7 +136,7 @@ struct Program {
           }),
           instructions[producer].residual == nil,
           instructions[producer].node.operation.isMultiplication,
-          // A steady layer that also read what changes would no longer be steady.
+          // A steady layer must not read changing values.
           instructions[producer].isSteady == instructions[index].isSteady,
           !kept.contains(other),
           type(of: other) == type(of: instructions[index].output),
@@ -150,7 +153,7 @@ struct Program {
     remove(removed)
   }
 
-  /// Lets linear layers of which only GEGLU reads the result gate it themselves.
+  /// Fuses GEGLU into linear layers that nothing else reads.
   private mutating func fuseGates() {
     let graph = graph
     fuse { producer, reader in
@@ -165,7 +168,7 @@ struct Program {
     }
   }
 
-  /// Lets convolutions double the picture that they alone read while they read it.
+  /// Fuses twofold upsampling into convolutions that are its only readers.
   private mutating func fuseDoublings() {
     fuse { producer, reader in
       guard case .upsampleNearest = producer.node.operation,
@@ -178,8 +181,8 @@ struct Program {
     }
   }
 
-  /// Lets convolutions normalise a picture that they alone read: that saves a pass over it, and in
-  /// bf16 a rounding.
+  /// Fuses normalization into convolutions that are its only readers: this saves a pass over the
+  /// image, and in bf16 a rounding.
   private mutating func fuseNorms() {
     fuse { producer, reader in
       guard case .groupNorm = producer.node.operation,
@@ -194,8 +197,8 @@ struct Program {
     }
   }
 
-  /// Puts one instruction in the place of two where `join` makes one of a producer and the only
-  /// reader of its result.
+  /// Replaces a producer and the only reader of its result with one instruction if `join` returns
+  /// one.
   private mutating func fuse(_ join: (Instruction, Instruction) -> Instruction?) {
     let readers = readers()
     let results = results
@@ -225,7 +228,8 @@ struct Program {
 
   // MARK: Order and storage
 
-  /// Puts what depends on steady inputs alone first, where it can be left out of later runs.
+  /// Moves instructions that depend only on steady inputs to the start, where later runs can skip
+  /// them.
   private mutating func separateSteady(_ names: Set<String>) {
     var steady = Set(graph.inputs.filter { names.contains(graph[$0].name) }.map(\.index))
     guard !steady.isEmpty else { return }
@@ -237,12 +241,12 @@ struct Program {
     }
     instructions = instructions.filter(\.isSteady) + instructions.filter { !$0.isSteady }
     let changing = instructions.filter { !$0.isSteady }.flatMap(\.reads)
-    // An input that changing layers read too must be brought in on every run.
+    // An input that changing layers also read must be stored on every run.
     steadyInputs.subtract(changing)
     kept = steady.subtracting(graph.inputs.map(\.index)).intersection(Set(changing).union(results))
   }
 
-  /// Lets a layer write where an input lies that nobody needs after.
+  /// Lets a layer overwrite an input that is not needed afterwards.
   private mutating func chooseReplacements() {
     let readers = readers()
     let results = results
@@ -256,7 +260,7 @@ struct Program {
         instructions[index].replaced = value
         break
       }
-      // Without it the layer would add to whatever the arena holds.
+      // Otherwise the layer would add to stale memory.
       precondition(
         instruction.residual == nil || instructions[index].replaced != nil,
         "a residual that was fused can be written over")
@@ -265,7 +269,7 @@ struct Program {
       guard let replaced = instruction.replaced else { continue }
       storage[instruction.output] = storage[replaced]
     }
-    // Aliases made at the start point at values that may have moved since.
+    // Initial aliases refer to values that may have moved since.
     for value in storage.indices { storage[value] = root(of: value) }
   }
 
@@ -277,7 +281,7 @@ struct Program {
 }
 
 extension Program.Instruction {
-  /// Inputs over which the result may be written as it is computed.
+  /// Inputs that may be overwritten while the result is computed.
   fileprivate var replaceableInputs: [Int] {
     switch node.operation {
     case .add: inputs
@@ -289,7 +293,7 @@ extension Program.Instruction {
 }
 
 extension Operation {
-  /// Whether oneDNN computes it: such a layer can add its result to what its output holds.
+  /// Whether oneDNN computes it and can add to its output.
   fileprivate var isMultiplication: Bool {
     switch self {
     case .convolution, .linear: true

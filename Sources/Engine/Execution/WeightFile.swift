@@ -1,11 +1,11 @@
 import Glibc
 import ModelFormats
 
-/// Packed weights in a file without a name instead of in memory of the process's own.
+/// Packed weights in an unnamed file instead of anonymous memory.
 ///
-/// The file is mapped whole. After each layer its pages are given back, so that of all weights only
-/// those of one layer count as resident; the system keeps the others in its cache as long as memory
-/// allows, and reads them from the disk again where it does not.
+/// The whole file is mapped. After each layer its pages are released, so only one layer's weights
+/// count as resident; the page cache keeps the others while memory allows, and the disk is read
+/// again otherwise.
 final class WeightFile {
   private let descriptor: Int32
   private let base: UnsafeMutableRawPointer
@@ -15,13 +15,13 @@ final class WeightFile {
   /// Linux's O_TMPFILE, which Swift does not import.
   private static let nameless: Int32 = 0o20_000_000 | O_DIRECTORY
 
-  /// - Parameter capacity: bytes of address space that are reserved; the file grows as it is used.
+  /// - Parameter capacity: reserved address space in bytes; the file grows on use.
   init(capacity: Int, context: String) throws(EngineError) {
-    // The disk's temporary folder: /tmp may be memory itself.
+    // The temporary directory on disk: /tmp may be in memory.
     let folder = getenv("TMPDIR").map { FileName.text($0) } ?? "/var/tmp"
     var descriptor = open(folder, O_RDWR | Self.nameless | O_CLOEXEC, 0o600)
     if descriptor < 0 {
-      // File systems without nameless files.
+      // For file systems without unnamed files.
       var template = FileName.bytes("\(folder)/sdloom-weights-XXXXXX")
       descriptor = mkstemp(&template)
       if descriptor >= 0 { unlink(template) }
@@ -48,25 +48,25 @@ final class WeightFile {
     close(descriptor)
   }
 
-  /// Room in the file, in pages of its own.
+  /// Allocates separate pages in the file.
   ///
-  /// - Returns: nil where the file is full.
+  /// - Returns: nil if the file is full.
   func room(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     let size = (byteCount + 4095) / 4096 * 4096
-    // What the disk cannot hold would end the process when it is written.
+    // Writing beyond the disk's space would end the process.
     guard used + size <= capacity, posix_fallocate(descriptor, used, size) == 0 else { return nil }
     defer { used += size }
     return base + used
   }
 
-  /// Starts to read what of the file's bytes the system's cache does not hold. Read as they are
-  /// touched, they would come a few pages at a time, with a wait for each.
+  /// Starts reading the bytes that are not in the page cache. Read on access, they would arrive a
+  /// few pages at a time, with a wait for each.
   func fetch(_ bytes: UnsafeRawBufferPointer) {
-    // Rooms start at pages of their own.
+    // Allocations start at page boundaries.
     madvise(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count, MADV_WILLNEED)
   }
 
-  /// Gives back the pages that are mapped now; they are read again where they are needed.
+  /// Releases all mapped pages; they are read again when needed.
   func release() {
     madvise(base, used, MADV_DONTNEED)
   }

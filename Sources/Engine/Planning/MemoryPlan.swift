@@ -1,7 +1,7 @@
-/// Where in one arena each value's storage lies, so that values that are never needed at the same
-/// time share bytes.
+/// The offset of each value's storage in one arena; values that are never live at the same time
+/// share bytes.
 package struct MemoryPlan {
-  /// Storage of `byteCount` bytes needed from step `first` to step `last`, both included.
+  /// Storage of `byteCount` bytes, live from step `first` to step `last` inclusive.
   package struct Lifetime {
     package var byteCount: Int
     package var first: Int
@@ -22,10 +22,10 @@ package struct MemoryPlan {
   package let offsets: [Int]
   package let byteCount: Int
 
-  /// Cache lines that two cores write are shared by nobody.
+  /// Avoids cache lines that two cores write.
   private static let alignment = 64
 
-  /// Places the largest first, each in the smallest gap that holds it.
+  /// Places the largest first, each in the smallest sufficient gap.
   package init(_ lifetimes: [Lifetime]) {
     var offsets = [Int](repeating: 0, count: lifetimes.count)
     var placed: [Int] = []

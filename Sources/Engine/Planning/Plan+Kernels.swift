@@ -1,7 +1,7 @@
 import CKernels
 import ModelGraph
 
-/// The step of each instruction, and those that our own kernels compute.
+/// The step of each instruction, and steps computed by sdloom's kernels.
 extension Plan {
   func step(_ instruction: Program.Instruction) throws -> Step {
     let node = instruction.node
@@ -45,7 +45,7 @@ extension Plan {
       let count = count(output)
       return step(instruction) { sdk_add(from[0], from[1], to, type, count) }
     case .addPerChannel:
-      // The vector, like all that comes from the timestep, is in f32.
+      // The vector is f32, like everything derived from the timestep.
       let vector = from[1].assumingMemoryBound(to: Float.self)
       return step(instruction) { sdk_add_rows(from[0], vector, 1, to, type, rows, channels) }
     case .addPositions:
@@ -53,7 +53,7 @@ extension Plan {
       let tokens = shape(node.output.index)[1]
       guard tokens <= program.graph[try parameter(node.weight, node)].shape[0] else {
         throw EngineError(
-          .input, "there are \(tokens) tokens, more than there are positions",
+          .input, "\(tokens) tokens exceed the number of positions",
           context: "\(program.graph.name): \(node.name)")
       }
       return step(instruction) {
@@ -96,7 +96,7 @@ extension Plan {
     }
   }
 
-  /// A step of ours that cannot fail.
+  /// A step of an sdloom kernel, which cannot fail.
   func step(
     _ instruction: Program.Instruction, implementation: String = "", macs: Int = 0,
     _ run: @escaping () -> Void
@@ -128,7 +128,7 @@ extension Plan {
     )
   }
 
-  /// The group norm `node` on an instruction's input; where the result goes is left open.
+  /// The group norm `node` on an instruction's input; the output is left open.
   func groupNorm(
     _ instruction: Program.Instruction, _ node: Graph.Node, _ form: GroupNorm
   ) throws -> sdk_group_norm_form {

@@ -2,7 +2,7 @@ import CKernels
 import COneDNN
 import ModelGraph
 
-/// Steps that oneDNN computes.
+/// Steps computed by oneDNN.
 extension Plan {
   private func dataType(_ type: sdk_type) -> onednn_type {
     type == SDK_BF16 ? onednn_bf16 : onednn_f32
@@ -20,7 +20,7 @@ extension Plan {
     guard let weight = instruction.node.weight else {
       throw EngineError(.unsupported, "a convolution without weight", context: name)
     }
-    // Shapes as the node states them: a value's storage may be known as tokens elsewhere.
+    // Use the node's shapes: a value's storage may be viewed as tokens elsewhere.
     let from = shape(instruction.node.inputs[0].index)
     let to = shape(instruction.node.output.index)
     var description = onednn_convolution()

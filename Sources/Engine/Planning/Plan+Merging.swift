@@ -1,7 +1,7 @@
 import CKernels
 import ModelGraph
 
-/// Steps that merge tokens and give results back to them.
+/// Steps that merge tokens and distribute results to them.
 extension Plan {
   func matchTokens(_ instruction: Program.Instruction, _ matching: TokenMatching) -> Step {
     let node = instruction.node
@@ -22,7 +22,8 @@ extension Plan {
       instruction, macs: shape[0] * (shape[1] - windows) * windows * shape[2]
     ) {
       var form = fixed
-      // Any number of the timestep's does; that of 0 is 0, which takes the windows' first tokens.
+      // Any number derived from the timestep works; that of 0 is 0, which selects the windows'
+      // first tokens.
       form.seed = timestep.load(as: UInt32.self)
       form.scratch = scratch.pointer
       sdk_match_tokens(&form)

@@ -1,14 +1,14 @@
 import CKernels
 import ModelGraph
 
-/// Steps that our own products compute.
+/// Steps computed by sdloom's matmul kernels.
 extension Plan {
-  /// A linear layer or a convolution of 1x1; nil where oneDNN must do it.
+  /// A linear layer or 1x1 convolution; nil if oneDNN must compute it.
   func ownProduct(
     _ instruction: Program.Instruction, _ inputs: Int, _ outputs: Int
   ) throws -> Step? {
     let source = instruction.inputs[0]
-    // bf16 is multiplied in pairs.
+    // bf16 values are multiplied in pairs.
     guard program.hasProducts, inputs % 2 == 0, let weight = instruction.node.weight else {
       return nil
     }
@@ -36,14 +36,14 @@ extension Plan {
     }
   }
 
-  /// A convolution of 3x3; nil where oneDNN must do it.
+  /// A 3x3 convolution; nil if oneDNN must compute it.
   func ownConvolution(
     _ instruction: Program.Instruction, _ convolution: Convolution
   ) throws -> Step? {
     guard program.hasProducts, convolution.hasKernel, let weight = instruction.node.weight else {
       return nil
     }
-    // Shapes as the node states them: a value's storage may be known as tokens elsewhere.
+    // Use the node's shapes: a value's storage may be viewed as tokens elsewhere.
     let from = shape(instruction.node.inputs[0].index)
     let to = shape(instruction.node.output.index)
     var form = sdk_convolution_form()
@@ -64,8 +64,8 @@ extension Plan {
     form.pad_top = convolution.padding.top
     form.pad_left = convolution.padding.left
     form.doubled = instruction.isDoubled ? 1 : 0
-    // Values of bf16 are widened by this method alone. Its weights, transformed, would take as many
-    // bytes as the rest of the VAE.
+    // Only this method widens bf16 values. Its transformed weights would need as many bytes as the
+    // rest of the VAE.
     let method =
       form.type != form.x_type
       ? (method: SDK_WINOGRAD4, isTransformed: false)
@@ -79,7 +79,7 @@ extension Plan {
       try instruction.node.bias.map(parameters.vector)
       ?? parameters.zeros(convolution.outputChannels)
     form.residual = instruction.residual.map { UnsafeRawPointer(pointer($0)) }
-    // Factors of the norm lie before the rest of the working memory.
+    // Norm factors precede the rest of the working memory.
     var norm: sdk_group_norm_form?
     var normBytes = 0
     if let node = instruction.norm, case .groupNorm(let groupNorm) = node.operation {
@@ -88,7 +88,7 @@ extension Plan {
         (sdk_group_norm_scratch(kernel.batch, kernel.rows, kernel.channels) + 63) / 64 * 64
       norm = kernel
       form.silu = groupNorm.silu ? 1 : 0
-      // Whether there are factors counts; which ones is known when the step runs.
+      // Only whether there are factors matters here; they are set when the step runs.
       form.factors = kernel.gamma
     }
     scratch.require(normBytes + sdk_convolution_scratch(&form, sdk_threads()))
@@ -127,31 +127,31 @@ extension Program {
 }
 
 extension Convolution {
-  /// Whether weights are few enough to be kept transformed.
+  /// Whether the weights are small enough to be kept transformed.
   fileprivate var keepsTransformed: Bool { inputChannels * outputChannels <= 640 * 1920 }
 
-  /// Whether our own products have kernels for it.
+  /// Whether sdloom has kernels for it.
   var hasKernel: Bool { kernel == 3 && inputChannels % 16 == 0 && outputChannels % 16 == 0 }
 
-  /// Whether each pixel of the result has all around it those of the input: what Winograd's method
-  /// and what reads the input on the way, norms and doublings, ask for.
+  /// Whether the output has the input's size, as required by Winograd's method and by fused norms
+  /// and upsampling.
   var keepsSize: Bool { stride == 1 && padding == .all(1) }
 
-  /// How it is computed, and whether its weights are kept transformed for that.
+  /// The method, and whether its weights are kept transformed.
   ///
-  /// Measured on Zen 5: F(4x4) in f32, F(2x2) in bf16, whose range is too short for more. Small
-  /// pictures have too few tiles to make up for the larger weights. Transformed weights take 16 or
-  /// 8 times the bytes of a tap, so only those of wide pictures, which are few, are kept so.
+  /// Measured on Zen 5: F(4x4) in f32, F(2x2) in bf16, whose range is too small for more. Small
+  /// images have too few tiles to outweigh the larger weights. Transformed weights take 16 or 8
+  /// times the bytes of a tap, so only those of wide images, which are few, are kept.
   fileprivate func method(
     _ type: sdk_type, height: Int, width: Int
   ) -> (method: sdk_method, isTransformed: Bool) {
     guard keepsSize else { return (SDK_DIRECT, false) }
     let edge = type == SDK_F32 ? 4 : 2
     let method = type == SDK_F32 ? SDK_WINOGRAD4 : SDK_WINOGRAD2
-    // From the weights alone: they are packed once, whatever sizes come.
+    // Decided by the weights only: they are packed once for all sizes.
     if keepsTransformed { return (method, true) }
-    // Of prompt and negative prompt, however many samples there are: what a picture looks like must
-    // not depend on what is drawn beside it.
+    // For prompt and negative prompt, whatever the batch size: an image must not depend on the
+    // other images in its batch.
     let tiles = 2 * ((height + edge - 1) / edge) * ((width + edge - 1) / edge)
     return tiles >= (type == SDK_F32 ? 16 : 64) ? (method, false) : (SDK_DIRECT, false)
   }

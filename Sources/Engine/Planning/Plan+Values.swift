@@ -1,7 +1,7 @@
 import CKernels
 import ModelGraph
 
-/// What crosses the border of a run: inputs brought in, outputs taken out.
+/// Reads inputs and writes outputs of a run.
 extension Plan {
   /// Stores an input in the engine's layout.
   func read(_ value: Value?, into input: Graph.ValueID) throws(EngineError) {
@@ -53,7 +53,7 @@ extension Plan {
 }
 
 extension Graph {
-  /// The sizes for which inputs have the shapes that they have.
+  /// The sizes that match the shapes of the inputs.
   func sizes(of inputs: [String: Engine.Value]) throws(EngineError) -> Sizes {
     var sizes = Sizes()
     for input in self.inputs {

@@ -2,8 +2,7 @@ import CKernels
 import COneDNN
 import ModelGraph
 
-/// A program for given sizes: every step with its place in memory, ready to be run again and
-/// again.
+/// A program for given sizes: every step with its memory, ready to run repeatedly.
 final class Plan {
   /// One instruction with its memory and primitives.
   struct Step {
@@ -13,7 +12,7 @@ final class Plan {
     var implementation = ""
     let macs: Int
     let bytes: Int
-    /// The packed weights that it reads, where they lie in a file.
+    /// The packed weights that it reads, if they are in a file.
     var weights: [UnsafeRawBufferPointer] = []
     let run: () throws(EngineError) -> Void
   }
@@ -23,15 +22,15 @@ final class Plan {
   let parameters: Parameters
   let stream: onednn_stream
   private(set) var steps: [Step] = []
-  /// Working memory of whichever step runs.
+  /// Working memory of the current step.
   let scratch = Scratch()
   private let arena: Allocation
-  /// For each value, where in the arena its storage lies.
+  /// For each value, the offset of its storage in the arena.
   private let offsets: [Int]
-  /// The generations of the steady inputs whose results are held.
+  /// The generations of the steady inputs whose results are kept.
   var generations: [String: Int]?
 
-  /// Lays out memory and compiles every step, loading the parameters that are not loaded yet.
+  /// Lays out memory and compiles every step, loading missing parameters.
   init(
     _ program: Program, sizes: Sizes, parameters: Parameters, stream: onednn_stream
   ) throws {
@@ -43,7 +42,7 @@ final class Plan {
     let storages = lifetimes.sorted { $0.key < $1.key }
     let plan = MemoryPlan(storages.map(\.value))
     let places = Dictionary(uniqueKeysWithValues: zip(storages.map(\.key), plan.offsets))
-    // A value that nothing reads or writes has no place, and needs none.
+    // Unused values have no storage.
     offsets = program.storage.map { places[$0] ?? 0 }
     arena = try Allocation(byteCount: plan.byteCount, context: program.graph.name.rawValue)
     for instruction in program.instructions {
@@ -59,7 +58,7 @@ final class Plan {
 
   // MARK: Values
 
-  /// A value's dimensions as the graph states them.
+  /// A value's dimensions in the graph.
   func shape(_ value: Int) -> [Int] { program.graph.values[value].shape.map { $0.value(sizes) } }
 
   func pointer(_ value: Int) -> UnsafeMutableRawPointer {
@@ -68,7 +67,7 @@ final class Plan {
 
   func type(_ value: Int) -> sdk_type { program.type(of: value) }
 
-  /// The channels of a picture, the width of anything else.
+  /// The channels of an image, the width of anything else.
   func channels(_ value: Int) -> Int {
     let shape = shape(value)
     return shape.count == 4 ? shape[1] : shape.last ?? 1
@@ -116,7 +115,7 @@ final class Scratch {
   private(set) var byteCount = 0
   private var allocation: Allocation?
 
-  /// Announces a need before ``allocate(context:)``.
+  /// Requests a size before ``allocate(context:)``.
   func require(_ byteCount: Int) { self.byteCount = max(self.byteCount, byteCount) }
 
   func allocate(context: String) throws(EngineError) {

@@ -1,6 +1,6 @@
 /// An input or output of a graph: real numbers or token ids with their shape.
 ///
-/// Pictures are `[batch, channels, height, width]`, as the graph states them.
+/// Images are `[batch, channels, height, width]`, as in the graph.
 public struct Value: Sendable, Hashable {
   /// The numbers, the last dimension varying fastest.
   public enum Elements: Sendable, Hashable {
@@ -27,7 +27,7 @@ public struct Value: Sendable, Hashable {
     elements = .integers(ids)
   }
 
-  /// The real numbers; none where the value holds ids.
+  /// The real numbers; empty if the value contains ids.
   public var reals: [Float] {
     switch elements {
     case .reals(let values): values

@@ -1,7 +1,7 @@
 /// "K" blocks of 256 elements in sub-blocks of 16 or 32, whose own scales are small integers.
 ///
-/// Where an element takes fewer bits than a byte, the bytes of a part of a block hold first the
-/// low bits of 32 (or 64) elements, then the next bits of as many further elements.
+/// If an element takes fewer bits than a byte, the bytes of a part of a block contain the low bits
+/// of 32 (or 64) elements, then the next bits of as many further elements.
 extension BlockEncoding {
   /// 16 bytes of scale and minimum of sub-blocks of 16, 64 bytes of four elements, `d`, `m`.
   static func decodeQ2K(_ block: UnsafePointer<UInt8>, _ output: UnsafeMutablePointer<Float>) {
@@ -27,7 +27,7 @@ extension BlockEncoding {
       let scale = d * Float(Int(low | high << 4) - 32)
       let (bytes, shift) = unsafe quarter(block + 32, part)
       for l in 0..<16 {
-        // A third bit that is not set takes 4 away.
+        // Subtract 4 if the third bit is not set.
         let third = unsafe block[16 * (part % 2) + l] >> (part / 2) & 1
         let q = unsafe Int(bytes[l] >> shift & 3) - (third == 0 ? 4 : 0)
         unsafe output[16 * part + l] = scale * Float(q)
@@ -47,7 +47,7 @@ extension BlockEncoding {
     }
   }
 
-  /// As Q4_K, with 32 bytes of fifth bits before the 128.
+  /// Like Q4_K, with 32 bytes of fifth bits before the 128.
   static func decodeQ5K(_ block: UnsafePointer<UInt8>, _ output: UnsafeMutablePointer<Float>) {
     for part in 0..<8 {
       let (scale, minimum) = unsafe scaleAndMinimum(block, part)
@@ -76,7 +76,7 @@ extension BlockEncoding {
     }
   }
 
-  /// `d` as F32, 256 signed bytes, 16 sums that are not needed.
+  /// `d` as F32, 256 signed bytes, 16 unused sums.
   static func decodeQ8K(_ block: UnsafePointer<UInt8>, _ output: UnsafeMutablePointer<Float>) {
     let d = Float(
       bitPattern: unsafe UInt32(block[0]) | UInt32(block[1]) << 8 | UInt32(block[2]) << 16
@@ -86,15 +86,15 @@ extension BlockEncoding {
     }
   }
 
-  /// The 16 bytes and the shift of sub-block `part`, of 16, in 64 bytes of four elements each.
+  /// The 16 bytes and the shift of sub-block `part` of 16, in 64 bytes of four elements each.
   private static func quarter(
     _ bytes: UnsafePointer<UInt8>, _ part: Int
   ) -> (UnsafePointer<UInt8>, shift: Int) {
     unsafe (bytes + 32 * (part / 8) + 16 * (part % 2), 2 * (part % 8 / 2))
   }
 
-  /// The scale and minimum of sub-block `part`, of 8: six bits each, the upper two of the last
-  /// four beside those of the first.
+  /// The scale and minimum of sub-block `part` of 8: six bits each; the upper two bits of the last
+  /// four are stored with those of the first four.
   private static func scaleAndMinimum(
     _ block: UnsafePointer<UInt8>, _ part: Int
   ) -> (scale: Float, minimum: Float) {

@@ -1,14 +1,14 @@
 extension BlockEncoding {
-  /// Whether values can be written so: `encode(_:into:)` takes this encoding alone.
+  /// Whether values can be written in this encoding: `encode(_:into:)` supports only Q8_0.
   public var isWritable: Bool { self == .q80 }
 
   /// Encodes whole blocks of Q8_0: d = max |x| / 127, q = x / d rounded to nearest, ties away from
   /// zero, with d itself then rounded to F16.
   ///
-  /// Bit for bit as the `gguf` package does it and ggml's `quantize_row_q8_0_ref`.
+  /// Bit for bit like the `gguf` package and ggml's `quantize_row_q8_0_ref`.
   ///
-  /// - Returns: false where a block has a value that is NaN or infinite, or so large that d leaves
-  ///   F16; the output is worthless then.
+  /// - Returns: false if a value of a block is NaN, infinite, or so large that d overflows F16; the
+  ///   output is then invalid.
   func encode(
     _ values: UnsafeBufferPointer<Float>, into output: UnsafeMutableRawBufferPointer
   ) -> Bool {
@@ -30,7 +30,7 @@ extension BlockEncoding {
   private static func encodeQ80(
     _ values: UnsafePointer<Float>, _ block: UnsafeMutablePointer<UInt8>
   ) -> Bool {
-    // The order of absolute values is that of their bit patterns; NaN is above infinity.
+    // Absolute values sort like their bit patterns; NaN sorts above infinity.
     var largest: UInt32 = 0
     for j in 0..<32 {
       largest = unsafe max(largest, values[j].bitPattern & 0x7FFF_FFFF)

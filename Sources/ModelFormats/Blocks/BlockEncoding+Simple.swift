@@ -1,4 +1,4 @@
-/// Blocks of 32 elements with one scale `d`, and a minimum `m` in those of kind 1.
+/// Blocks of 32 elements with one scale `d`, and for kind 1 also a minimum `m`.
 ///
 /// The low four bits of byte `j` are element `j`'s, the high four element `j + 16`'s.
 extension BlockEncoding {

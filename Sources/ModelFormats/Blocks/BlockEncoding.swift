@@ -1,8 +1,8 @@
-/// A quantised encoding of GGUF: blocks of adjacent elements that share their scales.
+/// A quantized encoding of GGUF: blocks of adjacent elements that share their scales.
 ///
-/// Elements of a block lie along the innermost dimension. Values are read as F32; `d` and `m` are
-/// F16 scales, and every product and sum below is rounded to F32 on its own, which makes the
-/// result that of the reference to the last bit.
+/// Blocks run along the innermost dimension. Values are read as F32; `d` and `m` are F16 scales.
+/// Every product and sum below is rounded to F32 separately, so results match the reference bit for
+/// bit.
 ///
 /// Source: ggml's `ggml-quants.c` (`dequantize_row_…`) and the `gguf` package's `quants.py`.
 public enum BlockEncoding: String, Sendable, CaseIterable, Hashable {
@@ -18,7 +18,7 @@ public enum BlockEncoding: String, Sendable, CaseIterable, Hashable {
   case q6K = "Q6_K"
   case q8K = "Q8_K"
 
-  /// Elements of a block.
+  /// Elements per block.
   public var blockSize: Int {
     switch self {
     case .q40, .q41, .q50, .q51, .q80: 32
@@ -26,7 +26,7 @@ public enum BlockEncoding: String, Sendable, CaseIterable, Hashable {
     }
   }
 
-  /// Bytes of a block.
+  /// Bytes per block.
   public var blockByteCount: Int {
     switch self {
     case .q40: 2 + 16
@@ -43,8 +43,8 @@ public enum BlockEncoding: String, Sendable, CaseIterable, Hashable {
     }
   }
 
-  /// The bytes of a tensor of that shape; nil where its innermost dimension is not a whole number of
-  /// blocks or the size leaves `Int`.
+  /// The bytes of a tensor of this shape; nil if its innermost dimension is not a multiple of the
+  /// block size or the size overflows `Int`.
   public func byteCount(of shape: Shape) -> Int? {
     guard let count = shape.elementCount, (shape.dimensions.last ?? 1) % blockSize == 0
     else { return nil }
@@ -54,7 +54,7 @@ public enum BlockEncoding: String, Sendable, CaseIterable, Hashable {
 
   /// Decodes whole blocks.
   ///
-  /// - Parameter output: room for ``blockSize`` values of each block of `input`.
+  /// - Parameter output: room for ``blockSize`` values per block of `input`.
   func decode(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableBufferPointer<Float>) {
     let count = input.count / blockByteCount
     precondition(output.count >= count * blockSize, "no room for the values")

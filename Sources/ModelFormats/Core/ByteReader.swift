@@ -1,13 +1,13 @@
 import Glibc
 import OrderedJSON
 
-/// A cursor over little-endian bytes whose every step is checked.
+/// A bounds-checked cursor over little-endian bytes.
 struct ByteReader: ~Escapable {
   private let bytes: RawSpan
   /// The offset in the file of the first byte.
   private let base: Int
   private(set) var position = 0
-  /// What is read, for the error where it ends early.
+  /// The name of the data, for truncation errors.
   private let what: StaticString
 
   @_lifetime(copy bytes)
@@ -54,13 +54,13 @@ struct ByteReader: ~Escapable {
     try unsafe withNext(count) { unsafe [UInt8]($0) }
   }
 
-  /// The next `count` bytes as UTF-8 text; nil where they are none.
+  /// The next `count` bytes as UTF-8 text; nil if they are not valid UTF-8.
   @_lifetime(self: copy self)
   mutating func text(_ count: Int) throws(FormatError) -> String? {
     try unsafe withNext(count) { unsafe String(validating: $0, as: UTF8.self) }
   }
 
-  /// The bytes up to the next line feed, which is passed over.
+  /// The bytes up to the next line feed, which is consumed.
   @_lifetime(self: copy self)
   mutating func line() throws(FormatError) -> [UInt8] {
     var end = position
@@ -76,9 +76,9 @@ struct ByteReader: ~Escapable {
     throw FormatError(.truncated, "\(what) ends inside a line", offset: offset)
   }
 
-  /// Passes over the bytes up to the next line feed and over that.
+  /// Skips the bytes up to and including the next line feed.
   ///
-  /// - Returns: where the line's bytes lie in the file.
+  /// - Returns: the range of the line's bytes in the file.
   @_lifetime(self: copy self)
   mutating func skipLine() throws(FormatError) -> Range<Int> {
     let length = unsafe bytes.extracting(position..<bytes.byteCount).withUnsafeBytes { rest in

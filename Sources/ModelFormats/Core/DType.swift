@@ -1,7 +1,7 @@
-/// The type of a tensor's elements, spelled as the safetensors specification spells it.
+/// The element type of a tensor, spelled as in the safetensors specification.
 ///
-/// Cases stand in the specification's order, which its writer sorts by; the last two are
-/// PyTorch's alone. Source: the safetensors format description and `torch.dtype`.
+/// Cases are in the specification's order, by which its writer sorts; the last two exist only in
+/// PyTorch. Source: the safetensors format description and `torch.dtype`.
 public enum DType: String, Sendable, CaseIterable, Hashable {
   case bool = "BOOL"
   case float4 = "F4"
@@ -28,10 +28,10 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
   case complex32 = "C32"
   case complex128 = "C128"
 
-  /// Whether a safetensors file can hold the type.
+  /// Whether a safetensors file can store the type.
   public var isSafetensors: Bool { self != .complex32 && self != .complex128 }
 
-  /// Bits that one element takes; 4 and 6 for the packed types.
+  /// Bits per element; 4 and 6 for the packed types.
   public var bitWidth: Int {
     switch self {
     case .float4: 4
@@ -46,8 +46,8 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
     }
   }
 
-  /// Bytes of each number in an element that a change of byte order reverses: an element's
-  /// width, or that of each part of a complex number.
+  /// Bytes reversed together when the byte order changes: an element, or each part of a complex
+  /// number.
   package var swapWidth: Int {
     switch self {
     case .complex32, .complex64, .complex128: bitWidth / 16
@@ -59,7 +59,7 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
     self == .complex32 || self == .complex64 || self == .complex128
   }
 
-  /// Whether elements are real floating-point numbers, so that a cast between them has a meaning.
+  /// Whether elements are real floating-point numbers, so that casts between them make sense.
   public var isFloatingPoint: Bool {
     switch self {
     case .float4, .float6E2M3, .float6E3M2, .float8E5M2, .float8E4M3, .float8E8M0,

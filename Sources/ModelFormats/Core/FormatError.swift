@@ -1,29 +1,29 @@
 import Glibc
 
-/// Why a file cannot be used: what is wrong, where, and what to do about it.
+/// An error about a file: what is wrong, where, and how to fix it.
 public struct FormatError: Error, Sendable, Hashable {
   /// The kind of failure, which decides a program's exit status.
   public enum Code: String, Sendable, Hashable, CaseIterable {
-    /// The file or directory is not there, or may not be opened.
+    /// The file or directory does not exist or cannot be opened.
     case notFound = "not-found"
-    /// The bytes are of no format that is read here.
+    /// The file format is not recognized.
     case unrecognized
-    /// The file ends before what it announces.
+    /// The file is shorter than it declares.
     case truncated
-    /// The bytes break the rules of their format.
+    /// The file violates its format.
     case malformed
-    /// The file is sound but holds something that is not supported.
+    /// The file is valid but contains something unsupported.
     case unsupported
-    /// The file is sound but its tensors are not what was asked for.
+    /// The file is valid, but its tensors are not the expected ones.
     case mismatch
-    /// Reading or writing failed in the operating system.
+    /// The operating system failed to read or write.
     case inputOutput = "input-output"
-    /// The output exists, or its place cannot be written.
+    /// The output exists already or cannot be created.
     case cannotCreate = "cannot-create"
-    /// A fault of the program.
+    /// A bug in the program.
     case internalFault = "internal"
 
-    /// What the user can do about such an error, where the place that found it knows no better.
+    /// The default remedy for errors with this code.
     public var remedy: Remedy {
       switch self {
       case .notFound: "check the path and read permission"
@@ -44,19 +44,19 @@ public struct FormatError: Error, Sendable, Hashable {
 
   /// The kind of failure.
   public var code: Code
-  /// What is wrong, as a sentence without a full stop.
+  /// The problem, as a sentence without a full stop.
   public var message: String
-  /// The file concerned; filled in where it was opened.
+  /// The file; set by the code that opened it.
   public var file: String?
-  /// The byte offset in the file of what is wrong.
+  /// The byte offset of the problem in the file.
   public var offset: Int?
-  /// The tensor, record or field concerned.
+  /// The tensor, record or field.
   public var context: String?
-  /// What the user can do; ``remedy`` if this is nil.
+  /// The hint for the user; if nil, ``remedy`` applies.
   public var hint: Remedy?
-  /// All that is wrong, where the message names the first few.
+  /// All problems, if the message names just the first few.
   public var details: [String] = []
-  /// What unpickling the file would have run all the same; nil where nothing is known of it.
+  /// What unpickling the file would have run; nil if unknown.
   public var safety: Safety?
 
   public init(
@@ -71,14 +71,14 @@ public struct FormatError: Error, Sendable, Hashable {
     self.hint = hint
   }
 
-  /// How much of a file is there, as the end of a message: ` (37 % of the file is there)`.
+  /// How much of a file is present, for the end of a message: ` (37 % of the file is there)`.
   static func share(_ present: Int, of whole: (partialValue: Int, overflow: Bool)) -> String {
     guard !whole.overflow, whole.partialValue > 0 else { return "" }
     let percent = Int(Double(present) / Double(whole.partialValue) * 100)
     return " (\(min(percent, 99)) % of the file is there)"
   }
 
-  /// What is dangerous about the file, if the message does not say it: the end of a sentence.
+  /// What is dangerous about the file, unless the message already says so: the end of a sentence.
   public var danger: String {
     guard let names = safety?.dangerous, !names.isEmpty,
       names.count > 1 || !message.contains("names \(names[0].name)")
@@ -86,7 +86,7 @@ public struct FormatError: Error, Sendable, Hashable {
     return "; dangerous: unpickling it would run \(safety?.dangers ?? "")"
   }
 
-  /// The same error with `file` said, where it was not yet.
+  /// A copy with `file` set, unless it was already set.
   public func inFile(_ path: String) -> FormatError {
     var error = self
     error.file = error.file ?? path
@@ -95,11 +95,11 @@ public struct FormatError: Error, Sendable, Hashable {
 }
 
 extension FormatError {
-  /// What the user can do: the hint, else what helps against any error of its code.
+  /// The hint, or the default remedy for the code.
   public var remedy: Remedy { hint ?? code.remedy }
 
-  /// What is wrong and with what, without the file: `conv_in.weight: the shape is missing`, or the
-  /// message alone where it begins with what it concerns.
+  /// The problem and its context, without the file: `conv_in.weight: the shape is missing`, or only
+  /// the message if it begins with its context.
   public var sentence: String {
     guard let context, !message.hasPrefix(context) else { return message }
     return "\(context): \(message)"
@@ -119,13 +119,13 @@ extension FormatError: CustomStringConvertible {
 }
 
 extension FormatError {
-  /// The error of a file or directory that cannot be opened.
+  /// The error for a file or directory that cannot be opened.
   ///
   /// - Parameters:
   ///   - kind: "file" or "directory".
   ///   - reason: the value of `errno`.
   package static func cannotOpen(_ kind: String, _ path: String, _ reason: Int32) -> FormatError {
-    // What the system lacks at the moment says nothing of the file.
+    // Resource shortages say nothing about the file.
     let isShortage = [EMFILE, ENFILE, ENOMEM, EIO].contains(reason)
     return FormatError(
       isShortage ? .inputOutput : .notFound,

@@ -12,7 +12,7 @@ package enum Hexadecimal {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Sixteen lower-case digits as a number.
+  /// Parses sixteen lower-case digits.
   package static func number(_ text: String) -> UInt64? {
     guard
       text.utf8.count == 16,

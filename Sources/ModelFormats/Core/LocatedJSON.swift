@@ -1,18 +1,18 @@
 import OrderedJSON
 
-/// A walk over JSON text that lies in a file; its errors carry offsets in the file.
+/// A JSON scanner for text inside a file; errors have offsets in the file.
 struct LocatedJSON: ~Escapable {
   private var scanner: JSONScanner
   private let bytes: RawSpan
   private let base: Int
-  /// What the text is, for its errors: "the header".
+  /// The name of the text, for errors: "the header".
   private let what: String
   /// The tensor or field being read.
   var context: String?
 
-  /// Begins at the first byte of `bytes`, which lies at `base` in the file.
+  /// Starts at the first byte of `bytes`, which is at `base` in the file.
   ///
-  /// - Throws: ``FormatError`` with code `malformed` where the text is not UTF-8.
+  /// - Throws: ``FormatError`` with code `malformed` if the text is not UTF-8.
   @_lifetime(copy bytes)
   init(_ bytes: RawSpan, base: Int, what: String) throws(FormatError) {
     if let offset = JSON.firstInvalidUTF8(in: bytes) {
@@ -69,7 +69,7 @@ struct LocatedJSON: ~Escapable {
     }
   }
 
-  /// Reads one value of any kind; gives it and where it stands.
+  /// Reads one value of any kind and returns it with its offset.
   @_lifetime(self: copy self)
   mutating func value() throws(FormatError) -> (JSON, offset: Int) {
     let start = offset
@@ -78,7 +78,7 @@ struct LocatedJSON: ~Escapable {
     }
   }
 
-  /// The text between an offset in the file and the next byte.
+  /// The text from an offset in the file to the next byte.
   func text(from start: Int) -> String {
     unsafe bytes.extracting((start - base)..<scanner.position).withUnsafeBytes {
       unsafe String(decoding: $0, as: UTF8.self)

@@ -8,9 +8,9 @@
 /// hint: "set \(set: .overwrite) to replace it, or choose another file"
 /// ```
 public struct Remedy: Sendable, Hashable {
-  /// A value that a caller of the libraries can set.
+  /// A setting that callers of the libraries can change.
   public struct Setting: Sendable, Hashable {
-    /// The property that has it, as in `ConversionOptions.overwrite`.
+    /// The property, such as `ConversionOptions.overwrite`.
     public enum Name: String, Sendable, Hashable, CaseIterable {
       case overwrite, saturate, dropUnknown, useAverages, components, variant, layout, dtype
       case tokenizer, placement, naming, initialPicture, mask, hiresStrength, hiresSteps
@@ -19,7 +19,7 @@ public struct Remedy: Sendable, Hashable {
 
     /// The setting.
     public let name: Name
-    /// What to set it to; nil for on, or for a value that the user has to choose.
+    /// The value to set; nil for on, or for a value that the user chooses.
     public let value: String?
 
     public init(_ name: Name, _ value: String? = nil) {
@@ -28,13 +28,13 @@ public struct Remedy: Sendable, Hashable {
     }
   }
 
-  /// A thing to do with a file.
+  /// An action on a file.
   public enum Action: String, Sendable, Hashable, CaseIterable {
-    /// Show what a file contains.
+    /// Show the contents of a file.
     case inspect
     /// Check a file for damage.
     case verify
-    /// Write it in another layout or format.
+    /// Convert it to another layout or format.
     case convert
   }
 
@@ -50,7 +50,7 @@ public struct Remedy: Sendable, Hashable {
   /// Its pieces, in order.
   public private(set) var parts: [Part]
 
-  /// A remedy of words only.
+  /// A remedy that is only text.
   public init(_ text: String) {
     parts = [.text(text)]
   }
@@ -69,7 +69,7 @@ public struct Remedy: Sendable, Hashable {
     }.joined()
   }
 
-  /// Whether the remedy is to set this.
+  /// Whether the remedy mentions this setting.
   public func mentions(_ name: Setting.Name, _ value: String? = nil) -> Bool {
     parts.contains { part in
       guard case .setting(let setting) = part, setting.name == name else { return false }
@@ -77,7 +77,7 @@ public struct Remedy: Sendable, Hashable {
     }
   }
 
-  /// Whether the words contain this text.
+  /// Whether the description contains this text.
   public func contains(_ text: String) -> Bool { description.contains(text) }
 
   public static func + (left: Remedy, right: Remedy) -> Remedy {
@@ -86,7 +86,7 @@ public struct Remedy: Sendable, Hashable {
     return sum
   }
 
-  /// Adds a part; words next to words become one part, so that equal remedies have equal parts.
+  /// Appends a part; adjacent texts are joined, so that equal remedies have equal parts.
   fileprivate static func append(_ part: Part, to parts: inout [Part]) {
     if case .text(let end) = part, case .text(let start)? = parts.last {
       parts[parts.count - 1] = .text(start + end)
@@ -97,7 +97,7 @@ public struct Remedy: Sendable, Hashable {
 }
 
 extension Remedy: CustomStringConvertible {
-  /// The remedy for a reader of the libraries' documentation: `overwrite`, `layout = safetensors`.
+  /// The remedy in terms of the libraries' documentation: `overwrite`, `layout = safetensors`.
   public var description: String {
     phrased(
       setting: { "`" + $0.name.rawValue + ($0.value.map { " = \($0)" } ?? "") + "`" },

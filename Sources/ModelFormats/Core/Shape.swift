@@ -1,6 +1,6 @@
-/// The dimensions of a tensor, outermost first; no dimensions is a scalar of one element.
+/// The dimensions of a tensor, outermost first; a scalar has no dimensions and one element.
 public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomStringConvertible {
-  /// The size of each axis, the slowest first.
+  /// The size of each axis, slowest first.
   public let dimensions: [Int]
 
   public init(_ dimensions: [Int]) {
@@ -17,7 +17,7 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
   /// The size of an axis.
   public subscript(axis: Int) -> Int { dimensions[axis] }
 
-  /// The product of the dimensions, or nil where one is negative or the product leaves `Int`.
+  /// The product of the dimensions; nil if one is negative or the product overflows `Int`.
   public var elementCount: Int? {
     var count = 1
     var empty = false
@@ -34,8 +34,8 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     return empty ? 0 : count
   }
 
-  /// The bytes that contiguous elements of `dtype` take, or nil where that leaves `Int`
-  /// or, for the packed types, does not come out in whole bytes.
+  /// The bytes of contiguous elements of `dtype`; nil if the size overflows `Int` or, for packed
+  /// types, is not a whole number of bytes.
   public func byteCount(of dtype: DType) -> Int? {
     guard let elementCount else { return nil }
     let (bits, overflow) = elementCount.multipliedReportingOverflow(by: dtype.bitWidth)

@@ -1,7 +1,8 @@
-/// Numbers of eight bits and less, and tensors of them and of F64 that are read as F32.
+/// Floating-point numbers of at most eight bits, and tensors of them and of F64, which are read as
+/// F32.
 extension DType {
-  /// Whether this is one of the four 8-bit floating-point types that weights are kept in. Each of
-  /// their values is a value of F16, BF16 and F32 too.
+  /// Whether this is one of the four 8-bit floating-point types used for weights. Each of their
+  /// values is exact in F16, BF16 and F32.
   public var isEightBitFloat: Bool {
     switch self {
     case .float8E4M3, .float8E5M2, .float8E4M3FNUZ, .float8E5M2FNUZ: true
@@ -9,10 +10,10 @@ extension DType {
     }
   }
 
-  /// Whether programs that compute read the type as F32: the 8-bit ones, and F64.
+  /// Whether computations read the type as F32: 8-bit types and F64.
   package var isReadAsF32: Bool { isEightBitFloat || self == .float64 }
 
-  /// The number that a byte of an 8-bit type stands for.
+  /// The value of a byte of an 8-bit type.
   ///
   /// Source: the OCP 8-bit floating point and microscaling formats, and for FNUZ "8-bit Numerical
   /// Formats for Deep Neural Networks" (Noune et al., 2022).
@@ -42,7 +43,7 @@ extension DType {
     }
   }
 
-  /// A sign, an exponent and a fraction; exponent 0 is subnormal, and nothing is special.
+  /// Decodes sign, exponent and fraction; exponent 0 is subnormal, and there are no special values.
   package static func minifloat(
     _ bits: UInt8, exponentBits: Int, fractionBits: Int, bias: Int
   ) -> Double {
@@ -55,21 +56,21 @@ extension DType {
     return isNegative ? -magnitude : magnitude
   }
 
-  /// The number that each byte stands for, in single precision.
+  /// The value of each byte, in float32.
   fileprivate var singles: [Float] { (0...UInt8.max).map { Float(number(of: $0)) } }
 }
 
 extension Tensor {
-  /// Whether the file holds 8-bit floating-point values, read as F32 or not.
+  /// Whether the file contains 8-bit floating-point values, read as F32 or not.
   package var isEightBit: Bool {
     if case .scaled(let values, _) = storage { values.isEightBit } else { dtype.isEightBitFloat }
   }
 
-  /// The same values read as F32, where the type is an 8-bit floating-point type or F64; else the
-  /// tensor.
+  /// The values read as F32, if the type is an 8-bit floating-point type or F64; otherwise the
+  /// tensor itself.
   ///
-  /// - Parameter scales: what the values are multiplied by, in single precision: one number for
-  ///   all, or one for each of so many equal runs of them (of rows).
+  /// - Parameter scales: factors of the values, in float32: one for all, or one for each of equal
+  ///   runs of values (within rows).
   package func decoded(scales: [Float] = [1]) -> Tensor {
     guard dtype.isReadAsF32 else { return self }
     precondition(
@@ -80,12 +81,12 @@ extension Tensor {
   }
 }
 
-/// Decodes values of an 8-bit type or F64 that are multiplied by scales.
+/// Decodes values of an 8-bit type or F64 and multiplies them by scales.
 struct ScaledDecoder {
-  /// What each byte of an 8-bit type stands for; times the scale where there is only one. Empty for
-  /// F64.
+  /// The value of each byte of an 8-bit type, multiplied by the scale if there is only one. Empty
+  /// for F64.
   private let table: [Float]
-  /// Bytes of a value.
+  /// Bytes per value.
   private let width: Int
   private let scales: [Float]
   /// Elements that share a scale.
@@ -99,7 +100,7 @@ struct ScaledDecoder {
     run = max(1, values.elementCount / scales.count)
   }
 
-  /// The values of these bytes in single precision.
+  /// The values of these bytes in float32.
   ///
   /// - Parameter first: the position of the first value in its tensor.
   func numbers(of bytes: UnsafeRawBufferPointer, first: Int) -> [Float] {

@@ -1,9 +1,9 @@
 extension Tensor {
-  /// Calls `body` with the contiguous little-endian values of some elements, counted in row-major
-  /// order: read into `buffer`, or in place where they are in memory already.
+  /// Calls `body` with the contiguous little-endian values of a range of elements, in row-major
+  /// order: read into `buffer`, or in place if they are already in memory.
   ///
-  /// - Parameter range: elements inside the tensor; whole bytes of them where a type is packed.
-  /// - Throws: ``FormatError`` where reading fails.
+  /// - Parameter range: elements inside the tensor; for packed types a whole number of bytes.
+  /// - Throws: ``FormatError`` if reading fails.
   package func withElements<R>(
     _ range: Range<Int>, _ buffer: BlockBuffer,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> R
@@ -29,7 +29,7 @@ extension Tensor {
       }
       return try unsafe body(UnsafeRawBufferPointer(target))
     case .blocks(let file, let offset, let encoding):
-      // Blocks that hold the range, decoded whole.
+      // Whole blocks that contain the range.
       let first = range.lowerBound / encoding.blockSize
       let last = (range.upperBound + encoding.blockSize - 1) / encoding.blockSize
       let from = (range.lowerBound - first * encoding.blockSize) * 4
@@ -65,21 +65,21 @@ extension Tensor {
     }
   }
 
-  /// Copies elements into their contiguous order, a run of adjacent ones at a time.
+  /// Copies elements in contiguous order, one run of adjacent elements at a time.
   private func gather(
     _ range: Range<Int>, from source: UnsafeRawBufferPointer, offset: Int, strides: [Int],
     into target: UnsafeMutableRawBufferPointer
   ) {
     guard !range.isEmpty else { return }
     let width = dtype.bitWidth / 8
-    // The innermost axes that lie contiguously are one run.
+    // The innermost contiguous axes form one run.
     var axis = shape.rank
     var run = 1
     while axis > 0, strides[axis - 1] == run || shape[axis - 1] == 1 {
       axis -= 1
       run *= shape[axis]
     }
-    // Where the first element is: its place in its run, and the index of the run on each axis.
+    // The position of the first element in its run, and the run's index on each axis.
     var inRun = range.lowerBound % run
     var rest = range.lowerBound / run
     var index = [Int](repeating: 0, count: axis)

@@ -1,8 +1,8 @@
 extension Tensor {
-  /// Some of the tensor's rows, the slices of its first dimension, as a tensor of the same name: a
-  /// view where the values lie so that there can be one.
+  /// A range of the tensor's rows, the slices of its first dimension, as a tensor with the same
+  /// name: a view if the storage allows one.
   ///
-  /// - Parameter range: rows that there are, of a type of whole bytes.
+  /// - Parameter range: existing rows; the type must have whole bytes.
   package func rows(_ range: Range<Int>) -> Tensor {
     precondition(
       shape.rank > 0 && dtype.bitWidth % 8 == 0 && range.lowerBound >= 0

@@ -1,22 +1,22 @@
-/// A named tensor in an opened file: what it is, and where its values lie.
+/// A named tensor in an open file: its description and the location of its values.
 ///
-/// A tensor is a view; its values are read from the mapped file when they are asked for.
+/// A tensor is a view; its values are read from the mapped file on demand.
 public struct Tensor: Sendable {
-  /// Where the values lie.
+  /// The location of the values.
   public enum Storage: Sendable {
     /// Contiguous little-endian values at a byte offset of a file.
     case mapped(MappedFile, offset: Int)
-    /// Values at `offset` plus the sum of index times stride, strides counted in elements.
-    /// The reader has checked that every element lies inside its storage.
+    /// Values at `offset` plus the sum of index times stride; strides count elements. The reader
+    /// has checked that every element is inside its storage.
     case strided(MappedFile, offset: Int, strides: [Int])
     /// Contiguous little-endian values in memory.
     case memory([UInt8])
-    /// As `strided`, in a block of memory that several tensors may share.
+    /// Like `strided`, in a block of memory that several tensors may share.
     case stridedMemory([UInt8], offset: Int, strides: [Int])
-    /// Quantised blocks at a byte offset of a file, over the values in row-major order; read as F32.
+    /// Quantized blocks at a byte offset of a file, over the values in row-major order; read as F32.
     case blocks(MappedFile, offset: Int, BlockEncoding)
-    /// Values of an 8-bit floating-point type or F64, read as F32 times a scale: one for all, or one
-    /// for each of so many equal runs of elements.
+    /// Values of an 8-bit floating-point type or F64, read as F32 times a scale: one for all, or
+    /// one for each of equal runs of elements.
     indirect case scaled(Tensor, scales: [Float])
   }
 
@@ -26,9 +26,9 @@ public struct Tensor: Sendable {
   public let dtype: DType
   /// The size of each axis.
   public let shape: Shape
-  /// Where the values are, and in which form.
+  /// The location and form of the values.
   public let storage: Storage
-  /// The shape under which the file lists the values, where it says elsewhere that it is not theirs.
+  /// The shape in the file's tensor list, if another field gives the real shape.
   public let storedShape: Shape?
 
   public init(
@@ -41,14 +41,14 @@ public struct Tensor: Sendable {
     self.storedShape = storedShape
   }
 
-  /// The number of elements; readers refuse shapes for which there is none.
+  /// The number of elements; readers reject shapes whose count overflows.
   public var elementCount: Int { shape.elementCount ?? 0 }
 
   /// The bytes of the contiguous values.
   public var byteCount: Int { shape.byteCount(of: dtype) ?? 0 }
 
-  /// What the file holds: the type's spelling, or that of quantised blocks or 8-bit values that are
-  /// read as F32.
+  /// The type in the file: the dtype, or the type of quantized blocks or 8-bit values that are read
+  /// as F32.
   public var encoding: String {
     switch storage {
     case .blocks(_, _, let encoding): encoding.rawValue
@@ -57,8 +57,8 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// The bytes that the values take as the file holds them; other than ``byteCount`` for
-  /// quantised blocks and 8-bit values that are read as F32.
+  /// The size of the values in the file; differs from ``byteCount`` for quantized blocks and 8-bit
+  /// values that are read as F32.
   public var storedByteCount: Int {
     switch storage {
     case .blocks(_, _, let encoding): elementCount / encoding.blockSize * encoding.blockByteCount
@@ -67,7 +67,7 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// The file that holds the values, if one does.
+  /// The file that contains the values, if any.
   public var file: MappedFile? {
     switch storage {
     case .mapped(let file, _), .strided(let file, _, _), .blocks(let file, _, _): file
@@ -76,7 +76,7 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// The byte offset in the file of the first element, if a file holds the values.
+  /// The byte offset of the first element in the file, if the values are in a file.
   public var offset: Int? {
     switch storage {
     case .mapped(_, let offset), .strided(_, let offset, _), .blocks(_, let offset, _): offset
@@ -85,12 +85,12 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// The same values under another name.
+  /// A copy with another name.
   public func renamed(_ name: String) -> Tensor {
     Tensor(name: name, dtype: dtype, shape: shape, storage: storage, storedShape: storedShape)
   }
 
-  /// The same contiguous values under another shape of as many elements.
+  /// A view of the contiguous values with another shape and the same number of elements.
   public func reshaped(_ shape: Shape) -> Tensor {
     precondition(shape.elementCount == self.shape.elementCount, "element counts differ")
     switch storage {
@@ -105,8 +105,8 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// Calls `body` with the contiguous little-endian values: in place where the file holds them
-  /// so (at any alignment), gathered into a temporary copy where it does not.
+  /// Calls `body` with the contiguous little-endian values: in place (at any alignment) if the file
+  /// has them in this form, otherwise in a temporary copy.
   public func withContiguousBytes<R, E: Error>(
     _ body: (UnsafeRawBufferPointer) throws(E) -> R
   ) throws(E) -> R {
@@ -144,11 +144,11 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// Calls `body` with the contiguous little-endian values in pieces of whole elements, one after
-  /// the other: in place where a file or memory holds them so, decoded a piece at a time from
-  /// quantised blocks and 8-bit values.
+  /// Calls `body` with the contiguous little-endian values in pieces of whole elements: in place if
+  /// a file or memory has them in this form, decoded piece by piece from quantized blocks and 8-bit
+  /// values.
   ///
-  /// - Parameter limit: the most bytes of a piece; at least 1024.
+  /// - Parameter limit: the maximum bytes of a piece; at least 1024.
   public func withContiguousPieces<E: Error>(
     limit: Int = 1 << 20, _ body: (UnsafeRawBufferPointer) throws(E) -> Void
   ) throws(E) {
@@ -193,8 +193,7 @@ public struct Tensor: Sendable {
     }
   }
 
-  /// Calls `body` with the bytes that the values take as the file holds them: those of quantised
-  /// blocks, or the contiguous values.
+  /// Calls `body` with the stored bytes of the values: quantized blocks, or the contiguous values.
   public func withStoredBytes<R, E: Error>(
     _ body: (UnsafeRawBufferPointer) throws(E) -> R
   ) throws(E) -> R {

@@ -1,4 +1,4 @@
-/// What a tensor is, without its values: what a writer is told first.
+/// The description of a tensor without values, which writers need first.
 public struct TensorInfo: Sendable, Hashable {
   /// Its name in the file.
   public let name: String

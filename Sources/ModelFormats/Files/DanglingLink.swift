@@ -1,16 +1,16 @@
 import Glibc
 
-/// A symbolic link whose target does not exist: what the cache of the Hugging Face hub leaves of a
-/// download that did not end.
+/// A symbolic link whose target does not exist, as an unfinished download leaves it in the Hugging
+/// Face Hub cache.
 package struct DanglingLink: Sendable, Hashable {
   /// The name of the link in its directory.
   package let name: String
-  /// What the link says, as in `../../../blobs/abc`.
+  /// The link's target, such as `../../../blobs/abc`.
   package let target: String
-  /// Names beside the missing target that a download in progress has: `abc.incomplete`.
+  /// Names of unfinished downloads next to the missing target: `abc.incomplete`.
   package let unfinished: [String]
 
-  /// - Returns: nil if there is no link at `path`, or what it leads to exists.
+  /// - Returns: nil if `path` is not a link, or its target exists.
   package init?(_ path: String) {
     var status = stat()
     guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return nil }
@@ -28,9 +28,9 @@ package struct DanglingLink: Sendable, Hashable {
     unfinished = DanglingLink.unfinished(in: place.isEmpty ? "." : place, of: stem)
   }
 
-  /// The files of downloads that did not end in a directory.
+  /// The files of unfinished downloads in a directory.
   ///
-  /// - Parameter stem: the name of the whole file; empty for all files.
+  /// - Parameter stem: the name of the complete file; empty for all files.
   package static func unfinished(in directory: String, of stem: String = "") -> [String] {
     guard let stream = unsafe opendir(directory) else { return [] }
     defer { unsafe closedir(stream) }
@@ -42,14 +42,14 @@ package struct DanglingLink: Sendable, Hashable {
     return names.sorted()
   }
 
-  /// The directory with its final slash, empty for a plain name, and the name.
+  /// The directory with its final slash (empty for a plain name), and the name.
   private static func split(_ path: String) -> (directory: String, name: String) {
     let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path.utf8.index(after: $0) }
     let start = name ?? path.startIndex
     return (String(path[..<start]), String(path[start...]))
   }
 
-  /// As the end of a sentence that begins with the link's name.
+  /// The end of a sentence that begins with the link's name.
   package var predicate: String {
     "is a link to \(target), which does not exist: the download is incomplete"
       + (unfinished.isEmpty ? "" : " (found \(unfinished.joined(separator: ", ")))")

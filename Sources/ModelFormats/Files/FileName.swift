@@ -1,26 +1,25 @@
 import Glibc
 
-/// Names of files as texts that keep every byte, whatever it is.
+/// File names as strings that preserve every byte.
 ///
-/// The system's names are bytes; a text is UTF-8. A byte that is not UTF-8 stands in a text as the
-/// character U+10FF00 + byte, which is for private use, and so do the bytes of a name that has such a
-/// character itself. The functions below, which take a text where the system's take bytes, turn it
-/// back.
+/// The system's file names are bytes; strings are UTF-8. A byte that is not UTF-8 becomes the
+/// private-use character U+10FF00 + byte, and so do the bytes of such a character in a name. The
+/// functions below convert back; they accept strings where the system's functions need bytes.
 public enum FileName {
-  /// Where the characters begin that stand for bytes; those below 0x80 are always UTF-8.
+  /// The base of the characters that represent bytes; bytes below 0x80 are always UTF-8.
   private static let base: UInt32 = 0x10_FF00
 
-  /// The byte that a character stands for; nil of all others.
+  /// The byte that a character represents; nil for all other characters.
   public static func byte(_ scalar: Unicode.Scalar) -> UInt8? {
     scalar.value >= base + 0x80 ? UInt8(truncatingIfNeeded: scalar.value) : nil
   }
 
-  /// Whether a text came from bytes that are not UTF-8.
+  /// Whether a string came from bytes that are not UTF-8.
   public static func isNotUTF8(_ text: String) -> Bool {
     text.unicodeScalars.contains { byte($0) != nil }
   }
 
-  /// The text of a name.
+  /// The string for a name.
   public static func text(_ bytes: [UInt8]) -> String {
     if let text = String(validating: bytes, as: UTF8.self), !isNotUTF8(text) { return text }
     var text = String.UnicodeScalarView()
@@ -41,14 +40,14 @@ public enum FileName {
     return String(text)
   }
 
-  /// The text of a name that ends with a zero.
+  /// The string for a null-terminated name.
   @unsafe public static func text(_ name: UnsafePointer<CChar>) -> String {
     unsafe text([UInt8](UnsafeRawBufferPointer(start: name, count: strlen(name))))
   }
 
-  /// The bytes of a name, and a zero.
+  /// The bytes of a name with a terminating null.
   public static func bytes(_ text: String) -> [CChar] {
-    // The characters that stand for bytes begin with the byte F4.
+    // The characters that represent bytes begin with the byte F4.
     guard text.utf8.contains(0xF4) else { return Array(text.utf8CString) }
     var bytes: [CChar] = []
     for scalar in text.unicodeScalars {
@@ -61,7 +60,7 @@ public enum FileName {
     return bytes + [0]
   }
 
-  /// The arguments of the program, its own name apart.
+  /// The program's arguments, without its own name.
   public static var arguments: [String] {
     (1..<max(1, Int(CommandLine.argc))).compactMap { index in
       unsafe CommandLine.unsafeArgv[index].map { unsafe text(UnsafePointer($0)) }
@@ -69,8 +68,8 @@ public enum FileName {
   }
 }
 
-// The system's calls, for names as texts. Where a text is given, these are called rather than those of
-// Glibc, which would write the characters that stand for bytes.
+// System calls for names as strings. Use these instead of Glibc's, which would write the characters
+// that represent bytes.
 
 @unsafe package func open(_ path: String, _ flags: Int32) -> Int32 {
   unsafe FileName.bytes(path).withUnsafeBufferPointer { unsafe Glibc.open($0.baseAddress!, flags) }

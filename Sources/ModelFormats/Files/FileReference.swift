@@ -1,12 +1,12 @@
 import Glibc
 
-/// A file that another file names: a shard in an index, the external data of an ONNX model.
+/// A file named in another file: a shard in an index, the external data of an ONNX model.
 ///
-/// The name may come from anyone, so it must not lead away from the directory of the file that
-/// holds it, neither as it is spelled nor through a symbolic link. A link is allowed where the
-/// naming file is itself one into the same directory, as in the cache of the Hugging Face hub.
+/// The name is untrusted, so it must not leave the directory of the file that contains it, either
+/// as spelled or through a symbolic link. A link is allowed if the containing file is itself a link
+/// into the same directory, as in the Hugging Face Hub cache.
 struct FileReference {
-  /// How a name may be spelled.
+  /// The allowed spelling of a name.
   enum Spelling {
     /// The plain name of a file in the same directory.
     case name
@@ -16,10 +16,10 @@ struct FileReference {
 
   let path: String
 
-  /// Why a name is refused, as the end of a sentence about it; nil where it is not.
+  /// Why a name is rejected, as the end of a sentence; nil if it is accepted.
   static func refusal(of name: String, as spelling: Spelling) -> String? {
-    // Bytes, as the system looks at them: a mark that combines with a slash makes another
-    // character of the two, but no other path.
+    // Compare bytes, as the system does: a combining mark merges with a slash into one character,
+    // but the path is the same.
     let bytes = name.utf8
     let parts = bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     func holds(_ part: String) -> Bool { parts.contains { $0.elementsEqual(part.utf8) } }
@@ -44,15 +44,15 @@ struct FileReference {
     return nil
   }
 
-  /// The file of that name beside `owner`; the name has passed ``refusal(of:as:)``.
+  /// The file with this name next to `owner`; the name has passed ``refusal(of:as:)``.
   init(_ name: String, beside owner: String) {
     path = FileReference.directory(of: owner) + name
   }
 
   var exists: Bool { unsafe access(path, F_OK) == 0 }
 
-  /// Whether the file, every link followed, lies below the directory of `owner`, or below that of
-  /// the file that `owner` is a link to.
+  /// Whether the file, with all links resolved, is below the directory of `owner`, or below that of
+  /// the link target of `owner`.
   func isContained(beside owner: String) -> Bool {
     guard let target = FileReference.resolved(path) else { return false }
     let directory = FileReference.resolved(FileReference.directory(of: owner) + ".")
@@ -62,7 +62,7 @@ struct FileReference {
     }
   }
 
-  /// The directory with the final slash; empty for a plain name.
+  /// The directory with its final slash; empty for a plain name.
   private static func directory(of path: String) -> String {
     path.utf8.lastIndex(of: UInt8(ascii: "/"))
       .map { String(decoding: path.utf8[...$0], as: UTF8.self) } ?? ""

@@ -2,27 +2,28 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// The files that a run of a program reads: whether they stayed as they were, and that no output
-/// replaces one of them.
+/// The input files of a process: detects changes to them, and protects them from being replaced by
+/// outputs.
 ///
-/// A program calls ``watch()`` as it starts. In a process that does not, nothing is kept here, and
-/// ``MappedFile/requireUnchanged()`` answers for a single file.
+/// A program calls
+/// ``watch()`` at its start. Otherwise nothing is recorded, and ``MappedFile/requireUnchanged()``
+/// checks single files.
 @safe
 public final class InputFiles: Sendable {
   /// The input files of this process.
   public static let shared = InputFiles()
 
-  /// What a file is, whatever it is called. The number of an inode comes back when its file is gone,
-  /// the time of birth does not.
+  /// The identity of a file, independent of its name. Inode numbers are reused after a deletion;
+  /// birth times are not.
   private struct Identity: Hashable {
     let device: UInt64
     let inode: UInt64
     let birth: Int64
 
-    /// Of what is open.
+    /// The identity of an open file.
     init?(_ descriptor: Int32) { self.init(descriptor, []) }
 
-    /// Of what is at `path`, links followed.
+    /// The identity of the file at `path`, with links resolved.
     init?(_ path: String) { self.init(-1, FileName.bytes(path)) }
 
     private init?(_ descriptor: Int32, _ path: [CChar]) {
@@ -49,14 +50,14 @@ public final class InputFiles: Sendable {
 
   private struct State {
     var isWatching = false
-    /// Everything that was read, with the path it was opened by first.
+    /// Everything that was read, and the path under which it was opened first.
     var read: [Identity: String] = [:]
-    /// How files were when they were opened first, since the last ``takeChange()``.
+    /// The state of files when first opened, since the last ``takeChange()``.
     var stamps: [Identity: Stamp] = [:]
-    /// What is mapped now.
+    /// The current mappings.
     var mappings: [Int: Mapping] = [:]
     var count = 0
-    /// The first change of a file that is not mapped any more.
+    /// The first change of a file that is no longer mapped.
     var change: FormatError?
     var hasOutput = false
   }
@@ -65,8 +66,8 @@ public final class InputFiles: Sendable {
 
   private init() {}
 
-  /// Watches every file that is opened from now on, and lets the program live through the truncation
-  /// of one that is mapped.
+  /// Watches every file opened from now on, and makes the program survive truncation of mapped
+  /// files.
   public static func watch() {
     MappedFile.surviveTruncation()
     shared.state.withLock { $0.isWatching = true }
@@ -74,7 +75,8 @@ public final class InputFiles: Sendable {
 
   // MARK: Changes
 
-  /// - Throws: ``FormatError`` `inputOutput` naming a file that was read and changed meanwhile.
+  /// - Throws: ``FormatError`` `inputOutput` with the name of an input that changed while it was
+  ///   read.
   public func requireUnchanged() throws(FormatError) {
     let change = state.withLock { state in
       state.change ?? state.mappings.values.lazy.compactMap { $0.change }.first
@@ -82,14 +84,14 @@ public final class InputFiles: Sendable {
     if let change { throw change }
   }
 
-  /// Whether an output came to its path. What it was made of was unchanged until then; what happens to
-  /// it later, while the program ends, is no matter.
+  /// Whether an output is in place. Its inputs were unchanged until then; later changes do not
+  /// matter.
   public var hasOutput: Bool { state.withLock { $0.hasOutput } }
 
   func noteOutput() { state.withLock { $0.hasOutput = true } }
 
-  /// The first change of a file that was closed since the last call, and forgets it; for a program
-  /// that goes on with other work, for which files may be others.
+  /// Returns and clears the first change of a file closed since the last call, for a program that
+  /// continues with other work, perhaps with new files at the same paths.
   @discardableResult
   public func takeChange() -> FormatError? {
     state.withLock { state in
@@ -101,13 +103,13 @@ public final class InputFiles: Sendable {
     }
   }
 
-  /// Takes in a file that was mapped; nil in a process that does not watch.
+  /// Registers a mapped file; nil if the process does not watch.
   func add(_ mapping: Mapping) -> Int? {
     guard state.withLock({ $0.isWatching }) else { return nil }
     let identity = Identity(mapping.descriptor)
     note(identity, mapping.path)
     return state.withLock { state in
-      // What is read twice is the same both times.
+      // A file that is read twice must be the same both times.
       if let identity,
         let stamp = state.stamps.updateValue(mapping.stamp, forKey: identity),
         stamp != mapping.stamp
@@ -120,7 +122,7 @@ public final class InputFiles: Sendable {
     }
   }
 
-  /// Looks at a file for the last time, before it is closed.
+  /// Checks a file for the last time, before it is closed.
   func remove(_ number: Int?) {
     guard let number else { return }
     state.withLock { state in
@@ -131,14 +133,14 @@ public final class InputFiles: Sendable {
 
   // MARK: Outputs
 
-  /// Takes in a file that is read as a stream.
+  /// Registers a file that is read as a stream.
   public func note(_ descriptor: Int32, path: String) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
     note(Identity(descriptor), path)
   }
 
-  /// Takes in a file that is yet to be read.
+  /// Registers a file that will be read later.
   public func note(_ path: String) {
     var status = stat()
     guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
@@ -153,7 +155,7 @@ public final class InputFiles: Sendable {
     }
   }
 
-  /// Refuses an output that would replace a file of this run, under whatever name.
+  /// Rejects an output that would replace an input of this run, under any name.
   ///
   /// - Throws: ``FormatError`` `cannotCreate`.
   public func requireNoInput(at path: String) throws(FormatError) {
@@ -164,7 +166,7 @@ public final class InputFiles: Sendable {
       file: path, hint: "choose another file; \(set: .overwrite) does not replace inputs")
   }
 
-  /// Refuses to replace a directory in which a file of this run is.
+  /// Rejects replacing a directory that contains an input of this run.
   ///
   /// - Throws: ``FormatError`` `cannotCreate`.
   package func requireNoInput(inDirectory path: String) throws(FormatError) {
@@ -192,15 +194,15 @@ public final class InputFiles: Sendable {
   }
 }
 
-/// A stretch of memory that is a file's, and how the file was when it was mapped.
+/// A memory mapping of a file, and the file's state when it was mapped.
 struct Mapping: Sendable {
   let path: String
   fileprivate let descriptor: Int32
-  /// The place in the table of the handler of SIGBUS; -1 where nothing is mapped.
+  /// The slot in the SIGBUS handler's table; -1 if nothing is mapped.
   private let place: Int32
   let stamp: InputFiles.Stamp
 
-  /// - Throws: ``FormatError`` `inputOutput` where there is no place left.
+  /// - Throws: ``FormatError`` `inputOutput` if the table is full.
   init(
     path: String, descriptor: Int32, status: stat, base: UnsafeRawPointer?
   ) throws(FormatError) {
@@ -219,12 +221,12 @@ struct Mapping: Sendable {
     }
   }
 
-  /// Before the memory is unmapped.
+  /// Call this before the memory is unmapped.
   func end() { sdk_guard_remove(place) }
 
-  /// What happened to the file since it was mapped; nil where nothing did.
+  /// The change of the file since it was mapped; nil if it is unchanged.
   ///
-  /// A file that another was renamed over is still here as it was.
+  /// If another file was renamed over it, this mapping still has the old file.
   var change: FormatError? {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
@@ -253,11 +255,11 @@ struct Mapping: Sendable {
 }
 
 extension MappedFile {
-  /// Lets the process live through the truncation of a file that is mapped: the bytes that are gone
-  /// read as zeros, and ``requireUnchanged()`` throws.
+  /// Makes the process survive truncation of a mapped file: the missing bytes read as zeros, and
+  /// ``requireUnchanged()`` throws.
   ///
-  /// Installs a handler of SIGBUS, which leaves all other faults to the one that was there before. A
-  /// library does not do so by itself.
+  /// Installs a SIGBUS handler, which passes other faults to the previous handler. Libraries do not
+  /// install it by themselves.
   public static func surviveTruncation() {
     sdk_guard_install()
   }

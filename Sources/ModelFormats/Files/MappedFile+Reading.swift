@@ -1,15 +1,15 @@
 import Glibc
 
 extension MappedFile {
-  /// Reads the bytes at `offset` into the whole of `buffer`.
+  /// Fills `buffer` with the bytes at `offset`.
   ///
-  /// Reading through the page cache into one small buffer, again and again, is a fifth faster than
-  /// touching the mapping once, and keeps the process as small as the buffer.
+  /// Repeated reads into one small buffer are a fifth faster than touching the mapping once, and
+  /// keep resident memory as small as the buffer.
   ///
-  /// - Throws: ``FormatError`` `inputOutput`, also where the file was truncated meanwhile.
+  /// - Throws: ``FormatError`` `inputOutput`, also if the file was truncated meanwhile.
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(FormatError)
   {
-    // Our own memory, as opposed to a file's.
+    // In-memory contents, not a file.
     guard descriptor >= 0 else {
       unsafe withBytes(in: offset..<(offset + buffer.count)) {
         unsafe buffer.copyMemory(from: $0)
@@ -36,7 +36,7 @@ extension MappedFile {
   }
 }
 
-/// Memory that one thread reads into, block after block.
+/// A buffer into which one thread reads block after block.
 @safe
 package final class BlockBuffer {
   private var memory: UnsafeMutableRawBufferPointer
@@ -49,7 +49,7 @@ package final class BlockBuffer {
     unsafe memory.deallocate()
   }
 
-  /// The first `count` bytes, whose content is whatever it was.
+  /// The first `count` bytes, with undefined content.
   package func bytes(_ count: Int) -> UnsafeMutableRawBufferPointer {
     if unsafe memory.count < count {
       unsafe memory.deallocate()

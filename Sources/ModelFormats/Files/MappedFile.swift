@@ -1,28 +1,29 @@
 import Glibc
 
-/// A regular file mapped read-only, unmapped when the last user lets go of it.
+/// A regular file mapped read-only, unmapped when its last reference is released.
 ///
-/// The mapping is private: bytes that another process changes later may or may not show, and those
-/// of a file that is truncated end the process, unless ``surviveTruncation()`` was called.
-/// ``requireUnchanged()`` tells whether either happened.
-/// The contents may also lie in memory alone, for tests and fuzzing.
+/// The mapping is private: later changes by other processes may or may not be visible, and access
+/// to a truncated part ends the process, unless
+/// ``surviveTruncation()`` was called. ``requireUnchanged()`` detects both. The contents may also
+/// be in memory only, for tests and fuzzing.
 @safe
 public final class MappedFile: Sendable {
-  /// The path that it was opened by.
+  /// The path under which it was opened.
   public let path: String
-  /// The size of the file in bytes, when it was opened.
+  /// The size of the file in bytes when it was opened.
   public let count: Int
   private nonisolated(unsafe) let base: UnsafeRawPointer?
-  /// The open file; -1 where the bytes are a block of memory of our own.
+  /// The file descriptor; -1 for in-memory contents.
   let descriptor: Int32
-  /// How the file was when it was opened; nil of our own memory.
+  /// The state of the file when it was opened; nil for in-memory contents.
   private let mapping: Mapping?
   /// Its number among the inputs of a program.
   private let input: Int?
 
   /// Maps the whole file.
   ///
-  /// - Parameter isInput: whether the file is read for what it says, so that no output may replace it.
+  /// - Parameter isInput: whether the contents are used as input, so that no output may replace the
+  ///   file.
   /// - Throws: ``FormatError`` with code `notFound`, `unrecognized` (not a regular file) or
   ///   `inputOutput`.
   public convenience init(path: String) throws(FormatError) {
@@ -30,7 +31,7 @@ public final class MappedFile: Sendable {
   }
 
   package init(path: String, isInput: Bool) throws(FormatError) {
-    // Without O_NONBLOCK a pipe would hold the program up before it can be refused.
+    // Without O_NONBLOCK, opening a pipe would block before it can be rejected.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       let reason = errno
@@ -73,8 +74,8 @@ public final class MappedFile: Sendable {
     isOpened = true
   }
 
-  /// A copy of `contents` in memory, exactly as large, so that a reader that goes beyond it is
-  /// seen by the tools that watch memory.
+  /// An in-memory copy of `contents` with an exact allocation, so that memory checkers detect reads
+  /// past the end.
   package init(contents: [UInt8], path: String) {
     self.path = path
     descriptor = -1
@@ -103,8 +104,8 @@ public final class MappedFile: Sendable {
     }
   }
 
-  /// - Throws: ``FormatError`` `inputOutput` where the file was truncated or changed since it was
-  ///   opened: what was read of it is not to be relied on.
+  /// - Throws: ``FormatError`` `inputOutput` if the file was truncated or changed since it was
+  ///   opened: the data read from it is not reliable.
   public func requireUnchanged() throws(FormatError) {
     if let change = mapping?.change { throw change }
   }
@@ -118,7 +119,7 @@ public final class MappedFile: Sendable {
     }
   }
 
-  /// Calls `body` with the bytes of `range`, which must lie inside the file.
+  /// Calls `body` with the bytes of `range`, which must be inside the file.
   public func withBytes<R, E: Error>(
     in range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(E) -> R
   ) throws(E) -> R {
@@ -127,8 +128,7 @@ public final class MappedFile: Sendable {
     return try unsafe body(UnsafeRawBufferPointer(rebasing: whole[range]))
   }
 
-  /// Lets the system take back the memory of pages that lie wholly in `range`; they are read
-  /// again where they are used again.
+  /// Releases the memory of pages entirely in `range`; they are read again on use.
   public func releasePages(in range: Range<Int>) {
     guard descriptor >= 0 else { return }
     let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
@@ -138,7 +138,7 @@ public final class MappedFile: Sendable {
     unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
   }
 
-  /// Reads bytes without mapping the pages around them; fewer where the file ends.
+  /// Reads bytes without mapping the pages around them; returns fewer at the end of the file.
   ///
   /// - Throws: ``FormatError`` with code `inputOutput`.
   func read(_ count: Int, at offset: Int) throws(FormatError) -> [UInt8] {
@@ -172,10 +172,10 @@ public final class MappedFile: Sendable {
     return bytes
   }
 
-  /// Calls `body`, which calls ``read(_:at:)`` for small pieces far apart that begin at `offsets`.
+  /// Calls `body`, which reads small, distant pieces at `offsets` with ``read(_:at:)``.
   ///
-  /// They are asked of the disk all at once, and without the pages around them, which makes the
-  /// difference between one wait and hundreds where the file is not in memory yet.
+  /// All pieces are requested from the disk at once, without the pages around them: one wait
+  /// instead of hundreds if the file is not cached.
   func withScatteredReads<R, E: Error>(
     at offsets: some Sequence<Int>, _ body: () throws(E) -> R
   ) throws(E) -> R {

@@ -1,9 +1,9 @@
 import CLinux
 
-/// What becomes of a program that memory cannot be had for.
+/// How a program ends if memory cannot be allocated.
 package enum MemoryShortage {
-  /// Has the program end with a sentence and a status, and without unfinished files, instead of by a
-  /// trap. For programs alone: it installs handlers of signals.
+  /// Makes the program end with a message and a status, and without unfinished files, instead of a
+  /// trap. Only for programs: it installs signal handlers.
   package static func endProgram(saying text: String, status: Int32) {
     FileWriter.removeUnfinished()
     unsafe sdk_memory_guard_install(text, status) { FileWriter.removeUnfinished() }

@@ -1,27 +1,28 @@
 import OrderedJSON
 
-/// What a transfer as text leaves of a binary file: every CR LF became LF, or every LF became CR LF.
+/// Damage by a text-mode transfer of a binary file: every CR LF became LF, or every LF became CR
+/// LF.
 ///
-/// Random bytes hold a CR LF once in 65,536 bytes, and an LF once in 256 of which one in 256
+/// Random bytes contain a CR LF once in 65,536 bytes, and an LF once in 256, of which one in 256
 /// follows a CR.
 enum NewlineDamage {
-  /// How far a file is looked through; enough to tell by.
+  /// How much of a file is examined; enough to decide.
   private static let limit = 16 << 20
 
-  /// What became of the file whose length is wrong: `missing` bytes too few, or too many where
-  /// negative; nil where the length has another reason.
+  /// The damage of a file with a wrong length: `missing` bytes too few, or too many if negative;
+  /// nil if the length has another cause.
   static func explanation(of file: MappedFile, missing: Int) -> String? {
     guard missing != 0 else { return nil }
     let (feeds, pairs) = counts(in: file)
     let looked = min(file.count, limit)
     if missing > 0 {
-      // Where so many bytes hold no CR LF at all, they were taken away, one in 65,536 bytes.
+      // This many bytes without any CR LF means they were removed, one in 65,536 bytes.
       let expected = max(1, file.count >> 16)
       guard pairs == 0, feeds > 0, looked >= 128 << 10, missing <= 8 * expected else { return nil }
       return "\(missing.of("byte is", "bytes are")) missing and no CR LF is left: "
         + "each became LF, as in a transfer as text"
     }
-    // Every LF follows a CR, and as many bytes are too many.
+    // Every LF follows a CR, and that accounts for the excess bytes.
     guard pairs >= 4, pairs == feeds, looked < file.count || pairs >= -missing else { return nil }
     return "\((-missing).of("byte is", "bytes are")) too many and every LF follows a CR: "
       + "a transfer as text put it there"

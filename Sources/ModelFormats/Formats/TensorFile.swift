@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// A checkpoint file opened for reading: its format, its metadata and its tensors in file order.
+/// An open checkpoint file: its format, its metadata and its tensors in file order.
 public struct TensorFile: Sendable {
   /// A format that is read, as JSON names it; each format's own file declares it.
   public struct Format: RawRepresentable, Sendable, Hashable {
@@ -13,26 +13,26 @@ public struct TensorFile: Sendable {
     }
   }
 
-  /// The file that was opened: an index, for shards.
+  /// The file that was opened; for shards, the index.
   public let path: String
-  /// The files that hold the tensors: `path` alone, or an index's shards, or an ONNX model and its
-  /// external data.
+  /// The files that contain the tensors: only `path`, or an index's shards, or an ONNX model and
+  /// its external data.
   public let files: [String]
-  /// The format that the content has.
+  /// The format of the content.
   public let format: Format
-  /// Pairs in file order: safetensors `__metadata__`, GGUF's key-value pairs, what an ONNX model
-  /// says of itself; empty where a format has none.
+  /// Entries in file order: safetensors `__metadata__`, GGUF's key-value pairs, properties of an
+  /// ONNX model; empty for other formats.
   public let metadata: [(key: String, value: String)]
   /// The tensors, in the order of the file.
   public let tensors: [Tensor]
-  /// What a person should know though the file is usable: dangerous globals, opaque objects.
+  /// Warnings about a usable file: dangerous globals, opaque objects.
   public private(set) var warnings: [String]
   /// Values that are not among the tensors.
   public let unread: [UnreadValues]
   /// What unpickling the file would run.
   public private(set) var safety: Safety
-  /// What a PyTorch file's dictionaries hold beside tensors, the first few near the top: `step` and
-  /// `1`.
+  /// Values other than tensors in a PyTorch file's dictionaries, the first few near the top: `step`
+  /// and `1`.
   package let values: [(name: String, text: String)]
   private let index: [ExactName: Int]
 
@@ -66,7 +66,7 @@ public struct TensorFile: Sendable {
     )
   }
 
-  /// A file of the tensors that a pickle's object holds.
+  /// A file with the tensors of a pickle's object.
   init(
     _ object: TorchObject<some TorchStorageSource>, of file: MappedFile, warnings: [String] = []
   ) {
@@ -76,7 +76,7 @@ public struct TensorFile: Sendable {
       values: object.values)
   }
 
-  /// The same file, of which it is known what unpickling it would run; its warnings say it first.
+  /// A copy with the result of the safety scan, which comes first in its warnings.
   func judged(_ safety: Safety) -> TensorFile {
     var file = self
     file.safety = safety
@@ -84,7 +84,7 @@ public struct TensorFile: Sendable {
     return file
   }
 
-  /// The tensor of that name.
+  /// The tensor with this name.
   public subscript(name: String) -> Tensor? {
     index[ExactName(name)].map { tensors[$0] }
   }

@@ -32,10 +32,10 @@ public struct WritableFormat: Sendable {
   /// Whether the format has a type for these elements.
   public func holds(_ dtype: DType) -> Bool { hasType(dtype) }
 
-  /// The bytes that the tensor's values take in a file of this format.
+  /// The size of the tensor's values in a file of this format.
   ///
-  /// - Throws: ``FormatError`` `unsupported` naming the tensor where the format has no such dtype,
-  ///   rank or size, with the formats that have as the hint.
+  /// - Throws: ``FormatError`` `unsupported` with the tensor's name if the format does not support
+  ///   its dtype, rank or size; the hint lists formats that do.
   @discardableResult
   public func byteCount(of tensor: TensorInfo) throws(FormatError) -> Int {
     guard holds(tensor.dtype) else {
@@ -66,7 +66,7 @@ public struct WritableFormat: Sendable {
 }
 
 extension FormatError {
-  /// Two tensors of one name, which no format holds.
+  /// The error for two tensors with one name, which no format allows.
   static func duplicate(_ name: String) -> FormatError {
     FormatError(
       .mismatch, "duplicate tensor name", context: name,

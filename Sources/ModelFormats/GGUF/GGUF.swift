@@ -9,30 +9,30 @@ import OrderedJSON
 ///     values     each tensor's at its offset from here, a multiple of the alignment
 ///
 /// Everything is little-endian; a string is its length u64 and its bytes. The alignment is 32, or
-/// what the pair `general.alignment` says. Dimensions stand innermost first, the other way round
-/// from ``Shape``, and trailing ones of size 1 (our leading ones) may have been dropped.
+/// the value of `general.alignment`. Dimensions are innermost first, the reverse of ``Shape``, and
+/// trailing ones of size 1 (our leading ones) may have been dropped.
 ///
-/// Tensors' values must follow one another in the list's order, each padded to the alignment, as
-/// ggml demands. Names may be of any length: ggml's own limit of 63 bytes is too short for Stable
-/// Diffusion, whose programs raise it.
+/// Tensor values must be in the list's order, each padded to the alignment, as ggml requires. Names
+/// may have any length: ggml's own limit of 63 bytes is too short for Stable Diffusion, and its
+/// programs raise it.
 ///
-/// ComfyUI-GGUF cuts tensors whose rows are no whole blocks into rows of 256 values, and says the
-/// shape that they had, outermost dimension first, in the pair `comfy.gguf.orig_shape.NAME`. That is
+/// ComfyUI-GGUF splits tensors whose rows are not whole blocks into rows of 256 values, and stores
+/// the original shape, outermost dimension first, in `comfy.gguf.orig_shape.NAME`. That shape is
 /// the tensor's ``Tensor/shape``; the listed one is its ``Tensor/storedShape``.
 ///
 /// Source: ggml's `docs/gguf.md` and `src/gguf.cpp`; ComfyUI-GGUF's `loader.py`.
 package enum GGUF {
   static let defaultAlignment = 32
-  /// Dimensions of a tensor at most.
+  /// The maximum number of dimensions.
   static let rankLimit = 4
 
-  /// What ComfyUI-GGUF puts before a tensor's name for the shape that the tensor had before its
-  /// values were cut into rows of whole blocks.
+  /// ComfyUI-GGUF's key prefix for the original shape of a tensor whose values were split into rows
+  /// of whole blocks.
   package static let originalShape = "comfy.gguf.orig_shape."
 
-  /// Reads the pairs and the list of tensors, and checks them; values are not touched.
+  /// Reads and checks the metadata and the tensor list; values are not accessed.
   ///
-  /// - Throws: ``FormatError`` with the offset in the file and the tensor's or pair's name.
+  /// - Throws: ``FormatError`` with the offset in the file and the name of the tensor or key.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
@@ -88,7 +88,7 @@ package enum GGUF {
 }
 
 extension GGUFHeader {
-  /// A tensor's shape, and the one under which it is listed where that is another.
+  /// A tensor's shape, and its listed shape if different.
   fileprivate func shapes(
     of entry: Entry
   ) throws(FormatError) -> (shape: Shape, stored: Shape?) {

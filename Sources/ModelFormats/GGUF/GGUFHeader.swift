@@ -1,27 +1,27 @@
 import OrderedJSON
 
-/// What stands in a GGUF file before the values.
+/// The part of a GGUF file before the values.
 struct GGUFHeader {
   struct Entry {
     let name: String
     let type: GGUFType
     let shape: Shape
-    /// Bytes from the start of the values.
+    /// The offset from the start of the values.
     let offset: Int
     let byteCount: Int
   }
 
   private(set) var metadata: [(key: String, value: String)] = []
   private(set) var entries: [Entry] = []
-  /// Shapes that tensors have other than those under which they are listed, by name.
+  /// Original shapes of tensors that are listed with another shape, by name.
   private(set) var originalShapes: [ExactName: Shape] = [:]
   private(set) var alignment = GGUF.defaultAlignment
-  /// Where the values start in the file.
+  /// The offset of the values in the file.
   private(set) var dataStart = 0
-  /// Bytes of all values, the padding of the last tensor left out.
+  /// Bytes of all values, without the last tensor's padding.
   private(set) var byteCount = 0
 
-  /// What is read at most, of tensors and of pairs.
+  /// The maximum number of tensors and of metadata entries.
   private static let countLimit = 65536
 
   init(parsing file: MappedFile) throws(FormatError) {
@@ -36,7 +36,7 @@ struct GGUFHeader {
     try readPairs(pairCount, from: &reader)
     try readEntries(tensorCount, from: &reader)
     dataStart = (reader.offset + alignment - 1) / alignment * alignment
-    // The sizes are only announced: with what stands before them their sum may leave 64 bits.
+    // The sizes are untrusted: their sum with the preceding offset may overflow.
     guard let last = entries.last, byteCount > file.count - dataStart else { return }
     let present = max(0, file.count - dataStart)
     let cut = entries.first { $0.offset + $0.byteCount > present } ?? last
@@ -67,7 +67,7 @@ struct GGUFHeader {
     }
   }
 
-  /// A count of things that take at least so many bytes each.
+  /// A count of items with a minimum size each.
   private static func count(
     _ count: Int64, of what: String, each size: Int, in room: Int, at offset: Int
   ) throws(FormatError) -> Int {
@@ -90,7 +90,7 @@ struct GGUFHeader {
     return Int(count)
   }
 
-  /// A string's bytes; `limit` is the most that it may have.
+  /// A string's bytes, at most `limit`.
   static func text(
     from reader: inout ByteReader, limit: Int, what: String
   ) throws(FormatError) -> String {
@@ -128,7 +128,7 @@ extension GGUFHeader {
           throw FormatError(.malformed, "duplicate key", offset: start)
         }
         let valueStart = reader.offset
-        // A file that the converter embedded, a tokenizer's above all, is read whole.
+        // Files embedded by the converter, such as a tokenizer, are read completely.
         let isFile = key.hasPrefix("sdloom:") || key.hasPrefix("sdkit:")
         let limit = isFile ? 16 << 20 : GGUFValue.textLimit
         let value = try GGUFValue(from: &reader, textLimit: limit)
@@ -155,7 +155,7 @@ extension GGUFHeader {
     }
   }
 
-  /// The shape that a value says, outermost dimension first.
+  /// The shape in a value, outermost dimension first.
   private static func shape(
     _ value: GGUFValue, at offset: Int
   ) throws(FormatError) -> Shape {
@@ -198,7 +198,7 @@ extension GGUFHeader {
     }
   }
 
-  /// The rest of a tensor's entry; its values must lie at `expected`.
+  /// The rest of a tensor's entry; its values must be at `expected`.
   private static func entry(
     _ name: String, from reader: inout ByteReader, at expected: Int, alignment: Int
   ) throws(FormatError) -> Entry {

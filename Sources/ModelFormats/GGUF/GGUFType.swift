@@ -1,17 +1,17 @@
-/// A type of GGUF's tensors, by its number.
+/// A GGUF tensor type, by its number.
 ///
 /// Source: `enum ggml_type` and its traits in ggml's `ggml.h` and `ggml.c`.
 struct GGUFType {
   enum Values {
     case plain(DType)
     case blocks(BlockEncoding)
-    /// Blocks whose size is known but which are not decoded.
+    /// Blocks of known size that are not decoded.
     case opaque(String, blockSize: Int, blockByteCount: Int)
   }
 
   let values: Values
 
-  /// Nil for a number that is no type's, or no longer.
+  /// Nil for an unknown or removed type number.
   init?(number: UInt32) {
     switch number {
     case 0: values = .plain(.float32)
@@ -60,7 +60,7 @@ struct GGUFType {
     }
   }
 
-  /// Elements of a block, and its bytes.
+  /// Elements and bytes per block.
   var block: (size: Int, byteCount: Int) {
     switch values {
     case .plain(let dtype): (1, dtype.bitWidth / 8)

@@ -1,12 +1,12 @@
 import OrderedJSON
 
-/// A value of GGUF's key-value pairs, as it is shown: long ones by their size.
+/// A GGUF metadata value for display: long values are shown by their size.
 enum GGUFValue: CustomStringConvertible {
   enum Kind: UInt32 {
     case uint8 = 0
     case int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
-    /// Bytes of a value; nil for those without a fixed size.
+    /// Bytes per value; nil for types without a fixed size.
     var byteCount: Int? {
       switch self {
       case .uint8, .int8, .bool: 1
@@ -18,7 +18,7 @@ enum GGUFValue: CustomStringConvertible {
     }
   }
 
-  /// The longest text and array that are shown whole.
+  /// The maximum length of texts and arrays that are shown in full.
   static let textLimit = 1 << 16
   private static let elementLimit = 16
 
@@ -39,7 +39,7 @@ enum GGUFValue: CustomStringConvertible {
 
   /// Reads a value's type and the value.
   ///
-  /// - Parameter textLimit: the longest text that is read whole.
+  /// - Parameter textLimit: the maximum length of texts that are read in full.
   init(
     from reader: inout ByteReader, textLimit: Int = GGUFValue.textLimit
   ) throws(FormatError) {
@@ -85,7 +85,7 @@ enum GGUFValue: CustomStringConvertible {
     guard kind != .array else {
       throw FormatError(.unsupported, "an array contains arrays", offset: start)
     }
-    // A string takes at least its length.
+    // A string has at least a length field.
     let size = kind.byteCount ?? 8
     guard count <= UInt64(reader.remaining / size) else {
       throw FormatError(

@@ -1,13 +1,12 @@
 import OrderedJSON
 
-/// Writes a GGUF file of version 3 whose tensors are known first and whose values are then
-/// streamed.
+/// Writes a version 3 GGUF file. The tensor list is known first; values are streamed.
 ///
-/// F32, F16, BF16, F64 and signed integers are written as they are; F32 is quantised to Q8_0 where
-/// that is asked for. A scalar becomes one dimension of size 1, since ggml has none without. See
-/// `GGUF` for the layout.
+/// F32, F16, BF16, F64 and signed integers are written unchanged; F32 is quantized to Q8_0 on
+/// request. A scalar becomes one dimension of size 1, because ggml has no scalars. See `GGUF` for
+/// the layout.
 public final class GGUFWriter: TensorWriter {
-  /// A value of a key-value pair.
+  /// A metadata value.
   public enum Value: Sendable, Hashable {
     case text(String)
     case uint32(UInt32)
@@ -21,7 +20,7 @@ public final class GGUFWriter: TensorWriter {
     let info: TensorInfo
     let type: UInt32
     let blocks: BlockEncoding?
-    /// Bytes in the file, the padding left out.
+    /// Bytes in the file, without padding.
     let byteCount: Int
   }
 
@@ -29,10 +28,10 @@ public final class GGUFWriter: TensorWriter {
   public let tensors: [TensorInfo]
   private let entries: [Entry]
   private let file: FileWriter
-  /// The tensor whose values come next, and the bytes of it that the file has.
+  /// The next tensor to write, and how many of its bytes the file has.
   private var current = 0
   private var written = 0
-  /// Values of a block that is not full yet.
+  /// Values of an incomplete block.
   private var pending: [UInt8] = []
   private var blocks = [UInt8](repeating: 0, count: GGUFWriter.blockBatch * 34)
 
@@ -42,10 +41,10 @@ public final class GGUFWriter: TensorWriter {
   /// Creates the file and writes its header.
   ///
   /// - Parameters:
-  ///   - metadata: key-value pairs; `general.architecture` is what readers ask for first.
-  ///   - quantizing: the encoding of a tensor's values; nil where they are written as they are.
-  /// - Throws: ``FormatError`` with code `mismatch` (a name or key that stands twice), `unsupported`
-  ///   (a type, rank or size that the format cannot hold), `cannotCreate`, `inputOutput`.
+  ///   - metadata: key-value pairs; readers look for `general.architecture` first.
+  ///   - quantizing: the encoding of a tensor's values; nil to write them unchanged.
+  /// - Throws:
+  ///   ``FormatError`` with code `mismatch` (duplicate name or key), `unsupported` (a type, rank or size that the format cannot store), `cannotCreate`, `inputOutput`.
   public init(
     path: String, tensors: [TensorInfo], metadata: [(key: String, value: Value)] = [],
     overwrite: Bool = false, quantizing: (TensorInfo) -> BlockEncoding? = { _ in nil }
@@ -87,7 +86,7 @@ public final class GGUFWriter: TensorWriter {
     }
   }
 
-  /// Appends bytes of the tensor at hand as the file holds them: blocks that are encoded already.
+  /// Appends encoded bytes of the current tensor: quantized blocks.
   public func writeEncoded(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     precondition(
       current < entries.count && pending.isEmpty
@@ -96,9 +95,9 @@ public final class GGUFWriter: TensorWriter {
     try skipFinished()
   }
 
-  /// Appends values that lie in another file.
+  /// Appends values from another file.
   ///
-  /// - Parameter seeing: called with each piece as it passes.
+  /// - Parameter seeing: called with each piece as it is copied.
   public func copy(
     _ range: Range<Int>, of source: MappedFile,
     seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
@@ -120,7 +119,7 @@ public final class GGUFWriter: TensorWriter {
     }
   }
 
-  /// Ends the file and gives it its name.
+  /// Completes the file and moves it to its path.
   public func commit() throws(FormatError) {
     guard current == entries.count else {
       throw FormatError(
@@ -131,7 +130,7 @@ public final class GGUFWriter: TensorWriter {
     try file.commit()
   }
 
-  /// Moves past the tensors whose values are all there.
+  /// Skips tensors whose values are complete.
   private func skipFinished() throws(FormatError) {
     while current < entries.count, written == entries[current].byteCount {
       try file.pad(toMultipleOf: GGUF.defaultAlignment)
@@ -140,7 +139,7 @@ public final class GGUFWriter: TensorWriter {
     }
   }
 
-  /// Writes what belongs to the tensor at hand; gives how much that is.
+  /// Writes the part that belongs to the current tensor and returns its size.
   private func copy(_ bytes: UnsafeRawBufferPointer) throws(FormatError) -> Int {
     let count = min(bytes.count, entries[current].byteCount - written)
     try unsafe file.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
@@ -148,8 +147,8 @@ public final class GGUFWriter: TensorWriter {
     return count
   }
 
-  /// Encodes whole blocks of F32 values of the tensor at hand, and keeps the start of one that is
-  /// not whole; gives how many bytes were taken.
+  /// Encodes whole blocks of the current tensor's F32 values and keeps the start of an incomplete
+  /// block; returns the number of bytes used.
   private func quantize(_ bytes: UnsafeRawBufferPointer) throws(FormatError) -> Int {
     let size = 32 * 4
     if !pending.isEmpty || bytes.count < size {
@@ -170,7 +169,7 @@ public final class GGUFWriter: TensorWriter {
     return count
   }
 
-  /// Encodes and writes whole blocks, which may lie at any alignment.
+  /// Encodes and writes whole blocks at any alignment.
   private func encode(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     let count = bytes.count / 128
     let isSound = unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: count * 32) {
@@ -223,7 +222,7 @@ extension GGUFWriter {
       info: tensor, type: types[tensor.dtype] ?? 0, blocks: nil, byteCount: plainByteCount)
   }
 
-  /// The numbers of the ggml types of plain values.
+  /// The ggml type numbers of plain values.
   static let types: [DType: UInt32] = [
     .float32: 0, .float16: 1, .int8: 24, .int16: 25, .int32: 26, .int64: 27, .float64: 28,
     .bfloat16: 30,

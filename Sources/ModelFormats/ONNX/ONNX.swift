@@ -7,26 +7,26 @@
 ///     NodeProto       2 output*, 3 name, 4 op_type, 5 attribute*, 7 domain
 ///     AttributeProto  1 name, 5 t, 6 g, 11 graphs*
 ///
-/// The message has no magic number; it is told by fields that follow one another as these do. It
-/// is skimmed: values stay in the file, or in the files of external data that tensors name.
+/// The message has no magic number; it is recognized by its sequence of fields. It is only skimmed:
+/// values stay in the file, or in the external data files that tensors name.
 ///
-/// Initializers of graphs inside nodes are named `node.attribute.name`. Values of Constant nodes
-/// are counted, not listed.
+/// Initializers of subgraphs are named `node.attribute.name`. Values of Constant nodes are counted,
+/// not listed.
 ///
 /// Source: ONNX's `onnx.proto` and `docs/IR.md`.
 package enum ONNX {
-  /// How deep graphs may lie inside the nodes of others.
+  /// The maximum depth of subgraphs.
   static let depthLimit = 16
-  /// The most initializers.
+  /// The maximum number of initializers.
   static let tensorLimit = 65_536
-  /// The most inputs and outputs, and the most kinds of operators.
+  /// The maximum number of inputs and outputs, and of operator types.
   static let valueLimit = 65_536
 
-  /// Reads the graph's initializers and counts its nodes; values are not touched where they can be
-  /// used in place.
+  /// Reads the graph's initializers and counts its nodes; values that can be used in place are not
+  /// accessed.
   ///
-  /// - Throws: ``FormatError`` with the offset in the file and the tensor's name; `notFound` naming
-  ///   a file of external data that is missing.
+  /// - Throws: ``FormatError`` with the offset in the file and the tensor's name; `notFound` with
+  ///   the name of a missing external data file.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
@@ -108,15 +108,15 @@ package enum ONNX {
 }
 
 extension ONNX {
-  /// Whether the file begins as a model does: fields of `ModelProto`, of their wire types, up to a
-  /// graph that begins with a field of `GraphProto`.
+  /// Whether the file begins like a model: `ModelProto` fields with the right wire types, up to a
+  /// graph that begins with a `GraphProto` field.
   static func isModel(_ file: MappedFile) -> Bool {
     var reader = ProtobufReader(file, 0..<file.count, what: "the model")
     var hasVersion = false
     for _ in 0..<10_000 {
       let start = reader.position
       guard let field = try? reader.next() else {
-        // A graph that the file's end cuts off still is one where a version stands before it.
+        // A truncated graph still counts if a version precedes it.
         guard hasVersion, start < file.count else { return false }
         let tag = unsafe file.bytes.unsafeLoad(fromUncheckedByteOffset: start, as: UInt8.self)
         return tag == 0x3A

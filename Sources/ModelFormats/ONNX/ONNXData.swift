@@ -1,21 +1,20 @@
 import OrderedJSON
 
-/// Where the values of ONNX tensors lie: in the model, in memory where they must be decoded, or in
-/// files beside the model.
+/// The location of ONNX tensor values: in the model, in memory if they must be decoded, or in files
+/// next to the model.
 ///
-/// External data is named by pairs: `location`, a relative path that stays in the model's
-/// directory; `offset` and `length` in bytes, optional; `checksum`, which nobody checks.
+/// External data has the entries `location`, a relative path inside the model's directory; `offset`
+/// and `length` in bytes, optional; and `checksum`, which is ignored.
 struct ONNXData {
-  /// The most that decoded values may take in memory together. Weights are raw data or packed
-  /// floats, which are used in place.
+  /// The memory limit of all decoded values. Weights are raw data or packed floats, which are used
+  /// in place.
   private static let memoryLimit = 64 << 20
 
   private let model: MappedFile
   private var opened: [ExactName: MappedFile] = [:]
   private(set) var files: [String]
   private var memory = 0
-  /// The bytes of all values in external files, which may share their places there, and of the
-  /// files.
+  /// The bytes of all values in external files, which may overlap, and of the files.
   private var shared = (values: 0, files: 0)
 
   init(model: MappedFile) {
@@ -25,7 +24,7 @@ struct ONNXData {
 
   /// The tensor that `message` describes.
   ///
-  /// - Throws: ``FormatError``, without an offset where the message's own will do.
+  /// - Throws: ``FormatError``, without an offset if the message's own offset applies.
   mutating func tensor(
     _ message: ONNXTensor, named name: String, dtype: DType
   ) throws(FormatError) -> Tensor {
@@ -86,7 +85,7 @@ extension ONNXData {
         .unsupported, "values of \(dtype.rawValue) are read from raw data only",
         offset: message.typed[0].offset)
     }
-    // Packed numbers of fixed width lie as they do in memory.
+    // Packed fixed-width numbers can be used in place.
     if field == .float || field == .double, message.typed.count == 1,
       case .bytes(let range) = message.typed[0].value
     {
@@ -120,7 +119,7 @@ extension ONNXData {
         + "the values take \(count)", offset: message.typed[0].offset)
   }
 
-  /// Appends the values of one piece of a typed field; `limit` is what all may take.
+  /// Appends the values of one piece of a typed field; `limit` applies to all values.
   private func append(
     _ piece: ProtobufReader.Field, of dtype: DType, limit: Int, to bytes: inout [UInt8]
   ) throws(FormatError) {
@@ -178,8 +177,8 @@ extension ONNXData {
 }
 
 extension DType {
-  /// Whether numbers of the type stand in `float_data` or `double_data`, 4 or 8 bytes each, and
-  /// never as varints.
+  /// Whether values of the type are in `float_data` or `double_data`, 4 or 8 bytes each, never as
+  /// varints.
   fileprivate var isFixedWidth: Bool {
     [.float32, .complex64, .float64, .complex128].contains(self)
   }

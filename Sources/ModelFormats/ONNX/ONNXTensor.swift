@@ -1,4 +1,4 @@
-/// A type of ONNX's tensors, by its number in `TensorProto.DataType`.
+/// An ONNX tensor type, by its number in `TensorProto.DataType`.
 struct ONNXDataType {
   let number: Int
 
@@ -6,8 +6,8 @@ struct ONNXDataType {
     self.number = number
   }
 
-  /// The type that its values are read as; nil for texts and for types packed two and four to a
-  /// byte, which the formats of checkpoints have no integers of.
+  /// The dtype of its values; nil for strings and for 2-bit and 4-bit types, which have no integer
+  /// equivalent in checkpoint formats.
   var dtype: DType? {
     switch number {
     case 1: .float32
@@ -48,12 +48,12 @@ struct ONNXDataType {
   }
 }
 
-/// What a `TensorProto` says, and where its values lie.
+/// The contents of a `TensorProto` and the location of its values.
 ///
 ///     1 dims*, 2 data_type, 4 float_data*, 5 int32_data*, 6 string_data*, 7 int64_data*, 8 name,
 ///     9 raw_data, 10 double_data*, 11 uint64_data*, 13 external_data*, 14 data_location
 struct ONNXTensor {
-  /// The fields that hold values of a type each, by their numbers.
+  /// The typed value fields, by number.
   enum TypedField: Int {
     case float = 4
     case int32 = 5
@@ -66,7 +66,7 @@ struct ONNXTensor {
   private(set) var name = ""
   private(set) var shape: Shape = []
   private(set) var raw: Range<Int>?
-  /// The pieces of the one typed field, packed or one value each.
+  /// The pieces of the typed field, packed or one value each.
   private(set) var typed: [ProtobufReader.Field] = []
   private(set) var typedField: TypedField?
   private(set) var external: [(key: String, value: String)] = []
@@ -105,7 +105,7 @@ struct ONNXTensor {
           continue
         }
         typedField = kind
-        // Writers of today pack the values of a field into one piece.
+        // Current writers pack the values of a field into one piece.
         guard typed.count < ONNX.valueLimit else {
           throw FormatError(
             .unsupported, "its values stand one by one, and are more than \(ONNX.valueLimit)",

@@ -1,11 +1,11 @@
 import OrderedJSON
 
-/// A walk over the graph of an ONNX model, and over those inside its nodes.
+/// Walks the graph of an ONNX model and its subgraphs.
 struct ONNXWalk {
   private let file: MappedFile
   private(set) var tensors: [Tensor] = []
   private(set) var warnings: [String] = []
-  /// Initializers that are not read.
+  /// Unsupported initializers.
   private(set) var unread: [UnreadValues] = []
   private var data: ONNXData
   private var names: Set<ExactName> = []
@@ -16,8 +16,8 @@ struct ONNXWalk {
   private var nodeCount = 0
   private var constants = (count: 0, byteCount: 0)
   private var sparseCount = 0
-  /// What the names of initializers may still take: those inside nodes carry the names of all that
-  /// they lie in, which a hostile model makes long and many.
+  /// The remaining size for initializer names: names in subgraphs include the names of all
+  /// enclosing nodes, which a malicious model makes long and many.
   private var nameBudget: Int
 
   init(_ file: MappedFile) {
@@ -28,9 +28,9 @@ struct ONNXWalk {
 
   var files: [String] { data.files }
 
-  /// What the graph says of itself: name, inputs, outputs, and its nodes by operator.
+  /// The graph's metadata: name, inputs, outputs, and nodes by operator.
   var metadata: [(key: String, value: String)] {
-    // Before IR version 4 every initializer had to be an input too.
+    // Before IR version 4, every initializer was also an input.
     var pairs = [(key: "graph", value: graphName)]
     pairs += inputs.filter { !names.contains(ExactName($0.name)) }
       .map { ("input \($0.name)", $0.type) }
@@ -106,7 +106,7 @@ struct ONNXWalk {
       guard let dtype = message.dtype else {
         let reason = "unsupported type \(message.typeName); tensor skipped"
         warnings.append("\(name): \(reason)")
-        // Texts are no weights.
+        // Strings are not weights.
         if message.typeName != "STRING" {
           unread.append(UnreadValues(.tensor, name, byteCount: 0, reason: reason))
         }
@@ -169,7 +169,7 @@ struct ONNXWalk {
         let tensor = try ONNXTensor(file, try reader.range(field))
         constants.count += 1
         let byteCount = tensor.dtype.flatMap { tensor.shape.byteCount(of: $0) } ?? 0
-        // Sizes here are only announced; their sum may leave 64 bits.
+        // Sizes are untrusted; their sum may overflow.
         let (sum, overflow) = constants.byteCount.addingReportingOverflow(byteCount)
         constants.byteCount = overflow ? .max : sum
       case 6, 11: graphs.append(try reader.range(field))

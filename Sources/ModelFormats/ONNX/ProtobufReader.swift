@@ -1,13 +1,13 @@
 import OrderedJSON
 
-/// A cursor over the fields of a Protocol Buffers message that lies in a file.
+/// A cursor over the fields of a Protocol Buffers message in a file.
 ///
 ///     field     tag, value; the tag is a varint: 8 times the field's number plus a wire type
 ///     value     type 0: a varint; 1: 8 bytes; 2: a varint and as many bytes; 5: 4 bytes
 ///     varint    seven bits a byte, lowest first; the top bit says that more follow
 ///
-/// Messages, texts and packed arrays are values of type 2, given as their place in the file, so
-/// that nothing is read before it is wanted. Groups (types 3 and 4) are refused.
+/// Messages, strings and packed arrays are values of type 2, returned as ranges in the file, so
+/// nothing is read before it is needed. Groups (types 3 and 4) are rejected.
 ///
 /// Source: the encoding as protobuf.dev describes it.
 struct ProtobufReader {
@@ -21,19 +21,19 @@ struct ProtobufReader {
   struct Field {
     let number: Int
     let value: Value
-    /// Where the field's tag stands in the file.
+    /// The offset of the field's tag in the file.
     let offset: Int
   }
 
   let file: MappedFile
   private(set) var position: Int
   let end: Int
-  /// What the message is, for errors: "the graph".
+  /// The name of the message, for errors: "the graph".
   private let what: String
-  /// Whether the message is the whole file, whose end may have cut it off.
+  /// Whether the message is the whole file, which may be truncated.
   private let isWhole: Bool
 
-  /// Reads the message at `range`, which must lie inside the file.
+  /// Reads the message at `range`, which must be inside the file.
   init(_ file: MappedFile, _ range: Range<Int>, what: String) {
     precondition(range.lowerBound >= 0 && range.upperBound <= file.count, "range outside the file")
     self.file = file
@@ -47,7 +47,7 @@ struct ProtobufReader {
     FormatError(.malformed, "\(what) \(message)", offset: offset)
   }
 
-  /// The next field; nil at the message's end.
+  /// The next field; nil at the end of the message.
   mutating func next() throws(FormatError) -> Field? {
     guard position < end else { return nil }
     let start = position
@@ -77,7 +77,7 @@ struct ProtobufReader {
     return Field(number: Int(number), value: value, offset: start)
   }
 
-  /// A varint where the cursor stands.
+  /// The varint at the cursor.
   mutating func varint() throws(FormatError) -> UInt64 {
     let start = position
     var value: UInt64 = 0
@@ -113,7 +113,7 @@ extension ProtobufReader {
     return Int(truncatingIfNeeded: value)
   }
 
-  /// The place of a message, text or packed array.
+  /// The range of a message, string or packed array.
   func range(_ field: Field) throws(FormatError) -> Range<Int> {
     guard case .bytes(let range) = field.value else { throw mismatch(field) }
     return range

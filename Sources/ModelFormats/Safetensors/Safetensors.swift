@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// The safetensors format: a JSON header that says where each tensor lies, then the values.
+/// The safetensors format: a JSON header with the location of each tensor, then the values.
 ///
 ///     bytes 0..<8      N, the header's length: unsigned, little-endian, at most 100,000,000
 ///     bytes 8..<8+N    a JSON object in UTF-8, white space around it allowed:
@@ -8,12 +8,12 @@ import OrderedJSON
 ///                        "__metadata__": {"key": "value"}, optional, strings only
 ///     bytes 8+N...     the values, little-endian, in row-major order, at any alignment
 ///
-/// `data_offsets` count from 8+N. Sorted, the tensors' ranges must follow one another without a
-/// gap and end where the file ends. A packed type (4 and 6 bits) must fill whole bytes.
+/// `data_offsets` count from 8+N. In sorted order, the tensors' ranges must be contiguous and end
+/// at the end of the file. Packed types (4 and 6 bits) must fill whole bytes.
 ///
-/// Source: the format's description and the reference implementation (huggingface/safetensors,
-/// `safetensors/src/tensor.rs`). Stricter here: a duplicate key is refused, as the description
-/// asks; the reference takes the last.
+/// Source: the format description and the reference implementation (huggingface/safetensors,
+/// `safetensors/src/tensor.rs`). Stricter here: duplicate keys are rejected, as the description
+/// demands; the reference uses the last one.
 package enum Safetensors {
   /// A length whose upper bytes are zero, then an object; the length itself is checked later.
   fileprivate static func isMarked(_ head: [UInt8]) -> Bool {
@@ -25,7 +25,7 @@ package enum Safetensors {
   /// The longest header that is read or written.
   package static let headerLimit = 100_000_000
 
-  /// Reads the header of `file` and checks all of it; values are not touched.
+  /// Reads and checks the header of `file`; values are not accessed.
   ///
   /// - Throws: ``FormatError`` with the offset in the file and the tensor's name as context.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {

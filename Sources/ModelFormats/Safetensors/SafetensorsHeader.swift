@@ -1,15 +1,15 @@
 import OrderedJSON
 
-/// What the header of a safetensors file says, in the header's order.
+/// The contents of a safetensors header, in order.
 struct SafetensorsHeader {
   struct Entry {
     let name: String
     let dtype: DType
     let shape: Shape
-    /// Bytes from the start of the values.
+    /// The offset from the start of the values.
     let begin: Int
     let end: Int
-    /// Where the entry's name stands in the file.
+    /// The offset of the entry's name in the file.
     let offset: Int
   }
 
@@ -17,7 +17,7 @@ struct SafetensorsHeader {
   private(set) var metadata: [(key: String, value: String)] = []
   private(set) var warnings: [String] = []
 
-  /// What is read at most; the largest published models have some thousand tensors in a file.
+  /// The maximum number of tensors; the largest published models have a few thousand per file.
   static let tensorLimit = 65536
   fileprivate static let metadataLimit = 65536
   fileprivate static let fieldLimit = 64
@@ -130,7 +130,7 @@ extension SafetensorsHeader.Entry {
   }
 }
 
-/// Fields that the format does not have, of which one is named.
+/// Unknown fields, one of which is named.
 private struct UnknownFields {
   private(set) var first: (field: String, name: String)?
   private(set) var count = 0
@@ -147,7 +147,7 @@ extension LocatedJSON {
     key: String, value: String
   )] {
     guard try value(begins: UInt8(ascii: "{")) else {
-      // The reference reads null as no metadata.
+      // The reference treats null as no metadata.
       let start = offset
       if try value(begins: UInt8(ascii: "n")), try value().0.isNull { return [] }
       throw malformed("__metadata__ is not an object", at: start)
@@ -226,7 +226,7 @@ extension LocatedJSON {
     return dtype
   }
 
-  /// An array of integers that are neither negative nor written with a fraction or exponent.
+  /// An array of non-negative integers without fraction or exponent.
   @_lifetime(self: copy self)
   private mutating func integers(_ field: String) throws(FormatError) -> [Int] {
     guard try value(begins: UInt8(ascii: "[")) else {

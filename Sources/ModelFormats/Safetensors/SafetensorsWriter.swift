@@ -1,15 +1,15 @@
 import OrderedJSON
 
-/// Writes a safetensors file whose tensors are known first and whose values are then streamed.
+/// Writes a safetensors file. The tensor list is known first; values are streamed.
 ///
-/// The header is padded with spaces so that the values begin at a multiple of 8 bytes.
+/// The header is padded with spaces so that values begin at a multiple of 8 bytes.
 public final class SafetensorsWriter: TensorWriter {
   /// The order of tensors in the file.
   public enum Order: Sendable {
-    /// As they were given.
+    /// The given order.
     case given
-    /// As the reference implementation writes them: by type, the last of ``DType`` first, so that
-    /// wide values are aligned; then by name, compared as UTF-8 bytes.
+    /// The reference implementation's order: by type, the last of ``DType`` first, so that wide
+    /// values are aligned; then by name, compared as UTF-8 bytes.
     case reference
   }
 
@@ -21,8 +21,9 @@ public final class SafetensorsWriter: TensorWriter {
 
   /// Creates the file and writes its header.
   ///
-  /// - Throws: ``FormatError`` with code `mismatch` (a name that stands twice or is reserved),
-  ///   `unsupported` (a type or size that the format cannot hold), `cannotCreate`, `inputOutput`.
+  /// - Throws:
+  ///   ``FormatError`` with code `mismatch` (duplicate or reserved name), `unsupported` (a type or
+  ///   size that the format cannot store), `cannotCreate`, `inputOutput`.
   public init(
     path: String, tensors: [TensorInfo], metadata: [(key: String, value: String)] = [],
     order: Order = .given, overwrite: Bool = false
@@ -49,9 +50,9 @@ public final class SafetensorsWriter: TensorWriter {
     try unsafe file.write(bytes)
   }
 
-  /// Appends values that lie in another file as they are to be here.
+  /// Appends values from another file, unchanged.
   ///
-  /// - Parameter seeing: called with each piece as it passes.
+  /// - Parameter seeing: called with each piece as it is copied.
   public func copy(
     _ range: Range<Int>, of source: MappedFile,
     seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
@@ -61,12 +62,12 @@ public final class SafetensorsWriter: TensorWriter {
     try unsafe file.copy(range, of: source, seeing: seeing)
   }
 
-  /// Ends the file and gives it its name.
+  /// Completes the file and moves it to its path.
   public func commit() throws(FormatError) { try completed().commit() }
 
-  /// The file with all its values, to be committed together with others.
+  /// The complete file, to be committed together with others.
   ///
-  /// - Throws: ``FormatError`` where values are missing.
+  /// - Throws: ``FormatError`` if values are missing.
   public func completed() throws(FormatError) -> FileWriter {
     let written = file.position - valuesStart
     guard written == byteCount else {

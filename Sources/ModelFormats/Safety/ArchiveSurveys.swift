@@ -1,7 +1,7 @@
 import OrderedJSON
 
-/// The records of a zip archive as any reader might find them, sound or not: those of the central
-/// directory, and those whose own headers stand in the file.
+/// The records of a zip archive that any reader might find, valid or not: those of the central
+/// directory, and those with local headers.
 struct ZipSurvey {
   struct Record {
     let name: String
@@ -14,27 +14,26 @@ struct ZipSurvey {
   private let range: Range<Int>
   private(set) var records: [Record] = []
   private(set) var isPartial = false
-  /// Whether no end record was found, so that the records are those whose own headers follow one
-  /// another.
+  /// Whether there is no end record, so that records are found by consecutive local headers.
   private(set) var isCut = false
-  /// Whether the directory names records that lie outside the archive, for one of its readers.
+  /// Whether the directory lists records outside the archive, for one of its readers.
   private(set) var isOutside = false
   private var known: Set<Place> = []
   private var directories: Set<Directory> = []
   private var entryCount = 0
-  /// Directories may overlap: how many bytes of them are still read.
+  /// The remaining directory bytes to read; directories may overlap.
   private var directoryBytesLeft: Int
-  /// Folders with a `data.pkl`, whose `data/` holds values.
+  /// Directories with a `data.pkl`, whose `data/` contains values.
   private var roots: Set<ExactName> = []
 
-  /// Where readers find a record's bytes, whatever they call it.
+  /// The location of a record's bytes, independent of its name.
   private struct Place: Hashable {
     let offset: Int
     let end: Int
     let method: Int
   }
 
-  /// Whether a record is a `data.pkl` where PyTorch has it.
+  /// Whether a record is a `data.pkl` in PyTorch's location.
   var hasCheckpoint: Bool { !roots.isEmpty }
 
   init(_ file: MappedFile, _ range: Range<Int>) {
@@ -43,16 +42,16 @@ struct ZipSurvey {
     directoryBytesLeft = (1 << 20) + 4 * range.count
   }
 
-  /// Whether an archive ends there.
+  /// Whether an archive ends at the end of the range.
   static func hasEnd(_ file: MappedFile, _ range: Range<Int>) -> Bool {
     !ends(in: file, range).isEmpty
   }
 
-  /// How far before the end readers look for an end record: some somewhat farther than the longest
-  /// comment.
+  /// How far before the end readers look for an end record: for some, a little more than the
+  /// longest comment.
   private static let tailLength = 72 << 10
 
-  /// Where end records may stand: readers differ in which of them they take.
+  /// Possible end records: readers differ in which one they use.
   private static func ends(in file: MappedFile, _ range: Range<Int>) -> [Int] {
     let start = max(range.lowerBound, range.upperBound - tailLength)
     let tail = unsafe file.withBytes(in: start..<range.upperBound) { unsafe [UInt8]($0) }
@@ -70,11 +69,11 @@ struct ZipSurvey {
   /// Finds the records, at most `limit` of them.
   mutating func find(limit: Int) {
     readDirectories(limit: limit)
-    // Without a directory the records' own headers are all there is.
+    // Without a directory, only the local headers remain.
     if entryCount == 0 { readHeaders(limit: limit) }
   }
 
-  /// Notes the folder of a `data.pkl`; PyTorch's reader takes capitals for small letters.
+  /// Notes the directory of a `data.pkl`; PyTorch's reader ignores case.
   private mutating func note(root name: String) {
     let name = ZipSurvey.small(name)
     guard name.elementsEqual("data.pkl".utf8) || name.ends(with: "/data.pkl".utf8) else { return }
@@ -82,7 +81,7 @@ struct ZipSurvey {
       ExactName(String(decoding: name.dropLast("data.pkl".utf8.count), as: UTF8.self)))
   }
 
-  /// Whether a record is where PyTorch has a tensor's values, which it does not unpickle.
+  /// Whether PyTorch reads a record as tensor values, which it does not unpickle.
   func isStorage(_ name: String) -> Bool {
     let name = ZipSurvey.small(name)
     guard let slash = name.lastIndex(of: UInt8(ascii: "/")), name[...slash].ends(with: "data/".utf8)
@@ -91,7 +90,7 @@ struct ZipSurvey {
     return roots.contains(ExactName(root)) && !name.ends(with: ".pkl".utf8)
   }
 
-  /// A name with small letters for the capitals of ASCII, as PyTorch's reader compares them.
+  /// A name in ASCII lower case, as PyTorch's reader compares names.
   private static func small(_ name: String) -> [UInt8] {
     name.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
   }
@@ -120,15 +119,15 @@ struct ZipSurvey {
     let header: Int
   }
 
-  /// Where a directory may begin, and what is added to the places it gives.
+  /// The possible start of a directory, and the bias of its offsets.
   private struct Directory: Hashable {
     let start: Int
     let shift: Int
   }
 
-  /// Reads every directory that a reader may take for that of the archive: that of each end record, by
-  /// its fields of 32 bits and by the zip64 records, the one that is pointed to and the one that stands
-  /// before; each where it says that it is, and where it is if bytes were put before the archive.
+  /// Reads every directory that a reader might use: for each end record, by its 32-bit fields and
+  /// by both zip64 records (the one it points to and the one before it); each at its declared
+  /// offset and at the offset it has if bytes were prepended.
   private mutating func readDirectories(limit: Int) {
     let ends = ZipSurvey.ends(in: file, range)
     isCut = ends.isEmpty
@@ -183,7 +182,7 @@ struct ZipSurvey {
         isPartial = true
         return
       }
-      // Of several zip64 fields PyTorch's reader takes the first, Python's all in turn.
+      // With several zip64 fields, PyTorch's reader uses the first, Python's all in sequence.
       var places: Set<[Int]> = []
       for isFirst in [true, false] {
         var header = entry.little(42, 4)
@@ -202,8 +201,8 @@ struct ZipSurvey {
     }
   }
 
-  /// Takes from a zip64 extra field the compressed size and the header's place, where the entry has
-  /// none.
+  /// Reads the compressed size and the header offset from a zip64 extra field if the entry lacks
+  /// them.
   private static func wideFields(
     _ extra: ArraySlice<UInt8>, size: Int, _ compressed: inout Int, _ header: inout Int,
     onlyFirst: Bool = true
@@ -246,7 +245,7 @@ struct ZipSurvey {
         isEncrypted: entry.flags & 0x41 != 0), limit: limit)
   }
 
-  /// Records by their own headers, which follow one another from the beginning on.
+  /// Finds records by consecutive local headers from the beginning.
   private mutating func readHeaders(limit: Int) {
     var position = range.lowerBound
     while let header = integers(30, at: position), header.starts(with: [0x50, 0x4B, 3, 4]) {
@@ -259,7 +258,7 @@ struct ZipSurvey {
       ZipSurvey.wideFields(rest.dropFirst(nameLength), size: header.little(22, 4), &size, &place)
       var end = start + min(size, range.upperBound - start)
       if header.little(6, 2) & 8 != 0, size == 0 || size == 0xFFFF_FFFF {
-        // The size follows the data: up to the next header.
+        // The size comes after the data, which ends at the next header.
         guard let next = nextSignature(from: start) else { return }
         end = next
       }
@@ -278,11 +277,10 @@ struct ZipSurvey {
     }
   }
 
-  /// How far the end of a record is looked for whose header does not tell its size; PyTorch writes the
-  /// pickle first.
+  /// The search limit for the end of a record of unknown size; PyTorch writes the pickle first.
   private static let searchLimit = 64 << 20
 
-  /// Where the next signature of an archive stands, or the end; nil where it is too far.
+  /// The offset of the next zip signature, or the end; nil if it is too far.
   private func nextSignature(from start: Int) -> Int? {
     let end = min(range.upperBound, start + ZipSurvey.searchLimit)
     let signatures: [[UInt8]] = [[1, 2], [3, 4], [5, 6], [7, 8]]
@@ -302,14 +300,14 @@ struct ZipSurvey {
 }
 
 extension BidirectionalCollection<UInt8> {
-  /// Whether the last bytes are those.
+  /// Whether the range ends with these bytes.
   func ends(with bytes: String.UTF8View) -> Bool {
     count >= bytes.count && suffix(bytes.count).elementsEqual(bytes)
   }
 }
 
 extension [UInt8] {
-  /// An integer of that many bytes, lowest first; one beyond `Int` is as large as can be.
+  /// A little-endian integer of this many bytes, clamped to `Int`.
   func little(_ start: Int, _ count: Int) -> Int {
     var value: UInt64 = 0
     for byte in self[start..<(start + count)].reversed() { value = value << 8 | UInt64(byte) }

@@ -1,17 +1,16 @@
-/// The header of an array as `numpy.save` writes it: a dictionary as Python writes it, of the type, the
-/// order, and the shape.
+/// The header of a `numpy.save` array: a Python dictionary literal with type, order and shape.
 ///
 ///     {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
 ///
-/// Only what is written in that way is read: an array of any other header may hold objects.
+/// Only this exact form is parsed: an array with any other header may contain objects.
 ///
 /// Source: `numpy/lib/format.py`.
 struct ArrayHeader {
-  /// The bytes of the values, which are plain numbers and texts; nil where that is not certain.
+  /// The size of the values if they are certainly plain numbers or text; otherwise nil.
   private(set) var length: Int?
   private var rest: ArraySlice<UInt8>
 
-  /// Longer headers are not read; NumPy itself refuses those beyond 10,000 bytes.
+  /// The maximum header size; NumPy itself rejects headers above 10,000 bytes.
   private static let sizeLimit = 64 << 10
   private static let depthLimit = 16
 
@@ -43,7 +42,7 @@ struct ArrayHeader {
     return overflow ? nil : length
   }
 
-  /// The bytes of a value of a type: a text, or a list of fields.
+  /// The size of a value of a type: a string, or a list of fields.
   private mutating func type(depth: Int) -> Int? {
     guard depth < ArrayHeader.depthLimit else { return nil }
     guard take("[") else { return text().flatMap(ArrayHeader.size) }
@@ -73,7 +72,8 @@ struct ArrayHeader {
     return total
   }
 
-  /// The bytes of a value of a type as `<f4`, `|S10` or `<M8[ns]`; nil of all that may be objects.
+  /// The size of a value of a type such as `<f4`, `|S10` or `<M8[ns]`; nil for types that may be
+  /// objects.
   private static func size(of type: String) -> Int? {
     var rest = type.utf8[...]
     if let order = rest.first, "<>=|".utf8.contains(order) { rest.removeFirst() }
@@ -91,7 +91,7 @@ struct ArrayHeader {
     return letter == UInt8(ascii: "U") ? 4 * count : count
   }
 
-  /// The product of the dimensions; Python 2 writes an L behind them.
+  /// The product of the dimensions; Python 2 appends an L.
   private mutating func shape() -> Int? {
     guard take("(") else { return nil }
     var product = 1
@@ -108,7 +108,7 @@ struct ArrayHeader {
     return product
   }
 
-  /// A text between quotes without an escape in it, which no other text follows.
+  /// A quoted string without escapes, not followed by another string.
   private mutating func text() -> String? {
     skipSpace()
     guard let quote = rest.first, quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"") else {
@@ -121,7 +121,7 @@ struct ArrayHeader {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Takes a sign or a word, and the spaces around it.
+  /// Consumes a token and the spaces around it.
   private mutating func take(_ word: String) -> Bool {
     skipSpace()
     guard rest.starts(with: word.utf8) else { return false }

@@ -1,17 +1,17 @@
-/// What bytes are, as far as it decides how they are looked into.
+/// The kind of some bytes, as far as it affects scanning.
 enum Content: Hashable {
   case zip
   case tar
   case numpy
-  /// What begins as pickles of protocol 2 and later do.
+  /// Data that begins like pickles of protocol 2 and later.
   case pickle
-  /// What is not looked into, in words.
+  /// Data that is not scanned, in words.
   case closed(String)
   case other
 
   static let hierarchical = "HDF5 data (as Keras writes)"
 
-  /// What is told by its first bytes and not looked into, though it is no file of models.
+  /// Data that is recognized by its first bytes and not scanned, although not a model file.
   private static let beginnings: [(bytes: [UInt8], what: String)] = [
     ([0x04, 0x22, 0x4D, 0x18], "LZ4 data"),
     (Array("LZIP".utf8), "lzip data"),
@@ -57,8 +57,8 @@ enum Content: Hashable {
     }
   }
 
-  /// Compressed data as joblib writes and reads it, by what must hold of its header: the first bytes of
-  /// other files may be the same.
+  /// Compressed data as written by joblib, recognized by constraints on its header, because the
+  /// first bytes of other files may be equal.
   private static func packed(_ head: [UInt8]) -> String? {
     if head.count > 2, head[0] == 0x78, [0x01, 0x5E, 0x9C, 0xDA].contains(head[1]) {
       let result = unsafe head.dropFirst(2).withUnsafeBytes {
@@ -87,7 +87,7 @@ enum Content: Hashable {
 }
 
 extension Content {
-  /// Where the header of an array stands, a file of `numpy.save`; nil where it is not whole.
+  /// The range of the header in a `numpy.save` file; nil if it is incomplete.
   static func arrayHeader(of file: MappedFile, _ range: Range<Int>) -> Range<Int>? {
     let head = Content.head(of: file, range, count: 12)
     guard head.count == 12 else { return nil }
@@ -99,7 +99,7 @@ extension Content {
     return length <= range.upperBound - start ? start..<(start + length) : nil
   }
 
-  /// Whether it is an array whose values are certainly no pickle.
+  /// Whether this is an array whose values are certainly not a pickle.
   static func isPlainArray(_ file: MappedFile, _ range: Range<Int>) -> Bool {
     guard Content(file, range) == .numpy, let header = arrayHeader(of: file, range) else {
       return false
@@ -109,7 +109,7 @@ extension Content {
 }
 
 extension Content {
-  /// Programs by the ending of their name, and what they are.
+  /// Programs by file extension.
   private static let programs: [(endings: String, what: String)] = [
     (".py .pyw .pyi .pyx", "Python source"),
     (".pyc .pyo", "compiled Python"),
@@ -117,8 +117,8 @@ extension Content {
     (".sh .bash .zsh .fish .bat .cmd .ps1 .vbs .js .jar .lua .rb .pl", "a script"),
   ]
 
-  /// What kind of program a file is by its name; nil where it is none. A text named .pth is one: Python
-  /// runs its lines that begin with `import` where it lies among modules.
+  /// The kind of program, by name; nil if it is not a program. A text file named .pth is one:
+  /// Python runs its `import` lines if it is in a module directory.
   static func program(_ path: String, _ file: MappedFile, _ range: Range<Int>) -> String? {
     let name = path.lowercased()
     for (endings, what) in programs
@@ -135,7 +135,7 @@ extension Content {
     return isCode ? "Python's lines of import" : nil
   }
 
-  /// Whether HDF5 data begins behind a block of the user's, whose length is a power of two.
+  /// Whether HDF5 data begins after a user block, whose length is a power of two.
   ///
   /// Source: the HDF5 File Format Specification, II.A, the superblock.
   static func isHierarchical(_ file: MappedFile, _ range: Range<Int>) -> Bool {
@@ -149,7 +149,7 @@ extension Content {
     return false
   }
 
-  /// Where the first byte lies that is not zero; nil where all are.
+  /// The offset of the first nonzero byte; nil if all are zero.
   static func firstByte(of file: MappedFile, _ range: Range<Int>) -> Int? {
     guard !range.isEmpty else { return nil }
     return unsafe file.withBytes(in: range) { bytes in

@@ -1,12 +1,11 @@
-/// Names that are known to do harm, by what they do, so that a report can say it.
+/// Names known to be harmful, with their effects for reports.
 ///
-/// Whether a pickle is safe is not decided here but by ``KnownGlobals``: a list of what is dangerous
-/// can never be whole.
+/// Safety is not decided here but by ``KnownGlobals``: a list of dangerous names is never complete.
 enum DangerousGlobals {
-  /// What unpickling would have done with this, where that is known to be harmful; nil otherwise.
+  /// What unpickling would do with this name, if known to be harmful; otherwise nil.
   static func danger(of global: Pickle.Global) -> String? {
     guard KnownGlobals.rule(of: global) == nil else { return nil }
-    // A name may have thousands of parts, by which it reaches anything.
+    // A name may have thousands of parts and reach anything.
     let parts = [global.module, global.name].map { part in
       part.utf8.count { $0 == UInt8(ascii: ".") }
     }
@@ -15,24 +14,24 @@ enum DangerousGlobals {
     let name = global.name.split(separator: ".")
     if let reason = reason(for: (module + name)[...], isWhole: true) { return reason }
     if let reason = alias(in: module.dropFirst(), isName: false) { return reason }
-    // A dotted name reaches through modules that others happen to import: logging's `os.system`.
+    // A dotted name reaches through modules that others import: logging's `os.system`.
     if let reason = alias(in: name[...], isName: true) { return reason }
     if name.contains(where: inner.contains) { return reaches }
     return name.last.flatMap { functions[bare($0)] }
   }
 
-  /// Whether a name alone, whichever module it is taken from, is that of a function that does harm.
+  /// Whether a function name alone is harmful, in any module.
   static func isFunction(_ name: String) -> Bool { functions[bare(name[...])] != nil }
 
-  /// More parts than any honest name has.
+  /// More parts than any ordinary name has.
   private static let partLimit = 32
 
-  /// Modules of Python's own that do something where they are imported.
+  /// Standard modules that do something on import.
   private static let acting: Set<Substring> = [
     "antigravity", "idlelib", "test", "turtledemo", "pip", "ensurepip", "venv", "lib2to3",
   ]
 
-  /// What the import of a module alone does; nil where it does nothing that is known.
+  /// The effect of importing a module; nil if there is no known effect.
   static func dangerOfModule(_ module: String) -> String? {
     let parts = module.split(separator: ".", maxSplits: partLimit)
     guard let first = parts.first, acting.contains(first) || parts.contains("__main__") else {
@@ -41,9 +40,9 @@ enum DangerousGlobals {
     return reason(for: parts[...], isWhole: true) ?? code
   }
 
-  /// The longest listed beginning of a path says what it does.
+  /// The longest listed prefix of a path determines the reason.
   private static func reason(for path: ArraySlice<Substring>, isWhole: Bool) -> String? {
-    // No listed path is longer; a name may have thousands of parts.
+    // No listed path is longer, but a name may have thousands of parts.
     for count in stride(from: min(path.count, 5), to: 0, by: -1) {
       let beginning = path.prefix(count).joined(separator: ".")
       if isWhole, exceptions.contains(beginning) { return nil }
@@ -52,14 +51,14 @@ enum DangerousGlobals {
     return nil
   }
 
-  /// What a listed module does that stands among the parts, under its own name or, as modules import
-  /// one another, behind underscores: `argparse._os`, `random._os.system`.
+  /// The effect of a listed module among the parts, by its own name or, as modules import each
+  /// other, after underscores: `argparse._os`, `random._os.system`.
   private static func alias(in parts: ArraySlice<Substring>, isName: Bool) -> String? {
     for position in parts.indices {
       let part = bare(parts[position])
       if let reason = unmistakable[part] { return reason }
       guard isName, position < parts.endIndex - 1 else { continue }
-      // No more than a listed path has, as a name may have thousands of parts.
+      // At most the length of a listed path, because a name may have thousands of parts.
       var path = parts[position..<min(position + 5, parts.endIndex)]
       path[position] = part
       if let reason = reason(for: path, isWhole: false) { return reason }
@@ -67,13 +66,13 @@ enum DangerousGlobals {
     return nil
   }
 
-  /// A name without the underscores before it; the names of Python's own, with two on either side,
-  /// as they are.
+  /// A name without leading underscores; Python's names with double underscores on both sides are
+  /// unchanged.
   private static func bare(_ name: Substring) -> Substring {
     name.hasPrefix("__") && name.hasSuffix("__") ? name : name.drop { $0 == "_" }
   }
 
-  /// Attributes by which Python's objects lead to one another, and to all modules.
+  /// Attributes that lead from Python objects to others, and to all modules.
   private static let inner: Set<Substring> = [
     "__globals__", "__builtins__", "__subclasses__", "__code__", "__dict__", "__class__",
     "__getattribute__", "__getattr__", "__setattr__", "__delattr__", "__closure__", "__mro__",
@@ -83,10 +82,10 @@ enum DangerousGlobals {
     "gi_frame", "cr_frame", "tb_frame",
   ]
 
-  /// Paths below a listed one that are not what it is listed for.
+  /// Harmless paths below listed ones.
   private static let exceptions: Set<String> = ["joblib.numpy_pickle.NumpyArrayWrapper"]
 
-  /// Modules whose name no other thing has.
+  /// Modules with unique names.
   private static let unmistakable: [Substring: String] = {
     var names: [Substring: String] = [:]
     for name in """
@@ -98,7 +97,7 @@ enum DangerousGlobals {
     return names
   }()
 
-  /// Functions whose name alone tells, whichever module they are taken from.
+  /// Functions whose name alone decides, in any module.
   private static let functions: [Substring: String] = {
     var functions: [Substring: String] = [:]
     for (reason, names) in [
@@ -134,13 +133,13 @@ enum DangerousGlobals {
     return functions
   }()
 
-  /// Modules (all that is in them) and single names, by what they do.
+  /// Modules (with everything in them) and single names, by effect.
   private static let reasons: [String: String] = {
     var reasons: [String: String] = [:]
     for (reason, names) in lists {
       for name in names.split(whereSeparator: \.isWhitespace) { reasons[String(name)] = reason }
     }
-    // Python 2 names the built-ins' module otherwise.
+    // Python 2 has another name for the built-ins module.
     for (name, reason) in reasons where name.hasPrefix("builtins.") {
       reasons["__builtin__." + name.dropFirst("builtins.".count)] = reason
     }
@@ -267,9 +266,9 @@ enum DangerousGlobals {
 }
 
 extension Pickle.Global {
-  /// What unpickling would have done with this, where that is known to be harmful; nil otherwise.
+  /// What unpickling would do with this name, if known to be harmful; otherwise nil.
   package var danger: String? { DangerousGlobals.danger(of: self) }
 
-  /// What the import of its module alone does, where that is known to be harmful; nil otherwise.
+  /// The effect of importing its module, if known to be harmful; otherwise nil.
   var dangerOfModule: String? { DangerousGlobals.dangerOfModule(module) }
 }

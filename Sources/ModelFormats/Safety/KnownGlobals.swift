@@ -1,47 +1,48 @@
 import OrderedJSON
 
-/// The classes and functions that plain tensors and containers need, and nothing else: the list that
-/// decides whether a pickle is safe. Every other name is code that unpickling would import.
+/// The classes and functions that plain tensors and containers need, and nothing else: the list
+/// that decides whether a pickle is safe. Every other name is code that unpickling would import.
 ///
-/// A name is here only if calling it is harmless whatever its arguments are, or if its ``Rule`` says
-/// how the arguments are checked.
+/// A name is listed only if calling it is harmless with any arguments, or if its ``Rule`` says how
+/// the arguments are checked.
 enum KnownGlobals {
-  /// What a call of a known name does.
+  /// The effect of calling a known name.
   enum Rule: Sendable, Hashable {
-    /// It makes a tensor, a container or a number of whatever it is given.
+    /// Makes a tensor, a container or a number from any arguments.
     case harmless
-    /// It makes a container, or bytes, as long as its first argument says.
+    /// Makes a container or bytes whose length is the first argument.
     case container
-    /// It returns its first argument, which may be a module or a class.
+    /// Returns its first argument, which may be a module or a class.
     case firstArgument
-    /// It encodes a text with a codec, which must be one of those of ``codecs``.
+    /// Encodes text with a codec, which must be one of ``codecs``.
     case codec
-    /// It loads the bytes that it is given as a file of PyTorch.
+    /// Loads its argument as the bytes of a PyTorch file.
     case load
-    /// It makes an instance of its first argument, of the others: `copyreg.__newobj__`.
+    /// Makes an instance of its first argument from the others: `copyreg.__newobj__`.
     case instance
-    /// It makes an instance of its first argument, of the second, with the keywords of the third.
+    /// Makes an instance of its first argument from the second, with the third as keyword
+    /// arguments.
     case keywordInstance
-    /// It makes an instance of its first argument; the second is its base, the third its state.
+    /// Makes an instance of its first argument; the second is its base, the third its state.
     case reconstructor
-    /// It calls its first argument with the third, and sets the attributes that the fourth holds.
+    /// Calls its first argument with the third, and sets the attributes in the fourth.
     case typedTensor
-    /// A class of which files hold instances that are made of nothing: its own arguments may be sizes
-    /// of memory and addresses.
+    /// A class that files instantiate without arguments: its arguments could be memory sizes or
+    /// addresses.
     case bare
-    /// It makes a type of NumPy's arrays, whose state is checked.
+    /// Makes a NumPy dtype, whose state is checked.
     case numpyType
-    /// It makes an empty array, whose contents are given as its state.
+    /// Makes an empty array, whose contents come from its state.
     case numpyArray
-    /// It makes a number of a type and bytes, and of a type of objects returns what it is given.
+    /// Makes a scalar from a dtype and bytes; for an object dtype it returns its argument.
     case numpyScalar
-    /// It makes a tensor of its first argument, and sets the attributes that the fourth holds.
+    /// Makes a tensor from its first argument, and sets the attributes in the fourth.
     case withState
-    /// It makes an array over memory that its arguments describe; others that are known take it as a
-    /// class only.
+    /// Makes an array over memory described by its arguments; other known names use it only as a
+    /// class.
     case array
 
-    /// Whether a call is known to be harmless only by its arguments, so that none may be hidden.
+    /// Whether only its arguments make a call harmless, so that none may be hidden.
     var needsArguments: Bool {
       switch self {
       case .harmless, .container, .array, .bare, .numpyType: false
@@ -50,23 +51,23 @@ enum KnownGlobals {
     }
   }
 
-  /// Codecs of Python's own that make text into bytes.
+  /// Python's codecs that turn text into bytes.
   static let codecs: Set<String> = ["latin1", "latin-1", "utf8", "utf-8", "ascii"]
 
-  /// The most bytes that a call may allocate by a number alone.
+  /// The maximum bytes that a call may allocate by a number alone.
   static let allocationLimit = 1 << 28
 
-  /// The rule of a name; nil for names that are not known.
+  /// The rule for a name; nil for unknown names.
   static func rule(of global: Pickle.Global) -> Rule? {
     rules[ExactName("\(python3(global.module)) \(global.name)")]
   }
 
-  /// Whether a name is that of the class of all objects.
+  /// Whether a name is the class `object`.
   static func isObject(_ global: Pickle.Global) -> Bool {
     python3(global.module) == "builtins" && global.name == "object"
   }
 
-  /// Modules that Python 2 and older NumPy name otherwise.
+  /// Modules with other names in Python 2 and older NumPy.
   private static func python3(_ module: String) -> String {
     switch module {
     case "__builtin__": "builtins"
@@ -192,7 +193,7 @@ enum KnownGlobals {
       restore_type_tag
       """
     ),
-    // Modules of a model that was saved whole.
+    // Modules of models that were saved whole.
     (
       .bare, "torch.nn.modules.activation",
       """

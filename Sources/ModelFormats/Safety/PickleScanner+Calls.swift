@@ -1,6 +1,6 @@
-/// Calls, and what they are called with.
+/// Calls and their arguments.
 extension PickleScanner {
-  /// What a call gives, after looking at its arguments as the callable's rule asks.
+  /// The result of a call, after checking its arguments by the callable's rule.
   mutating func call(_ callable: Value, _ arguments: Value, depth: Int = 0) -> Value {
     switch callable {
     case .global(let index):
@@ -11,7 +11,7 @@ extension PickleScanner {
       }
       return known(rule, index, arguments, depth: depth)
     case .result(let index):
-      // An instance of a known class is none of what its rule knows: modules call what they hold.
+      // Rules do not apply to instances of known classes: modules call what they contain.
       found[index].isUsed = true
       found[index].isUnchecked = true
       inspect(arguments, of: callable)
@@ -19,7 +19,7 @@ extension PickleScanner {
     case .opaque:
       doubt("the pickle calls what cannot be told")
       return .opaque
-    // Python refuses to call a text, a number or a container.
+    // Python cannot call a string, a number or a container.
     case .plain, .integer, .text, .bytes, .container, .unseen, .numpyType: return .plain
     }
   }
@@ -51,7 +51,7 @@ extension PickleScanner {
       default: return isUnchecked()
       }
     case .numpyScalar:
-      // Of a type of objects it returns what it is given.
+      // For an object dtype it returns its argument.
       guard let items, items.count == 2, case .numpyType = items[0] else { return isUnchecked() }
       switch items[1] {
       case .bytes, .text: break
@@ -102,7 +102,7 @@ extension PickleScanner {
     case .reconstructor:
       guard let items, items.count > 2, depth < 8 else { return isUnchecked() }
       inspect(arguments, of: items[0])
-      // The base, which makes the object of the state.
+      // The base class, which makes the object from the state.
       guard case .global(let base) = items[1] else { return isUnchecked() }
       if KnownGlobals.isObject(found[base].global) {
         return call(items[0], tuple(of: []), depth: depth + 1)
@@ -124,7 +124,7 @@ extension PickleScanner {
     return .result(index)
   }
 
-  /// What is known of a callable is known of the arguments that stand in a tuple, not of keywords.
+  /// Rules cover positional arguments in a tuple, not keyword arguments.
   mutating func checkKeywords(_ keywords: Value, of callable: Value) {
     if let items = items(of: keywords), items.isEmpty { return }
     guard case .global(let index) = callable else { return }
@@ -132,7 +132,7 @@ extension PickleScanner {
     found[index].isUnchecked = true
   }
 
-  /// Looks at what something of which nothing is known is called with.
+  /// Inspects the arguments of an unknown callable.
   mutating func inspect(_ arguments: Value, of callable: Value) {
     let index: Int
     switch callable {
@@ -150,7 +150,7 @@ extension PickleScanner {
     }
   }
 
-  /// A text that was looked at as given to a callable.
+  /// A text that was inspected as an argument of a callable.
   struct Inspection: Hashable {
     let offset: Int
     let callable: Int

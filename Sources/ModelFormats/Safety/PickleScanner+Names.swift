@@ -1,4 +1,4 @@
-/// Constants, and the names that they make.
+/// Constants and the names made from them.
 extension PickleScanner {
   func constant(_ range: Range<Int>, _ form: Constant.Form) -> Constant {
     Constant(offset: range.lowerBound, count: range.count, form: form)
@@ -6,7 +6,7 @@ extension PickleScanner {
 
   func long(_ bytes: [UInt8]) -> Value { .integer(PythonText.integer(bytes) ?? .max) }
 
-  /// The bytes of a constant, at most `limit` of them as they stand; nil where they are none.
+  /// The bytes of a constant, at most `limit`, unchanged; nil if there are none.
   func contents(of constant: Constant, limit: Int) -> [UInt8]? {
     guard constant.count <= limit else { return nil }
     let bytes = unsafe file.withBytes(in: constant.offset..<(constant.offset + constant.count)) {
@@ -39,7 +39,7 @@ extension PickleScanner {
 }
 
 extension PickleScanner {
-  /// A name by where its two constants stand.
+  /// A name, by the offsets of its two constants.
   struct ConstantPair: Hashable {
     private let module: Int
     private let name: Int
@@ -54,7 +54,7 @@ extension PickleScanner {
     .text(constant(try reader.skipLine(), .raw))
   }
 
-  /// The class or function of that name; what a name was computed of cannot be told.
+  /// The class or function with this name; unknown if the name was computed.
   mutating func global(_ module: Value, _ name: Value) throws(FormatError) -> Value {
     var pair: ConstantPair?
     if case .text(let module) = module, case .text(let name) = name {
@@ -74,7 +74,7 @@ extension PickleScanner {
       switch value {
       case .text(let constant):
         let text = text(constant)
-        // Where it is a guess that this is a pickle, other lines stand there by chance.
+        // If this may not be a pickle, other lines can be here by chance.
         if isGuess, !PickleScanner.isName(text ?? "") { isChance = true }
         parts.append(text ?? "(a name of \(constant.count) bytes)")
       case .result, .opaque: parts.append("(computed)")
@@ -82,7 +82,7 @@ extension PickleScanner {
       }
     }
     let isComputed = parts.contains("(computed)")
-    // What was forgotten may have been a name that stood there.
+    // A forgotten value may have been this name.
     let index = try add(
       Pickle.Global(module: parts[0], name: parts[1]),
       danger: isComputed && !hasForgotten ? "is a name that the pickle computes" : nil,
@@ -123,7 +123,7 @@ extension PickleScanner {
     return found.count - 1
   }
 
-  /// Whether a text is a dotted name as programs have them.
+  /// Whether a text is a dotted name as in programs.
   private static func isName(_ text: String) -> Bool {
     guard !text.isEmpty, text.utf8.count <= 512, !text.hasPrefix("."), !text.hasSuffix(".") else {
       return false

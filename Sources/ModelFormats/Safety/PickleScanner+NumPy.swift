@@ -1,20 +1,21 @@
-/// Types of NumPy's arrays. Their state is taken by NumPy as it is: one that says nothing of an object
-/// makes of the bytes of an array an address.
+/// NumPy dtypes. NumPy does not check their state: a state that omits the object flag turns the
+/// bytes of an array into addresses.
 extension PickleScanner {
-  /// A type of NumPy's arrays.
+  /// A NumPy dtype.
   struct NumPyType {
-    /// The letter of its kind, as `f` or `O`; nil of one that is not known.
+    /// The letter of its kind, such as `f` or `O`; nil if unknown.
     let kind: Character?
-    /// Bytes of a value.
+    /// Bytes per value.
     let size: Int
     var holdsObjects: Bool
-    /// Whether its state was set, as NumPy writes it: once, before anything uses it.
+    /// Whether its state was set, as NumPy does: once, before its first use.
     var hasState = false
-    /// Whether something else holds it.
+    /// Whether something else refers to it.
     var isInUse = false
   }
 
-  /// The type that `numpy.dtype` makes of its arguments; nil where these are none that NumPy writes.
+  /// The dtype that `numpy.dtype` makes from its arguments; nil if NumPy does not write such
+  /// arguments.
   func type(of arguments: [Value]) -> NumPyType? {
     guard arguments.count <= 3 else { return nil }
     for argument in arguments.dropFirst() {
@@ -35,7 +36,7 @@ extension PickleScanner {
     }
   }
 
-  /// A type by NumPy's letter and size, as `<f4`, `O8` or `U7`.
+  /// A dtype by NumPy's letter and size, such as `<f4`, `O8` or `U7`.
   private static func type(named name: String) -> NumPyType? {
     var rest = name.utf8[...]
     if let order = rest.first, "<>=|".utf8.contains(order) { rest.removeFirst() }
@@ -49,7 +50,7 @@ extension PickleScanner {
       kind: kind, size: kind == "U" ? 4 * count : count, holdsObjects: kind == "O")
   }
 
-  /// Takes a type's state if it is one that NumPy writes of this type.
+  /// Accepts a dtype's state if NumPy writes such a state for this dtype.
   ///
   /// Source: `arraydescr_reduce` in NumPy's `descriptor.c`.
   mutating func setState(_ state: Value, ofType index: Int) {
@@ -60,7 +61,7 @@ extension PickleScanner {
     numpyTypes[index].holdsObjects = holdsObjects
   }
 
-  /// Whether a type of that state holds objects; nil where NumPy does not write such a state.
+  /// Whether a dtype with this state contains objects; nil if NumPy does not write such a state.
   private func holdsObjects(_ type: NumPyType, state: Value) -> Bool? {
     guard !type.hasState, !type.isInUse, let kind = type.kind, let items = items(of: state),
       items.count == 8 || items.count == 9 && "mM".contains(kind),
@@ -78,7 +79,7 @@ extension PickleScanner {
     return holdsObjects(names: names, fields: fields, size: type.size, flags: flags)
   }
 
-  /// The same of a type of several fields, each with its place.
+  /// Whether a dtype with several fields, each with its offset, contains objects.
   private func holdsObjects(
     names: [Value], fields: [Value], size: Int, flags: Int
   ) -> Bool? {
@@ -101,7 +102,7 @@ extension PickleScanner {
         return nil
       }
     }
-    // 128, or -128 as a signed byte, says that the fields are aligned; 8 and 16 what Python's types need.
+    // 128, or -128 as a signed byte, means aligned fields; 8 and 16 are what Python types need.
     let plainFlags = flags & 0x7F
     guard (-128...255).contains(flags), fields.count % 2 == 0,
       holdsObjects ? plainFlags == 27 : plainFlags & ~24 == 0

@@ -40,7 +40,7 @@ extension PickleScanner {
     throw failure("the pickle uses a value that is not there")
   }
 
-  /// Takes the values above the last mark, and that.
+  /// Pops the last MARK and the values above it.
   mutating func itemsToMark() throws(FormatError) -> [Value] {
     var mark = 0
     if let last = marks.popLast() {
@@ -59,7 +59,7 @@ extension PickleScanner {
     push(tuple(of: items))
   }
 
-  /// A tuple, which nothing changes.
+  /// An immutable tuple.
   mutating func tuple(of items: some Collection<Value>) -> Value {
     let isPlain = items.allSatisfy {
       switch $0 {
@@ -87,7 +87,7 @@ extension PickleScanner {
     return .container(containers.count - 1)
   }
 
-  /// The items of a tuple or list that are all remembered; nil of everything else.
+  /// The items of a tuple or list, if all are remembered; otherwise nil.
   func items(of value: Value) -> [Value]? {
     guard case .container(let index) = value, containers[index].isWhole else { return nil }
     return containers[index].items
@@ -103,8 +103,8 @@ extension PickleScanner {
     }
   }
 
-  /// Appends and keys, which the object below takes. Nothing may change a class or module, whose other
-  /// users would find it changed.
+  /// Handles appended items and keys, which the object below receives. Nothing may change a class
+  /// or module, because its other users would see the change.
   mutating func change(_ count: Int?) throws(FormatError) {
     var items: [Value] = []
     if let count {
@@ -130,8 +130,8 @@ extension PickleScanner {
     }
   }
 
-  /// State, which the object below takes: a dictionary of attributes, with a second one of those that
-  /// are set one by one, or what its class makes of it.
+  /// Handles state, which the object below receives: a dictionary of attributes, with a second one
+  /// for attributes set individually, or whatever its class expects.
   mutating func build() throws(FormatError) {
     let state = try pop()
     escape([state])
@@ -142,13 +142,13 @@ extension PickleScanner {
     case .numpyType(let index): setState(state, ofType: index)
     case .result: checkAttributes(in: state)
     case .opaque: doubt("the pickle changes what cannot be told")
-    // Python refuses to give a text, a number or a container state.
+    // Python cannot set the state of a string, a number or a container.
     case .plain, .integer, .text, .bytes, .container, .unseen: break
     }
   }
 
-  /// Doubts a state that sets attributes other than by their plain names: `__class__` and `__dict__`
-  /// make another object of it.
+  /// Flags a state that sets special attributes: `__class__` and `__dict__` change what the object
+  /// is.
   mutating func checkAttributes(in state: Value) {
     let second: Value
     switch state {
@@ -172,8 +172,8 @@ extension PickleScanner {
     }
   }
 
-  /// Marks the callables among values that others hold from now on, and may call with arguments that
-  /// are not seen: only as what the pickle itself calls are they checked.
+  /// Marks callables that other objects hold from now on and may call with unseen arguments: rules
+  /// only cover calls by the pickle itself.
   mutating func escape(_ items: some Collection<Value>) {
     for item in items {
       if case .numpyType(let index) = item { numpyTypes[index].isInUse = true }
@@ -188,12 +188,12 @@ extension PickleScanner {
     }
   }
 
-  /// What PyTorch takes a persistent identifier for: a storage, or the class in it; in its tar form the
-  /// first value is the class.
+  /// PyTorch's interpretation of a persistent ID: a storage, or the class in it; in the tar format
+  /// the first value is the class.
   mutating func persistent(_ identifier: Value) -> Value {
     escape([identifier])
     switch identifier {
-    // The key of a tensor in the tar form; a program's own identifier.
+    // A tensor key in the tar format, or a program's own ID.
     case .text, .bytes, .integer, .plain: return .opaque
     default: break
     }
@@ -210,7 +210,7 @@ extension PickleScanner {
       doubt("a persistent identifier stands for what cannot be told")
       return .opaque
     }
-    // PyTorch compares a source text that stands here with that of the class, and may write a file.
+    // PyTorch compares source text at this position with that of the class, and may write a file.
     for source in items.dropFirst(isModule ? 2 : 1) where !isEmpty(source) {
       doubt("a persistent identifier brings the source of a class")
       break
@@ -218,7 +218,7 @@ extension PickleScanner {
     return type
   }
 
-  /// Whether Python takes a value for false.
+  /// Whether a value is false in Python.
   private func isEmpty(_ value: Value) -> Bool {
     switch value {
     case .text(let constant), .bytes(let constant):

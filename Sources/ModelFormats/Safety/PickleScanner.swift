@@ -1,52 +1,52 @@
 import Glibc
 
-/// Reads a pickle for what unpickling it would import and call, in one pass, and builds nothing.
+/// Scans a pickle for what unpickling would import and call, in one pass, without building objects.
 ///
-/// Unlike ``PickleMachine`` it has no limit on instructions and goes on where the machine refuses:
-/// what stands before a fault runs all the same. Its memory is bounded. Where values leave the bounds
-/// it goes on, to find more names, but ``isIncomplete`` says that others may be missing.
+/// Unlike ``PickleMachine`` it has no opcode limit and continues after errors: everything before an
+/// error still runs. Its memory is bounded. If values exceed the bounds it continues, to find more
+/// names, but ``isIncomplete`` says that others may be missing.
 ///
-/// Source: CPython's `pickle` and `pickletools`; frames are passed over, as Python's own reader
-/// written in Python does with frames that are longer than the file.
+/// Source: CPython's `pickle` and `pickletools`; frames are ignored, as in Python's pure-Python
+/// unpickler for frames longer than the file.
 struct PickleScanner {
-  /// A value as far as it matters.
+  /// A value, as far as it matters here.
   enum Value {
-    /// A number, a truth value, None: nothing that can be called or named.
+    /// A number, a Boolean or None, which cannot be called or used as a name.
     case plain
     case integer(Int)
-    /// A string that stands in the pickle.
+    /// A string in the pickle.
     case text(Constant)
-    /// Bytes that stand in the pickle, or a text made into bytes, character by character.
+    /// Bytes in the pickle, or a string whose characters became bytes.
     case bytes(Constant)
     /// A class or function, by its number.
     case global(Int)
-    /// What a call gives, by the number of the class or function that was called.
+    /// The result of a call, by the number of the called class or function.
     case result(Int)
-    /// A tuple, list or dictionary, by its number; of a dictionary keys and values in turn.
+    /// A tuple, list or dictionary, by its number; a dictionary has alternating keys and values.
     case container(Int)
-    /// A container whose items are not remembered; of a tuple their number.
+    /// A container whose items are not remembered; for a tuple, its length.
     case unseen(Int?)
-    /// A type of NumPy's arrays, by its number.
+    /// A NumPy dtype, by its number.
     case numpyType(Int)
-    /// Anything: what a persistent identifier stands for, or what was forgotten.
+    /// Anything: the object of a persistent ID, or a forgotten value.
     case opaque
   }
 
-  /// A string or bytes that stand in the pickle.
+  /// A string or bytes in the pickle.
   struct Constant {
     enum Form { case raw, quoted, escaped }
 
     let offset: Int
     let count: Int
     let form: Form
-    /// Whether it is a text whose characters are bytes.
+    /// Whether it is a string whose characters are bytes.
     var isLatin1 = false
   }
 
   /// A call of `torch.storage._load_from_bytes`.
   struct Load {
     let offset: Int
-    /// The bytes that are loaded; nil where they are computed.
+    /// The loaded bytes; nil if they are computed.
     let argument: Constant?
   }
 
@@ -56,28 +56,27 @@ struct PickleScanner {
     let offset: Int
     let rule: KnownGlobals.Rule?
     var danger: String?
-    /// Whether it is called, made an instance of, or changed.
+    /// Whether it is called, instantiated or changed.
     var isUsed = false
-    /// Whether it is called with arguments that its rule does not allow, or that cannot be told, or
-    /// handed to others that may call it.
+    /// Whether it is called with arguments that its rule does not allow or that cannot be
+    /// determined, or passed to code that may call it.
     var isUnchecked = false
-    /// Whether it is no more than a guess that the bytes name it, and the name is none that a program
-    /// would write.
+    /// Whether the name may be there by chance: no known pickle, and not a name that programs use.
     var isChance = false
 
-    /// Whether unpickling it runs no code that is not known.
+    /// Whether unpickling it runs only known code.
     var isKnown: Bool { rule != nil && danger == nil && !isUnchecked }
   }
 
   struct Container {
     var items: [Value] = []
-    /// How many there are, remembered or not.
+    /// The number of items, remembered or not.
     var count = 0
     var isTuple = false
     var isWhole: Bool { items.count == count }
   }
 
-  /// What is remembered at most.
+  /// Limits of what is remembered.
   enum Limit {
     static let doubts = 4
     static let stack = 256 << 10
@@ -88,63 +87,63 @@ struct PickleScanner {
     static let globals = 64 << 10
     static let nameLength = 4096
     static let inner = 64
-    /// The bytes of all names together, each once.
+    /// Total bytes of all names, each counted once.
     static let nameBytes = 1 << 20
-    /// The bytes of names that are made of constants, again and again.
+    /// Total bytes of names made from constants, including repetitions.
     static let nameWork = 16 << 20
-    /// What a name costs at least.
+    /// The minimum cost of a name.
     static let nameCost = 64
-    /// The bytes of texts that are looked at for what unknown callables are given, and how many values.
+    /// Total bytes of text inspected as arguments of unknown callables, and the number of values.
     static let textWork = 8 << 20
     static let valueWork = 1 << 20
     static let numpyTypes = 64 << 10
   }
 
   let file: MappedFile
-  /// Whether nothing says that the bytes are a pickle.
+  /// Whether nothing proves that the bytes are a pickle.
   private let isGuessed: Bool
   var found: [Found] = []
   var loads: [Load] = []
-  /// Bytes that begin as pickles do: data to this pickle, which programs unpickle in turn.
+  /// Bytes that begin like pickles: data to this pickle, but programs may unpickle them.
   var inner: [Constant] = []
-  /// Pickles that ran to their STOP.
+  /// Pickles that reached their STOP.
   private(set) var count = 0
-  /// Where the last of those ends.
+  /// The end of the last such pickle.
   private(set) var end = 0
-  /// Why the last did not; nil where the bytes ended with it.
+  /// Why the last one did not; nil if the bytes ended with it.
   private(set) var fault: FormatError?
   var numbers: [Pickle.Global: Int] = [:]
-  /// Names by the constants that they are made of.
+  /// Names by the constants they are made from.
   var namesOfConstants: [ConstantPair: Int] = [:]
   var nameBytesLeft = Limit.nameBytes
   var nameWorkLeft = Limit.nameWork
-  /// The names of the pickle being read that stand there by chance, unless it runs to its STOP.
+  /// Names in the current pickle that may be there by chance, unless it reaches its STOP.
   var chances: [Int] = []
-  /// Texts that unknown callables were given, once for each.
+  /// Text arguments of unknown callables, each once.
   var inspected: Set<Inspection> = []
   var textWorkLeft = Limit.textWork
   var valueWorkLeft = Limit.valueWork
   var numpyTypes: [NumPyType] = []
   var stack: [Value] = []
   var marks: [Int] = []
-  /// Whether values of the pickle were forgotten, so that later ones may be taken for others.
+  /// Whether values of the pickle were forgotten, so that later values may be misidentified.
   var hasForgotten = false
-  /// Whether that was so of any.
+  /// Whether values of any pickle were forgotten.
   var isIncomplete = false
-  /// What the pickles do of which it cannot be told what it runs, in words.
+  /// Operations whose effect cannot be determined, in words.
   var doubts: [String] = []
   /// The end of the last frame.
   private var frameEnd = 0
-  /// Whether the first pickle is the number by which files of PyTorch before 1.6 begin, whose program
-  /// unpickles the next four too.
+  /// Whether the first pickle is the magic number of PyTorch files before 1.6; PyTorch then also
+  /// unpickles the next four.
   private(set) var isLegacy = false
   var memo: [Value] = []
   var sparseMemo: [Int: Value] = [:]
   var containers: [Container] = []
   var itemCount = 0
-  /// Tuples of numbers, by their count: one for all.
+  /// Tuples of numbers, by length: one for all.
   var plainTuples: [Int: Int] = [:]
-  /// What the last pickle holds.
+  /// The object of the last pickle.
   private var last: Value?
   var offset = 0
 
@@ -153,18 +152,18 @@ struct PickleScanner {
     isGuessed = isGuess
   }
 
-  /// Whether nothing says that the bytes now read are a pickle: behind a pickle's STOP anything may
-  /// follow, as the values of tensors do.
+  /// Whether nothing proves that the current bytes are a pickle: after STOP anything may follow,
+  /// such as tensor values.
   var isGuess: Bool { isLegacy ? count >= 5 : isGuessed || count >= 1 }
 
-  /// The fault of a pickle that some program reads; nil where there is none, or where it is a guess that
-  /// there is a pickle.
+  /// The error in a pickle that a program reads; nil if there is none, or if the pickle is only a
+  /// guess.
   var toldFault: FormatError? { isGuess ? nil : fault }
 
-  /// Reads the pickles that follow one another from the beginning of `range` on: a program that reads
-  /// on runs those after a STOP.
+  /// Scans consecutive pickles from the beginning of `range`: a program that keeps reading also
+  /// runs those after a STOP.
   mutating func scan(_ range: Range<Int>) {
-    // A copy, so that the reader's view is not one of `self`, which is changed below.
+    // A copy, so that the reader does not refer to `self`, which is changed below.
     let file = file
     var start = range.lowerBound
     while start < range.upperBound {
@@ -179,7 +178,7 @@ struct PickleScanner {
       }
       if count == 0, let last { isLegacy = mayBeLarge(last) }
       if frameEnd > reader.offset {
-        // Python's reader goes on behind the frame, or behind the STOP.
+        // Python's reader continues after the frame, or after the STOP.
         doubt("a frame goes on behind the pickle's end")
       }
       for index in chances { found[index].isChance = false }
@@ -203,8 +202,8 @@ struct PickleScanner {
     hasForgotten = false
   }
 
-  /// Whether a value can be taken for an integer of more than 64 bits: an object compares with it as it
-  /// likes.
+  /// Whether a value may be an integer of more than 64 bits: an object decides how it compares with
+  /// one.
   private func mayBeLarge(_ value: Value) -> Bool {
     switch value {
     case .integer(let value): value == .max
@@ -214,7 +213,7 @@ struct PickleScanner {
     }
   }
 
-  /// Notes what cannot be told, at the instruction that is read.
+  /// Records a doubt at the current opcode.
   mutating func doubt(_ what: String) {
     guard doubts.count < Limit.doubts else { return }
     doubts.append("\(what) at byte \(offset)")
@@ -226,7 +225,7 @@ struct PickleScanner {
 
   // MARK: Instructions
 
-  /// Reads one instruction; false at STOP.
+  /// Reads one opcode; false at STOP.
   private mutating func step(_ reader: inout ByteReader) throws(FormatError) -> Bool {
     offset = reader.offset
     let code = try reader.integer(UInt8.self)
@@ -278,7 +277,7 @@ struct PickleScanner {
     return true
   }
 
-  /// Instructions on containers, the stack and the memo.
+  /// Opcodes for containers, the stack and the memo.
   private mutating func move(
     _ opcode: PickleOpcode, _ reader: inout ByteReader
   ) throws(FormatError) {
@@ -321,7 +320,7 @@ struct PickleScanner {
     }
   }
 
-  /// Instructions that import, call and change.
+  /// Opcodes that import, call and change.
   private mutating func use(
     _ opcode: PickleOpcode, _ reader: inout ByteReader
   ) throws(FormatError) {

@@ -1,17 +1,17 @@
 import OrderedJSON
 
-/// Whether unpickling a file would run code that is not known: a verdict, and the names it rests on.
+/// Whether unpickling a file would run unknown code: a verdict, and the names after it.
 ///
-/// Files of formats without pickles are safe. So are pickles that name only what plain tensors and
-/// containers need, `KnownGlobals`. Every other name is code that unpickling would import.
+/// Files in formats without pickles are safe. So are pickles that reference only what plain tensors
+/// and containers need, `KnownGlobals`. Every other name is code that unpickling would import.
 public struct Safety: Sendable, Hashable {
   /// How safe it is to unpickle a file.
   public enum Verdict: String, Sendable, CaseIterable, Comparable {
-    /// No code: no pickle, or known names only.
+    /// No code: no pickle, or only known names.
     case safe
-    /// Names of which nothing is known, or parts that are not looked into.
+    /// Unknown names, or parts that are not scanned.
     case unknown
-    /// Names that run commands, change files, load code and the like.
+    /// Names that run commands, change files, load code and so on.
     case dangerous
 
     public static func < (left: Verdict, right: Verdict) -> Bool {
@@ -21,21 +21,22 @@ public struct Safety: Sendable, Hashable {
 
   /// A class or function that unpickling would import.
   public struct Name: Sendable, Hashable {
-    /// As in `os.system`.
+    /// For example `os.system`.
     public let name: String
-    /// Where the file first names it; inside what is compressed or nested, where that begins.
+    /// The offset of its first occurrence; for compressed or nested data, the offset where that
+    /// begins.
     public let offset: Int
-    /// What is dangerous about it; nil where nothing is known.
+    /// Its danger; nil if unknown.
     public var danger: String?
-    /// The record of an archive that names it, as in `archive/data.pkl`.
+    /// The archive record with the name, such as `archive/data.pkl`.
     public var record: String?
-    /// The file of several that names it, as in `unet/diffusion_pytorch_model.bin`.
+    /// The file with the name, such as `unet/diffusion_pytorch_model.bin`.
     public var file: String?
   }
 
-  /// Each name once for each file and record, in the order of their finding.
+  /// Each name once per file and record, in the order found.
   private var found: [Name] = []
-  /// What was not looked into, and why.
+  /// What was not scanned, and why.
   public private(set) var notes: [String] = []
   private var known: [Key: Int] = [:]
   private var dangerCount = 0
@@ -52,7 +53,8 @@ public struct Safety: Sendable, Hashable {
     }
   }
 
-  /// More names than this are only counted if they are not dangerous; no honest file has as many.
+  /// Beyond this limit, names that are not dangerous are only counted; no ordinary file has as
+  /// many.
   static let nameLimit = 16_384
 
   public init() {}
@@ -66,11 +68,10 @@ public struct Safety: Sendable, Hashable {
   public var dangerous: [Name] { found.filter { $0.danger != nil } }
   /// The names that nothing is known about.
   public var unknown: [Name] { found.filter { $0.danger == nil } }
-  /// All of them, the dangerous ones first.
+  /// All names, dangerous ones first.
   public var names: [Name] { dangerous + unknown }
 
-  /// What unpickling would do, in words, of the dangerous names: `os.system (runs commands or changes
-  /// files)`.
+  /// The effects of the dangerous names: `os.system (runs commands or changes files)`.
   public var dangers: String {
     dangerous.map { "\($0.name) (\($0.danger ?? ""))" }.joined(separator: ", ")
   }
@@ -97,7 +98,7 @@ public struct Safety: Sendable, Hashable {
     if notes.count < 256, !notes.contains(note) { notes.append(note) }
   }
 
-  /// Adds what another file holds.
+  /// Adds the results of another file.
   public mutating func add(_ other: Safety, file: String? = nil) {
     for name in other.names {
       var name = name
@@ -119,7 +120,7 @@ extension Safety {
     return .object(object)
   }
 
-  /// What a person should know, a sentence each; nothing of a safe file.
+  /// Messages for the user, one sentence each; none for a safe file.
   public var sentences: [String] {
     var sentences = dangerous.map { name in
       "dangerous: \(name.place) the pickle names \(name.name), which \(name.danger ?? "") where "
@@ -134,13 +135,13 @@ extension Safety {
     return sentences
   }
 
-  /// What to do with a file whose pickle names what is not known.
+  /// Advice for a file whose pickle has unknown names.
   public static let advice =
     "unpickling imports them; convert the file instead, which runs nothing"
 }
 
 extension Safety.Name {
-  /// Where it stands, as the beginning of a sentence.
+  /// Its location, as the beginning of a sentence.
   var place: String {
     var place = "at byte \(offset)"
     if let record { place += " in \(record)" }

@@ -1,28 +1,28 @@
 import OrderedJSON
 
-/// Looks a file through for pickles, and for what they would import and call: on its own, behind
-/// another format's header, in archives and in archives in archives.
+/// Scans a file for pickles and what they would import and call: at its start, after another
+/// format's header, in archives and in nested archives.
 ///
-/// It finds names where readers refuse the file: before the end of one that is cut short, in records
-/// whose checksums or headers are wrong, behind a STOP. It reads what unpickling could reach, and not
-/// the values of tensors.
+/// It finds names in files that readers reject: before a truncation, in records with wrong
+/// checksums or headers, after a STOP. It reads what unpickling could reach, and not the values of
+/// tensors.
 struct SafetyScan {
-  /// Archives in archives, files in strings: how many levels are looked into.
+  /// The maximum depth of archives in archives and files in strings.
   static let depthLimit = 8
-  /// The most records of all archives together.
+  /// The maximum number of records in all archives.
   private static let recordLimit = 262_144
-  /// The most bytes of one record that are unpacked into memory, and of all together.
+  /// The maximum bytes unpacked into memory, per record and in total.
   private static let unpackedLimit = 32 << 20
 
   private(set) var safety = Safety()
-  /// Whether the file itself runs as a pickle to a STOP.
+  /// Whether the file itself is a pickle that reaches its STOP.
   private(set) var hasPickle = false
-  /// Whether it is an archive as PyTorch writes them.
+  /// Whether it is a PyTorch archive.
   private(set) var hasCheckpoint = false
   private var recordsLeft = SafetyScan.recordLimit
   private var bytesLeft: Int
 
-  /// Looks a file through.
+  /// Scans a file.
   static func scan(_ file: MappedFile) -> SafetyScan {
     var scan = SafetyScan(bytesLeft: (64 << 20) + 4 * file.count)
     let whole = 0..<file.count
@@ -34,8 +34,8 @@ struct SafetyScan {
     self.bytesLeft = bytesLeft
   }
 
-  /// Where what is looked at lies: the record, and where it begins in the file if its own offsets are
-  /// none of the file's.
+  /// The location of the scanned data: the record, and its start in the file if its offsets are not
+  /// file offsets.
   private struct Place {
     var record: String?
     var offset: Int?
@@ -69,24 +69,24 @@ struct SafetyScan {
     case .tar, .pickle, .other: break
     }
     note(code: place.record ?? file.path, file, range, place, content)
-    // The name of its first member may begin an archive as another format does.
+    // The name of the first member may look like another format's magic number.
     if content == .tar || TarSurvey.isHeader(Content.head(of: file, range, count: 512)) {
       lookIntoTar(file, range, place, depth: depth)
     }
-    // Whatever its first bytes say, a file may be a pickle too.
+    // A file may also be a pickle, whatever its first bytes.
     let isPickle =
       content == .pickle
       || content == .other && SafetyScan.isNamedAsPickle(place.record ?? file.path)
     lookForPickle(
       file, range, place, isGuess: !isPickle, isSure: content == .pickle,
       isPart: content != .pickle && content != .other, depth: depth)
-    // Python finds an archive by its end, whatever stands before it.
+    // Python finds an archive by its end, whatever precedes it.
     if content != .zip, ZipSurvey.hasEnd(file, range) {
       lookIntoZip(file, range, place, depth: depth)
     }
   }
 
-  /// Whether a file or record has the name of a pickle, or of a checkpoint that may be one.
+  /// Whether a file or record is named like a pickle, or like a checkpoint that may be one.
   private static func isNamedAsPickle(_ path: String) -> Bool {
     let name = path.lowercased()
     let endings = [".pkl", ".pickle", ".p", ".joblib", ".dill"] + FormatDescriptor.zip.endings
@@ -94,9 +94,9 @@ struct SafetyScan {
   }
 
   /// - Parameters:
-  ///   - isGuess: whether nothing says that the bytes are a pickle.
-  ///   - isSure: whether more than a name says so.
-  ///   - isPart: whether what follows the pickle belongs to a form that is known.
+  ///   - isGuess: whether nothing proves that the bytes are a pickle.
+  ///   - isSure: whether more than the name indicates a pickle.
+  ///   - isPart: whether the data after the pickle belongs to a known format.
   private mutating func lookForPickle(
     _ file: MappedFile, _ range: Range<Int>, _ place: Place, isGuess: Bool, isSure: Bool = true,
     isPart: Bool = false, depth: Int
@@ -104,12 +104,12 @@ struct SafetyScan {
     var scanner = PickleScanner(file, isGuess: isGuess)
     scanner.scan(range)
     if depth == 0, place.record == nil, scanner.count > 0 { hasPickle = true }
-    // Lines of a text name classes by chance; calls of them and a proper end do not come so.
+    // Text lines may look like class names by chance, but not like calls and a proper end.
     if isGuess, scanner.count == 0, scanner.loads.isEmpty, scanner.doubts.isEmpty,
       !scanner.isIncomplete,
       !scanner.found.contains(where: { $0.isUsed && !$0.isKnown })
     {
-      // To import is to run: a module that does harm does it without a call.
+      // Importing runs code: a harmful module acts without a call.
       for found in scanner.found {
         guard let danger = found.global.dangerOfModule else { continue }
         safety.add(
@@ -137,7 +137,7 @@ struct SafetyScan {
         note: "\(place.spoken)the pickle cannot be read beyond byte "
           + "\(place.offset(fault.offset ?? range.lowerBound)): \(fault.message)")
     }
-    // The bytes of a nested file are looked into as what they are.
+    // The bytes of a nested file are scanned by their own type.
     let loaded = Set(scanner.loads.compactMap { $0.argument?.offset })
     for bytes in scanner.inner where !loaded.contains(bytes.offset) {
       note(bytes, of: file, place, depth: depth)
@@ -152,13 +152,13 @@ struct SafetyScan {
     }
     guard scanner.count > 0, !isPart else { return }
     let (end, isLegacy) = (scanner.end, scanner.isLegacy)
-    // What it remembers is given back first.
+    // Free its memory first.
     scanner = PickleScanner(file, isGuess: true)
     lookBehind(file, range, end: end, isLegacy: isLegacy, place, depth: depth)
   }
 
-  /// Looks into what follows a file's pickles as a file of its own: programs that read several objects
-  /// from one file come to it.
+  /// Scans the data after a file's pickles as a separate file: programs that read several objects
+  /// from one file reach it.
   private mutating func lookBehind(
     _ file: MappedFile, _ range: Range<Int>, end: Int, isLegacy: Bool, _ place: Place, depth: Int
   ) {
@@ -177,8 +177,8 @@ struct SafetyScan {
       place.inside("rest"), depth: depth + 1)
   }
 
-  /// Says of bytes that are a pickle of their own what that names. Unpickling the file makes bytes of
-  /// them and no more; but the program that put them there may unpickle them.
+  /// Reports the names in bytes that are themselves a pickle. Unpickling the file only creates the
+  /// bytes, but the program that stored them may unpickle them.
   private mutating func note(
     _ bytes: PickleScanner.Constant, of file: MappedFile, _ place: Place, depth: Int
   ) {
@@ -195,7 +195,7 @@ struct SafetyScan {
         + "the pickle around them, but whatever reads the object may unpickle them")
   }
 
-  /// Looks into the bytes that `torch.storage._load_from_bytes` would load as a file.
+  /// Scans the bytes that `torch.storage._load_from_bytes` would load as a file.
   private mutating func look(
     into load: PickleScanner.Load, of scanner: PickleScanner, _ place: Place, depth: Int
   ) {
@@ -259,7 +259,7 @@ struct SafetyScan {
     }
   }
 
-  /// Looks into a part of the file, which may be one of many that overlap.
+  /// Scans a part of the file, which may overlap with others.
   private mutating func lookIntoStored(
     _ file: MappedFile, _ range: Range<Int>, _ place: Place, isStorage: Bool = false, depth: Int
   ) {
@@ -272,13 +272,13 @@ struct SafetyScan {
     }
     bytesLeft -= range.count
     if isStorage, content == .pickle {
-      // A value's first bytes are those of a pickle now and then.
+      // Values sometimes begin like a pickle.
       return lookForPickle(file, range, place, isGuess: true, depth: depth + 1)
     }
     look(into: file, range, content, place, depth: depth + 1)
   }
 
-  /// The first bytes that are unpacked, to see whether more are needed.
+  /// The bytes unpacked first, to decide whether more are needed.
   private static let headLength = 64 << 10
 
   private mutating func lookIntoDeflated(
@@ -305,7 +305,7 @@ struct SafetyScan {
         safety.add(note: "\(place.spoken)only its first \(limit) bytes were looked into")
       }
     }
-    // PyTorch's reader unpacks data that zlib refuses.
+    // PyTorch's reader unpacks data that zlib rejects.
     if inner.isDamaged {
       safety.add(
         note: "\(place.spoken)its data cannot be unpacked beyond its first "
@@ -331,7 +331,7 @@ struct SafetyScan {
       if ["storages", "tensors"].contains(member.name) { isTorch = true }
       lookIntoStored(file, member.range, place.inside(member.name), depth: depth)
     }
-    // PyTorch's own tar has many pickles in a member, with numbers between them.
+    // PyTorch's tar format has several pickles per member, with numbers between them.
     defer {
       if let rest = Content.firstByte(of: file, survey.end..<range.upperBound) {
         let start = survey.end + (rest - survey.end) / 512 * 512
@@ -350,7 +350,7 @@ struct SafetyScan {
     }
   }
 
-  /// An array of objects is a pickle behind its header.
+  /// An object array is a pickle after its header.
   private mutating func lookIntoArray(
     _ file: MappedFile, _ range: Range<Int>, _ place: Place, depth: Int
   ) {
@@ -360,10 +360,10 @@ struct SafetyScan {
       guard let length = ArrayHeader(file, header).length else {
         return lookForPickle(file, values, place, isGuess: false, depth: depth)
       }
-      // What other programs may take for a pickle.
+      // Data that other programs may unpickle.
       lookForPickle(file, values, place, isGuess: true, isPart: true, depth: depth)
       guard length < values.count else { return }
-      // Programs that read several objects from one file come to what follows.
+      // Programs that read several objects from one file reach the rest.
       rest = (values.lowerBound + length)..<range.upperBound
       let content = Content(file, rest)
       guard content == .numpy else {
@@ -375,7 +375,7 @@ struct SafetyScan {
 
   // MARK: Code
 
-  /// Notes programs, which are not looked into.
+  /// Reports programs, which are not scanned.
   private mutating func note(
     code path: String, _ file: MappedFile, _ range: Range<Int>, _ place: Place, _ content: Content
   ) {

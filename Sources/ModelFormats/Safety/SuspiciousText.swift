@@ -1,9 +1,8 @@
-/// Texts that do harm in the hands of the wrong callable: commands, code, addresses, and names of
-/// modules that do harm.
+/// Text that is harmful as an argument: commands, code, addresses and names of harmful modules.
 ///
-/// Only texts that are given to something of which nothing is known are looked at.
+/// Only arguments of unknown callables are inspected.
 enum SuspiciousText {
-  /// What a callable is given with such a text; nil for an innocent one.
+  /// The danger of passing this text to a callable; nil if it is harmless.
   static func danger(of text: String, givenTo callable: Pickle.Global) -> String? {
     if keepsTexts(callable) { return nil }
     let lowered = text.lowercased()
@@ -15,7 +14,7 @@ enum SuspiciousText {
     return isCommand(lowered) ? "is called with a command" : nil
   }
 
-  /// Whether it is known that a callable keeps its texts as paths, patterns or names.
+  /// Whether a callable is known to keep text as paths, patterns or names.
   private static func keepsTexts(_ callable: Pickle.Global) -> Bool {
     switch callable.module {
     case "pathlib", "pathlib._local": true
@@ -27,7 +26,7 @@ enum SuspiciousText {
 
   private static let addresses = ["http://", "https://", "ftp://", "file://", "\\\\"]
 
-  /// Whether the name of a callable says that it goes to an address: others may keep it as a text.
+  /// Whether a callable's name suggests that it opens addresses; others may just store the text.
   private static func opens(_ callable: Pickle.Global) -> Bool {
     let last = callable.name.split(separator: ".").last ?? ""
     var words: [String] = [""]
@@ -66,13 +65,13 @@ enum SuspiciousText {
     "wscript",
   ]
 
-  /// Programs that are words of the language too: "cat food" is no command.
+  /// Programs that are also English words: "cat food" is not a command.
   private static let ordinary: Set<Substring> = [
     "cat", "open", "node", "kill", "touch", "echo", "env", "python", "find", "perl", "ruby", "dash",
     "ping", "dig", "tee", "calc",
   ]
 
-  /// Whether a word is an argument of a program: a path, an option, or what a shell makes of signs.
+  /// Whether a word is a program argument: a path, an option or shell syntax.
   private static func isArgument(_ word: Substring) -> Bool {
     if word.hasPrefix("-"), word.dropFirst().first?.isLetter == true || word.hasPrefix("--") {
       return true
@@ -80,7 +79,7 @@ enum SuspiciousText {
     return word.contains { "/\\|&;<>$`*~".contains($0) }
   }
 
-  /// A program with its arguments, or with its path, or what a shell makes of signs.
+  /// A program with its arguments or its path, or shell syntax.
   private static func isCommand(_ text: String) -> Bool {
     let words = text.split(whereSeparator: \.isWhitespace)
     guard let first = words.first else { return false }
@@ -104,7 +103,7 @@ enum SuspiciousText {
     }
   }
 
-  /// A name and an argument in brackets, and nothing around them: `print("ran")`.
+  /// A name and arguments in parentheses with nothing around them: `print("ran")`.
   private static func isCall(_ text: String) -> Bool {
     guard text.hasSuffix(")"), let open = text.firstIndex(of: "("), open > text.startIndex else {
       return false
@@ -114,11 +113,11 @@ enum SuspiciousText {
     } && ["\"", "'"].contains { text[open...].contains($0) }
   }
 
-  /// The name of a module or function that does harm, as `importlib.import_module` takes it.
+  /// The name of a harmful module or function, as accepted by `importlib.import_module`.
   private static func isName(_ text: String) -> Bool {
     guard text.utf8.count <= 256 else { return false }
     if modules.contains(text) { return true }
-    // As in pkgutil's `os:system`.
+    // As in pkgutil's syntax, `os:system`.
     guard let separator = text.lastIndex(where: { $0 == "." || $0 == ":" }),
       text.unicodeScalars.allSatisfy({
         $0 == "_" || $0 == "." || $0 == ":" || $0.properties.isAlphabetic
@@ -127,7 +126,7 @@ enum SuspiciousText {
     else { return false }
     let module = String(text[..<separator].map { $0 == ":" ? "." : $0 })
     guard !module.isEmpty else { return false }
-    // Names of modules are those of files too: `profile.json`, `trace.txt`.
+    // Module names are also file names: `profile.json`, `trace.txt`.
     let first = String(module.split(separator: ".").first ?? "")
     let last = String(text[text.index(after: separator)...])
     return modules.contains(first) || DangerousGlobals.isFunction(last)

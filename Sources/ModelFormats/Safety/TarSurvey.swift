@@ -1,11 +1,12 @@
-/// The members of a tar archive as Python's `tarfile` finds them, as far as its headers can be followed.
+/// The members of a tar archive as found by Python's `tarfile`, as far as its headers can be
+/// followed.
 struct TarSurvey {
   private(set) var members: [(name: String, range: Range<Int>)] = []
-  /// Why not all members were found, or not as Python has them; nil where they were.
+  /// Why members are missing or differ from Python's; nil if all were found.
   private(set) var doubt: String?
-  /// Whether headers of their own give members the names that PyTorch looks for.
+  /// Whether separate headers give members the names that PyTorch looks for.
   private(set) var hasOtherNames = false
-  /// Where the members end.
+  /// The end of the members.
   private(set) var end: Int
 
   init(_ file: MappedFile, _ range: Range<Int>, limit: Int) {
@@ -14,7 +15,7 @@ struct TarSurvey {
     while position + 512 <= range.upperBound {
       let header = unsafe file.withBytes(in: position..<(position + 512)) { unsafe [UInt8]($0) }
       guard TarSurvey.isHeader(header) else {
-        // Python takes an empty block for the end, and a wrong one behind the first member too.
+        // Python treats an empty block as the end, and also an invalid one after the first member.
         return
       }
       guard members.count < limit else {
@@ -35,8 +36,8 @@ struct TarSurvey {
       if [UInt8]("LxgXS".utf8).contains(type) {
         note(type, file, start..<(start + min(size, rest)))
       }
-      // Links, devices and folders have no contents, whatever size they give; old ones are folders by
-      // their name.
+      // Links, devices and directories have no contents, whatever their size field; old directories
+      // are recognized by name.
       let isEmpty =
         (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(type)
         || type == 0 && nameBytes.last == UInt8(ascii: "/")
@@ -59,7 +60,7 @@ struct TarSurvey {
     }
   }
 
-  /// Headers that say of the next member what its own header does not.
+  /// Handles headers with properties of the next member.
   private mutating func note(_ type: UInt8, _ file: MappedFile, _ range: Range<Int>) {
     if type == UInt8(ascii: "S") {
       doubt = "sparse members were not looked into as Python unpacks them"
@@ -76,7 +77,7 @@ struct TarSurvey {
     }
   }
 
-  /// Whether 512 bytes are a header: Python's criterion is the checksum, of signed or unsigned bytes.
+  /// Whether 512 bytes are a header: Python checks the checksum, with signed or unsigned bytes.
   static func isHeader(_ block: [UInt8]) -> Bool {
     guard block.count >= 512, block.contains(where: { $0 != 0 }),
       let checksum = number(block[148..<156])
@@ -89,8 +90,8 @@ struct TarSurvey {
     return checksum == unsigned || checksum == signed
   }
 
-  /// A number as Python reads it: octal digits, with white space around them, up to a NUL; or a binary
-  /// number behind 0x80 or 0xFF. Nil where it is none, or beyond `Int`.
+  /// A number as read by Python: octal digits, with whitespace around them, up to a NUL; or a
+  /// binary number after 0x80 or 0xFF. Nil if invalid or beyond `Int`.
   static func number(_ field: ArraySlice<UInt8>) -> Int? {
     guard let first = field.first else { return nil }
     if first == 0x80 || first == 0xFF {
@@ -99,7 +100,7 @@ struct TarSurvey {
         guard value < 1 << 54 else { return nil }
         value = value << 8 | Int(byte)
       }
-      // Behind 0xFF it is negative, as no size is.
+      // After 0xFF it is negative, which is not a valid size.
       return first == 0x80 ? value : -1
     }
     let text = String(decoding: field.prefix { $0 != 0 }, as: UTF8.self)

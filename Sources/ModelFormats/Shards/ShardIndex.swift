@@ -1,34 +1,35 @@
 import OrderedJSON
 
-/// The index of weights that are spread over several files.
+/// The index of weights split across several files.
 ///
 ///     {"metadata": {"total_size": 3438167536},
 ///      "weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00002.safetensors", …}}
 ///
-/// `weight_map` names for each tensor the file, a shard, in the index's own directory; shards are
-/// safetensors or PyTorch files. `total_size` counts the bytes of all tensors and may be absent.
+/// `weight_map` gives for each tensor its file, a shard, in the index's directory; shards are
+/// safetensors or PyTorch files. `total_size` is the size of all tensors and optional.
 ///
-/// What the index and the shards say must agree: a tensor that only one of them knows, that two
-/// shards hold, or that lies in another shard than announced is refused. A `total_size` that does
-/// not add up is only a warning, since writers count tied tensors differently.
+/// The index and the shards must agree: a tensor only in one of them, in two shards, or in a shard
+/// other than declared is rejected. A wrong `total_size` is only a warning, because writers count
+/// tied tensors differently.
 ///
-/// Source: `split_torch_state_dict_into_shards` of huggingface_hub, and how diffusers and
+/// Source: `split_torch_state_dict_into_shards` in huggingface_hub, and how diffusers and
 /// transformers read its result.
 package enum ShardIndex {
-  /// The longest index that is read.
+  /// The maximum size of an index.
   package static let sizeLimit = 64 << 20
-  /// The most shards: each takes a file descriptor.
+  /// The maximum number of shards: each needs a file descriptor.
   package static let shardLimit = 512
 
-  /// Reads the index and every shard that it names, and checks that they agree.
+  /// Reads the index and all its shards, and checks that they agree.
   ///
-  /// The result is as if one file held all tensors: ``TensorFile/path`` is the index, its format
-  /// that of the first shard, ``TensorFile/files`` the shards; each tensor keeps its own shard's
-  /// file and offset. Tensors stand in the order of the shards' names, then of each shard.
-  /// ``TensorFile/open(_:)`` calls this for an index, told by its content.
+  /// The result looks like one file with all tensors:
+  /// ``TensorFile/path`` is the index, the format is that of the first shard, ``TensorFile/files``
+  /// are the shards; each tensor has its own shard's file and offset. Tensors are sorted by shard
+  /// name and then by their order in the shard. ``TensorFile/open(_:)`` calls this for an index,
+  /// detected from its content.
   ///
-  /// - Throws: ``FormatError`` of the index with the offset of what is wrong; `notFound` naming the
-  ///   shards that are missing; the shard's own error where it cannot be read.
+  /// - Throws: ``FormatError`` about the index with the offset of the problem; `notFound` with the
+  ///   names of missing shards; the shard's own error if it cannot be read.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       let index = try ShardMap(parsing: file)
@@ -38,7 +39,7 @@ package enum ShardIndex {
     }
   }
 
-  /// Whether a JSON text is an index, as far as its beginning tells.
+  /// Whether JSON text is an index, judged by its beginning.
   static func isIndex(_ file: MappedFile) -> Bool {
     let head = unsafe file.withBytes(in: 0..<min(file.count, 1 << 16)) { unsafe [UInt8]($0) }
     return head.firstRange(of: Array("\"weight_map\"".utf8)) != nil
@@ -65,7 +66,8 @@ package enum ShardIndex {
             offset: index.mapOffset, context: tensor.name,
             hint: "take the index and the shards from the same version of the repository")
         }
-        // Where its own shard holds it too, it is a duplicate, which is said when that is read.
+        // If its own shard also has it, it is a duplicate, which is reported when that shard is
+        // read.
         let announced = ExactName(entry.shard)
         guard announced == ExactName(name) || files[announced]?[tensor.name] != nil else {
           throw FormatError(
@@ -94,7 +96,7 @@ package enum ShardIndex {
       warnings.append(
         "the index announces \(announced.of("byte")) of tensors; the shards hold \(total)")
     }
-    // What all shards say alike is said of the whole.
+    // Metadata that is equal in all shards is metadata of the whole.
     let others = shards.dropFirst().map { shard in
       Dictionary(
         shard.file.metadata.map { (ExactName($0.key), ExactName($0.value)) },

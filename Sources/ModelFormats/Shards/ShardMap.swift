@@ -1,18 +1,18 @@
 import OrderedJSON
 
-/// What an index says: which tensor lies in which shard.
+/// The contents of an index: the shard of each tensor.
 struct ShardMap {
   struct Entry {
     let shard: String
-    /// Where the tensor's name stands in the index.
+    /// The offset of the tensor's name in the index.
     let offset: Int
   }
 
   private(set) var entries: [ExactName: Entry] = [:]
-  /// The shards by name, and where each is named first.
+  /// The shards by name, and the offset where each first appears.
   private(set) var shards: [(name: String, offset: Int)] = []
   private(set) var totalSize: Int?
-  /// Where the map stands in the index.
+  /// The offset of the map in the index.
   private(set) var mapOffset = 0
 
   init(parsing file: MappedFile) throws(FormatError) {
@@ -116,7 +116,7 @@ struct ShardMap {
     }
   }
 
-  /// Checks that shards have the suffix that the index's own name gives, or one of weights.
+  /// Checks that shards have the suffix implied by the index's name, or another weights suffix.
   private func checkSuffixes(of path: String) throws(FormatError) {
     let name = path.utf8.split(separator: UInt8(ascii: "/")).last ?? path.utf8[...]
     let known = [".safetensors", ".bin"]

@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// PyTorch's files of today: a zip archive with a pickle and the storages it refers to.
+/// The current PyTorch format: a zip archive with a pickle and the storages it refers to.
 ///
 ///     <root>/data.pkl            the object; storages stand in it as persistent identifiers
 ///     <root>/data/<key>          a storage's bytes, stored, each at a multiple of 64 bytes
@@ -8,23 +8,23 @@ import OrderedJSON
 ///     <root>/byteorder           `little` or `big`; little where it is absent
 ///     <root>/.format_version, .storage_alignment, .data/serialization_id: not needed
 ///
-/// The root folder has any name. TorchScript's archives hold the same beside their code.
-/// Storages that are stored are used in place; those that someone deflated are inflated into
-/// memory, and those of the other byte order are swapped into memory.
+/// The root directory may have any name. TorchScript archives contain the same next to their code.
+/// Stored storages are used in place; deflated ones are inflated into memory, and those with the
+/// other byte order are swapped into memory.
 ///
 /// Source: PyTorch's `torch/serialization.py` and `caffe2/serialize/inline_container.cc`.
 package enum TorchCheckpoint {
-  /// The newest version of the archive that is known.
+  /// The newest known archive version.
   private static let versionLimit = 10
   private static let pickleLimit = 256 << 20
-  /// The most that a deflated pickle may grow to: real ones shrink to a fifth.
+  /// The maximum size of an inflated pickle: real ones compress to a fifth.
   private static func inflatedLimit(of entry: ZipArchive.Entry) -> Int {
     min(pickleLimit, (8 << 20) + 16 * entry.compressedSize)
   }
 
-  /// Reads the object's tensors; values are not touched where they can be used in place.
+  /// Reads the object's tensors; values that can be used in place are not accessed.
   ///
-  /// - Throws: ``FormatError``; `unrecognized` where the archive is no checkpoint.
+  /// - Throws: ``FormatError``; `unrecognized` if the archive is not a checkpoint.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
@@ -50,13 +50,13 @@ package enum TorchCheckpoint {
     } catch {
       var error = error
       error.context = error.context ?? entry.name
-      // Offsets in a deflated pickle are none in the file.
+      // Offsets in a deflated pickle are not file offsets.
       if entry.method != .stored { error.offset = entry.dataOffset }
       throw error
     }
   }
 
-  /// The one record `data.pkl` in a folder at the top, or at the top itself.
+  /// The single record `data.pkl`, in a top-level directory or at the top level.
   private static func pickleEntry(of archive: ZipArchive) throws(FormatError) -> ZipArchive.Entry {
     let candidates = archive.entries.filter {
       let parts = $0.name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
@@ -91,7 +91,7 @@ package enum TorchCheckpoint {
     return entry
   }
 
-  /// The first names in an archive of something else.
+  /// The first names in an archive with other contents.
   private static func listing(of archive: ZipArchive) -> String {
     let names = archive.entries.prefix(3).map { entry in
       entry.name.count > 60 ? entry.name.prefix(60) + "…" : entry.name[...]
@@ -147,14 +147,14 @@ struct ZipStorages: TorchStorageSource {
     let width: Int
   }
 
-  /// The most that deflated and swapped storages may take in memory together. Weights hardly
-  /// shrink; what shrinks to a thousandth was made to fill the memory of its reader.
+  /// The memory limit for all inflated and swapped storages. Weights hardly compress; data that
+  /// compresses to a thousandth was made to exhaust memory.
   private var memoryLimit: Int { (16 << 20) + 4 * byteCount }
 
   private let archive: ZipArchive
   private let root: String
   private let isBigEndian: Bool
-  /// By where the records lie.
+  /// By the offsets of the records.
   private var inflated: [Int: [UInt8]] = [:]
   private var swapped: [SwappedKey: [UInt8]] = [:]
   private var memoryCount = 0
@@ -171,8 +171,8 @@ struct ZipStorages: TorchStorageSource {
     entries(below: "data/").map { (key: $0.key, name: $0.entry.name, byteCount: $0.entry.size) }
   }
 
-  /// What to say of the tensors that TorchScript's code has as constants, which are no weights; nil
-  /// where there are none.
+  /// A note about tensor constants in TorchScript code, which are not weights; nil if there are
+  /// none.
   var constants: String? {
     let entries = entries(below: "constants/")
     guard !entries.isEmpty else { return nil }
@@ -180,7 +180,7 @@ struct ZipStorages: TorchStorageSource {
       + "(\((entries.reduce(0) { $0 + $1.entry.size }).of("byte"))) not read: they are not weights"
   }
 
-  /// The records of a folder that hold bytes, with their names in it.
+  /// The nonempty records of a directory, by name.
   private func entries(below folder: String) -> [(key: String, entry: ZipArchive.Entry)] {
     let prefix = Array((root + folder).utf8)
     return archive.entries.compactMap { entry in

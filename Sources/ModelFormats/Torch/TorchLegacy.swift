@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// PyTorch's files before version 1.6: five pickles one after the other, then the storages.
+/// The PyTorch format before version 1.6: five consecutive pickles, then the storages.
 ///
 ///     pickle    the number 0x1950A86A20F9469CFC6C
 ///     pickle    the number 1001, the protocol's version
@@ -9,7 +9,7 @@ import OrderedJSON
 ///     pickle    a list of storage keys
 ///     for each key, in the list's order: the number of elements in 8 bytes, then the elements
 ///
-/// All numbers are little-endian, whatever machine wrote them.
+/// All numbers are little-endian on every machine.
 ///
 /// Source: `_legacy_save` and `_legacy_load` in PyTorch's `torch/serialization.py`.
 package enum TorchLegacy {
@@ -32,7 +32,7 @@ package enum TorchLegacy {
   private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
   private static let protocolVersion = 1001
 
-  /// Reads the object's tensors; values are not touched.
+  /// Reads the object's tensors; values are not accessed.
   ///
   /// - Throws: ``FormatError``.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
@@ -55,13 +55,12 @@ package enum TorchLegacy {
     return TensorFile(walked, of: file, warnings: warnings)
   }
 
-  /// Where the last storage ends of a file that lies in a part of another; nil where that cannot be
-  /// told.
+  /// The end of the last storage of a file embedded in another; nil if unknown.
   static func end(in file: MappedFile, _ range: Range<Int>) -> Int? {
     (try? storages(in: file, range))?.end
   }
 
-  /// Reads the pickles, and finds the storages behind them.
+  /// Reads the pickles and finds the storages after them.
   private static func storages(
     in file: MappedFile, _ range: Range<Int>
   ) throws(FormatError) -> (object: Pickle, places: LegacyStorages, end: Int) {
@@ -116,7 +115,7 @@ private struct LegacyStorages: TorchStorageSource {
   }
 
   private let file: MappedFile
-  /// Where the file ends that they belong to.
+  /// The end of their file.
   private let end: Int
   private var places: [ExactName: (offset: Int, byteCount: Int)] = [:]
 
@@ -132,7 +131,7 @@ private struct LegacyStorages: TorchStorageSource {
       .map { (key: $0.key.text, name: "storage \($0.key.text)", byteCount: $0.value.byteCount) }
   }
 
-  /// The sizes of all storages that the object names, whether a tensor uses them or not.
+  /// The sizes of all storages that the object references, used by tensors or not.
   static func sizes(in pickle: Pickle) throws(FormatError) -> [ExactName: Size] {
     var sizes: [ExactName: Size] = [:]
     for (index, node) in pickle.nodes.enumerated() {
@@ -160,7 +159,7 @@ private struct LegacyStorages: TorchStorageSource {
     return sizes
   }
 
-  /// The bytes of an element of a quantized tensor's storage, which is passed over.
+  /// The element size of a quantized tensor's storage, which is skipped.
   private static func quantizedWidth(_ type: String?) -> Int? {
     switch type {
     case "QInt8Storage", "QUInt8Storage", "QUInt4x2Storage", "QUInt2x4Storage": 1
@@ -169,9 +168,9 @@ private struct LegacyStorages: TorchStorageSource {
     }
   }
 
-  /// Notes where a storage lies, and moves past it.
+  /// Records the location of a storage and moves past it.
   mutating func take(_ key: String, _ size: Size, at position: inout Int) throws(FormatError) {
-    // A copy, so that the reader's view is not one of `self`, which is changed below.
+    // A copy, so that the reader does not refer to `self`, which is changed below.
     let file = file
     var reader = ByteReader(
       file.bytes.extracting(position..<end), base: position, what: "the file")

@@ -1,7 +1,7 @@
 extension TorchObject {
-  /// Takes the tensor that a node stands for or rebuilds, or notes why it is not read.
+  /// Adds the tensor that a node is or rebuilds, or records why it is not read.
   ///
-  /// - Returns: what hangs below the tensor and may hold more of them; nil where the node is no
+  /// - Returns: values below the tensor that may contain more tensors; nil if the node is not a
   ///   tensor.
   mutating func takeTensor(_ index: Int, name: String) throws(FormatError) -> [PickleValue]? {
     let node = pickle.nodes[index]
@@ -46,12 +46,12 @@ extension TorchObject {
     ].contains(global.spoken)
   }
 
-  /// A tensor as its node describes it, and what hangs below it.
+  /// A tensor as described by its node, and the values below it.
   private struct Rebuilt {
     enum Outcome {
       case tensor(TorchTensor)
       case skipped(String)
-      /// A class whose values lie in other tensors, its attributes.
+      /// A class whose values are in other tensors, its attributes.
       case wrapper(type: String)
     }
 
@@ -79,8 +79,8 @@ extension TorchObject {
     }
   }
 
-  /// Tensors as PyTorch wrote them before 0.2: an empty object of the type, which BUILD gives
-  /// `(storage, offset, sizes, strides)`, or of a variable `(tensor, …)` of five.
+  /// Tensors of PyTorch before 0.2: an empty object of the type, with a BUILD state
+  /// `(storage, offset, sizes, strides)`, or for a variable `(tensor, …)` of five.
   ///
   /// Source: `__setstate__` in PyTorch's `torch/_tensor.py`.
   private func legacy(
@@ -107,8 +107,8 @@ extension TorchObject {
     return try rebuild(inner, depth: depth + 1)
   }
 
-  /// Whether a class is a tensor by its name, as its first argument then is: `Parameter` and
-  /// `Variable`, which were pickled so before `_rebuild_parameter`, and what others derive of them.
+  /// Whether a class name means a tensor if its first argument is one: `Parameter` and `Variable`,
+  /// which were pickled like this before `_rebuild_parameter`, and subclasses of them.
   private func isWrapper(_ global: Pickle.Global) -> Bool {
     let name = global.name.split(separator: ".").last ?? ""
     return ["Parameter", "Variable", "Buffer", "Tensor"].contains { name.hasSuffix($0) }
@@ -179,7 +179,7 @@ extension TorchObject {
           + "\(TorchObject.rankLimit) dimensions")
     }
     if arguments.count > metadata, let node = pickle.node(arguments[metadata]) {
-      // Views that conjugate or negate on reading carry a flag here.
+      // Views that conjugate or negate on reading have a flag here.
       for (key, value) in pickle.members(of: node.pairs) {
         if case .bool(true) = value, key == "conj" || key == "neg" {
           return .skipped("it is a view with the \(key) flag, which is not read; it is left out")

@@ -1,35 +1,34 @@
 import OrderedJSON
 
-/// The object that a PyTorch pickle holds, walked for its tensors.
+/// The object of a PyTorch pickle, searched for tensors.
 ///
-/// A tensor is named by its path: dictionary keys, list indices and attribute names joined with
-/// a full stop; a lone tensor has the empty name. Modules are named as their `state_dict` names
-/// them.
+/// A tensor's name is its path: dictionary keys, list indices and attribute names joined with dots;
+/// a single tensor has the empty name. Modules have the names of their `state_dict`.
 ///
-/// Source: `torch/_utils.py` for what the rebuilding functions take.
+/// Source: `torch/_utils.py` for the arguments of the rebuild functions.
 struct TorchObject<Source: TorchStorageSource> {
   let pickle: Pickle
   var source: Source
   var tensors: [Tensor] = []
   var warnings: [String] = []
-  /// The first values of the object's dictionaries that hold no tensors, by their paths.
+  /// The first values other than tensors in the object's dictionaries, by path.
   var values: [(name: String, text: String)] = []
-  /// Nodes on the way from the root to the one at hand, where a cycle would come back to.
+  /// Nodes on the path from the root to the current node, to detect cycles.
   private var isActive: [Bool]
-  /// Nodes whose tensor was taken in.
+  /// Nodes whose tensor was added.
   private var isTaken: [Bool]
-  /// Above 0 where only tensors are taken that were not yet.
+  /// Above 0 while only new tensors are added.
   private var onlyNew = 0
-  /// The storages that tensors lie in, by key.
+  /// The storages used by tensors, by key.
   private var usedStorages: Set<ExactName> = []
-  /// Tensors that are not read.
+  /// Unsupported tensors.
   private(set) var unread: [UnreadValues] = []
   private var arrayCount = 0
-  /// What the walk may still cost. Shared nodes are met once on every path to them, which can be
-  /// exponentially many; an honest object costs little more than its bytes.
+  /// The remaining cost of the walk. Shared nodes are visited once per path, which can be
+  /// exponentially often; an ordinary object costs little more than its bytes.
   private var budget: Int
-  /// What all tensors together may still hold: a pickle can have a hundred thousand tensors repeat
-  /// one storage, which whoever reads or converts them would pay for.
+  /// The remaining size of all tensors: a pickle can have a hundred thousand tensors that repeat
+  /// one storage, at the expense of whoever reads or converts them.
   private var valueBudget: Int
 
   private static var depthLimit: Int { 200 }
@@ -51,7 +50,7 @@ struct TorchObject<Source: TorchStorageSource> {
     }
   }
 
-  /// The storages that hold bytes and that no tensor uses.
+  /// Nonempty storages that no tensor uses.
   var unusedStorages: [UnreadValues] {
     source.storages.filter { !usedStorages.contains(ExactName($0.key)) }.map {
       UnreadValues(.storage, $0.name, byteCount: $0.byteCount, reason: UnreadValues.unused)
@@ -79,13 +78,13 @@ struct TorchObject<Source: TorchStorageSource> {
     isActive[index] = true
     defer { isActive[index] = false }
     if let rest {
-      // A tensor's attributes, which hang below it.
+      // A tensor's attributes, below it.
       for state in rest { try walk(state: state, path: path, isTensor: true, depth: depth) }
       return
     }
     switch node.kind {
     case .call(let callable, let arguments), .instance(let callable, let arguments):
-      // What is called may be an object itself, as of `functools.partial`.
+      // The callable may itself be an object, such as a `functools.partial`.
       if pickle.global(callable) == nil { try walk(callable, path: path, depth: depth + 1) }
       try walk(arguments: arguments, of: callable, path: path, depth: depth)
     default: break
@@ -110,22 +109,22 @@ struct TorchObject<Source: TorchStorageSource> {
       if case .node = value {
         try walk(value, path: try join(path, key), depth: depth + 1)
       }
-      // What holds none of them is a value itself.
+      // An object without tensors is a plain value.
       if depth <= 1, tensors.count + unread.count + values.count == known,
         values.count < TorchObject.valueLimit, key.utf8.count <= 64
       {
         values.append((try join(path, key), pickle.shortText(of: value)))
       }
     }
-    // A key may be a tensor, or a tuple of some.
+    // A key may be a tensor or a tuple with tensors.
     for position in stride(from: 0, to: pairs.count, by: 2) {
       guard case .node = pairs[position] else { continue }
       try walk(pairs[position], path: try join(path, "key \(position / 2)"), depth: depth + 1)
     }
   }
 
-  /// Walks what a class or function was called with: what a container is made of, or values that are
-  /// named by their place.
+  /// Walks the arguments of a class or function: the contents of a container, or values named by
+  /// position.
   private mutating func walk(
     arguments: PickleValue, of callable: PickleValue, path: String?, depth: Int
   ) throws(FormatError) {
@@ -134,7 +133,7 @@ struct TorchObject<Source: TorchStorageSource> {
     if let global = pickle.global(callable), ["copyreg", "copy_reg"].contains(global.module),
       global.name == "_reconstructor", items.count == 3
     {
-      // A subclass of a container before protocol 2: class, base, what the base is made of.
+      // A container subclass before protocol 2: class, base, contents of the base.
       return try walk(items[2], path: path, depth: depth + 1)
     }
     if items.count == 1, let pairs = pairs(of: items[0]) {
@@ -150,8 +149,8 @@ struct TorchObject<Source: TorchStorageSource> {
     }
   }
 
-  /// The keys and values that a list of pairs holds, which is how Python 2 pickles a dictionary that
-  /// keeps its order; nil where it is none.
+  /// The keys and values in a list of pairs, which is how Python 2 pickles an ordered dictionary;
+  /// nil for other lists.
   private func pairs(of value: PickleValue) -> [PickleValue]? {
     guard let list = pickle.node(value), case .list = list.kind, !list.items.isEmpty else {
       return nil
@@ -168,8 +167,8 @@ struct TorchObject<Source: TorchStorageSource> {
     return pairs
   }
 
-  /// Walks what BUILD gave an object: its attributes, or a pair of dictionaries of them, or whatever
-  /// its class makes of it.
+  /// Walks an object's BUILD state: its attributes, a pair of attribute dictionaries, or whatever
+  /// its class expects.
   private mutating func walk(
     state: PickleValue, path: String?, isTensor: Bool, depth: Int
   ) throws(FormatError) {
@@ -191,7 +190,8 @@ struct TorchObject<Source: TorchStorageSource> {
       }
       try spend(node.pairs.count)
       for value in modules { try walk(value, path: path, depth: depth + 1) }
-      // What else a module has: tensors that are no buffers, and lists of its parameters once more.
+      // Other contents of a module: tensors that are not buffers, and lists that repeat its
+      // parameters.
       onlyNew += 1
       defer { onlyNew -= 1 }
       for (name, value) in pickle.members(of: node.pairs)
@@ -204,8 +204,7 @@ struct TorchObject<Source: TorchStorageSource> {
 
   private static var moduleFields: [String] { ["_parameters", "_buffers", "_modules"] }
 
-  /// The parameters, buffers and modules of a module's attributes; nil where they are of another
-  /// object.
+  /// The parameters, buffers and modules among a module's attributes; nil for other objects.
   private func modules(of attributes: PickleNode) -> [PickleValue]? {
     guard attributes.pairs.count >= 6 else { return nil }
     let modules = pickle.members(of: attributes.pairs).filter {
@@ -220,19 +219,19 @@ struct TorchObject<Source: TorchStorageSource> {
     return name
   }
 
-  /// Whether the tensor of a node was taken in and is not to be taken again; notes that it is.
+  /// Whether a node's tensor was added already and is not to be added again; marks it as added.
   mutating func isDone(_ index: Int) -> Bool {
     defer { isTaken[index] = true }
     return onlyNew > 0 && isTaken[index]
   }
 
-  /// Notes a tensor that is not read.
+  /// Records an unsupported tensor.
   mutating func skip(_ name: String, _ reason: String) {
     warnings.append("\(name): \(reason)")
     unread.append(UnreadValues(.tensor, name, byteCount: 0, reason: reason))
   }
 
-  /// Notes the storages of a tensor that is not read: they belong to it, whatever their type.
+  /// Marks the storages of an unsupported tensor as used, whatever their type.
   mutating func noteStorages(of value: PickleValue, depth: Int) {
     guard depth < 6, let node = pickle.node(value) else { return }
     switch node.kind {
@@ -249,17 +248,17 @@ struct TorchObject<Source: TorchStorageSource> {
     }
   }
 
-  /// Notes an array of NumPy, which is no tensor.
+  /// Records a NumPy array, which is not a tensor.
   mutating func noteArray(_ name: String) {
     arrayCount += 1
     guard arrayCount <= TorchObject.arrayLimit else { return }
     warnings.append("\(name): a NumPy array, not a tensor; it is not read")
   }
 
-  /// How many arrays are told one by one.
+  /// The maximum number of arrays named individually.
   private static var arrayLimit: Int { 8 }
 
-  /// Takes a tensor in that lies in the storage of that key.
+  /// Adds a tensor in the storage with this key.
   mutating func add(_ tensor: Tensor, storage: String) throws(FormatError) {
     usedStorages.insert(ExactName(storage))
     guard tensors.count < TorchObject.tensorLimit else {

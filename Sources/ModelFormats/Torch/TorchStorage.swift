@@ -1,13 +1,13 @@
-/// A reference to a storage, as a pickle's persistent identifier makes it.
+/// A reference to a storage by a pickle's persistent ID.
 struct TorchStorageReference: Hashable {
   let key: String
-  /// The type of its elements; nil for an untyped storage, which is counted in bytes.
+  /// The element type; nil for an untyped storage, whose size is in bytes.
   let dtype: DType?
-  /// The bytes of the whole storage.
+  /// The size of the storage in bytes.
   let byteCount: Int
-  /// The device that it was saved from: `cpu`, `cuda:0`, `meta`…
+  /// The device it was saved from: `cpu`, `cuda:0`, `meta`…
   let location: String
-  /// Where a view of the storage begins in it, and its size, both in bytes.
+  /// The byte range of a view in the storage.
   let view: Range<Int>?
 }
 
@@ -24,18 +24,18 @@ enum TorchStorage {
   }
 }
 
-/// Where storages of a checkpoint come from.
+/// A source of a checkpoint's storages.
 protocol TorchStorageSource {
-  /// The size of the file, which bounds what its tensors may hold together.
+  /// The size of the file, which limits the total size of its tensors.
   var byteCount: Int { get }
 
-  /// The storages that hold bytes: the key of each, and its name in a message.
+  /// Nonempty storages: the key of each, and its name in messages.
   var storages: [(key: String, name: String, byteCount: Int)] { get }
 
-  /// The tensor that a persistent identifier stands for; nil where it stands for a storage.
+  /// The tensor of a persistent ID; nil if it refers to a storage.
   func tensor(_ identifier: PickleValue) throws(FormatError) -> TorchTensor?
 
-  /// The bytes of a whole storage, little-endian where its numbers take `swapWidth` bytes.
+  /// The bytes of a storage, little-endian for numbers of `swapWidth` bytes.
   ///
   /// - Throws: ``FormatError`` without a file.
   mutating func storage(
@@ -48,8 +48,8 @@ extension TorchStorageSource {
 }
 
 extension DType {
-  /// The type of `torch.FloatStorage` and its kind; nil for those of quantized tensors and for
-  /// names that are no storage's.
+  /// The dtype of `torch.FloatStorage` and similar classes; nil for quantized types and other
+  /// names.
   init?(torchStorage name: String) {
     switch name {
     case "DoubleStorage": self = .float64
@@ -68,7 +68,7 @@ extension DType {
     }
   }
 
-  /// The type that `torch` names so; nil for types that are not read.
+  /// The dtype with this name in `torch`; nil for unsupported types.
   init?(torchName name: String) {
     switch name {
     case "float64", "double": self = .float64
@@ -98,7 +98,7 @@ extension DType {
 }
 
 extension DType {
-  /// The class of `torch` that holds such elements; nil for types younger than these classes.
+  /// The `torch` storage class for these elements; nil for types newer than these classes.
   var torchStorage: String? {
     switch self {
     case .float64: "DoubleStorage"
@@ -117,7 +117,7 @@ extension DType {
     }
   }
 
-  /// The name in `torch` of a type younger than typed storages.
+  /// The `torch` name of a type newer than typed storages.
   var torchName: String? {
     switch self {
     case .uint16: "uint16"

@@ -1,23 +1,23 @@
 import OrderedJSON
 
-/// A tensor as PyTorch pickles it: a view of a storage.
+/// A tensor as pickled by PyTorch: a view of a storage.
 struct TorchTensor {
   let storage: TorchStorageReference
   let dtype: DType
-  /// The first element, counted in elements of the storage.
+  /// The offset of the first element, in elements of the storage.
   let offset: Int
   let sizes: [Int]
   /// In elements.
   let strides: [Int]
 
-  /// A tensor may say that it is larger than its storage (a stride of zero repeats elements),
-  /// but not without bound, since whoever asks for its values gets all of them.
+  /// A tensor may be larger than its storage (a stride of zero repeats elements), but within a
+  /// limit, because readers expand all values.
   private static let expansionLimit = 64 << 20
 
   /// The tensor over the bytes of its storage.
   ///
-  /// - Throws: ``FormatError`` with code `malformed` where it leaves its storage, or
-  ///   `unsupported` where it is expanded beyond bounds.
+  /// - Throws: ``FormatError`` with code `malformed` if it exceeds its storage, or `unsupported` if
+  ///   it is expanded beyond the limit.
   func tensor(named name: String, in bytes: TorchStorage) throws(FormatError) -> Tensor {
     func malformed(_ message: String) -> FormatError {
       FormatError(.malformed, message, context: name)
@@ -55,7 +55,7 @@ struct TorchTensor {
       storage: place(in: bytes, at: extent.lowerBound + offset * width, byteCount: byteCount))
   }
 
-  /// One past the largest element index that the tensor reads; nil where it leaves `Int`.
+  /// One past the largest element index of the tensor; nil if it overflows `Int`.
   private var endOffset: Int? {
     var last = offset
     for (size, stride) in zip(sizes, strides) {
@@ -71,7 +71,7 @@ struct TorchTensor {
   private func place(
     in bytes: TorchStorage, at position: Int, byteCount: Int
   ) -> Tensor.Storage {
-    // The stride of an axis of size 1 is never used and may be anything.
+    // The stride of an axis of size 1 is unused and may be anything.
     let contiguous = Shape(sizes).contiguousStrides
     let isContiguous = zip(sizes, zip(strides, contiguous)).allSatisfy { $0 == 1 || $1.0 == $1.1 }
     let used = zip(sizes, zip(strides, contiguous)).map { $0 == 1 ? $1.1 : $1.0 }

@@ -1,12 +1,12 @@
 import OrderedJSON
 
-/// Writes a PyTorch checkpoint as `torch.save` of today does: a zip archive of a pickle and a
-/// storage for each tensor. `torch.load` reads it with `weights_only=True`.
+/// Writes a PyTorch checkpoint like current `torch.save`: a zip archive of a pickle and one storage
+/// per tensor. `torch.load` reads it with `weights_only=True`.
 ///
-/// The object is an `OrderedDict` of the tensors by name, or a dictionary that holds it, as training
-/// checkpoints do under `state_dict`. See `TorchCheckpoint` for the layout.
+/// The object is an `OrderedDict` of the tensors by name, or a dictionary that contains it, as in
+/// training checkpoints under `state_dict`. See `TorchCheckpoint` for the layout.
 public final class TorchWriter: TensorWriter {
-  /// The object that is written.
+  /// The object to write.
   public indirect enum Object: Sendable {
     /// The tensors by name.
     case tensors
@@ -25,10 +25,10 @@ public final class TorchWriter: TensorWriter {
 
   /// Creates the file and writes its pickle.
   ///
-  /// - Parameter key: what the state dictionary stands under in a dictionary of its own; nil where
-  ///   it is the object itself.
-  /// - Throws: ``FormatError`` with code `mismatch` (a name that stands twice), `unsupported` (a
-  ///   type that torch has no storage of), `cannotCreate`, `inputOutput`.
+  /// - Parameter key: the key of the state dict in an enclosing dictionary; nil if it is the object
+  ///   itself.
+  /// - Throws:
+  ///   ``FormatError`` with code `mismatch` (duplicate name), `unsupported` (a type without a torch storage), `cannotCreate`, `inputOutput`.
   public convenience init(
     path: String, tensors: [TensorInfo], under key: String? = nil, overwrite: Bool = false
   ) throws(FormatError) {
@@ -37,7 +37,7 @@ public final class TorchWriter: TensorWriter {
       narrowLimit: ZipWriter.narrowLimit)
   }
 
-  /// - Parameter narrowLimit: as in ``ZipWriter``; smaller only for tests of what large files need.
+  /// - Parameter narrowLimit: as in ``ZipWriter``; smaller only in tests of large-file features.
   package convenience init(
     path: String, tensors: [TensorInfo], under key: String?, overwrite: Bool, narrowLimit: Int
   ) throws(FormatError) {
@@ -49,7 +49,7 @@ public final class TorchWriter: TensorWriter {
 
   /// Creates the file and writes its pickle.
   ///
-  /// - Parameter object: what is written, with the tensors in it once.
+  /// - Parameter object: the object to write, with each tensor once.
   /// - Throws: as ``init(path:tensors:under:overwrite:)``.
   package init(
     path: String, tensors: [TensorInfo], object: Object, overwrite: Bool,
@@ -64,7 +64,7 @@ public final class TorchWriter: TensorWriter {
       throw error.inFile(path)
     }
     let file = try FileWriter(path: path, overwrite: overwrite)
-    // A record takes at most some 300 bytes around its values and its name.
+    // A record needs at most about 300 bytes besides its values and name.
     try file.checkSpace(for: byteCount + pickle.count + 300 * (tensors.count + 4))
     archive = ZipWriter(file, narrowLimit: narrowLimit)
     try archive.write("\(TorchWriter.root)/data.pkl", pickle)
@@ -90,9 +90,9 @@ public final class TorchWriter: TensorWriter {
     try openRecords()
   }
 
-  /// Appends values that lie in another file as they are to be here.
+  /// Appends values from another file, unchanged.
   ///
-  /// - Parameter seeing: called with each piece as it passes.
+  /// - Parameter seeing: called with each piece as it is copied.
   public func copy(
     _ range: Range<Int>, of source: MappedFile,
     seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
@@ -107,7 +107,7 @@ public final class TorchWriter: TensorWriter {
     }
   }
 
-  /// Ends the file and gives it its name.
+  /// Completes the file and moves it to its path.
   public func commit() throws(FormatError) {
     guard !isOpen else {
       throw FormatError(
@@ -120,7 +120,7 @@ public final class TorchWriter: TensorWriter {
     try archive.file.commit()
   }
 
-  /// Opens the record of the next tensor that has values; those without have empty records.
+  /// Opens the record of the next nonempty tensor; others get empty records.
   private func openRecords() throws(FormatError) {
     isOpen = false
     while next < tensors.count, !isOpen {
@@ -190,8 +190,9 @@ extension PickleWriter {
     emit(.reduce)
   }
 
-  /// A call of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`, or of
-  /// `_rebuild_tensor_v3` with the type behind them, for types younger than typed storages.
+  /// A call of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad,
+  /// hooks)`, or of `_rebuild_tensor_v3` with the dtype appended, for types newer than typed
+  /// storages.
   fileprivate mutating func tensor(_ tensor: TensorInfo, key: String) {
     let isTyped = tensor.dtype.torchStorage != nil
     global("torch._utils", isTyped ? "_rebuild_tensor_v2" : "_rebuild_tensor_v3")

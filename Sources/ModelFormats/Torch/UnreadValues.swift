@@ -1,22 +1,22 @@
 import OrderedJSON
 
-/// Values in a file that are not among its tensors: what a conversion would lose.
+/// Values in a file outside its tensors, which a conversion would lose.
 public struct UnreadValues: Sendable, Hashable {
   /// Why values are not read.
   public enum Kind: String, Sendable {
     /// A storage of a PyTorch file that no tensor uses.
     case storage
-    /// A tensor of a kind or type that is not read.
+    /// A tensor of an unsupported kind or type.
     case tensor
   }
 
   /// Why they are not read.
   public let kind: Kind
-  /// The record's, storage's or tensor's name.
+  /// The name of the record, storage or tensor.
   public let name: String
-  /// Bytes in the file; 0 where they are counted elsewhere.
+  /// Bytes in the file; 0 if counted elsewhere.
   public let byteCount: Int
-  /// Why it is not read, in words.
+  /// The reason, in words.
   public let reason: String
 
   public init(_ kind: Kind, _ name: String, byteCount: Int, reason: String) {
@@ -28,8 +28,8 @@ public struct UnreadValues: Sendable, Hashable {
 
   static let unused = "no tensor uses this storage"
 
-  /// What to say of the storages that no tensor uses; nil where there are none. Tensors that are not
-  /// read are told one by one by their readers.
+  /// A warning about storages that no tensor uses; nil if there are none. Readers report
+  /// unsupported tensors individually.
   public static func warning(_ values: [UnreadValues]) -> String? {
     let storages = values.filter { $0.kind == .storage }
     guard !storages.isEmpty else { return nil }

@@ -3,13 +3,13 @@ import Glibc
 import Synchronization
 
 extension FileWriter {
-  /// Files without a name so far, which tells their hidden names apart.
+  /// The number of unnamed files so far, which makes their hidden names unique.
   private static let unnamedCount = Atomic(0)
 
-  /// Refuses a path at which something stands that is not to be replaced.
+  /// Rejects a path with an existing file that must not be replaced.
   static func checkTarget(_ path: String, overwrite: Bool) throws(FormatError) {
     var status = stat()
-    // A rename would replace a link itself, which may be a device's or another program's.
+    // A rename would replace the link itself, which may belong to a device or another program.
     guard unsafe lstat(path, &status) == 0 else { return }
     switch status.st_mode & S_IFMT {
     case S_IFLNK:
@@ -29,14 +29,14 @@ extension FileWriter {
     }
   }
 
-  /// A new file in the directory of `path`: one without a name where the system knows such files.
+  /// Creates a file in the directory of `path`, unnamed if the system supports that.
   static func createTemporary(
     beside path: String
   ) throws(FormatError) -> (path: String, descriptor: Int32, isUnnamed: Bool) {
-    // A name of at most 255 bytes must hold the target's and the suffix.
+    // The target's name and the suffix must fit in 255 bytes.
     let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { shortened(Substring($0)) }
     removeStale(in: directory(of: path), prefix: ".\(name ?? "").")
-    // A link is made through /proc, which not every process sees.
+    // Linking needs /proc, which is not available to every process.
     if unsafe access("/proc/self/fd", F_OK) == 0 {
       let descriptor = unsafe sdk_open_unnamed(FileName.bytes(directory(of: path)), 0o666)
       if descriptor >= 0 {
@@ -50,7 +50,7 @@ extension FileWriter {
       let temporary = "\(directory(of: path))/.\(name ?? "").\(getpid())-\(attempt).partial"
       let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       if descriptor >= 0 {
-        // Another process may take an unlocked file for one that was left.
+        // Another process may treat an unlocked file as a leftover.
         if isOwn(descriptor) { return (temporary, descriptor, false) }
         close(descriptor)
         continue
@@ -60,7 +60,7 @@ extension FileWriter {
     throw cannotCreate(path, reason: EEXIST)
   }
 
-  /// Removes what killed processes left of earlier tries at the same path.
+  /// Removes leftovers of killed processes for the same path.
   private static func removeStale(in directory: String, prefix: String) {
     guard let stream = unsafe opendir(directory) else { return }
     defer { unsafe closedir(stream) }
@@ -73,30 +73,30 @@ extension FileWriter {
       defer { close(descriptor) }
       let process = Int32(name.dropFirst(prefix.count).prefix { $0 != "-" }) ?? 0
       guard isLeft(descriptor, of: process) else { continue }
-      // A directory, which is not this writer's, stays.
+      // A directory does not belong to this writer and stays.
       unsafe unlink(left)
     }
   }
 
-  /// Locks a new file or directory for as long as it is open; false where another process takes it for
-  /// one that was left, and removes it.
+  /// Locks a new file or directory while it is open; false if another process considers it a
+  /// leftover and removes it.
   package static func isOwn(_ descriptor: Int32) -> Bool {
     var status = stat()
     if sdk_lock(descriptor) != 0, errno == EWOULDBLOCK { return false }
     return unsafe fstat(descriptor, &status) == 0 && status.st_nlink > 0
   }
 
-  /// Whether a process that is gone left what is open: nobody has locked it. The number of a process
-  /// tells little, since another may have it by now, and each container has its own.
+  /// Whether an open file is a leftover of a dead process: it is not locked. Process IDs say
+  /// little, because they are reused and each container has its own.
   ///
-  /// - Parameter process: its number, which decides on file systems without locks.
+  /// - Parameter process: the process ID, which decides on file systems without locks.
   package static func isLeft(_ descriptor: Int32, of process: Int32) -> Bool {
     if sdk_lock(descriptor) == 0 { return true }
     guard errno != EWOULDBLOCK, process > 0 else { return false }
     return kill(process, 0) != 0 && errno == ESRCH
   }
 
-  /// At most 200 bytes of a name, and no part of a character.
+  /// At most 200 bytes of a name, without splitting a character.
   package static func shortened(_ name: Substring) -> String {
     var result = String.UnicodeScalarView()
     var count = 0
@@ -108,16 +108,16 @@ extension FileWriter {
     return String(result)
   }
 
-  /// The name of an entry of a directory.
+  /// The name of a directory entry.
   package static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
-    // Names are at most 255 bytes and end with a zero.
+    // Names have at most 255 bytes and a terminating null.
     unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
       unsafe FileName.text(Array($0.prefix { $0 != 0 }))
     }
   }
 
-  /// The directory of `path` without a final slash. Bytes are looked at, as the system does: a mark
-  /// that combines with a slash would hide it among the characters.
+  /// The directory of `path` without a final slash. Compares bytes, as the system does: a combining
+  /// mark would hide a slash.
   static func directory(of path: String) -> String {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.startIndex ? "/" : String(decoding: path.utf8[..<slash], as: UTF8.self)

@@ -1,13 +1,12 @@
 import CLinux
 import Glibc
 
-/// Writes a new file so that its path holds either the whole of it or what was there before.
+/// Writes a file atomically: its path has the complete new file or the old one.
 ///
-/// Bytes go to a file without a name, which ``commit()`` flushes to the disk and links to its path,
-/// so that not even a killed process leaves anything; on file systems that know no such files, to a
-/// hidden file in the same directory, which is renamed, and removed by a writer that is let go of.
-/// A source that is mapped from the same path stays readable throughout: a rename leaves the old
-/// file to its readers.
+/// Bytes go to an unnamed file, which ``commit()`` flushes to disk and links to its path, so even a
+/// killed process leaves nothing after. On file systems without unnamed files, they go to a hidden
+/// file in the same directory, which is renamed on commit and removed if the writer is released. A
+/// source mapped from the same path stays readable: after a rename, its readers keep the old file.
 @safe
 public final class FileWriter {
   /// Where the file will appear.
@@ -15,26 +14,24 @@ public final class FileWriter {
   /// Bytes written so far.
   public var position: Int { written + held }
 
-  /// Bytes moved at a time, to a multiple of as many: few enough to stay in a core's cache on their
-  /// way to the system's, and for that to take pages for; from 512 KiB on it takes five times as
-  /// long to find large ones.
+  /// The size and alignment of writes: small enough to stay in a core's cache on the way to the
+  /// kernel, and to avoid large page allocations, which take five times as long from 512 KiB on.
   package static let pieceSize = 128 << 10
-  /// Bytes after which the system is told to begin with the disk, which so has little left to do
-  /// when all is flushed.
+  /// Bytes after which write-back is started, so that little is left for the final flush.
   private static let stretch = 16 << 20
   private let temporaryPath: String
-  /// Whether the file has no name yet; then there is nothing at `temporaryPath`.
+  /// Whether the file is still unnamed; then there is nothing at `temporaryPath`.
   private let isUnnamed: Bool
   private let overwrite: Bool
   private var descriptor: Int32
   private var slot: Int?
-  /// A piece on its way, the bytes of it that are held, and those that the file has.
+  /// The write buffer, its used bytes, and the bytes already written.
   private let buffer: UnsafeMutableRawBufferPointer
   private var held = 0
   private var written = 0
-  /// Where the disk has not begun yet.
+  /// The start of data without write-back.
   private var stretchStart = 0
-  /// The size that the file was given ahead.
+  /// The size reserved in advance.
   private var reserved = 0
   private var state = State.writing
 
@@ -42,9 +39,9 @@ public final class FileWriter {
     case writing
     /// Flushed and closed, still under its temporary name.
     case prepared
-    /// At its path, where it was new, but not to stay alone.
+    /// At its path, where it is new, but still removable.
     case published
-    /// At its path for good, or removed.
+    /// At its path permanently, or removed.
     case done
   }
 
@@ -67,11 +64,11 @@ public final class FileWriter {
     unsafe buffer.deallocate()
   }
 
-  /// Removes the temporary files of all writers that have not committed: for a handler of a
-  /// signal that ends the program, which it does not do itself.
+  /// Removes the temporary files of all uncommitted writers: for a signal handler that ends the
+  /// program; installing one is up to the program.
   ///
-  /// Calls only `unlink` and `rmdir`. A program that installs such a handler calls this once
-  /// before, so that the table exists.
+  /// Calls only `unlink` and `rmdir`. A program with such a handler must call this once beforehand,
+  /// so that the table exists.
   public static func removeUnfinished() {
     UnfinishedFiles.shared.unlinkAll()
   }
@@ -106,8 +103,8 @@ public final class FileWriter {
 
   /// Appends bytes of another file.
   ///
-  /// - Parameter seeing: called with each piece as it passes, while a core's cache has it.
-  /// - Throws: ``FormatError`` with code `inputOutput`, also where the file was truncated meanwhile.
+  /// - Parameter seeing: called with each piece as it is copied, while it is in the cache.
+  /// - Throws: ``FormatError`` with code `inputOutput`, also if the file was truncated meanwhile.
   public func copy(
     _ range: Range<Int>, of file: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void = { _ in }
   ) throws(FormatError) {
@@ -131,7 +128,7 @@ public final class FileWriter {
     if excess > 0 { try write([UInt8](repeating: byte, count: alignment - excess)) }
   }
 
-  /// Replaces bytes that were written before, all of them ahead of ``position``.
+  /// Replaces bytes written before, all of them before ``position``.
   public func replace(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
     precondition(offset >= 0 && offset + bytes.count <= position, "range not written yet")
     try flush()
@@ -140,8 +137,8 @@ public final class FileWriter {
     }
   }
 
-  /// Checks that the disk has room for a file of `byteCount`, so that a full disk shows before
-  /// the work is done, and takes that room.
+  /// Checks for and reserves disk space for a file of `byteCount`, so that a full disk is detected
+  /// before the work.
   public func checkSpace(for byteCount: Int) throws(FormatError) {
     do throws(FormatError) {
       try FileWriter.checkSpace(for: byteCount, beside: path)
@@ -149,13 +146,13 @@ public final class FileWriter {
       discard()
       throw error
     }
-    // File systems that cannot do this tell of a full disk later.
+    // On file systems without reservation, a full disk is detected later.
     if byteCount > FileWriter.stretch, sdk_reserve(descriptor, Int64(byteCount)) == 0 {
       reserved = byteCount
     }
   }
 
-  /// Checks that the disk of `path` has room for files of `byteCount` in all.
+  /// Checks that the disk of `path` has room for `byteCount` in total.
   ///
   /// - Throws: ``FormatError`` with code `inputOutput`.
   public static func checkSpace(for byteCount: Int, beside path: String) throws(FormatError) {
@@ -173,18 +170,18 @@ public final class FileWriter {
 
   /// Flushes everything to the disk and moves the file to its path.
   ///
-  /// - Throws: ``FormatError`` with code `inputOutput`, or `cannotCreate` where the path came to
-  ///   exist meanwhile; the temporary file is removed then.
+  /// - Throws: ``FormatError`` with code `inputOutput`, or `cannotCreate` if the path exists by
+  ///   now; the temporary file is then removed.
   public func commit() throws(FormatError) {
     try FileWriter.commit([self])
   }
 
-  /// Flushes all files to the disk and then moves them to their paths, in this order, so that the
-  /// long part of the work leaves none of them there.
+  /// Flushes all files to disk and then moves them to their paths, in this order, so that none is
+  /// in place during the long part of the work.
   ///
   /// A failure removes all of them, and so does ``removeUnfinished()`` until the last is in place.
-  /// Files that replaced others by then cannot be undone: each path holds the whole of the old or
-  /// of the new file, but some may be new beside old ones.
+  /// Files that already replaced others cannot be undone: each path has a complete file, but new
+  /// files may be next to old ones.
   ///
   /// - Throws: as ``commit()``.
   public static func commit(_ writers: [FileWriter]) throws(FormatError) {
@@ -200,23 +197,23 @@ public final class FileWriter {
     for writer in writers { writer.synchronizeDirectory() }
   }
 
-  /// Flushes everything to the disk; what is left is to ``publish()``.
+  /// Flushes everything to disk; ``publish()`` does the rest.
   package func prepare() throws(FormatError) {
-    // What was computed from a file that changed meanwhile does not come to be.
+    // Results computed from a changed file are discarded.
     try InputFiles.shared.requireUnchanged()
     try flush()
     if reserved > written, ftruncate(descriptor, off_t(written)) != 0 {
       throw failure("cutting the file to its size")
     }
     guard fsync(descriptor) == 0 else { throw failure("flushing to the disk") }
-    // Closed, a file without a name would be gone, and one with a name be taken for one that was left.
+    // Do not close it: an unnamed file would disappear, and a named one would look like a leftover.
     state = .prepared
   }
 
-  /// Moves the file to its path. One that is new there is still an unfinished file.
+  /// Moves the file to its path. A new file there still counts as unfinished.
   package func publish() throws(FormatError) {
     precondition(state == .prepared, "a file is prepared before it is published")
-    // Files may have been read, and links made, since the writer began.
+    // Files may have been read, and links created, since the writer started.
     do throws(FormatError) {
       try InputFiles.shared.requireNoInput(at: path)
     } catch {
@@ -236,14 +233,14 @@ public final class FileWriter {
     UnfinishedFiles.shared.remove(temporarySlot)
   }
 
-  /// Lets a published file stay.
+  /// Makes a published file permanent.
   private func settle() {
     UnfinishedFiles.shared.remove(slot)
     slot = nil
     state = .done
   }
 
-  /// Removes the file wherever it is by now; one that replaced another stays.
+  /// Removes the file wherever it is now; a file that replaced another stays.
   package func withdraw() {
     switch state {
     case .writing, .prepared: discard()
@@ -254,19 +251,19 @@ public final class FileWriter {
     }
   }
 
-  /// Renames, without replacing a file that came to exist meanwhile unless told to. Gives whether
-  /// the path was free, and then puts it in the table; nil where the rename failed.
+  /// Renames, without replacing a file that exists by now, unless allowed. Returns whether the path
+  /// was free, and then adds it to the table; nil if the rename failed.
   private func renameIntoPlace() -> Bool? {
     if isUnnamed { return linkIntoPlace() }
     if unsafe link(temporaryPath, path) == 0 {
-      // Only now: a path in the table is removed on an interruption, whoever made the file.
+      // Add it only now: an interruption removes paths in the table, whoever created the file.
       slot = UnfinishedFiles.shared.add(path)
       unsafe unlink(temporaryPath)
       close(descriptor)
       descriptor = -1
       return true
     }
-    // File systems without hard links: the check at the start must do for them.
+    // Without hard links, the check at the start must suffice.
     let hasNoLinks = [EPERM, EOPNOTSUPP, ENOSYS, EMLINK].contains(errno)
     guard hasNoLinks || overwrite && errno == EEXIST else { return nil }
     let isNew = unsafe access(path, F_OK) != 0
@@ -277,7 +274,7 @@ public final class FileWriter {
     return isNew
   }
 
-  /// The same for a file without a name.
+  /// Links an unnamed file into place; returns as ``renameIntoPlace()``.
   private func linkIntoPlace() -> Bool? {
     if unsafe sdk_link_unnamed(descriptor, FileName.bytes(path)) == 0 {
       slot = UnfinishedFiles.shared.add(path)
@@ -286,7 +283,7 @@ public final class FileWriter {
       return true
     }
     guard overwrite, errno == EEXIST else { return nil }
-    // Linking replaces nothing: the file gets the hidden name first.
+    // Linking does not replace files: use the hidden name first.
     slot = UnfinishedFiles.shared.add(temporaryPath)
     unsafe unlink(temporaryPath)
     guard unsafe sdk_link_unnamed(descriptor, FileName.bytes(temporaryPath)) == 0 else {
@@ -305,7 +302,7 @@ public final class FileWriter {
     return false
   }
 
-  /// Makes the rename itself durable; a directory that cannot be synchronised is no failure.
+  /// Makes the rename durable; a directory that cannot be synchronized is not an error.
   private func synchronizeDirectory() {
     let directory = unsafe open(FileWriter.directory(of: path), O_RDONLY | O_CLOEXEC)
     guard directory >= 0 else { return }
@@ -319,16 +316,16 @@ public final class FileWriter {
     }
   }
 
-  /// What fits into the buffer until the file reaches the next multiple of a piece.
+  /// The room in the buffer until the file position is a multiple of the piece size.
   private var room: Int { FileWriter.pieceSize - position % FileWriter.pieceSize }
 
-  /// Takes bytes that were put into the buffer behind those that it holds.
+  /// Accounts for bytes appended to the buffer.
   private func hold(_ count: Int) throws(FormatError) {
     held += count
     if position.isMultiple(of: FileWriter.pieceSize) { try flush() }
   }
 
-  /// Writes what the buffer holds.
+  /// Writes the buffer's contents.
   private func flush() throws(FormatError) {
     try requireOpen()
     guard held > 0 else { return }
@@ -353,7 +350,7 @@ public final class FileWriter {
         off_t(offset + done))
       if count < 0 {
         guard errno == EINTR else {
-          // The kernel cannot read what it is to write where a mapped file has no bytes any more.
+          // EFAULT: the kernel cannot read from a mapped file that was truncated.
           if errno == EFAULT { try InputFiles.shared.requireUnchanged() }
           throw failure("writing")
         }
@@ -363,7 +360,7 @@ public final class FileWriter {
     }
   }
 
-  /// The error for the call that just failed; removes the temporary file.
+  /// The error for the system call that just failed; removes the temporary file.
   private func failure(_ action: String) -> FormatError {
     let reason = errno
     discard()

@@ -1,9 +1,9 @@
 import OrderedJSON
 
-/// Writes a file whose tensors are known first and whose values are then streamed, one tensor
-/// after the other.
+/// Writes a file whose tensor list is known first and whose values are then streamed, one tensor
+/// after another.
 public protocol TensorWriter: AnyObject {
-  /// The tensors in the order in which their values must be written.
+  /// The tensors, in the order in which their values must be written.
   var tensors: [TensorInfo] { get }
 
   /// Appends contiguous little-endian values: those of the first tensor, then those of the next,
@@ -14,8 +14,8 @@ public protocol TensorWriter: AnyObject {
 
   /// Completes the file and moves it to its path.
   ///
-  /// - Throws: ``FormatError`` with code `mismatch` where values are missing, or as
-  ///   ``FileWriter/commit()``.
+  /// - Throws:
+  ///   ``FormatError`` with code `mismatch` if values are missing, or as ``FileWriter/commit()``.
   func commit() throws(FormatError)
 }
 
@@ -23,7 +23,7 @@ extension TensorWriter {
   /// Writes the values of all tensors and commits.
   ///
   /// - Parameters:
-  ///   - sources: tensors of ``tensors``' names, types and shapes, in any order.
+  ///   - sources: tensors with the names, types and shapes of ``tensors``, in any order.
   ///   - progress: called with the bytes of values written so far and their total.
   public func write(
     _ sources: [Tensor], progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
@@ -40,7 +40,7 @@ extension TensorWriter {
         try unsafe write(piece)
         written += piece.count
         if case .mapped(let file, let offset) = tensor.storage {
-          // What was written is not needed again; a large copy stays small in memory.
+          // Written data is not needed again; this keeps memory small in a large copy.
           let begin = offset + position
           file.releasePages(in: begin..<(begin + piece.count))
         }

@@ -1,11 +1,11 @@
 import Glibc
 import Synchronization
 
-/// The temporary files and directories of writers at work, in a table that a signal handler can
+/// The temporary files and directories of active writers, in a table that a signal handler can
 /// read.
 ///
-/// Paths lie in memory that is never moved or freed, each behind a flag, so that the handler
-/// needs no lock and no allocation.
+/// Paths are in memory that is never moved or freed, each with a flag, so the handler needs no lock
+/// and no allocation.
 @safe
 package final class UnfinishedFiles: Sendable {
   package static let shared = UnfinishedFiles()
@@ -17,7 +17,7 @@ package final class UnfinishedFiles: Sendable {
   private let lock = Mutex<Void>(())
 
   private init() {
-    // Pages that no path is written to stay unbacked.
+    // Unused pages stay unbacked.
     unsafe paths = .allocate(capacity: UnfinishedFiles.slotCount * UnfinishedFiles.slotSize)
     unsafe isUsed = .allocate(capacity: UnfinishedFiles.slotCount)
     for slot in 0..<UnfinishedFiles.slotCount {
@@ -25,8 +25,8 @@ package final class UnfinishedFiles: Sendable {
     }
   }
 
-  /// Takes a path in; nil where the table is full or the path too long, which leaves the file
-  /// to its writer alone.
+  /// Adds a path; nil if the table is full or the path too long, in which case only its writer
+  /// removes the file.
   package func add(_ path: String) -> Int? {
     let bytes = FileName.bytes(path)
     guard bytes.count <= UnfinishedFiles.slotSize else { return nil }
@@ -53,7 +53,7 @@ package final class UnfinishedFiles: Sendable {
     where unsafe isUsed[slot].load(ordering: .acquiring) {
       unsafe unlink(paths + slot * UnfinishedFiles.slotSize)
     }
-    // A directory goes once it is empty, and enters the table before what is in it.
+    // A directory can be removed only when empty; it enters the table before its contents.
     for slot in (0..<UnfinishedFiles.slotCount).reversed()
     where unsafe isUsed[slot].load(ordering: .acquiring) {
       unsafe rmdir(paths + slot * UnfinishedFiles.slotSize)

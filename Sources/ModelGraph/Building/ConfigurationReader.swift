@@ -1,17 +1,17 @@
 import OrderedJSON
 
-/// Reads a `config.json` field by field and refuses what it was not asked about.
+/// Reads a `config.json` field by field and rejects unhandled fields.
 ///
 /// A field that would change the network but is not supported must never be ignored, so every
 /// field is either read, required to have its neutral value, or known to have no effect.
 ///
-/// A null is the field's absence only where the reference's own default is None. Of every other
-/// field it is another value: of one that is true or false it is false, as the reference asks for
-/// its truth; of the rest it is refused like any value that cannot be honoured.
+/// A null means that the field is absent only if the reference's default is None. For other fields
+/// it is a value: false for booleans, because the reference tests truth; otherwise it is rejected
+/// like any unsupported value.
 struct ConfigurationReader {
   let component: String
   let object: JSONObject
-  /// Fields whose default is None in the class whose configuration it is.
+  /// Fields whose default is None in the configuration's class.
   let nullable: Set<String>
   private var seen: Set<String> = []
 
@@ -21,20 +21,20 @@ struct ConfigurationReader {
     self.nullable = nullable
   }
 
-  /// - Parameter predicate: what is wrong with the field, as the end of a sentence that begins with
-  ///   its key: "is 256, which is not supported".
+  /// - Parameter predicate: the problem, as the end of a sentence that begins with the key: "is
+  ///   256, which is not supported".
   func failure(_ field: String, _ predicate: String) -> GraphError {
     GraphError(component: component, field: field, message: "\(field) \(predicate)")
   }
 
-  /// What the field holds; nil where it is absent, or null and that is the reference's default.
+  /// The field's value; nil if it is absent, or null and that is the reference's default.
   private mutating func value(_ field: String) -> JSON? {
     seen.insert(field)
     guard let value = object[field], !(value.isNull && nullable.contains(field)) else { return nil }
     return value
   }
 
-  /// An integer within `range`; `fallback` where the field is absent.
+  /// An integer within `range`; `fallback` if the field is absent.
   mutating func integer(
     _ field: String, in range: ClosedRange<Int> = 1...65_536, default fallback: Int? = nil
   ) throws(GraphError) -> Int {
@@ -51,7 +51,7 @@ struct ConfigurationReader {
     return number
   }
 
-  /// An integer within `range`; nil where the field is absent.
+  /// An integer within `range`; nil if the field is absent.
   mutating func optionalInteger(
     _ field: String, in range: ClosedRange<Int> = 1...65_536
   ) throws(GraphError) -> Int? {
@@ -169,7 +169,7 @@ struct ConfigurationReader {
     return name
   }
 
-  /// Refuses the field unless it is absent or `neutral`; null is false where that is neutral.
+  /// Rejects the field unless it is absent or `neutral`; null counts as false if that is neutral.
   mutating func require(_ field: String, _ neutral: JSON) throws(GraphError) {
     guard let value = value(field), value != neutral else { return }
     if value.isNull, neutral == .bool(false) { return }
@@ -184,7 +184,7 @@ struct ConfigurationReader {
     seen.formUnion(fields)
   }
 
-  /// Refuses fields that nobody asked about, unless they are null, false or private (`_name`).
+  /// Rejects unhandled fields, unless they are null, false or private (`_name`).
   func finish() throws(GraphError) {
     for member in object.members where !seen.contains(member.key) && !member.key.hasPrefix("_") {
       if member.value.isNull || member.value == .bool(false) { continue }

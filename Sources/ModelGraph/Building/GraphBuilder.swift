@@ -16,7 +16,7 @@ package struct GraphBuilder {
 
   func shape(_ value: Value) -> [Dimension] { graph[value].shape }
 
-  /// The channels of a picture.
+  /// The channels of an image.
   func channels(_ image: Value) throws(GraphError) -> Int {
     guard shape(image).count == 4, let channels = shape(image)[1].fixed else {
       throw failure(
@@ -41,14 +41,14 @@ package struct GraphBuilder {
     return value
   }
 
-  /// Makes `value` an output called `name`.
+  /// Makes `value` an output named `name`.
   package mutating func output(_ name: String, _ value: Value) {
     graph.values[value.index] = Graph.Value(
       name: name, shape: shape(value), isInteger: graph[value].isInteger)
     graph.outputs.append(value)
   }
 
-  /// A tensor that checkpoints carry beside the parameters.
+  /// A tensor that checkpoints contain besides the parameters.
   mutating func buffer(_ path: Path, _ shape: [Int]) {
     graph.buffers.append(Parameter(path, shape: shape, singleFileShape: shape))
   }
@@ -89,7 +89,7 @@ package struct GraphBuilder {
     return node(path.name, .convolution(form), [input], output, weight: weight, bias: bias)
   }
 
-  /// A linear layer on the last axis; `asConvolution` where single files hold a 1x1 convolution.
+  /// A linear layer on the last axis; `asConvolution` if single files store a 1x1 convolution.
   package mutating func linear(
     _ input: Value, _ path: Path, to outputFeatures: Int, bias hasBias: Bool = true,
     asConvolution: Bool = false
@@ -133,7 +133,7 @@ package struct GraphBuilder {
       path.name, .layerNorm(epsilon: epsilon), [input], shape(input), weight: weight, bias: bias)
   }
 
-  /// Rows of a table chosen by integer ids.
+  /// Rows of a table selected by integer ids.
   mutating func embedding(_ ids: Value, _ path: Path, rows: Int, width: Int) -> Value {
     let weight = parameter(path.child("weight"), [rows, width])
     return node(
@@ -146,7 +146,7 @@ package struct GraphBuilder {
     return node(path.name, .addPositions, [tokens], shape(tokens), weight: weight)
   }
 
-  /// Puts one learned token before those of each sample.
+  /// Prepends one learned token to those of each sample.
   mutating func prependToken(_ tokens: Value, _ path: Path) throws(GraphError) -> Value {
     guard let count = shape(tokens)[1].fixed, let width = shape(tokens)[2].fixed else {
       throw failure(
@@ -219,7 +219,7 @@ package struct GraphBuilder {
     return node(name, .concatenate, [first, second], output)
   }
 
-  /// Doubles a picture to `height` by `width`, which may each be one less than double.
+  /// Doubles an image to `height` by `width`, which may each be one less than double.
   mutating func upsampleNearest(
     _ name: String, _ image: Value, height: Dimension, width: Dimension
   ) -> Value {
@@ -237,7 +237,7 @@ package struct GraphBuilder {
     return node(name, .imageToTokens, [image], [from[0], from[2] * from[3], from[1]])
   }
 
-  /// Tokens as a picture of the height and width of `image`.
+  /// Tokens as an image with the height and width of `image`.
   mutating func tokensToImage(_ name: String, _ tokens: Value, like image: Value) -> Value {
     let from = shape(tokens)
     return node(

@@ -1,32 +1,31 @@
-/// How single files count a UNet's blocks: `input_blocks.N` on the way down, `output_blocks.N` on the
-/// way up.
+/// The numbering of a UNet's blocks in single files: `input_blocks.N` for down blocks,
+/// `output_blocks.N` for up blocks.
 public enum BlockNumbering: String, Sendable, Hashable {
-  /// One after the other, as the original code builds them.
+  /// Consecutive, as in the original code.
   case consecutive
-  /// Three for each level, whether it has as many or not: numbers are left out where a level has
-  /// fewer than two layers. So diffusers' and kohya's converters name small UNets, and so programs
-  /// that draw with distilled ones read them.
+  /// Three per level: numbers are skipped if a level has fewer than two layers. The converters of
+  /// diffusers and kohya name small UNets this way, and programs that run distilled ones expect it.
   ///
   /// Source: `convert_diffusers_to_original_stable_diffusion.py` of diffusers.
   case threes
 
-  /// The field of a configuration that says which, where it is not what goes with the layers; it
-  /// changes no network, as all whose names begin so.
+  /// The configuration field for the numbering, if it is not the usual one for the layers; like all
+  /// fields with this prefix, it does not change the network.
   public static let field = "_block_numbering"
 
-  /// What a network of that many layers a level is written with: threes where it is a distilled one,
-  /// which has no middle block and in some level fewer than the two layers of Stable Diffusion. Of
-  /// two layers everywhere both are the same.
+  /// The usual numbering for these layers per level: threes for a distilled network, which has no
+  /// middle block and fewer than Stable Diffusion's two layers in some level. With two layers
+  /// everywhere both are the same.
   public static func usual(_ layers: [Int], hasMiddle: Bool) -> BlockNumbering {
     !hasMiddle && layers.allSatisfy { $0 <= 2 } && layers.contains { $0 < 2 }
       ? .threes : .consecutive
   }
 }
 
-/// The numbers that the blocks of a UNet of some layers a level have.
+/// The block numbers of a UNet with a number of layers per level.
 public struct BlockNumbers: Sendable, Hashable {
   private let numbering: BlockNumbering
-  /// Layers of each level on the way down; the way up has one more.
+  /// Layers of each down level; up levels have one more.
   private let layers: [Int]
 
   public init(_ numbering: BlockNumbering, layers: [Int]) {
@@ -34,7 +33,7 @@ public struct BlockNumbers: Sendable, Hashable {
     self.layers = layers
   }
 
-  /// The `input_blocks` of a layer on the way down.
+  /// The `input_blocks` number of a down layer.
   public func down(_ level: Int, _ layer: Int) -> Int {
     switch numbering {
     case .consecutive: 1 + layers[..<level].reduce(0) { $0 + $1 + 1 } + layer
@@ -42,7 +41,7 @@ public struct BlockNumbers: Sendable, Hashable {
     }
   }
 
-  /// The `input_blocks` of the convolution that ends a level.
+  /// The `input_blocks` number of the convolution that ends a level.
   public func downsampler(_ level: Int) -> Int {
     switch numbering {
     case .consecutive: down(level, layers[level])
@@ -50,9 +49,9 @@ public struct BlockNumbers: Sendable, Hashable {
     }
   }
 
-  /// The `output_blocks` of a layer on the way up.
+  /// The `output_blocks` number of an up layer.
   ///
-  /// - Parameter index: of the level, counted from the lowest resolution.
+  /// - Parameter index: the level, counted from the lowest resolution.
   public func up(_ index: Int, _ layer: Int) -> Int {
     switch numbering {
     case .consecutive: layers.reversed()[..<index].reduce(0) { $0 + $1 + 1 } + layer
@@ -60,9 +59,9 @@ public struct BlockNumbers: Sendable, Hashable {
     }
   }
 
-  /// The `output_blocks` in which a level on the way up is enlarged, and the place in it: behind the
-  /// last layer and its attention. Converters count three layers a level, of which the first level's
-  /// have no attention and all others' have.
+  /// The `output_blocks` number of an up level's upsampler, and its place in the block: after the
+  /// last layer and its attention. Converters count three layers per level and assume attention in
+  /// all levels except the first.
   public func upsampler(_ index: Int, attends: Bool) -> (block: Int, place: Int) {
     let last = layers[layers.count - 1 - index]
     switch numbering {

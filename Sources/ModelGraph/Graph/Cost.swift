@@ -1,14 +1,14 @@
-/// What one layer costs at given sizes.
+/// The cost of one layer at given sizes.
 public struct LayerCost: Sendable, Hashable {
   /// The node's path.
   public let name: String
-  /// The operation, as listings print it.
+  /// The operation's name in listings.
   public let kind: String
   /// The size of each axis of the result.
   public let outputShape: [Int]
   /// Elements of weight and bias.
   public let parameters: Int
-  /// Multiply-accumulate operations of matrix products; elementwise work is not counted.
+  /// Multiply-accumulate operations of matmuls; elementwise work is not counted.
   public let macs: Int
   /// Bytes of the output as float32.
   public let activationBytes: Int
@@ -43,7 +43,7 @@ extension Graph {
       // Scores and weighted sum, each queries x keys x channels.
       return elements.saturatingTimes(shape(node.inputs[1], sizes)[1]).saturatingTimes(2)
     case .matchTokens(let form):
-      // Every token that is no destination with every destination, one in each window of 2x2.
+      // Every token that is not a destination with every destination, one in each window of 2x2.
       let windows = (form.height.value(sizes) + 1) / 2 * ((form.width.value(sizes) + 1) / 2)
       let channels = shape(node.inputs[0], sizes).last ?? 0
       return (elements - shape(node.output, sizes)[0] * windows).saturatingTimes(windows)
@@ -55,7 +55,7 @@ extension Graph {
 }
 
 extension LayerCost {
-  /// The costs of several layers together, under the name, kind and output shape of the last.
+  /// The sum of the costs of several layers, with the name, kind and output shape of the last.
   public static func + (left: LayerCost, right: LayerCost) -> LayerCost {
     LayerCost(
       name: right.name, kind: right.kind, outputShape: right.outputShape,
@@ -64,7 +64,7 @@ extension LayerCost {
       activationBytes: left.activationBytes.saturatingPlus(right.activationBytes))
   }
 
-  /// The whole of a network.
+  /// The total of a network.
   public static func total(_ costs: [LayerCost]) -> LayerCost {
     let none = LayerCost(
       name: "total", kind: "", outputShape: [], parameters: 0, macs: 0, activationBytes: 0)
@@ -75,7 +75,7 @@ extension LayerCost {
   }
 }
 
-/// A configuration may describe networks of any size; costs beyond `Int` stay at its end.
+/// A configuration may describe networks of any size; costs beyond `Int` saturate.
 extension Int {
   fileprivate func saturatingTimes(_ other: Int) -> Int {
     let (product, overflow) = multipliedReportingOverflow(by: other)

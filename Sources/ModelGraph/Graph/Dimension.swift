@@ -1,10 +1,10 @@
 /// A size that is only known when a graph is run.
 public enum Symbol: String, Sendable, Hashable, CaseIterable {
-  /// How many pictures or prompts are computed at once.
+  /// The number of images or prompts computed at once.
   case batch
-  /// The height of the latent picture; the picture itself is eight times as high.
+  /// The height of the latent image; the image itself is eight times as high.
   case height
-  /// The width of the latent picture.
+  /// The width of the latent image.
   case width
   /// The tokens of a prompt.
   case sequence
@@ -12,23 +12,23 @@ public enum Symbol: String, Sendable, Hashable, CaseIterable {
 
 /// One dimension of a value: a constant times sizes that are known at run time.
 ///
-/// Written `constant * product of ceil(symbol / divisor)`, which is closed under everything the
-/// networks do: halving by a strided convolution, doubling, and flattening height by width.
+/// The form `constant * product of ceil(symbol / divisor)` is closed under everything the networks
+/// do: halving by a strided convolution, doubling, and flattening height by width.
 public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
   /// `ceil(symbol / divisor)`.
   public struct Factor: Sendable, Hashable {
     /// The symbol.
     public let symbol: Symbol
-    /// What the symbol is divided by.
+    /// The divisor of the symbol.
     public let divisor: Int
   }
 
   /// The known factor.
   public let constant: Int
-  /// The symbols that are multiplied with it.
+  /// The symbolic factors.
   public let factors: [Factor]
-  /// Thousandths of a picture's tokens that are merged with others, rounded down. There are never
-  /// fewer tokens left than windows of 2x2 in the picture whose sides the factors are.
+  /// Thousandths of an image's tokens that are merged with others, rounded down. At least one token
+  /// per 2x2 window of the image, whose sides are the factors, remains.
   public let merged: Int
 
   public init(_ constant: Int, _ factors: [Factor] = []) {
@@ -41,7 +41,7 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
     self.merged = merged
   }
 
-  /// The tokens that are left of as many as this once `thousandths` of them are merged.
+  /// The number of tokens left after merging `thousandths` of them.
   public func merging(thousandths: Int) -> Dimension {
     Dimension(constant, factors, merged: thousandths)
   }
@@ -55,10 +55,10 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
     Dimension(1, [Factor(symbol: symbol, divisor: 1)])
   }
 
-  /// The value where nothing is left to be known.
+  /// The value, if it is a constant.
   public var fixed: Int? { factors.isEmpty ? constant : nil }
 
-  /// Half of it, rounded up; nil where that has no such form (an odd constant times a symbol).
+  /// Half of it, rounded up; nil if it has no such form (an odd constant times a symbol).
   public var halved: Dimension? {
     guard merged == 0 else { return nil }
     if factors.isEmpty { return Dimension((constant + 1) / 2) }
@@ -73,7 +73,7 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral {
     return Dimension(left * right.constant, right.factors)
   }
 
-  /// The product of two, as in height times width.
+  /// The product of two, such as height times width.
   public static func * (left: Dimension, right: Dimension) -> Dimension {
     precondition(left.merged == 0 && right.merged == 0, "tokens are merged last")
     return Dimension(left.constant * right.constant, left.factors + right.factors)
@@ -104,11 +104,11 @@ extension Dimension: CustomStringConvertible {
 
 /// The run-time sizes for which a graph's dimensions get values.
 public struct Sizes: Sendable, Hashable {
-  /// Pictures.
+  /// Images.
   public var batch: Int
-  /// Rows of the latent picture.
+  /// Rows of the latent image.
   public var height: Int
-  /// Columns of the latent picture.
+  /// Columns of the latent image.
   public var width: Int
   /// Tokens of a prompt.
   public var sequence: Int
@@ -120,7 +120,7 @@ public struct Sizes: Sendable, Hashable {
     self.sequence = sequence
   }
 
-  /// The size that a symbol stands for.
+  /// The value of a symbol.
   public subscript(symbol: Symbol) -> Int {
     get {
       switch symbol {

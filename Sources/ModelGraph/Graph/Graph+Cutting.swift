@@ -1,11 +1,11 @@
-/// Parts of a graph as graphs of their own, for values that are kept from one run to another.
+/// Parts of a graph as separate graphs, for values that are kept between runs.
 extension Graph {
   /// The graph with one more output, the value that the node reads first.
   ///
   /// - Parameters:
-  ///   - node: the name of the node, as in `up_blocks.3.resnets.2.concatenate`.
+  ///   - node: the name of the node, such as `up_blocks.3.resnets.2.concatenate`.
   ///   - output: the name of the output.
-  /// - Returns: nil where there is no such node, or it reads an input or output of the graph.
+  /// - Returns: nil if there is no such node, or it reads an input or output of the graph.
   public func giving(inputOf node: String, as output: String) -> Graph? {
     guard let value = innerValue(readBy: node) else { return nil }
     var graph = self
@@ -15,10 +15,10 @@ extension Graph {
     return graph
   }
 
-  /// What is left of the graph to compute where the value that the node reads first is given: the
-  /// nodes, inputs and parameters without which the outputs cannot be had.
+  /// The rest of the graph if the value that the node reads first is given: the nodes, inputs and
+  /// parameters that the outputs need.
   ///
-  /// - Returns: nil where there is no such node, or it reads an input or output of the graph.
+  /// - Returns: nil if there is no such node, or it reads an input or output of the graph.
   public func taking(inputOf node: String, as input: String) -> Graph? {
     guard let value = innerValue(readBy: node) else { return nil }
     var needed = Set(outputs)

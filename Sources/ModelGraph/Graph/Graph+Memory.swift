@@ -1,7 +1,7 @@
 extension Graph {
-  /// The most bytes of values that are alive at once while the nodes run in order, every value
-  /// as float32: an input from the start and an output to the end, any other from its node to
-  /// its last reader. What an engine needs beside the weights if it neither fuses nor recomputes.
+  /// The peak bytes of live values while the nodes run in order, every value as float32: inputs
+  /// from the start, outputs to the end, others from their node to their last reader. An engine
+  /// without fusion or recomputation needs this in addition to the weights.
   public func peakActivationBytes(_ sizes: Sizes) -> Int {
     let bytes = values.indices.map { index in
       values[index].shape.reduce(4) { product, dimension in
@@ -31,7 +31,7 @@ extension Graph {
     return peak
   }
 
-  /// A configuration may describe networks of any size; sums beyond `Int` stay at its end.
+  /// A configuration may describe networks of any size; sums beyond `Int` saturate.
   private static func sum(_ left: Int, _ right: Int) -> Int {
     let (sum, overflow) = left.addingReportingOverflow(right)
     return overflow ? .max : sum

@@ -1,14 +1,15 @@
 extension Graph {
-  /// The graph with tokens merged before the self-attention of the highest resolution, and its
-  /// result given back to all of them.
+  /// The graph with tokens merged before the self-attention of the highest resolution, and the
+  /// result distributed to all of them.
   ///
-  /// Attention costs with the square of its tokens, and neighbours are often alike. Source: Bolya
-  /// and Hoffman, "Token Merging for Fast Stable Diffusion" (2023): tokens are compared as the
-  /// transformer block gets them, and merged behind its norm. Other than there, destinations are
-  /// chosen by the timestep, so that they change from step to step and are the same for every seed.
+  /// The cost of attention is quadratic in the number of tokens, and neighbors are often similar.
+  /// Source: Bolya and Hoffman, "Token Merging for Fast Stable Diffusion" (2023): tokens are
+  /// compared at the input of the transformer block and merged after its norm. Unlike there,
+  /// destinations are chosen by the timestep, so they change from step to step and are the same for
+  /// every seed.
   ///
-  /// - Parameter thousandths: of the tokens that are merged, 1 to 750.
-  /// - Returns: nil where nothing at the highest resolution attends to itself.
+  /// - Parameter thousandths: thousandths of the tokens to merge, 1 to 750.
+  /// - Returns: nil if there is no self-attention at the highest resolution.
   public func mergingTokens(thousandths: Int) -> Graph? {
     let tokens = Dimension.symbol(.height) * Dimension.symbol(.width)
     guard let timestep = inputs.first(where: { self[$0].name == "timestep" }) else { return nil }
@@ -53,15 +54,15 @@ extension Graph {
     return graph
   }
 
-  /// A block that attends to itself, by the indices of its nodes.
+  /// A self-attention block, by the indices of its nodes.
   private struct SelfAttention {
-    /// What the block gets, and what its norm makes of it.
+    /// The block's input, and the output of its norm.
     let input: ValueID
     let norm: ValueID
-    /// Of queries, keys and values.
+    /// The projections of queries, keys and values.
     let projections: [Int]
     let attention: Int
-    /// Of the result, and the sum with what the block got.
+    /// The output projection, and the sum with the block's input.
     let projection: Int
     let sum: Int
     let residual: ValueID
@@ -94,7 +95,7 @@ extension Graph {
 }
 
 extension Graph.Node {
-  /// The same node with other inputs.
+  /// A copy of the node with other inputs.
   fileprivate func reading(_ inputs: [Graph.ValueID]) -> Graph.Node {
     Graph.Node(
       name: name, operation: operation, inputs: inputs, output: output, weight: weight, bias: bias)

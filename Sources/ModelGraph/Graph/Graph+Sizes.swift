@@ -17,7 +17,7 @@ extension Dimension {
   /// The dimension with the symbols of `sizes` replaced by their sizes.
   func fixing(_ sizes: [Symbol: Int]) -> Dimension {
     if merged > 0 {
-      // What is left depends on both sides at once.
+      // The result depends on both sides at once.
       guard factors.allSatisfy({ sizes[$0.symbol] != nil }) else { return self }
       var known = Sizes()
       for (symbol, size) in sizes { known[symbol] = size }

@@ -2,11 +2,11 @@
 public struct Graph: Sendable {
   /// A value that flows between nodes.
   public struct Value: Sendable, Hashable {
-    /// The name of an input or output, else the path of the node that computes it.
+    /// The name of an input or output, or the path of the node that computes it.
     public let name: String
     /// The size of each axis.
     public let shape: [Dimension]
-    /// Whether it holds integers (token ids) rather than real numbers.
+    /// Whether it contains integers (token ids) rather than real numbers.
     public let isInteger: Bool
   }
 
@@ -22,9 +22,9 @@ public struct Graph: Sendable {
     public let index: Int
   }
 
-  /// One operation with what it reads, what it writes, and its parameters.
+  /// One operation with its inputs, its output and its parameters.
   public struct Node: Sendable, Hashable {
-    /// The path of the module, as in `down_blocks.0.resnets.1.conv1`; unique in the graph.
+    /// The path of the module, such as `down_blocks.0.resnets.1.conv1`; unique in the graph.
     public let name: String
     /// What it computes.
     public let operation: Operation
@@ -44,15 +44,15 @@ public struct Graph: Sendable {
   public let traits: GraphTraits
   /// All values: inputs, results of nodes, outputs.
   public internal(set) var values: [Value] = []
-  /// The values that a caller gives, in order.
+  /// The inputs from the caller, in order.
   public internal(set) var inputs: [ValueID] = []
-  /// The values that a caller gets, in order.
+  /// The outputs to the caller, in order.
   public internal(set) var outputs: [ValueID] = []
   /// The nodes, each after those it reads from.
   public internal(set) var nodes: [Node] = []
   /// In execution order.
   public internal(set) var parameters: [Parameter] = []
-  /// Tensors that a checkpoint may hold beside the parameters, without effect on the result.
+  /// Tensors that a checkpoint may contain besides the parameters, without effect on the result.
   public internal(set) var buffers: [Parameter] = []
 
   init(name: GraphName, traits: GraphTraits) {
@@ -60,21 +60,21 @@ public struct Graph: Sendable {
     self.traits = traits
   }
 
-  /// The value of that number.
+  /// The value with this number.
   public subscript(value: ValueID) -> Value { values[value.index] }
-  /// The parameter of that number.
+  /// The parameter with this number.
   public subscript(parameter: ParameterID) -> Parameter { parameters[parameter.index] }
 }
 
-/// A learned tensor of a network and the names it goes by.
+/// A learned tensor of a network and its names.
 public struct Parameter: Sendable, Hashable {
-  /// The name in today's diffusers and transformers layout, as in `conv_in.weight`.
+  /// The name in the current diffusers and transformers layout, such as `conv_in.weight`.
   public let name: String
   /// Other names in that layout: the VAE's attention of 2022, text encoders without `text_model.`.
   public let aliases: [String]
-  /// What a single-file (LDM) checkpoint puts before the network's names, full stop included.
+  /// The prefix of the network's names in a single-file (LDM) checkpoint, including the dot.
   public let singleFilePrefix: String
-  /// The name in a single-file checkpoint behind the prefix.
+  /// The name in a single-file checkpoint, after the prefix.
   public let singleFileTail: String
   /// Other names in that layout: text encoders without `text_model.`.
   public let singleFileTailAliases: [String]
@@ -83,7 +83,7 @@ public struct Parameter: Sendable, Hashable {
   /// The shape in a single-file checkpoint, where the VAE's attention is a 1x1 convolution.
   public let singleFileShape: [Int]
 
-  /// The name in a single-file checkpoint, prefix included.
+  /// The name in a single-file checkpoint, including the prefix.
   public var singleFileName: String { singleFilePrefix + singleFileTail }
 
   /// The product of its axes.
@@ -100,13 +100,13 @@ public struct Parameter: Sendable, Hashable {
   }
 }
 
-/// Why a configuration does not give a network that is supported.
+/// Why a configuration does not describe a supported network.
 public struct GraphError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// The component whose configuration it is.
+  /// The component of the configuration.
   public let component: String
-  /// The field of `config.json`, where one is to blame.
+  /// The field of `config.json`, if one is the cause.
   public let field: String?
-  /// What is wrong, as a sentence that begins with the field where there is one.
+  /// The problem, as a sentence that begins with the field if there is one.
   public let message: String
 
   public var description: String { "\(component)/config.json: \(message)" }

@@ -1,11 +1,11 @@
-/// Layers as the tree that their names spell.
+/// Layers as the tree of their names.
 public enum LayerTree {
-  /// The costs of layers summed below a depth of the tree: layers whose names share the first
-  /// `depth` parts become one, at the place of the first, with the output shape of the last.
+  /// The costs of layers, summed below a depth of the tree: layers whose names share the first
+  /// `depth` parts become one, at the position of the first, with the output shape of the last.
   ///
   /// A list index belongs to the part before it: `down_blocks.0.resnets.1` has two parts.
   ///
-  /// - Parameter depth: nil leaves every layer as it is.
+  /// - Parameter depth: nil keeps every layer.
   public static func summed(_ costs: [LayerCost], depth: Int?) -> [LayerCost] {
     guard let depth else { return costs }
     var positions: [String: Int] = [:]
@@ -30,11 +30,11 @@ public enum LayerTree {
     return result
   }
 
-  /// The most parts that a name is taken apart into; what is beyond is one part. A hostile name
-  /// may be nothing but dots.
+  /// The maximum number of parts of a name; the rest is one part. A malicious name may consist only
+  /// of dots.
   static let partLimit = 64
 
-  /// A name's parts, each list index joined to what it indexes.
+  /// A name's parts, with each list index joined to the part before it.
   public static func parts(_ name: String) -> [String] {
     var parts: [String] = []
     for part in name.split(separator: ".", maxSplits: partLimit - 1) {

@@ -1,7 +1,7 @@
-/// A way in which checkpoints spell the names of a network's parameters.
+/// A naming of a network's parameters in checkpoints.
 ///
-/// Every name is made from the parameter's own path in the graph, so that no table can drift from
-/// the network, and a name read back gives the one parameter that it was made of.
+/// Every name is derived from the parameter's path in the graph, so no table can diverge from the
+/// network, and a name identifies exactly one parameter.
 public struct Naming: Sendable, Hashable {
   /// Which names these are.
   public enum Family: String, Sendable, Hashable {
@@ -9,19 +9,19 @@ public struct Naming: Sendable, Hashable {
     case published = "diffusers"
     /// The names of the original single files (LDM).
     case singleFile = "ldm"
-    /// The averaged weights of a training checkpoint: single-file names without their dots.
+    /// The EMA weights of a training checkpoint: single-file names without their dots.
     case average = "ema"
-    /// The names of OpenCLIP's text encoder, which single files of Stable Diffusion 2 hold; queries,
-    /// keys and values are one tensor there.
+    /// The names of OpenCLIP's text encoder in single files of Stable Diffusion 2; queries, keys
+    /// and values are one tensor there.
     case openCLIP = "openclip"
   }
 
   /// Which names these are.
   public let family: Family
-  /// What stands before each name, full stop included.
+  /// The prefix of each name, including the dot.
   public let prefix: String
-  /// Which of the family's spellings: 0 is today's, the others are a parameter's other names in
-  /// their order, or the last of them: VAE attention as of 2022, text encoders without `text_model.`.
+  /// The spelling in the family: 0 is the current one; others are a parameter's aliases in order,
+  /// or the last of them: VAE attention as of 2022, text encoders without `text_model.`.
   public let spelling: Int
 
   public init(_ family: Family, prefix: String = "", spelling: Int = 0) {
@@ -32,8 +32,8 @@ public struct Naming: Sendable, Hashable {
 
   /// The name of a parameter in this naming.
   ///
-  /// Averages: `model.diffusion_model.out.0.weight` is `model_ema.diffusion_modelout0weight`.
-  /// Source: `LitEma` of the latent diffusion code, which cannot register names with dots.
+  /// EMA: `model.diffusion_model.out.0.weight` is `model_ema.diffusion_modelout0weight`. Source:
+  /// `LitEma` of the latent diffusion code, which cannot register names with dots.
   public func name(of parameter: Parameter) -> String {
     switch family {
     case .published:
@@ -53,12 +53,12 @@ public struct Naming: Sendable, Hashable {
     spelling == 0 || others.isEmpty ? usual : others[min(spelling, others.count) - 1]
   }
 
-  /// Which third of a tensor's rows the parameter is; nil where it has a tensor of its own.
+  /// The third of a shared tensor's rows for the parameter; nil if it has its own tensor.
   public func third(of parameter: Parameter) -> Int? {
     family == .openCLIP ? parameter.openCLIP?.third : nil
   }
 
-  /// The shape that the parameter has in this naming's files.
+  /// The parameter's shape in files with this naming.
   public func shape(of parameter: Parameter) -> [Int] {
     switch family {
     case .singleFile: return parameter.singleFileShape
@@ -70,6 +70,6 @@ public struct Naming: Sendable, Hashable {
 }
 
 extension Naming {
-  /// The naming that today's diffusers and transformers write.
+  /// The naming written by current diffusers and transformers.
   public static let published = Naming(.published)
 }

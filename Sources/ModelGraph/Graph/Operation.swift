@@ -1,16 +1,16 @@
-/// What a node computes, in the words of the networks themselves.
+/// The operation of a node, in terms of networks.
 ///
-/// Pictures are `[batch, channels, height, width]` and token sequences `[batch, tokens, channels]`
-/// in every shape that the graph states; how an engine lays them out in memory is its own matter.
+/// Images are `[batch, channels, height, width]` and token sequences `[batch, tokens, channels]` in
+/// every shape of the graph; an engine may choose any memory layout.
 public enum Operation: Sendable, Hashable {
   /// A two-dimensional convolution. Weight `[out, in, kernel, kernel]`, bias `[out]` or none.
   case convolution(Convolution)
   /// `x * weight^T + bias` on the last axis. Weight `[out, in]`, bias `[out]` or none.
   case linear
-  /// Normalisation over groups of channels and all positions, scaled per channel; then SiLU
-  /// if asked. Weight and bias `[channels]`.
+  /// Normalization over groups of channels and all positions, scaled per channel; then SiLU on
+  /// request. Weight and bias `[channels]`.
   case groupNorm(GroupNorm)
-  /// Normalisation over the last axis. Weight and bias `[channels]`.
+  /// Normalization over the last axis. Weight and bias `[channels]`.
   case layerNorm(epsilon: Double)
   /// `softmax(q * k^T * scale) * v` for each head. Inputs `q [batch, n, channels]`,
   /// `k` and `v [batch, m, channels]`; channels are split into heads in order.
@@ -19,14 +19,14 @@ public enum Operation: Sendable, Hashable {
   case activation(Activation)
   /// The last axis is split in two halves `a` and `b`; the result is `a * gelu(b)` (exact GELU).
   case geglu
-  /// The sum of two values of one shape.
+  /// The sum of two values with the same shape.
   case add
-  /// A picture `[batch, channels, height, width]` plus `[1, channels]` at every position.
+  /// An image `[batch, channels, height, width]` plus `[1, channels]` at every position.
   case addPerChannel
-  /// Two pictures, one after the other along their channels.
+  /// Two images concatenated along their channels.
   case concatenate
-  /// Each pixel becomes a square of four; the last row or column is dropped where the output's
-  /// stated height or width is odd.
+  /// Each pixel becomes a square of four; the last row or column is dropped if the output's
+  /// declared height or width is odd.
   case upsampleNearest
   /// Integer indices `[batch, n]` become rows of the weight `[rows, channels]`.
   case embedding
@@ -36,24 +36,24 @@ public enum Operation: Sendable, Hashable {
   case timestepEmbedding(TimestepEmbedding)
   /// `[batch, channels, height, width]` becomes `[batch, height * width, channels]`.
   case imageToTokens
-  /// The inverse, with the height and width that the output states.
+  /// The inverse, with the output's declared height and width.
   case tokensToImage
   /// The weight `[channels]` becomes the first token of each sample, before the others.
   case prependToken
   /// The first token of each sample: `[batch, n, channels]` becomes `[batch, channels]`.
   case firstToken
-  /// Which of a picture's tokens are alike: `[batch, tokens, channels]` and a timestep `[1]`, which
-  /// chooses the tokens that others are compared with, become the place `[batch, tokens]` of each
-  /// token among those that are left once as many as the form states are merged.
+  /// Matches similar tokens of an image: `[batch, tokens, channels]` and a timestep `[1]`, which
+  /// selects the tokens to compare with, become the place `[batch, tokens]` of each token among
+  /// those left after merging.
   case matchTokens(TokenMatching)
   /// The means of the tokens of each place: tokens `[batch, n, channels]` and places `[batch, n]`
   /// become `[batch, left, channels]`.
   case mergeTokens
-  /// The inverse, added to something: `[batch, left, channels]`, a residual
-  /// `[batch, n, channels]` and places `[batch, n]` become the residual plus each place's token.
+  /// The inverse plus a residual: `[batch, left, channels]`, a residual `[batch, n, channels]` and
+  /// places `[batch, n]` become the residual plus each place's token.
   case unmergeTokens
 
-  /// The operation's name as tables print it.
+  /// The operation's name in tables.
   public var kind: String {
     switch self {
     case .convolution: "convolution"
@@ -83,7 +83,7 @@ public enum Operation: Sendable, Hashable {
 
 /// The form of a convolution; kernel and stride are the same in both directions.
 public struct Convolution: Sendable, Hashable {
-  /// Zeros added on each side of the picture.
+  /// Zeros added on each side of the image.
   public struct Padding: Sendable, Hashable {
     /// Rows of zeros above.
     public let top: Int
@@ -98,13 +98,13 @@ public struct Convolution: Sendable, Hashable {
     public static func all(_ size: Int) -> Padding {
       Padding(top: size, left: size, bottom: size, right: size)
     }
-    /// Below and to the right only, as the VAE encoder downsamples.
+    /// Below and to the right only, for downsampling in the VAE encoder.
     public static let bottomRight = Padding(top: 0, left: 0, bottom: 1, right: 1)
   }
 
-  /// Channels that go in.
+  /// Input channels.
   public let inputChannels: Int
-  /// Channels that come out.
+  /// Output channels.
   public let outputChannels: Int
   /// Rows and columns of the kernel.
   public let kernel: Int
@@ -124,25 +124,25 @@ public struct GroupNorm: Sendable, Hashable {
   public let silu: Bool
 }
 
-/// The picture whose tokens are matched, and how many are left.
+/// The image whose tokens are matched, and the number of tokens left.
 public struct TokenMatching: Sendable, Hashable {
   /// Rows of the grid of tokens.
   public let height: Dimension
   /// Columns of the grid of tokens.
   public let width: Dimension
-  /// How many tokens are left after merging.
+  /// The number of tokens after merging.
   public let left: Dimension
 }
 
-/// How an attention is cut into heads.
+/// The head layout of an attention.
 public struct Attention: Sendable, Hashable {
   /// The number of heads, which divides the channels.
   public let heads: Int
   /// Whether token `i` sees only tokens up to `i`.
   public let causal: Bool
-  /// What the products of queries and keys are multiplied by: `1 / sqrt(channels / heads)`.
+  /// The factor of the products of queries and keys: `1 / sqrt(channels / heads)`.
   public let scale: Double
-  /// Whether products and softmax must be computed in F32 in every precision, as SD 2.1 asks for.
+  /// Whether products and softmax must be computed in F32 in every precision, as in SD 2.1.
   public let upcast: Bool
 }
 
@@ -155,7 +155,7 @@ public enum Activation: String, Sendable, Hashable {
   case quickGELU = "quick_gelu"
   /// `max(x, 0)`.
   case relu
-  /// `3 tanh(x / 3)`, which keeps the latents of a tiny autoencoder from straying.
+  /// `3 tanh(x / 3)`, which limits the latents of a tiny autoencoder.
   case latentClamp = "latent_clamp"
 }
 

@@ -1,6 +1,6 @@
 extension Parameter {
-  /// What OpenCLIP calls a parameter of the text encoder, and which third of that tensor's rows it
-  /// is, where queries, keys and values have one between them; nil where OpenCLIP has none such.
+  /// OpenCLIP's name of a text encoder parameter, and the third of that tensor's rows if queries,
+  /// keys and values share it; nil if OpenCLIP has no such parameter.
   ///
   /// Source: open_clip's `CLIP` with the names of torch's `MultiheadAttention`, whose
   /// `in_proj_weight` is `[3 · width, width]`: rows of queries, keys, values.

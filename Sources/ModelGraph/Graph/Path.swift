@@ -1,16 +1,15 @@
-/// Where in a network a parameter lives, under every naming at once.
+/// The location of a parameter in a network, under all namings.
 ///
-/// A module's constructor descends the tree once and says each child's name in both layouts, so
-/// that the map between them is a bijection by construction.
+/// A module's constructor walks the tree once and gives each child's name in both layouts, so the
+/// mapping between them is a bijection by construction.
 package struct Path {
-  /// In diffusers' layout, as in `down_blocks.0.resnets.1`.
+  /// In diffusers' layout, for example `down_blocks.0.resnets.1`.
   let name: String
   /// Other spellings of the same.
   let aliases: [String]
-  /// What single-file checkpoints put before the network's own names, as in
-  /// `model.diffusion_model.`.
+  /// The prefix in single-file checkpoints, such as `model.diffusion_model.`.
   let prefix: String
-  /// In the single-file layout, behind the prefix, as in `input_blocks.2.0`.
+  /// In the single-file layout, after the prefix, such as `input_blocks.2.0`.
   let singleFile: String
   /// Other spellings of the same.
   let singleFileAliases: [String]
@@ -27,8 +26,8 @@ package struct Path {
     self.singleFileAliases = singleFileAliases
   }
 
-  /// A child called `name` in diffusers and `singleFile` in single files (the same if not said), and
-  /// in some files by other names: `aliases` in diffusers' layout, `singleFileAliases` in the other.
+  /// A child named `name` in diffusers and `singleFile` in single files (by default the same), with
+  /// aliases in some files: `aliases` in diffusers' layout, `singleFileAliases` in the other.
   func child(
     _ name: String, singleFile: String? = nil, aliases: [String] = [],
     singleFileAliases: [String] = []
@@ -42,7 +41,7 @@ package struct Path {
         self.singleFile, self.singleFileAliases, single, singleFileAliases))
   }
 
-  /// The other names of a child: its usual name below the parent's others, then its own others below
+  /// The aliases of a child: its usual name below the parent's aliases, then its own aliases below
   /// each of the parent's names.
   private static func spellings(
     _ parent: String, _ parents: [String], _ child: String, _ children: [String]

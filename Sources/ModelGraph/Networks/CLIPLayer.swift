@@ -1,13 +1,13 @@
-/// A layer of CLIP's transformers, the text encoder's and the vision model's: attention and a small
-/// network, each behind a norm and added to what goes in.
+/// A layer of CLIP's transformers (text encoder and vision model): attention and an MLP, each after
+/// a norm and with a residual connection.
 struct CLIPLayer {
   let width: Int
-  /// The width inside of the small network.
+  /// The inner width of the MLP.
   let inner: Int
   let heads: Int
   let activation: Activation
   let epsilon: Double
-  /// Whether a token sees only those before it, as in text.
+  /// Whether a token attends only to those before it, as in text.
   let causal: Bool
 
   func append(

@@ -5,15 +5,15 @@ extension GraphName {
 
 /// The text encoder: token ids to the hidden states that the UNet attends to.
 ///
-/// Source: CLIP (Radford et al. 2021) as transformers' `CLIPTextModel` computes it: pre-norm
-/// transformer layers with causal attention.
+/// Source: CLIP (Radford et al. 2021) as in transformers' `CLIPTextModel`: pre-norm transformer
+/// layers with causal attention.
 public enum CLIPText {
   /// Input `input_ids [batch, sequence]`; output `last_hidden_state [batch, sequence, hidden]`.
   ///
-  /// - Parameter earlierLayers: whether there are also the outputs `hidden_state_2` (of the layer
-  ///   before the last), `hidden_state_3` and so on to that of the first layer, each through the
-  ///   final norm, as for a prompt of which the last layers are skipped.
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Parameter earlierLayers: whether to add the outputs `hidden_state_2` (of the layer before
+  ///   the last), `hidden_state_3` and so on up to the first layer, each after the final norm, for
+  ///   clip skip.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func graph(
     _ configuration: CLIPTextConfiguration, earlierLayers: Bool = false
   ) throws(GraphError) -> Graph {
@@ -50,7 +50,7 @@ public enum CLIPText {
     return build.graph
   }
 
-  /// The name of the output of the layer that is the `position`-th from the last, which is 1.
+  /// The name of the output of the `position`-th layer from the end; 1 is the last.
   public static func hiddenState(fromLast position: Int) -> String {
     position == 1 ? "last_hidden_state" : "hidden_state_\(position)"
   }

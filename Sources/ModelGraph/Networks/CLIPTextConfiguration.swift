@@ -19,7 +19,7 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
   /// Added to variances in normalizations.
   public let layerNormEpsilon: Double
 
-  /// The same encoder with room for more tokens, behind those that it has.
+  /// A copy with room for more tokens, after the existing ones.
   public func adding(tokens: Int) -> CLIPTextConfiguration {
     var configuration = self
     configuration.vocabularySize += tokens
@@ -41,11 +41,11 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
     default: activation = .quickGELU
     }
     _ = try reader.choice("model_type", of: ["clip_text_model"], default: "clip_text_model")
-    // The pooled output is at the token that ends a prompt, and no token is None.
+    // The pooled output is at the end token, which cannot be None.
     if object["eos_token_id"]?.isNull == true {
       throw reader.failure("eos_token_id", "is null, not the number of the token that ends prompts")
     }
-    // Training, tokens that the tokenizer decides, and the projection that this encoder lacks.
+    // Training, tokens that the tokenizer determines, and the projection that this encoder lacks.
     reader.ignore(
       "architectures", "attention_dropout", "dropout", "initializer_factor", "initializer_range",
       "bos_token_id", "eos_token_id", "pad_token_id", "projection_dim", "torch_dtype", "dtype",

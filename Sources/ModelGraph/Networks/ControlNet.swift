@@ -6,14 +6,14 @@ extension GraphName {
 /// A ControlNet: the way down and the middle of a UNet once more, which read a picture beside the
 /// latents and give what is added to the UNet's skip connections and middle.
 ///
-/// Source: Zhang et al. 2023 as diffusers' `ControlNetModel` computes it; the names of single files
-/// are of the original code (`control_model.input_hint_block`, `zero_convs`, `middle_block_out`).
+/// Source: Zhang et al. 2023 as in diffusers' `ControlNetModel`; single-file names are those of the
+/// original code (`control_model.input_hint_block`, `zero_convs`, `middle_block_out`).
 public enum ControlNet {
-  /// Inputs as the UNet's, and `controlnet_cond [batch, 3, 8 * height, 8 * width]` in 0...1;
-  /// outputs `down_block_res_samples_0` and so on, of the shapes of the UNet's skip connections in
-  /// their order, and `mid_block_res_sample`, none of them scaled.
+  /// The UNet's inputs, and `controlnet_cond [batch, 3, 8 * height, 8 * width]` in 0...1. Outputs
+  /// are `down_block_res_samples_0` and so on, with the shapes of the UNet's skip connections in
+  /// order, and `mid_block_res_sample`, all unscaled.
   ///
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func graph(_ configuration: ControlNetConfiguration) throws(GraphError) -> Graph {
     var network = UNetBuilder(
       configuration.unet, name: .controlNet, root: Path(prefix: "control_model."))
@@ -21,7 +21,7 @@ public enum ControlNet {
     return network.graph
   }
 
-  /// The input of a UNet for the output of that name.
+  /// The UNet's input for the output with this name.
   public static func residualInput(of output: String) -> String {
     output == "mid_block_res_sample"
       ? "mid_block_additional_residual"
@@ -51,7 +51,7 @@ extension UNetBuilder {
       input, path, to: build.channels(input), kernel: 1, padding: .all(0))
   }
 
-  /// The picture at the size of the latents, as wide as the UNet's first convolution makes them.
+  /// The control image at the size of the latents, with the width of the UNet's first convolution.
   private mutating func embedding(
     _ configuration: ControlNetConfiguration
   ) throws(GraphError) -> Value {
@@ -62,7 +62,7 @@ extension UNetBuilder {
         8 * .symbol(.width),
       ])
     let channels = configuration.pictureBlockChannels
-    // The layers of single files have a SiLU between any two.
+    // In single files, a SiLU is between any two layers.
     var place = 0
     func path(_ name: String) -> Path {
       defer { place += 2 }

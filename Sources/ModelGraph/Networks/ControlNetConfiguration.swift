@@ -1,13 +1,13 @@
 import OrderedJSON
 
-/// The shape of a ControlNet, from diffusers' `config.json`: that of the UNet which it copies, and
-/// of the small network that reads its picture.
+/// The shape of a ControlNet, from diffusers' `config.json`: that of the copied UNet, and of the
+/// small network for the control image.
 public struct ControlNetConfiguration: Sendable, Hashable {
-  /// The UNet whose way down and middle it repeats.
+  /// The UNet whose down blocks and middle are copied.
   public let unet: UNetConfiguration
-  /// Channels of the picture: 3.
+  /// Channels of the image: 3.
   public let pictureChannels: Int
-  /// Channels of the convolutions that read the picture; all but the first halve it.
+  /// Channels of the convolutions that read the image; all but the first halve it.
   public let pictureBlockChannels: [Int]
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
@@ -18,7 +18,7 @@ public struct ControlNetConfiguration: Sendable, Hashable {
       try own.list("conditioning_embedding_out_channels", default: [16, 32, 96, 256])
     try own.require("controlnet_conditioning_channel_order", "rgb")
     try own.require("global_pool_conditions", false)
-    // What is left is a UNet's, but for the way up that a ControlNet has not.
+    // The rest is a UNet configuration without up blocks.
     var rest = object
     for field in [
       "conditioning_channels", "conditioning_embedding_out_channels",

@@ -5,13 +5,13 @@ extension GraphName {
 
 /// The safety checker's network: a picture to its place among concepts.
 ///
-/// Source: CLIP's vision model (Radford et al. 2021) as transformers' `CLIPVisionModel` computes it,
-/// and the projection of diffusers' `StableDiffusionSafetyChecker`, which compares the result with
-/// the concepts that its file holds.
+/// Source: CLIP's vision model (Radford et al. 2021) as in transformers' `CLIPVisionModel`, and the
+/// projection of diffusers' `StableDiffusionSafetyChecker`, which compares the result with the
+/// concepts in its file.
 public enum SafetyChecker {
-  /// Input `clip_input [batch, 3, side, side]`, normalised; output `image_embeds [batch, width]`.
+  /// Input `clip_input [batch, 3, side, side]`, normalized; output `image_embeds [batch, width]`.
   ///
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func graph(
     _ configuration: SafetyCheckerConfiguration
   ) throws(GraphError) -> Graph {
@@ -31,7 +31,7 @@ public enum SafetyChecker {
     hidden = build.addPositions(
       hidden, embeddings.child("position_embedding"), rows: tokens, width: width)
     build.buffer(embeddings.child("position_ids"), [1, tokens])
-    // The published name, misspelt as it is.
+    // The published name, including its spelling error.
     hidden = try build.layerNorm(
       hidden, root.child("pre_layrnorm"), epsilon: configuration.layerNormEpsilon)
     let shape = CLIPLayer(

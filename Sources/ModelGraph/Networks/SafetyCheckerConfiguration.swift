@@ -10,7 +10,7 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   public let layers: Int
   /// Attention heads of a layer.
   public let heads: Int
-  /// Pixels of a side of the square picture that it sees: 224.
+  /// The side of the square input image in pixels: 224.
   public let pictureSize: Int
   /// Rows and columns of a patch, in pixels.
   public let patchSize: Int
@@ -18,15 +18,15 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
   public let activation: Activation
   /// Added to variances in normalizations.
   public let layerNormEpsilon: Double
-  /// The width of the space in which pictures and concepts are compared: 768.
+  /// The width of the space in which images and concepts are compared: 768.
   public let projectionWidth: Int
 
-  /// The rows of concepts and of those to take special care with; the class has no field for them.
+  /// The numbers of concepts and of special-care concepts; the class has no field for them.
   public static let conceptCount = 17
   /// Rows of special-care concepts.
   public static let specialCareCount = 3
 
-  /// Reads what concerns the vision model; the text model that the file describes too is not there.
+  /// Reads the vision model's fields; the text model in the file is not part of the network.
   ///
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
   package init(_ object: JSONObject) throws(GraphError) {

@@ -7,15 +7,15 @@ extension GraphName {
 
 /// A tiny autoencoder: pictures to latents and back with a hundredth of the VAE's work.
 ///
-/// Source: TAESD of Ollin Boer Bohan as its own code and diffusers' `AutoencoderTiny` compute it.
-/// Pictures are in 0...1 as in the former; latents are those of the UNet. In the original files a
-/// layer is named by its place among all, functions without weights included, and the decoder's
-/// clamp is the first of its places.
+/// Source: TAESD of Ollin Boer Bohan as in its own code and diffusers' `AutoencoderTiny`. Images
+/// are in 0...1 as in the former; latents are those of the UNet. In the original files a layer's
+/// name is its position among all layers, including those without weights; the decoder's clamp is
+/// the first.
 public enum TinyAutoencoder {
   /// Input `latent_sample [batch, latent, height, width]`;
   /// output `sample [batch, 3, 8 * height, 8 * width]` in about 0...1.
   ///
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func decoder(
     _ configuration: TinyAutoencoderConfiguration
   ) throws(GraphError) -> Graph {
@@ -27,7 +27,7 @@ public enum TinyAutoencoder {
   /// Input `sample [batch, 3, 8 * height, 8 * width]` in 0...1;
   /// output `latents [batch, latent, height, width]`.
   ///
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func encoder(
     _ configuration: TinyAutoencoderConfiguration
   ) throws(GraphError) -> Graph {
@@ -42,7 +42,7 @@ private struct TinyAutoencoderBuilder {
 
   let configuration: TinyAutoencoderConfiguration
   var build: GraphBuilder
-  /// Places so far in diffusers' list of layers.
+  /// The number of layers so far in diffusers' list.
   private var place = 0
 
   init(_ name: GraphName, _ configuration: TinyAutoencoderConfiguration) {
@@ -93,9 +93,9 @@ private struct TinyAutoencoderBuilder {
     build.output("latents", hidden)
   }
 
-  /// The next place among the layers.
+  /// The next position among the layers.
   ///
-  /// - Parameter shift: places that the original list has before.
+  /// - Parameter shift: positions that the original list has before it.
   private mutating func next(_ root: Path, shift: Int) -> Path {
     defer { place += 1 }
     return root.child(String(place), singleFile: String(place + shift))
@@ -109,7 +109,8 @@ private struct TinyAutoencoderBuilder {
       bias: bias)
   }
 
-  /// Blocks of three convolutions with ReLU between them, added to what goes in, ReLU after.
+  /// Blocks of three convolutions with ReLU in between, with a residual connection, followed by
+  /// ReLU.
   private mutating func blocks(
     _ count: Int, _ input: Value, _ root: Path, shift: Int
   ) throws(GraphError) -> Value {

@@ -6,11 +6,11 @@ public struct TinyAutoencoderConfiguration: Sendable, Hashable {
   public let latentChannels: Int
   /// Channels of all convolutions inside: 64.
   public let channels: Int
-  /// Blocks of each level of the encoder, from the picture down: 1, 3, 3, 3.
+  /// Blocks of each level of the encoder, from the image down: 1, 3, 3, 3.
   public let encoderBlocks: [Int]
   /// Blocks of each level of the decoder, from the latents up: 3, 3, 3, 1.
   public let decoderBlocks: [Int]
-  /// What latents are divided by before decoding: 1, for its latents are those of the UNet.
+  /// The divisor of latents before decoding: 1, since its latents are those of the UNet.
   public let scalingFactor: Double
   /// diffusers' `shift_factor`.
   public let shiftFactor: Double
@@ -31,7 +31,7 @@ public struct TinyAutoencoderConfiguration: Sendable, Hashable {
     try reader.require("act_fn", "relu")
     try reader.require("upsample_fn", "nearest")
     try reader.require("upsampling_scaling_factor", 2)
-    // A range for storing latents as bytes, and what follows from the fields above.
+    // A range for storing latents as bytes, and values that follow from the fields above.
     reader.ignore("latent_magnitude", "latent_shift", "force_upcast", "block_out_channels")
     try reader.finish()
     channels = widths[0]

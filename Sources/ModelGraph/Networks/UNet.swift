@@ -5,18 +5,18 @@ extension GraphName {
 
 /// The denoising network: a noisy latent picture, a timestep and a prompt to the noise in it.
 ///
-/// Source: Rombach et al. 2022 as diffusers' `UNet2DConditionModel` computes it.
+/// Source: Rombach et al. 2022 as in diffusers' `UNet2DConditionModel`.
 public enum UNet {
-  /// Inputs `sample [batch, in, height, width]`, `timestep [1]` and
-  /// `encoder_hidden_states [batch, sequence, cross-attention width]`, and `timestep_cond
-  /// [1, guidance width]` where the UNet takes the guidance scale as an embedding;
-  /// output `out_sample [batch, out, height, width]`.
+  /// Inputs `sample [batch, in, height, width]`, `timestep [1]` and `encoder_hidden_states [batch,
+  /// sequence, cross-attention width]`, and `timestep_cond [1, guidance
+  /// width]` if the UNet has a guidance scale embedding; output `out_sample [batch, out, height,
+  /// width]`.
   ///
-  /// - Parameter residualInputs: whether there are inputs for what a ControlNet adds:
-  ///   `down_block_additional_residuals_0` and so on, of the shapes of the skip connections in their
-  ///   order, and `mid_block_additional_residual`. Source: Zhang et al. 2023; the names are of
-  ///   diffusers' arguments.
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Parameter residualInputs: whether to add inputs for ControlNet residuals:
+  ///   `down_block_additional_residuals_0` and so on, with the shapes of the skip connections in
+  ///   order, and `mid_block_additional_residual`. Source: Zhang et al. 2023; the names are
+  ///   diffusers' argument names.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func graph(
     _ configuration: UNetConfiguration, residualInputs: Bool = false
   ) throws(GraphError) -> Graph {
@@ -26,8 +26,8 @@ public enum UNet {
   }
 }
 
-/// The state of building a UNet, or the half of one that a ControlNet is: what every block reads,
-/// and the skip connections to come.
+/// The state of building a UNet or ControlNet: inputs of every block, and the pending skip
+/// connections.
 struct UNetBuilder {
   typealias Value = Graph.ValueID
 
@@ -35,7 +35,7 @@ struct UNetBuilder {
   let residualInputs: Bool
   var build: GraphBuilder
   let root: Path
-  /// The numbers of blocks in single files.
+  /// The block numbers in single files.
   private let numbers: BlockNumbers
   /// SiLU of the time embedding `[1, width]`, which every residual block projects.
   private var time: Value?
@@ -116,7 +116,7 @@ struct UNetBuilder {
     return build.activation("time_embedding.nonlinearity", .silu, hidden)
   }
 
-  /// The way down; what each layer gives becomes a skip connection, the input the first.
+  /// The down blocks; each layer's output becomes a skip connection, and the input is the first.
   mutating func down(_ input: Value) throws(GraphError) -> Value {
     var hidden = input
     skips = [hidden]
@@ -144,7 +144,7 @@ struct UNetBuilder {
     return hidden
   }
 
-  /// The skip connections alone change: what goes on to the middle does not.
+  /// Only the skip connections change: the input of the middle does not.
   private mutating func addResiduals() throws(GraphError) {
     for index in skips.indices {
       skips[index] = try adding("down_block_additional_residuals_\(index)", to: skips[index])
@@ -183,7 +183,8 @@ struct UNetBuilder {
         hidden = try build.concatenate(resnetPath.name + ".concatenate", hidden, skip)
         hidden = try resnet(hidden, resnetPath, to: channels)
         if configuration.upAttention[index] {
-          // Converters take it that the first level does not attend, and leave the names if it does.
+          // Converters assume that the first level has no attention, and do not rename it if it
+          // has.
           let left = index == 0 ? ["\(path.name).attentions.\(layer)"] : []
           hidden = try transformer(
             hidden, named(path, "attentions.\(layer)", single + ".1", left), level: level,
@@ -244,14 +245,15 @@ struct UNetBuilder {
     return try build.add(path.name + ".residual", shortcut, hidden)
   }
 
-  /// A spatial transformer: the picture as tokens through attention to itself and to the prompt.
+  /// A spatial transformer: the image as tokens, through self-attention and cross-attention to the
+  /// prompt.
   ///
   /// - Parameter onlyCross: whether both attend to the prompt.
   private mutating func transformer(
     _ input: Value, _ path: Path, level: Int, onlyCross: Bool = false
   ) throws(GraphError) -> Value {
     let channels = configuration.blockChannels[level]
-    // Transformer2DModel fixes this epsilon whatever `norm_eps` says.
+    // Transformer2DModel fixes this epsilon, ignoring `norm_eps`.
     var hidden = try build.groupNorm(
       input, path.child("norm"), groups: configuration.groups, epsilon: 1e-6, silu: false)
     if configuration.linearProjection {
@@ -311,7 +313,7 @@ struct UNetBuilder {
     return try build.linear(hidden, path.child("to_out.0"), to: width)
   }
 
-  /// Four times as wide inside, gated by GELU.
+  /// Four times the width inside, gated by GELU.
   private mutating func feedForward(_ input: Value, _ path: Path) throws(GraphError) -> Value {
     guard let width = build.shape(input).last?.fixed else {
       throw build.failure("\(path.name) has no fixed width", field: "block_out_channels")

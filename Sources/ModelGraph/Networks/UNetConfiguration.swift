@@ -8,17 +8,17 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let outputChannels: Int
   /// Channels of each level, from the full resolution down.
   public let blockChannels: [Int]
-  /// Residual blocks of each level on the way down; the way up has one more.
+  /// Residual blocks of each down level; up levels have one more.
   public let layersPerBlock: [Int]
-  /// Whether each level attends on the way down.
+  /// Whether each down level has attention.
   public let downAttention: [Bool]
-  /// Whether each level attends on the way up, from the lowest resolution.
+  /// Whether each up level has attention, from the lowest resolution.
   public let upAttention: [Bool]
   /// Whether there is a middle block; distilled UNets of Stable Diffusion 1.x have none.
   public let hasMiddle: Bool
   /// Transformer layers of each attention block, by level.
   public let transformerLayers: [Int]
-  /// Whether a level's transformers, on both ways, attend to the prompt in place of themselves.
+  /// Whether a level's transformers, down and up, attend only to the prompt.
   public let onlyCrossAttention: [Bool]
   /// Attention heads of each level.
   public let heads: [Int]
@@ -28,7 +28,7 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let groups: Int
   /// Added to variances in group normalizations.
   public let normEpsilon: Double
-  /// Whether transformers enter and leave by a linear layer (SD 2) instead of a 1x1 convolution.
+  /// Whether transformers have linear projections (SD 2) instead of 1x1 convolutions.
   public let linearProjection: Bool
   /// Whether attention's products and softmax must stay in F32 (SD 2.1).
   public let upcastAttention: Bool
@@ -38,19 +38,19 @@ public struct UNetConfiguration: Sendable, Hashable {
   public let outputKernel: Int
   /// Channels of the timestep's embedding.
   public let timeEmbeddingWidth: Int
-  /// The width of the embedding of the guidance scale, 256 in latent consistency models; nil where
-  /// guidance is by a negative prompt.
+  /// The width of the guidance scale embedding, 256 in latent consistency models; nil if guidance
+  /// uses a negative prompt.
   public let guidanceWidth: Int?
   /// Whether cosines come before sines in the timestep's embedding.
   public let flipSinToCos: Bool
   /// diffusers' `freq_shift`.
   public let frequencyShift: Double
-  /// Rows and columns of the latent picture that it was trained on: 64.
+  /// The training resolution in latents: 64.
   public let sampleSize: Int
-  /// How single files number its blocks.
+  /// The block numbering in single files.
   public let numbering: BlockNumbering
 
-  /// Fields that are None where diffusers' `UNet2DConditionModel` is not told otherwise.
+  /// Fields that are None by default in diffusers' `UNet2DConditionModel`.
   private static let nullable: Set<String> = [
     "sample_size", "reverse_transformer_layers_per_block", "encoder_hid_dim",
     "encoder_hid_dim_type", "num_attention_heads", "class_embed_type", "addition_embed_type",
@@ -84,14 +84,15 @@ public struct UNetConfiguration: Sendable, Hashable {
       default: ["UpBlock2D", upBlock, upBlock, upBlock])
     downAttention = down.map { $0 == downBlock }
     upAttention = up.map { $0 == upBlock }
-    // A ControlNet is a UNet's way down and middle: without one it is none.
+    // A ControlNet is a UNet's down blocks and middle, so it must have a middle.
     let middle = "UNetMidBlock2DCrossAttn"
     hasMiddle = graph != .unet || object["mid_block_type"]?.isNull != true
     if hasMiddle { try reader.require("mid_block_type", .string(middle)) }
     reader.ignore("mid_block_type")
     onlyCrossAttention = try reader.booleans(
       "only_cross_attention", count: levels, default: false)
-    // The published field `attention_head_dim` holds the number of heads; diffusers kept the name.
+    // The published field `attention_head_dim` contains the number of heads; diffusers kept the
+    // name.
     let headDimension = try reader.integers(
       "attention_head_dim", count: levels, in: 1...1_024, default: 8)
     heads = try reader.integers(
@@ -142,12 +143,12 @@ public struct UNetConfiguration: Sendable, Hashable {
     }
   }
 
-  /// Fields of other UNets: each must have the value that leaves this network as it is.
+  /// Fields of other UNets: each must have the value that does not change this network.
   private static func refuseVariants(_ reader: inout ConfigurationReader) throws(GraphError) {
     _ = try reader.choice("act_fn", of: ["silu", "swish"], default: "silu")
     try reader.require("time_embedding_type", "positional")
     try reader.require("resnet_time_scale_shift", "default")
-    // Only two other names ask for gated attention.
+    // Only two other values enable gated attention.
     if reader.object["attention_type"]?.isNull != true {
       try reader.require("attention_type", "default")
     }
@@ -168,11 +169,11 @@ public struct UNetConfiguration: Sendable, Hashable {
     ] {
       try reader.require(field, .null)
     }
-    // Training only, or unused by the blocks that are supported.
+    // Training only, or unused by supported blocks.
     reader.ignore(
       "dropout", "addition_embed_type_num_heads", "mid_block_only_cross_attention",
       "attention_type")
-    // How averages were taken, which diffusers' EMAModel saves with them.
+    // EMA parameters, which diffusers' EMAModel saves with the weights.
     reader.ignore(
       "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
       "use_ema_warmup")

@@ -7,13 +7,13 @@ extension GraphName {
 
 /// The variational autoencoder: pictures to latents (moments) and latents to pictures.
 ///
-/// Source: Rombach et al. 2022 as diffusers' `AutoencoderKL` computes it. Scaling latents by
-/// `scaling_factor` is the caller's: the graphs take and give what the convolutions see.
+/// Source: Rombach et al. 2022 as in diffusers' `AutoencoderKL`. The caller scales latents by
+/// `scaling_factor`: the graphs use the values that the convolutions see.
 public enum VAE {
   /// Input `latent_sample [batch, latent, height, width]`;
   /// output `sample [batch, 3, 8 * height, 8 * width]` in about -1...1.
   ///
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func decoder(_ configuration: VAEConfiguration) throws(GraphError) -> Graph {
     var network = VAEBuilder(name: .vaeDecoder, configuration, [.magnifiesEarlyErrors])
     try network.decoder()
@@ -23,7 +23,7 @@ public enum VAE {
   /// Input `sample [batch, 3, 8 * height, 8 * width]` in -1...1; output
   /// `latent_parameters [batch, 2 * latent, height, width]`: means, then logarithms of variances.
   ///
-  /// - Throws: ``GraphError`` where the configuration does not fit together.
+  /// - Throws: ``GraphError`` if the configuration is inconsistent.
   public static func encoder(_ configuration: VAEConfiguration) throws(GraphError) -> Graph {
     var network = VAEBuilder(name: .vaeEncoder, configuration)
     try network.encoder()
@@ -34,7 +34,7 @@ public enum VAE {
 private struct VAEBuilder {
   typealias Value = Graph.ValueID
 
-  /// AutoencoderKL's norms all have this epsilon.
+  /// All norms in AutoencoderKL have this epsilon.
   private static let epsilon = 1e-6
 
   let configuration: VAEConfiguration
@@ -159,11 +159,11 @@ private struct VAEBuilder {
     return try build.add(path.name + ".residual", shortcut, hidden)
   }
 
-  /// Attention over all positions with one head. Single files hold its projections as 1x1
-  /// convolutions; diffusers files of 2022 call them query, key, value and proj_attn.
+  /// Attention over all positions with one head. Single files store its projections as 1x1
+  /// convolutions; diffusers files of 2022 name them query, key, value and proj_attn.
   ///
-  /// Converters of several diffusers releases left `to_q` in single files, and where they ran twice
-  /// made `to_to_q` of it, in either layout.
+  /// Converters of several diffusers releases left `to_q` in single files, and turned it into
+  /// `to_to_q` when they ran twice, in either layout.
   private mutating func attention(
     _ input: Value, _ path: Path, channels: Int
   ) throws(GraphError) -> Value {

@@ -7,11 +7,11 @@ public struct VAEConfiguration: Sendable, Hashable {
 
   /// Channels of the picture that is encoded.
   public let pictureChannels: Int
-  /// Channels of the decoded picture.
+  /// Channels of the decoded image.
   public let outputChannels: Int
   /// Channels of latents.
   public let latentChannels: Int
-  /// Channels of each level, from the picture down.
+  /// Channels of each level, from the image down.
   public let blockChannels: [Int]
   /// Residual blocks of each level.
   public let layersPerBlock: Int
@@ -23,12 +23,12 @@ public struct VAEConfiguration: Sendable, Hashable {
   public let quantConvolution: Bool
   /// Whether a 1x1 convolution precedes the decoder.
   public let postQuantConvolution: Bool
-  /// What latents are divided by before decoding: 0.18215 in SD v1.5.
+  /// The divisor of latents before decoding: 0.18215 in SD v1.5.
   public let scalingFactor: Double
-  /// What is added to latents after the division; 0 where the configuration has none.
+  /// The offset added to latents after the division; 0 if the configuration has none.
   public let shiftFactor: Double
 
-  /// How many pixels a latent is wide.
+  /// The number of pixels per latent, in each direction.
   public var downsampling: Int { 1 << (blockChannels.count - 1) }
 
   /// - Throws: ``GraphError`` naming a field that is missing, out of range or not supported.
@@ -52,7 +52,7 @@ public struct VAEConfiguration: Sendable, Hashable {
     let up = try reader.names("up_block_types", of: ["UpDecoderBlock2D"])
     try reader.require("latents_mean", .null)
     try reader.require("latents_std", .null)
-    // The size it was trained at and a matter of precision: neither changes the network.
+    // The training size and a precision hint: neither changes the network.
     reader.ignore("sample_size", "force_upcast")
     try reader.finish()
 

@@ -2,7 +2,7 @@ import ModelFormats
 import ModelGraph
 
 extension Lowering {
-  /// `softmax(q * k^T) * v`: ONNX's own Attention where TensorRT has a kernel for it, else plain
+  /// `softmax(q * k^T) * v`: ONNX's Attention if TensorRT has a kernel for it, otherwise plain
   /// operators.
   mutating func attention(
     _ inputs: [Value], _ node: Graph.Node, _ form: Attention, at module: String
@@ -25,8 +25,8 @@ extension Lowering {
     return joined(sums, form, shape, at: module)
   }
 
-  /// Whether TensorRT builds ONNX's Attention of this form: in F16, with heads of 16 to 256 channels,
-  /// a multiple of 8.
+  /// Whether TensorRT can build ONNX's Attention of this form: in F16, with heads of 16 to 256
+  /// channels, a multiple of 8.
   ///
   /// Measured with TensorRT-RTX 1.7.1: it builds 12 to 256 channels, causal or not, and fails for 4, 8,
   /// 264, the VAE's single head of 512, and any F32.
@@ -36,7 +36,7 @@ extension Lowering {
       && width % 8 == 0 && (16...256).contains(width)
   }
 
-  /// Heads and scale are spelled out: without them TensorRT's parser makes 22 layers instead of 8.
+  /// Give heads and scale explicitly: without them TensorRT's parser makes 22 layers instead of 8.
   private mutating func fusedAttention(
     _ parts: [Value], _ form: Attention, at module: String
   ) -> Value {
@@ -45,10 +45,10 @@ extension Lowering {
       ["is_causal": .integer(form.causal ? 1 : 0), "scale": .float(Float(form.scale))])
   }
 
-  /// The queries are scaled already, which keeps the products in range for half precision. Where
-  /// the configuration says that this is not enough, products and softmax are in F32.
+  /// The queries are already scaled, which keeps the products in range for F16. If the
+  /// configuration says that this is not enough, products and softmax are in F32.
   ///
-  /// - Parameter keys: with their last two axes exchanged.
+  /// - Parameter keys: transposed in their last two axes.
   private mutating func plainAttention(
     query: Value, keys: Value, values: Value, _ form: Attention, at module: String
   ) throws(FormatError) -> Value {
@@ -66,7 +66,7 @@ extension Lowering {
     return build.node("MatMul", at: module, [weights, values], query.shape)
   }
 
-  /// The heads side by side again, as the rows of a matrix.
+  /// The heads concatenated again, as the rows of a matrix.
   private mutating func joined(
     _ sums: Value, _ form: Attention, _ shape: [Dimension], at module: String
   ) -> Value {
@@ -76,8 +76,8 @@ extension Lowering {
       [shape[0] * shape[1], shape[2]])
   }
 
-  /// The rows of a matrix as `[batch, heads, tokens, channels / heads]`, the last two exchanged for
-  /// keys; one head needs no cutting and is `[batch, tokens, channels]`.
+  /// The rows of a matrix as `[batch, heads, tokens, channels / heads]`, with the last two
+  /// exchanged for keys; a single head stays `[batch, tokens, channels]`.
   private mutating func heads(
     _ rows: Value, _ shape: [Dimension], _ form: Attention, transposed: Bool = false,
     at module: String
@@ -97,7 +97,7 @@ extension Lowering {
       "Transpose", at: module, [value], axes.map { value.shape[$0] }, ["perm": .integers(axes)])
   }
 
-  /// The lowest number above the diagonal, zero elsewhere, for as many tokens as there are.
+  /// The smallest number above the diagonal, zero elsewhere, for the number of tokens.
   private mutating func mask(
     _ length: Dimension, as element: ONNXModel.Element
   ) throws(FormatError) -> Value {

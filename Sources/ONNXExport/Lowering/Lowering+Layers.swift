@@ -21,7 +21,7 @@ extension Lowering {
       ])
   }
 
-  /// A Gemm that reads the weight as the checkpoint has it, `[out, in]`.
+  /// A Gemm with the checkpoint's weight, `[out, in]`.
   mutating func linear(
     _ input: Value, _ node: Graph.Node, _ shape: [Dimension], at module: String
   ) throws(FormatError) -> Value {
@@ -36,8 +36,8 @@ extension Lowering {
       ["alpha": .float(factor), "beta": .float(factor), "transB": .integer(1)])
   }
 
-  /// Means and variances are in F32 in every precision: that is `stash_type` 1, the default of
-  /// GroupNormalization and LayerNormalization, and what TensorRT and ONNX Runtime do for
+  /// Means and variances are F32 in every precision: by `stash_type` 1, the default of
+  /// GroupNormalization and LayerNormalization, and by TensorRT's and ONNX Runtime's behavior for
   /// InstanceNormalization, which has no such attribute.
   mutating func groupNorm(
     _ input: Value, _ form: GroupNorm, _ node: Graph.Node, at module: String
@@ -59,7 +59,7 @@ extension Lowering {
     return output
   }
 
-  /// Before opset 21 GroupNormalization scales each group, which is not what the networks do.
+  /// Before opset 21, GroupNormalization scales each group, unlike the networks.
   private mutating func olderGroupNorm(
     _ input: Value, _ form: GroupNorm, weight: Value, bias: Value, at module: String
   ) -> Value {
@@ -130,7 +130,7 @@ extension Lowering {
 
   mutating func geglu(_ input: Value, at module: String) -> Value {
     let shape = Array(input.shape.dropLast()) + [Dimension((input.shape.last?.fixed ?? 0) / 2)]
-    // Two equal parts are the default of opset 13; from 18 on their number must be said.
+    // Two equal parts are the default in opset 13; from 18 on their number is required.
     let halves =
       options.opset.rawValue >= 18
       ? build.node(
@@ -141,8 +141,8 @@ extension Lowering {
     return build.node("Mul", at: module, [halves[0], gate], shape)
   }
 
-  /// Sines and cosines of the timestep, in F32 whatever the network's precision: at timestep 981
-  /// half precision would be off by half a radian.
+  /// Sines and cosines of the timestep, always in F32: at timestep 981, F16 would be off by half a
+  /// radian.
   mutating func timestepEmbedding(
     _ timestep: Value, _ form: TimestepEmbedding, _ shape: [Dimension], at module: String
   ) throws(FormatError) -> Value {
@@ -151,7 +151,7 @@ extension Lowering {
         .unsupported, "a timestep embedding of \(form.channels.of("channel")) cannot be halved",
         context: module)
     }
-    // Rounded at each step as the reference rounds.
+    // Rounded at each step like the reference.
     let half = form.channels / 2
     let range = -Float(log(10_000.0))
     let frequencies = (0..<half).map { index in

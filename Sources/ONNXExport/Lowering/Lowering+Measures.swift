@@ -2,14 +2,14 @@ import ModelFormats
 import ModelGraph
 
 extension Lowering {
-  /// Sizes that nodes of the model measure, each once.
+  /// Sizes measured by nodes of the model, each once.
   struct Measures {
-    /// Whole shapes of pictures, and their heights with their widths.
+    /// Full shapes of images, and their heights with their widths.
     var shapes: [[Dimension]: Value] = [:]
     var resolutions: [[Dimension]: Value] = [:]
     var batch: Value?
     var tokens: [Dimension: Value] = [:]
-    /// Shapes put together from a measure and what is known around it.
+    /// Shapes assembled from a measure and known sizes around it.
     var targets: [Target: Value] = [:]
   }
 
@@ -19,7 +19,7 @@ extension Lowering {
     let after: [Int]
   }
 
-  /// The height and the width of a picture, from the first picture that has them.
+  /// The height and the width of an image, from the first image that has them.
   mutating func resolution(
     _ size: [Dimension], at module: String
   ) throws(FormatError) -> Value {
@@ -39,12 +39,12 @@ extension Lowering {
     return value
   }
 
-  /// How many pictures or prompts there are, as `[1]`.
+  /// The batch size, as `[1]`.
   private mutating func batchCount(at module: String) throws(FormatError) -> Value {
     if let batch = measures.batch { return batch }
     let batch: Value
     if let size = firstTokenSize, let picture = pictures[size] {
-      // Height and width will be asked for too: one Shape for both.
+      // Height and width will be needed too: use one Shape node.
       let shape = measure(picture, 0..<4, at: module)
       measures.shapes[size] = shape
       batch = build.node(
@@ -56,7 +56,7 @@ extension Lowering {
     return batch
   }
 
-  /// How many tokens each prompt has, as `[1]`.
+  /// The number of tokens per prompt, as `[1]`.
   mutating func tokenCount(
     _ length: Dimension, at module: String
   ) throws(FormatError) -> Value {
@@ -68,7 +68,7 @@ extension Lowering {
     return count
   }
 
-  /// The first of the network's inputs that has the size to be measured.
+  /// The first network input with the size to be measured.
   private func input(_ hasSize: (Value) -> Bool) throws(FormatError) -> Value {
     for input in graph.inputs {
       let value = try value(input)
@@ -86,7 +86,7 @@ extension Lowering {
 
   /// The rows of a matrix as sequences of the batch: `[batch, tokens, ...last]`.
   ///
-  /// - Parameter shape: the graph's, of which the first two sizes count.
+  /// - Parameter shape: the graph's shape, of which the first two sizes are used.
   mutating func sequences(
     _ rows: Value, _ shape: [Dimension], last: [Int]? = nil, at module: String
   ) throws(FormatError) -> Value {

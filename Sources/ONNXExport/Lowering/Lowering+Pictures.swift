@@ -2,7 +2,7 @@ import ModelFormats
 import ModelGraph
 
 extension Lowering {
-  /// A picture's positions as the rows of a matrix.
+  /// An image's positions as the rows of a matrix.
   mutating func imageToTokens(_ input: Value, at module: String) -> Value {
     let size = Array(input.shape[2...])
     firstTokenSize = firstTokenSize ?? size
@@ -14,7 +14,7 @@ extension Lowering {
       [input.shape[0] * size[0] * size[1], input.shape[1]])
   }
 
-  /// The rows of a matrix back to the height and width of an earlier picture.
+  /// The rows of a matrix back to the height and width of an earlier image.
   mutating func tokensToImage(
     _ input: Value, _ shape: [Dimension], at module: String
   ) throws(FormatError) -> Value {
@@ -33,8 +33,8 @@ extension Lowering {
       "Transpose", at: module, [last], shape, ["perm": .integers([0, 3, 1, 2])])
   }
 
-  /// Each pixel four times; then cut to `shape`, where the picture that it meets again had an odd
-  /// height or width, so that every size of latents works as it does in the reference.
+  /// Repeats each pixel four times, then crops to `shape` if the skip connection has an odd height
+  /// or width, so that every latent size works as in the reference.
   mutating func upsample(
     _ input: Value, to shape: [Dimension], at module: String
   ) throws(FormatError) -> Value {

@@ -1,18 +1,18 @@
 import ModelFormats
 import ModelGraph
 
-/// How the text encoder finds the end of each prompt.
+/// How to find the end of each prompt in the text encoder.
 ///
-/// Source: transformers' `CLIPTextModel`: configurations of before 2023 give the end token's id as
-/// 2, which no vocabulary has; for them it is the greatest id.
+/// Source: transformers' `CLIPTextModel`: configurations before 2023 give 2 as the end token's id,
+/// which no vocabulary has; for them it is the greatest id.
 enum EndOfText: Sendable, Hashable {
   case greatestID
-  /// The first place of this id.
+  /// The first position of this id.
   case id(Int)
 }
 
 extension Lowering {
-  /// Adds the output `pooler_output [batch, channels]`: the last hidden state of each prompt's end.
+  /// Adds the output `pooler_output [batch, channels]`: the last hidden state at each prompt's end.
   mutating func pool(_ endOfText: EndOfText) throws(FormatError) {
     guard let input = graph.inputs.first(where: { graph[$0].isInteger }),
       let output = graph.outputs.first
@@ -26,7 +26,7 @@ extension Lowering {
     let scores: Value
     switch endOfText {
     case .greatestID:
-      // Integers that every runtime can take the greatest of.
+      // An integer type for which every runtime supports ArgMax.
       scores = cast(ids, to: .int32, at: module)
     case .id(let id):
       let matches = build.node(

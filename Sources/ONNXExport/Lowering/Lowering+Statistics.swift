@@ -1,15 +1,15 @@
 import ModelGraph
 
 extension Lowering {
-  /// Whether means and variances of group norms are taken in stages: in the VAE in F32, whose groups
-  /// have up to a million values.
+  /// Whether means and variances of group norms are computed in stages: in the F32 VAE, whose
+  /// groups have up to a million values.
   ///
   /// ONNX Runtime's norms lose precision over so many. Measured with SD v1.5's decoder at 512 by
   /// 512 pixels: 8.0e-5 from diffusers with GroupNormalization, 8.2e-6 in stages. In F16 TensorRT's
   /// own kernels for norms matter more.
   var needsStages: Bool { graph.traits.contains(.needsWideRange) && real == .float32 }
 
-  /// A group norm by plain operators: each row of the picture is averaged, then the rows.
+  /// A group norm with plain operators: averages each row of the image, then the rows.
   mutating func stagedGroupNorm(
     _ input: Value, _ form: GroupNorm, weight: Value, bias: Value, at module: String
   ) -> Value {
@@ -25,7 +25,7 @@ extension Lowering {
     return scaledPerChannel(normalized, input.shape, weight: weight, bias: bias, at: module)
   }
 
-  /// The mean over the last two axes, which stay with a size of one.
+  /// The mean over the last two axes, which keep size 1.
   private mutating func mean(_ values: Value, at module: String) -> Value {
     [3, 2].reduce(values) { values, axis in
       var shape = values.shape
@@ -37,8 +37,8 @@ extension Lowering {
     }
   }
 
-  /// A picture as `[batch, groups, rows, width]`. The last axis stays, so that this shape and the
-  /// way back can be said without measuring the picture.
+  /// An image as `[batch, groups, rows, width]`. The last axis is unchanged, so this shape and its
+  /// inverse need no measured size.
   mutating func grouped(_ input: Value, _ form: GroupNorm, at module: String) -> Value {
     let channels = input.shape[1].fixed ?? 0
     return build.node(
@@ -49,7 +49,7 @@ extension Lowering {
       ])
   }
 
-  /// The groups as a picture again, times the weight plus the bias of each channel.
+  /// The groups as an image again, times the weight plus the bias of each channel.
   mutating func scaledPerChannel(
     _ groups: Value, _ shape: [Dimension], weight: Value, bias: Value, at module: String
   ) -> Value {

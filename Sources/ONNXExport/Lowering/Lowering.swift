@@ -1,43 +1,42 @@
 import ModelFormats
 import ModelGraph
 
-/// Turns a network's graph into an ONNX model, node by node.
+/// Lowers a network's graph to an ONNX model, node by node.
 ///
-/// Tokens are the rows of one matrix for the whole batch: what the graph calls
-/// `[batch, tokens, channels]` is `[batch * tokens, channels]` here, so that a linear layer is one
-/// Gemm that reads the checkpoint's `[out, in]` weight as it is.
+/// Tokens are the rows of one matrix for the whole batch: the graph's `[batch, tokens, channels]`
+/// is `[batch * tokens, channels]` here, so a linear layer is one Gemm with the checkpoint's
+/// `[out, in]` weight.
 ///
-/// Every shape in the model's constants copies what is only known at run time (0) or leaves it
-/// to be inferred (-1), so that nodes which compute shapes are left only where sizes must come
-/// back after they were flattened: one Shape node for each resolution.
+/// Constant shapes copy (0) or infer (-1) sizes known only at run time, so nodes that compute
+/// shapes are needed only to restore flattened sizes: one Shape node per resolution.
 struct Lowering {
   typealias Value = ONNXGraphBuilder.Value
 
   let graph: Graph
   let options: ExportOptions
   let interface: Interface
-  /// The type that the network computes in.
+  /// The compute dtype of the network.
   let real: ONNXModel.Element
   var build: ONNXGraphBuilder
-  /// What ONNX value each value of the graph is.
+  /// The ONNX value of each graph value.
   private var values: [Value?]
   /// The initializers of the graph's parameters.
   private var parameters: [Value]
-  /// Those that had to be cast or given another shape.
+  /// Parameters that were cast or reshaped.
   private var prepared: [Int: Value] = [:]
-  /// The first picture of each height and width.
+  /// The first image of each height and width.
   var pictures: [[Dimension]: Value] = [:]
-  /// The size of the first picture that became tokens.
+  /// The size of the first image that became tokens.
   var firstTokenSize: [Dimension]?
-  /// What is measured at run time, and the shapes made from it.
+  /// Sizes measured at run time, and shapes derived from them.
   var measures = Measures()
   var causalMasks: [Dimension: Value] = [:]
   /// Rank 3 values as matrices.
   private var matrices: [String: Value] = [:]
-  /// Factors of linear layers, by the value that the layer computes.
+  /// Factors of linear layers, by their output value.
   private var factors: [Graph.ValueID: Float] = [:]
 
-  /// - Parameter weights: an initializer for each parameter of the graph, in its order.
+  /// - Parameter weights: an initializer per parameter of the graph, in order.
   init(
     _ graph: Graph, weights: [ONNXModel.Initializer], options: ExportOptions
   ) throws(FormatError) {
@@ -66,7 +65,7 @@ struct Lowering {
     findFactors()
   }
 
-  /// Queries are scaled where they are projected, if nothing else reads them.
+  /// Queries are scaled in their projection if nothing else reads them.
   private mutating func findFactors() {
     let linear = Set(graph.nodes.filter { $0.operation == .linear }.map(\.output))
     let readers = graph.nodes.flatMap(\.inputs) + graph.outputs
@@ -79,7 +78,7 @@ struct Lowering {
     }
   }
 
-  /// What the linear layer that computes `id` multiplies its result by.
+  /// The output factor of the linear layer that computes `id`.
   func factor(_ id: Graph.ValueID) -> Float { factors[id] ?? 1 }
 
   private mutating func input(_ value: Graph.Value) -> Value {
@@ -136,7 +135,7 @@ struct Lowering {
     return value
   }
 
-  /// Tokens as a matrix; other values as they are.
+  /// Tokens as a matrix; other values unchanged.
   private mutating func matrix(_ tokens: Value) -> Value {
     guard tokens.shape.count == 3 else { return tokens }
     if let matrix = matrices[tokens.name] { return matrix }
@@ -152,7 +151,7 @@ struct Lowering {
     return matrix
   }
 
-  /// A parameter as the operators want it: of the network's type and the graph's shape.
+  /// A parameter in the form that operators need: the network's dtype and the graph's shape.
   mutating func parameter(
     _ id: Graph.ParameterID?, at module: String
   ) throws(FormatError) -> Value {
@@ -192,7 +191,7 @@ struct Lowering {
     case .convolution(let form):
       return try convolution(input, form, node, shape, at: module)
     case .linear:
-      // The rows of its input: tokens, or a batch that the graph does not know of timesteps.
+      // One row per input row: tokens, or timesteps for a batch that the graph does not have.
       return try linear(input, node, input.shape.dropLast() + shape.suffix(1), at: module)
     case .groupNorm(let form):
       return try groupNorm(input, form, node, at: module)
@@ -239,7 +238,7 @@ struct Lowering {
       return build.node(
         "Gather", at: module, [tokens, build.constant(scalar: 0)], shape, ["axis": .integer(1)])
     case .matchTokens, .mergeTokens, .unmergeTokens:
-      // An approximation of the engine's; no graph of a component has it.
+      // Only the engine's approximation has this; no component's graph does.
       throw FormatError(
         .unsupported, "merged tokens cannot be exported", context: node.name,
         hint: "export the network as it is")

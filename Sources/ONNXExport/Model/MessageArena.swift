@@ -15,7 +15,7 @@ final class MessageArena {
     return block.bindMemory(to: type, capacity: count)
   }
 
-  /// A message set up by the generated `initialize` and filled by `fill`.
+  /// A message initialized by the generated `initialize` and filled by `fill`.
   func message<T>(
     _ initialize: (UnsafeMutablePointer<T>) -> Void, _ fill: (inout T) -> Void
   ) -> UnsafeMutablePointer<T> {
@@ -31,7 +31,7 @@ final class MessageArena {
     return array
   }
 
-  /// An array of pointers, as repeated message fields are.
+  /// An array of pointers, the form of repeated message fields.
   func pointers<T>(
     _ elements: [UnsafeMutablePointer<T>]
   ) -> UnsafeMutablePointer<UnsafeMutablePointer<T>?> {

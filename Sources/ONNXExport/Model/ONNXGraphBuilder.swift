@@ -1,8 +1,8 @@
 import ModelGraph
 
-/// Appends nodes to a model; every value that a node computes is given its type.
+/// Appends nodes to a model; every computed value gets a type.
 struct ONNXGraphBuilder {
-  /// A value that nodes read: an input, an initializer, or what a node computes.
+  /// A value that nodes read: an input, an initializer, or the output of a node.
   struct Value: Hashable {
     let name: String
     let element: ONNXModel.Element
@@ -21,7 +21,8 @@ struct ONNXGraphBuilder {
     self.dimensionNames = dimensionNames
   }
 
-  /// Module paths as graph viewers fold them: `down_blocks.0.conv` becomes `/down_blocks.0/conv`.
+  /// Module paths in the form that graph viewers fold: `down_blocks.0.conv` becomes
+  /// `/down_blocks.0/conv`.
   static func module(_ path: String) -> String {
     path.split(separator: ".").reduce(into: "") { result, part in
       let isIndex = part.allSatisfy(\.isNumber)
@@ -39,7 +40,7 @@ struct ONNXGraphBuilder {
     return value
   }
 
-  /// Makes `value`, which a node computes, the next output and calls it `name`.
+  /// Makes the computed `value` the next output, named `name`.
   mutating func output(_ name: String, _ value: Value) {
     for index in model.nodes.indices {
       model.nodes[index].inputs.replace([value.name], with: [name])
@@ -102,7 +103,7 @@ struct ONNXGraphBuilder {
 
   // MARK: Nodes
 
-  /// A node with one output of the element type of the first input, if no other is said.
+  /// A node with one output, by default of the first input's element type.
   mutating func node(
     _ operatorType: String, at module: String, _ inputs: [Value?], _ shape: [Dimension],
     element: ONNXModel.Element? = nil, _ attributes: KeyValuePairs<String, Argument> = [:]
@@ -110,7 +111,7 @@ struct ONNXGraphBuilder {
     node(operatorType, at: module, inputs, outputs: [shape], element: element, attributes)[0]
   }
 
-  /// A node with an output for each shape.
+  /// A node with an output per shape.
   mutating func node(
     _ operatorType: String, at module: String, _ inputs: [Value?], outputs: [[Dimension]],
     element: ONNXModel.Element? = nil, _ attributes: KeyValuePairs<String, Argument> = [:]

@@ -4,9 +4,9 @@ import ModelFormats
 extension ONNXModel {
   /// Reads protobuf bytes.
   ///
-  /// Nodes of other operator sets, sparse tensors, functions and the attributes that hold graphs
-  /// or tensors are passed over; an initializer whose values are in typed fields instead of
-  /// `raw_data` comes out with empty inline contents.
+  /// Nodes of other opsets, sparse tensors, functions and attributes with graphs or tensors are
+  /// skipped; an initializer with values in typed fields instead of `raw_data` has empty inline
+  /// contents.
   ///
   /// - Throws: ``FormatError`` with code `malformed` where the bytes are no such message, or
   ///   `unsupported` for element types that no checkpoint has.

@@ -138,7 +138,7 @@ extension ONNXModel.Initializer {
         tensor.has_raw_data = 1
         tensor.raw_data = arena.bytes(bytes)
       case .external(let data):
-        // TensorRT's parser refuses every key but these three and `checksum`.
+        // TensorRT's parser rejects every key but these three and `checksum`.
         let entries = [
           ("location", data.location), ("offset", String(data.offset)),
           ("length", String(data.length)),

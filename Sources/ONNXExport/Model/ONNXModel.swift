@@ -1,6 +1,6 @@
 import ModelFormats
 
-/// An ONNX model as data: what the protobuf file says, without the bytes of external weights.
+/// An ONNX model as data: the contents of the protobuf file, without external weights.
 ///
 /// Source: the ONNX specification (`IR.md`). Only what feed-forward networks need: one graph of
 /// tensors, no functions, no training information, no sparse tensors.

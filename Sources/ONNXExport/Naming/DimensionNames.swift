@@ -2,10 +2,10 @@ import ModelGraph
 
 /// Names for the sizes of a network that are known at run time.
 ///
-/// Sizes derived from an input's are expressions of its name, so that equal names mean equal
-/// sizes throughout a model.
+/// Sizes derived from an input's size are expressions of its name, so equal names mean equal sizes
+/// throughout a model.
 struct DimensionNames {
-  /// The name of an input's dimension, and how many units of the symbol it is.
+  /// The name of an input's dimension, and its size in units of the symbol.
   private struct Base {
     let name: String
     let unit: Int
@@ -28,7 +28,7 @@ struct DimensionNames {
     multiplies = interface.multiplies
   }
 
-  /// The dimension as ONNX says it.
+  /// The dimension in ONNX's form.
   func extent(_ dimension: Dimension) -> ONNXModel.Extent {
     if let size = dimension.fixed { return .fixed(size) }
     return name(dimension).map(ONNXModel.Extent.named) ?? .unknown

@@ -1,16 +1,16 @@
 import ModelFormats
 import ModelGraph
 
-/// Whose names and shapes a model's inputs and outputs have, and which directory it lies in.
+/// The naming convention of a model's inputs, outputs and directory.
 public enum NameConvention: String, Sendable, Hashable, CaseIterable {
-  /// optimum's exporter: what ORTStableDiffusionPipeline loads.
+  /// optimum's exporter, loaded by ORTStableDiffusionPipeline.
   case optimum
-  /// TensorRT's demonstration (`demo/Diffusion`), which finds the models under its `--onnx-dir`.
+  /// TensorRT's demo (`demo/Diffusion`), which finds the models in its `--onnx-dir`.
   case nvidia
   /// ComfyUI's TensorRT nodes, which run the UNet only.
   case comfy
 
-  /// How the network of that name is laid out.
+  /// The interface of the network with this name.
   ///
   /// - Throws: ``FormatError`` `unsupported` where the convention has no such network.
   func interface(of network: GraphName) throws(FormatError) -> Interface {
@@ -67,24 +67,23 @@ public enum NameConvention: String, Sendable, Hashable, CaseIterable {
   }
 }
 
-/// One network's inputs, outputs and place by a convention.
+/// One network's inputs, outputs and directory in a convention.
 struct Interface: Sendable, Hashable {
-  /// The directory of the model below the output directory.
+  /// The model's directory in the output directory.
   var directory: String
-  /// Names of inputs and outputs, by those that the graph has, where they differ.
+  /// Names of inputs and outputs, by the graph's names, if they differ.
   var names: [String: String] = [:]
   /// Names of sizes that are known at run time.
   var symbols: [Symbol: String]
-  /// Whether eight times `H` is called `8H`, not `H * 8`.
+  /// Whether eight times `H` is written `8H`, not `H * 8`.
   var multiplies = false
   var timestep = ExportOptions.TimestepShape.scalar
   /// The type of token ids.
   var ids = ONNXModel.Element.int64
   var hasPooledOutput = true
-  /// Whether the VAE encoder gives the means alone, the likeliest latents, instead of means and
-  /// variances.
+  /// Whether the VAE encoder outputs only the means instead of means and variances.
   var givesMeans = false
-  /// The number of tokens where it never varies.
+  /// The number of tokens, if it is constant.
   var sequence: Int?
 
   init(directory: String, height: String = "height", width: String = "width") {
@@ -96,8 +95,8 @@ struct Interface: Sendable, Hashable {
 
   func name(_ name: String) -> String { names[name] ?? name }
 
-  /// The shape of an input. What all pictures of a batch share in the graph has a row for each of
-  /// them where the convention says so: the timestep, and the embedding of the guidance scale.
+  /// The shape of an input. If the convention requires it, inputs shared by all images of a batch
+  /// have one row per image: the timestep, and the guidance scale embedding.
   func shape(of input: Graph.Value, in graph: Graph) -> [Dimension] {
     let batch = graph[graph.inputs[0]].shape[..<1]
     switch input.name {

@@ -1,30 +1,30 @@
 import ModelGraph
 
-/// The shapes that a TensorRT engine is built for: the smallest, the best and the largest of each
-/// input whose shape is not fixed.
+/// The shapes for a TensorRT engine: minimum, optimum and maximum of each dynamic input.
 struct EngineProfile: Sendable, Hashable {
   struct Input: Sendable, Hashable {
     let name: String
-    /// For ``EngineProfile/sizes``, in their order.
+    /// For ``EngineProfile/sizes``, in order.
     let shapes: [[Int]]
   }
 
-  /// Smallest, best, largest.
+  /// Minimum, optimum, maximum.
   let sizes: [Sizes]
   let inputs: [Input]
 
   /// - Parameters:
-  ///   - graph: with what is fixed already fixed.
-  ///   - nativeSize: rows and columns of the latents that the UNet was trained on. Pictures may have
+  ///   - graph: the graph with all fixed sizes.
+  ///   - nativeSize: the UNet's training resolution in latents. Images may have half to twice as
+  ///     many.
   ///     half to twice as many.
   init(_ graph: Graph, _ interface: Interface, nativeSize: Int) {
-    // Guidance evaluates the UNet for two prompts a picture, and two prompts are encoded; but where
-    // the UNet takes the guidance scale itself there is one.
+    // Guidance evaluates the UNet for two prompts per image, and two prompts are encoded; a UNet
+    // with a guidance scale input needs only one.
     let takesGuidance = graph.inputs.contains { graph[$0].name == "timestep_cond" }
     let perPicture = graph.traits.contains(.runsOncePerImage) || takesGuidance ? 1 : 2
     let sides = [max(1, nativeSize / 2), nativeSize, 2 * nativeSize]
     let batches = [1, perPicture, 4 * perPicture]
-    // Prompts longer than one text encoder's window are encoded in pieces of its length.
+    // Prompts longer than the text encoder's window are encoded in chunks of its length.
     let tokens = graph.tokenPlaces.map { [$0, $0, $0] } ?? [77, 77, 231]
     sizes = (0..<3).map { index in
       Sizes(
@@ -41,7 +41,7 @@ struct EngineProfile: Sendable, Hashable {
     }
   }
 
-  /// The shapes for one of ``sizes``, as trtexec takes them: `sample:2x4x64x64,…`.
+  /// The shapes for one of ``sizes``, in trtexec's syntax: `sample:2x4x64x64,…`.
   func trtexec(_ index: Int) -> String {
     inputs.map { input in
       "\(input.name):" + input.shapes[index].map(String.init).joined(separator: "x")
@@ -49,8 +49,8 @@ struct EngineProfile: Sendable, Hashable {
     .joined(separator: ",")
   }
 
-  /// The shapes for one of ``sizes``, as polygraphy takes them, quoted for the shell:
-  /// `'sample:[2,4,64,64]' …`.
+  /// The shapes for one of
+  /// ``sizes``, in polygraphy's syntax, quoted for the shell: `'sample:[2,4,64,64]' …`.
   func polygraphy(_ index: Int) -> String {
     inputs.map { input in
       "'\(input.name):[" + input.shapes[index].map(String.init).joined(separator: ",") + "]'"

@@ -10,17 +10,17 @@ public struct ExportReport: Sendable, Hashable {
     public let precision: ExportOptions.Precision
     /// Its model file, relative to the output directory.
     public let modelPath: String
-    /// The files that hold the weights' values.
+    /// The files with weight values.
     public let weightPaths: [String]
     /// How many nodes its graph has.
     public let nodes: Int
-    /// How many nodes there are of each operator.
+    /// The number of nodes per operator.
     public let operatorCounts: [String: Int]
-    /// How many initializers are weights of the checkpoint.
+    /// The number of initializers that are checkpoint weights.
     public let weights: Int
-    /// Bytes of weights that were written; none where they are linked.
+    /// Bytes of weights written; 0 if linked.
     public let bytesCopied: Int
-    /// Tensors of which values were moved to the largest F16.
+    /// Tensors with values clamped to the F16 maximum.
     public let saturated: [Saturation]
     /// The script that builds a TensorRT engine of the model.
     public let scriptPath: String
@@ -40,7 +40,7 @@ public struct ExportReport: Sendable, Hashable {
   public let paths: [String]
 }
 
-/// How far an export is.
+/// The progress of an export.
 public struct ExportProgress: Sendable, Hashable {
   /// The network being written.
   public let network: GraphName

@@ -2,8 +2,8 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// What goes with a model to where TensorRT is: a script that builds the engine, and a text that
-/// says what the model is and gives the same commands by themselves.
+/// The files that accompany a model to the TensorRT machine: a script that builds the engine, and a
+/// text that describes the model and lists the same commands.
 struct HandOff {
   let model: ONNXModel
   let precision: ExportOptions.Precision
@@ -34,8 +34,8 @@ struct HandOff {
   var scriptFile: String { "build-engine\(suffix).sh" }
   var textFile: String { "README-tensorrt\(suffix).md" }
 
-  /// ComfyUI shows engines by their files, whose names say the sizes: the batch's and the picture's
-  /// smallest, largest, best.
+  /// ComfyUI shows engines by file name, which contains the batch size's and the image size's
+  /// minimum, maximum and optimum.
   private static func comfyFile(_ profile: EngineProfile, _ fixed: Sizes?) -> String {
     if let fixed {
       return "unet_$stat-b-\(fixed.batch)-h-\(8 * fixed.height)-w-\(8 * fixed.width)_00001_.engine"
@@ -121,7 +121,7 @@ extension HandOff {
     """
   }
 
-  /// Before TensorRT 9 there was no strong typing, only leave to use F16.
+  /// Before TensorRT 9 there was no strong typing, only permission to use F16.
   private var leaveForHalf: String {
     precision == .f16 ? "\n  elif [[ $help == *--fp16* ]]; then arguments+=(--fp16)" : ""
   }

@@ -1,15 +1,15 @@
 import Glibc
 import ModelFormats
 
-/// Files and directories that come to be together: either all of them, or none that was not there.
+/// Files and directories that appear together: either all of them, or none that is new.
 ///
-/// That holds for a failure and, through the table of unfinished files, for a program that a
-/// signal ends. Only files that replace others are an exception: once the first of them is in
-/// place it stays, as ``FileWriter/commit(_:)`` says.
+/// This applies to failures and, through the table of unfinished files, to programs ended by a
+/// signal. Only files that replace others are an exception: once in place, they stay; see
+/// ``FileWriter/commit(_:)``.
 package final class OutputFiles {
   private let overwrite: Bool
   private var writers: [FileWriter] = []
-  /// Directories that were made, with their places in the table of unfinished files.
+  /// Created directories, with their slots in the table of unfinished files.
   private var directories: [(path: String, slot: Int?)] = []
   private var isComplete = false
 
@@ -19,7 +19,7 @@ package final class OutputFiles {
 
   deinit {
     guard !isComplete else { return }
-    // Not left to their own end, which may come later than that of their directories.
+    // Withdraw them explicitly: they may be released later than their directories.
     for writer in writers { writer.withdraw() }
     for directory in directories.reversed() {
       rmdir(directory.path)
@@ -27,11 +27,10 @@ package final class OutputFiles {
     }
   }
 
-  /// Makes the directory and those above it, where they are missing.
+  /// Creates the directory and missing parents.
   ///
-  /// - Parameter isOurs: whether the program chose the name, rather than the user. Such a directory must
-  ///   not be a symbolic link: it may have come with a stranger's repository, to have files written
-  ///   elsewhere.
+  /// - Parameter isOurs: whether the program, not the user, chose the name. Such a directory must
+  ///   not be a symbolic link: an untrusted repository could redirect the output with it.
   /// - Throws: ``FormatError`` with code `cannotCreate`.
   package func makeDirectory(_ path: String, isOurs: Bool = false) throws(FormatError) {
     var status = stat()
@@ -59,14 +58,14 @@ package final class OutputFiles {
     directories.append((path, UnfinishedFiles.shared.add(path)))
   }
 
-  /// A writer whose file appears with all others.
+  /// A writer whose file appears together with all others.
   package func file(_ path: String) throws(FormatError) -> FileWriter {
     let writer = try FileWriter(path: path, overwrite: overwrite)
     writers.append(writer)
     return writer
   }
 
-  /// A small file; one that is there already with the same contents is left alone.
+  /// A small file; an existing one with the same contents is not touched.
   package func file(_ path: String, _ contents: [UInt8]) throws(FormatError) {
     if access(path, F_OK) == 0, let present = try? MappedFile(path: path, isInput: false),
       present.withBytes(in: 0..<present.count, { $0.elementsEqual(contents) })
@@ -76,7 +75,7 @@ package final class OutputFiles {
     try file(path).write(contents)
   }
 
-  /// Moves all files into place, in the order in which they were asked for; gives their paths.
+  /// Moves all files into place, in the order of their creation; returns their paths.
   package func commit() throws(FormatError) -> [String] {
     try FileWriter.commit(writers)
     for directory in directories { UnfinishedFiles.shared.remove(directory.slot) }

@@ -5,14 +5,14 @@ import OrderedJSON
 extension WeightPlacement {
   /// Writes the values of ``copies``, each at its offset, cast to ``dtype``.
   ///
-  /// Once values have no finite value of the type, nothing more is written, but all tensors are looked at, so that the
-  /// error counts and names what a person must decide about.
+  /// After the first value out of range, nothing more is written, but all tensors are examined, so
+  /// that the error counts and names them all.
   ///
   /// - Parameters:
-  ///   - saturating: whether values beyond the largest F16 become that value.
-  ///   - progress: called after each tensor with the bytes that are done.
-  /// - Returns: the tensors of which values were saturated.
-  /// - Throws: ``FormatError`` `mismatch` where values have no F16, `inputOutput`.
+  ///   - saturating: whether values out of range of F16 are clamped.
+  ///   - progress: called after each tensor with the bytes done.
+  /// - Returns: the tensors with clamped values.
+  /// - Throws: ``FormatError`` `mismatch` if values exceed F16, `inputOutput`.
   func copy(
     to writer: FileWriter, saturating: Bool, progress: (Int) -> Void
   ) throws(FormatError) -> [ExportReport.Saturation] {

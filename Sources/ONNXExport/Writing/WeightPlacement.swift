@@ -4,15 +4,15 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// Where the values of a network's weights lie once it is exported.
+/// The locations of an exported network's weight values.
 struct WeightPlacement {
   /// The path of the model file.
   let modelPath: String
-  /// An initializer for each parameter of the graph, in its order.
+  /// An initializer per parameter of the graph, in order.
   var initializers: [ONNXModel.Initializer] = []
-  /// The files that hold the values.
+  /// The files with the values.
   var weightPaths: [String] = []
-  /// A tensor that is to be written to ``weightPaths``.
+  /// A tensor to write to ``weightPaths``.
   struct Copy {
     let tensor: Tensor
     let updates: [WeightUpdate]
@@ -20,15 +20,15 @@ struct WeightPlacement {
   }
 
   var copies: [Copy] = []
-  /// The type that they are written in.
+  /// The dtype in which they are written.
   var dtype = DType.float32
-  /// The size of the file that is to be written.
+  /// The size of the file to write.
   var copySize = 0
 }
 
 extension WeightPlacement {
-  /// Offsets in a file of their own. Large tensors start where a file can be mapped on every
-  /// system (64 KiB), others on a page.
+  /// Offsets in a separate file. Large tensors start if a file can be mapped on every system (64
+  /// KiB), others on a page.
   static func copying(
     _ tensors: [Tensor], updates: [[WeightUpdate]], as dtype: DType, to directory: String
   ) throws(FormatError) -> WeightPlacement {
@@ -64,10 +64,10 @@ extension WeightPlacement {
     return placement
   }
 
-  /// The tensors where they are. The model goes to `NAME/model.onnx` where the weights lie in that
-  /// directory, else to `NAME.onnx` above them.
+  /// Links the tensors in place. The model is `NAME/model.onnx` if the weights are in that
+  /// directory, otherwise `NAME.onnx` above them.
   ///
-  /// Readers of ONNX take external data only from a real file beside or below the model: no
+  /// ONNX readers accept external data only from a real file next to or below the model: no
   /// symbolic link, no second hard link, no `..` (onnx's checker, from 1.21 on).
   static func linking(
     _ tensors: [Tensor], of name: GraphName, to directory: String
@@ -110,8 +110,8 @@ extension WeightPlacement {
         "export to the directory that holds the weights, or copy them: \(set: .placement, "copy")")
   }
 
-  /// A model of other weights in a file of ONNX may hold them itself; replaced, it would take them
-  /// along.
+  /// The target may be an ONNX model that contains the linked weights; replacing it would delete
+  /// them.
   private static func refuseReplacing(
     _ present: String, _ modelPath: String, of weights: [String]
   ) throws(FormatError) {
@@ -121,20 +121,20 @@ extension WeightPlacement {
       file: modelPath, hint: "copy the weights: \(set: .placement, "copy")")
   }
 
-  /// The path from the directory `root` to `target`, both canonical; nil where it leads elsewhere.
-  /// Compared by bytes, as the file system does.
+  /// The path from the directory `root` to `target`, both canonical; nil if it is not below.
+  /// Compares bytes, as the file system does.
   private static func relativePath(_ target: String, below root: String) -> String? {
     let prefix = (root == "/" ? root : root + "/").utf8
     guard target.utf8.starts(with: prefix) else { return nil }
     return String(decoding: target.utf8.dropFirst(prefix.count), as: UTF8.self)
   }
 
-  /// Why weights are out of reach of a model in `directory`.
+  /// Why a model in `directory` cannot link to the weights.
   private static func reason(_ realPaths: [ExactName: String], _ directory: String) -> String {
     let rule = "readers of ONNX take them only from the same directory or below"
     let root = canonicalPath(directory)
     for (path, target) in realPaths.sorted(by: { $0.key.text < $1.key.text }) {
-      // What looks as if it lay there and does not is reached through a link.
+      // A path that looks as if it were there but is not goes through a link.
       let folder = canonicalPath(parent(of: path.text))
       let looksBelow =
         path.text.utf8.starts(with: "\(directory)/".utf8)
@@ -172,7 +172,7 @@ extension WeightPlacement {
     guard let path = tensor.file?.path, let offset = tensor.offset,
       let location = locations[ExactName(path)]
     else { throw unlinkable("its values are not in a file", tensor) }
-    // Even inside a name, and by bytes.
+    // Also inside a name, compared as bytes.
     guard !zip(location.utf8, location.utf8.dropFirst()).contains(where: { $0 == 46 && $1 == 46 })
     else {
       throw unlinkable("readers of ONNX refuse paths with \"..\", such as \(location)", tensor)

@@ -3,13 +3,13 @@ import CZlib
 import Glibc
 import ModelFormats
 
-/// Pictures of one size that follow each other, as an animated WebP or PNG file.
+/// A sequence of images of the same size, as an animated WebP or PNG file.
 public struct Animation: Sendable {
-  /// An image and how long it is shown.
+  /// An image and its duration.
   public struct Frame: Sendable {
-    /// The image; all frames have the size of the first.
+    /// The image; all frames have the same size.
     public let image: Image
-    /// How long it is shown.
+    /// The duration.
     public let milliseconds: Int
 
     public init(_ image: Image, milliseconds: Int) {
@@ -20,27 +20,27 @@ public struct Animation: Sendable {
 
   private let frames: [Frame]
 
-  /// - Parameter frames: at least one; all of one size.
+  /// - Parameter frames: at least one, all of the same size.
   public init(_ frames: [Frame]) {
-    precondition(!frames.isEmpty, "an animation has frames")
+    precondition(!frames.isEmpty, "an animation needs frames")
     precondition(
       frames.allSatisfy {
         $0.image.width == frames[0].image.width && $0.image.height == frames[0].image.height
-      }, "frames are of one size")
+      }, "frames must have the same size")
     self.frames = frames
   }
 
-  /// The bytes of a file that runs for ever.
+  /// The bytes of a file that loops forever.
   ///
   /// - Parameter compression: WebP or PNG.
-  /// - Throws: ``FormatError`` `unsupported` where the format has no animations or cannot hold it.
+  /// - Throws: ``FormatError`` `unsupported` if the format does not support animations or this one.
   public func encode(as compression: PictureFile.Compression) throws(FormatError) -> [UInt8] {
     switch compression.format {
     case .png: return try png()
     case .webp: return try webP(quality: compression.quality)
     case .jpeg:
       throw FormatError(
-        .unsupported, "JPEG has no animations", hint: "name the file .webp or .png")
+        .unsupported, "JPEG does not support animations", hint: "name the file .webp or .png")
     }
   }
 
@@ -70,7 +70,7 @@ public struct Animation: Sendable {
   }
 
   /// Source: Portable Network Graphics specification, third edition, 11.3.6: the first frame is the
-  /// picture itself, the others follow in `fdAT` chunks that are numbered with their controls.
+  /// image itself, the others follow in `fdAT` chunks, numbered together with their controls.
   private func png() throws(FormatError) -> [UInt8] {
     var result: [UInt8] = []
     var sequence: UInt32 = 0
@@ -86,7 +86,7 @@ public struct Animation: Sendable {
       }
       var control = Self.bytes(sequence) + Array(header.body.prefix(8))
       control += Self.bytes(UInt32(0)) + Self.bytes(UInt32(0))
-      // Thousandths of a second; nothing is disposed of or blended.
+      // Milliseconds; frames are neither disposed of nor blended.
       control += Self.bytes(UInt16(min(frame.milliseconds, 0xFFFF))) + Self.bytes(UInt16(1000))
       result += Self.chunk("fcTL", control + [0, 0])
       sequence += 1
@@ -112,7 +112,7 @@ public struct Animation: Sendable {
     return bytes(UInt32(body.count)) + named + bytes(UInt32(checksum))
   }
 
-  /// The chunks of a file that libspng wrote.
+  /// The chunks of a file written by libspng.
   private static func chunks(of bytes: [UInt8]) -> [(name: String, body: [UInt8])] {
     var chunks: [(name: String, body: [UInt8])] = []
     var position = 8

@@ -1,10 +1,10 @@
-/// Letters of five by seven pixels for labels: capitals, digits, a few marks. Drawn for this
-/// project; what it does not have is left blank.
+/// A font of five by seven pixels for labels: capitals, digits, a few symbols. Drawn for this
+/// project; other characters are blank.
 package enum BitmapFont {
   package static let width = 5
   package static let height = 7
 
-  /// The rows of a letter, each five bits, the leftmost the highest.
+  /// The rows of a letter, five bits each, the leftmost is the highest.
   package static func rows(_ letter: Character) -> [UInt8]? { glyphs[letter] }
 
   private static let glyphs: [Character: [UInt8]] = {

@@ -1,4 +1,4 @@
-/// A picture that others are put onto.
+/// An image onto which others are drawn.
 package struct Canvas {
   /// Red, green and blue.
   package struct Colour {
@@ -25,7 +25,7 @@ package struct Canvas {
 
   package var image: Image { Image(width: width, height: height, pixels: pixels) }
 
-  /// Puts a picture with its upper left corner at a place; what lies outside is cut off.
+  /// Draws an image with its upper left corner at a position; parts outside are clipped.
   package mutating func put(_ image: Image, x: Int, y: Int) {
     for row in 0..<image.height where (0..<height).contains(y + row) {
       for column in 0..<image.width where (0..<width).contains(x + column) {
@@ -46,7 +46,7 @@ package struct Canvas {
     }
   }
 
-  /// Writes a label; small letters as capitals.
+  /// Draws a label in capitals.
   package mutating func write(_ text: String, x: Int, y: Int, scale: Int, _ colour: Colour) {
     for (index, letter) in text.uppercased().enumerated() {
       guard let rows = BitmapFont.rows(letter) else { continue }
@@ -60,7 +60,7 @@ package struct Canvas {
     }
   }
 
-  /// The pixels that a label is wide.
+  /// The width of a label in pixels.
   package static func width(of text: String, scale: Int) -> Int {
     text.isEmpty ? 0 : (text.count * (BitmapFont.width + 1) - 1) * scale
   }

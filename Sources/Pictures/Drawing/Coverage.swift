@@ -1,10 +1,10 @@
-/// How much of a drawn picture shows at each pixel over another one.
+/// The opacity of a generated image over another one, per pixel.
 public struct Coverage: Sendable, Hashable {
   /// Columns.
   public let width: Int
   /// Rows.
   public let height: Int
-  /// Row by row: 0 where the other picture stays, 255 where only the drawn one shows.
+  /// Row by row: 0 shows only the other image, 255 only the generated one.
   public let shares: [UInt8]
 
   public init(width: Int, height: Int, shares: [UInt8]) {
@@ -14,18 +14,18 @@ public struct Coverage: Sendable, Hashable {
     self.shares = shares
   }
 
-  /// The brightness of a mask, whose soft edge is a soft seam.
+  /// The brightness of a mask; soft edges give a soft seam.
   public init(_ mask: Image) {
     self.init(width: mask.width, height: mask.height, shares: mask.brightness)
   }
 
-  /// Nothing of the drawn picture shows.
+  /// Shows nothing of the generated image.
   public static func nothing(width: Int, height: Int) -> Coverage {
     Coverage(
       width: width, height: height, shares: [UInt8](repeating: 0, count: width * height))
   }
 
-  /// The same in another size, by Lanczos' kernel.
+  /// Resizes the coverage with a Lanczos filter.
   public func resized(width: Int, height: Int) -> Coverage {
     guard (width, height) != (self.width, self.height) else { return self }
     let grey = Image(
@@ -35,15 +35,15 @@ public struct Coverage: Sendable, Hashable {
       width: width, height: height, shares: (0..<width * height).map { pixels[3 * $0] })
   }
 
-  /// The same with what is added at each side drawn.
+  /// Pads the coverage; the padding shows the generated image.
   public func padded(_ padding: Image.Padding) -> Coverage {
     Coverage(
       width: width + padding.left + padding.right, height: height + padding.top + padding.bottom,
       shares: padding.around(shares, width: width, height: height, with: 255))
   }
 
-  /// A drawn picture over another one, both of this size: a mean of the two, weighted at each pixel
-  /// and rounded to the nearest level.
+  /// Blends a generated image over another one, both of this size: the weighted mean at each pixel,
+  /// rounded to nearest.
   public func blended(_ drawn: Image, over other: Image) -> Image {
     precondition(
       [drawn, other].allSatisfy { ($0.width, $0.height) == (width, height) },

@@ -1,12 +1,12 @@
-/// The few fields of EXIF data that matter for drawn pictures.
+/// The EXIF fields needed for generated images.
 ///
 /// Source: Exif 2.32 (CIPA DC-008) over TIFF 6.0: `Orientation`, `UserComment`, `MakerNote`.
 package struct EXIF: Sendable, Hashable {
-  /// How the camera was held, 1 (upright) to 8.
+  /// The orientation, 1 (upright) to 8.
   var orientation: Int?
-  /// The user's comment, where web UIs keep a picture's parameters.
+  /// The user comment, where web UIs store the infotext.
   var comment: String?
-  /// The maker's note, where this program keeps its own.
+  /// The maker note, where sdgen stores its own metadata.
   package var makerNote: String?
 
   package init(comment: String? = nil, makerNote: String? = nil) {
@@ -21,14 +21,14 @@ package struct EXIF: Sendable, Hashable {
     static let userComment = 0x9286
   }
 
-  /// Marks a maker's note as ours.
+  /// The prefix of sdloom's maker note.
   private static let makerPrefix = Array("sdloom\0".utf8)
-  /// Also read: what versions that were called sdkit wrote.
+  /// The prefix of versions that were called sdkit, which is also read.
   private static let formerMakerPrefix = Array("sdkit\0".utf8)
   private static let unicodePrefix = Array("UNICODE\0".utf8)
   private static let asciiPrefix = Array("ASCII\0\0\0".utf8)
 
-  /// The data, big-endian; the comment is in UTF-16, as the web UI writes it.
+  /// The data, big-endian; the comment is UTF-16, as in the web UI.
   package func bytes() -> [UInt8] {
     var entries: [(tag: Int, data: [UInt8])] = []
     if let makerNote {
@@ -57,7 +57,7 @@ package struct EXIF: Sendable, Hashable {
     return bytes + long(0) + body
   }
 
-  /// Reads what is there; data that breaks the rules counts as none.
+  /// Reads the fields; invalid data is ignored.
   package init(parsing bytes: [UInt8]) {
     guard let reader = TIFFReader(bytes) else { return }
     let root = reader.directory(at: reader.long(at: 4))
@@ -76,12 +76,12 @@ package struct EXIF: Sendable, Hashable {
     }
   }
 
-  /// A comment by the code that its first eight bytes name.
+  /// A comment in the encoding given by its first eight bytes.
   private static func comment(_ bytes: [UInt8], isBigEndian: Bool) -> String? {
     let body = Array(bytes.dropFirst(8))
     if bytes.starts(with: unicodePrefix) {
-      // The standard wants the file's own byte order, the web UI writes the big end first, others
-      // the little one: mostly Latin text tells by where its zeros stand.
+      // The standard requires the file's byte order, the web UI writes big-endian, others
+      // little-endian: in mostly Latin text the positions of zeros decide.
       let zeros = body.indices.reduce(into: (even: 0, odd: 0)) { zeros, index in
         guard body[index] == 0 else { return }
         if index % 2 == 0 { zeros.even += 1 } else { zeros.odd += 1 }
@@ -103,7 +103,7 @@ package struct EXIF: Sendable, Hashable {
 
 /// Reads directories of a TIFF structure; every offset is checked.
 private struct TIFFReader {
-  /// Where the entry of a field lies, and its type and count.
+  /// The location, type and count of a field's entry.
   struct Field {
     let type: Int
     let count: Int
@@ -142,7 +142,7 @@ private struct TIFFReader {
     return Array(bytes[start..<start + field.count])
   }
 
-  /// The fields of a directory by their tags; the first of a tag counts.
+  /// The fields of a directory by tag; the first of duplicates counts.
   func directory(at offset: Int) -> [Int: Field] {
     guard offset >= 8, let count = number(at: offset, size: 2) else { return [:] }
     var fields: [Int: Field] = [:]

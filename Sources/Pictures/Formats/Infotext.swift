@@ -1,11 +1,11 @@
 import OrderedJSON
 
-/// The text that says how a picture was made, as the AUTOMATIC1111 web UI writes and reads it: the
-/// prompt, the negative prompt, and a line of fields.
+/// The generation parameters of an image in the AUTOMATIC1111 web UI's format: the prompt, the
+/// negative prompt, and a line of fields.
 ///
 /// Source: `modules/infotext_utils.py` and `modules/processing.py` of stable-diffusion-webui.
 public struct Infotext: Sendable, Hashable {
-  /// A setting, as in `Steps: 20`.
+  /// A setting, such as `Steps: 20`.
   public struct Field: Sendable, Hashable {
     /// The part before the colon.
     public let name: String
@@ -22,7 +22,7 @@ public struct Infotext: Sendable, Hashable {
   public var prompt: String
   /// The negative prompt; empty if there is none.
   public var negativePrompt: String
-  /// In order; of those of one name the last counts.
+  /// In order; for duplicate names the last one counts.
   public var fields: [Field]
 
   public init(prompt: String, negativePrompt: String = "", fields: [Field] = []) {
@@ -34,7 +34,7 @@ public struct Infotext: Sendable, Hashable {
   /// The value of a field.
   public subscript(name: String) -> String? { fields.last { $0.name == name }?.value }
 
-  /// The text; a value that holds a comma, a colon or the end of a line is quoted as JSON quotes.
+  /// The text; a value with a comma, a colon or a line break is quoted as JSON.
   public var text: String {
     let line = fields.map { "\($0.name): \(Self.quoted($0.value))" }.joined(separator: ", ")
     let negative = negativePrompt.isEmpty ? "" : "\nNegative prompt: \(negativePrompt)"
@@ -45,10 +45,10 @@ public struct Infotext: Sendable, Hashable {
     value.contains { ",:\n".contains($0) } ? JSON.string(value).text(.compact) : value
   }
 
-  /// Reads a text of the web UI's or of another program's in its manner.
+  /// Parses infotext of the web UI or a compatible program.
   ///
-  /// As the web UI does: the last line holds the fields where it has at least three; whatever
-  /// stands before `Negative prompt:` is the prompt.
+  /// As in the web UI, the last line contains the fields if it has at least three; everything
+  /// before `Negative prompt:` is the prompt.
   public init(parsing text: String) {
     var lines = text.trimmed.split(separator: "\n", omittingEmptySubsequences: false)
       .map(String.init)
@@ -72,12 +72,12 @@ public struct Infotext: Sendable, Hashable {
     negativePrompt = Self.joined(negatives ?? [])
   }
 
-  /// Lines as the web UI joins them: the empty ones at the start are lost.
+  /// Joins lines as the web UI does: empty ones at the start are lost.
   private static func joined(_ lines: [String]) -> String {
     lines.drop { $0.isEmpty }.joined(separator: "\n")
   }
 
-  /// All matches of the web UI's expression for a field, from left to right:
+  /// All matches of the web UI's regular expression for a field, from left to right:
   /// `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`
   private static func fields(_ line: String) -> [Field] {
     let text = Array(line.unicodeScalars)
@@ -95,7 +95,7 @@ public struct Infotext: Sendable, Hashable {
     return fields
   }
 
-  /// Where the next name lies that a colon follows.
+  /// The range of the next name followed by a colon.
   private static func nextName(in text: [Unicode.Scalar], from start: Int) -> Range<Int>? {
     var position = start
     while position < text.count {
@@ -108,13 +108,13 @@ public struct Infotext: Sendable, Hashable {
         end += 1
       }
       if end < text.count, text[end] == ":", end - position >= 2 { return position..<end }
-      // From any later place of this run the match would fail at the same end.
+      // From any later position in this run the match would fail at the same end.
       position = end
     }
     return nil
   }
 
-  /// The end of a quoted value that a comma or the end of the text follows.
+  /// The end of a quoted value followed by a comma or the end of the text.
   private static func quotedEnd(in text: [Unicode.Scalar], from start: Int) -> Int? {
     guard start < text.count, text[start] == "\"" else { return nil }
     var position = start + 1
@@ -126,7 +126,7 @@ public struct Infotext: Sendable, Hashable {
     return end == text.count || text[end] == "," ? end : nil
   }
 
-  /// A word character as Python's `\w` has it.
+  /// A word character, as in Python's `\w`.
   private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
     scalar == "_" || scalar.properties.isAlphabetic || scalar.properties.numericType != nil
   }
@@ -144,7 +144,7 @@ public struct Infotext: Sendable, Hashable {
 }
 
 extension String {
-  /// The text without white space at its ends.
+  /// The text without leading and trailing whitespace.
   fileprivate var trimmed: String {
     let scalars = unicodeScalars
     guard let first = scalars.firstIndex(where: { !$0.properties.isWhitespace }),

@@ -2,12 +2,12 @@ import CTurboJPEG
 import ModelFormats
 import OrderedJSON
 
-/// Reads and writes JPEG files through libjpeg-turbo.
+/// Reads and writes JPEG files with libjpeg-turbo.
 ///
 /// Source: ITU-T T.81; the EXIF segment as in Exif 2.32, 4.7; TurboJPEG's API 2.1.
 enum JPEG {
-  /// The picture, what its EXIF segment holds, and what is wrong with the file though every decoder
-  /// makes a picture of it.
+  /// The image, the contents of its EXIF segment, and a description of damage that decoders
+  /// tolerate.
   ///
   /// - Throws: ``FormatError`` `truncated`, `malformed`, or `unsupported` for CMYK.
   static func decode(
@@ -20,43 +20,43 @@ enum JPEG {
         codec.handle, bytes, UInt(bytes.count), &width, &height, &subsampling, &space))
     guard space != TJCS_CMYK.rawValue, space != TJCS_YCCK.rawValue else {
       throw FormatError(
-        .unsupported, "the JPEG file is in CMYK, made for printing",
+        .unsupported, "unsupported color space CMYK",
         hint: "convert it to RGB first")
     }
-    // One bit for each block of 64 pixels is the least that any scan takes.
+    // Any scan has at least one bit per block of 64 pixels.
     try PictureFile.check(
       width: Int(width), height: Int(height), byteCount: bytes.count, pixelsPerByte: 512)
     var pixels = [UInt8](repeating: 0, count: 3 * Int(width) * Int(height))
-    // As libjpeg does by default, and so what most programs see: exact DCT, smooth chroma. Scans
-    // are limited, for each goes over the whole picture.
+    // libjpeg's defaults, which most programs use: exact DCT, smooth chroma. Scans are limited,
+    // because each covers the whole image.
     let damage = try codec.check(
       tjDecompress2(
         codec.handle, bytes, UInt(bytes.count), &pixels, width, 0, height,
         Int32(TJPF_RGB.rawValue), TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS))
-    // Only the first warning is told: the end may lack behind another one.
+    // Only the first warning is reported, so a missing end may follow another one.
     guard let scan = firstScan(of: bytes), hasEnd(bytes[scan...]) else { throw Codec.endsEarly }
     let image = Image(width: Int(width), height: Int(height), pixels: pixels)
     return (image, exif(in: bytes), header ?? damage)
   }
 
-  /// Whether the marker of the image's end is there. In a scan's data no other bytes look like it; in
-  /// a segment between scans, or behind the image, such bytes pass for it, which makes an error a warning.
+  /// Whether the end marker is present. Scan data cannot contain these bytes; in a segment between
+  /// scans, or after the image, they can, which turns an error into a warning.
   private static func hasEnd(_ bytes: ArraySlice<UInt8>) -> Bool {
     zip(bytes, bytes.dropFirst()).contains { $0 == 0xFF && $1 == 0xD9 }
   }
 
-  /// - Throws: ``FormatError`` `unsupported` where JPEG cannot hold the picture or the EXIF data.
+  /// - Throws: ``FormatError`` `unsupported` if JPEG does not support the image or the EXIF data.
   static func encode(
     _ image: Image, quality: Int, exif: [UInt8]?
   ) throws(FormatError) -> [UInt8] {
     guard image.width <= 65_500, image.height <= 65_500 else {
-      throw FormatError(.unsupported, "JPEG has no picture of \(image.width)x\(image.height)")
+      throw FormatError(.unsupported, "JPEG does not support \(image.width)x\(image.height) images")
     }
     let codec = try Codec(tjInitCompress())
     var buffer: UnsafeMutablePointer<UInt8>?
     var count: UInt = 0
     defer { tjFree(buffer) }
-    // Colour at full resolution: drawn pictures have sharp edges in colour.
+    // Color at full resolution: generated images have sharp color edges.
     _ = try codec.check(
       tjCompress2(
         codec.handle, image.pixels, Int32(image.width), 0, Int32(image.height),
@@ -67,23 +67,23 @@ enum JPEG {
     let segment = Array("Exif\0\0".utf8) + exif
     guard segment.count + 2 <= 0xFFFF else {
       throw FormatError(
-        .unsupported, "the text of \(exif.count.of("byte")) is too long for a JPEG file",
-        hint: "write PNG, or leave the text out with \(set: .metadata, "off")")
+        .unsupported, "the metadata (\(exif.count.of("byte"))) is too long for a JPEG file",
+        hint: "write PNG, or omit the metadata with \(set: .metadata, "off")")
     }
     let length = UInt16(segment.count + 2)
-    // Behind JFIF's segment, which must come first.
+    // After the JFIF segment, which must come first.
     let place = firstSegmentEnd(of: bytes)
     return bytes[..<place] + [0xFF, 0xE1, UInt8(length >> 8), UInt8(length & 0xFF)] + segment
       + bytes[place...]
   }
 
-  /// The end of the JFIF segment behind the start of the image.
+  /// The end of the JFIF segment after the start of the image.
   private static func firstSegmentEnd(of bytes: [UInt8]) -> Int {
     guard bytes.count > 6, bytes[2] == 0xFF, bytes[3] == 0xE0 else { return 2 }
     return min(bytes.count, 4 + (Int(bytes[4]) << 8 | Int(bytes[5])))
   }
 
-  /// What stands behind `Exif` in the first such segment before the picture itself.
+  /// The contents after `Exif` in the first such segment before the image itself.
   private static func exif(in bytes: [UInt8]) -> [UInt8]? {
     var found: [UInt8]?
     _ = firstScan(of: bytes) { marker, body in
@@ -93,7 +93,7 @@ enum JPEG {
     return found
   }
 
-  /// Where the first scan begins, or whatever breaks the row of segments before it.
+  /// The offset of the first scan, or of whatever interrupts the segments before it.
   ///
   /// - Parameter body: called with each segment's marker and contents.
   private static func firstScan(
@@ -102,7 +102,7 @@ enum JPEG {
     var position = 2
     while position + 4 <= bytes.count, bytes[position] == 0xFF {
       let marker = bytes[position + 1]
-      // Fill bytes may stand before a marker.
+      // Fill bytes may precede a marker.
       if marker == 0xFF {
         position += 1
         continue
@@ -131,14 +131,14 @@ private final class Codec {
   static let endsEarly = FormatError(
     .truncated, "the JPEG file ends early", hint: "get the file again")
 
-  /// What libjpeg warns of, by how its messages begin: of bytes that are too many or damaged, around
-  /// which it makes a picture as all programs do. Source: libjpeg's jerror.h, the codes `JWRN_`.
+  /// libjpeg's warnings, by message prefix: about extra or damaged bytes, despite which all
+  /// programs produce an image. Source: libjpeg's jerror.h, the codes `JWRN_`.
   private static let warnings = [
     "Corrupt JPEG data", "Warning: unknown JFIF revision", "Inconsistent progression sequence",
     "Invalid SOS parameters", "Unknown Adobe color transform",
   ]
 
-  /// - Returns: a warning; nil where all is well.
+  /// - Returns: a warning; nil if there is none.
   /// - Throws: ``FormatError`` `truncated` or `malformed`.
   func check(_ status: Int32) throws(FormatError) -> String? {
     guard status != 0 else { return nil }
@@ -150,7 +150,7 @@ private final class Codec {
       throw FormatError(
         .malformed, "the JPEG file has more than 500 scans", hint: "save it again as a plain JPEG")
     }
-    // The code of an error is a warning's where a warning came before it; the message is its own.
+    // An error after a warning has the warning's code, but its own message.
     guard tjGetErrorCode(handle) == TJERR_WARNING.rawValue,
       Codec.warnings.contains(where: reason.hasPrefix)
     else { throw FormatError(.malformed, "libjpeg-turbo: \(reason)") }

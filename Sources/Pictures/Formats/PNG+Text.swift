@@ -2,14 +2,14 @@ import CSPNG
 import Glibc
 import ModelFormats
 
-/// A text in the form in which libspng takes it, with memory of its own.
+/// A text in libspng's form, with its own memory.
 final class TextChunk {
   /// Points into the memory of this chunk.
   let record: spng_text
   private let text: UnsafeMutablePointer<CChar>
   private let empty: UnsafeMutablePointer<CChar>
 
-  /// - Throws: ``FormatError`` `unsupported` for a keyword or text that PNG cannot hold.
+  /// - Throws: ``FormatError`` `unsupported` for a keyword or text that PNG does not allow.
   init(_ source: PNG.Text) throws(FormatError) {
     let keyword = source.keyword.unicodeScalars.map { UInt8(exactly: $0.value) ?? 0 }
     guard (1...79).contains(keyword.count), keyword.allSatisfy({ $0 > 31 && !(127...160 ~= $0) })
@@ -19,7 +19,7 @@ final class TextChunk {
     }
     guard !source.text.isEmpty, !source.text.utf8.contains(0) else {
       throw FormatError(
-        .unsupported, "a PNG text is neither empty nor holds zeros", context: source.keyword)
+        .unsupported, "a PNG text must not be empty or contain NUL", context: source.keyword)
     }
     let isLatin = source.text.unicodeScalars.allSatisfy {
       $0 == "\n" || (32...126).contains($0.value) || (161...255).contains($0.value)
@@ -49,7 +49,7 @@ final class TextChunk {
     empty.deallocate()
   }
 
-  /// What a chunk read from a file says.
+  /// The text of a chunk.
   static func text(_ record: spng_text) -> PNG.Text {
     let keyword = withUnsafeBytes(of: record.keyword) { Array($0.prefix { $0 != 0 }) }
     let bytes = UnsafeRawBufferPointer(start: record.text, count: record.length)

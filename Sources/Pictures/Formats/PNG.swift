@@ -2,11 +2,11 @@ import CSPNG
 import Glibc
 import ModelFormats
 
-/// Reads and writes PNG files through libspng.
+/// Reads and writes PNG files with libspng.
 ///
 /// Source: the PNG specification, third edition (W3C); libspng 0.7.
 public enum PNG {
-  /// A text that goes with a picture, as web UIs store the parameters that it was made with.
+  /// A text chunk of an image, as web UIs use it for generation parameters.
   public struct Text: Sendable, Hashable {
     /// 1 to 79 characters of Latin-1.
     public let keyword: String
@@ -19,9 +19,9 @@ public enum PNG {
     }
   }
 
-  /// Writes a picture to a new file.
+  /// Writes an image to a new file.
   ///
-  /// The same picture and texts always give the same bytes.
+  /// The same image and texts always give the same bytes.
   ///
   /// - Throws: ``FormatError`` as ``ModelFormats/FileWriter`` and ``encode(_:texts:)``.
   public static func write(
@@ -38,7 +38,7 @@ public enum PNG {
     try writer.commit()
   }
 
-  /// Reads a file of any colour type; transparency is ignored.
+  /// Reads a file of any color type; transparency is ignored.
   ///
   /// - Throws: ``FormatError`` `notFound`, or as ``decode(_:)``.
   public static func read(
@@ -55,21 +55,21 @@ public enum PNG {
 
   /// The bytes of a PNG file.
   ///
-  /// A text of Latin-1 characters becomes a tEXt chunk, any other an iTXt chunk.
+  /// Latin-1 text becomes a tEXt chunk, other text an iTXt chunk.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where PNG cannot hold the picture or a text.
+  /// - Throws: ``FormatError`` `unsupported` if PNG does not support the image or a text.
   public static func encode(_ image: Image, texts: [Text] = []) throws(FormatError) -> [UInt8] {
     let context = try Context(flags: Int32(SPNG_CTX_ENCODER.rawValue))
     guard let width = UInt32(exactly: image.width), let height = UInt32(exactly: image.height)
     else {
-      throw FormatError(.unsupported, "PNG has no picture of \(image.width)x\(image.height)")
+      throw FormatError(.unsupported, "PNG does not support \(image.width)x\(image.height) images")
     }
     var header = spng_ihdr(
       width: width, height: height, bit_depth: 8,
       color_type: UInt8(SPNG_COLOR_TYPE_TRUECOLOR.rawValue), compression_method: 0,
       filter_method: 0, interlace_method: 0)
     try context.check(spng_set_option(context.pointer, SPNG_ENCODE_TO_BUFFER, 1))
-    // Spelled out so that the bytes do not change with the library's defaults.
+    // Explicit, so that the bytes do not depend on the library's defaults.
     try context.check(spng_set_option(context.pointer, SPNG_IMG_COMPRESSION_LEVEL, 6))
     try context.check(
       spng_set_option(
@@ -77,7 +77,7 @@ public enum PNG {
     try context.check(spng_set_ihdr(context.pointer, &header))
 
     let chunks = try texts.map { (text) throws(FormatError) in try TextChunk(text) }
-    // libspng keeps pointers into them until the picture is encoded.
+    // libspng keeps pointers into them until the image is encoded.
     defer { withExtendedLifetime(chunks) {} }
     var records = chunks.map(\.record)
     if !records.isEmpty {
@@ -95,10 +95,10 @@ public enum PNG {
     return Array(UnsafeRawBufferPointer(start: buffer, count: count))
   }
 
-  /// The picture, the texts and the EXIF data of a PNG file.
+  /// The image, the texts and the EXIF data of a PNG file.
   ///
   /// - Throws: ``FormatError`` `unrecognized`, `truncated`, `malformed`, or `unsupported` for a
-  ///   picture whose pixels the file cannot justify.
+  ///   image whose pixels the file cannot justify.
   public static func decode(
     _ bytes: [UInt8]
   ) throws(FormatError) -> (image: Image, texts: [Text], exif: [UInt8]?) {
@@ -120,7 +120,7 @@ public enum PNG {
     try context.check(spng_set_png_buffer(context.pointer, bytes.baseAddress, bytes.count))
     var header = spng_ihdr()
     try context.check(spng_get_ihdr(context.pointer, &header))
-    // Deflate gives at most 1032 bytes for one, and a pixel takes at least one bit.
+    // Deflate produces at most 1032 bytes from one, and a pixel has at least one bit.
     try PictureFile.check(
       width: Int(header.width), height: Int(header.height), byteCount: bytes.count,
       pixelsPerByte: 8 * 1032)
@@ -172,7 +172,7 @@ private final class Context {
       throw FormatError(.truncated, "the PNG file ends early", hint: "get the file again")
     case SPNG_ESIGNATURE.rawValue:
       throw FormatError(
-        .unrecognized, "this is not a PNG file", offset: 0, hint: "give a PNG file")
+        .unrecognized, "not a PNG file", offset: 0, hint: "pass a PNG file")
     default:
       throw FormatError(.malformed, "libspng: \(reason)")
     }

@@ -1,13 +1,13 @@
 import ModelFormats
 import OrderedJSON
 
-/// A picture with the texts that go with it, as files of any format hold them.
+/// An image with its metadata, from a file of any supported format.
 public struct PictureFile: Sendable, Hashable {
-  /// What a picture was made with.
+  /// The generation metadata of an image.
   public struct Metadata: Sendable, Hashable {
-    /// As web UIs write it: PNG's text `parameters`, the comment of EXIF in JPEG and WebP.
+    /// The infotext of web UIs: PNG text `parameters`, EXIF comment in JPEG and WebP.
     public var parameters: String?
-    /// As this program reads it back: PNG's text `sdloom`, the maker's note of EXIF.
+    /// sdgen's own metadata: PNG text `sdloom`, EXIF maker note.
     public var job: String?
 
     public init(parameters: String? = nil, job: String? = nil) {
@@ -18,22 +18,22 @@ public struct PictureFile: Sendable, Hashable {
     var isEmpty: Bool { parameters == nil && job == nil }
   }
 
-  /// The format that the content has.
+  /// The format of the content.
   public let format: PictureFormat
-  /// Turned upright where the file says how it was held.
+  /// The image, rotated by the file's orientation.
   public let image: Image
-  /// What the file says of how the image was made.
+  /// The generation metadata in the file.
   public let metadata: Metadata
-  /// Whether the pixels are those that were written.
+  /// Whether the pixels are the original ones (lossless).
   public let isExact: Bool
-  /// What is wrong with a file of which there is a picture all the same, as its decoder says it.
+  /// The damage of a file that can still be decoded, in the decoder's words.
   public let damage: String?
 
-  /// How a picture is compressed.
+  /// How an image is compressed.
   public struct Compression: Sendable, Hashable {
     /// The file format.
     public var format: PictureFormat
-    /// 1 to 100; nil keeps every pixel of a WebP file, and is 95 for JPEG. PNG keeps all.
+    /// 1 to 100; nil means lossless for WebP and 95 for JPEG. PNG is always lossless.
     public var quality: Int?
 
     public init(_ format: PictureFormat, quality: Int? = nil) {
@@ -41,14 +41,14 @@ public struct PictureFile: Sendable, Hashable {
       self.quality = quality
     }
 
-    /// Whether the file gives back the pixels that were written.
+    /// Whether the compression is lossless.
     public var isExact: Bool { format == .png || (format == .webp && quality == nil) }
   }
 
-  /// Pixels that are read at most: as many as are drawn at most.
+  /// The maximum number of pixels to read, the same as to generate.
   static let pixelLimit = 1 << 26
 
-  /// Reads a PNG, JPEG or WebP file, told by its content.
+  /// Reads a PNG, JPEG or WebP file, detected from its content.
   ///
   /// - Throws: ``FormatError`` `notFound`, `unrecognized`, `truncated`, `malformed`, `unsupported`.
   public static func read(_ path: String) throws(FormatError) -> PictureFile {
@@ -65,8 +65,8 @@ public struct PictureFile: Sendable, Hashable {
   public init(decoding bytes: [UInt8]) throws(FormatError) {
     guard let format = PictureFormat(content: bytes) else {
       throw FormatError(
-        .unrecognized, "this is neither a PNG nor a JPEG nor a WebP file", offset: 0,
-        hint: "give a picture in one of these formats")
+        .unrecognized, "not a PNG, JPEG or WebP file", offset: 0,
+        hint: "pass an image in one of these formats")
     }
     self.format = format
     switch format {
@@ -101,12 +101,12 @@ public struct PictureFile: Sendable, Hashable {
 
   private static let parametersKeyword = "parameters"
   private static let jobKeyword = "sdloom"
-  /// Also read: what versions that were called sdkit wrote.
+  /// The keyword of versions that were called sdkit, which is also read.
   private static let formerJobKeyword = "sdkit"
 
-  /// The bytes of a file; the same picture, metadata and compression always give the same.
+  /// The bytes of a file; deterministic for an image, metadata and compression.
   ///
-  /// - Throws: ``FormatError`` `unsupported` where the format cannot hold the picture or a text.
+  /// - Throws: ``FormatError`` `unsupported` if the format does not support the image or a text.
   public static func encode(
     _ image: Image, _ metadata: Metadata = Metadata(), as compression: Compression
   ) throws(FormatError) -> [UInt8] {
@@ -125,7 +125,7 @@ public struct PictureFile: Sendable, Hashable {
     }
   }
 
-  /// Writes a picture to a new file.
+  /// Writes an image to a new file.
   ///
   /// - Throws: ``FormatError`` as ``ModelFormats/FileWriter`` and ``encode(_:_:as:)``.
   public static func write(
@@ -143,10 +143,10 @@ public struct PictureFile: Sendable, Hashable {
     try writer.commit()
   }
 
-  /// Refuses a picture larger than any that is drawn, or than its file can hold, before memory is
-  /// taken for it.
+  /// Rejects an image beyond the size limit, or larger than its file can contain, before allocating
+  /// memory.
   ///
-  /// - Parameter pixelsPerByte: the most that one byte of the format can stand for.
+  /// - Parameter pixelsPerByte: the maximum number of pixels per byte of the format.
   static func check(
     width: Int, height: Int, byteCount: Int, pixelsPerByte: Int
   ) throws(FormatError) {
@@ -158,8 +158,8 @@ public struct PictureFile: Sendable, Hashable {
     }
     guard pixels <= pixelLimit else {
       throw FormatError(
-        .unsupported, "a picture of \(width)x\(height) is larger than any that is read",
-        hint: "give one of at most \(pixelLimit >> 20) megapixels")
+        .unsupported, "\(width)x\(height) exceeds the limit of \(pixelLimit >> 20) megapixels",
+        hint: "use a smaller image")
     }
   }
 }

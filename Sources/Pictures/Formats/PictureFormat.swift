@@ -1,8 +1,8 @@
-/// A file format of pictures.
+/// An image file format.
 public enum PictureFormat: String, Sendable, CaseIterable {
   case png, jpeg, webp
 
-  /// The format that a file's name asks for, by its ending.
+  /// The format for a file name, by its extension.
   public init?(path: String) {
     let name = path.lastIndex(of: "/").map { path[path.index(after: $0)...] } ?? path[...]
     guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return nil }
@@ -14,7 +14,7 @@ public enum PictureFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// The format of a file's bytes, by the signature that they begin with.
+  /// The format of a file's bytes, by their signature.
   public init?(content bytes: [UInt8]) {
     func holds(_ signature: [UInt8], at offset: Int = 0) -> Bool {
       bytes.count >= offset + signature.count

@@ -1,14 +1,14 @@
 import CWebP
 import ModelFormats
 
-/// Reads and writes WebP files through libwebp.
+/// Reads and writes WebP files with libwebp.
 ///
 /// Source: the WebP container specification; libwebp's API 1.2.
 enum WebP {
-  /// The most pixels that a side has.
+  /// The maximum side in pixels.
   static let sideLimit = 16_383
 
-  /// The picture, what its EXIF chunk holds, and whether it was compressed without loss.
+  /// The image, the contents of its EXIF chunk, and whether it is lossless.
   ///
   /// - Throws: ``FormatError`` `malformed`, `truncated`, or `unsupported` for an animation.
   static func decode(
@@ -23,10 +23,10 @@ enum WebP {
     }
     guard features.has_animation == 0 else {
       throw FormatError(
-        .unsupported, "the WebP file is an animation", hint: "give a picture that stands still")
+        .unsupported, "unsupported animated WebP", hint: "pass a still image")
     }
     let (width, height) = (Int(features.width), Int(features.height))
-    // A picture of one colour takes next to nothing whatever its size, but no side beyond 16383.
+    // A single-color image needs almost no bytes at any size, but no side exceeds 16383.
     try PictureFile.check(
       width: width, height: height, byteCount: bytes.count, pixelsPerByte: PictureFile.pixelLimit)
     var pixels = [UInt8](repeating: 0, count: 3 * width * height)
@@ -34,17 +34,17 @@ enum WebP {
       WebPDecodeRGBInto(bytes, bytes.count, &pixels, pixels.count, Int32(3 * width)) != nil
     else {
       throw FormatError(
-        .malformed, "libwebp cannot decode the picture: it is damaged or ends early",
+        .malformed, "libwebp cannot decode the image: damaged or truncated",
         hint: "get the file again")
     }
-    // 1 is with loss, 2 without.
+    // 1 is lossy, 2 lossless.
     return (
       Image(width: width, height: height, pixels: pixels), exif(in: bytes), features.format == 2
     )
   }
 
-  /// - Parameter quality: 0 to 100; nil keeps every pixel.
-  /// - Throws: ``FormatError`` `unsupported` where WebP cannot hold the picture.
+  /// - Parameter quality: 0 to 100; nil means lossless.
+  /// - Throws: ``FormatError`` `unsupported` if WebP does not support the image.
   static func encode(
     _ image: Image, quality: Int?, exif: [UInt8]?
   ) throws(FormatError) -> [UInt8] {
@@ -61,22 +61,22 @@ enum WebP {
     guard WebPEncode(&configuration, picture.record) != 0 else {
       throw FormatError(
         .unsupported,
-        "libwebp cannot encode the picture (error \(picture.record.pointee.error_code.rawValue))")
+        "libwebp cannot encode the image (error \(picture.record.pointee.error_code.rawValue))")
     }
     let bytes = Array(UnsafeBufferPointer(start: writer.pointee.mem, count: writer.pointee.size))
     guard let exif else { return bytes }
     return try withEXIF(exif, in: bytes)
   }
 
-  /// How a picture is compressed; without loss where there is no quality.
+  /// The compression settings; lossless without a quality.
   static func configuration(quality: Int?) throws(FormatError) -> WebPConfig {
     var configuration = WebPConfig()
     guard WebPConfigInit(&configuration) != 0 else {
-      throw FormatError(.inputOutput, "libwebp is not the version it was built for")
+      throw FormatError(.inputOutput, "libwebp differs from the version used at build time")
     }
     if let quality {
       configuration.quality = Float(quality)
-      // Edges in colour stay where they are.
+      // Keeps color edges sharp.
       configuration.use_sharp_yuv = 1
     } else {
       configuration.lossless = 1
@@ -112,29 +112,29 @@ enum WebP {
       var chunk = WebPData()
       guard WebPMuxGetChunk(container, "EXIF", &chunk) == WEBP_MUX_OK else { return nil }
       let data = Array(UnsafeBufferPointer(start: chunk.bytes, count: chunk.size))
-      // Some programs put JPEG's prefix before it.
+      // Some programs prepend JPEG's prefix.
       let prefix = Array("Exif\0\0".utf8)
       return data.starts(with: prefix) ? Array(data.dropFirst(prefix.count)) : data
     }
   }
 }
 
-/// A picture in the form in which libwebp takes it, freed with its owner.
+/// An image in libwebp's form, freed with its owner.
 final class WebPFrame {
   let record: UnsafeMutablePointer<WebPPicture>
 
-  /// - Throws: ``FormatError`` `unsupported` for a picture too large for WebP.
+  /// - Throws: ``FormatError`` `unsupported` for an image too large for WebP.
   init(_ image: Image) throws(FormatError) {
     guard image.width <= WebP.sideLimit, image.height <= WebP.sideLimit else {
       throw FormatError(
-        .unsupported, "WebP has no picture of \(image.width)x\(image.height)",
-        hint: "write PNG; a side of a WebP picture has at most \(WebP.sideLimit) pixels")
+        .unsupported, "WebP does not support \(image.width)x\(image.height) images",
+        hint: "write PNG; WebP images have at most \(WebP.sideLimit) pixels per side")
     }
     record = .allocate(capacity: 1)
     record.initialize(to: WebPPicture())
     guard WebPPictureInit(record) != 0 else {
       record.deallocate()
-      throw FormatError(.inputOutput, "libwebp is not the version it was built for")
+      throw FormatError(.inputOutput, "libwebp differs from the version used at build time")
     }
     record.pointee.use_argb = 1
     record.pointee.width = Int32(image.width)

@@ -5,29 +5,28 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-/// Draws a picture again by what its file tells.
+/// Reproduces an image from its metadata.
 struct AgainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "again",
-    abstract: "Draw a picture again by what its file says.",
-    usage: "sdgen again <picture> [<arguments of sdgen generate> ...]",
+    abstract: "Reproduce an image from its metadata.",
+    usage: "sdgen again <image> [<arguments of sdgen generate> ...]",
     discussion: """
-      A picture that sdgen drew comes out the same in every pixel, which is checked (exit status 1 \
-      where it does not). Of a picture of the AUTOMATIC1111 web UI or of stable-diffusion.cpp what \
-      has its like here is taken over, and the rest is listed. Any argument of sdgen generate may \
-      follow, and goes before what the picture says; without -o the picture is called by the old \
-      one's name with -again. A picture may ask for much: how much work it is \
-      goes to stderr before it begins.
+      Images made by sdgen are reproduced exactly, and every pixel is compared (exit status 1 if one \
+      differs). For images from the AUTOMATIC1111 web UI or stable-diffusion.cpp, supported settings \
+      are applied and the rest are listed. Any argument of sdgen generate may follow and overrides \
+      the image's metadata. Without -o, the output is named after the image, with -again. Metadata \
+      may ask for much work: the amount is printed to stderr before the run starts.
 
       EXAMPLES
         sdgen again out.png
         sdgen again out.png --steps 50 -o better.png
       """)
 
-  @Argument(help: ArgumentHelp("The picture.", valueName: "picture"), completion: .file())
+  @Argument(help: ArgumentHelp("The image.", valueName: "image"), completion: .file())
   var picture: String
 
-  /// What goes before what the picture says.
+  /// Arguments that override the image's metadata.
   @OptionGroup(visibility: .hidden) var changes: GenerateOptions
 
   func run() throws {
@@ -40,8 +39,8 @@ struct AgainCommand: ParsableCommand {
     var job = given.over(remembered.job)
     if job.model == nil, let name = remembered.modelName, !remembered.usesEmbeddedModel {
       throw Failure(
-        .noInput, code: "not-found", "the picture was drawn with the model \(name)", file: picture,
-        hint: "say where it is: --model PATH")
+        .noInput, code: "not-found", "the image was made with the model \(name)", file: picture,
+        hint: "pass its location: --model PATH")
     }
     if job.output == nil {
       let (stem, ending) = PicturePath.split(picture)
@@ -49,7 +48,7 @@ struct AgainCommand: ParsableCommand {
       let usual = "." + (file.format == .jpeg ? "jpg" : file.format.rawValue)
       job.output = stem + "-again" + (isKnown ? ending : usual)
     }
-    // The quality that the picture tells is that of its own format.
+    // The quality in the metadata applies to its own format.
     let format =
       job.format ?? job.output.flatMap(PictureFormat.init(path:)) ?? .png
     if given.quality == nil, format != file.format { job.quality = nil }
@@ -82,20 +81,20 @@ struct AgainCommand: ParsableCommand {
     if let differences, differences > 0 { throw Ended(.differs) }
   }
 
-  /// What the comparison found; `differences` is nil where there was none.
+  /// The result of the comparison; `differences` is nil if nothing was compared.
   private static func verdict(_ differences: Int?, of image: Image, _ job: RepeatedJob) -> String {
     guard let differences else {
-      return "not compared: the file was compressed with loss, and does not hold what was drawn"
+      return "not compared: lossy format, the original pixels are not in the file"
     }
-    guard differences > 0 else { return "the same in every pixel" }
+    guard differences > 0 else { return "identical in every pixel" }
     let words =
-      "not the same: \(Format.count(differences)) of \(Format.count(image.width * image.height))"
+      "not identical: \(Format.count(differences)) of \(Format.count(image.width * image.height))"
       + " pixels differ"
     return job.job.dtype == nil
-      ? words + "; the picture does not say its arithmetic: try --dtype f32 or bf16" : words
+      ? words + "; the image does not record its dtype: try --dtype f32 or bf16" : words
   }
 
-  /// Pixels that are not equal; all where the sizes differ.
+  /// The number of different pixels; all if the sizes differ.
   private static func differences(_ first: Image, _ second: Image) -> Int {
     guard first.width == second.width, first.height == second.height else {
       return first.width * first.height

@@ -5,48 +5,47 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Draws many jobs with one model.
+/// Runs many jobs with one model.
 struct BatchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "batch",
-    abstract: "Draw jobs from a file of JSON lines, the model loaded once.",
+    abstract: "Run jobs from a JSON Lines file, loading the model once.",
     usage: "sdgen batch <jobs> [--trust-jobs] [<arguments of sdgen generate> ...]",
     discussion: """
-      Each line is an object whose names are the arguments of sdgen generate without dashes:
+      Each line is an object with the arguments of sdgen generate as keys, without dashes:
         {"prompt": "a red circle", "seed": 7, "output": "circle.png"}
-      Without "output" the picture is called job-1.png after its line. What each job gave is a line \
-      of JSON on stdout. A job whose pictures are there already is skipped, so that a run that was \
-      stopped goes on where it was; a bad job is reported, and the next one begins. Arguments of \
-      sdgen generate that follow hold for every job that does not say otherwise. Jobs may come from \
-      others: without --trust-jobs they replace no files and write only into the working directory \
-      and below.
+      Without "output", the image is named after its line, job-1.png. Each job's result is a line of \
+      JSON on stdout. Jobs whose images exist are skipped, so an interrupted run can be resumed; a \
+      failed job is reported and the next one starts. Arguments of sdgen generate that follow apply \
+      to every job that does not set them. Jobs may be untrusted: without --trust-jobs they replace \
+      no files and write only into the working directory and below.
 
       EXAMPLES
         sdgen batch jobs.jsonl --model sd15.sdflat
         produce-jobs | sdgen batch - >results.jsonl
       """)
 
-  @Argument(help: ArgumentHelp("The file of jobs; - for stdin.", valueName: "jobs"))
+  @Argument(help: ArgumentHelp("The jobs file; - for stdin.", valueName: "jobs"))
   var jobs: String
 
   @Flag(
-    help: "Let jobs replace files that exist, and write outside the working directory.")
+    help: "Let jobs replace existing files and write outside the working directory.")
   var trustJobs = false
 
-  /// What holds for every job that does not say otherwise.
+  /// Defaults for all jobs.
   @OptionGroup(visibility: .hidden) var options: GenerateOptions
 
   func run() throws {
     var defaults = options.job
     guard defaults.output == nil else {
       throw Failure.usage(
-        "-o goes with one job", hint: "give each job an \"output\" of its own")
+        "-o is for a single job", hint: "give each job its own \"output\"")
     }
     try defaults.requireKnownScheduler()
-    // A program that reads errors as JSON reads nothing else between them.
+    // A program that reads errors as JSON must not find anything else between them.
     let isJSON = defaults.json == true
     let isSilent = isJSON || defaults.quiet == true
-    // Each job's report is a line of JSON here.
+    // Each job's report is a line of JSON.
     defaults.json = true
     Interruption.watch(quiet: isSilent)
     let lines = try LineReader(jobs)
@@ -81,13 +80,13 @@ struct BatchCommand: ParsableCommand {
     if counts[.failed] != nil { throw Ended(.differs) }
   }
 
-  /// What became of a job.
+  /// The outcome of a job.
   enum Outcome: String, CaseIterable {
     case done, skipped, failed, cancelled
   }
 
-  /// What happened to the files of a job while they were read. The model goes then, so that the next
-  /// job loads what is there by now.
+  /// Returns a change of a job's files while they were read. The model is then dropped, so that the
+  /// next job loads the current files.
   private static func change(of models: ModelCache) -> FormatError? {
     do throws(FormatError) {
       try InputFiles.shared.requireUnchanged()
@@ -107,7 +106,7 @@ struct BatchCommand: ParsableCommand {
     ]
   }
 
-  /// Does the job of a line, and says what came of it.
+  /// Runs the job of a line and reports the result.
   private static func draw(
     _ line: JobLine, _ defaults: DrawingJob, _ limits: JobLimits, _ models: ModelCache,
     _ purpose: inout DrawingPurpose
@@ -125,7 +124,7 @@ struct BatchCommand: ParsableCommand {
         let identity = PicturePlan.identity(file)
         if purpose.earlier[identity] == nil { purpose.earlier[identity] = (line.number, job) }
       }
-      // An error behind pictures that were drawn.
+      // An error after some images were finished.
       if drawing.failure != nil {
         row["pictures"] = .array(drawer.rows(drawing))
         try drawing.requireComplete()
@@ -149,7 +148,7 @@ struct BatchCommand: ParsableCommand {
     }
   }
 
-  /// Memory that the process has in use now, in bytes.
+  /// The resident memory of the process, in bytes.
   private static var residentMemory: Int {
     guard let file = fopen("/proc/self/statm", "r") else { return 0 }
     defer { fclose(file) }

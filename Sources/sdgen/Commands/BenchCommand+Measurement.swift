@@ -4,13 +4,13 @@ import Glibc
 import OrderedJSON
 import Terminal
 
-/// What the networks of a model took.
+/// The timings of a model's networks.
 struct Measurement {
   struct Network {
     let name: String
-    /// Of the best run.
+    /// The time of the best run.
     var seconds = Double.infinity
-    /// The best time of each step, added up by kind.
+    /// The best time of each step, summed by kind.
     var profile = Profile()
   }
 
@@ -18,10 +18,10 @@ struct Measurement {
   let height: Int
   private(set) var networks: [Network] = []
 
-  /// Prompt and negative prompt together.
+  /// Positive and negative prompt together.
   private static let batch = 2
 
-  /// Runs each network `repeats` times on values of its own.
+  /// Runs each network `repeats` times on synthetic inputs.
   init(_ model: DiffusionModel, size: PictureSize?, repeats: Int) throws {
     width = size?.width ?? model.defaultSide
     height = size?.height ?? model.defaultSide
@@ -51,7 +51,7 @@ struct Measurement {
     var result = Network(name: name)
     var best: [StepTiming] = []
     var outputs: [String: Value] = [:]
-    // The first run makes what later ones find, as the steps of a picture do.
+    // The first run fills caches, as in sampling.
     for index in 0...repeats {
       var steps: [StepTiming] = []
       let start = Console.seconds()

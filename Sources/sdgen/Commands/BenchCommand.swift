@@ -6,16 +6,16 @@ import Glibc
 import OrderedJSON
 import Terminal
 
-/// Times the networks of a model, layer by layer.
+/// Measures the networks of a model, layer by layer.
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Time the text encoder, one guided step of the UNet, and the VAE's decoder.",
+    abstract: "Time the text encoder, one UNet step with guidance, and the VAE decoder.",
     discussion: """
-      For each kind of layer: its time, the operations and bytes of activations a second, and how \
-      much that is of what a large matrix product and a copy reach on this machine. Convolutions \
-      count as they are written: by Winograd's method they do fewer multiplications, and their \
-      share goes beyond 100 %.
+      Prints for each kind of layer: time, operations and bytes of activations per second, and the \
+      fraction of the roofline, measured with a large matmul and a copy. Convolutions count the \
+      multiplications of the direct method; Winograd convolutions do fewer, so they can exceed \
+      100 %.
 
       EXAMPLES
         sdgen bench --model sd15.sdflat
@@ -27,14 +27,14 @@ struct BenchCommand: ParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The picture's size in pixels, multiples of 8 from 8 to 8192 (default: the model's own).",
+      "Image size in pixels, multiples of 8 from 8 to 8192 (default: the model's own).",
       valueName: "WxH"), transform: PictureSize.init(parsing:))
   var size: PictureSize?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Runs of each network, of which the best counts, 1 to 1000 (default: 3).", valueName: "n"),
+      "Runs of each network, 1 to 1000; the best counts (default: 3).", valueName: "n"),
     transform: wholeNumber(in: 1...1000))
   var repeats = 3
 
@@ -54,7 +54,7 @@ struct BenchCommand: ParsableCommand {
   private func bench() throws {
     guard model.precision != .bf16 || Precision.isBF16Native else {
       throw Failure.usage(
-        "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
+        "this CPU does not support bf16", hint: "omit --dtype, or use f32")
     }
     let path = try model.path ?? EmbeddedModel.path()
     let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
@@ -80,7 +80,7 @@ struct BenchCommand: ParsableCommand {
   }
 }
 
-/// A picture's width and height in pixels, as in 512x768.
+/// An image's width and height in pixels, such as 512x768.
 struct PictureSize {
   let width: Int
   let height: Int
@@ -90,7 +90,7 @@ struct PictureSize {
     guard sides.count == 2, let width = sides[0], let height = sides[1],
       [width, height].allSatisfy({ (8...8192).contains($0) && $0 % 8 == 0 })
     else {
-      throw ValidationError("give width and height, multiples of 8 from 8 to 8192, as in 512x768")
+      throw ValidationError("use multiples of 8 from 8 to 8192, such as 512x768")
     }
     (self.width, self.height) = (width, height)
   }

@@ -2,14 +2,14 @@ import ArgumentParser
 import Diffusion
 import Terminal
 
-/// Draws pictures from a prompt.
+/// Generates images from a prompt.
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Draw pictures from a prompt.",
+    abstract: "Generate images from a prompt.",
     discussion: """
-      The same prompt, seed, size, scheduler, steps and guidance always give the same picture, \
-      and the noise of a seed is the one that torch draws on a CPU.
+      The same prompt, seed, size, scheduler, steps and guidance always give the same image. A seed \
+      gives the same noise as torch on a CPU.
 
       EXAMPLES
         sdgen "a red circle on a blue background"

@@ -5,21 +5,20 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-/// Says how a picture was made, by what its file tells.
+/// Prints the generation metadata of an image.
 struct InfoCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "info",
-    abstract: "Say how a picture was made.",
+    abstract: "Print how an image was made.",
     discussion: """
-      Reads what sdgen, the AUTOMATIC1111 web UI and programs that write like it \
-      (stable-diffusion.cpp) put into PNG, JPEG and WebP files. The exit status is 1 where a picture \
-      does not say how it was made.
+      Reads the metadata of sdgen, the AUTOMATIC1111 web UI and compatible programs \
+      (stable-diffusion.cpp) from PNG, JPEG and WebP files. The exit status is 1 if there is none.
 
       EXAMPLE
         sdgen info out.png
       """)
 
-  @Argument(help: ArgumentHelp("The picture.", valueName: "picture"), completion: .file())
+  @Argument(help: ArgumentHelp("The image.", valueName: "image"), completion: .file())
   var picture: String
 
   @Flag(help: "Print JSON instead of text.")
@@ -31,8 +30,8 @@ struct InfoCommand: ParsableCommand {
     let isKnown = text != nil || file.metadata.job != nil
     guard json || isKnown else {
       throw Failure(
-        .differs, code: "mismatch", "the picture does not say how it was made", file: picture,
-        hint: "only pictures as programs wrote them do; many web sites remove it")
+        .differs, code: "mismatch", "no generation metadata found", file: picture,
+        hint: "use the original file; many websites strip metadata")
     }
     Console.print(json ? Self.json(file, text).text() : Self.text(file, text))
     if !isKnown { throw Ended(.differs) }
@@ -50,7 +49,7 @@ struct InfoCommand: ParsableCommand {
     ]
   }
 
-  /// Lines of names and values; a value of several lines keeps them.
+  /// Lines of names and values; multi-line values keep their lines.
   private static func text(_ file: PictureFile, _ text: Infotext?) -> String {
     var lines: [String] = []
     func add(_ name: String, _ value: String) {
@@ -59,7 +58,7 @@ struct InfoCommand: ParsableCommand {
       lines.append(
         Console.heading(name + ":") + " " + parts.joined(separator: "\n    "))
     }
-    add("Picture", "\(file.format.rawValue.uppercased()), \(file.image.width)x\(file.image.height)")
+    add("Image", "\(file.format.rawValue.uppercased()), \(file.image.width)x\(file.image.height)")
     if let text {
       add("Prompt", text.prompt)
       if !text.negativePrompt.isEmpty { add("Negative prompt", text.negativePrompt) }

@@ -2,12 +2,12 @@ import ArgumentParser
 import Checkpoint
 import Terminal
 
-/// Draws pictures from text.
+/// Generates images from text.
 @main
 struct SDGen: Program {
   static let configuration = CommandConfiguration(
     commandName: "sdgen",
-    abstract: "Draw pictures from text with Stable Diffusion v1.5 weights, on the CPU.",
+    abstract: "Generate images from text on the CPU, with Stable Diffusion v1.5 weights.",
     discussion: """
       EXAMPLES
         sdgen "a red circle on a blue background"
@@ -15,8 +15,8 @@ struct SDGen: Program {
         sdgen again a.png --steps 50
         sdgen batch jobs.jsonl
 
-      Exit status: 0 ok; 1 a job failed, or a picture is not the same again; 64 usage; 65 malformed data; 66 no input; 70 internal; \
-      73 cannot create output; 74 input or output failed; 130 interrupted.
+      Exit status: 0 ok; 1 a job failed or an image was not reproduced; 64 usage; 65 malformed data; 66 missing input; 70 internal error; \
+      73 cannot create output; 74 I/O error; 130 interrupted.
       """,
     version: BuildVersion.text("sdgen", toolVersion),
     subcommands: [
@@ -33,8 +33,8 @@ struct SDGen: Program {
   static func check(_ arguments: [String]) throws(Failure) {
     guard let first = arguments.first else {
       throw .usage(
-        "give a prompt, or --prompts-from",
-        hint: "sdgen \"a red circle on a blue background\"; sdgen --help tells what else there is")
+        "missing prompt",
+        hint: "run sdgen \"a red circle\", or use --prompts-from; see sdgen --help")
     }
     guard first != "help" else { return }
     let others: [any ParsableCommand.Type] = configuration.subcommands.filter {

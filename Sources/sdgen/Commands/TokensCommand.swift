@@ -5,14 +5,14 @@ import ModelGraph
 import OrderedJSON
 import Terminal
 
-/// Shows what the text encoder reads of a prompt.
+/// Shows the text encoder's tokens for a prompt.
 struct TokensCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokens",
     abstract: "Show the tokens of a prompt, their ids and weights, by chunk.",
     discussion: """
-      Start, end and padding tokens are left out. A prompt that changes from step to step, as in \
-      [red:blue:0.5], is shown for each stretch of steps.
+      Start, end and padding tokens are omitted. A prompt that changes from step to step, such as \
+      [red:blue:0.5], is shown for each range of steps.
 
       EXAMPLES
         sdgen tokens "a (red:1.2) circle BREAK on blue"
@@ -25,7 +25,7 @@ struct TokensCommand: ParsableCommand {
   @Option(
     name: .customLong("model"),
     help: ArgumentHelp(
-      "The model whose tokenizer is used (default: the embedded model).", valueName: "path"),
+      "The model whose tokenizer is used (default: the bundled model).", valueName: "path"),
     completion: .file())
   var path: String?
 
@@ -116,7 +116,7 @@ struct TokensCommand: ParsableCommand {
   }
 }
 
-/// What is read for some of the steps.
+/// The encoding for a range of steps.
 private struct Stretch {
   let part: PromptSchedule.Stretch
   let encoding: PromptEncoding
@@ -125,7 +125,7 @@ private struct Stretch {
     encoding.droppedTokenCount == 0
       ? encoding.warnings
       : encoding.warnings + [
-        "the prompt is \(encoding.droppedTokenCount.of("token")) too long; left out: "
+        "the prompt is \(encoding.droppedTokenCount.of("token")) too long; dropped: "
           + encoding.droppedText
       ]
   }

@@ -3,35 +3,35 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-/// What a run of the command drew.
+/// The result of a run.
 struct Drawing {
-  /// A picture that was drawn.
+  /// A finished image.
   struct Picture {
     let file: String
     let seed: UInt64
     let steps: Int
     let width: Int
     let height: Int
-    /// Kept where it is to be shown or compared: many are more than there is memory for.
+    /// Kept only if it is shown or compared, to save memory.
     let image: Image?
     let scheduler: SchedulerDescriptor
     let timings: GenerationTimings
-    /// What the safety checker found; nil where none looked.
+    /// The safety checker's verdict; nil if none ran.
     let safety: SafetyVerdict?
-    /// Kept where they are to be written.
+    /// Kept only if they are written.
     let latents: (noise: Latents, latents: Latents)?
-    /// What was written with it: previews, contact sheet, animation, sidecar.
+    /// Files written with it: previews, contact sheet, animation, sidecar.
     let files: [String]
   }
 
   let guidance: Double
-  /// Files that were there already.
+  /// Files that existed already.
   let skipped: [String]
   var pictures: [Picture] = []
-  /// What was written for all pictures together: latents, trace.
+  /// Files written for all images together: latents, trace.
   var files: [String] = []
   var warnings: [String] = []
-  /// What each LoRA changed, as `--json` has it.
+  /// The changes of each LoRA, for `--json`.
   var loras: [JSON] = []
   var loadSeconds = 0.0
   /// Set where the person stopped it.
@@ -44,37 +44,37 @@ struct Drawing {
     self.skipped = skipped
   }
 
-  /// - Throws: ``Failure`` where not all pictures were drawn.
+  /// - Throws: ``Failure`` unless all images are finished.
   func requireComplete() throws {
     if let failure { try Failure.fromDrawing { throw failure } }
     if let cancellation { throw cancellation }
   }
 }
 
-/// What pictures are drawn for.
+/// The context of a run.
 struct DrawingPurpose {
-  /// Whether pictures whose file is there are left out, and previews of unfinished ones replaced.
+  /// Whether to skip images whose files exist, and replace previews of unfinished ones.
   var skipsFinished = false
-  /// Whether it is one of many jobs, which is begun anew where it was stopped.
+  /// Whether it is one of many jobs, which can be resumed after an interruption.
   var isOneOfMany = false
-  /// Whether the pictures themselves are wanted behind the files.
+  /// Whether to keep the images in memory after writing.
   var keepsImages = false
-  /// Whether the work is told before it begins: where a file asks for it, and not the person.
+  /// Whether to print the amount of work first: if a file requests it, not the user.
   var tellsWork = false
-  /// What stands before the progress of one of many jobs; nil of one job alone.
+  /// The prefix of the progress line for one of many jobs; nil for a single job.
   var label: String?
   /// Files of this run's earlier jobs, by ``PicturePlan/identity(_:)``.
   var earlier: [String: (line: Int, job: DrawingJob)] = [:]
 
-  /// - Throws: ``Failure`` where another job of this run has one of these files already.
+  /// - Throws: ``Failure`` if another job of this run has one of these files.
   func requireNoOther(_ job: DrawingJob, _ files: [String]) throws(Failure) {
     for file in files {
       guard let other = earlier[PicturePlan.identity(file)], other.job != job else {
         continue
       }
       throw Failure(
-        .cannotCreate, code: "cannot-create", "line \(other.line) of the jobs writes it too",
-        file: file, hint: "give each job an \"output\" of its own")
+        .cannotCreate, code: "cannot-create", "job line \(other.line) already writes it",
+        file: file, hint: "give each job its own \"output\"")
     }
   }
 }

@@ -33,7 +33,7 @@ extension Failure {
       hint: error.hint?.phrased ?? usual)
   }
 
-  /// Does what draws, and turns its errors into failures.
+  /// Runs `body`, which generates, and converts its errors to failures.
   static func fromDrawing<Result>(_ body: () throws -> Result) throws -> Result {
     do {
       return try body()

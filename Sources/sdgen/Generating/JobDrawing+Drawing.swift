@@ -5,13 +5,14 @@ import Pictures
 import Terminal
 
 extension JobDrawing {
-  /// Draws pictures that are drawn at once, and writes each as soon as it is finished. Of those that
-  /// an error keeps from it no previews stay.
+  /// Generates a batch of images, and writes each as soon as it is finished. Previews of failed
+  /// ones are removed.
   ///
   /// - Parameters:
-  ///   - requests: which differ in seeds and noise alone.
-  ///   - indices: of the pictures in the plan.
-  ///   - together: what goes with all pictures of the plan together, written but not yet at its
+  ///   - requests: requests that differ only in seeds and noise.
+  ///   - indices: the images' indices in the plan.
+  ///   - together: creates the files for all images together, written but not yet in place, with
+  ///     the last image.
   ///     place, where a picture is the last of them.
   func draw(
     _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
@@ -36,7 +37,7 @@ extension JobDrawing {
           generation, requests[position], index, plan, model, watches[position], record, purpose,
           &result.warnings)
         let shared = try together(index, written.picture, &result)
-        // The picture is the last: where it is, all is that goes with it.
+        // The image is moved last: if it exists, its accompanying files exist too.
         try FileWriter.commit(written.others + shared.map(\.writer) + [written.writer])
         result.files += shared.map(\.file)
         result.pictures.append(written.picture)
@@ -52,7 +53,7 @@ extension JobDrawing {
     job.force == true || plan.isLeft(index, purpose)
   }
 
-  /// Draws pictures at once, says how far they are, and hands each over by its position.
+  /// Generates a batch of images, shows progress, and passes on each with its position.
   private func drawEach(
     _ requests: [GenerationRequest], _ indices: [Int], _ plan: PicturePlan,
     _ model: DiffusionModel, _ watches: [PictureWatch], _ trace: LayerTrace?,
@@ -63,8 +64,8 @@ extension JobDrawing {
       plan.count == 1
         ? "drawing"
         : first == last
-          ? "picture \(first) of \(plan.count)"
-          : "pictures \(first) to \(last) of \(plan.count)", purpose)
+          ? "image \(first) of \(plan.count)"
+          : "images \(first) to \(last) of \(plan.count)", purpose)
     defer { bar.finish() }
     var stepStart = Console.seconds()
     var loopStart = stepStart
@@ -105,7 +106,7 @@ extension JobDrawing {
     }
   }
 
-  /// Writes a picture and what goes with it, but not yet at their places.
+  /// Writes an image and its accompanying files, not yet in place.
   private func write(
     _ generation: Generation, _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan,
     _ model: DiffusionModel, _ watch: PictureWatch, _ record: PictureRecord,
@@ -118,27 +119,27 @@ extension JobDrawing {
     ]
     for case (let name, let encoding?) in encodings where encoding.droppedTokenCount > 0 {
       warn(
-        "the \(name) is \(encoding.droppedTokenCount.of("token")) too long; left out: "
+        "the \(name) is \(encoding.droppedTokenCount.of("token")) too long; dropped: "
           + encoding.droppedText, &warnings)
     }
     for case (let name, let encoding?) in encodings {
-      for warning in encoding.warnings { warn("of the \(name): \(warning)", &warnings) }
+      for warning in encoding.warnings { warn("\(name): \(warning)", &warnings) }
     }
     let used = generation.prompt.embeddings.union(generation.negativePrompt?.embeddings ?? [])
     for embedding in model.embeddings
     where !used.contains(embedding.token) && !model.additions.bundledWords.contains(embedding.token)
     {
-      warn("the prompt does not hold the embedding \(embedding.token)", &warnings)
+      warn("embedding \(embedding.token) is not used in the prompt", &warnings)
     }
     if generation.safety?.isFlagged == true {
       warn(
-        "the safety checker found what it should not show; the picture is black"
-          + " (another seed or prompt may do, or --no-safety-checker)", &warnings)
+        "the safety checker flagged the image and blacked it out"
+          + " (try another seed or prompt, or --no-safety-checker)", &warnings)
     }
     let isFlagged = generation.safety?.isFlagged == true
     let file = plan.file(index)
     var outputs: [(file: String, writer: FileWriter)] = []
-    // What the checker blots out is not shown by its steps either, nor by its latents.
+    // A flagged image's steps and latents are not kept either.
     if isFlagged {
       watch.removePreviews()
     } else {
@@ -170,14 +171,14 @@ extension JobDrawing {
     return (picture, writer, outputs.map(\.writer))
   }
 
-  /// Says how far a picture or the loading is, unless nothing is to be said.
+  /// A progress bar for an image or for loading, unless progress is disabled.
   func progressBar(_ label: String, _ purpose: DrawingPurpose) -> ProgressBar {
     ProgressBar(
       (purpose.label.map { $0 + ", " } ?? "") + label, isQuiet: job.quiet == true,
       elsewhere: job.json == true && purpose.label == nil ? .nothing : .lines)
   }
 
-  /// The bytes of the picture's file, with as much of the texts as a JPEG file holds.
+  /// The bytes of the image file, with as much metadata as a JPEG file can store.
   private func encoded(
     _ image: Image, _ metadata: PictureFile.Metadata, _ warnings: inout [String]
   ) throws(FormatError) -> [UInt8] {
@@ -185,13 +186,13 @@ extension JobDrawing {
     if compression.format == .jpeg {
       let shorter = PictureFile.Metadata(parameters: metadata.parameters)
       let attempts: [(texts: PictureFile.Metadata, lack: String?)] = [
-        (metadata, nil), (shorter, "the job"), (PictureFile.Metadata(), "how it was made"),
+        (metadata, nil), (shorter, "the arguments"), (PictureFile.Metadata(), "all metadata"),
       ]
       for (texts, lack) in attempts {
         guard let bytes = try? PictureFile.encode(image, texts, as: compression) else { continue }
         if let lack {
           warn(
-            "the text is too long for a JPEG file; \(lack) is not in it (PNG holds all)", &warnings
+            "the metadata is too long for a JPEG file; omitted: \(lack)", &warnings
           )
         }
         return bytes

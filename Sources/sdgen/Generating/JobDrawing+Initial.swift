@@ -4,19 +4,19 @@ import Pictures
 import Terminal
 
 extension JobDrawing {
-  /// The picture to start from that the job names, in the size to draw.
+  /// The job's init image, at the output size.
   ///
-  /// - Throws: ``FormatError`` where a file is no picture; ``Failure`` where the size cannot be had.
+  /// - Throws: ``FormatError`` if a file is not an image; ``Failure`` for an unsupported size.
   func initialPicture(_ warnings: inout [String]) throws -> InitialPicture? {
     guard let path = job.initial else { return nil }
     let image = try PictureFile.opened(path) { warn($0, &warnings) }.image
-    // As diffusers has it: sides are cut down to multiples of 8.
+    // As in diffusers: sides are rounded down to multiples of 8.
     let width = job.width ?? image.width / 8 * 8
     let height = job.height ?? image.height / 8 * 8
     guard width > 0, height > 0 else {
       throw Failure(
-        .data, code: "unsupported", "the picture of \(image.width)x\(image.height) is too small",
-        file: path, hint: "give one of at least 8x8 pixels, or a size with --width and --height")
+        .data, code: "unsupported", "the \(image.width)x\(image.height) image is too small",
+        file: path, hint: "use at least 8x8 pixels, or set --width and --height")
     }
     let padding = job.padding
     let sides = [
@@ -25,8 +25,8 @@ extension JobDrawing {
     ]
     for side in sides where side > 8192 {
       throw Failure.usage(
-        "a side of \(side) pixels cannot be drawn",
-        hint: "give a size up to 8192 with --width and --height")
+        "unsupported side of \(side) pixels",
+        hint: "set a size up to 8192 with --width and --height")
     }
     var result = image.resized(width: width, height: height)
     let picture = try job.mask.map { path in

@@ -8,11 +8,11 @@ import Pictures
 import Terminal
 
 extension JobDrawing {
-  /// Loads the model that the job names.
+  /// Loads the job's model.
   ///
   /// - Parameters:
-  ///   - request: a picture that is to be drawn, which the model must be able to.
-  ///   - isAlone: whether it is the only one.
+  ///   - request: a request that the model must support.
+  ///   - isAlone: whether it is the only image.
   func load(
     _ path: String, for request: GenerationRequest, _ purpose: DrawingPurpose, isAlone: Bool,
     _ warnings: inout [String]
@@ -20,7 +20,7 @@ extension JobDrawing {
     let (noise, isGuided) = (request.noise, request.isGuided)
     guard job.precision != .bf16 || Precision.isBF16Native else {
       throw Failure.usage(
-        "this CPU does not compute in bf16", hint: "give --dtype f32, or leave --dtype out")
+        "this CPU does not support bf16", hint: "use --dtype f32, or omit --dtype")
     }
     // A single file has neither tokenizer nor scheduler.
     let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
@@ -33,10 +33,10 @@ extension JobDrawing {
     {
       throw Failure.usage(
         "the latents have \(noise.channels.of("channel")); the model's have \(vae.latentChannels)",
-        hint: "give latents that were saved with this model")
+        hint: "use latents saved with this model")
     }
     try checkpoint.requireUndamaged()
-    // What cannot be drawn is said before gigabytes are read.
+    // Reject unsupported requests before loading gigabytes of weights.
     try DrawingLimits(of: checkpoint).check(request)
     if job.usesLowMemory { try Self.requireWeightsFolder() }
     let engine = EngineOptions(
@@ -70,20 +70,20 @@ extension JobDrawing {
       model: model, checkpoint: checkpoint, batch: batch, warnings: warnings)
   }
 
-  /// Refuses a folder of temporary files in which weights cannot be kept.
+  /// Fails if the temporary directory cannot store the weights.
   private static func requireWeightsFolder() throws(Failure) {
     let given = Console.variable("TMPDIR")
     let folder = given ?? "/var/tmp"
     guard access(folder, W_OK | X_OK) != 0 || !isDirectory(folder) else { return }
     let reason =
       isDirectory(folder)
-      ? "cannot be written to" : access(folder, F_OK) == 0 ? "is no folder" : "is not there"
+      ? "is not writable" : access(folder, F_OK) == 0 ? "is not a directory" : "does not exist"
     throw Failure(
       .cannotCreate, code: "cannot-create",
-      "the folder \(folder), in which --low-memory keeps the weights, \(reason)", file: folder,
+      "the directory for --low-memory weights, \(folder), \(reason)", file: folder,
       hint: given == nil
-        ? "make the folder \(folder), or name another with TMPDIR"
-        : "make the folder \(folder), or have TMPDIR name another")
+        ? "create \(folder), or set TMPDIR to another directory"
+        : "create \(folder), or set TMPDIR to another directory")
   }
 
   private static func isDirectory(_ path: String) -> Bool {
@@ -91,7 +91,7 @@ extension JobDrawing {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// The size of the first pass in pixels, where something other than the model says it.
+  /// The size of the first pass in pixels, if not the model's default.
   func firstSize(noise: Latents?, initial: InitialPicture?) -> (width: Int?, height: Int?) {
     (
       initial?.image.width ?? job.width ?? noise.map { 8 * $0.width },
@@ -99,8 +99,8 @@ extension JobDrawing {
     )
   }
 
-  /// What the job loads beside the model; for one picture alone, so that the networks are not all
-  /// in memory at once.
+  /// The additional networks of the job; for a single image, networks are not all in memory at
+  /// once.
   private func additions(_ purpose: DrawingPurpose, isAlone: Bool) -> ModelAdditions {
     var additions = additions
     additions.releasesNetworks =
@@ -108,7 +108,7 @@ extension JobDrawing {
     return additions
   }
 
-  /// What the job loads beside the model.
+  /// The additional networks of the job.
   var additions: ModelAdditions {
     var additions = ModelAdditions()
     additions.adapters = (job.lora ?? []).compactMap { ScaledFile(argument: $0) }.map {

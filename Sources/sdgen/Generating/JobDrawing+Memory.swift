@@ -6,19 +6,18 @@ import OrderedJSON
 import Terminal
 
 extension JobDrawing {
-  /// Says before anything is loaded where memory will hardly do, and refuses where it cannot.
+  /// Warns before loading if memory is tight, and fails if it is not sufficient.
   ///
   /// - Parameters:
-  ///   - width: of the first pass, in pixels; the model's own where nil. So is `height`.
-  ///   - isLoaded: whether the weights are in memory already.
-  /// - Returns: how many pictures may be drawn at once: --batch-size, or fewer where memory does not
-  ///   do for those.
-  /// - Throws: ``Failure`` where not even the weights and half of the rest fit, without --force.
+  ///   - width: the width of the first pass in pixels; the model's own if nil. Likewise `height`.
+  ///   - isLoaded: whether the weights are already in memory.
+  /// - Returns: the batch size: --batch-size, or less if memory is short.
+  /// - Throws: ``Failure`` if not even the weights and half of the rest fit, without --force.
   func foreseeMemory(
     _ checkpoint: ModelCheckpoint, width: Int?, height: Int?, isGuided: Bool,
     isLoaded: Bool = false, _ warnings: inout [String]
   ) throws(Failure) -> Int {
-    // A file of noise says itself how many pictures there are.
+    // A noise file determines the number of images.
     let batchSize = job.batchSize ?? 1
     let wanted = job.latents == nil ? min(batchSize, job.pictureCount) : batchSize
     guard let (supply, isGiven) = try Self.memorySupply() else { return wanted }
@@ -36,7 +35,7 @@ extension JobDrawing {
     }
     let lowMemory = job.usesLowMemory
     let need = forecast(precision, lowMemory: lowMemory)
-    // What is free now is free beside the weights that are loaded.
+    // Free memory now excludes the loaded weights.
     let available = supply.available + (isLoaded && !isGiven ? need.weights : 0)
     guard need.bytes > available else {
       let fitting = (1...wanted).last {
@@ -46,8 +45,8 @@ extension JobDrawing {
       if batch < wanted {
         let bytes = forecast(precision, lowMemory: lowMemory, batch: wanted).bytes
         warn(
-          "\(wanted) pictures at once take about \(Format.bytes(bytes)) of memory;"
-            + " \(Format.bytes(available)) are free: drawing \(batch) at once", &warnings)
+          "a batch of \(wanted) images needs about \(Format.bytes(bytes)) of memory;"
+            + " \(Format.bytes(available)) are free: using batches of \(batch)", &warnings)
       }
       return batch
     }
@@ -57,19 +56,19 @@ extension JobDrawing {
     var advice: [String] = []
     if precision == .f32, Precision.isBF16Native {
       let less = forecast(.bf16, lowMemory: lowMemory)
-      if fits(less) { advice.append("--dtype bf16 takes about \(Format.bytes(less.bytes))") }
+      if fits(less) { advice.append("--dtype bf16 needs about \(Format.bytes(less.bytes))") }
     }
     if !lowMemory {
       let less = forecast(precision, lowMemory: true)
-      if fits(less) { advice.append("--low-memory takes about \(Format.bytes(less.bytes))") }
+      if fits(less) { advice.append("--low-memory needs about \(Format.bytes(less.bytes))") }
     }
-    advice.append("a smaller picture takes less: its share is \(Format.bytes(need.activations))")
+    advice.append("use a smaller image (its share is \(Format.bytes(need.activations)))")
     advice.append("close other programs")
-    let words = "drawing takes about \(Format.bytes(need.bytes)) of memory"
+    let words = "generation needs about \(Format.bytes(need.bytes)) of memory"
     guard fits(need) || job.force == true else {
       throw Failure(
-        .usage, code: "memory", words + "; there are \(Format.bytes(supply.total)) in all",
-        hint: advice.dropLast().joined(separator: "; ") + "; --force tries it all the same")
+        .usage, code: "memory", words + " (\(Format.bytes(supply.total)) in total)",
+        hint: advice.dropLast().joined(separator: "; ") + "; or pass --force to try anyway")
     }
     warn(
       words + "; \(Format.bytes(available)) are free. " + advice.joined(separator: "; "),
@@ -77,7 +76,7 @@ extension JobDrawing {
     return 1
   }
 
-  /// Says what a picture will take: its size and steps, the UNet's operations, memory.
+  /// Prints the work for an image: its size and steps, the UNet's operations, memory.
   func tellWork(
     _ checkpoint: ModelCheckpoint, _ request: GenerationRequest, width: Int?, height: Int?,
     isGuided: Bool
@@ -93,7 +92,7 @@ extension JobDrawing {
         width: width / DiffusionModel.downsampling, sequence: 77)
       return Double(steps) * Double(graph.map { LayerCost.total($0.costs(sizes)).macs } ?? 0)
     }
-    // An initial picture takes its share of the steps alone.
+    // An init image runs only a fraction of the steps.
     func taken(_ steps: Int, _ share: Double) -> Int { max(1, Int(Double(steps) * share)) }
     let steps = request.initial.map { taken(request.steps, $0.strength) } ?? request.steps
     var words = "\(width)x\(height), \(steps.of("step"))"
@@ -115,19 +114,19 @@ extension JobDrawing {
     ).bytes
     let macs = Format.magnitude(sum < 9e18 ? Int(sum) : .max)
     Console.note(
-      "note: to draw: \(words); \(macs) multiply-adds of the UNet, at least;"
+      "note: work: \(words); at least \(macs) UNet multiply-adds;"
         + " about \(Format.bytes(memory)) of memory")
   }
 
-  /// SDLOOM_MEMORY, in bytes, in place of what the system says.
+  /// SDLOOM_MEMORY, in bytes, instead of the system's value.
   private static func memorySupply() throws(Failure) -> (supply: MemorySupply, isGiven: Bool)? {
     guard let text = Console.variable("SDLOOM_MEMORY") else {
       return MemorySupply.current.map { ($0, false) }
     }
     guard let bytes = Int(text), bytes > 0 else {
       throw .usage(
-        "SDLOOM_MEMORY is \(text); it is a number of bytes above 0",
-        hint: "give bytes, or unset it to take what the system says")
+        "SDLOOM_MEMORY must be a number of bytes above 0 (got \(text))",
+        hint: "unset it to use the system's value")
     }
     return (MemorySupply(total: bytes, available: bytes), true)
   }

@@ -5,10 +5,9 @@ import OrderedJSON
 import Terminal
 
 extension JobDrawing {
-  /// Says what was drawn: a line for each picture, a table of times, or JSON.
+  /// Reports the result: a line per image, a table of times, or JSON.
   ///
-  /// - Parameter same: of a picture drawn again whether it came out the same; null where that cannot
-  ///   be told.
+  /// - Parameter same: whether a reproduced image is identical; null if unknown.
   func report(_ drawing: Drawing, same: JSON? = nil) {
     guard job.json != true else {
       Console.print(json(drawing, same: same).text())
@@ -28,21 +27,21 @@ extension JobDrawing {
     for file in drawing.files { say("wrote \(Console.sanitized(file))") }
   }
 
-  /// Draws a picture in the terminal where that was asked for.
+  /// Shows an image in the terminal on request.
   private func show(_ picture: Drawing.Picture) {
     guard job.isShown, let image = picture.image else {
       return
     }
     guard let graphics = job.showAs ?? .detected else {
       Console.note(
-        "note: this terminal shows no pictures, as far as it says; --show-as tells how to try")
+        "note: this terminal does not report image support; use --show-as to try anyway")
       return
     }
     guard let sequence = try? graphics.sequence(for: image) else { return }
     Console.print(sequence)
   }
 
-  /// The article's table: what each component took of the whole.
+  /// The table of each component's share of the time.
   private func printProfile(_ timings: GenerationTimings, load: Double) {
     let unet = timings.unet.reduce(0, +)
     let whole = load + timings.total
@@ -89,7 +88,7 @@ extension JobDrawing {
     return .object(result)
   }
 
-  /// The pictures as `--json` lists them.
+  /// The images, for `--json`.
   func rows(_ drawing: Drawing) -> [JSON] {
     drawing.pictures.map { row($0, guidance: drawing.guidance) }
   }
@@ -107,7 +106,7 @@ extension JobDrawing {
     ]
   }
 
-  /// The most memory that the process had in use so far, files mapped into it included.
+  /// The peak resident memory of the process, including mapped files.
   static var peakMemory: Int {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)

@@ -3,16 +3,16 @@ import ModelFormats
 import Pictures
 
 extension JobDrawing {
-  /// What the job asks for, as one picture.
+  /// The job's request for one image.
   ///
-  /// - Throws: ``FormatError`` where a ControlNet's picture cannot be read.
+  /// - Throws: ``FormatError`` if a control image cannot be read.
   func request(
     _ prompt: String, _ seed: UInt64, guidance: Double, noise: Latents?, initial: InitialPicture?
   ) throws -> GenerationRequest {
     var request = job.request(prompt)
     request.guidanceScale = Float(guidance)
     request.seed = seed
-    // A picture to start from has the size to draw.
+    // An init image has the output size.
     if initial != nil { (request.width, request.height) = (nil, nil) }
     request.noise = noise
     request.initial = initial
@@ -20,9 +20,9 @@ extension JobDrawing {
     return request
   }
 
-  /// The pictures for the ControlNets, read anew.
+  /// The control images of the ControlNets, read again.
   ///
-  /// - Parameter warn: told what is wrong with a file that is read all the same.
+  /// - Parameter warn: receives warnings about damaged but readable files.
   func controls(
     _ warn: (String) -> Void = { _ in }
   ) throws(FormatError) -> [NetworkSettings.Control] {

@@ -4,14 +4,14 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Draws the pictures of a job, writes them, and says so.
+/// Generates the images of a job, writes them, and reports.
 struct JobDrawing {
   let job: DrawingJob
 
-  /// - Parameter job: one that ``DrawingJob/requireDrawable()`` lets pass.
+  /// - Parameter job: a job that passes ``DrawingJob/requireDrawable()``.
   init(_ job: DrawingJob) { self.job = job }
 
-  /// Draws what the job asks for and says so.
+  /// Runs the job and reports the result.
   func drawAndReport() throws {
     var purpose = DrawingPurpose()
     purpose.keepsImages = job.isShown
@@ -20,12 +20,12 @@ struct JobDrawing {
     try result.requireComplete()
   }
 
-  /// Draws all pictures of a plan.
+  /// Generates all images of a plan.
   ///
   /// - Parameters:
-  ///   - models: where a model may be loaded already.
-  ///   - purpose: what is left out and kept.
-  /// - Throws: what happened before a first picture; later errors are in the result.
+  ///   - models: a cache that may already have the model.
+  ///   - purpose: what to skip and keep.
+  /// - Throws: errors before the first image; later errors are in the result.
   func drawAll(_ models: ModelCache, _ purpose: DrawingPurpose) throws -> Drawing {
     let path = try job.model ?? EmbeddedModel.path()
     let isEmbedded = EmbeddedModel.isEmbedded(path)
@@ -41,11 +41,11 @@ struct JobDrawing {
     try plan.requireFreeOutputs(besides: finished, purpose)
     if isEmbedded, job.guidance == nil, !job.isSilent {
       Console.note(
-        "note: drawing with the embedded model, with guidance \(EmbeddedModel.guidance)"
+        "note: using the bundled model, guidance \(EmbeddedModel.guidance)"
           + " (other models: 7.5)")
     }
     let initial = try initialPicture(&result.warnings)
-    // What cannot be read is said before gigabytes are.
+    // Fail on unreadable inputs before loading gigabytes of weights.
     _ = try controls { warn($0, &result.warnings) }
     func request(_ index: Int) throws -> GenerationRequest {
       try self.request(
@@ -57,7 +57,7 @@ struct JobDrawing {
       return try load(
         path, for: request(first), purpose, isAlone: plan.count == 1, &warnings)
     }
-    // All is read by now, and nothing drawn yet.
+    // Everything is read, and nothing generated yet.
     try InputFiles.shared.requireUnchanged()
     try plan.requireNoInputs(besides: finished)
     result.warnings += loaded.warnings
@@ -93,7 +93,7 @@ struct JobDrawing {
         break
       } catch {
         guard indices.count == 1 else {
-          // One of them cannot be drawn; those before it are as if each were drawn alone.
+          // One of the batch failed; treat the others as if each were generated alone.
           let left = indices.dropFirst(result.pictures.count - before)
           groups = left.map { [$0] } + groups
           continue
@@ -102,8 +102,8 @@ struct JobDrawing {
         break
       }
     }
-    // One of many jobs that was stopped is begun anew, and writes them then.
-    // Without a picture there is nothing that they go with.
+    // An interrupted job of a batch is rerun and writes them then. Without any image they are not
+    // written.
     if !result.pictures.isEmpty, result.pictures.count < wanted.count, !purpose.isOneOfMany {
       do {
         let files = try writeTogether(result.pictures, trace, &result.warnings)
@@ -113,15 +113,15 @@ struct JobDrawing {
         result.failure = result.failure ?? error
       }
     }
-    // Where there is nothing to tell of, the error alone is told.
+    // If no image was finished, report only the error.
     if result.pictures.isEmpty, let failure = result.failure { throw failure }
     return result
   }
 
-  /// A file that is written, but not yet at its place.
+  /// A file that is written, but not yet in place.
   typealias Output = (file: String, writer: FileWriter)
 
-  /// Writes what goes with all pictures together, but not yet at its place.
+  /// Writes the files for all images together, not yet in place.
   private func writeTogether(
     _ pictures: [Drawing.Picture], _ trace: LayerTrace?, _ warnings: inout [String]
   ) throws -> [Output] {
@@ -129,7 +129,7 @@ struct JobDrawing {
     if let file = job.saveLatents {
       let latents = pictures.compactMap(\.latents)
       if latents.count < pictures.count {
-        warn("of pictures that the safety checker held back no latents are saved", &warnings)
+        warn("latents of flagged images are not saved", &warnings)
       }
       if !latents.isEmpty {
         result.append(
@@ -142,7 +142,7 @@ struct JobDrawing {
     return result
   }
 
-  /// Says a warning once; with --json it goes into the output.
+  /// Prints a warning once; with --json it goes into the output.
   func warn(_ warning: String, _ warnings: inout [String]) {
     guard !warnings.contains(warning) else { return }
     warnings.append(warning)

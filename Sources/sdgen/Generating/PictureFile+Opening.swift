@@ -4,29 +4,29 @@ import ModelFormats
 import Pictures
 
 extension PictureFile {
-  /// Reads a picture that an argument names, to draw with.
+  /// Reads the image of an argument, for generation.
   ///
-  /// - Parameter warn: told what is wrong with a file of which there is a picture all the same.
+  /// - Parameter warn: receives a warning about a damaged but readable file.
   /// - Throws: as ``opened(_:)``.
   static func opened(_ path: String, _ warn: (String) -> Void) throws(FormatError) -> PictureFile {
     let file = try opened(path)
     if let damage = file.damage {
-      warn("\(path) is damaged, and part of it may look wrong (libjpeg-turbo: \(damage))")
+      warn("\(path) is damaged; parts of it may look wrong (libjpeg-turbo: \(damage))")
     }
     return file
   }
 
-  /// Reads a picture that an argument names.
+  /// Reads the image of an argument.
   ///
-  /// - Throws: ``FormatError`` as ``PictureFile/read(_:)``, also where the path is a directory or a
+  /// - Throws: ``FormatError`` as ``PictureFile/read(_:)``, also if the path is a directory or a
   ///   device.
   static func opened(_ path: String) throws(FormatError) -> PictureFile {
     var status = stat()
     if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
       let isFolder = status.st_mode & S_IFMT == S_IFDIR
       throw FormatError(
-        .unrecognized, isFolder ? "this is a directory" : "this is not a regular file", file: path,
-        hint: "give a picture: a PNG, JPEG or WebP file")
+        .unrecognized, isFolder ? "is a directory" : "not a regular file", file: path,
+        hint: "pass an image: a PNG, JPEG or WebP file")
     }
     return try read(path)
   }

@@ -3,25 +3,25 @@ import Glibc
 import ModelFormats
 import Terminal
 
-/// Which files the pictures go to, and which seeds they start from.
+/// The output files and seeds of the images.
 struct PicturePlan {
   let count: Int
-  /// The pictures of each prompt.
+  /// The number of images per prompt.
   private let perPrompt: Int
   private let firstSeed: UInt64
   private let job: DrawingJob
 
   /// - Parameters:
-  ///   - noise: noise from a file decides how many pictures there are of each prompt.
-  ///   - prompts: how many prompts are drawn.
-  /// - Throws: ``Failure`` where noise and job do not go together.
+  ///   - noise: noise from a file determines the number of images per prompt.
+  ///   - prompts: the number of prompts.
+  /// - Throws: ``Failure`` if noise and job are incompatible.
   init(_ job: DrawingJob, noise: Latents?, prompts: Int = 1) throws {
     self.job = job
     if let noise {
       guard job.pictureCount == 1 || job.pictureCount == noise.batch else {
         throw Failure.usage(
-          "--count is \(job.pictureCount), but the file of --latents holds \(noise.batch)",
-          hint: "leave --count out: each of the file's gives one picture")
+          "--count is \(job.pictureCount), but the --latents file contains \(noise.batch)",
+          hint: "omit --count: each of the file's latents gives one image")
       }
       for (name, side, latents) in [
         ("--width", job.width, noise.width),
@@ -29,8 +29,8 @@ struct PicturePlan {
       ] {
         guard latents <= 1024, side == nil || side == 8 * latents else {
           throw Failure.usage(
-            "\(name) \(side ?? 8 * latents) does not go with latents of \(noise.shape)",
-            hint: "leave \(name) out; latents are an eighth of the picture, at most 1024 a side")
+            "\(name) \(side ?? 8 * latents) does not match latents of shape \(noise.shape)",
+            hint: "omit \(name); latents are an eighth of the image size, at most 1024 per side")
         }
       }
     }
@@ -45,16 +45,15 @@ struct PicturePlan {
 
   var indices: Range<Int> { 0..<count }
 
-  /// The prompt of a picture, and which of the prompt's pictures it is.
+  /// The prompt of an image, and its position among the prompt's images.
   func prompt(_ index: Int) -> Int { index / perPrompt }
   func position(_ index: Int) -> Int { index % perPrompt }
 
-  /// Each picture of a prompt has the next seed, so that one of many can be drawn again alone; every
-  /// prompt begins with the same one.
+  /// Each image of a prompt has the next seed, so that one of many can be reproduced alone; every
+  /// prompt starts with the same seed.
   func seed(_ index: Int) -> UInt64 { firstSeed &+ UInt64(position(index)) }
 
-  /// The pictures that are not finished, cut into those that are drawn at once: of one prompt, and at
-  /// most `size` of them.
+  /// The unfinished images, split into batches: of one prompt, and at most `size` images.
   func batches(of size: Int, besides finished: [Int]) -> [[Int]] {
     var batches: [[Int]] = []
     for index in indices where !finished.contains(index) {
@@ -67,22 +66,22 @@ struct PicturePlan {
     return batches
   }
 
-  /// `out.png`, or `out-1.png` and so on where there are several.
+  /// `out.png`, or `out-1.png` and so on if there are several.
   func file(_ index: Int) -> String {
     count == 1 ? job.file : named("-\(index + 1)")
   }
 
-  /// `out.json` beside `out.png`.
+  /// `out.json` next to `out.png`.
   func sidecarFile(_ index: Int) -> String {
     let file = file(index)
     return PicturePath.split(file).stem + ".json"
   }
 
-  /// Whether a file is written for all pictures together, so that all are drawn in one run.
+  /// Whether a file covers all images, so that all must be generated in one run.
   var isIndivisible: Bool { job.saveLatents != nil || job.trace != nil }
 
-  /// Those whose picture is there already. Where something is written for all together it is there
-  /// with the last, and where one is missing none is finished.
+  /// The images that exist already. Files for all images appear with the last one; if one is
+  /// missing, no image counts as finished.
   var finished: [Int] {
     let there = indices.filter(isThere)
     return isIndivisible && there.count < count ? [] : there
@@ -90,8 +89,8 @@ struct PicturePlan {
 
   private func isThere(_ index: Int) -> Bool { access(file(index), F_OK) == 0 }
 
-  /// Whether a picture is there that a run left which was stopped before the last, and that is drawn
-  /// again for what is written for all together.
+  /// Whether an image was left by an interrupted run and must be regenerated for the files that
+  /// cover all images.
   func isLeft(_ index: Int, _ purpose: DrawingPurpose) -> Bool {
     purpose.skipsFinished && isIndivisible && isThere(index)
   }
@@ -101,7 +100,7 @@ struct PicturePlan {
     named((count == 1 ? "" : "-\(index + 1)") + "-step-\(evaluation)")
   }
 
-  /// What goes with a picture, as it is numbered: `sheet.png`, or `sheet-1.png` and so on.
+  /// An accompanying file, numbered like its image: `sheet.png`, or `sheet-1.png` and so on.
   func beside(_ file: String, _ index: Int) -> String {
     count == 1 ? file : named("-\(index + 1)", file)
   }
@@ -111,7 +110,7 @@ struct PicturePlan {
     return stem + suffix + ending
   }
 
-  /// The same for all spellings of a path: what its folder really is, and its name.
+  /// The identity of a path in any spelling: its resolved directory and its name.
   static func identity(_ path: String) -> String {
     let slash = path.lastIndex(of: "/")
     let folder = slash.map { String(path[...$0]) } ?? "."
@@ -121,11 +120,11 @@ struct PicturePlan {
     return FileName.text(real) + "/" + name
   }
 
-  /// Refuses before anything is computed what could not be written afterwards.
+  /// Rejects outputs that cannot be written, before anything is computed.
   ///
   /// - Parameters:
-  ///   - finished: pictures that are there and are not drawn again.
-  ///   - purpose: whether previews may be there, of a picture that was not finished.
+  ///   - finished: existing images that are not regenerated.
+  ///   - purpose: whether previews of an unfinished image may exist.
   func requireFreeOutputs(
     besides finished: [Int], _ purpose: DrawingPurpose
   ) throws(FormatError) {
@@ -142,15 +141,15 @@ struct PicturePlan {
     var seen = Set<String>()
     if let file = files.first(where: { !seen.insert(Self.identity($0)).inserted }) {
       throw FormatError(
-        .cannotCreate, "two outputs would have this name", file: file,
-        hint: "give -o and the other outputs different names")
+        .cannotCreate, "two outputs have this name", file: file,
+        hint: "use different names for -o and the other outputs")
     }
     for file in files {
       try InputFiles.shared.requireNoInput(at: file)
       var status = stat()
       if stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
         throw FormatError(
-          .cannotCreate, "this is a directory", file: file, hint: "name a file inside it")
+          .cannotCreate, "is a directory", file: file, hint: "use a file inside it")
       }
       if job.force != true, !kept.contains(file), access(file, F_OK) == 0 {
         throw FormatError(
@@ -160,15 +159,15 @@ struct PicturePlan {
       let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? "."
       if access(folder, W_OK) != 0 {
         throw FormatError(
-          .cannotCreate, "the folder \(folder) cannot be written to", file: file,
-          hint: "make the folder, or choose another with -o")
+          .cannotCreate, "the directory \(folder) is not writable", file: file,
+          hint: "create the directory, or choose another with -o")
       }
     }
   }
 
-  /// Refuses outputs that would replace what was read.
+  /// Rejects outputs that would replace inputs.
   ///
-  /// - Parameter finished: pictures that are there and are not drawn again.
+  /// - Parameter finished: existing images that are not regenerated.
   func requireNoInputs(besides finished: [Int]) throws(FormatError) {
     let indices = indices.filter { !finished.contains($0) }
     for file in outputs(indices) + previews(indices) {
@@ -176,7 +175,7 @@ struct PicturePlan {
     }
   }
 
-  /// What is written for these pictures, previews apart.
+  /// The outputs of these images, without previews.
   private func outputs(_ indices: [Int]) -> [String] {
     var files = indices.map(file)
     if job.sidecar == true { files += indices.map(sidecarFile) }
@@ -188,7 +187,7 @@ struct PicturePlan {
     return files
   }
 
-  /// All previews that these pictures may have.
+  /// All possible previews of these images.
   private func previews(_ indices: [Int]) -> [String] {
     var previews: [String] = []
     if let every = job.previewEvery {

@@ -6,19 +6,19 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-/// What a picture remembers of how it was made: the web UI's text, and the arguments of its job.
+/// The generation metadata of an image: the web UI's infotext, and the arguments of its job.
 struct PictureRecord {
   private let job: DrawingJob
   private let modelName: String
   private let modelHash: String?
-  /// The files that went in, by their field: nil for what is no file.
+  /// The input files, by field: nil for values that are not files.
   private let files: [(field: JobField, hashes: [FileHashes?])]
-  /// Whether the arguments alone give this one picture again.
+  /// Whether the arguments alone reproduce this image.
   var isRepeatable = true
-  /// What each LoRA changed, and what of it was not used.
+  /// The changes of each LoRA, and its unused tensors.
   var loras: [JSON] = []
 
-  /// - Throws: ``FormatError`` where a file cannot be read.
+  /// - Throws: ``FormatError`` if a file cannot be read.
   init(
     _ job: DrawingJob, modelPath: String, _ digests: FileDigests
   ) throws {
@@ -34,7 +34,7 @@ struct PictureRecord {
     }
   }
 
-  /// The first ten digits of the SHA-256 of a model of one file; nil of a directory.
+  /// The first ten digits of the SHA-256 of a single-file model; nil for a directory.
   private static func hash(of path: String) throws -> String? {
     switch try ModelCheckpoint.open(path).layout {
     case .repository, .component: nil
@@ -42,21 +42,21 @@ struct PictureRecord {
     }
   }
 
-  /// `sd15` of `models/sd15.safetensors`.
+  /// `sd15` for `models/sd15.safetensors`.
   static func name(of path: String) -> String {
     let last = path.split(separator: "/").last.map(String.init) ?? path
     let (stem, ending) = PicturePath.split(last)
     return FormatDescriptor.weightsEndings.contains(ending) ? stem : last
   }
 
-  /// What goes into a picture's file.
+  /// The metadata of an image file.
   func metadata(of request: GenerationRequest, _ generation: Generation) -> PictureFile.Metadata {
     PictureFile.Metadata(
       parameters: infotext(request, generation).text,
       job: isRepeatable ? record(request, generation).text(.compact) : nil)
   }
 
-  /// What goes beside it.
+  /// The contents of the sidecar file.
   func sidecar(of request: GenerationRequest, _ generation: Generation, file: String) -> JSON {
     let text = infotext(request, generation)
     let timings = generation.timings
@@ -74,7 +74,7 @@ struct PictureRecord {
     ]
   }
 
-  /// A file by its name, as elsewhere in a record.
+  /// A file by name only, as elsewhere in the metadata.
   private static func withoutFolder(_ row: JSON) -> JSON {
     guard var object = row.object, let path = object["file"]?.string else { return row }
     object["file"] = .string(path.split(separator: "/").last.map(String.init) ?? path)
@@ -83,7 +83,7 @@ struct PictureRecord {
 
   private func infotext(_ request: GenerationRequest, _ generation: Generation) -> Infotext {
     typealias Field = Infotext.Field
-    // The size of the first pass, as the web UI has it.
+    // The size of the first pass, as in the web UI.
     let scale = request.enlargement
     let size =
       scale == nil
@@ -113,7 +113,7 @@ struct PictureRecord {
     if let hash = hashes(of: .initial).first??.autoV2 {
       fields.append(Field("Init image hash", hash))
     }
-    // The web UI draws on the GPU where nothing is said.
+    // The web UI's default RNG is the GPU's.
     let source = job.rng ?? .torch
     let sources: [RandomSourceName: String] = [.cuda: "NV", .torch: "CPU"]
     fields.append(Field("RNG", sources[source] ?? source.rawValue))
@@ -137,7 +137,7 @@ struct PictureRecord {
     files.first { $0.field.name == field.name }?.hashes ?? []
   }
 
-  /// What the web UI says of LoRAs and embeddings: twelve digits each of the SHA-256, of LoRAs in
+  /// The web UI's hashes of LoRAs and embeddings: twelve digits each of the SHA-256, for LoRAs in
   /// safetensors files without their headers.
   private var networkHashes: [Infotext.Field] {
     let loras = zip(job.lora ?? [], hashes(of: .lora)).compactMap { argument, hashes in
@@ -158,8 +158,7 @@ struct PictureRecord {
       .map { Infotext.Field($0.0, $0.1.joined(separator: ", ")) }
   }
 
-  /// The first ten digits of pictures, as web UIs have them; of what may be given several times a
-  /// list of whole ones.
+  /// The first ten digits for images, as in web UIs; for repeatable fields a list of full hashes.
   private static func json(_ hashes: [FileHashes?], of field: JobField) -> JSON {
     guard field.isRepeating else {
       return hashes.first.flatMap { $0 }.map { JSON.string($0.autoV2) } ?? .null
@@ -167,14 +166,15 @@ struct PictureRecord {
     return .array(hashes.map { $0.map { .string($0.sha256) } ?? .null })
   }
 
-  /// As Python writes it, whole numbers without their fraction: 7.5, 7.
+  /// A number formatted as in Python, whole numbers without a fraction: 7.5, 7.
   private static func number(_ value: Double) -> String {
-    // Guidance passed through 32 bits; the shortest number that gives them is the one asked for.
+    // Guidance was rounded to float32; the shortest decimal that rounds to it is the requested
+    // value.
     let text = "\(Float(value))"
     return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
   }
 
-  /// The fields of the job that give this picture alone, files by their names without folders.
+  /// The fields of the job that reproduce this image, with file names without directories.
   private func record(_ request: GenerationRequest, _ generation: Generation) -> JSON {
     var one = Self.recorded(job)
     one.prompt = request.prompt
@@ -182,7 +182,7 @@ struct PictureRecord {
     one.seed = Int(exactly: request.seed)
     one.steps = request.steps
     one.scheduler = generation.scheduler.name
-    // What auto meant on this CPU; another may choose otherwise.
+    // The resolved value of auto; another CPU may choose differently.
     one.dtype = job.precision == .bf16 ? .bf16 : .f32
     if let initial = request.initial {
       one.strength = JobNumber(initial.strength)
@@ -202,15 +202,15 @@ struct PictureRecord {
     return .object(result)
   }
 
-  /// The fields that say what one picture looks like: a picture may come from a stranger, and must
-  /// not say which files are written, or read from anywhere.
+  /// The fields that determine one image: metadata is untrusted and must not select files to write,
+  /// or arbitrary files to read.
   static func recorded(_ job: DrawingJob) -> DrawingJob {
     job.filtered { $0.traits.contains(.recorded) }.withoutFolders
   }
 }
 
 extension Infotext {
-  /// The fields as an object; of those of one name the last counts.
+  /// The fields as an object; for duplicate names the last one counts.
   var json: JSON {
     .object(fields.reduce(into: JSONObject()) { $0[$1.name] = .string($1.value) })
   }

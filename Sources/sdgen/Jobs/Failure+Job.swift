@@ -5,7 +5,7 @@ import OrderedJSON
 import Terminal
 
 extension Failure {
-  /// A job's error as a program shows it; JSON has field, value and what is allowed besides.
+  /// A job's error for display; JSON also has field, value and allowed values.
   init(_ error: JobError) {
     self = .usage(error.message.text { "--" + $0 }, hint: Self.hint(error))
     members["field"] = .string(error.field)
@@ -16,13 +16,13 @@ extension Failure {
   private static func hint(_ error: JobError) -> String? {
     switch error.reason {
     case .unknownField:
-      ForeignOption.hint("--" + error.field).map { "give \($0), here without dashes" }
+      ForeignOption.hint("--" + error.field).map { "use \($0), here without dashes" }
         ?? Spelling.nearest(to: "--" + error.field, in: JobField.all.map { "--" + $0.name })
         .map { "did you mean \($0.dropFirst(2))?" }
-        ?? "names are those of sdgen generate --help, without dashes"
-    case .kind: error.got == "null" ? "leave \(error.field) out where it has no value" : nil
-    case .zeroCharacter: "leave it out"
-    case .infinite: "sdgen generate --help lists the ranges"
+        ?? "use the names in sdgen generate --help, without dashes"
+    case .kind: error.got == "null" ? "omit \(error.field) if it has no value" : nil
+    case .zeroCharacter: "remove it"
+    case .infinite: "see sdgen generate --help for ranges"
     case .range, .combination: nil
     }
   }
@@ -38,7 +38,7 @@ extension DrawingJob {
     }
   }
 
-  /// Refuses what cannot be drawn, whatever the model.
+  /// Rejects jobs that no model supports.
   ///
   /// - Throws: ``Failure`` `usage`.
   func requireDrawable() throws(Failure) {
@@ -48,7 +48,7 @@ extension DrawingJob {
       }
       for file in lora ?? [] {
         guard let scaled = ScaledFile(argument: file) else {
-          throw ValidationError("--lora is empty; give a file's name")
+          throw ValidationError("missing file name after --lora")
         }
         try scaled.check("--lora")
       }
@@ -58,7 +58,7 @@ extension DrawingJob {
     }
   }
 
-  /// Refuses a scheduler that is not known, which no other field can make right.
+  /// Rejects an unknown scheduler, which no other field can correct.
   ///
   /// - Throws: ``Failure`` `usage`.
   func requireKnownScheduler() throws(Failure) {

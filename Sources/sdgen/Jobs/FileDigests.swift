@@ -4,9 +4,9 @@ import Glibc
 import ModelFormats
 import Terminal
 
-/// Hashes of the files that go into pictures, each made once as long as the file stays as it is.
+/// Hashes of input files, each computed once while the file is unchanged.
 final class FileDigests {
-  /// A file's state: another content has, in practice, another one.
+  /// A file's state: in practice, different contents have different states.
   private struct State: Hashable {
     let device: UInt
     let inode: UInt
@@ -17,9 +17,9 @@ final class FileDigests {
 
   private var known: [State: FileHashes] = [:]
 
-  /// The hashes of a file; nil of what is none, such as a directory.
+  /// The hashes of a file; nil for other things, such as a directory.
   ///
-  /// - Throws: ``FormatError`` where it cannot be read.
+  /// - Throws: ``FormatError`` if it cannot be read.
   func hashes(of path: String) throws(FormatError) -> FileHashes? {
     var status = stat()
     guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
@@ -32,7 +32,7 @@ final class FileDigests {
     return hashes
   }
 
-  /// The file that a field's value names, without a word or scale behind it.
+  /// The file in a field's value, without a word or scale after it.
   static func path(_ value: String, of field: JobField) -> String {
     switch field.name {
     case JobField.lora.name: ScaledFile(argument: value)?.path ?? value

@@ -3,14 +3,14 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-/// A line of a file of jobs.
+/// A line of a jobs file.
 struct JobLine {
   /// Counted from 1.
   let number: Int
   let content: LineReader.Line
   /// The first byte of the line in the file.
   let start: Int
-  /// The file; nil of stdin.
+  /// The file; nil for stdin.
   let file: String?
 
   private static let form = "a job is one JSON object on one line"
@@ -19,9 +19,9 @@ struct JobLine {
     if case .text(let text) = content { text.allSatisfy(\.isWhitespace) } else { false }
   }
 
-  /// The job; what it leaves out is as `defaults` has it.
+  /// The job, with `defaults` for missing fields.
   ///
-  /// - Throws: ``Failure`` saying what is wrong, where, and what to do.
+  /// - Throws: ``Failure`` with the problem, its location and a hint.
   func job(
     over defaults: DrawingJob, _ limits: JobLimits
   ) throws(Failure) -> DrawingJob {
@@ -42,13 +42,13 @@ struct JobLine {
     }
   }
 
-  /// An error with the line's place.
+  /// An error with the line's location.
   private func located(_ error: Failure) -> Failure {
     var error = error
     error.file = error.file ?? file
     error.offset = error.offset ?? start
     error.hint =
-      error.hint ?? "correct the job; sdgen generate --help lists arguments with their ranges"
+      error.hint ?? "correct the job; see sdgen generate --help for arguments and ranges"
     return error
   }
 
@@ -76,7 +76,7 @@ struct JobLine {
     }
     guard let object = json.object else {
       throw malformed(
-        "the line holds no JSON object",
+        "the line is not a JSON object",
         hint: #"write a job as {"prompt": "a red circle", "output": "circle.png"}"#)
     }
     return object
@@ -89,23 +89,23 @@ struct JobLine {
       switch error.reason {
       case .unexpectedByte:
         (
-          "the line is no JSON: something is missing or too much \(place)",
-          "check commas, colons, quotes and brackets there; names and texts stand in double quotes"
+          "invalid JSON: something is missing or extra \(place)",
+          "check commas, colons, quotes and brackets there; use double quotes for names and strings"
         )
       case .unexpectedEnd:
-        ("the line ends within the job", "close its quotes and brackets; " + Self.form)
+        ("the line ends inside the job", "close its quotes and brackets; " + Self.form)
       case .invalidEscape:
         (
-          "the line is no JSON: a backslash in a text begins no escape \(place)",
+          "invalid JSON: invalid escape sequence \(place)",
           #"write \\ for a backslash itself"#
         )
       case .invalidNumber:
-        ("the line is no JSON: a number is miswritten \(place)", "write it as 7, 0.5 or 1e-3")
+        ("invalid JSON: invalid number \(place)", "write it as 7, 0.5 or 1e-3")
       case .duplicateKey:
-        ("\(error.key ?? "a name") stands twice in the job", "leave one of them out")
+        ("duplicate key \(error.key ?? "")", "remove one of them")
       case .trailingBytes:
-        ("something follows the job \(place)", "write each job on a line of its own")
-      default: ("the line is no JSON: \(error.reason.rawValue)", Self.form)
+        ("unexpected text after the job \(place)", "write one job per line")
+      default: ("invalid JSON: \(error.reason.rawValue)", Self.form)
       }
     return malformed(message, at: error.offset, hint: hint)
   }

@@ -2,29 +2,29 @@ import Glibc
 import ModelFormats
 import Terminal
 
-/// The lines of a file or of stdin, each as soon as it is there.
+/// The lines of a file or stdin, each as soon as it is available.
 final class LineReader {
   private let file: UnsafeMutablePointer<FILE>
   private let path: String
   private let isStandardInput: Bool
 
-  /// Bytes before the line that was read last, and of all lines so far.
+  /// Bytes before the last line, and of all lines so far.
   private(set) var start = 0
   private var position = 0
 
-  /// The longest line, in bytes.
+  /// The maximum line length, in bytes.
   static let limit = 1 << 20
-  /// The bytes after which what is no job's line is not read to its end: a device may have none.
+  /// The number of bytes after which an overlong line is abandoned: a device may never end one.
   private static let patience = 16 << 20
 
-  /// - Throws: ``Failure`` where the file cannot be opened.
+  /// - Throws: ``Failure`` if the file cannot be opened.
   init(_ path: String) throws(Failure) {
     self.path = path
     isStandardInput = path == "-"
     guard let file = isStandardInput ? fdopen(STDIN_FILENO, "r") : fopen(path, "re") else {
       throw Failure(
         .noInput, code: "not-found", String(cString: strerror(errno)), file: path,
-        hint: "give a file of JSON lines, or - for stdin")
+        hint: "pass a JSON Lines file, or - for stdin")
     }
     self.file = file
     InputFiles.shared.note(fileno(file), path: path)
@@ -34,15 +34,15 @@ final class LineReader {
 
   enum Line {
     case text(String)
-    /// Left out, for it is longer than any job.
+    /// Skipped because it is longer than any job.
     case tooLong
-    /// No UTF-8 from this byte of it on.
+    /// Not UTF-8 from this byte on.
     case notText(Int)
   }
 
-  /// The next line without its end; nil where there is none, or where the person stopped the wait.
+  /// The next line without its line break; nil at the end, or if the user interrupted the wait.
   ///
-  /// - Throws: ``Failure`` where reading fails.
+  /// - Throws: ``Failure`` if reading fails.
   func next() throws(Failure) -> Line? {
     var bytes: [UInt8] = []
     var isTooLong = false
@@ -53,7 +53,7 @@ final class LineReader {
         if ferror(file) != 0 {
           let number = errno
           if number == EINTR {
-            // Half a line is no job.
+            // A partial line is not a job.
             if Interruption.isAsked { return nil }
             clearerr(file)
             continue
@@ -72,12 +72,12 @@ final class LineReader {
         isTooLong = true
         guard position - start < Self.patience else {
           throw Failure(
-            .data, code: "malformed", "a line has more than \(Self.patience >> 20) MiB",
-            file: path, offset: start, hint: "give a file of JSON lines")
+            .data, code: "malformed", "a line exceeds \(Self.patience >> 20) MiB",
+            file: path, offset: start, hint: "pass a JSON Lines file")
         }
       }
     }
-    // A byte-order mark before the first line is none of its text.
+    // A byte order mark before the first line is not part of its text.
     if start == 0, bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
       bytes.removeFirst(3)
       start = 3

@@ -1,26 +1,26 @@
 import Checkpoint
 import Diffusion
 
-/// The model of the last job, kept for the next one that draws with the same.
+/// The model of the last job, kept for the next job with the same one.
 final class ModelCache {
-  /// A model, the checkpoint that it was read from, and what is odd about it.
+  /// A model, its checkpoint, and warnings about it.
   struct Loaded {
     let model: DiffusionModel
     let checkpoint: ModelCheckpoint
-    /// How many pictures may be drawn at once.
+    /// The maximum batch size.
     var batch = 1
     var warnings: [String] = []
   }
 
-  /// Hashes of files that went into pictures.
+  /// Hashes of input files.
   let digests = FileDigests()
 
   private var held: (key: DrawingJob, loaded: Loaded)?
 
-  /// Lets go of the model, so that the next job loads its own.
+  /// Drops the model, so that the next job loads its own.
   func forget() { held = nil }
 
-  /// The model that a job asks for.
+  /// The model for a job.
   ///
   /// - Parameter load: loads it.
   func model(
@@ -28,7 +28,7 @@ final class ModelCache {
   ) throws -> (loaded: Loaded, isNew: Bool) {
     let key = job.filtered { $0.traits.contains(.loading) }
     if let held, held.key == key { return (held.loaded, false) }
-    // The old one goes first: two at once may be more than there is memory for.
+    // Drop the old one first: two at once may exceed memory.
     held = nil
     let loaded = try load()
     held = (key, loaded)

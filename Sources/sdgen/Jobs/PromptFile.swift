@@ -6,37 +6,37 @@ import Terminal
 
 /// The prompts of a job.
 enum PromptFile {
-  /// The most bytes of a file of prompts.
+  /// The maximum size of a prompts file.
   private static let limit = 16 << 20
 
-  /// The prompts to draw: the one given, or those of the file.
+  /// The prompts: the given one, or those of the file.
   ///
-  /// - Throws: ``Failure``, ``FormatError`` where the file cannot be read or holds none.
+  /// - Throws: ``Failure``, ``FormatError`` if the file cannot be read or has no prompts.
   static func prompts(of job: DrawingJob) throws -> [String] {
     guard let promptsFrom = job.promptsFrom else { return [job.prompt ?? ""] }
     let bytes = try contents(of: promptsFrom)
     guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else {
       throw FormatError(
-        .malformed, "this is not UTF-8 text without zeros", file: promptsFrom,
-        hint: "give a text file of one prompt a line")
+        .malformed, "not UTF-8 text, or it contains NUL", file: promptsFrom,
+        hint: "use a text file with one prompt per line")
     }
     let prompts = text.split(whereSeparator: \.isNewline)
       .filter { $0.first != "#" && $0.contains { !$0.isWhitespace } }
     guard !prompts.isEmpty else {
       throw FormatError(
-        .malformed, "there is no prompt in it", file: promptsFrom,
-        hint: "write one prompt a line; lines that begin with # are left out")
+        .malformed, "no prompts in the file", file: promptsFrom,
+        hint: "write one prompt per line; lines that begin with # are skipped")
     }
     for prompt in prompts where prompt.utf8.count > GenerationRequest.promptLimit {
       throw FormatError(
         .unsupported,
-        "a prompt has \(prompt.utf8.count) bytes; \(GenerationRequest.promptLimit) is the limit",
+        "a prompt has \(prompt.utf8.count) bytes, more than the limit of \(GenerationRequest.promptLimit)",
         file: promptsFrom, hint: "shorten the line that begins with \(prompt.prefix(20))")
     }
     guard prompts.count <= 10_000 else {
       throw FormatError(
-        .unsupported, "it holds \(prompts.count.of("prompt"))", file: promptsFrom,
-        hint: "give at most 10000 at a time")
+        .unsupported, "too many prompts (\(prompts.count))", file: promptsFrom,
+        hint: "use at most 10000 prompts per file")
     }
     return prompts.map(String.init)
   }
@@ -63,25 +63,25 @@ enum PromptFile {
       bytes += buffer[..<count]
     }
     throw FormatError(
-      .unsupported, "the file is longer than \(limit >> 20) MiB", file: path,
-      hint: "give a text file of one prompt a line")
+      .unsupported, "the file exceeds the limit of \(limit >> 20) MiB", file: path,
+      hint: "use a text file with one prompt per line")
   }
 }
 
-/// A textual inversion as it is given: a file, and perhaps a word behind a colon.
+/// A textual inversion argument: a file, optionally with a colon and a word.
 enum EmbeddingArgument {
-  /// The file that an argument names, and the word behind it, if there is one.
+  /// The file in an argument, and the word after it, if any.
   static func split(_ argument: String) -> (path: String, token: String?) {
-    // A file's own name may hold a colon.
+    // A file name may contain a colon.
     guard access(argument, F_OK) != 0, let colon = argument.lastIndex(of: ":") else {
       return (argument, nil)
     }
     return (String(argument[..<colon]), String(argument[argument.index(after: colon)...]))
   }
 
-  /// The textual inversions that were given.
+  /// The given textual inversions.
   ///
-  /// - Throws: ``Failure`` where two would stand for the same word; ``FormatError``.
+  /// - Throws: ``Failure`` if two have the same trigger word; ``FormatError``.
   static func load(_ arguments: [String]) throws -> [TextualInversion] {
     var result: [TextualInversion] = []
     for argument in arguments {
@@ -89,7 +89,7 @@ enum EmbeddingArgument {
       for embedding in try TextualInversion.read(path, token: token) {
         guard !result.contains(where: { $0.token == embedding.token }) else {
           throw Failure.usage(
-            "two embeddings are called \(embedding.token)", hint: "name one of them: FILE:WORD")
+            "two embeddings are named \(embedding.token)", hint: "rename one of them: FILE:WORD")
         }
         result.append(embedding)
       }

@@ -6,29 +6,28 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-/// The job that a picture's file remembers.
+/// The job in an image's metadata.
 struct RepeatedJob {
   var job: DrawingJob
-  /// What the model was called.
+  /// The name of the model.
   let modelName: String?
-  /// The SHA-256 of files that went in, or its first digits, by their fields; nil for what was
-  /// no file.
+  /// The SHA-256 of input files, or its first digits, by field; nil for values that were not files.
   let fileHashes: [String: [String?]]
-  /// What cannot be honoured, or only nearly.
+  /// Settings that are ignored or only approximated.
   private(set) var warnings: [String] = []
-  /// Whether the same pixels can be expected.
+  /// Whether identical pixels can be expected.
   let isExact: Bool
 
-  /// - Throws: ``Failure`` where the file says nothing of use.
+  /// - Throws: ``Failure`` if the file has no usable metadata.
   init(_ file: PictureFile, path: String) throws(Failure) {
     if let text = file.metadata.job {
       guard let json = try? JSON(parsing: text), json["version"] == 1,
         let object = json["arguments"]?.object
       else {
         throw Failure(
-          .data, code: "unsupported", "the picture's job is of a form that is not known",
+          .data, code: "unsupported", "unknown version of the image's metadata",
           file: path,
-          hint: "draw it with the version of sdgen that made it")
+          hint: "use the version of sdgen that made it")
       }
       job = PictureRecord.recorded(try DrawingJob(line: object))
       modelName = json["model"]?.string
@@ -38,15 +37,15 @@ struct RepeatedJob {
       isExact = true
       let program = json["program"]?.string ?? "another program"
       if program != "sdloom \(toolVersion)" {
-        warnings.append("the picture was drawn by \(program); this is sdloom \(toolVersion)")
+        warnings.append("the image was made by \(program); this is sdloom \(toolVersion)")
       }
       return
     }
     guard let text = file.metadata.parameters.map(Infotext.init(parsing:)), !text.fields.isEmpty
     else {
       throw Failure(
-        .data, code: "mismatch", "the picture does not say how it was made", file: path,
-        hint: "give a picture that sdgen or the AUTOMATIC1111 web UI wrote")
+        .data, code: "mismatch", "no generation metadata found", file: path,
+        hint: "use an image written by sdgen or the AUTOMATIC1111 web UI")
     }
     job = DrawingJob()
     modelName = text["Model"]
@@ -55,9 +54,9 @@ struct RepeatedJob {
     try read(text)
   }
 
-  /// Takes over what of a web UI's text has its like here.
+  /// Applies the supported settings of a web UI's infotext.
   private mutating func read(_ text: Infotext) throws(Failure) {
-    warnings.append("another program drew the picture; this one's will be like it, not equal")
+    warnings.append("made by another program; expect a similar image, not an identical one")
     job.prompt = text.prompt
     if !text.negativePrompt.isEmpty { job.negative = text.negativePrompt }
     var unused = text.fields.map(\.name)
@@ -72,7 +71,7 @@ struct RepeatedJob {
       ("Token merging ratio", .tokenMerging),
     ] {
       guard let value = number(name) else { continue }
-      // The web UI writes 0 where the second pass takes as many steps.
+      // The web UI writes 0 if the second pass has the same number of steps.
       if field.name == JobField.hiresSteps.name, value == 0 {
         unused.removeAll { $0 == name }
         continue
@@ -96,12 +95,12 @@ struct RepeatedJob {
     }
     let source = ["CPU": "torch", "cpu": "torch"][text["RNG"] ?? ""] ?? "cuda"
     try set(.rng, .string(source), "RNG", &unused)
-    // These say nothing that changes a picture, or are seen to elsewhere.
+    // These do not affect the image, or are handled elsewhere.
     unused.removeAll { ["Version", "Model", "Model hash", "User", "RNG"].contains($0) }
-    if !unused.isEmpty { warnings.append("not honoured: " + unused.joined(separator: ", ")) }
+    if !unused.isEmpty { warnings.append("ignored settings: " + unused.joined(separator: ", ")) }
   }
 
-  /// Sets a field; the text's field counts as honoured.
+  /// Sets a field and marks the infotext's field as used.
   private mutating func set(
     _ field: JobField, _ value: JSON, _ name: String, _ unused: inout [String]
   ) throws(Failure) {
@@ -113,10 +112,10 @@ struct RepeatedJob {
     unused.removeAll { $0 == name }
   }
 
-  /// Finds the files that went in: those that `given` names, else beside the picture or in the
-  /// current folder.
+  /// Finds the input files: those in `given`, otherwise next to the image or in the current
+  /// directory.
   ///
-  /// - Throws: ``Failure`` `noInput` where one is missing.
+  /// - Throws: ``Failure`` `noInput` if one is missing.
   mutating func findFiles(
     given: DrawingJob, beside picture: String, _ digests: FileDigests
   ) throws {
@@ -124,7 +123,7 @@ struct RepeatedJob {
     for field in job.fields where field.traits.contains(.input) && given[field] == nil {
       var found: [String] = []
       for value in job.files(field) {
-        // Behind a colon may stand a weight.
+        // A weight may follow a colon.
         let bare = value.lastIndex(of: ":").map { String(value[..<$0]) } ?? value
         guard
           let place = [folder, ""].first(where: {
@@ -132,8 +131,8 @@ struct RepeatedJob {
           })
         else {
           throw Failure(
-            .noInput, code: "not-found", "the picture was made with \(value), which is not here",
-            file: picture, hint: "say where it is: --\(field.name) PATH")
+            .noInput, code: "not-found", "the image was made with \(value), which was not found",
+            file: picture, hint: "pass its location: --\(field.name) PATH")
         }
         found.append(place + value)
       }
@@ -145,13 +144,13 @@ struct RepeatedJob {
       for (path, hash) in zip(paths, hashes) {
         guard let hash, let now = try digests.hashes(of: path) else { continue }
         if !now.sha256.hasPrefix(hash) {
-          warnings.append("\(path) is not the file that the picture was made with")
+          warnings.append("\(path) differs from the file that the image was made with")
         }
       }
     }
   }
 
-  /// Whether the embedded model is the one that drew the picture.
+  /// Whether the image was made with the bundled model.
   var usesEmbeddedModel: Bool {
     guard let modelName, let path = try? EmbeddedModel.path() else { return false }
     return PictureRecord.name(of: path) == modelName

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diffusion
 
-/// What makes drawing faster, or its memory less, at the cost of small differences.
+/// Options for faster or smaller runs at the cost of small differences.
 struct ApproximationOptions: ParsableArguments {
   @Option(.cacheInterval) var cacheInterval: Int?
   @Option(.guidanceInterval) var guidanceInterval: String?

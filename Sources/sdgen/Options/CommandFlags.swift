@@ -1,11 +1,11 @@
 import ArgumentParser
 import Diffusion
 
-/// The flags of a command as they are spelled, and whether a value follows.
+/// The flags of a command, and whether each takes a value.
 struct CommandFlags: Sendable {
   private(set) var takesValue: [String: Bool] = [:]
 
-  /// Those of `sdgen generate`: the fields of a job.
+  /// The flags of `sdgen generate`: the fields of a job.
   static let generate = CommandFlags(JobField.all)
 
   private init(_ fields: [JobField]) {
@@ -15,7 +15,7 @@ struct CommandFlags: Sendable {
     }
   }
 
-  /// Those that a command's help lists: lines as `  -o, --output <file>  The picture`.
+  /// The flags in a command's help: lines such as `  -o, --output <file>  The picture`.
   init(_ command: any ParsableCommand.Type) {
     for line in command.helpMessage(columns: 200).split(separator: "\n") {
       guard line.hasPrefix("  -") else { continue }
@@ -28,14 +28,14 @@ struct CommandFlags: Sendable {
     }
   }
 
-  /// These and another command's.
+  /// The union with another command's flags.
   func with(_ others: CommandFlags) -> CommandFlags {
     var result = self
     result.takesValue.merge(others.takesValue) { own, _ in own }
     return result
   }
 
-  /// The spelling that one is likely a slip of.
+  /// The closest flag for a likely typo.
   func nearest(to spelling: String) -> String? {
     Spelling.nearest(to: spelling, in: takesValue.keys.filter { $0.hasPrefix("--") }.sorted())
   }

@@ -1,19 +1,19 @@
 import Terminal
 
-/// Options of other programs that draw, and what they are called here.
+/// Options of other image generators, and their names here.
 ///
 /// Source: the help of stable-diffusion.cpp, CompVis' txt2img.py, InvokeAI, Apple's
 /// StableDiffusionSample and diffusers' pipelines.
 enum ForeignOption {
-  /// What to give instead of an option that is none of ours.
+  /// The replacement for an unknown option.
   static func hint(_ spelling: String) -> String? {
     let plain = spelling.hasPrefix("--") ? spelling.lowercased() : spelling
     return table[plain.split(separator: "_").joined(separator: "-")]
   }
 
-  /// Refuses words of a command line that other programs know, with a hint.
+  /// Rejects arguments of other programs, with a hint.
   ///
-  /// - Parameter table: the command's own arguments; what a hint names is among them.
+  /// - Parameter table: the command's own arguments, to which hints must refer.
   /// - Throws: ``Failure`` `usage`.
   static func check(
     _ words: [String], _ table: CommandFlags = .generate, isGenerate: Bool = true
@@ -27,36 +27,36 @@ enum ForeignOption {
       if let takesValue = table.takesValue[spelling] {
         if takesValue, spelling == word { position += 1 }
       } else if let hint = hint(spelling), isGenerate || fits(hint, table) {
-        throw .usage("there is no option \(spelling)", hint: hint)
+        throw .usage("unknown option \(spelling)", hint: hint)
       } else if isGenerate, let near = table.nearest(to: spelling) {
-        throw .usage("there is no option \(spelling)", hint: "did you mean \(near)?")
+        throw .usage("unknown option \(spelling)", hint: "did you mean \(near)?")
       }
     }
   }
 
-  /// Whether a command other than `generate` has all options that a hint names.
+  /// Whether a command other than `generate` has all options in a hint.
   private static func fits(_ hint: String, _ table: CommandFlags) -> Bool {
     let names = hint.split { " ,;:".contains($0) }.filter { $0.hasPrefix("--") }
-    // A hint without options may show how `generate` is called.
+    // A hint without options may show a call of `generate`.
     return names.allSatisfy { table.takesValue[String($0)] != nil }
       && !hint.contains("sdgen \"")
   }
 
-  /// Refuses options of `sdgen generate` before the file of another command.
+  /// Rejects options of `sdgen generate` before the file of another command.
   ///
   /// - Parameters:
-  ///   - words: what follows the command's name.
-  ///   - form: how the command and its file are written.
+  ///   - words: the arguments after the command's name.
+  ///   - form: the syntax of the command and its file.
   /// - Throws: ``Failure`` `usage`.
   static func checkPlace(_ words: [String], form: String) throws(Failure) {
     guard let word = words.first, word.hasPrefix("-"), word != "-", word != "--" else { return }
     let spelling = String(word.prefix { $0 != "=" })
-    let place = "options of sdgen generate stand behind the file: \(form) "
+    let place = "put sdgen generate options after the file: \(form) "
     if CommandFlags.generate.takesValue[spelling] != nil {
-      throw .usage("\(spelling) stands before the file", hint: place + spelling + " ...")
+      throw .usage("\(spelling) is before the file", hint: place + spelling + " ...")
     }
     if let hint = hint(spelling) {
-      throw .usage("there is no option \(spelling)", hint: "\(hint); \(place)...")
+      throw .usage("unknown option \(spelling)", hint: "\(hint); \(place)...")
     }
   }
 
@@ -70,63 +70,63 @@ enum ForeignOption {
 
   private static let hints: [(hint: String, spellings: [String])] = [
     (
-      "--scheduler NAME, by its name here or a web UI's, as in \"DPM++ 2M Karras\"",
+      "use --scheduler NAME, with a name of sdgen or a web UI, such as \"DPM++ 2M Karras\"",
       ["--sampler", "--sampling-method", "--sampler-name", "-A"]
     ),
-    ("--sigmas karras, exponential or ays", ["--schedule", "--schedule-type", "--karras"]),
-    ("--guidance SCALE", ["--cfg-scale", "--cfg", "--scale", "--guidance-scale", "-C"]),
+    ("use --sigmas karras, exponential or ays", ["--schedule", "--schedule-type", "--karras"]),
+    ("use --guidance SCALE", ["--cfg-scale", "--cfg", "--scale", "--guidance-scale", "-C"]),
     (
-      "--negative TEXT",
+      "use --negative TEXT",
       ["--negative-prompt", "--negativeprompt", "--neg", "--neg-prompt", "--nprompt"]
     ),
-    ("--count N for several pictures, --negative TEXT for what they should not show", ["-n"]),
+    ("use --count N for several images, or --negative TEXT for the negative prompt", ["-n"]),
     (
-      "--count N, and --batch-size N for how many of them are drawn at once",
+      "use --count N for several images, and --batch-size N for the batch size",
       [
         "-b", "--batch-count", "--n-samples", "--n-iter", "--num-images",
         "--images",
         "--num-images-per-prompt", "--image-count", "--iterations",
       ]
     ),
-    ("--width PIXELS", ["-W", "-w", "--w"]), ("--height PIXELS", ["-H", "--h"]),
-    ("--width PIXELS and --height PIXELS", ["--size", "--resolution"]),
-    ("--steps N, or --seed N", ["-s"]), ("--seed N", ["-S"]),
+    ("use --width PIXELS", ["-W", "-w", "--w"]), ("use --height PIXELS", ["-H", "--h"]),
+    ("use --width PIXELS and --height PIXELS", ["--size", "--resolution"]),
+    ("use --steps N, or --seed N", ["-s"]), ("use --seed N", ["-S"]),
     (
-      "--steps N",
+      "use --steps N",
       [
         "--ddim-steps", "--num-inference-steps", "--inference-steps", "--sampling-steps",
         "--step-count",
       ]
     ),
-    ("--eta SHARE", ["--ddim-eta"]),
-    ("the prompt itself, without an option: sdgen \"a red circle\"", ["-p", "--prompt"]),
+    ("use --eta FRACTION", ["--ddim-eta"]),
+    ("pass the prompt without an option: sdgen \"a red circle\"", ["-p", "--prompt"]),
     (
-      "--model PATH",
+      "use --model PATH",
       ["-m", "--ckpt", "--checkpoint", "--model-path", "--diffusion-model", "--resource-path"]
     ),
-    ("--init FILE", ["-i", "-I", "--init-img", "--init-image", "--image", "--input-image"]),
-    ("--strength SHARE", ["-f", "--denoising-strength", "--denoise"]),
-    ("--threads N", ["-t", "--n-threads", "--num-threads"]),
-    ("--clip-skip N", ["--clipskip"]),
+    ("use --init FILE", ["-i", "-I", "--init-img", "--init-image", "--image", "--input-image"]),
+    ("use --strength FRACTION", ["-f", "--denoising-strength", "--denoise"]),
+    ("use --threads N", ["-t", "--n-threads", "--num-threads"]),
+    ("use --clip-skip N", ["--clipskip"]),
     (
-      "--lora FILE:SCALE, once for each; <lora:name:1> in a prompt is not read",
+      "use --lora FILE:SCALE (repeatable); <lora:name:1> in a prompt is not supported",
       ["--lora-model-dir", "--lora-dir", "--loras"]
     ),
-    ("--control PATH with --control-image FILE", ["--control-net", "--controlnet"]),
-    ("--control-scale SCALE", ["--control-strength"]),
-    ("--tiny-vae PATH", ["--taesd"]), ("--vae-tile PIXELS", ["--vae-tiling"]),
-    ("--output FILE", ["--out", "--outdir", "--output-path", "--outfile", "-O"]),
-    ("--dtype f32 or bf16", ["--type", "--precision", "--half", "--no-half", "--fp16"]),
-    ("--hires SCALE", ["--hr", "--enable-hr", "--hr-scale", "--upscale", "--hires-fix"]),
-    ("--hires-steps N", ["--hr-second-pass-steps"]),
+    ("use --control PATH with --control-image FILE", ["--control-net", "--controlnet"]),
+    ("use --control-scale SCALE", ["--control-strength"]),
+    ("use --tiny-vae PATH", ["--taesd"]), ("use --vae-tile PIXELS", ["--vae-tiling"]),
+    ("use --output FILE", ["--out", "--outdir", "--output-path", "--outfile", "-O"]),
+    ("use --dtype f32 or bf16", ["--type", "--precision", "--half", "--no-half", "--fp16"]),
+    ("use --hires SCALE", ["--hr", "--enable-hr", "--hr-scale", "--upscale", "--hires-fix"]),
+    ("use --hires-steps N", ["--hr-second-pass-steps"]),
     (
-      "--embedding FILE:WORD",
+      "use --embedding FILE:WORD",
       ["--embd-dir", "--embeddings", "--textual-inversion", "--embeddings-dir"]
     ),
     (
       "--no-safety-checker",
       ["--disable-safety", "--disable-safety-checker", "--nsfw", "--disable-nsfw-checker"]
     ),
-    ("leave it out: sdgen computes on the CPU", ["--device", "--gpu", "--cpu", "--backend"]),
+    ("omit it: sdgen runs on the CPU", ["--device", "--gpu", "--cpu", "--backend"]),
   ]
 }

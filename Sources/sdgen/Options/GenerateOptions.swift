@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diffusion
 
-/// What picture is wanted and how it is drawn: the fields of a job, as flags.
+/// The fields of a job, as flags.
 struct GenerateOptions: ParsableArguments {
   @OptionGroup(title: JobField.Group.prompt.title) var prompt: PromptOptions
   @OptionGroup(title: JobField.Group.sampling.title) var sampling: SamplingOptions
@@ -12,7 +12,7 @@ struct GenerateOptions: ParsableArguments {
   @OptionGroup(title: JobField.Group.output.title) var output: OutputOptions
   @OptionGroup(title: JobField.Group.watching.title) var watch: WatchOptions
 
-  /// What the flags ask for.
+  /// The job described by the flags.
   var job: DrawingJob {
     var job = DrawingJob()
     prompt.fill(&job)

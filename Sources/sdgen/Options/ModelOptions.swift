@@ -2,7 +2,7 @@ import ArgumentParser
 import Diffusion
 import Engine
 
-/// The networks, and how they are computed.
+/// The model, and how it is computed.
 struct ModelOptions: ParsableArguments {
   @Option(.model) var path: String?
   @Option(.dtype) var dtype: Arithmetic?

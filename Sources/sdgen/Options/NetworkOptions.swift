@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diffusion
 
-/// Networks beside the model's own, and what is put into its weights.
+/// Additional networks and adapters.
 struct NetworkOptions: ParsableArguments {
   @Option(.lora) var lora: [String] = []
   @Option(.control) var control: [String] = []

@@ -2,10 +2,10 @@ import ArgumentParser
 import Diffusion
 import OrderedJSON
 
-// Declarations of flags by the fields of a job: name, help, range and completion are the table's.
+// Declarations of flags for fields of a job: name, help, range and completion come from the table.
 
 extension JobField {
-  /// The text of the help: what it is for, its range, and what holds where it is not given.
+  /// The help text: description, range, and default.
   var help: ArgumentHelp {
     var text = doc.text(range: range) { "--" + $0 }
     if let standard { text += " (default: \(standard.text { "--" + $0 }))" }
@@ -22,7 +22,7 @@ extension JobField {
     return nil
   }
 
-  /// The value of a word, as the parser shows what is wrong with it.
+  /// The value of an argument, with the parser's error display.
   fileprivate func parsed(_ word: String) throws -> JSON {
     do {
       return try value(of: word)
@@ -36,12 +36,12 @@ extension JobField {
     return JobNumber(word) ?? 0
   }
 
-  /// What to give instead of a value that is refused.
+  /// The hint for an invalid value.
   private var advice: String {
     if name == JobField.seed.name {
-      return "give \(allowed), \(Int.max); or leave it out for one that is drawn"
+      return "use \(allowed), \(Int.max); or omit it for a random seed"
     }
-    return "give \(allowed)"
+    return "use \(allowed)"
   }
 }
 
@@ -88,7 +88,7 @@ extension Option where Value == [JobNumber] {
 }
 
 extension Option {
-  /// A field whose value is one of a few names.
+  /// A field with a fixed set of names.
   init<Choice: ExpressibleByArgument>(_ field: JobField, names: Choice.Type = Choice.self)
   where Value == Choice? {
     self.init(name: field.flagName, help: field.help, completion: field.completion)

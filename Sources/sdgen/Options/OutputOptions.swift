@@ -2,7 +2,7 @@ import ArgumentParser
 import Diffusion
 import Pictures
 
-/// What is written and said.
+/// Options of outputs and messages.
 struct OutputOptions: ParsableArguments {
   @Option(.output) var output: String?
   @Option(.format) var format: PictureFormat?

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diffusion
 
-/// Size and number of the pictures, and what they start from.
+/// Size and number of images, and init images.
 struct PictureOptions: ParsableArguments {
   @Option(.width) var width: Int?
   @Option(.height) var height: Int?

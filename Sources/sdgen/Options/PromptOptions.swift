@@ -2,7 +2,7 @@ import ArgumentParser
 import Diffusion
 import ModelFormats
 
-/// What the picture shows.
+/// Options of prompts.
 struct PromptOptions: ParsableArguments {
   @Argument(.prompt) var prompt: String?
   @Option(.promptsFrom) var promptsFrom: String?
@@ -19,7 +19,7 @@ struct PromptOptions: ParsableArguments {
   }
 }
 
-/// How prompts are read.
+/// Options of prompt syntax.
 struct PromptStyleOptions: ParsableArguments {
   @Option(.emphasis) var emphasis: PromptStyle.Emphasis?
   @Flag(.plainPrompt) var plainPrompt = false

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diffusion
 
-/// How latents are taken from noise to a picture.
+/// Options of sampling.
 struct SamplingOptions: ParsableArguments {
   @Option(.steps) var steps: Int?
   @Option(.guidance) var guidance: JobNumber?

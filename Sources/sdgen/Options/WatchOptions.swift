@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diffusion
 
-/// What shows how a picture comes about.
+/// Options of previews and traces.
 struct WatchOptions: ParsableArguments {
   @Option(.previewEvery) var previewEvery: Int?
   @Option(.preview) var preview: PreviewKind?

@@ -3,7 +3,7 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Every layer that ran and when, in the form that Chrome's tracing and ui.perfetto.dev read.
+/// The timeline of all layers in the format of Chrome tracing and ui.perfetto.dev.
 ///
 /// Source: the Trace Event Format; complete events, times in microseconds.
 final class LayerTrace {
@@ -11,7 +11,7 @@ final class LayerTrace {
   private var lines: [String] = []
   private var networks: [String] = []
 
-  /// Takes in a layer that has just ended.
+  /// Records a layer that has just finished.
   func add(_ network: String, _ step: StepTiming) {
     let end = Console.seconds() - start
     add(
@@ -40,9 +40,9 @@ final class LayerTrace {
     lines.append(event.text(.compact))
   }
 
-  /// The file, written but not yet at its place.
+  /// The file, written but not yet in place.
   ///
-  /// - Throws: ``FormatError`` where it cannot be written.
+  /// - Throws: ``FormatError`` if it cannot be written.
   func writer(to path: String, overwrite: Bool) throws(FormatError) -> FileWriter {
     let names = networks.enumerated().map { thread, network in
       let event: JSON = [

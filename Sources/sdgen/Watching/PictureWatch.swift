@@ -3,7 +3,7 @@ import Glibc
 import ModelFormats
 import Pictures
 
-/// Sees a picture come about, and writes what was asked for of it: previews, a contact sheet, an
+/// Observes the generation of an image and writes what was requested: previews, a contact sheet, an
 /// animation.
 final class PictureWatch {
   private let job: DrawingJob
@@ -11,17 +11,16 @@ final class PictureWatch {
   private let index: Int
   private let model: DiffusionModel
   private let replaces: (previews: Bool, others: Bool)
-  /// Previews that were written.
+  /// The written previews.
   private(set) var previews: [String] = []
   private var projection: LatentProjection?
   private var entries: [ContactSheet.Entry] = []
   private var frames: [Animation.Frame] = []
-  /// The evaluations of the passes before this one, and of this one.
+  /// The evaluations of earlier passes, and of this one.
   private var earlier = 0
   private var current = (pass: 0, evaluations: 0)
 
-  /// - Parameter replaces: whether previews, and what else is written, of a run that was stopped are
-  ///   replaced.
+  /// - Parameter replaces: whether to replace files of an interrupted run.
   init(
     _ job: DrawingJob, _ plan: PicturePlan, _ index: Int, _ model: DiffusionModel,
     replaces: (previews: Bool, others: Bool)
@@ -31,7 +30,7 @@ final class PictureWatch {
     self.plan = plan
     self.index = index
     self.model = model
-    // The scale is that of Stable Diffusion 1's autoencoder.
+    // This is the scale of Stable Diffusion 1's autoencoder.
     if model.latentChannels == 4, model.scalingFactor == 0.18215 { projection = .stableDiffusion }
   }
 
@@ -78,14 +77,14 @@ final class PictureWatch {
     }
   }
 
-  /// The picture by a linear map.
+  /// The image by a linear map of the latents.
   private func projected(_ latents: Latents) throws -> Image {
     let projection: LatentProjection
     if let known = self.projection {
       projection = known
     } else {
-      // One decoded picture tells how this model's latents look; of early predictions, which
-      // overshoot, in the range that latents have.
+      // One decoded image calibrates the map for this model's latents; early predictions, which
+      // overshoot, are scaled to the latents' range.
       let square = latents.values.reduce(0) { $0 + $1 * $1 } / Float(latents.values.count)
       let scale = 1 / max(1, square.squareRoot())
       let sample = Latents(latents.values.map { $0 * scale }, shape: latents.shape)
@@ -96,15 +95,15 @@ final class PictureWatch {
       .resized(width: 8 * latents.width, height: 8 * latents.height)
   }
 
-  /// Removes the previews, which show what is not to be seen.
+  /// Removes the previews of a flagged image.
   func removePreviews() {
     for file in previews { unlink(file) }
     previews = []
   }
 
-  /// What the steps together give, written but not yet at its place.
+  /// The files about all steps, written but not yet in place.
   ///
-  /// - Parameter image: the picture after the last of them.
+  /// - Parameter image: the final image.
   /// - Throws: ``FormatError``.
   func finish(_ image: Image) throws(FormatError) -> [(file: String, writer: FileWriter)] {
     var result: [(file: String, writer: FileWriter)] = []
@@ -119,7 +118,7 @@ final class PictureWatch {
       try add(PictureFile.encode(sheet, as: compression), file)
     }
     if let file = job.animation, !frames.isEmpty {
-      // All of the finished picture's size, which the frames of a first pass have not.
+      // All frames have the final size; those of a first pass are resized.
       let sized = frames.map { frame in
         Animation.Frame(
           frame.image.resized(width: image.width, height: image.height),

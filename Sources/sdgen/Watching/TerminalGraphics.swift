@@ -4,19 +4,19 @@ import ModelFormats
 import Pictures
 import Terminal
 
-/// A way to tell a terminal a picture.
+/// A terminal graphics protocol.
 ///
 /// Source: kitty's graphics protocol; iTerm2's inline images; DEC's sixel graphics (VT340).
 typealias TerminalGraphics = TerminalProtocol
 
 extension TerminalProtocol {
 
-  /// What the terminal that stdout is understands: by the environment, else by asking it.
+  /// The protocol of the terminal on stdout: from the environment, otherwise by a query.
   static var detected: TerminalGraphics? {
     guard isatty(STDOUT_FILENO) == 1 else { return nil }
     let terminal = Console.variable("TERM") ?? ""
     let program = Console.variable("TERM_PROGRAM") ?? ""
-    // Between a multiplexer and the terminal pictures are lost.
+    // Multiplexers lose images.
     guard (Console.variable("TMUX") ?? "").isEmpty, !terminal.hasPrefix("screen") else {
       return nil
     }
@@ -36,7 +36,7 @@ extension TerminalProtocol {
     return answersSixel ? .sixel : nil
   }
 
-  /// Asks for the terminal's attributes, of which 4 is sixel graphics, and waits a little.
+  /// Queries the terminal's attributes, of which 4 means sixel graphics, with a short timeout.
   private static var answersSixel: Bool {
     let terminal = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)
     guard terminal >= 0 else { return false }
@@ -65,13 +65,13 @@ extension TerminalProtocol {
       .contains("4")
   }
 
-  /// The control sequence that draws a picture where the cursor is.
+  /// The control sequence that shows an image at the cursor.
   ///
   /// - Throws: ``FormatError`` as ``Diffusion/PNG/encode(_:texts:)``.
   func sequence(for image: Image) throws(FormatError) -> String {
     switch self {
     case .kitty:
-      // At most 4096 letters at a time.
+      // At most 4096 characters at a time.
       let letters = Array(Base64.text(try PNG.encode(image)).utf8)
       return stride(from: 0, to: letters.count, by: 4096).map { start in
         let end = min(start + 4096, letters.count)
@@ -108,9 +108,9 @@ enum Base64 {
   }
 }
 
-/// Sixel graphics: strips six pixels high, one colour after the other.
+/// Sixel graphics: strips of six rows, one color after another.
 enum Sixel {
-  /// Levels of red, green and blue: 216 colours, which every such terminal has room for.
+  /// Levels of red, green and blue: 216 colors, which every such terminal supports.
   private static let levels = 6
 
   static func text(of image: Image) -> String {
@@ -151,7 +151,7 @@ enum Sixel {
     return run.count > 3 ? "!\(run.count)\(letter)" : String(repeating: letter, count: run.count)
   }
 
-  /// The colour of each pixel, errors spread to the neighbours: Floyd and Steinberg (1976).
+  /// The color of each pixel, with error diffusion: Floyd and Steinberg (1976).
   private static func dithered(_ image: Image) -> [Int] {
     var values = image.pixels.map { Float($0) }
     let (width, height) = (image.width, image.height)

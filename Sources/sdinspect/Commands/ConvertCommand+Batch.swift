@@ -5,9 +5,9 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Several checkpoints into one directory: each on its own, and all reported at the end.
+/// Converts several checkpoints into one directory, independently, with a report at the end.
 extension ConvertCommand {
-  /// How one of several went.
+  /// The result of one conversion.
   private enum Result {
     case planned(Conversion)
     case written(Conversion, Conversion.Outcome, seconds: Double)
@@ -48,7 +48,7 @@ extension ConvertCommand {
   private func convert(
     _ input: String, _ path: String, _ options: Conversion.Options, _ title: String
   ) -> Result {
-    // What is there is whole: it was written by an earlier run.
+    // An existing output is complete: an earlier run wrote it.
     if !force, !dryRun, access(path, F_OK) == 0 { return .skipped(path: path) }
     do {
       let conversion = try plan(input, path, options)
@@ -56,14 +56,14 @@ extension ConvertCommand {
       let (outcome, seconds) = try execute(conversion, title)
       return .written(conversion, outcome, seconds: seconds)
     } catch {
-      // The next one reads other files.
+      // The next conversion reads other files.
       let change = InputFiles.shared.takeChange()
       return .failed(change.map { Failure($0) } ?? Failure(wrapping: error))
     }
   }
 
-  /// Where the output of a lone input goes: to `output`, or into it where that is a directory and
-  /// not itself what is written.
+  /// The output path of a single input: `output`, or a file in it if that is a directory and not
+  /// itself the output.
   func place(of input: String, at output: String) throws -> String {
     let writesDirectory =
       target == .diffusers
@@ -81,7 +81,7 @@ extension ConvertCommand {
     return (directory == "/" ? "" : directory) + "/" + name(input)
   }
 
-  /// The input's name with the ending of the layout.
+  /// The input's name with the layout's extension.
   private func name(_ input: String) -> String {
     var name = input.split(separator: "/").last.map(String.init) ?? input
     for ending in FormatDescriptor.weightsEndings
@@ -147,7 +147,7 @@ extension ConvertCommand {
   }
 }
 
-/// What `--to` names: a target, or `pytorch`, which is `safetensors` in PyTorch's format.
+/// The value of `--to`: a target, or `pytorch`, which is `safetensors` in PyTorch's format.
 struct ConvertLayout: ExpressibleByArgument {
   let target: Conversion.Target
   let isPyTorch: Bool
@@ -166,12 +166,12 @@ struct ConvertLayout: ExpressibleByArgument {
 }
 extension WeightsFormat: ExpressibleByArgument {}
 
-/// A type to cast to, as the command line spells it.
+/// A target dtype on the command line.
 enum CastType: String, ExpressibleByArgument, CaseIterable {
   case f32
   case f16
   case bf16
-  /// GGUF's blocks of 32 bytes with a scale; what they do not suit becomes F16.
+  /// GGUF's blocks of 32 bytes with a scale; unsuitable tensors become F16.
   case q8 = "q8_0"
 
   var dtype: DType {

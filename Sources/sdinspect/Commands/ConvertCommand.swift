@@ -150,7 +150,7 @@ struct ConvertCommand: ParsableCommand {
     return options
   }
 
-  /// A tokenizer's files: of the repository that was named, else of the embedded model.
+  /// A tokenizer's files: of the given repository, otherwise of the bundled model.
   private func companions() throws -> [AuxiliaryFile] {
     if let tokenizer {
       let checkpoint = try ModelCheckpoint.open(tokenizer)
@@ -160,7 +160,7 @@ struct ConvertCommand: ParsableCommand {
           "there is no tokenizer/tokenizer.json or tokenizer/vocab.json in \(tokenizer)",
           hint: "name a repository that has one, with --tokenizer PATH")
       }
-      // One of another kind is refused, by name.
+      // A tokenizer of another kind is rejected by name.
       _ = try TokenizerDefinition(of: checkpoint)
       return files
     }
@@ -172,7 +172,7 @@ struct ConvertCommand: ParsableCommand {
     _ input: String, _ output: String, _ options: Conversion.Options
   ) throws -> Conversion {
     let checkpoint = try ModelCheckpoint.open(input, variant: variant)
-    // What is there as averages only the conversion itself refuses or takes.
+    // For EMA weights only, the conversion itself decides.
     if !(component.list ?? []).contains(where: { isAveragesOnly($0, checkpoint) }) {
       _ = try component.select(from: checkpoint)
     }

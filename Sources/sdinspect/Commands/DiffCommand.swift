@@ -36,7 +36,7 @@ struct DiffCommand: ParsableCommand {
   func run() throws {
     let checkpoints = try [a, b].map { path throws(FormatError) in try ModelCheckpoint.open(path) }
     let sides = try checkpoints.map { try component.select(from: $0, partly: true) }
-    // A name that neither has is a mistake.
+    // A name in neither checkpoint is an error.
     for name in component.list ?? []
     where !sides.joined().contains(where: { $0.name.rawValue == name }) {
       _ = try component.select(from: checkpoints[0])
@@ -50,7 +50,7 @@ struct DiffCommand: ParsableCommand {
       }
     }
     let seconds = bar.elapsed
-    // What is not read was not compared.
+    // Unread values were not compared.
     let unread = checkpoints.flatMap(\.findings.unread).map(\.name)
     let isSame = difference.isSame && unread.isEmpty
     if json {
@@ -174,7 +174,7 @@ struct DiffCommand: ParsableCommand {
 }
 
 extension TensorComparison {
-  /// What to say instead of a count.
+  /// The text in place of a count.
   fileprivate var note: String? {
     if isRounded { return differing == 0 ? "same values" : "rounded" }
     if differing == 0 { return isIdentical ? nil : "same values" }

@@ -4,7 +4,7 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Prints the hashes that model sites know files by.
+/// Prints the hashes that model sites use.
 struct HashCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "hash",
@@ -64,13 +64,13 @@ struct HashCommand: ParsableCommand {
     }
   }
 
-  /// What lies at the path; nil where it is a file that only its bytes matter of.
+  /// The checkpoint at the path; nil for a file of which only the bytes matter.
   private func checkpoint() throws -> ModelCheckpoint? {
     let isRead = try content || ModelCheckpoint.isDirectory(input.path)
     return isRead ? try input.open() : nil
   }
 
-  /// The file as it was given; of a directory the files that hold tensors, each once.
+  /// The given file; for a directory the files with tensors, each once.
   private func files(_ checkpoint: ModelCheckpoint?) throws -> [String] {
     guard let checkpoint, try ModelCheckpoint.isDirectory(input.path) else { return [input.path] }
     var seen: Set<ExactName> = []

@@ -83,7 +83,7 @@ struct LayersCommand: ParsableCommand {
     }
   }
 
-  /// The sizes in latents; without --size those that the UNet was trained at, else 64.
+  /// The sizes in latents; without --size the UNet's training resolution, otherwise 64.
   private func sizes(_ checkpoint: ModelCheckpoint) throws -> Sizes {
     if let size { return Sizes(height: size.height / 8, width: size.width / 8) }
     guard let object = checkpoint[.unet]?.configuration?.object,
@@ -101,8 +101,7 @@ struct LayersCommand: ParsableCommand {
     ]
   }
 
-  /// Tensors of a network that is not known, with the same fields; what only a graph tells is
-  /// null.
+  /// Tensors of an unknown network, with the same fields; values that need a graph are null.
   private func tensorRows(_ component: Component) -> [JSON] {
     component.tensors.map { tensor in
       [

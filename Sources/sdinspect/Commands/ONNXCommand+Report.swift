@@ -6,7 +6,7 @@ import OrderedJSON
 import Terminal
 
 extension ONNXCommand {
-  /// Prints what was exported.
+  /// Prints the result of the export.
   func printReport(
     _ report: ExportReport, _ adapters: [LoRA], dropped: [Conversion.Drop], notes: [String],
     warnings: [String], seconds: Double
@@ -47,7 +47,7 @@ extension ONNXCommand {
     printWarnings(warnings)
   }
 
-  /// What a LoRA changed, and how many of its tensors changed nothing, by reason.
+  /// Prints what a LoRA changed, and the number of unused tensors by reason.
   private func note(_ adapter: LoRA) {
     Console.note(
       "\(Console.sanitized(adapter.path)): changed \(Console.sanitized(adapter.changeSummary))")

@@ -167,12 +167,12 @@ struct ONNXCommand: ParsableCommand {
       }
       return [graph]
     }
-    // Each once, however often it was named.
+    // Each once, even if repeated.
     return ONNXCommand.networks.filter(asked.contains)
   }
 
-  /// Refuses a checkpoint one of whose networks cannot be exported: a model without its UNet must
-  /// not pass for a whole one.
+  /// Rejects a checkpoint with a network that cannot be exported: a model without its UNet must not
+  /// look complete.
   private func requireKnown(_ checkpoint: ModelCheckpoint) throws {
     let parts = checkpoint.components.filter { component in
       component.name == .vae
@@ -190,7 +190,7 @@ struct ONNXCommand: ParsableCommand {
     throw error
   }
 
-  /// The LoRAs, each read for the networks that are exported.
+  /// The LoRAs, read for the exported networks.
   private func adapters(
     for networks: [GraphName], _ checkpoint: ModelCheckpoint
   ) throws -> [LoRA] {
@@ -214,13 +214,13 @@ struct ONNXCommand: ParsableCommand {
       tensor: { parameter throws(FormatError) in try component.tensor(for: parameter) })
   }
 
-  /// CLIP's tokenizer, for files that hold weights alone.
+  /// CLIP's tokenizer, for files with only weights.
   private func embeddedFiles() -> [AuxiliaryFile] {
     guard let path = try? EmbeddedModel.path() else { return [] }
     return (try? ModelCheckpoint.open(path).files) ?? []
   }
 
-  /// What a pipeline needs beside its networks.
+  /// The files that a pipeline needs besides its networks.
   private func companions(_ files: [AuxiliaryFile]) -> [CompanionFile] {
     files.filter { file in
       file.path == "model_index.json" || file.path.hasPrefix("tokenizer/")
@@ -235,14 +235,14 @@ extension ExportOptions.TimestepShape: ExpressibleByArgument {}
 extension NameConvention: ExpressibleByArgument {}
 extension ExportOptions.Precision: ExpressibleByArgument {}
 
-/// The size of pictures and of batches, as in `512x768:2`; one picture where no batch is given.
+/// The image size and batch size, such as `512x768:2`; batch size 1 by default.
 struct StaticSize {
   let picture: PictureSize
   let batch: Int
 
   /// Reads the value of an option.
   ///
-  /// - Throws: `ValidationError` that says which part is wrong and what there is.
+  /// - Throws: `ValidationError` with the invalid part and the allowed values.
   static func parse(_ argument: String) throws -> StaticSize {
     let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     guard parts.count <= 2 else {

@@ -6,7 +6,7 @@ import OrderedJSON
 import Report
 import Terminal
 
-/// Writes a page that shows a checkpoint.
+/// Writes a report page for a checkpoint.
 struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
@@ -43,7 +43,7 @@ struct ReportCommand: ParsableCommand {
   func run() throws {
     let start = Console.seconds()
     let checkpoint = try input.open()
-    // Begun first, so that a page that cannot be written costs no reading of values.
+    // Create the file first, so that an unwritable path fails before values are read.
     let file = try FileWriter(path: output, overwrite: force)
     let sizes =
       size.map { Sizes(height: $0.height / 8, width: $0.width / 8) } ?? Sizes(of: checkpoint)

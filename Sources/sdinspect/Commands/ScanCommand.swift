@@ -4,7 +4,7 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Says of files whether unpickling them would run code.
+/// Reports whether unpickling files would run code.
 struct ScanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "scan",

@@ -4,7 +4,7 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Says what the values of every tensor are like.
+/// Prints statistics of the values of every tensor.
 struct StatsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "stats",
@@ -19,7 +19,7 @@ struct StatsCommand: ParsableCommand {
         sdinspect stats stable-diffusion-v1-5 --component unet --sort std
       """)
 
-  /// What the table may be ordered by.
+  /// The sort keys of the table.
   enum Order: String, ExpressibleByArgument, CaseIterable {
     case file, name, min, max, mean, std, zeros, overflow, underflow
   }
@@ -85,7 +85,7 @@ struct StatsCommand: ParsableCommand {
   }
 }
 
-/// The statistics of one component's tensors in the order in which they are shown.
+/// The statistics of one component's tensors, in display order.
 private struct Listing {
   let component: Component
   let rows: [(tensor: Tensor, statistics: TensorStatistics?)]
@@ -99,7 +99,7 @@ private struct Listing {
     let rows = Array(zip(component.tensors, statistics)).map { (tensor: $0, statistics: $1) }
     func sorted(_ value: (TensorStatistics) -> Double?) -> [(Tensor, TensorStatistics?)] {
       let keys = rows.map { $0.statistics.flatMap(value) ?? -.infinity }
-      // Equal ones stay in file order.
+      // Equal keys stay in file order.
       return rows.indices.sorted { (keys[$1], $0) < (keys[$0], $1) }.map { rows[$0] }
     }
     self.rows =
@@ -116,7 +116,7 @@ private struct Listing {
       }
   }
 
-  /// Tensors whose values a person should know about.
+  /// Warnings about tensors with unusual values.
   var warnings: [String] {
     let scaled = component.scales.weights
     return
@@ -201,7 +201,7 @@ private struct Listing {
 }
 
 extension TensorStatistics {
-  /// Of nothing.
+  /// Statistics of no values.
   fileprivate static let none = TensorStatistics()
   /// The fields of a tensor whose values cannot be read.
   fileprivate static let unknown = {

@@ -4,7 +4,7 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Counts what a checkpoint holds.
+/// Prints a summary of a checkpoint.
 struct SummaryCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "summary",
@@ -64,13 +64,13 @@ struct SummaryCommand: ParsableCommand {
     return table
   }
 
-  /// What is to say of files that were not read, of which the checkpoint itself does not warn.
+  /// Messages about unread files that are not among the checkpoint's warnings.
   private func told(_ summary: Summary) -> [String] {
     summary.safety.sentences.filter { !summary.warnings.contains($0) }
       .filter { sentence in !summary.warnings.contains { $0.hasSuffix(sentence) } }
   }
 
-  /// What the model is, and why.
+  /// Prints the kind of model, and why.
   private func printRecognition(_ summary: Summary) {
     let verdict = summary.safety.verdict == .safe ? "" : ", \(summary.safety.verdict.rawValue)"
     Console.print("\(Console.sanitized(summary.path)) (\(summary.format)\(verdict))")
@@ -81,7 +81,7 @@ struct SummaryCommand: ParsableCommand {
     Console.print("")
   }
 
-  /// What stands beside the networks, and what is not as it should be.
+  /// Prints other tensors, and problems.
   private func printNotes(_ summary: Summary) {
     var lines: [String] = []
     for average in summary.components where average.name.averaged != nil {
@@ -107,7 +107,7 @@ struct SummaryCommand: ParsableCommand {
       lines.append(
         "\(leftover.kind.rawValue): \(Format.count(leftover.names.count, "tensor")), "
           + Format.bytes(leftover.bytes)
-          // Whose names say nothing to anyone.
+          // Names of graph constants are not meaningful.
           + (leftover.kind == .graphConstants ? "" : ": \(leftover.shownNames)"))
     }
     lines += metadataLines(summary)
@@ -124,7 +124,7 @@ struct SummaryCommand: ParsableCommand {
     for line in lines { Console.printSentence(Console.sanitized(line)) }
   }
 
-  /// The file's metadata, long texts cut; an ONNX model's operators on one line.
+  /// The file's metadata, with long values shortened; an ONNX model's operators on one line.
   private func metadataLines(_ summary: Summary) -> [String] {
     let prefix = "operator "
     let operators = summary.metadata.filter { $0.key.hasPrefix(prefix) }

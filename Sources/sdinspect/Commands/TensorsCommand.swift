@@ -48,8 +48,8 @@ struct TensorsCommand: ParsableCommand {
     }
   }
 
-  /// Prints the object that ``printJSON(_:)`` would, a row at a time: a file may list tens of
-  /// thousands, which together would take a hundred times the file's header.
+  /// Prints the same object as ``printJSON(_:)``, but row by row: a file may list tens of thousands
+  /// of tensors, which together would need a hundred times the header's size.
   private func printRows(_ components: [Component], _ digests: [String]?, warnings: [String]) {
     var text = "{\n  \"version\": 1,\n  \"tensors\": ["
     var position = 0
@@ -87,7 +87,7 @@ struct TensorsCommand: ParsableCommand {
       .init("shape", .left, rank: 2), .init("parameters", .right, rank: 3),
       .init("bytes", .right, rank: 4),
     ]
-    // Beside a digest a narrow terminal has no room for names.
+    // A narrow terminal has no room for names next to digests.
     let isBelow = Console.width.map { $0 < 140 } ?? false
     if digests != nil, !isBelow { columns.append(.init("sha256", .left)) }
     var position = 0

@@ -4,7 +4,7 @@ import ModelFormats
 import OrderedJSON
 import Terminal
 
-/// Checks that a checkpoint is whole.
+/// Checks a checkpoint for damage and missing parts.
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
@@ -30,7 +30,8 @@ struct VerifyCommand: ParsableCommand {
     do {
       checkpoint = try input.open()
     } catch let error as FormatError {
-      // What cannot be read as a checkpoint but runs code where it is unpickled has its answer.
+      // A file that runs code when unpickled gets a verdict even if it cannot be read as a
+      // checkpoint.
       guard let safety = error.safety, safety.verdict == .dangerous else { throw error }
       refuse(error, safety)
       throw Ended(.differs)
@@ -43,13 +44,13 @@ struct VerifyCommand: ParsableCommand {
         "\(Format.bytes(done)) of \(Format.bytes(total))")
     }
     bar.finish()
-    // What the check tells itself is not told twice.
+    // Do not repeat messages of the check.
     let told = Set(result.problems + result.notes + result.unchecked)
     report(result, warnings: checkpoint.warnings.filter { !told.contains($0) })
     if !result.isSound { throw Ended(.differs) }
   }
 
-  /// Says why a dangerous file could not be opened, and what it would run.
+  /// Reports why a dangerous file could not be opened, and what it would run.
   private func refuse(_ error: FormatError, _ safety: Safety) {
     var plain = error
     plain.safety = nil
@@ -71,7 +72,7 @@ struct VerifyCommand: ParsableCommand {
     if input.json {
       printJSON([
         "path": .string(input.path),
-        // Neither yes nor no where a network could not be checked.
+        // Null if a network could not be checked.
         "sound": result.verdict.map { .bool($0) } ?? .null,
         "problems": json(result.problems), "unchecked": json(result.unchecked),
         "notes": json(result.notes), "checked": json(result.checked), "warnings": json(warnings),

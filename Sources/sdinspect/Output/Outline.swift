@@ -3,18 +3,18 @@ import ModelFormats
 import ModelGraph
 import Terminal
 
-/// Layers or tensors as the tree that their names spell, each branch with the sums of its leaves.
+/// Layers or tensors as a tree of their names, with sums per branch.
 struct Outline {
   /// The part of the name below the parent's.
   var label: String
-  /// What a leaf is: an operation, or a tensor's type.
+  /// The kind of a leaf: an operation, or a tensor's type.
   var kind: String
-  /// The output's shape, or a tensor's; of a branch the last leaf's.
+  /// The shape of the output or tensor; for a branch, of its last leaf.
   var shape: String
   var parameters: Int
   var macs = 0
   var bytes: Int
-  /// How many alike siblings this one stands for; its figures are those of all together.
+  /// The number of identical siblings that this node represents; its figures are their totals.
   var copies = 1
   var children: [Outline] = []
 
@@ -28,7 +28,7 @@ struct Outline {
       })
   }
 
-  /// The tree of tensors of which nothing is known but their names.
+  /// The tree of tensors known only by name.
   init(_ tensors: [Tensor]) {
     self.init(
       leaves: tensors.map { tensor in
@@ -50,7 +50,7 @@ struct Outline {
     self.bytes = bytes
   }
 
-  /// - Parameter leaves: with their full names as labels.
+  /// - Parameter leaves: leaves with full names as labels.
   private init(leaves: [Outline]) {
     let builder = Builder()
     for leaf in leaves {
@@ -61,7 +61,7 @@ struct Outline {
     self = builder.outline(label: "")
   }
 
-  /// A branch while the tree grows; children in the order in which they first appear.
+  /// A branch under construction; children are in order of first appearance.
   private final class Builder {
     var leaves: [Outline] = []
     private var children: [(label: String, builder: Builder)] = []
@@ -82,13 +82,13 @@ struct Outline {
       }
       var branch = Outline(label: label, kind: "", shape: "", parameters: 0, bytes: 0)
       branch.children = children.map { $0.builder.outline(label: $0.label) }
-      // A layer that has layers below it, as an attention its projections.
+      // A layer with layers below it, such as an attention with its projections.
       for leaf in leaves {
         var own = leaf
         own.label = "(\(leaf.kind))"
         branch.children.append(own)
       }
-      // A branch of one is its child.
+      // A branch with one child is replaced by it.
       if branch.children.count == 1, !label.isEmpty {
         var only = branch.children[0]
         only.label = label + "." + only.label
@@ -111,7 +111,7 @@ struct Outline {
 }
 
 extension Outline {
-  /// The tree with siblings that are alike and numbered one after the other made one.
+  /// The tree with identical, consecutively numbered siblings folded.
   func folded() -> Outline {
     var result = self
     result.children = []
@@ -145,7 +145,7 @@ extension Outline {
     return result
   }
 
-  /// Whether all but the label is the same.
+  /// Whether everything except the label is equal.
   private func isLike(_ other: Outline) -> Bool {
     kind == other.kind && shape == other.shape && parameters == other.parameters
       && macs == other.macs && bytes == other.bytes && children.count == other.children.count
@@ -165,7 +165,7 @@ extension Outline {
     return result
   }
 
-  /// A label with its last number apart: `block.2.weight`.
+  /// A label with its last number separated: `block.2.weight`.
   private struct Numbered {
     let number: Int
     private let before: String
@@ -184,7 +184,7 @@ extension Outline {
     func label(_ number: String) -> String { before + number + after }
   }
 
-  /// The branches and leaves down to a depth, each with the lines that lead to it.
+  /// The branches and leaves down to a depth, each with its tree lines.
   func lines(depth: Int) -> [(lead: String, node: Outline)] {
     var result: [(String, Outline)] = []
     func visit(_ node: Outline, _ lead: String, _ depth: Int) {

@@ -2,7 +2,7 @@ import Checkpoint
 import ModelFormats
 import OrderedJSON
 
-/// The results of a scan as SARIF 2.1.0, which code review and continuous integration read.
+/// The results of a scan as SARIF 2.1.0, for code review and CI.
 ///
 /// Source: OASIS, Static Analysis Results Interchange Format, version 2.1.0.
 enum ScanLog {
@@ -94,7 +94,7 @@ enum ScanLog {
     ]
   }
 
-  /// A path as a URI reference: what is not allowed in one as percent signs and digits.
+  /// A path as a URI reference, percent-encoded.
   private static func uri(of path: String) -> String {
     var text = path.hasPrefix("/") ? "file://" : ""
     for byte in FileName.bytes(path).dropLast().map({ UInt8(bitPattern: $0) }) {

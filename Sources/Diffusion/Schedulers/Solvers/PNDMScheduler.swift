@@ -112,8 +112,9 @@ struct PNDMScheduler: Scheduler {
     var timestep = Int(timesteps[evaluation])
     var previous = timestep - stride
     if evaluationsMade == 1 && rungeKuttaTimesteps.isEmpty {
-      // Repeats the first step with the mean of the outputs at its two ends. If img2img starts after
-      // the repeated timestep, the reference still repeats a step, and is one behind from there on.
+      // Repeats the first step with the mean of the outputs at its two ends. If img2img starts
+      // after the repeated timestep, the reference still repeats a step, and is one behind from
+      // there on.
       previous = timestep
       timestep += stride
       let mean = elementwise(modelOutput, history[0]) { ($0 + $1) / 2 }

@@ -1,10 +1,10 @@
-/// What a pickle memorised, by index. Writers count up from zero, so that nearly all of it is an
-/// array; the indices that they leave out, which hostile ones choose, are looked up.
+/// The memo of a pickle, by index. Writers count up from zero, so most of it is an array; skipped
+/// indices, which malicious files choose freely, are in a dictionary.
 struct Memo {
   private var values: [PickleValue] = []
   private var others: [Int: PickleValue] = [:]
 
-  /// Whether the index follows those that were taken in turn.
+  /// Whether the index is the next in sequence.
   func isNext(_ index: Int) -> Bool { index == values.count && others[index] == nil }
 
   var count: Int { values.count + others.count }

@@ -1,10 +1,10 @@
 import OrderedJSON
 
 extension Pickle {
-  /// The storage that a persistent identifier names; nil where its type is not read.
+  /// The storage of a persistent ID; nil if its type is not supported.
   ///
-  /// The identifier is `('storage', class, key, location, elements)`; before version 1.6 a sixth
-  /// part is None or `(key, offset, elements)` of a view.
+  /// The ID is `('storage', class, key, location, elements)`; before version 1.6 the sixth part is
+  /// None or, for a view, `(key, offset, elements)`.
   func storageReference(
     _ value: PickleValue
   ) throws(FormatError) -> TorchStorageReference? {
@@ -39,7 +39,7 @@ extension Pickle {
       key: key, dtype: dtype, byteCount: byteCount, location: location, view: view)
   }
 
-  /// The product of two sizes; nil where one is negative or it leaves `Int`.
+  /// The product of two sizes; nil if one is negative or it overflows `Int`.
   private func product(_ left: Int, _ right: Int) -> Int? {
     let (result, overflow) = left.multipliedReportingOverflow(by: right)
     return overflow || left < 0 || right < 0 ? nil : result
@@ -49,15 +49,15 @@ extension Pickle {
     if case .string(let text) = value { text } else { nil }
   }
 
-  /// The members of a dictionary under the names that its keys give; of equal keys, the last
-  /// value at the first's place, as Python keeps them.
+  /// The members of a dictionary, named by their keys; for equal keys, the last value at the first
+  /// position, as in Python.
   func members(of pairs: [PickleValue]) -> [(name: String, value: PickleValue)] {
     var members: [(name: String, value: PickleValue)] = []
     var index: [ExactName: Int] = [:]
     for position in stride(from: 0, to: pairs.count - 1, by: 2) {
       let (key, value) = (pairs[position], pairs[position + 1])
       let name = spelling(of: key)
-      // Keys of different types are different keys, though they may be spelled alike.
+      // Keys of different types differ even if spelled alike.
       let tag =
         switch key {
         case .string: "s"
@@ -76,7 +76,7 @@ extension Pickle {
     return members
   }
 
-  /// A plain value as a message shows it, cut where it is long.
+  /// A plain value for a message, shortened if long.
   func shortText(of value: PickleValue) -> String {
     let text = spelling(of: value)
     return text.utf8.count > 80 ? "\(text.prefix(60))…" : text

@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// A value of a pickle; containers and objects are nodes of its graph.
+/// A value in a pickle; containers and objects are nodes of its graph.
 package enum PickleValue: Sendable {
   case none
   case bool(Bool)
@@ -12,7 +12,7 @@ package enum PickleValue: Sendable {
   case node(Int)
 }
 
-/// A container or object of a pickle.
+/// A container or object in a pickle.
 package struct PickleNode: Sendable {
   package enum Kind: Sendable {
     case tuple
@@ -22,32 +22,31 @@ package struct PickleNode: Sendable {
     /// An integer beyond 64 bits, in little-endian two's complement.
     case bigInteger([UInt8])
     case complex(Double, Double)
-    /// A class or function, by its name alone.
+    /// A class or function, only by name.
     case global(module: String, name: String)
-    /// What a call would have returned; nothing was called.
+    /// The result of a call; nothing was called.
     case call(PickleValue, arguments: PickleValue)
-    /// What making an instance of a class would have returned.
+    /// The instance that a class would have created.
     case instance(PickleValue, arguments: PickleValue)
-    /// Something kept outside the pickle, by its identifier.
+    /// An object outside the pickle, by persistent ID.
     case persistent(PickleValue)
   }
 
   package let kind: Kind
-  /// Where the instruction that made it stands in the file.
+  /// The file offset of the opcode that created it.
   package var offset = 0
   /// Elements in order: of a tuple, list or set, or appended to an object.
   package var items: [PickleValue] = []
-  /// Keys and values in turn: of a dictionary, or set in an object.
+  /// Alternating keys and values: of a dictionary, or set in an object.
   package var pairs: [PickleValue] = []
-  /// What BUILD gave the object.
+  /// States set by BUILD.
   package var states: [PickleValue] = []
 }
 
-/// The outcome of a pickle: a graph of values, in which what Python would have called or
-/// imported is kept as data.
+/// The result of a pickle: a graph of values, in which Python's calls and imports are kept as data.
 ///
-/// The graph may share nodes and hold cycles. Nodes lie in one array and refer to one another by
-/// index, so that neither costs more than its bytes.
+/// The graph may share nodes and have cycles. Nodes are in one array and refer to each other by
+/// index, so neither needs extra memory.
 package struct Pickle: Sendable {
   /// A class or function that the pickle names.
   package struct Global: Sendable, Hashable {
@@ -67,9 +66,9 @@ package struct Pickle: Sendable {
 
   package let root: PickleValue
   package let nodes: [PickleNode]
-  /// Each once, in the order of their first mention, with its offset in the file.
+  /// Each once, in order of first appearance, with its file offset.
   package let globals: [(global: Global, offset: Int)]
-  /// Bytes from the first to STOP.
+  /// Bytes from the first up to and including STOP.
   package let byteCount: Int
 
   package func node(_ value: PickleValue) -> PickleNode? {

@@ -1,6 +1,6 @@
 extension PickleMachine {
-  /// What a call gives: a container where the callable is a known harmless constructor, a node
-  /// that records the call otherwise.
+  /// The result of a call: a container if the callable is a known harmless constructor, otherwise a
+  /// node that records the call.
   mutating func call(
     _ callable: PickleValue, _ arguments: PickleValue
   ) throws(FormatError) -> PickleValue {
@@ -8,7 +8,7 @@ extension PickleMachine {
     return try makeNode(PickleNode(kind: .call(callable, arguments: arguments)))
   }
 
-  /// What making an instance gives, as for ``call(_:_:)``.
+  /// The result of creating an instance, as for ``call(_:_:)``.
   mutating func instance(
     of type: PickleValue, _ arguments: PickleValue
   ) throws(FormatError) -> PickleValue {
@@ -29,7 +29,7 @@ extension PickleMachine {
       ("__builtin__", "dict"):
       return try dictionary(from: arguments.first)
     case ("collections", "defaultdict"):
-      // The first argument is what makes missing values.
+      // The first argument is the factory for missing values.
       return try dictionary(from: arguments.dropFirst().first)
     case ("builtins", "set"), ("__builtin__", "set"), ("builtins", "frozenset"),
       ("__builtin__", "frozenset"):
@@ -56,7 +56,7 @@ extension PickleMachine {
     }
   }
 
-  /// What NEWOBJ and NEWOBJ_EX give, which protocols without these instructions write as a call.
+  /// The result of NEWOBJ and NEWOBJ_EX, which older protocols write as a call.
   private mutating func newObject(
     _ arguments: [PickleValue], hasKeywords: Bool
   ) throws(FormatError) -> PickleValue? {
@@ -72,7 +72,7 @@ extension PickleMachine {
     return try instance(of: type, arguments[1], keywords: arguments[2])
   }
 
-  /// An instance that is made with keywords, which are kept as its first state.
+  /// An instance created with keyword arguments, which are kept as its first state.
   mutating func instance(
     of type: PickleValue, _ arguments: PickleValue, keywords: PickleValue
   ) throws(FormatError) -> PickleValue {
@@ -89,8 +89,8 @@ extension PickleMachine {
     return value
   }
 
-  /// A new dictionary of nothing, of another dictionary, or of a sequence of pairs (which is how
-  /// Python 2 pickles an `OrderedDict`); nil where the source is none of these.
+  /// A new dictionary: empty, from another dictionary, or from a sequence of pairs (as Python 2
+  /// pickles an `OrderedDict`); nil for other sources.
   private mutating func dictionary(from source: PickleValue?) throws(FormatError) -> PickleValue? {
     var pairs: [PickleValue] = []
     if let source {
@@ -124,8 +124,7 @@ extension PickleMachine {
     }
   }
 
-  /// The bytes of bytes, or of text whose characters are bytes (Latin-1), which is how protocols
-  /// before 3 pickle bytes.
+  /// The contents of bytes, or of a Latin-1 string, which is how protocols before 3 pickle bytes.
   private mutating func bytes(from arguments: [PickleValue]) throws(FormatError) -> PickleValue? {
     switch arguments.first {
     case nil: return .bytes([])

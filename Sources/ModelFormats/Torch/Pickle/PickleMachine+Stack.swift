@@ -1,5 +1,5 @@
 extension PickleMachine {
-  /// The lowest stack position that may be popped: items below belong to before the last mark.
+  /// The lowest stack position that may be popped: items below were pushed before the last MARK.
   var fence: Int { marks.last ?? 0 }
 
   mutating func push(_ value: PickleValue) throws(FormatError) {
@@ -32,7 +32,7 @@ extension PickleMachine {
     return items
   }
 
-  /// The values since the last mark, to be kept in a container.
+  /// Pops the values since the last MARK, to be kept in a container.
   mutating func popItems(each cost: Int = Cost.item) throws(FormatError) -> [PickleValue] {
     try spend(cost * (stack.count - fence))
     return try popToMark()
@@ -143,7 +143,7 @@ extension PickleMachine {
     return text
   }
 
-  /// Pushes a Python 2 string: text where it is UTF-8, bytes where it is not.
+  /// Pushes a Python 2 string: text if it is UTF-8, otherwise bytes.
   mutating func pushString(_ bytes: [UInt8]) throws(FormatError) {
     try spendText(bytes.count)
     try push(String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes))
@@ -161,7 +161,7 @@ extension PickleMachine {
     try push(.bytes(bytes))
   }
 
-  /// Counts what a string or bytes take beside their contents; the shortest lie in their value.
+  /// Counts the overhead of a string or bytes; short ones are stored inline.
   private mutating func spendText(_ count: Int) throws(FormatError) {
     if count > 15 { try spend(Cost.text) }
   }
@@ -175,12 +175,12 @@ extension PickleMachine {
     try push(node: PickleNode(kind: .global(module: module, name: name)))
   }
 
-  /// A number that stands for a class by agreement between writer and reader, which is not known.
+  /// Pushes an extension code, a number for a class by a private convention, which is unknown here.
   mutating func pushExtension(_ code: Int) throws(FormatError) {
     try pushGlobal(module: "copyreg", name: "extension \(code)")
   }
 
-  /// Pushes an integer of little-endian two's complement.
+  /// Pushes a little-endian two's complement integer.
   mutating func pushLong(_ bytes: [UInt8]) throws(FormatError) {
     if let value = PythonText.integer(bytes) { return try push(.integer(value)) }
     try push(node: PickleNode(kind: .bigInteger(bytes)))

@@ -1,24 +1,23 @@
-/// A machine that runs a pickle and executes nothing: it builds a graph of data.
+/// Interprets a pickle without executing anything: it builds a graph of data.
 ///
-/// Calls of a few harmless constructors (`OrderedDict`, `set`, …) become the containers they
-/// make; every other call, import and object is kept as a node that says what it would have been.
-/// Containers are nodes, so that one that is memorised first and filled later is one and the same.
+/// Calls of a few harmless constructors (`OrderedDict`, `set`, …) create containers; every other
+/// call, import and object becomes a node that describes it. Containers are nodes, so a container
+/// that is stored first and filled later keeps its identity.
 ///
 /// Source: CPython's `pickle` module and PEP 307, 3154 and 574.
 package struct PickleMachine {
-  /// What a pickle may take; beyond, it is refused. An honest tensor takes some 60 instructions
-  /// and 2,300 bytes of memory.
+  /// The limits of a pickle. An ordinary tensor needs about 60 opcodes and 2,300 bytes of memory.
   package struct Limits {
     package init() {}
 
     package var bytes = 256 << 20
     package var instructions = 4 << 20
     package var stack = 256 << 10
-    /// Bytes of memory by what ``Cost`` counts; those of strings that stand in the pickle come
-    /// on top, which are no more than it has.
+    /// Memory in bytes, as counted by ``Cost``; the bytes of strings come on top and are at most
+    /// the pickle's size.
     package var memory = 40 << 20
 
-    /// For the small pickles that stand beside the object: a number, a list of keys.
+    /// For the small pickles next to the object: a number, a list of keys.
     static let small: Limits = {
       var limits = Limits()
       limits.memory = 8 << 20
@@ -26,15 +25,15 @@ package struct PickleMachine {
     }()
   }
 
-  /// Bytes of memory that parts of the graph are counted with, room to grow included.
+  /// Memory in bytes counted for parts of the graph, including room to grow.
   enum Cost {
     static let node = 100
-    /// A value in a tuple or list that is made at once, and one that is appended.
+    /// A value in a tuple or list that is created at once, and one that is appended.
     static let item = 28
     static let appended = 72
-    /// A key or value; the walk of a dictionary makes an index of it.
+    /// A key or value; walking a dictionary builds an index of it.
     static let member = 160
-    /// A value that was memorised in turn, and one under a number out of turn.
+    /// A memo value with the next index, and one with any other index.
     static let memo = 48
     static let sparseMemo = 200
     static let global = 240
@@ -49,9 +48,9 @@ package struct PickleMachine {
   var globals: [(global: Pickle.Global, offset: Int)] = []
   var knownGlobals: [Pickle.Global: Int] = [:]
   private var instructionCount = 0
-  /// Bytes of memory taken so far.
+  /// Memory used so far, in bytes.
   private var memory = 0
-  /// Where the instruction at work stands in the file.
+  /// The file offset of the current opcode.
   private(set) var offset: Int
 
   private init(limits: Limits, offset: Int) {
@@ -59,14 +58,14 @@ package struct PickleMachine {
     self.offset = offset
   }
 
-  /// Runs the pickle that `bytes` begin with, whose first byte is at `base` in the file.
+  /// Interprets the pickle at the start of `bytes`, whose first byte is at `base` in the file.
   ///
   /// - Throws: ``FormatError`` with code `malformed`, `truncated` or `unsupported`.
   package static func run(
     _ bytes: RawSpan, base: Int, limits: Limits = Limits()
   ) throws(FormatError) -> Pickle {
     var machine = PickleMachine(limits: limits, offset: base)
-    // Growing step by step would take twice the room while it copies.
+    // Growing step by step would need twice the memory while copying.
     machine.nodes.reserveCapacity(min(bytes.byteCount / 2, limits.memory / Cost.node))
     var reader = ByteReader(
       bytes.extracting(0..<min(bytes.byteCount, limits.bytes)), base: base, what: "the pickle")
@@ -92,7 +91,7 @@ package struct PickleMachine {
     }
   }
 
-  /// Counts memory that is about to be taken.
+  /// Counts memory before it is used.
   mutating func spend(_ bytes: Int) throws(FormatError) {
     memory += bytes
     guard memory <= limits.memory else {

@@ -1,6 +1,6 @@
-/// The instructions of a pickle, protocols 0 to 5.
+/// The opcodes of pickle protocols 0 to 5.
 ///
-/// Source: CPython's `pickletools`, whose names these are.
+/// Source: CPython's `pickletools`, with its names.
 enum PickleOpcode: UInt8 {
   // Protocol 0: text.
   case mark = 0x28

@@ -1,12 +1,12 @@
-/// Tells the beginning of a pickle that does not say that it is one: protocols 0 and 1 have no magic
-/// number, and of a file that is cut off or damaged no end.
+/// Recognizes a pickle without a magic number: protocols 0 and 1, and truncated or damaged files
+/// without an end.
 enum PickleText {
-  /// Instructions after which chance is no explanation, and those that will do if nothing else follows.
+  /// The number of opcodes that rules out chance, and the number that suffices if nothing else
+  /// follows.
   private static let clear = 16
   private static let enough = 5
 
-  /// Whether bytes are instructions of a pickle one after the other: many of them, or all that there
-  /// are.
+  /// Whether bytes are consecutive pickle opcodes: many of them, or all of the data.
   ///
   /// Source: the opcodes of protocols 0 and 1 in Python's `pickletools`.
   static func isPickle(_ head: [UInt8]) -> Bool {
@@ -22,7 +22,7 @@ enum PickleText {
       kinds.insert(opcode)
       if "pqr".utf8.contains(opcode) { memos += 1 }
     }
-    // Pickles of protocol 0 and 1 memorize what they make.
+    // Protocols 0 and 1 memoize what they create.
     guard memos > 0, kinds.count > 2 else { return false }
     return count >= clear || count >= enough && cursor.isAtEnd
   }
@@ -30,7 +30,7 @@ enum PickleText {
   private struct Cursor {
     let bytes: [UInt8]
     private var position = 0
-    /// Whether nothing is left, or only a part of an argument.
+    /// Whether nothing or only a partial argument is left.
     private(set) var isAtEnd = false
 
     init(bytes: [UInt8]) {
@@ -64,7 +64,7 @@ enum PickleText {
       return bytes[position..<end]
     }
 
-    /// A length of so many bytes, lowest first, and as many bytes behind it.
+    /// Skips a little-endian length of this width and as many bytes.
     private mutating func skipCounted(_ width: Int) -> Bool {
       guard bytes.count - position >= width else {
         isAtEnd = true
@@ -76,7 +76,7 @@ enum PickleText {
       return skip(length)
     }
 
-    /// - Returns: false for what is no instruction, and where the bytes end in its argument.
+    /// - Returns: false for an invalid opcode, and if the bytes end in its argument.
     mutating func skipArgument(of opcode: UInt8) -> Bool {
       switch Character(Unicode.Scalar(opcode)) {
       case "(", ".", "0", "1", "2", "N", "R", "]", "}", ")", "a", "b", "d", "e", "l", "o", "s", "t",

@@ -1,14 +1,14 @@
 /// Writes the pickle of a checkpoint: dictionaries of tensors, in protocol 2.
 ///
-/// Only instructions that `torch.load` allows for weights alone. What comes again and again is
-/// memorised and fetched, so that the pickle stays small.
+/// Uses only opcodes that `torch.load` allows with `weights_only`. Repeated values are memoized, so
+/// the pickle stays small.
 ///
 /// Source: Python's `pickletools`, and `torch/_weights_only_unpickler.py`.
 struct PickleWriter {
   private(set) var bytes: [UInt8] = [0x80, 2]
   private var memo: [String: UInt8] = [:]
 
-  /// Pairs that one SETITEMS takes, as Python's own pickler has it.
+  /// Pairs per SETITEMS, as in Python's pickler.
   static let batchSize = 1000
 
   mutating func emit(_ opcode: PickleOpcode) {
@@ -38,14 +38,14 @@ struct PickleWriter {
     }
   }
 
-  /// Text that stands once.
+  /// Text that appears once.
   mutating func text(_ text: String) {
     emit(.binaryUnicode)
     bytes.append(little: UInt32(text.utf8.count))
     bytes += text.utf8
   }
 
-  /// Text that may come again.
+  /// Text that may be repeated.
   mutating func sharedText(_ text: String) {
     shared("text \(text)") { $0.text(text) }
   }
@@ -71,7 +71,7 @@ struct PickleWriter {
     }
   }
 
-  /// What has been written under this key is fetched; else `write` does it, and it is memorised.
+  /// Fetches the value memoized under this key, or calls `write` and memoizes it.
   private mutating func shared(_ key: String, _ write: (inout PickleWriter) -> Void) {
     if let index = memo[key] {
       emit(.binaryGet)
@@ -79,7 +79,7 @@ struct PickleWriter {
       return
     }
     write(&self)
-    // Types and functions come to a few dozen.
+    // There are only a few dozen types and functions.
     let index = UInt8(memo.count)
     emit(.binaryPut)
     bytes.append(index)

@@ -1,6 +1,6 @@
-/// Python's ways of writing strings and integers in pickles.
+/// Python's text forms of strings and integers in pickles.
 enum PythonText {
-  /// The bytes of a quoted string with escapes, as `repr` of a Python 2 `str` writes it.
+  /// The bytes of a quoted string with escapes, in the form of a Python 2 `repr`.
   static func quoted(_ line: [UInt8]) -> [UInt8]? {
     guard line.count >= 2, let quote = line.first, line.last == quote,
       quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"")
@@ -45,8 +45,8 @@ enum PythonText {
     return bytes
   }
 
-  /// An integer as Python's unpickler reads a decimal one: white space around it, a sign, underscores
-  /// between digits, and nothing behind a NUL. One beyond `Int` is nil.
+  /// A decimal integer as read by Python's unpickler: surrounding whitespace, a sign, underscores
+  /// between digits, and nothing after a NUL. Nil beyond `Int`.
   static func decimal(_ line: some Sequence<UInt8>) -> Int? {
     func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
     var text = line.prefix { $0 != 0 }[...]
@@ -90,7 +90,7 @@ enum PythonText {
         }
       guard byte == UInt8(ascii: "\\"), digits > 0 else {
         scalars.append(Unicode.Scalar(byte))
-        // A backslash takes the character behind it along: behind two of them a `u` is a letter.
+        // A backslash also consumes the next character: after two of them a `u` is a letter.
         if byte == UInt8(ascii: "\\"), position < line.count {
           scalars.append(Unicode.Scalar(line[position]))
           position += 1
@@ -114,12 +114,12 @@ enum PythonText {
     return UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
   }
 
-  /// The value of little-endian two's complement bytes; nil where it leaves 64 bits.
+  /// The value of a little-endian two's complement integer; nil if it exceeds 64 bits.
   static func integer(_ bytes: [UInt8]) -> Int? {
     guard let last = bytes.last else { return 0 }
     let fill: UInt8 = last & 0x80 == 0 ? 0 : 0xFF
     guard bytes.dropFirst(8).allSatisfy({ $0 == fill }) else { return nil }
-    // The eighth byte must carry the sign that the rest only repeats.
+    // The eighth byte must have the sign that the rest repeats.
     if bytes.count > 8, bytes[7] & 0x80 != fill & 0x80 { return nil }
     var value = UInt64(0)
     for index in 0..<8 {

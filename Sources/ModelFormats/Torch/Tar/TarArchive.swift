@@ -6,8 +6,8 @@ import OrderedJSON
 ///     header   0 name, 124 size in octal, 148 checksum in octal, 156 type, 257 "ustar"
 ///     end      two blocks of zeros
 ///
-/// Extended headers (types g and x) are passed over; what they could say, a long name or a size
-/// beyond 8 GiB, no checkpoint of this form has.
+/// Extended headers (types g and x) are skipped; checkpoints in this format have no long names or
+/// sizes beyond 8 GiB.
 ///
 /// Source: POSIX.1-2001, the ustar and pax interchange formats.
 struct TarArchive {
@@ -16,12 +16,12 @@ struct TarArchive {
 
   subscript(name: String) -> Range<Int>? { members[ExactName(name)] }
 
-  /// - Throws: ``FormatError`` with the offset of the header that is wrong.
+  /// - Throws: ``FormatError`` with the offset of the invalid header.
   init(_ file: MappedFile) throws(FormatError) {
     try self.init(file, 0..<file.count)
   }
 
-  /// The archive that lies in a part of a file.
+  /// The archive in a part of a file.
   init(_ file: MappedFile, _ range: Range<Int>) throws(FormatError) {
     let blockSize = TarArchive.blockSize
     var position = range.lowerBound
@@ -66,7 +66,7 @@ struct TarArchive {
     }
   }
 
-  /// A number of octal digits, between spaces and closed by a space or NUL; nil where it is none.
+  /// An octal number between spaces, terminated by a space or NUL; nil if invalid.
   private static func octal(_ field: ArraySlice<UInt8>) -> Int? {
     var digits = field.drop { $0 == 32 }
     digits = digits.prefix { $0 != 0 && $0 != 32 }

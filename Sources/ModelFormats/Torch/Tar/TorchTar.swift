@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// PyTorch's files before version 0.1.10: a tar archive of four members.
+/// The PyTorch format before version 0.1.10: a tar archive of four members.
 ///
 ///     sys_info   a pickle about the machine that wrote; not needed
 ///     storages   a pickled count; for each a pickle (key, location, class), the number of elements
@@ -13,12 +13,12 @@ import OrderedJSON
 ///
 /// Source: `legacy_load` in PyTorch's `torch/serialization.py`.
 package enum TorchTar {
-  /// The most storages and the most tensors.
+  /// The maximum number of storages, and of tensors.
   static let limit = 65_536
 
-  /// Reads the object's tensors; values are not touched.
+  /// Reads the object's tensors; values are not accessed.
   ///
-  /// - Throws: ``FormatError``; `unrecognized` where the archive is no checkpoint.
+  /// - Throws: ``FormatError``; `unrecognized` if the archive is not a checkpoint.
   package static func read(_ file: MappedFile) throws(FormatError) -> TensorFile {
     do throws(FormatError) {
       return try readChecked(file)
@@ -27,15 +27,15 @@ package enum TorchTar {
     }
   }
 
-  /// Where the pickles stand in the members that hold several, with numbers between them: those that
-  /// a reader comes to before an error, and the one that it ends at.
+  /// The pickles in the members that contain several, with numbers between them: those a reader
+  /// reaches before an error, and the one where it ends.
   ///
-  /// - Returns: the pickles, and whether those are all, as far as the members could be followed.
+  /// - Returns: the pickles, and whether they are all, as far as the members could be followed.
   static func pickleStarts(
     in file: MappedFile, _ range: Range<Int>
   ) -> (ranges: [Range<Int>], isWhole: Bool) {
     guard let archive = try? TarArchive(file, range) else { return ([], false) }
-    // A link of such a name stands for another member.
+    // A link with such a name refers to another member.
     let isWhole = ["storages", "tensors", "pickle"].allSatisfy { archive[$0] != nil }
     var source = TarStorages(file: file)
     do throws(FormatError) {
@@ -69,12 +69,12 @@ package enum TorchTar {
   }
 }
 
-/// The storages and tensors that the object refers to by their keys.
+/// The storages and tensors that the object refers to by key.
 private struct TarStorages: TorchStorageSource {
   private let file: MappedFile
   private var places: [Int: (offset: Int, reference: TorchStorageReference)] = [:]
   private var tensors: [Int: TorchTensor] = [:]
-  /// The pickles that were come to.
+  /// The pickles that were reached.
   let pickles = Pickles()
 
   final class Pickles {
@@ -87,7 +87,7 @@ private struct TarStorages: TorchStorageSource {
 
   var byteCount: Int { file.count }
 
-  /// Views of storages have the keys of those.
+  /// Views have the keys of their storages.
   var storages: [(key: String, name: String, byteCount: Int)] {
     places.values.filter { $0.reference.view == nil && $0.reference.byteCount > 0 }
       .sorted { $0.offset < $1.offset }
@@ -99,7 +99,7 @@ private struct TarStorages: TorchStorageSource {
       }
   }
 
-  /// Walks a member that is pickles and binary numbers in turn.
+  /// Walks a member with alternating pickles and binary numbers.
   private struct Cursor {
     let file: MappedFile
     var position: Int
@@ -210,7 +210,7 @@ private struct TarStorages: TorchStorageSource {
       else {
         throw FormatError(.malformed, "a tensor is not described", offset: start)
       }
-      // The upper half of the first number is not used.
+      // The upper half of the first number is unused.
       let rank = try cursor.integers(1)[0] & 0xFFFF_FFFF
       guard rank <= 64 else {
         throw FormatError(
@@ -237,7 +237,7 @@ private struct TarStorages: TorchStorageSource {
   func tensor(_ identifier: PickleValue) throws(FormatError) -> TorchTensor? {
     guard let key = TarStorages.text(identifier).flatMap({ Int($0) }) else { return nil }
     if let tensor = tensors[key] { return tensor }
-    // A storage may stand alone, as no tensor.
+    // A storage may appear without a tensor.
     guard places[key] == nil else { return nil }
     throw FormatError(.malformed, "the object refers to a tensor \(key), which is not there")
   }

@@ -1,13 +1,13 @@
-/// The records of a PyTorch zip file, each of which can be checked by its CRC-32.
+/// The records of a PyTorch zip file, with a CRC-32 check for each.
 ///
-/// Reading a checkpoint checks the pickle alone: storages are used where they lie.
+/// Reading a checkpoint checks only the pickle: storages are used in place.
 public struct ArchiveCheck: Sendable {
   private let archive: ZipArchive
   /// The records in the order of their bytes.
   private let order: [Int]
 
-  /// - Returns: nil where the file is no zip archive, and so has no checksums.
-  /// - Throws: ``FormatError`` where the archive's directory is broken.
+  /// - Returns: nil if the file is not a zip archive and so has no checksums.
+  /// - Throws: ``FormatError`` if the archive's directory is invalid.
   public init?(_ path: String) throws(FormatError) {
     let file = try MappedFile(path: path)
     guard FormatDescriptor.of(file) == .zip else { return nil }
@@ -20,7 +20,7 @@ public struct ArchiveCheck: Sendable {
     order = entries.indices.sorted { entries[$0].dataOffset < entries[$1].dataOffset }
   }
 
-  /// The record that holds the byte at `offset` of the file.
+  /// The record that contains the byte at `offset`.
   package func record(at offset: Int) -> Int? {
     var (low, high) = (0, order.count)
     while low < high {
@@ -35,16 +35,16 @@ public struct ArchiveCheck: Sendable {
     return order[low]
   }
 
-  /// How many records the archive has.
+  /// The number of records.
   public var recordCount: Int { archive.entries.count }
 
-  /// The bytes of the record at that position, in the archive and when unpacked.
+  /// The size of a record, in the archive and unpacked.
   public func byteCount(_ index: Int) -> Int { archive.entries[index].size }
 
-  /// What is wrong with the record at that position; nil where its bytes are those announced.
+  /// The problem of a record; nil if its bytes match its checksum.
   public func problem(_ index: Int) -> FormatError? { problem(index, BlockBuffer()) }
 
-  /// - Parameter buffer: what a stored record is read into, piece by piece.
+  /// - Parameter buffer: the buffer for the pieces of a stored record.
   package func problem(_ index: Int, _ buffer: BlockBuffer) -> FormatError? {
     let entry = archive.entries[index]
     do throws(FormatError) {

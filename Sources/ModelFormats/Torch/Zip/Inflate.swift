@@ -1,14 +1,14 @@
 import CChecksum
 import CZlib
 
-/// Raw deflate streams (RFC 1951), by zlib, and CRC-32.
+/// Raw deflate streams (RFC 1951) and CRC-32, with zlib.
 enum Inflate {
-  /// The most that deflate can shrink data, 1032 to 1: what a size may be believed for.
+  /// Whether a size is plausible: deflate compresses at most 1032 to 1.
   static func mayHold(_ size: Int, in compressedSize: Int) -> Bool {
     compressedSize >= (size - 64) / 1032
   }
 
-  /// Inflates `input`, which must give exactly `size` bytes and end there.
+  /// Inflates `input`, which must produce exactly `size` bytes and end there.
   ///
   /// - Throws: ``FormatError`` with code `malformed`, without an offset.
   static func bytes(
@@ -39,7 +39,7 @@ enum Inflate {
     defer { unsafe inflateEnd(&stream) }
     var consumed = 0
     var produced = 0
-    // One byte beyond the size, so that a stream that goes on is seen to.
+    // One byte beyond the size, to detect longer streams.
     var excess: UInt8 = 0
     while true {
       let inputPiece = min(input.count - consumed, Int(UInt32.max))
@@ -80,8 +80,8 @@ enum Inflate {
     }
   }
 
-  /// The beginning of what a stream holds, at most `limit` bytes, sound or not; whether that is all
-  /// of it, and whether it cannot be read on: other readers may read on there.
+  /// The first `limit` bytes of a stream, valid or not; whether that is everything; and whether the
+  /// rest cannot be read here, although other readers may continue.
   static func beginning(
     _ input: UnsafeRawBufferPointer, limit: Int
   ) -> (bytes: [UInt8], isWhole: Bool, isDamaged: Bool) {
@@ -110,7 +110,7 @@ enum Inflate {
     return (bytes, false, false)
   }
 
-  /// The CRC-32 of `bytes` after others whose CRC-32 is `checksum`.
+  /// The CRC-32 of `bytes` appended to data whose CRC-32 is `checksum`.
   static func checksum(
     _ bytes: UnsafeRawBufferPointer, continuing checksum: UInt32 = 0
   ) -> UInt32 {

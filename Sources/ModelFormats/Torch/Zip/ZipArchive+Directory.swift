@@ -1,7 +1,7 @@
 import OrderedJSON
 
 extension ZipArchive {
-  /// Where the central directory lies, by the records at the end of the file.
+  /// The location of the central directory, from the records at the end of the file.
   struct Directory {
     let offset: Int
     let size: Int
@@ -59,10 +59,10 @@ extension ZipArchive {
       }
     }
 
-    /// An archive of a checkpoint holds a record for each tensor and a few more.
+    /// A checkpoint archive contains a record per tensor and a few more.
     private static let entryLimit = 131_072
 
-    /// The directory does not end where its end record stands.
+    /// The error if the directory does not end at its end record.
     private static func displaced(
       _ offset: Int, _ size: Int, end: Int, at record: Int, in file: MappedFile
     ) -> FormatError {
@@ -81,7 +81,7 @@ extension ZipArchive {
           : "do not trust this file (data was prepended); download it again")
     }
 
-    /// The last place in the file that reads as an end record whose comment ends the file.
+    /// The last position in the file that is a valid end record whose comment ends the file.
     private static func endRecord(in file: MappedFile) throws(FormatError) -> Int {
       let tailStart = max(0, file.count - 22 - Int(UInt16.max))
       let tail = unsafe file.withBytes(in: tailStart..<file.count) { unsafe [UInt8]($0) }
@@ -99,7 +99,7 @@ extension ZipArchive {
     private static func noEnd(
       _ tail: [UInt8], at tailStart: Int, in file: MappedFile
     ) -> FormatError {
-      // An end record that something follows.
+      // An end record followed by other data.
       var position = tail.count - 23
       while position >= 0 {
         if tail[position...].starts(with: [0x50, 0x4B, 0x05, 0x06]) {
@@ -122,7 +122,7 @@ extension ZipArchive {
         offset: file.count, hint: Safetensors.downloadAgain)
     }
 
-    /// Where the record stands right before its locator after all, it shows what happened.
+    /// If the record is directly before its locator after all, that shows what happened.
     private static func noWideRecord(
       at start: Int, before locator: Int, in file: MappedFile
     ) -> FormatError {
@@ -141,7 +141,7 @@ extension ZipArchive {
         hint: "bytes were lost or added; download the file again")
     }
 
-    /// The zip64 end record, where a locator stands before the end record.
+    /// The zip64 end record, if a locator precedes the end record.
     private static func wideRecord(
       before end: Int, in file: MappedFile
     ) throws(FormatError) -> (recordOffset: Int, count: UInt64, size: UInt64, offset: UInt64)? {
@@ -265,12 +265,12 @@ extension ZipArchive {
     }
   }
 
-  /// Refuses names that would leave the archive if they were taken for paths.
+  /// Rejects names that would leave the archive's directory as paths.
   private static func checkedName(_ name: String?, at offset: Int) throws(FormatError) -> String {
     guard let name else {
       throw FormatError(.malformed, "a record's name is not UTF-8", offset: offset)
     }
-    // Bytes: a mark that combines with a slash would hide it among the characters.
+    // Compare bytes: a combining mark would hide a slash among the characters.
     let bytes = name.utf8
     let slash = UInt8(ascii: "/")
     let parts = bytes.split(separator: slash, omittingEmptySubsequences: false)
@@ -287,7 +287,7 @@ extension ZipArchive {
     return name
   }
 
-  /// Takes from the extra field what did not fit 32 bits.
+  /// Reads from the extra field the values that do not fit 32 bits.
   private static func wideFields(
     from reader: inout ByteReader, length: Int,
     saturated: (size: Bool, compressedSize: Bool, headerOffset: Bool)

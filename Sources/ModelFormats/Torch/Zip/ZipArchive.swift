@@ -1,6 +1,6 @@
 import OrderedJSON
 
-/// A zip archive: records, and at the end a central directory that says where they lie.
+/// A zip archive: records, and at the end a central directory with their locations.
 ///
 ///     record             local header, name, extra field, data, perhaps a data descriptor
 ///     central directory  for each record: sizes, CRC-32, method, name, offset of its header
@@ -8,13 +8,12 @@ import OrderedJSON
 ///                        both optional
 ///     end record         the directory's place in 32 bits, and a comment that ends the file
 ///
-/// Sizes come from the central directory alone, since a writer that streams (PyTorch's) leaves
-/// them out of the local headers; where a record's data begins comes from its local header,
-/// whose name and extra field have lengths of their own.
+/// Sizes come only from the central directory, because a streaming writer such as PyTorch leaves
+/// them out of the local headers; the start of a record's data comes from its local header, whose
+/// name and extra field have their own lengths.
 ///
-/// What could make two readers see different things is refused: headers that contradict one
-/// another, records that overlap, names that stand twice or differ in capitals only, bytes after the
-/// archive.
+/// Anything that two readers could see differently is rejected: contradictory headers, overlapping
+/// records, duplicate names or names that differ only in case, bytes after the archive.
 ///
 /// Source: PKWARE's APPNOTE 6.3.
 struct ZipArchive {
@@ -30,11 +29,11 @@ struct ZipArchive {
     let compressedSize: Int
     let size: Int
     let checksum: UInt32
-    /// Where the local header begins in the file.
+    /// The offset of the local header in the file.
     let headerOffset: Int
-    /// Where the entry stands in the central directory.
+    /// The offset of the entry in the central directory.
     let entryOffset: Int
-    /// Where the data begins in the file.
+    /// The offset of the data in the file.
     fileprivate(set) var dataOffset = 0
 
     var dataEnd: Int { dataOffset + compressedSize }
@@ -73,7 +72,7 @@ struct ZipArchive {
           .malformed, "duplicate record name", offset: entry.headerOffset,
           context: entry.name)
       }
-      // PyTorch's reader, miniz, takes A to Z for a to z.
+      // PyTorch's reader, miniz, ignores ASCII case.
       let letters = entry.name.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
       let known = folded.updateValue(
         position, forKey: ExactName(String(decoding: letters, as: UTF8.self)))
@@ -99,9 +98,9 @@ struct ZipArchive {
     }
   }
 
-  /// A record's contents, inflated where need be, and checked by their CRC-32.
+  /// A record's contents, inflated if necessary and checked by CRC-32.
   ///
-  /// - Parameter limit: the most bytes that this record may have.
+  /// - Parameter limit: the maximum size of this record.
   func contents(of entry: Entry, limit: Int) throws(FormatError) -> [UInt8] {
     guard entry.size <= limit else {
       throw FormatError(
@@ -138,7 +137,7 @@ struct ZipArchive {
 }
 
 extension ZipArchive {
-  /// Checks an entry's local header against it, and that the record lies before the directory.
+  /// Checks an entry's local header, and that the record is before the directory.
   private static func dataOffset(
     of entry: Entry, in file: MappedFile, before limit: Int
   ) throws(FormatError) -> Int {
@@ -176,7 +175,7 @@ extension ZipArchive {
     guard nameLength == name.count, try reader.array(nameLength) == name else {
       throw contradiction("name")
     }
-    // Bit 3: sizes and CRC follow the data. Sizes of all ones stand in the extra field.
+    // Bit 3: sizes and CRC follow the data. Sizes of all ones are in the extra field.
     if flags & 0x08 == 0 {
       guard checksum == entry.checksum else { throw contradiction("CRC-32") }
       guard compressedSize == .max || Int(compressedSize) == entry.compressedSize,
@@ -195,7 +194,7 @@ extension ZipArchive {
 }
 
 extension FormatError {
-  /// The same error with the record's name, where it has no context yet.
+  /// A copy with the record's name, unless it already has a context.
   func inRecord(_ name: String) -> FormatError {
     var error = self
     error.context = error.context ?? name

@@ -1,8 +1,8 @@
 /// Writes a zip archive of stored records whose sizes are known and whose bytes are streamed.
 ///
-/// As PyTorch writes them: each record's bytes begin at a multiple of 64, which an extra field of
-/// the local header pads to, and its CRC-32 follows in a data descriptor, so that nothing is
-/// written twice. Fields of 64 bits appear where a size, an offset or a count needs them.
+/// As in PyTorch, each record's bytes begin at a multiple of 64, padded by an extra field in the
+/// local header. The CRC-32 follows in a data descriptor, so nothing is rewritten. 64-bit fields
+/// are used only if a size, an offset or a count needs them.
 ///
 /// Source: PKWARE's APPNOTE 6.3; PyTorch's `caffe2/serialize/inline_container.cc` for alignment.
 struct ZipWriter {
@@ -17,7 +17,7 @@ struct ZipWriter {
   }
 
   static let alignment = 64
-  /// The first size or offset that does not fit 32 bits; that number itself says so.
+  /// The first size or offset that does not fit 32 bits; this value is the marker for that.
   static let narrowLimit = Int(UInt32.max)
   /// Bit 3: a data descriptor follows. Bit 11: names are UTF-8.
   private static let flags: UInt16 = 0x0808
@@ -26,16 +26,16 @@ struct ZipWriter {
   private let narrowLimit: Int
   private var records: [Record] = []
 
-  /// - Parameter narrowLimit: from which size or offset on fields of 64 bits are used.
+  /// - Parameter narrowLimit: the first size or offset for which 64-bit fields are used.
   init(_ file: FileWriter, narrowLimit: Int = ZipWriter.narrowLimit) {
     self.file = file
     self.narrowLimit = narrowLimit
   }
 
-  /// Bytes that the record at hand still lacks.
+  /// Bytes missing from the current record.
   var remaining: Int { records.last.map { $0.size - $0.written } ?? 0 }
 
-  /// Starts a record of `size` bytes; the one before must be ended.
+  /// Starts a record of `size` bytes; the previous one must be finished.
   mutating func begin(_ name: String, size: Int) throws(FormatError) {
     let record = Record(
       name: Array(name.utf8), size: size, headerOffset: file.position,
@@ -67,12 +67,12 @@ struct ZipWriter {
     records.append(record)
   }
 
-  /// Appends to the record at hand, at most ``remaining`` bytes.
+  /// Appends to the current record, at most ``remaining`` bytes.
   mutating func write(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     precondition(bytes.count <= remaining, "more bytes than the record has")
     let last = records.count - 1
     for start in stride(from: 0, to: bytes.count, by: FileWriter.pieceSize) {
-      // What the checksum has read is still in the cache when it is written.
+      // The data is still in the cache after computing the checksum.
       let end = min(start + FileWriter.pieceSize, bytes.count)
       let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
       records[last].checksum = unsafe Inflate.checksum(piece, continuing: records[last].checksum)
@@ -81,7 +81,7 @@ struct ZipWriter {
     }
   }
 
-  /// Appends bytes of another file to the record at hand, at most ``remaining``.
+  /// Appends bytes of another file to the current record, at most ``remaining``.
   mutating func copy(
     _ range: Range<Int>, of source: MappedFile, seeing: (UnsafeRawBufferPointer) -> Void
   ) throws(FormatError) {
@@ -96,7 +96,7 @@ struct ZipWriter {
     records[last].written += range.count
   }
 
-  /// Ends the record at hand, whose bytes are all written.
+  /// Finishes the current record, which must be complete.
   mutating func end() throws(FormatError) {
     precondition(remaining == 0, "the record lacks bytes")
     guard let record = records.last else { return }
