@@ -111,7 +111,7 @@ gallery: build
 	@scripts/gallery $(BIN) docs/pictures
 
 # The model that the two checks below export.
-MODEL ?= Fixtures/shapes-v1
+MODEL ?= Fixtures/shapes-v2
 
 # Every form of export through onnx's checker, ONNX Runtime, OpenVINO and netron.
 check-onnx: build
@@ -123,7 +123,7 @@ check-tensorrt: build
 
 # A hundred prompts in one batch: how many are obeyed, and how near the pictures are to diffusers'.
 check-obedience: build
-	scripts/check-obedience $(BIN) Fixtures/shapes-v1 $(BUILD)/obedience
+	scripts/check-obedience $(BIN) Fixtures/shapes-v2 $(BUILD)/obedience
 
 # Adds a made-up scheduler to a copy of the sources, compiles it, and lists the files that it took.
 check-registry: build

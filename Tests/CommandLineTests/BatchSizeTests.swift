@@ -69,7 +69,7 @@ import Testing
         "/usr/bin/env",
         [
           "-u", "GOMP_SPINCOUNT", "-u", "OMP_WAIT_POLICY", loader, "\(Tool.folder)/sdgen",
-          GenerateTests.prompt, "--model", Fixtures.path("shapes-v1"), "--steps", "1", "-o",
+          GenerateTests.prompt, "--model", Fixtures.path("shapes-v2"), "--steps", "1", "-o",
           folder + "/a.png",
         ])
       #expect(result.status == 0, "\(result.errors)")

@@ -6,11 +6,11 @@ import TestSupport
 import Testing
 
 extension EngineTests {
-  /// The embedded model against diffusers: `Fixtures/shapes-v1/golden` holds what diffusers computes
+  /// The embedded model against diffusers: `Fixtures/shapes-v2/golden` holds what diffusers computes
   /// in float32 from the same weights (versions.json beside it says with which versions).
   struct GoldenTests {
     static let model = Result {
-      try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+      try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     }
 
     /// Every level of instructions that this CPU has must give the reference's numbers.

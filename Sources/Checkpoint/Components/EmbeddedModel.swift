@@ -5,8 +5,8 @@ import ModelFormats
 /// tokenizer to checkpoints without one.
 public enum EmbeddedModel {
   /// The path of its repository: what the environment variable SDLOOM_MODEL says, else the first of
-  /// these that exists beside the running program or above it: `Fixtures/shapes-v1` of the source
-  /// tree, `share/sdloom/shapes-v1` of an installation, and `checkouts/sdloom/Fixtures/shapes-v1` of a
+  /// these that exists beside the running program or above it: `Fixtures/shapes-v2` of the source
+  /// tree, `share/sdloom/shapes-v2` of an installation, and `checkouts/sdloom/Fixtures/shapes-v2` of a
   /// package that depends on sdloom.
   ///
   /// - Throws: ``FormatError`` `notFound` if there is none.
@@ -26,8 +26,23 @@ public enum EmbeddedModel {
   }
 
   private static let places = [
-    "Fixtures/shapes-v1", "share/sdloom/shapes-v1", "checkouts/sdloom/Fixtures/shapes-v1",
+    "Fixtures/shapes-v2", "share/sdloom/shapes-v2", "checkouts/sdloom/Fixtures/shapes-v2",
   ]
+
+  /// Opens a checkpoint to draw with. A repository has its own tokenizer and scheduler; anything else
+  /// that lacks them gets those of the embedded model, if there is one.
+  ///
+  /// - Parameter path: the checkpoint's; nil for the embedded model itself.
+  public static func open(orCheckpointAt path: String?) throws(FormatError) -> ModelCheckpoint {
+    guard let path else { return try ModelCheckpoint.open(self.path()) }
+    let opened = try ModelCheckpoint.open(path)
+    guard opened.layout != .repository else { return opened }
+    var companions: [AuxiliaryFile] = []
+    if let embedded = try? self.path(), let model = try? ModelCheckpoint.open(embedded) {
+      companions = model.files
+    }
+    return opened.completed(with: companions)
+  }
 
   /// Whether `path` is the embedded model, however it is spelled.
   public static func isEmbedded(_ path: String) -> Bool {
