@@ -116,7 +116,7 @@ gallery: build
 	@scripts/gallery $(BIN) docs/pictures
 
 # The model that the two checks below export.
-MODEL ?= Fixtures/shapes-v1
+MODEL ?= Fixtures/shapes-v2
 
 # Tests every export with onnx's checker, ONNX Runtime, OpenVINO and netron.
 check-onnx: build
@@ -128,7 +128,7 @@ check-tensorrt: build
 
 # 100 prompts in one batch: how many images follow theirs, and how close they are to diffusers'.
 check-obedience: build
-	scripts/check-obedience $(BIN) Fixtures/shapes-v1 $(BUILD)/obedience
+	scripts/check-obedience $(BIN) Fixtures/shapes-v2 $(BUILD)/obedience
 
 # Adds a made-up scheduler and a made-up format to a copy of the sources, compiles it, and lists the
 # files that each took.

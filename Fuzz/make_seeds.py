@@ -177,7 +177,7 @@ JSONS = [
 ]
 for index, text in enumerate(JSONS):
     seed("json", f"hand-{index}", text.encode())
-for path in ROOT.glob("Fixtures/shapes-v1/*/*config.json"):
+for path in ROOT.glob("Fixtures/shapes-v2/*/*config.json"):
     seed("json", path.parent.name + "-" + path.name, path.read_bytes())
 
 INDEX = {"metadata": {"total_size": 8}, "weight_map": {

@@ -1,6 +1,6 @@
 """Adapters of every kind for the embedded model, and what LyCORIS and PEFT make of its UNet with them.
 
-    python3 make.py ../shapes-v1 .
+    python3 make.py ../shapes-v2 .
 
 Needs torch, diffusers, peft, lycoris_lora, safetensors.
 

@@ -1,4 +1,4 @@
-"""Golden latents and pictures of requests unlike those of shapes-v1/golden: PYTHONPATH=../shared/oracle pipeline.py REPOSITORY OUTPUT_DIRECTORY
+"""Golden latents and pictures of requests unlike those of shapes-v2/golden: PYTHONPATH=../shared/oracle pipeline.py REPOSITORY OUTPUT_DIRECTORY
 
 pipeline.json         the requests
 pipeline.safetensors  <name>/latents [1, 4, h, w] after the last step, <name>/image [1, 3, 8h, 8w]

@@ -1,4 +1,4 @@
-"""Small networks of kinds that Stable Diffusion 1.5's users have, and what diffusers computes with them: make.py SHAPES_V1 OUT
+"""Small networks of kinds that Stable Diffusion 1.5's users have, and what diffusers computes with them: make.py MODEL OUT
 
 OUT/ gets, each with its config.json and F16 weights:
 
@@ -9,7 +9,7 @@ lcm/        a latent consistency model's UNet, which takes the guidance scale as
 vae16/      an autoencoder of 16 latent channels without attention in the middle and without quant_conv
 
 and expected.safetensors, in float32 arithmetic on those weights. The latents of pipelines are with text encoder and VAE of
-SHAPES_V1, the embedded model. signatures.json holds the defaults of the classes whose configurations are read.
+MODEL, the embedded model. signatures.json holds the defaults of the classes whose configurations are read.
 """
 import inspect, json, sys
 

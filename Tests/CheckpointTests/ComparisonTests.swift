@@ -350,7 +350,7 @@ import Testing
   /// The repository, the same as single files, and the .sdflat file.
   @Test func isTheSameInEveryLayout() throws {
     let scratch = try Scratch()
-    let repository = Fixtures.path("shapes-v1")
+    let repository = Fixtures.path("shapes-v2")
     let source = try ModelCheckpoint.open(repository)
     try Conversion(of: source, to: .sdflat, at: scratch.path("a.sdflat")).execute()
     let flat = try ContentHash(ModelCheckpoint.open(scratch.path("a.sdflat")))
@@ -392,7 +392,7 @@ import Testing
     }
     let changed = try #require(try ContentHash(ModelCheckpoint.open(path)))
     let source = try #require(
-      try ContentHash(ModelCheckpoint.open(Fixtures.path("shapes-v1"))))
+      try ContentHash(ModelCheckpoint.open(Fixtures.path("shapes-v2"))))
     #expect(changed.sha256 != source.sha256)
     let differing = zip(changed.components, source.components).filter { $0.sha256 != $1.sha256 }
     #expect(differing.map(\.0.name) == [.vae])

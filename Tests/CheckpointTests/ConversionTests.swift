@@ -8,7 +8,7 @@ import Testing
 
 /// Conversion plans and what they write.
 @Suite struct ConversionTests {
-  static let model = Fixtures.path("shapes-v1")
+  static let model = Fixtures.path("shapes-v2")
   /// Targets that keep a file's contents under their own names.
   static let containers: [Conversion.Target] = [.sdflat, .safetensors]
   /// Targets that accept any single component, and preserve its names.
@@ -430,7 +430,7 @@ import Testing
       try TensorDigest.sha256(ofFile: empty)
         == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
     #expect(
-      try TensorDigest.sha256(ofFile: Fixtures.path("shapes-v1/tokenizer/merges.txt"))
+      try TensorDigest.sha256(ofFile: Fixtures.path("shapes-v2/tokenizer/merges.txt"))
         == "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a")
   }
 }

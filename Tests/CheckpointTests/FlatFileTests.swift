@@ -12,7 +12,7 @@ import Testing
 @Suite struct FlatFileTests {
   /// The bundled model's VAE as a .sdflat file, small enough to be damaged often.
   static func smallFile(_ scratch: Scratch) throws -> [UInt8] {
-    let source = try ModelCheckpoint.open(Fixtures.path("shapes-v1/vae"))
+    let source = try ModelCheckpoint.open(Fixtures.path("shapes-v2/vae"))
     try Conversion(of: source, to: .sdflat, at: scratch.path("vae.sdflat")).execute()
     return try scratch.contents("vae.sdflat")
   }
@@ -26,7 +26,7 @@ import Testing
 
   @Test func keepsEverythingBitForBit() throws {
     let scratch = try Scratch()
-    let source = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let source = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     let path = scratch.path("model.sdflat")
     try Conversion(of: source, to: .sdflat, at: path).execute()
     #expect(try scratch.names == ["model.sdflat"])
@@ -91,7 +91,7 @@ import Testing
     #expect(provenance["tool"] == .string("sdloom \(toolVersion)"))
     let source = try #require(provenance["sources"]?.array?.first)
     #expect(source["path"] == "diffusion_pytorch_model.safetensors")
-    // `sha256sum Fixtures/shapes-v1/vae/diffusion_pytorch_model.safetensors`
+    // `sha256sum Fixtures/shapes-v2/vae/diffusion_pytorch_model.safetensors`
     let digest = "4a8b0df5f3778ccc8df4a57efdaf5bc9289ac633800a5a36a384bf134a3e7336"
     #expect(source["sha256"] == (isHashing ? .string(digest) : nil))
   }

@@ -145,7 +145,7 @@ import Testing
     let vae = try #require(try failure { _ = try ModelCheckpoint.open(scratch.path("model")) })
     #expect(vae.context == "vae")
     try FileManager.default.createSymbolicLink(
-      atPath: scratch.path("model/vae"), withDestinationPath: Fixtures.path("shapes-v1/vae"))
+      atPath: scratch.path("model/vae"), withDestinationPath: Fixtures.path("shapes-v2/vae"))
     let checkpoint = try ModelCheckpoint.open(scratch.path("model"))
     #expect(checkpoint.components.map(\.name.rawValue) == ["vae", "transformer"])
     let recognition = Recognition(checkpoint)

@@ -8,7 +8,7 @@ import Testing
 
 /// Conversion between layouts: names, shapes, and what is kept, dropped, added and repaired.
 @Suite struct LayoutTests {
-  static let model = Fixtures.path("shapes-v1")
+  static let model = Fixtures.path("shapes-v2")
 
   /// Type, shape and SHA-256 of every parameter of the three networks, by its published name.
   static func parameters(_ checkpoint: ModelCheckpoint) throws -> [String: String] {

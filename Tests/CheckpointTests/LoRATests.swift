@@ -54,7 +54,7 @@ import Testing
   }
 
   private func components() throws -> [Component] {
-    try ModelCheckpoint.open(Fixtures.path("shapes-v1")).components
+    try ModelCheckpoint.open(Fixtures.path("shapes-v2")).components
   }
 
   /// What a weight becomes with its updates, in float32.

@@ -261,9 +261,9 @@ import Testing
   @Test func paddingIsOpenCLIPs() throws {
     let scratch = try Scratch()
     var options = Conversion.Options()
-    options.companions = try ModelCheckpoint.open(Fixtures.path("shapes-v1")).files
+    options.companions = try ModelCheckpoint.open(Fixtures.path("shapes-v2")).files
     try ConversionTests.convert(
-      Fixtures.path("shapes-v1"), to: .ldm, at: scratch.path("single.safetensors"))
+      Fixtures.path("shapes-v2"), to: .ldm, at: scratch.path("single.safetensors"))
     let others = try TensorFile.open(scratch.path("single.safetensors")).tensors.filter {
       !$0.name.hasPrefix("cond_stage_model.")
     }

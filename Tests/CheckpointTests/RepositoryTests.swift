@@ -8,7 +8,7 @@ import Testing
 
 /// Opening of repositories, components and lone files.
 @Suite struct RepositoryTests {
-  static let model = Fixtures.path("shapes-v1")
+  static let model = Fixtures.path("shapes-v2")
 
   @Test func opensTheEmbeddedModel() throws {
     let checkpoint = try ModelCheckpoint.open(RepositoryTests.model)
@@ -134,7 +134,7 @@ import Testing
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
     var configuration = try #require(
-      try JSON(parsing: Fixtures.text("shapes-v1/text_encoder/config.json")).object)
+      try JSON(parsing: Fixtures.text("shapes-v2/text_encoder/config.json")).object)
     for field in absent { configuration[field] = nil }
     try scratch.write(JSON.object(configuration).text(), as: "model/text_encoder/config.json")
     let text = try ModelCheckpoint.open(model).require(.textEncoder)
@@ -205,7 +205,7 @@ import Testing
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
     var configuration = try #require(
-      try JSON(parsing: Fixtures.text("shapes-v1/unet/config.json")).object)
+      try JSON(parsing: Fixtures.text("shapes-v2/unet/config.json")).object)
     configuration["resnet_time_scale_shift"] = "scale_shift"
     let path = try scratch.write(
       JSON.object(configuration).text(), as: "model/unet/config.json")

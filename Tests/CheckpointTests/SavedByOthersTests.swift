@@ -31,7 +31,7 @@ import Testing
   @Test(arguments: [DType.float32, .float8E4M3], ["", "state_dict."])
   func adaptersAreApplied(dtype: DType, dictionary: String) throws {
     let scratch = try Scratch()
-    let components = try ModelCheckpoint.open(Fixtures.path("shapes-v1")).components
+    let components = try ModelCheckpoint.open(Fixtures.path("shapes-v2")).components
     let unet = try #require(components.first { $0.name == .unet })
     let tensor = try unet.tensor(named: Self.weight)
     try Safetensors.write(
@@ -58,7 +58,7 @@ import Testing
   ])
   func otherNamesOfLayers(module: String) throws {
     let scratch = try Scratch()
-    let components = try ModelCheckpoint.open(Fixtures.path("shapes-v1")).components
+    let components = try ModelCheckpoint.open(Fixtures.path("shapes-v2")).components
     let unet = try #require(components.first { $0.name == .unet })
     let tensors = Self.lora(.float32, below: "", of: try unet.tensor(named: Self.weight))
     try Safetensors.write(
@@ -146,7 +146,7 @@ import Testing
     let model = try scratch.linkedRepository()
     let path = "scheduler/scheduler_config.json"
     var scheduler = try #require(
-      try JSON(parsing: Fixtures.text("shapes-v1/" + path)).object)
+      try JSON(parsing: Fixtures.text("shapes-v2/" + path)).object)
     scheduler["prediction_type"] = "v_prediction"
     try scratch.write(JSON.object(scheduler).text(), as: "model/" + path)
     try LayoutTests.convert(model, to: target, at: scratch.path("out"))
@@ -266,7 +266,7 @@ import Testing
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
     var configuration = try #require(
-      try JSON(parsing: Fixtures.text("shapes-v1/unet/config.json")).object)
+      try JSON(parsing: Fixtures.text("shapes-v2/unet/config.json")).object)
     configuration["decay"] = 0.9999
     configuration["inv_gamma"] = 1.0
     configuration["min_decay"] = 0.0
@@ -281,7 +281,7 @@ import Testing
 
   /// A pipeline with a ControlNet is recognized as its base model.
   @Test func pipelinesWithControlNetsAreModels() throws {
-    let source = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let source = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     let control = Component(
       name: .controlNet, architecture: nil, configuration: nil, path: "controlnet",
       format: .safetensors,

@@ -48,7 +48,7 @@ final class Scratch {
 
   /// A repository called `model` whose files are links to those of the bundled model.
   func linkedRepository() throws -> String {
-    let source = Fixtures.path("shapes-v1")
+    let source = Fixtures.path("shapes-v2")
     let files = FileManager.default
     for name in ["text_encoder", "unet", "vae", "tokenizer", "scheduler"] {
       try files.createDirectory(atPath: path("model/\(name)"), withIntermediateDirectories: true)

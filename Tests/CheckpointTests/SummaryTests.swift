@@ -8,8 +8,8 @@ import Testing
 @Suite struct SummaryTests {
   /// Counted by torch: golden/summary.json next to the model.
   @Test func countsTheEmbeddedModel() throws {
-    let golden = try JSON(parsing: Fixtures.text("shapes-v1/golden/summary.json"))
-    let summary = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1")))
+    let golden = try JSON(parsing: Fixtures.text("shapes-v2/golden/summary.json"))
+    let summary = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v2")))
     for component in summary.components {
       let name = component.name.rawValue
       #expect(component.parameters == golden["parameters"]?[name]?.int)
@@ -25,7 +25,7 @@ import Testing
 
   /// By arithmetic from the configuration: hidden width 64, 4 layers, 49,408 tokens, 77 places.
   @Test func breaksTheTextEncoderDown() throws {
-    let summary = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1")))
+    let summary = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v2")))
     let attention = 4 * (64 * 64 + 64)
     let mlp = 2 * 64 * 256 + 256 + 64
     let layer = attention + mlp + 4 * 64
@@ -49,7 +49,7 @@ import Testing
   }
 
   @Test func printsTheFieldsOfTheContract() throws {
-    let json = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v1"))).json
+    let json = Summary(try ModelCheckpoint.open(Fixtures.path("shapes-v2"))).json
     #expect(
       json.object?.keys == [
         "version", "path", "format", "model", "family", "components", "totals", "leftovers",

@@ -29,8 +29,8 @@ import Testing
 
   /// The tokenizer that transformers 5 saves: `tokenizer.json` with the model's vocabulary and merges.
   static func tokenizerFile(added: [JSON]) throws -> String {
-    let vocabulary = try JSON(parsing: Fixtures.text("shapes-v1/tokenizer/vocab.json"))
-    let merges = try Fixtures.text("shapes-v1/tokenizer/merges.txt").split(separator: "\n")
+    let vocabulary = try JSON(parsing: Fixtures.text("shapes-v2/tokenizer/vocab.json"))
+    let merges = try Fixtures.text("shapes-v2/tokenizer/merges.txt").split(separator: "\n")
     let special: [JSON] = [("<|startoftext|>", 49_406), ("<|endoftext|>", 49_407)].map {
       ["id": .integer($0.1), "content": .string($0.0), "normalized": false, "special": true]
     }
@@ -125,7 +125,7 @@ import Testing
     let model = try Self.repository(
       scratch, try form.files(), rows: form.rows, keeping: form.keeping)
     let expected = try Settings(model)
-    let clip = try ModelCheckpoint.open(Fixtures.path("shapes-v1")).files
+    let clip = try ModelCheckpoint.open(Fixtures.path("shapes-v2")).files
     var options = Conversion.Options()
     options.companions = clip
     for (target, name) in [

@@ -13,7 +13,7 @@ import Testing
   }
 
   @Test func findsTheEmbeddedModelSound() throws {
-    let result = try VerificationTests.verify(Fixtures.path("shapes-v1"))
+    let result = try VerificationTests.verify(Fixtures.path("shapes-v2"))
     #expect(result.isSound)
     #expect(result.problems == [] && result.unchecked == [])
     #expect(
@@ -220,7 +220,7 @@ import Testing
     let scratch = try Scratch()
     let model = try scratch.linkedRepository()
     var configuration = try #require(
-      try JSON(parsing: Fixtures.text("shapes-v1/unet/config.json")).object)
+      try JSON(parsing: Fixtures.text("shapes-v2/unet/config.json")).object)
     configuration[key] = value
     try scratch.write(JSON.object(configuration).text(), as: "model/unet/config.json")
     let checkpoint = try ModelCheckpoint.open(model)

@@ -91,7 +91,7 @@ import Testing
         let exported = try Tool.run(
           "sdinspect",
           [
-            "onnx", Fixtures.path("shapes-v1"), folder + "/onnx", "--component", "unet", "--lora",
+            "onnx", Fixtures.path("shapes-v2"), folder + "/onnx", "--component", "unet", "--lora",
             "\(folder)/\(file).safetensors",
           ])
         #expect(exported.status == 65 && exported.errors.contains(says), "\(exported.errors)")
@@ -132,7 +132,7 @@ import Testing
       let exported = try Tool.run(
         "sdinspect",
         [
-          "onnx", Fixtures.path("shapes-v1"), folder + "/onnx", "--component", "text_encoder",
+          "onnx", Fixtures.path("shapes-v2"), folder + "/onnx", "--component", "text_encoder",
           "--lora", folder + "/word.safetensors",
         ])
       #expect(exported.errors.contains("the textual inversion <star> in it is not exported"))

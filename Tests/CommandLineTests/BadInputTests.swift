@@ -23,7 +23,7 @@ import Testing
 
   static func copyOfModel(_ folder: String) throws -> String {
     let copy = folder + "/model"
-    try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: copy)
+    try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: copy)
     return copy
   }
 
@@ -58,13 +58,13 @@ import Testing
       folder in
       let bytes = try Data(
         contentsOf: URL(
-          filePath: Fixtures.path("shapes-v1/vae/diffusion_pytorch_model.safetensors")))
+          filePath: Fixtures.path("shapes-v2/vae/diffusion_pytorch_model.safetensors")))
       try bytes.dropLast(1000).write(to: URL(filePath: folder + "/cut.safetensors"))
       return folder + "/cut.safetensors"
     },
     Case(name: "a truncated .bin", status: 65, code: "truncated", says: ["download"]) { folder in
       let bytes = try Data(
-        contentsOf: URL(filePath: Fixtures.path("shapes-v1/vae/diffusion_pytorch_model.bin")))
+        contentsOf: URL(filePath: Fixtures.path("shapes-v2/vae/diffusion_pytorch_model.bin")))
       try bytes.dropLast(1000).write(to: URL(filePath: folder + "/cut.bin"))
       return folder + "/cut.bin"
     },

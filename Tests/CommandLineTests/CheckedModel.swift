@@ -20,7 +20,7 @@ enum CheckedModel {
   static func make(in folder: String) throws -> String {
     let files = FileManager.default
     let model = "\(folder)/model"
-    let source = Fixtures.path("shapes-v1")
+    let source = Fixtures.path("shapes-v2")
     try files.createDirectory(atPath: model, withIntermediateDirectories: true)
     for name in ["text_encoder", "unet", "vae", "tokenizer", "scheduler", "model_index.json"] {
       try files.createSymbolicLink(

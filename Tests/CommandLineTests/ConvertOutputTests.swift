@@ -5,7 +5,7 @@ import Testing
 
 /// Where conversions write, what they report, and when they refuse.
 @Suite struct ConvertOutputTests {
-  static let model = Fixtures.path("shapes-v1")
+  static let model = Fixtures.path("shapes-v2")
 
   private func convert(
     _ arguments: [String], environment: [String: String] = [:]
@@ -110,14 +110,14 @@ import Testing
       for output in [existing, existing + "/", folder + "/new/"] {
         let made = try convert([Self.model, output, "--to", "sdflat", "--force"])
         #expect(made.status == 0, "\(made.errors)")
-        #expect(try ConvertTests.entries(output) == ["shapes-v1.sdflat"])
+        #expect(try ConvertTests.entries(output) == ["shapes-v2.sdflat"])
       }
       let again = try convert([Self.model, existing, "--to", "sdflat"])
       #expect(again.status == 73)
       #expect(again.errors.contains("--force"))
       // A repository is written into a directory with other contents as into an empty one.
       #expect(try convert([Self.model, existing, "--to", "diffusers"]).status == 0)
-      #expect(try ConvertTests.entries(existing) == ["shapes-v1", "shapes-v1.sdflat"])
+      #expect(try ConvertTests.entries(existing) == ["shapes-v2", "shapes-v2.sdflat"])
       let empty = folder + "/empty"
       try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: false)
       #expect(try convert([Self.model, empty, "--to", "diffusers"]).status == 0)

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct ConvertTests {
-  static let model = Fixtures.path("shapes-v1")
+  static let model = Fixtures.path("shapes-v2")
 
   static func entries(_ folder: String) throws -> [String] {
     try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
@@ -221,7 +221,7 @@ import Testing
   @Test func everyNetworkIsExported() throws {
     try withTemporaryFolder { folder in
       let out = folder + "/onnx"
-      let result = try Tool.run("sdinspect", ["onnx", Fixtures.path("shapes-v1"), out, "--json"])
+      let result = try Tool.run("sdinspect", ["onnx", Fixtures.path("shapes-v2"), out, "--json"])
       #expect(result.status == 0, "\(result.errors)")
       let report = try JSON(parsing: result.output)
       #expect(
@@ -233,7 +233,7 @@ import Testing
         }
       }
       #expect(FileManager.default.fileExists(atPath: out + "/tokenizer/vocab.json"))
-      let again = try Tool.run("sdinspect", ["onnx", Fixtures.path("shapes-v1"), out])
+      let again = try Tool.run("sdinspect", ["onnx", Fixtures.path("shapes-v2"), out])
       #expect(again.status == 73)
       #expect(again.errors.contains("--force"))
     }
@@ -242,7 +242,7 @@ import Testing
   @Test func oneNetworkIsLinkedToItsWeights() throws {
     try withTemporaryFolder { folder in
       let model = folder + "/model"
-      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: model)
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: model)
       let result = try Tool.run(
         "sdinspect", ["onnx", model, model, "--component", "unet", "--weights", "link", "--json"])
       #expect(result.status == 0, "\(result.errors)")
@@ -260,7 +260,7 @@ import Testing
   func badValues(arguments: [String]) throws {
     try withTemporaryFolder { folder in
       let result = try Tool.run(
-        "sdinspect", ["onnx", Fixtures.path("shapes-v1"), folder + "/onnx"] + arguments)
+        "sdinspect", ["onnx", Fixtures.path("shapes-v2"), folder + "/onnx"] + arguments)
       #expect(result.status == 64, "\(result.errors)")
       #expect(!FileManager.default.fileExists(atPath: folder + "/onnx"))
     }
@@ -269,7 +269,7 @@ import Testing
 
 /// Several checkpoints at once, and the options of single files.
 @Suite struct ConvertManyTests {
-  static let model = Fixtures.path("shapes-v1")
+  static let model = Fixtures.path("shapes-v2")
 
   @Test func eachIsReportedAndWhatIsThereIsSkipped() throws {
     try withTemporaryFolder { folder in
@@ -289,7 +289,7 @@ import Testing
       #expect(rows.map { $0["status"]?.string } == ["written", "failed", "written"])
       #expect(rows[1]["error"]?["code"]?.string == "unrecognized")
       let names = try FileManager.default.contentsOfDirectory(atPath: out).sorted()
-      #expect(names == ["shapes-v1.sdflat", "single.sdflat"])
+      #expect(names == ["shapes-v2.sdflat", "single.sdflat"])
 
       let again = try Tool.run("sdinspect", arguments)
       #expect(again.status == 65)

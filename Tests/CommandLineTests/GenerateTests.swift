@@ -4,8 +4,8 @@ import OrderedJSON
 import TestSupport
 import Testing
 
-/// The golden images of the bundled model: prompt 0, seed 42, guidance 5, 20 steps, made by the
-/// reference pipeline (Fixtures/shapes-v1/golden/versions.json says how).
+/// The golden images of the bundled model: prompt 0, seed 42, guidance 3, 20 steps, made by the
+/// reference pipeline (Fixtures/shapes-v2/golden/versions.json says how).
 @Suite(.serialized) struct GenerateTests {
   static let prompt = "a red circle on a blue background"
 
@@ -15,7 +15,7 @@ import Testing
 
   static func golden(_ name: String) throws -> [Float] {
     let (file, tensor) = (name.split(separator: "/")[0], name.split(separator: "/")[1])
-    let golden = try TensorFile.open(Fixtures.path("shapes-v1/golden/\(file).safetensors"))
+    let golden = try TensorFile.open(Fixtures.path("shapes-v2/golden/\(file).safetensors"))
     return try floats(#require(golden[String(tensor)]))
   }
 
@@ -38,7 +38,7 @@ import Testing
     try withTemporaryFolder { folder in
       let result = try Self.draw(
         [
-          "--seed", "42", "--guidance", "5", "--steps", "20", "--scheduler", scheduler, "--dtype",
+          "--seed", "42", "--guidance", "3", "--steps", "20", "--scheduler", scheduler, "--dtype",
           "f32", "--save-latents", folder + "/latents.safetensors", "--json",
         ], to: folder + "/picture.png")
       #expect(result.status == 0, "\(result.errors)")
@@ -57,7 +57,7 @@ import Testing
       #expect(picture["height"] == 128)
       #expect(picture["steps"] == 20)
       #expect(picture["scheduler"]?.string == scheduler)
-      #expect(picture["guidance"]?.double == 5)
+      #expect(picture["guidance"]?.double == 3)
       let timings = try #require(report["timings"])
       // PNDM evaluates the UNet once more: its second timestep occurs twice.
       #expect(timings["unet"]?.array?.count == (scheduler == "pndm" ? 21 : 20))
@@ -71,7 +71,7 @@ import Testing
   /// The same weights from every layout that is written, and from a repository of .bin files.
   @Test func everyLayoutGivesTheSamePicture() throws {
     try withTemporaryFolder { folder in
-      let model = Fixtures.path("shapes-v1")
+      let model = Fixtures.path("shapes-v2")
       var models = [model]
       let layouts: [(source: String, name: String, options: [String])] = [
         (model, "safetensors", ["--to", "safetensors"]),
@@ -105,12 +105,12 @@ import Testing
   @Test func theEmbeddedModelHasItsOwnGuidance() throws {
     try withTemporaryFolder { folder in
       let said = try Self.draw(["--steps", "2"], to: folder + "/b.png")
-      #expect(said.errors.contains("guidance 4"))
+      #expect(said.errors.contains("guidance 3"))
       let result = try Self.draw(["--steps", "2", "--json"], to: folder + "/a.png")
       #expect(result.status == 0, "\(result.errors)")
       #expect(result.errors.isEmpty)
       let report = try JSON(parsing: result.output)
-      #expect(report["pictures"]?.array?.first?["guidance"]?.double == 4)
+      #expect(report["pictures"]?.array?.first?["guidance"]?.double == 3)
     }
   }
 
@@ -254,7 +254,7 @@ import Testing
   func hostileModelFiles(file: String, text: String, says: String) throws {
     try withTemporaryFolder { folder in
       let model = folder + "/model"
-      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: model)
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: model)
       try Data(text.utf8).write(to: URL(filePath: "\(model)/\(file)"))
       let result = try Self.draw(["--model", model, "--steps", "4"], to: folder + "/a.png")
       #expect(result.status == 65, "\(result.errors)")

@@ -11,7 +11,8 @@ import Testing
       ("sdinspect", ["hash"]), ("sdinspect", ["report"]), ("sdinspect", ["verify"]),
       ("sdinspect", ["convert"]),
       ("sdinspect", ["onnx"]), ("sdgen", []), ("sdgen", ["generate"]), ("sdgen", ["batch"]),
-      ("sdgen", ["again"]), ("sdgen", ["info"]), ("sdgen", ["tokens"]), ("sdgen", ["bench"]),
+      ("sdgen", ["again"]), ("sdgen", ["info"]), ("sdgen", ["tokens"]), ("sdgen", ["schedule"]),
+      ("sdgen", ["bench"]),
     ] as [(String, [String])])
   func helpHasAnExample(program: String, command: [String]) throws {
     for arguments in [command + ["--help"], ["help"] + command] {
@@ -29,6 +30,7 @@ import Testing
     ("sdinspect", "stats"), ("sdinspect", "diff"), ("sdinspect", "hash"), ("sdinspect", "report"),
     ("sdinspect", "verify"), ("sdinspect", "convert"), ("sdinspect", "onnx"), ("sdgen", ""),
     ("sdgen", "generate"), ("sdgen", "again"), ("sdgen", "info"), ("sdgen", "tokens"),
+    ("sdgen", "schedule"),
     ("sdgen", "bench"),
   ])
   func examplesFitATerminal(program: String, command: String) throws {

@@ -75,7 +75,7 @@ import Testing
       let out = folder + "/out"
       let run = try Tool.run(
         "sdinspect",
-        arguments.map { $0 == "MODEL" ? Fixtures.path("shapes-v1") : $0 == "OUT" ? out : $0 })
+        arguments.map { $0 == "MODEL" ? Fixtures.path("shapes-v2") : $0 == "OUT" ? out : $0 })
       #expect(run.status == status)
       #expect(run.errors.contains(says), "\(run.errors)")
       #expect(!FileManager.default.fileExists(atPath: out))

@@ -14,8 +14,8 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
 @Suite struct SummaryTests {
   /// The counts that the model's own golden/summary.json states.
   @Test func countsTheEmbeddedModel() throws {
-    let summary = try json("sdinspect", ["summary", Fixtures.path("shapes-v1"), "--json"])
-    let golden = try JSON(parsing: Fixtures.text("shapes-v1/golden/summary.json"))
+    let summary = try json("sdinspect", ["summary", Fixtures.path("shapes-v2"), "--json"])
+    let golden = try JSON(parsing: Fixtures.text("shapes-v2/golden/summary.json"))
     #expect(summary["version"] == 1)
     #expect(summary["format"] == "diffusers")
     let components = try #require(summary["components"]?.array)
@@ -32,7 +32,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
   }
 
   @Test func summaryIsTheDefault() throws {
-    let path = Fixtures.path("shapes-v1/vae/diffusion_pytorch_model.bin")
+    let path = Fixtures.path("shapes-v2/vae/diffusion_pytorch_model.bin")
     let explicit = try Tool.run("sdinspect", ["summary", path])
     let implicit = try Tool.run("sdinspect", [path])
     #expect(explicit.status == 0)
@@ -51,16 +51,16 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
 }
 
 @Suite struct TensorsTests {
-  /// Fixtures/shapes-v1-sha256.json is torch's and safetensors' reading of the same files.
+  /// Fixtures/shapes-v2-sha256.json is torch's and safetensors' reading of the same files.
   @Test(arguments: [
     "text_encoder/pytorch_model.bin", "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.bin", "vae/diffusion_pytorch_model.safetensors",
   ])
   func hashesAreTorchs(file: String) throws {
-    let golden = try JSON(parsing: Fixtures.text("shapes-v1-sha256.json"))
+    let golden = try JSON(parsing: Fixtures.text("shapes-v2-sha256.json"))
     let expected = try #require(golden[file]?.object)
     let listing = try json(
-      "sdinspect", ["tensors", Fixtures.path("shapes-v1/\(file)"), "--sha256", "--json"])
+      "sdinspect", ["tensors", Fixtures.path("shapes-v2/\(file)"), "--sha256", "--json"])
     let tensors = try #require(listing["tensors"]?.array)
     #expect(Set(tensors.compactMap { $0["name"]?.string }) == Set(expected.keys))
     #expect(tensors.count == expected.keys.count)
@@ -72,7 +72,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
   }
 
   @Test func offsetsPointAtTheValues() throws {
-    let path = Fixtures.path("shapes-v1/unet/diffusion_pytorch_model.safetensors")
+    let path = Fixtures.path("shapes-v2/unet/diffusion_pytorch_model.safetensors")
     let listing = try json("sdinspect", ["tensors", path, "--json"])
     let tensors = try #require(listing["tensors"]?.array)
     let size = try #require(
@@ -84,10 +84,10 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
 
   @Test func componentsCanBeChosen() throws {
     let listing = try json(
-      "sdinspect", ["tensors", Fixtures.path("shapes-v1"), "--component", "vae", "--json"])
+      "sdinspect", ["tensors", Fixtures.path("shapes-v2"), "--component", "vae", "--json"])
     #expect(listing["tensors"]?.array?.allSatisfy { $0["component"] == "vae" } == true)
     let refused = try Tool.run(
-      "sdinspect", ["tensors", Fixtures.path("shapes-v1"), "--component", "transformer"])
+      "sdinspect", ["tensors", Fixtures.path("shapes-v2"), "--component", "transformer"])
     #expect(refused.status == 64)
     #expect(refused.errors.contains("text_encoder, unet, vae"))
   }
@@ -97,7 +97,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
   @Test func everyLayerHasItsCost() throws {
     let layers = try json(
       "sdinspect",
-      ["layers", Fixtures.path("shapes-v1"), "--component", "unet", "--size", "128x192", "--json"])
+      ["layers", Fixtures.path("shapes-v2"), "--component", "unet", "--size", "128x192", "--json"])
     let rows = try #require(layers["layers"]?.array)
     #expect(rows.reduce(0) { $0 + ($1["parameters"]?.int ?? 0) } == 5_801_540)
     let first = try #require(rows.first { $0["name"] == "conv_in" })
@@ -108,7 +108,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
   }
 
   @Test func depthSumsUp() throws {
-    let arguments = ["layers", Fixtures.path("shapes-v1"), "--component", "text_encoder", "--json"]
+    let arguments = ["layers", Fixtures.path("shapes-v2"), "--component", "text_encoder", "--json"]
     let all = try json("sdinspect", arguments)
     let few = try json("sdinspect", arguments + ["--depth", "1"])
     let sums = [all, few].map { listing in
@@ -146,7 +146,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
 
   /// The encoder's layers are identical: one branch represents all four, with their totals.
   @Test func alikeLayersAreOneBranch() throws {
-    let model = Fixtures.path("shapes-v1")
+    let model = Fixtures.path("shapes-v2")
     let tree = try Tool.run("sdinspect", ["layers", model, "--component", "text_encoder"])
     #expect(tree.output.contains("layers.0–3 ×4"))
     let line = try #require(tree.output.split(separator: "\n").first { $0.contains("×4") })
@@ -161,7 +161,7 @@ func json(_ name: String, _ arguments: [String]) throws -> JSON {
   /// All values of a chain of two are alive while it runs: input, first and second output.
   @Test func memoryAtOnceIsLessThanInAll() throws {
     let layers = try json(
-      "sdinspect", ["layers", Fixtures.path("shapes-v1"), "--size", "512x512", "--json"])
+      "sdinspect", ["layers", Fixtures.path("shapes-v2"), "--size", "512x512", "--json"])
     let totals = try #require(layers["totals"]?.array)
     #expect(totals.map { $0["graph"] } == ["text_encoder", "unet", "vae_encoder", "vae_decoder"])
     for total in totals {

@@ -134,7 +134,7 @@ import Testing
     try withTemporaryFolder { folder in
       let converted = try Tool.run(
         "sdinspect",
-        ["convert", Fixtures.path("shapes-v1"), folder + "/m.safetensors", "--to", "ldm"])
+        ["convert", Fixtures.path("shapes-v2"), folder + "/m.safetensors", "--to", "ldm"])
       #expect(converted.status == 0, "\(converted.errors)")
       let drawn = try Tool.run(
         "sdgen",

@@ -14,7 +14,7 @@ import Testing
       ["-u", "GOMP_SPINCOUNT", "-u", "OMP_WAIT_POLICY", "-u", "SDLOOM_ONEDNN"] + environment
         + loader
         + [
-          "\(Tool.folder)/sdgen", GenerateTests.prompt, "--model", Fixtures.path("shapes-v1"),
+          "\(Tool.folder)/sdgen", GenerateTests.prompt, "--model", Fixtures.path("shapes-v2"),
           "--steps", "1", "-o", path,
         ])
   }
@@ -71,7 +71,7 @@ import Testing
 
   @Test(arguments: ["sdgen --help", "sdgen tokens star", "sdinspect summary MODEL"])
   func isNotLoadedInVain(command: String) throws {
-    let words = command.replacing("MODEL", with: Fixtures.path("shapes-v1")).split(separator: " ")
+    let words = command.replacing("MODEL", with: Fixtures.path("shapes-v2")).split(separator: " ")
       .map(String.init)
     let libraries = try Self.loaded {
       try Tool.launch("/usr/bin/env", $0 + ["\(Tool.folder)/\(words[0])"] + words.dropFirst())

@@ -51,7 +51,7 @@ import Testing
 
       // The installed programs need nothing of the source tree.
       let summary = try Tool.launch(
-        "\(place)/bin/sdinspect", ["\(place)/share/sdloom/shapes-v1"], in: folder)
+        "\(place)/bin/sdinspect", ["\(place)/share/sdloom/shapes-v2"], in: folder)
       #expect(summary.status == 0, "\(summary.errors)")
       #expect(summary.output.contains("10,197,579"), "\(summary.output)")
       let drawn = try Tool.launch(
@@ -83,9 +83,9 @@ import Testing
       let installed = try make(["install", "BIN=\(Tool.folder)", "PREFIX=\(folder)"])
       #expect(installed.status == 0, "\(installed.errors)")
       let difference = try Tool.run(
-        "sdinspect", ["diff", Fixtures.path("shapes-v1"), "\(folder)/share/sdloom/shapes-v1"])
+        "sdinspect", ["diff", Fixtures.path("shapes-v2"), "\(folder)/share/sdloom/shapes-v2"])
       #expect(difference.status == 0, "\(difference.output)\(difference.errors)")
-      let verified = try Tool.run("sdinspect", ["verify", "\(folder)/share/sdloom/shapes-v1"])
+      let verified = try Tool.run("sdinspect", ["verify", "\(folder)/share/sdloom/shapes-v2"])
       #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
     }
   }

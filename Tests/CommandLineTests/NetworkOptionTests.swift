@@ -98,12 +98,12 @@ import Testing
     try withTemporaryFolder { folder in
       let control =
         option == "--control"
-        ? ["--control-image", Fixtures.path("shapes-v1/golden/ddim.png")] : []
+        ? ["--control-image", Fixtures.path("shapes-v2/golden/ddim.png")] : []
       let missing = try GenerateTests.draw(
         [option, "\(folder)/none"] + control, to: "\(folder)/a.png")
       #expect(missing.status == 66, "\(missing.errors)")
       let other = try GenerateTests.draw(
-        [option, Fixtures.path("shapes-v1/unet/diffusion_pytorch_model.safetensors")] + control,
+        [option, Fixtures.path("shapes-v2/unet/diffusion_pytorch_model.safetensors")] + control,
         to: "\(folder)/a.png")
       #expect(other.status == 65, "\(other.errors)")
       #expect(other.errors.contains("unet/diffusion_pytorch_model.safetensors"))

@@ -55,12 +55,21 @@ import Testing
     ("contact-sheet", .free), ("animation", .free), ("trace", .free), ("show-as", .choice),
   ]
 
+  /// The options of `generate` that say which noise levels are passed through.
+  private static let schedule: Set = [
+    "steps", "scheduler", "sigmas", "spacing", "prediction", "eta", "pndm-start",
+  ]
+
   static let commands: [(name: String, words: [String], options: [(option: String, kind: Kind)])] =
     [
       ("generate", ["a"], generate), ("batch", [], []), ("again", [], []), ("info", [], []),
       (
         "tokens", ["a"],
         [("model", .free), ("emphasis", .choice), ("embedding", .free), ("steps", thousand)]
+      ),
+      (
+        "schedule", [],
+        [("model", .free)] + generate.filter { schedule.contains($0.option) } + [("output", .free)]
       ),
       (
         "bench", [],

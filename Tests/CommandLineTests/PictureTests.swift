@@ -189,7 +189,7 @@ import Testing
         #expect(json["negative_prompt"]?.string == "a: \"star\"")
         let fields: [(String, String)] = [
           ("Steps", "3"), ("Sampler", "Euler a"), ("CFG scale", "3.5"), ("Seed", "9"),
-          ("Size", "64x72"), ("Model", "shapes-v1"), ("RNG", "CPU"),
+          ("Size", "64x72"), ("Model", "shapes-v2"), ("RNG", "CPU"),
         ]
         for (name, value) in fields { #expect(json["fields"]?[name]?.string == value, "\(name)") }
         #expect(json["job"]?["arguments"]?["scheduler"]?.string == "euler-a")
@@ -259,7 +259,7 @@ import Testing
       let victim = folder + "/victim"
       try Data("mine".utf8).write(to: URL(filePath: victim))
       let job = """
-        {"version":1,"program":"sdloom","model":"shapes-v1","arguments":{"prompt":"a star","steps":2,\
+        {"version":1,"program":"sdloom","model":"shapes-v2","arguments":{"prompt":"a star","steps":2,\
         "scheduler":"ddim","width":64,"height":64,"seed":1,"output":"\(victim)","force":true,\
         "trace":"\(victim)","save-latents":"\(victim)","count":50,"model":"\(victim)"},"files":{}}
         """
@@ -309,7 +309,7 @@ import Testing
     try withTemporaryFolder { folder in
       let text = """
         a red circle on a blue background
-        Steps: 3, Sampler: Euler a, CFG scale: 4, Seed: 5, Size: 64x64, Model: shapes-v1, \
+        Steps: 3, Sampler: Euler a, CFG scale: 4, Seed: 5, Size: 64x64, Model: shapes-v2, \
         ENSD: 31337, RNG: CPU, Version: v1.9.4
         """
       try PictureFile.write(
@@ -330,7 +330,7 @@ import Testing
       try PictureFile.write(
         PictureFile.read(Self.source).image,
         PictureFile.Metadata(
-          parameters: text.replacingOccurrences(of: "shapes-v1", with: "sd15")),
+          parameters: text.replacingOccurrences(of: "shapes-v2", with: "sd15")),
         as: PictureFile.Compression(.png), to: folder + "/d.png")
       let other = try Tool.run("sdgen", ["again", "d.png"], in: folder)
       #expect(other.status == 66)

@@ -17,7 +17,7 @@ import Testing
       try manager.linkItem(atPath: folder + "/in", toPath: folder + "/hard")
       try manager.copyItem(
         atPath: Fixtures.path("pictures/source.png"), toPath: folder + "/source.png")
-      try manager.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: folder + "/model")
+      try manager.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: folder + "/model")
       for name in ["golden", "train", "README.md"] {
         try manager.removeItem(atPath: folder + "/model/" + name)
       }
@@ -182,7 +182,7 @@ import Testing
     ]) func endsWithAResultOrAnError(_ limit: String, _ command: String) throws
   {
     try withTemporaryFolder { folder in
-      let words = command.replacing("MODEL", with: Fixtures.path("shapes-v1"))
+      let words = command.replacing("MODEL", with: Fixtures.path("shapes-v2"))
       let start = Date()
       let result = try Tool.launch(
         "/bin/sh", ["-c", "\(limit) && exec \(Tool.folder)/\(words)"], in: folder)
@@ -208,7 +208,7 @@ import Testing
   {
     try withTemporaryFolder { folder in
       chmod(folder, 0o777)
-      let words = command.replacing("MODEL", with: Fixtures.path("shapes-v1"))
+      let words = command.replacing("MODEL", with: Fixtures.path("shapes-v2"))
       let result = try Tool.launch(
         "/usr/bin/setpriv",
         [
@@ -228,7 +228,7 @@ import Testing
   func theNextRunCleansUp(_ layout: String, _ isReplacing: Bool) throws {
     try withTemporaryFolder { folder in
       let arguments = [
-        "convert", Fixtures.path("shapes-v1"), "out", "--to", layout, "--force",
+        "convert", Fixtures.path("shapes-v2"), "out", "--to", layout, "--force",
       ]
       let start = Date()
       #expect(try Tool.run("sdinspect", arguments, in: folder).status == 0)
@@ -263,12 +263,12 @@ import Testing
       let remains = "\(folder)/.out.\(getpid())-0.partial"
       try manager.createDirectory(atPath: remains + "/unet", withIntermediateDirectories: true)
       try Data([1]).write(to: URL(filePath: remains + "/unet/x"))
-      let arguments = ["convert", Fixtures.path("shapes-v1"), "out", "--to", "diffusers"]
+      let arguments = ["convert", Fixtures.path("shapes-v2"), "out", "--to", "diffusers"]
       #expect(try Tool.run("sdinspect", arguments, in: folder).status == 0)
       #expect(try manager.contentsOfDirectory(atPath: folder) == ["out"])
       // The same of a file.
       try Data([1]).write(to: URL(filePath: "\(folder)/.f.\(getpid())-100.partial"))
-      let file = ["convert", Fixtures.path("shapes-v1"), "f", "--to", "sdflat"]
+      let file = ["convert", Fixtures.path("shapes-v2"), "f", "--to", "sdflat"]
       #expect(try Tool.run("sdinspect", file, in: folder).status == 0)
       #expect(try manager.contentsOfDirectory(atPath: folder).sorted() == ["f", "out"])
     }
@@ -282,7 +282,7 @@ import Testing
       let descriptor = open(remains, O_RDONLY)
       defer { close(descriptor) }
       #expect(flock(descriptor, LOCK_EX | LOCK_NB) == 0)
-      let arguments = ["convert", Fixtures.path("shapes-v1"), "out", "--to", "diffusers"]
+      let arguments = ["convert", Fixtures.path("shapes-v2"), "out", "--to", "diffusers"]
       #expect(try Tool.run("sdinspect", arguments, in: folder).status == 0)
       #expect(FileManager.default.fileExists(atPath: remains))
     }
@@ -316,7 +316,7 @@ import Testing
         "/bin/sh",
         [
           "-c", script, "sh", Fixtures.path("formats/types.safetensors"), Tool.folder,
-          Fixtures.path("shapes-v1"),
+          Fixtures.path("shapes-v2"),
         ], in: folder)
       #expect(result.output.hasSuffix("all\n"), "\(result.output.suffix(300)) \(result.errors)")
       #expect(result.output.contains(#"caf\xE9.d/caf\xE9 (safetensors)"#))
@@ -343,7 +343,7 @@ import Testing
 
   /// "Too many open files" is not reported as a missing file.
   @Test(arguments: [4, 5, 7]) func withoutFileDescriptors(_ limit: Int) throws {
-    let path = Fixtures.path("shapes-v1")
+    let path = Fixtures.path("shapes-v2")
     let result = try Tool.launch(
       "/bin/bash", ["-c", "ulimit -n \(limit) && exec \(Tool.folder)/sdinspect summary \(path)"])
     #expect(result.status == 74 && result.errors.contains("ulimit -n"), "\(result.errors)")

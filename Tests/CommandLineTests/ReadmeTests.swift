@@ -76,7 +76,7 @@ import Testing
   private static func writeInputs(to folder: String) throws {
     let files = FileManager.default
     let repository = folder + "/stable-diffusion-v1-5"
-    try files.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: repository)
+    try files.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: repository)
     try files.copyItem(
       atPath: Fixtures.path("adapters/locon.safetensors"), toPath: folder + "/style.safetensors")
     let single = folder + "/v1-5-pruned-emaonly.safetensors"

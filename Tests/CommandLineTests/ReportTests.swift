@@ -7,7 +7,7 @@ import Testing
   @Test func writesAPageAndSaysSo() throws {
     try withTemporaryFolder { folder in
       let page = folder + "/report.html"
-      let arguments = ["report", Fixtures.path("shapes-v1"), "-o", page, "--json"]
+      let arguments = ["report", Fixtures.path("shapes-v2"), "-o", page, "--json"]
       let answer = try json("sdinspect", arguments)
       #expect(answer["version"] == 1)
       #expect(answer["file"]?.string == page)
@@ -17,7 +17,7 @@ import Testing
       let text = try String(contentsOfFile: page, encoding: .utf8)
       #expect(answer["bytes"]?.int == text.utf8.count)
       #expect(text.hasPrefix("<!doctype html>"))
-      #expect(text.contains("<title>shapes-v1 · sdinspect report</title>"))
+      #expect(text.contains("<title>shapes-v2 · sdinspect report</title>"))
       // A second run is rejected; with --force the file is replaced.
       let again = try Tool.run("sdinspect", arguments)
       #expect(again.status == 73)
@@ -35,7 +35,7 @@ import Testing
       _ = try json(
         "sdinspect",
         [
-          "report", Fixtures.path("shapes-v1/unet"), "-o", page, "--size", "192x128", "--no-stats",
+          "report", Fixtures.path("shapes-v2/unet"), "-o", page, "--size", "192x128", "--no-stats",
           "--json",
         ])
       let text = try String(contentsOfFile: page, encoding: .utf8)
@@ -52,9 +52,9 @@ import Testing
         "sdinspect", ["report", Fixtures.path("make_sha256.py"), "-o", page])
       #expect(broken.status == 65)
       let nowhere = try Tool.run(
-        "sdinspect", ["report", Fixtures.path("shapes-v1/vae"), "-o", folder + "/none/a.html"])
+        "sdinspect", ["report", Fixtures.path("shapes-v2/vae"), "-o", folder + "/none/a.html"])
       #expect(nowhere.status == 73)
-      let usage = try Tool.run("sdinspect", ["report", Fixtures.path("shapes-v1")])
+      let usage = try Tool.run("sdinspect", ["report", Fixtures.path("shapes-v2")])
       #expect(usage.status == 64)
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
     }

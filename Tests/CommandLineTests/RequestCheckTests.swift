@@ -72,7 +72,7 @@ import Testing
   @Test func theConfigurationDecides() throws {
     try withTemporaryFolder { folder in
       let model = folder + "/model"
-      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: model)
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: model)
       let file = model + "/scheduler/scheduler_config.json"
       try Data(#"{"_class_name": "LCMScheduler", "original_inference_steps": 20}"#.utf8)
         .write(to: URL(filePath: file))

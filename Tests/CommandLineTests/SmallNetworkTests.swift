@@ -37,7 +37,7 @@ import Testing
         atPath: "\(repository)/scheduler", withIntermediateDirectories: true)
       for part in ["text_encoder", "tokenizer", "vae", "model_index.json"] {
         try files.createSymbolicLink(
-          atPath: "\(repository)/\(part)", withDestinationPath: Fixtures.path("shapes-v1/\(part)"))
+          atPath: "\(repository)/\(part)", withDestinationPath: Fixtures.path("shapes-v2/\(part)"))
       }
       try files.createSymbolicLink(
         atPath: "\(repository)/unet", withDestinationPath: Self.path("lcm"))

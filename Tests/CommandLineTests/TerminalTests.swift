@@ -11,11 +11,11 @@ import Testing
 
   @Test(arguments: commands, [40, 80, 120])
   func linesFit(command: [String], columns: Int) throws {
-    let arguments = [command[0], Fixtures.path("shapes-v1")] + command.dropFirst()
+    let arguments = [command[0], Fixtures.path("shapes-v2")] + command.dropFirst()
     let output = try PseudoTerminal.run("sdinspect", arguments, columns: columns)
     // Headings show the whole file name; so do reasons.
     let lines = PseudoTerminal.plain(output).split(separator: "\n")
-      .filter { !$0.contains("shapes-v1") && !$0.hasPrefix("  - ") }
+      .filter { !$0.contains("shapes-v2") && !$0.hasPrefix("  - ") }
     #expect(lines.count > 3)
     for line in lines { #expect(line.count <= columns, "\(line)") }
     #expect(output.contains("\u{1B}[1m"))
@@ -24,7 +24,7 @@ import Testing
   @Test(arguments: [["NO_COLOR": "1"], ["TERM": "dumb"]])
   func coloursCanBeRefused(environment: [String: String]) throws {
     let output = try PseudoTerminal.run(
-      "sdinspect", ["layers", Fixtures.path("shapes-v1"), "--depth", "1"], columns: 100,
+      "sdinspect", ["layers", Fixtures.path("shapes-v2"), "--depth", "1"], columns: 100,
       environment: environment)
     #expect(!output.contains("\u{1B}"))
     #expect(output.contains("down_blocks.0"))
@@ -32,7 +32,7 @@ import Testing
 
   @Test func theEnvironmentMaySayTheWidth() throws {
     let output = try PseudoTerminal.run(
-      "sdinspect", ["tensors", Fixtures.path("shapes-v1"), "--component", "unet"], columns: 200,
+      "sdinspect", ["tensors", Fixtures.path("shapes-v2"), "--component", "unet"], columns: 200,
       environment: ["COLUMNS": "60"])
     let lines = PseudoTerminal.plain(output).split(separator: "\n").dropFirst()
     #expect(lines.contains { $0.contains("…") })
@@ -42,7 +42,7 @@ import Testing
   /// In a pipe, names are not truncated and there is no color, whatever COLUMNS says.
   @Test func pipesGetEverything() throws {
     let result = try Tool.run(
-      "sdinspect", ["tensors", Fixtures.path("shapes-v1"), "--component", "unet"],
+      "sdinspect", ["tensors", Fixtures.path("shapes-v2"), "--component", "unet"],
       environment: ["COLUMNS": "40"])
     #expect(!result.output.contains("…") && !result.output.contains("\u{1B}"))
     #expect(

@@ -10,21 +10,21 @@ import Testing
   /// configuration.
   static func model(in folder: String, _ settings: JSONObject = [:]) throws -> String {
     let model = folder + "/model"
-    let source = Fixtures.path("shapes-v1")
+    let source = Fixtures.path("shapes-v2")
     let files = FileManager.default
     try files.createDirectory(atPath: model + "/tokenizer", withIntermediateDirectories: true)
     for name in ["text_encoder", "unet", "vae", "scheduler", "model_index.json"] {
       try files.createSymbolicLink(
         atPath: "\(model)/\(name)", withDestinationPath: "\(source)/\(name)")
     }
-    let merges = try Fixtures.text("shapes-v1/tokenizer/merges.txt").split(separator: "\n")
+    let merges = try Fixtures.text("shapes-v2/tokenizer/merges.txt").split(separator: "\n")
     let tokenizer: JSON = [
       "added_tokens": .array(
         [("<|startoftext|>", 49_406), ("<|endoftext|>", 49_407)].map {
           ["id": .integer($0.1), "content": .string($0.0), "normalized": false, "special": true]
         }),
       "model": [
-        "type": "BPE", "vocab": try JSON(parsing: Fixtures.text("shapes-v1/tokenizer/vocab.json")),
+        "type": "BPE", "vocab": try JSON(parsing: Fixtures.text("shapes-v2/tokenizer/vocab.json")),
         "merges": .array(merges.dropFirst().map { .string(String($0)) }),
       ],
     ]
@@ -69,7 +69,7 @@ import Testing
       let plain = folder + "/plain"
       try FileManager.default.createDirectory(atPath: plain, withIntermediateDirectories: true)
       let own = try Self.model(in: plain)
-      #expect(try picture(own, "a") == picture(Fixtures.path("shapes-v1"), "b"))
+      #expect(try picture(own, "a") == picture(Fixtures.path("shapes-v2"), "b"))
     }
   }
 

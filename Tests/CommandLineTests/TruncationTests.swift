@@ -81,7 +81,7 @@ import Testing
       draw(["--lora", "INPUT"], of: "adapters/loha.safetensors"),
       draw(["--latents", "INPUT"], of: "latents.safetensors"),
       draw(
-        ["--model", "model"], of: "shapes-v1/tokenizer/vocab.json", others: ["model"],
+        ["--model", "model"], of: "shapes-v2/tokenizer/vocab.json", others: ["model"],
         place: "model/tokenizer/vocab.json"),
       Case(
         program: "sdgen",
@@ -90,7 +90,7 @@ import Testing
       Case(program: "sdgen", arguments: ["info", "INPUT", "--json"], input: "drawn.png"),
       Case(
         program: "sdgen", arguments: ["tokens", "a red circle", "--model", "model", "--json"],
-        input: "shapes-v1/tokenizer/vocab.json", others: ["model"],
+        input: "shapes-v2/tokenizer/vocab.json", others: ["model"],
         place: "model/tokenizer/vocab.json"),
       Case(
         program: "sdgen",
@@ -198,7 +198,7 @@ private struct Models {
     ] {
       let made = try Tool.run(
         "sdinspect",
-        ["convert", Fixtures.path("shapes-v1"), "\(folder)/\(file)", "--to", layout, "--force"])
+        ["convert", Fixtures.path("shapes-v2"), "\(folder)/\(file)", "--to", layout, "--force"])
       #expect(made.status == 0, "\(made.errors)")
     }
     let drawn = try Tool.run(
@@ -225,7 +225,7 @@ private struct Models {
     }
     for other in test.others {
       try manager.copyItem(
-        atPath: other == "model" ? Fixtures.path("shapes-v1") : "\(folder)/\(other)",
+        atPath: other == "model" ? Fixtures.path("shapes-v2") : "\(folder)/\(other)",
         toPath: "\(target)/\(other)")
     }
     let place = "\(target)/\(test.place ?? "INPUT")"

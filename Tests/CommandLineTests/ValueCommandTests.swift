@@ -69,7 +69,7 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
 
 @Suite struct DiffTests {
   @Test func statusSaysWhetherTheyDiffer() throws {
-    let unet = Fixtures.path("shapes-v1/unet")
+    let unet = Fixtures.path("shapes-v2/unet")
     let same = try Tool.run(
       "sdinspect",
       ["diff", unet, unet + "/diffusion_pytorch_model.safetensors", "--json"])
@@ -111,7 +111,7 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
 
   @Test func castsAreSaidToBeRounded() throws {
     try withTemporaryFolder { folder in
-      let vae = Fixtures.path("shapes-v1/vae/diffusion_pytorch_model.safetensors")
+      let vae = Fixtures.path("shapes-v2/vae/diffusion_pytorch_model.safetensors")
       let wide = folder + "/wide.safetensors"
       let cast = try Tool.run(
         "sdinspect", ["convert", vae, wide, "--to", "safetensors", "--dtype", "f32"])
@@ -126,7 +126,7 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
   }
 
   @Test func aComponentThatNeitherHas() throws {
-    let model = Fixtures.path("shapes-v1")
+    let model = Fixtures.path("shapes-v2")
     let result = try Tool.run("sdinspect", ["diff", model, model, "--component", "transformer"])
     #expect(result.status == 64)
     let one = try json("sdinspect", ["diff", model, model, "--component", "vae", "--json"])
@@ -159,7 +159,7 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
   ///     for part in f, f[0x100000:0x110000], f[n:]: print(hashlib.sha256(part).hexdigest())
   ///     print("%08X" % zlib.crc32(f))
   @Test func theShortForms() throws {
-    let path = Fixtures.path("shapes-v1/unet/diffusion_pytorch_model.safetensors")
+    let path = Fixtures.path("shapes-v2/unet/diffusion_pytorch_model.safetensors")
     let output = try json("sdinspect", ["hash", path, "--crc32", "--json"])
     let file = try #require(output["files"]?.array?.first)
     #expect(
@@ -171,7 +171,7 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
   }
 
   @Test func everyFileOfARepository() throws {
-    let output = try json("sdinspect", ["hash", Fixtures.path("shapes-v1"), "--json"])
+    let output = try json("sdinspect", ["hash", Fixtures.path("shapes-v2"), "--json"])
     let names = output["files"]?.array?.compactMap { file in
       file["file"]?.string.map { ($0 as NSString).lastPathComponent }
     }

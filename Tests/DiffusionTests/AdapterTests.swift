@@ -33,7 +33,7 @@ import Testing
   }
 
   private static func unet() throws -> Component {
-    try ModelCheckpoint.open(Fixtures.path("shapes-v1")).require(.unet)
+    try ModelCheckpoint.open(Fixtures.path("shapes-v2")).require(.unet)
   }
 
   @Test func casesAreThere() {

@@ -14,7 +14,7 @@ import Testing
     var additions = ModelAdditions()
     change(&additions)
     return try DiffusionModel(
-      ModelCheckpoint.open(Fixtures.path("shapes-v1")),
+      ModelCheckpoint.open(Fixtures.path("shapes-v2")),
       options: EngineOptions(precision: precision), additions: additions)
   }
 
@@ -29,7 +29,7 @@ import Testing
   /// From the deep features of the same evaluation, the last layer gives the whole UNet's output.
   @Test func shallowIsTheEndOfTheWhole() throws {
     let model = try Self.caching.get()
-    let golden = try TestTensors(path: Fixtures.path("shapes-v1/golden/unet.safetensors"))
+    let golden = try TestTensors(path: Fixtures.path("shapes-v2/golden/unet.safetensors"))
     func value(_ name: String) -> Value {
       Value(golden[name].floats, shape: golden[name].shape)
     }

@@ -8,7 +8,7 @@ import Testing
 /// Checks of requests by configurations alone.
 @Suite struct DrawingLimitsTests {
   @Test func theCheckpointSaysWhatTheModelSays() throws {
-    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     let (early, late) = (try DrawingLimits(of: checkpoint), try GenerationTests.model.get().limits)
     #expect(early.scheduler == late.scheduler)
     #expect(early.textLayers == late.textLayers && early.textLayers == 4)

@@ -9,17 +9,17 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// The whole pipeline on the bundled model, against diffusers' (Fixtures/shapes-v1/golden).
+/// The whole pipeline on the bundled model, against diffusers' (Fixtures/shapes-v2/golden).
 @Suite(.serialized) struct GenerationTests {
   static let model = Result {
-    try DiffusionModel(ModelCheckpoint.open(Fixtures.path("shapes-v1")))
+    try DiffusionModel(ModelCheckpoint.open(Fixtures.path("shapes-v2")))
   }
 
   /// The request that made the golden files.
   static func request(_ scheduler: SchedulerDescriptor) -> GenerationRequest {
     var request = GenerationRequest(prompt: "a red circle on a blue background")
     request.steps = 20
-    request.guidanceScale = 5
+    request.guidanceScale = 3
     request.seed = 42
     request.scheduler = scheduler
     return request
@@ -48,7 +48,7 @@ import Testing
 
   func check(_ model: DiffusionModel, _ scheduler: SchedulerDescriptor, against name: String) throws
   {
-    let golden = try TestTensors(path: Fixtures.path("shapes-v1/golden/\(name).safetensors"))
+    let golden = try TestTensors(path: Fixtures.path("shapes-v2/golden/\(name).safetensors"))
     let trace = golden["trace"]
     let count = trace.shape.dropFirst().reduce(1, *)
     var largest = 0.0
@@ -61,7 +61,7 @@ import Testing
     }
     #expect(generation.timings.unet.count == trace.shape[0] - 1)
     #expect(largest < 1e-3)
-    let png = try PNG.read(Fixtures.path("shapes-v1/golden/\(name).png")).image
+    let png = try PNG.read(Fixtures.path("shapes-v2/golden/\(name).png")).image
     #expect(peakSignalToNoise(generation.image, png) > 50)
   }
 }
@@ -231,7 +231,7 @@ extension GenerationTests {
     let copy = manager.temporaryDirectory.path + "/model-\(UUID().uuidString)"
     defer { try? manager.removeItem(atPath: copy) }
     for directory in ["", "scheduler", "text_encoder", "tokenizer", "unet", "vae"] {
-      let source = Fixtures.path("shapes-v1/\(directory)")
+      let source = Fixtures.path("shapes-v2/\(directory)")
       try manager.createDirectory(
         atPath: "\(copy)/\(directory)", withIntermediateDirectories: true)
       for name in try manager.contentsOfDirectory(atPath: source) where name.contains(".") {

@@ -78,7 +78,7 @@ import Testing
 
   /// A checkpoint is loaded on the generator's thread, and what cannot be loaded says so.
   @Test func loads() async throws {
-    let generator = try await ImageGenerator(ModelCheckpoint.open(Fixtures.path("shapes-v1")))
+    let generator = try await ImageGenerator(ModelCheckpoint.open(Fixtures.path("shapes-v2")))
     let results = try await generator.draw(Self.request()).results()
     #expect(try results[0].image == GenerationTests.model.get().draw(Self.request()).image)
     await #expect(throws: CocoaError.self) {

@@ -9,7 +9,7 @@ import Testing
     _ width: Int, isGuided: Bool = true, encodes: Bool = false
   ) throws -> MemoryForecast {
     MemoryForecast(
-      try ModelCheckpoint.open(Fixtures.path("shapes-v1")), precision: .f32, width: width,
+      try ModelCheckpoint.open(Fixtures.path("shapes-v2")), precision: .f32, width: width,
       height: width, isGuided: isGuided, encodes: encodes)
   }
 
@@ -31,7 +31,7 @@ import Testing
     additions.reusesDeepFeatures = true
     additions.controlNets = ["/nowhere"]
     let forecast = MemoryForecast(
-      try ModelCheckpoint.open(Fixtures.path("shapes-v1")), precision: .f32, width: 128,
+      try ModelCheckpoint.open(Fixtures.path("shapes-v2")), precision: .f32, width: 128,
       height: 128, isGuided: true, encodes: false, additions: additions)
     #expect(
       forecast.parts.map(\.name) == ["text_encoder", "unet", "vae_decoder", "shallow unet"])

@@ -20,7 +20,7 @@ enum NetworkOracle {
     let script = "\(Fixtures.root)/Tests/DiffusionTests/Oracle/networks.py"
     atexit { _ = NetworkOracle.folder.map { try? FileManager.default.removeItem(atPath: $0) } }
     let result = try? Tool.launch(
-      python, [script, folder, Fixtures.path("shapes-v1/tokenizer")])
+      python, [script, folder, Fixtures.path("shapes-v2/tokenizer")])
     // A failing script must not be taken for one that could not be run.
     return result?.status == 0 ? folder : "failed: \(result?.errors ?? "")"
   }()
@@ -170,7 +170,7 @@ struct NetworkTests {
     #expect(error.message.contains("not a ControlNet"))
     let mismatch = try #require(throws: FormatError.self) {
       try DiffusionModel(
-        ModelCheckpoint.open(Fixtures.path("shapes-v1")),
+        ModelCheckpoint.open(Fixtures.path("shapes-v2")),
         additions: Self.additions { $0.controlNets = [try Self.path("controlnet")] })
     }
     #expect(mismatch.code == .mismatch)

@@ -21,7 +21,7 @@ enum PipelineOracle {
       .appending(path: "sdloom-pipelines-\(UUID().uuidString)").path
     atexit { _ = PipelineOracle.folder.map { try? FileManager.default.removeItem(atPath: $0) } }
     let result = try? Tool.launch(
-      python, [script, folder, Fixtures.path("shapes-v1/tokenizer")])
+      python, [script, folder, Fixtures.path("shapes-v2/tokenizer")])
     // A failing script must not be taken for one that could not be run.
     return result?.status == 0 ? folder : "failed: \(result?.errors ?? "")"
   }()
@@ -106,7 +106,7 @@ struct PipelineTests {
 
   /// As `sdgen` opens them: tokenizer and scheduler are made.
   private static func single(_ path: String) throws -> DiffusionModel {
-    let companions = try ModelCheckpoint.open(Fixtures.path("shapes-v1")).files
+    let companions = try ModelCheckpoint.open(Fixtures.path("shapes-v2")).files
     return try DiffusionModel(ModelCheckpoint.open(path).completed(with: companions))
   }
 

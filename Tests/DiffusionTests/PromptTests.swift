@@ -93,7 +93,7 @@ import Testing
   }
 
   /// A short prompt without special characters is encoded as by diffusers.
-  @Test(arguments: ReferencePrompt.table("shapes-v1/golden/tokens.json"))
+  @Test(arguments: ReferencePrompt.table("shapes-v2/golden/tokens.json"))
   func plain(_ reference: ReferencePrompt) throws {
     var style = PromptStyle()
     style.isPlain = true
@@ -250,7 +250,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
   }
   static let model = Result {
     try DiffusionModel(
-      ModelCheckpoint.open(Fixtures.path("shapes-v1")), width: 64, height: 64,
+      ModelCheckpoint.open(Fixtures.path("shapes-v2")), width: 64, height: 64,
       embeddings: [embedding.get()])
   }
 
@@ -350,7 +350,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
 
   /// Files that contain no embedding, or one for another model.
   @Test(arguments: [
-    "diffusion/prompts.safetensors", "shapes-v1/vae/diffusion_pytorch_model.safetensors",
+    "diffusion/prompts.safetensors", "shapes-v2/vae/diffusion_pytorch_model.safetensors",
   ])
   func refusedFiles(path: String) throws {
     let error = #expect(throws: FormatError.self) { try TextualInversion(Fixtures.path(path)) }
@@ -372,7 +372,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
         to: path)
       return try TextualInversion(path)
     }
-    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     for (name, shape) in [("wide", [2, 768]), ("long", [76, 64])] {
       let embedding = try file(name, shape)
       #expect(embedding.token == name)

@@ -49,7 +49,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
 /// Every scheduler on the bundled model, against diffusers' pipeline.
 @Suite(.serialized) struct SamplingTests {
   static let model = Result {
-    try DiffusionModel(ModelCheckpoint.open(Fixtures.path("shapes-v1")), width: 64, height: 64)
+    try DiffusionModel(ModelCheckpoint.open(Fixtures.path("shapes-v2")), width: 64, height: 64)
   }
   static let golden = try? TestTensors(path: Fixtures.path("diffusion/latents.safetensors"))
 

@@ -141,7 +141,7 @@ import Testing
 
   @Test func embeddedModel() throws {
     let text = try String(
-      contentsOfFile: Fixtures.path("shapes-v1/scheduler/scheduler_config.json"), encoding: .utf8)
+      contentsOfFile: Fixtures.path("shapes-v2/scheduler/scheduler_config.json"), encoding: .utf8)
     let configuration = try SchedulerConfiguration(JSON(parsing: text))
     #expect(configuration.descriptor == .pndm)
     let scheduler = try configuration.scheduler(.pndm, steps: 20)

@@ -10,7 +10,7 @@ import Testing
 @Suite(.serialized) struct SeveralPicturesTests {
   private static func model(_ precision: Precision, threads: Int? = nil) throws -> DiffusionModel {
     try DiffusionModel(
-      ModelCheckpoint.open(Fixtures.path("shapes-v1")),
+      ModelCheckpoint.open(Fixtures.path("shapes-v2")),
       options: EngineOptions(threads: threads, precision: precision))
   }
 
@@ -124,7 +124,7 @@ import Testing
     let model = try Self.model(.f32)
     var additions = ModelAdditions()
     additions.releasesNetworks = true
-    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     let releasing = try DiffusionModel(checkpoint, additions: additions)
     for request in Self.requests(2) {
       let generation = try releasing.draw(request)

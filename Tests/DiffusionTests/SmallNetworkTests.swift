@@ -21,7 +21,7 @@ import Testing
       let files = FileManager.default
       for part in ["text_encoder", "tokenizer", "vae", "scheduler", "model_index.json"] {
         try files.createSymbolicLink(
-          atPath: "\(folder)/\(part)", withDestinationPath: Fixtures.path("shapes-v1/\(part)"))
+          atPath: "\(folder)/\(part)", withDestinationPath: Fixtures.path("shapes-v2/\(part)"))
       }
       let own = Fixtures.path("networks/\(unet)")
       try files.createSymbolicLink(atPath: "\(folder)/unet", withDestinationPath: own)
@@ -127,7 +127,7 @@ import Testing
       try FileManager.default.createDirectory(atPath: unet, withIntermediateDirectories: true)
       for part in ["text_encoder", "tokenizer", "vae", "scheduler", "model_index.json"] {
         try FileManager.default.createSymbolicLink(
-          atPath: "\(folder)/\(part)", withDestinationPath: Fixtures.path("shapes-v1/\(part)"))
+          atPath: "\(folder)/\(part)", withDestinationPath: Fixtures.path("shapes-v2/\(part)"))
       }
       var object = try #require(
         JSON(parsing: Fixtures.text("networks/distilled/config.json")).object)

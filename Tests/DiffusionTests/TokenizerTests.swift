@@ -25,7 +25,7 @@ struct ReferencePrompt: Sendable, CustomTestStringConvertible {
 
 @Suite struct TokenizerTests {
   static func text(_ name: String) throws -> String {
-    try String(contentsOfFile: Fixtures.path("shapes-v1/tokenizer/\(name)"), encoding: .utf8)
+    try String(contentsOfFile: Fixtures.path("shapes-v2/tokenizer/\(name)"), encoding: .utf8)
   }
 
   static let tokenizer = Result {
@@ -36,7 +36,7 @@ struct ReferencePrompt: Sendable, CustomTestStringConvertible {
   }
 
   /// Cut and padded to 77, as the reference pipeline feeds them to the text encoder.
-  @Test(arguments: ReferencePrompt.table("shapes-v1/golden/tokens.json"))
+  @Test(arguments: ReferencePrompt.table("shapes-v2/golden/tokens.json"))
   func paddedIdentifiers(_ reference: ReferencePrompt) throws {
     #expect(try Self.tokenizer.get().encode(reference.prompt).ids == reference.ids)
   }
@@ -49,7 +49,7 @@ struct ReferencePrompt: Sendable, CustomTestStringConvertible {
   }
 
   @Test func tablesAreThere() {
-    #expect(ReferencePrompt.table("shapes-v1/golden/tokens.json").count == 6)
+    #expect(ReferencePrompt.table("shapes-v2/golden/tokens.json").count == 6)
     #expect(ReferencePrompt.table("diffusion/tokens.json").count > 80)
   }
 

@@ -5,7 +5,7 @@ import Testing
 /// Against `torch.randn` (2.15, CPU, float32).
 @Suite struct TorchRandomTests {
   /// `torch.randn(*shape, generator=torch.Generator().manual_seed(seed))`, named seed_shape.
-  static let golden = try? TestTensors(path: Fixtures.path("shapes-v1/golden/noise.safetensors"))
+  static let golden = try? TestTensors(path: Fixtures.path("shapes-v2/golden/noise.safetensors"))
 
   @Test(
     arguments: [0, 42, 1 << 32 + 7] as [UInt64], ["1x4x16x16", "3x5", "2x4x5x7", "5", "17"])

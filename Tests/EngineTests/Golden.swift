@@ -7,7 +7,7 @@ struct Golden {
   private let file: TensorFile
 
   init(_ name: String) throws {
-    file = try TensorFile.open(Fixtures.path("shapes-v1/golden/\(name).safetensors"))
+    file = try TensorFile.open(Fixtures.path("shapes-v2/golden/\(name).safetensors"))
   }
 
   init(path: String) throws {

@@ -6,11 +6,11 @@ import TestSupport
 import Testing
 
 extension EngineTests {
-  /// The bundled model against diffusers: `Fixtures/shapes-v1/golden` contains what diffusers
+  /// The bundled model against diffusers: `Fixtures/shapes-v2/golden` contains what diffusers
   /// computes in float32 from the same weights (versions.json next to it says with which versions).
   struct GoldenTests {
     static let model = Result {
-      try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+      try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     }
 
     /// Every level of instructions that this CPU has must give the reference's numbers.

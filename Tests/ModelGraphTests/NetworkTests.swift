@@ -210,7 +210,7 @@ enum Published {
   }
 
   private func configuration(_ component: String) throws -> JSON {
-    try JSON(parsing: Fixtures.text("shapes-v1/\(component)/config.json"))
+    try JSON(parsing: Fixtures.text("shapes-v2/\(component)/config.json"))
   }
 }
 

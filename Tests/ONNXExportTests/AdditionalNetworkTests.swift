@@ -14,7 +14,7 @@ struct AdditionalNetworkTests {
     try withTemporaryFolder { folder in
       let script = "\(Fixtures.root)/Tests/DiffusionTests/Oracle/networks.py"
       let made = try Tool.launch(
-        python, [script, folder, Fixtures.path("shapes-v1/tokenizer")])
+        python, [script, folder, Fixtures.path("shapes-v2/tokenizer")])
       #expect(made.status == 0, "\(made.errors)")
       let networks: [(file: String, component: ComponentName, graphs: [GraphName])] = [
         ("tiny", .tinyAutoencoder, [.tinyDecoder, .tinyEncoder]),

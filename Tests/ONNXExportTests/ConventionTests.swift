@@ -132,7 +132,7 @@ import Testing
   @Test func everyNetworkLiesWhereItsToolLooks() throws {
     try withTemporaryFolder { folder in
       let report = try ONNXExporter.export(
-        sources(Fixtures.path("shapes-v1")), to: folder, options: options(.nvidia))
+        sources(Fixtures.path("shapes-v2")), to: folder, options: options(.nvidia))
       #expect(
         report.networks.map { $0.modelPath.dropFirst(folder.count + 1) } == [
           "clip.opt/model.onnx", "unet.opt/model.onnx", "vae.opt/model.onnx",

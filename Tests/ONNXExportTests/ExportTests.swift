@@ -8,7 +8,7 @@ import Testing
 
 /// What is on disk after an export of the bundled model.
 @Suite struct ExportTests {
-  private static let embedded = Fixtures.path("shapes-v1")
+  private static let embedded = Fixtures.path("shapes-v2")
 
   private func model(_ path: String) throws -> ONNXModel {
     let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))

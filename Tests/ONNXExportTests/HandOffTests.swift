@@ -17,7 +17,7 @@ import Testing
       options.sizes = sizes
       options.precision = precision
       _ = try ONNXExporter.export(
-        sources(Fixtures.path("shapes-v1"), networks), to: "\(folder)/out", options: options)
+        sources(Fixtures.path("shapes-v2"), networks), to: "\(folder)/out", options: options)
       try body("\(folder)/out/\(networks[0])")
     }
   }
@@ -170,7 +170,7 @@ import Testing
   @Test func modelsOutsideTheirFolderHaveTheirOwnScripts() throws {
     try withTemporaryFolder { folder in
       let repository = "\(folder)/model"
-      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: repository)
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: repository)
       var options = ExportOptions()
       options.weights = .link
       let report = try ONNXExporter.export(

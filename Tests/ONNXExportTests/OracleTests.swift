@@ -17,7 +17,7 @@ struct OracleTests {
       python,
       [
         Fixtures.path("../Tests/ONNXExportTests/Oracle/check_onnx.py"), directory, "--golden",
-        Fixtures.path("shapes-v1/golden"), "--shapes",
+        Fixtures.path("shapes-v2/golden"), "--shapes",
       ])
     #expect(result.status == 0, "\(result.output)\(result.errors)")
     #expect(result.output.contains("ok   \(models) models"))
@@ -30,7 +30,7 @@ struct OracleTests {
       var options = ExportOptions()
       change(&options)
       _ = try ONNXExporter.export(
-        sources(Fixtures.path("shapes-v1"), networks), to: folder, options: options)
+        sources(Fixtures.path("shapes-v2"), networks), to: folder, options: options)
       try check(folder, models: networks.count)
     }
   }
@@ -58,7 +58,7 @@ struct OracleTests {
   /// The residuals of a ControlNet reach the skip connections and the middle.
   @Test func residualsGiveTheReferencesNumbers() throws {
     try withTemporaryFolder { folder in
-      let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+      let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
       let unet = try checkpoint.require(.unet)
       let source = NetworkSource(
         graph: try unet.graphWithResidualInputs(), configuration: nil
@@ -82,7 +82,7 @@ struct OracleTests {
   func linkedWeightsGiveTheReferencesNumbers(precision: ExportOptions.Precision) throws {
     try withTemporaryFolder { folder in
       let repository = "\(folder)/model"
-      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: repository)
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: repository)
       var options = ExportOptions()
       options.weights = .link
       options.precision = precision

@@ -202,7 +202,7 @@ import Testing
     try withTemporaryFolder { folder in
       let repository = "\(folder)/model"
       try FileManager.default.copyItem(
-        atPath: Fixtures.path("shapes-v1"), toPath: repository)
+        atPath: Fixtures.path("shapes-v2"), toPath: repository)
       var options = half()
       options.weights = .link
       options.saturate = true
@@ -221,7 +221,7 @@ import Testing
     try withTemporaryFolder { folder in
       let repository = "\(folder)/model"
       try FileManager.default.copyItem(
-        atPath: Fixtures.path("shapes-v1"), toPath: repository)
+        atPath: Fixtures.path("shapes-v2"), toPath: repository)
       var options = half()
       options.weights = .link
       let report = try ONNXExporter.export(sources(repository), to: repository, options: options)

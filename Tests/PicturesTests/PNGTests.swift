@@ -19,8 +19,8 @@ import Testing
   /// The reference's decoded values against the PNG that Pillow wrote of them.
   @Test(arguments: ["pndm", "ddim", "lms"])
   func levelsOfDecodedValues(name: String) throws {
-    let golden = try TestTensors(path: Fixtures.path("shapes-v1/golden/\(name).safetensors"))
-    let expected = try PNG.read(Fixtures.path("shapes-v1/golden/\(name).png")).image
+    let golden = try TestTensors(path: Fixtures.path("shapes-v2/golden/\(name).safetensors"))
+    let expected = try PNG.read(Fixtures.path("shapes-v2/golden/\(name).png")).image
     let values = golden["image"].floats
     #expect(Image(decoded: values, width: 128, height: 128) == expected)
     #expect(Image(decoded: values + values, width: 128, height: 128, index: 1) == expected)

@@ -17,7 +17,7 @@ import Testing
   func rendersAndItsControlsWork() throws {
     let python = try #require(Tool.anyPython)
     try withTemporaryFolder { folder in
-      let model = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+      let model = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
       let statistics = try model.statistics()
       _ = try Report(model, sizes: Sizes(of: model), statistics: statistics).page.write(
         to: folder + "/model.html", overwrite: false)
@@ -40,7 +40,7 @@ import Testing
   private func truth(
     _ model: ModelCheckpoint, _ statistics: [[TensorStatistics?]]
   ) throws -> JSON {
-    let golden = try JSON(parsing: Fixtures.text("shapes-v1/golden/summary.json"))
+    let golden = try JSON(parsing: Fixtures.text("shapes-v2/golden/summary.json"))
     var tensors: [JSON] = []
     for (component, statistics) in zip(model.components, statistics) {
       for (tensor, statistics) in zip(component.tensors, statistics) {

@@ -14,7 +14,7 @@ import Testing
   }
 
   @Test func everyTensorHasItsRow() throws {
-    let data = try report("shapes-v1")
+    let data = try report("shapes-v2")
     let rows = try #require(data["tensors"]?.array).compactMap(\.array)
     #expect(rows.count == 691)
     #expect(data["totals"]?["parameters"] == 10_197_579)
@@ -30,7 +30,7 @@ import Testing
 
   /// Each value is in one bin, below or above.
   @Test func histogramsHoldEveryValue() throws {
-    let rows = try #require(try report("shapes-v1")["tensors"]?.array).compactMap(\.array)
+    let rows = try #require(try report("shapes-v2")["tensors"]?.array).compactMap(\.array)
     var drawn = 0
     for row in rows {
       let statistics = try #require(row[8].array)
@@ -51,7 +51,7 @@ import Testing
   }
 
   @Test func networksHaveTheirCosts() throws {
-    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1"))
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v2"))
     let sizes = Sizes(height: 24, width: 16)
     let data = Report(checkpoint, sizes: sizes).data
     #expect(data["size"] == ["width": 128, "height": 192])
@@ -81,7 +81,7 @@ import Testing
   }
 
   @Test func withoutValuesThereAreNoStatistics() throws {
-    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v1/vae"))
+    let checkpoint = try ModelCheckpoint.open(Fixtures.path("shapes-v2/vae"))
     let data = Report(checkpoint, sizes: Sizes()).data
     #expect(data["hasStatistics"] == false)
     #expect(data["tensors"]?.array?.allSatisfy { $0.array?[8] == 0 } == true)

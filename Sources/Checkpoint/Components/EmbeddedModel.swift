@@ -5,8 +5,8 @@ import ModelFormats
 /// without one.
 public enum EmbeddedModel {
   /// The path of its repository: the value of SDLOOM_MODEL, or the first of these that exists next
-  /// to the running program or in a parent directory: `Fixtures/shapes-v1` of the source tree,
-  /// `share/sdloom/shapes-v1` of an installation, and `checkouts/sdloom/Fixtures/shapes-v1` of a
+  /// to the running program or in a parent directory: `Fixtures/shapes-v2` of the source tree,
+  /// `share/sdloom/shapes-v2` of an installation, and `checkouts/sdloom/Fixtures/shapes-v2` of a
   /// package that depends on sdloom.
   ///
   /// - Throws: ``FormatError`` `notFound` if there is none.
@@ -26,8 +26,23 @@ public enum EmbeddedModel {
   }
 
   private static let places = [
-    "Fixtures/shapes-v1", "share/sdloom/shapes-v1", "checkouts/sdloom/Fixtures/shapes-v1",
+    "Fixtures/shapes-v2", "share/sdloom/shapes-v2", "checkouts/sdloom/Fixtures/shapes-v2",
   ]
+
+  /// Opens a checkpoint for generation. A repository has its own tokenizer and scheduler; other
+  /// checkpoints without them get those of the bundled model, if it is found.
+  ///
+  /// - Parameter path: the checkpoint's path; nil for the bundled model itself.
+  public static func open(orCheckpointAt path: String?) throws(FormatError) -> ModelCheckpoint {
+    guard let path else { return try ModelCheckpoint.open(self.path()) }
+    let opened = try ModelCheckpoint.open(path)
+    guard opened.layout != .repository else { return opened }
+    var companions: [AuxiliaryFile] = []
+    if let embedded = try? self.path(), let model = try? ModelCheckpoint.open(embedded) {
+      companions = model.files
+    }
+    return opened.completed(with: companions)
+  }
 
   /// Whether `path` is the bundled model, in any spelling.
   public static func isEmbedded(_ path: String) -> Bool {

@@ -2,11 +2,10 @@
 public struct Prediction: Sendable {
   /// The timestep of the evaluation.
   public let timestep: Float
-  /// The latents before the step, which are `signal` times the picture's and `noise` times noise.
+  /// The latents before the step, the picture's and noise in the amplitudes of the scheduler's level.
   public let latents: Latents
   let output: [Float]
-  let signal: Float
-  let noise: Float
+  private let level: Amplitudes
   let type: SchedulerConfiguration.PredictionType
 
   init(
@@ -17,18 +16,17 @@ public struct Prediction: Sendable {
     self.latents = latents
     self.output = output
     self.type = type
-    signal = scheduler.noised([1], with: [0], at: evaluation)[0]
-    noise = scheduler.noised([0], with: [1], at: evaluation)[0]
+    level = scheduler.amplitudes(at: evaluation)
   }
 
   /// The standard deviation of the noise over that of the picture.
-  public var sigma: Float { signal == 0 ? .infinity : noise / signal }
+  public var sigma: Float { level.sigma }
 
   /// The latents of the picture that the model sees behind the noise.
   public var picture: Latents {
     // In the form in which signal and noise are shares of one variance.
-    let norm = (signal * signal + noise * noise).squareRoot()
-    let (share, spread) = (signal / norm, noise / norm)
+    let norm = (level.signal * level.signal + level.noise * level.noise).squareRoot()
+    let (share, spread) = (level.signal / norm, level.noise / norm)
     let values: [Float] =
       switch type {
       case .epsilon:

@@ -33,6 +33,10 @@ package protocol Scheduler: Sendable {
   /// - Parameter noise: noise with standard deviation 1 and as many elements.
   func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float]
 
+  /// The amplitudes of picture and noise in the latents of an evaluation. They differ from those of
+  /// ``noised(_:with:at:)`` inside a step, where drawing cannot start.
+  func amplitudes(at evaluation: Int) -> Amplitudes
+
   /// The first evaluation if only a fraction of the steps is run, as in img2img; the number of
   /// evaluations if no step is.
   ///
@@ -42,7 +46,29 @@ package protocol Scheduler: Sendable {
   func firstEvaluation(strength: Double, steps: Int) -> Int
 }
 
+/// How much picture and how much noise latents contain.
+public struct Amplitudes: Sendable, Hashable {
+  /// The factor of the picture, and the standard deviation of the noise.
+  public let signal: Float
+  public let noise: Float
+
+  public init(signal: Float, noise: Float) {
+    self.signal = signal
+    self.noise = noise
+  }
+
+  /// Noise over signal; infinite if there is no signal.
+  public var sigma: Float { signal == 0 ? .infinity : noise / signal }
+}
+
 extension Scheduler {
+  /// Those of noised latents.
+  public func amplitudes(at evaluation: Int) -> Amplitudes {
+    Amplitudes(
+      signal: noised([1], with: [0], at: evaluation)[0],
+      noise: noised([0], with: [1], at: evaluation)[0])
+  }
+
   /// The latents unchanged, as models in variance-preserving form expect them.
   package func modelInput(for sample: [Float], at evaluation: Int) -> [Float] { sample }
 

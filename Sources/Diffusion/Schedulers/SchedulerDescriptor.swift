@@ -59,6 +59,9 @@ public struct SchedulerDescriptor: Sendable {
   /// the distillation.
   public internal(set) var isDistilled = false
 
+  /// What it assumes about training if the model's configuration does not say it.
+  var training = TrainingDefaults()
+
   /// Makes the scheduler; `eta` is its default if none was given, and 0 if it has no eta.
   let make: Make
 

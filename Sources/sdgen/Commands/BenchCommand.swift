@@ -56,10 +56,7 @@ struct BenchCommand: ParsableCommand {
       throw Failure.usage(
         "this CPU does not support bf16", hint: "omit --dtype, or use f32")
     }
-    let path = try model.path ?? EmbeddedModel.path()
-    let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
-    let opened = try ModelCheckpoint.open(path)
-    let checkpoint = opened.layout == .repository ? opened : opened.completed(with: companions)
+    let checkpoint = try EmbeddedModel.open(orCheckpointAt: model.path)
     try checkpoint.requireUndamaged()
     if !json {
       for warning in checkpoint.warnings {

@@ -61,12 +61,7 @@ struct TokensCommand: ParsableCommand {
     var job = DrawingJob()
     style.fill(&job)
     let promptStyle = job.promptStyle
-    let embedded = try EmbeddedModel.path()
-    let opened = try ModelCheckpoint.open(path ?? embedded)
-    // A single file has no tokenizer.
-    let checkpoint =
-      opened.layout == .repository
-      ? opened : opened.completed(with: (try? ModelCheckpoint.open(embedded).files) ?? [])
+    let checkpoint = try EmbeddedModel.open(orCheckpointAt: path)
     let embeddings = try EmbeddingArgument.load(style.embedding)
     let encoder = checkpoint[.textEncoder]?.configuration
       .flatMap { try? CLIPTextConfiguration($0.object) }

@@ -22,11 +22,7 @@ extension JobDrawing {
       throw Failure.usage(
         "this CPU does not support bf16", hint: "use --dtype f32, or omit --dtype")
     }
-    // A single file has neither tokenizer nor scheduler.
-    let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
-    let opened = try ModelCheckpoint.open(path)
-    let checkpoint =
-      opened.layout == .repository ? opened : opened.completed(with: companions)
+    let checkpoint = try EmbeddedModel.open(orCheckpointAt: path)
     for warning in checkpoint.warnings { warn(warning, &warnings) }
     if let noise, let object = checkpoint[.vae]?.configuration?.object,
       let vae = try? VAEConfiguration(object), noise.channels != vae.latentChannels

@@ -1,6 +1,6 @@
 """How far torch's bfloat16 is from float32 on the embedded model: relative errors as JSON.
 
-    python3 bf16_errors.py ../../../Fixtures/shapes-v1
+    python3 bf16_errors.py ../../../Fixtures/shapes-v2
 
 Inputs and float32 outputs are those of the goldens; GoldenTests holds the engine to these errors.
 """

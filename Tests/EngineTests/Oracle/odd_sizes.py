@@ -1,6 +1,6 @@
 """What diffusers computes from the embedded model for sizes that are no multiple of eight.
 
-    python3 odd_sizes.py ../../../Fixtures/shapes-v1 ../../../Fixtures/engine/odd-sizes.safetensors
+    python3 odd_sizes.py ../../../Fixtures/shapes-v2 ../../../Fixtures/engine/odd-sizes.safetensors
 
 float32 arithmetic on the model's F16 weights; inputs from a fixed seed are written too.
 """

@@ -1,9 +1,9 @@
 """What diffusers computes from the embedded model with tokens merged as docs/speed.md describes.
 
-    python3 token_merging.py ../../../Fixtures/shapes-v1 ../../../Fixtures/engine/odd-sizes.safetensors \
+    python3 token_merging.py ../../../Fixtures/shapes-v2 ../../../Fixtures/engine/odd-sizes.safetensors \
         ../../../Fixtures/engine/token-merging.safetensors
 
-float32 arithmetic on the model's F16 weights. Inputs are those of shapes-v1/golden/unet.safetensors at the
+float32 arithmetic on the model's F16 weights. Inputs are those of shapes-v2/golden/unet.safetensors at the
 timesteps 0 and 321, and those of odd-sizes.safetensors at 700.
 """
 import struct

@@ -1,7 +1,7 @@
 """Draw a picture with exported models in ONNX Runtime, and compare it with another.
 
     python3 draw_onnx.py DIRECTORY --repository REPOSITORY [--scheduler ddim|pndm] [--steps 20]
-        [--guidance 5] [--size 16] [-o FILE.png] [--compare FILE.png] [--minimum 45]
+        [--guidance 3] [--size 16] [-o FILE.png] [--compare FILE.png] [--minimum 45]
 
 DIRECTORY holds all of text_encoder, unet and vae_decoder. The prompt is the first of the embedded
 model's golden tokens, the negative prompt is empty, and the first latents are numpy's, or those of
@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 import layout
 import models
 
-GOLDEN = os.path.join(os.path.dirname(__file__), "../../../Fixtures/shapes-v1/golden")
+GOLDEN = os.path.join(os.path.dirname(__file__), "../../../Fixtures/shapes-v2/golden")
 
 
 class Schedule:
@@ -111,7 +111,7 @@ def main():
     arguments.add_argument("--repository", required=True)
     arguments.add_argument("--scheduler", choices=["ddim", "pndm"], default="ddim")
     arguments.add_argument("--steps", type=int, default=20)
-    arguments.add_argument("--guidance", type=float, default=5)
+    arguments.add_argument("--guidance", type=float, default=3)
     arguments.add_argument("--size", type=int, default=16)
     arguments.add_argument("-o", dest="output")
     arguments.add_argument("--compare")

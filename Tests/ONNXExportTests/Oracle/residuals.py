@@ -1,6 +1,6 @@
 """Makes residuals.safetensors: what diffusers' UNet gives when a ControlNet's residuals are added.
 
-    python3 residuals.py ../../../Fixtures/shapes-v1 residuals.safetensors
+    python3 residuals.py ../../../Fixtures/shapes-v2 residuals.safetensors
 
 Made with diffusers 0.42.1 and torch 2.15.0 in float32. The inputs are those of the golden
 unet.safetensors at timestep 500; the residuals are `residual(index, shape)` below, which the check

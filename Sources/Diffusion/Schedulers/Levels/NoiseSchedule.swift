@@ -8,23 +8,19 @@ import ModelFormats
 struct NoiseSchedule: Sendable {
   /// The fraction of the variance that is signal, at each timestep.
   let cumulativeAlphas: [Float]
+  /// The variance of the noise that each timestep adds.
+  let betas: [Float]
   /// The cumulative alpha after the last step, which has no timestep.
   let finalCumulativeAlpha: Float
 
-  /// - Parameters:
-  ///   - betaStart: the scheduler's default, used if the configuration has no value; likewise
-  ///     `betaEnd`, `betaSchedule` and `setsAlphaToOne`.
-  ///   - rescaling: how the scheduler rescales to a final signal-to-noise ratio of 0 if the
-  ///     configuration asks for it.
+  /// - Parameter defaults: the scheduler's values for what the configuration leaves out.
   init(
-    _ configuration: SchedulerConfiguration, betaStart: Double = 0.0001, betaEnd: Double = 0.02,
-    betaSchedule: SchedulerConfiguration.BetaSchedule = .linear, setsAlphaToOne: Bool = false,
-    rescaling: Rescaling = .none
+    _ configuration: SchedulerConfiguration, _ defaults: TrainingDefaults = TrainingDefaults()
   ) throws(FormatError) {
     var betas: [Float]
     let count = configuration.trainingTimesteps
-    let start = configuration.betaStart ?? betaStart
-    let end = configuration.betaEnd ?? betaEnd
+    let start = configuration.betaStart ?? defaults.betaStart
+    let end = configuration.betaEnd ?? defaults.betaEnd
     if let trained = configuration.trainedBetas {
       guard trained.count == count else {
         throw FormatError(
@@ -33,7 +29,7 @@ struct NoiseSchedule: Sendable {
       }
       betas = trained
     } else {
-      switch configuration.betaSchedule ?? betaSchedule {
+      switch configuration.betaSchedule ?? defaults.betaSchedule {
       case .linear: betas = Self.linspace(Float(start), Float(end), count: count)
       case .scaledLinear:
         betas = Self.linspace(Float(start.squareRoot()), Float(end.squareRoot()), count: count)
@@ -41,12 +37,12 @@ struct NoiseSchedule: Sendable {
       case .squaredCosine: betas = Self.squaredCosineBetas(count: count)
       }
     }
-    let rescales = configuration.rescalesBetasToZeroSNR && rescaling != .none
+    let rescales = configuration.rescalesBetasToZeroSNR && defaults.rescaling != .none
     if rescales { betas = Self.rescaledToZeroSNR(betas) }
     var alphas = Self.cumulativeProduct(betas.map { 1 - $0 })
-    if rescales && rescaling == .bounded { alphas[alphas.count - 1] = 0x1p-24 }
+    if rescales && defaults.rescaling == .bounded { alphas[alphas.count - 1] = 0x1p-24 }
     // Schedulers divide by alphas and take logarithms; only exact rescaling may end at 0.
-    let ends = rescales && rescaling == .exact ? alphas.count - 1 : alphas.count
+    let ends = rescales && defaults.rescaling == .exact ? alphas.count - 1 : alphas.count
     guard alphas[..<ends].allSatisfy({ $0 > 0 && $0 <= 1 }) else {
       let field = configuration.trainedBetas == nil ? "beta_start and beta_end" : "trained_betas"
       throw FormatError(
@@ -54,16 +50,10 @@ struct NoiseSchedule: Sendable {
         context: "scheduler_config.json",
         hint: "betas must be at least 0 and below 1; SD v1.5 uses 0.00085 to 0.012")
     }
+    self.betas = betas
     cumulativeAlphas = alphas
     finalCumulativeAlpha =
-      configuration.setsAlphaToOne ?? setsAlphaToOne ? 1 : cumulativeAlphas[0]
-  }
-
-  enum Rescaling {
-    case none
-    case exact
-    /// Leaves a little signal, for schedulers that divide by it.
-    case bounded
+      configuration.setsAlphaToOne ?? defaults.setsAlphaToOne ? 1 : cumulativeAlphas[0]
   }
 
   /// The cumulative alpha of a timestep; below 0 the final one.

@@ -10,7 +10,8 @@ extension SchedulerDescriptor {
     summary: "Denoising diffusion implicit model: deterministic unless eta is above 0",
     source: "Song, Meng, Ermon, Denoising Diffusion Implicit Models (2021), formulas 12, 16",
     order: 1, noise: .withEta, takesSigmas: false,
-    eta: Eta(defaultValue: 0, meaning: "the fraction of ddpm's noise that each step adds back")
+    eta: Eta(defaultValue: 0, meaning: "the fraction of ddpm's noise that each step adds back"),
+    training: DDIMScheduler.training
   ) { configuration, steps, eta throws(FormatError) in
     try DDIMScheduler(configuration, steps: steps, eta: eta)
   }
@@ -22,6 +23,8 @@ extension SchedulerDescriptor {
 /// Source: Song, Meng and Ermon, "Denoising Diffusion Implicit Models" (2021), formulas 12 and
 /// 16. Matches diffusers' `DDIMScheduler`.
 struct DDIMScheduler: Scheduler {
+  static let training = TrainingDefaults(setsAlphaToOne: true, rescaling: .exact)
+
   let timesteps: [Float]
   let initialNoiseSigma: Float = 1
 
@@ -35,7 +38,7 @@ struct DDIMScheduler: Scheduler {
   init(
     _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0
   ) throws(FormatError) {
-    schedule = try NoiseSchedule(configuration, setsAlphaToOne: true, rescaling: .exact)
+    schedule = try NoiseSchedule(configuration, Self.training)
     predictionType = configuration.predictionType
     stride = configuration.trainingTimesteps / steps
     clipRange = configuration.clipsSample ?? true ? configuration.clipRange : nil

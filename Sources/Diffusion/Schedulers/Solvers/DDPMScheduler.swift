@@ -6,7 +6,8 @@ extension SchedulerDescriptor {
     name: "ddpm", className: "DDPMScheduler", webUIName: "DDPM",
     summary: "Denoising diffusion probabilistic model: samples the posterior at each step",
     source: "Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models (2020), formulas 6, 7, 15",
-    order: 1, noise: .always, takesSigmas: false
+    order: 1, noise: .always, takesSigmas: false,
+    training: DDPMScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try DDPMScheduler(configuration, steps: steps)
   }
@@ -18,6 +19,8 @@ extension SchedulerDescriptor {
 /// Source: Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models" (2020), formulas 6, 7
 /// and 15. Matches diffusers' `DDPMScheduler`.
 struct DDPMScheduler: Scheduler {
+  static let training = TrainingDefaults(rescaling: .exact)
+
   let timesteps: [Float]
   let initialNoiseSigma: Float = 1
 
@@ -27,7 +30,7 @@ struct DDPMScheduler: Scheduler {
   private let clipRange: Float?
 
   init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
-    schedule = try NoiseSchedule(configuration, rescaling: .exact)
+    schedule = try NoiseSchedule(configuration, Self.training)
     predictionType = configuration.predictionType
     varianceType = configuration.variance
     clipRange = configuration.clipsSample ?? true ? configuration.clipRange : nil

@@ -9,7 +9,8 @@ extension SchedulerDescriptor {
     summary: "DPM-Solver++, single step, stochastic",
     source: "Lu et al., DPM-Solver++ (2022), with the ancestral steps of Song et al., Score-Based"
       + " Generative Modeling (2021)",
-    order: 2, noise: .always, takesSigmas: true, supportsSamplePrediction: false
+    order: 2, noise: .always, takesSigmas: true, supportsSamplePrediction: false,
+    training: DPMSolverSDEScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try DPMSolverSDEScheduler(configuration, steps: steps)
   }
@@ -25,6 +26,8 @@ extension SchedulerDescriptor {
 /// the noise of the whole step. diffusers uses the torchsde package for that motion; this scheduler
 /// draws it from the image's RNG, one tensor per half.
 struct DPMSolverSDEScheduler: Scheduler {
+  static let training = TrainingDefaults(betaStart: 0.00085, betaEnd: 0.012)
+
   let timesteps: [Float]
   var initialNoiseSigma: Float { schedule.initialNoiseSigma }
   let evaluationsPerStep = 2
@@ -35,7 +38,7 @@ struct DPMSolverSDEScheduler: Scheduler {
   private var savedNoise: [Float] = []
 
   init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
-    let noise = try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012)
+    let noise = try NoiseSchedule(configuration, Self.training)
     schedule = try SigmaSchedule(configuration, noise: noise, steps: steps)
     predictionType = configuration.predictionType
     let mid = zip(schedule.sigmas, schedule.sigmas.dropFirst()).map { sigma, next in
@@ -60,6 +63,10 @@ struct DPMSolverSDEScheduler: Scheduler {
 
   func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
     SigmaSchedule.modelInput(for: sample, sigma: level(at: evaluation))
+  }
+
+  func amplitudes(at evaluation: Int) -> Amplitudes {
+    Amplitudes(signal: 1, noise: level(at: evaluation))
   }
 
   func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {

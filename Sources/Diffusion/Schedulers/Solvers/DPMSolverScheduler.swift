@@ -13,7 +13,8 @@ extension SchedulerDescriptor {
     ],
     summary: "DPM-Solver++, multistep",
     source: "Lu et al., DPM-Solver++ (2022), algorithm 2",
-    order: 2, noise: .never, takesSigmas: true
+    order: 2, noise: .never, takesSigmas: true,
+    training: DPMSolverScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try DPMSolverScheduler(configuration, steps: steps)
   }
@@ -29,7 +30,8 @@ extension SchedulerDescriptor {
     ],
     summary: "DPM-Solver++, multistep, stochastic",
     source: "dpmpp-2m, its stochastic form",
-    order: 2, noise: .always, takesSigmas: true
+    order: 2, noise: .always, takesSigmas: true,
+    training: DPMSolverScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try DPMSolverScheduler(configuration, steps: steps, isStochastic: true)
   }
@@ -42,6 +44,8 @@ extension SchedulerDescriptor {
 /// `DPMSolverMultistepScheduler`; with its defaults it is known as DPM++ 2M, and stochastic
 /// (`sde-dpmsolver++`) as DPM++ 2M SDE.
 struct DPMSolverScheduler: Scheduler {
+  static let training = TrainingDefaults(rescaling: .bounded)
+
   var timesteps: [Float] { schedule.timesteps }
   let initialNoiseSigma: Float = 1
 
@@ -55,7 +59,7 @@ struct DPMSolverScheduler: Scheduler {
     _ configuration: SchedulerConfiguration, steps: Int, isStochastic: Bool = false
   ) throws(FormatError) {
     schedule = try SigmaSchedule(
-      solver: configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded),
+      solver: configuration, noise: try NoiseSchedule(configuration, Self.training),
       steps: steps, endsWithLast: false)
     self.configuration = configuration
     self.isStochastic = isStochastic

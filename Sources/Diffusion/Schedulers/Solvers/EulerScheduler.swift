@@ -8,7 +8,8 @@ extension SchedulerDescriptor {
     summary: "Euler's method on the probability flow",
     source:
       "Karras et al., Elucidating the Design Space (2022), algorithm 1 without its correction",
-    order: 1, noise: .never, takesSigmas: true
+    order: 1, noise: .never, takesSigmas: true,
+    training: EulerScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try EulerScheduler(configuration, steps: steps)
   }
@@ -20,7 +21,8 @@ extension SchedulerDescriptor {
     neighbors: [Neighbor(name: "euler_ancestral_cfg_pp"), Neighbor(name: "euler_a_cfg_pp")],
     summary: "Euler's method with noise added back after each step",
     source: "euler with the ancestral steps of Song et al., Score-Based Generative Modeling (2021)",
-    order: 1, noise: .always, takesSigmas: true, supportsSamplePrediction: false
+    order: 1, noise: .always, takesSigmas: true, supportsSamplePrediction: false,
+    training: EulerScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try EulerScheduler(configuration, steps: steps, isAncestral: true)
   }
@@ -32,6 +34,8 @@ extension SchedulerDescriptor {
 /// "Score-Based Generative Modeling" (2021), appendix F. Matches diffusers'
 /// `EulerDiscreteScheduler` and `EulerAncestralDiscreteScheduler`.
 struct EulerScheduler: Scheduler {
+  static let training = TrainingDefaults(rescaling: .bounded)
+
   var timesteps: [Float] { schedule.timesteps }
   var initialNoiseSigma: Float { schedule.initialNoiseSigma }
 
@@ -44,7 +48,7 @@ struct EulerScheduler: Scheduler {
   ) throws(FormatError) {
     // diffusers' ancestral class supports neither.
     schedule = try SigmaSchedule(
-      configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded), steps: steps,
+      configuration, noise: try NoiseSchedule(configuration, Self.training), steps: steps,
       spaces: !isAncestral, ends: !isAncestral)
     predictionType = configuration.predictionType
     self.isAncestral = isAncestral

@@ -7,7 +7,8 @@ extension SchedulerDescriptor {
     neighbors: [Neighbor(name: "heunpp2"), Neighbor(name: "restart")],
     summary: "Heun's method on the probability flow",
     source: "Karras et al., Elucidating the Design Space (2022), algorithm 1",
-    order: 2, noise: .never, takesSigmas: true
+    order: 2, noise: .never, takesSigmas: true,
+    training: HeunScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try HeunScheduler(configuration, steps: steps)
   }
@@ -18,6 +19,8 @@ extension SchedulerDescriptor {
 ///
 /// Source: Karras et al. (2022), algorithm 1. Matches diffusers' `HeunDiscreteScheduler`.
 struct HeunScheduler: Scheduler {
+  static let training = TrainingDefaults(betaStart: 0.00085, betaEnd: 0.012)
+
   let timesteps: [Float]
   var initialNoiseSigma: Float { schedule.initialNoiseSigma }
   let evaluationsPerStep = 2
@@ -31,7 +34,7 @@ struct HeunScheduler: Scheduler {
   init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try SigmaSchedule(
       configuration,
-      noise: try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012), steps: steps)
+      noise: try NoiseSchedule(configuration, Self.training), steps: steps)
     predictionType = configuration.predictionType
     clipRange = configuration.clipsSample ?? false ? configuration.clipRange : nil
     // Every sigma but the first is evaluated twice: as the end of a step and the start of the next.

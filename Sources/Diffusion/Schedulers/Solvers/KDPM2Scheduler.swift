@@ -8,7 +8,8 @@ extension SchedulerDescriptor {
     summary: "DPM-Solver-2 on the probability flow",
     source: "Karras et al., Elucidating the Design Space (2022), algorithm 2, midpoint as in Lu et"
       + " al., DPM-Solver (2022)",
-    order: 2, noise: .never, takesSigmas: true, supportsSamplePrediction: false
+    order: 2, noise: .never, takesSigmas: true, supportsSamplePrediction: false,
+    training: KDPM2Scheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try KDPM2Scheduler(configuration, steps: steps)
   }
@@ -20,7 +21,8 @@ extension SchedulerDescriptor {
     neighbors: [Neighbor(name: "dpmpp_2s_a"), Neighbor(name: "dpmpp_2s_ancestral")],
     summary: "DPM-Solver-2 with noise added back after each step",
     source: "dpm2 with the ancestral steps of Song et al., Score-Based Generative Modeling (2021)",
-    order: 2, noise: .always, takesSigmas: true, supportsSamplePrediction: false
+    order: 2, noise: .always, takesSigmas: true, supportsSamplePrediction: false,
+    training: KDPM2Scheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try KDPM2Scheduler(configuration, steps: steps, isAncestral: true)
   }
@@ -32,6 +34,8 @@ extension SchedulerDescriptor {
 /// Source: Karras et al. (2022), algorithm 2, with the midpoint of Lu et al., "DPM-Solver" (2022).
 /// Matches diffusers' `KDPM2DiscreteScheduler` and `KDPM2AncestralDiscreteScheduler`.
 struct KDPM2Scheduler: Scheduler {
+  static let training = TrainingDefaults(betaStart: 0.00085, betaEnd: 0.012)
+
   let timesteps: [Float]
   var initialNoiseSigma: Float { schedule.initialNoiseSigma }
   let evaluationsPerStep = 2
@@ -50,7 +54,7 @@ struct KDPM2Scheduler: Scheduler {
   init(
     _ configuration: SchedulerConfiguration, steps: Int, isAncestral: Bool = false
   ) throws(FormatError) {
-    let noise = try NoiseSchedule(configuration, betaStart: 0.00085, betaEnd: 0.012)
+    let noise = try NoiseSchedule(configuration, Self.training)
     schedule = try SigmaSchedule(configuration, noise: noise, steps: steps, roundsKarras: true)
     predictionType = configuration.predictionType
     self.isAncestral = isAncestral
@@ -82,10 +86,16 @@ struct KDPM2Scheduler: Scheduler {
       }
   }
 
+  private func sigma(at evaluation: Int) -> Float {
+    evaluation % 2 == 0 ? schedule.sigmas[evaluation / 2] : midLevels[evaluation / 2]
+  }
+
   func modelInput(for sample: [Float], at evaluation: Int) -> [Float] {
-    let sigma =
-      evaluation % 2 == 0 ? schedule.sigmas[evaluation / 2] : midLevels[evaluation / 2]
-    return SigmaSchedule.modelInput(for: sample, sigma: sigma)
+    SigmaSchedule.modelInput(for: sample, sigma: sigma(at: evaluation))
+  }
+
+  func amplitudes(at evaluation: Int) -> Amplitudes {
+    Amplitudes(signal: 1, noise: sigma(at: evaluation))
   }
 
   func noised(_ clean: [Float], with noise: [Float], at evaluation: Int) -> [Float] {

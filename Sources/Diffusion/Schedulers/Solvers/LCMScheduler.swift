@@ -6,7 +6,8 @@ extension SchedulerDescriptor {
     name: "lcm", className: "LCMScheduler", webUIName: "LCM", cppName: "lcm",
     summary: "Latent consistency sampling, for distilled models",
     source: "Luo et al., Latent Consistency Models (2023), algorithm 3",
-    order: 1, noise: .always, takesSigmas: false, takesSpacing: false, isDistilled: true
+    order: 1, noise: .always, takesSigmas: false, takesSpacing: false, isDistilled: true,
+    training: LCMScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try LCMScheduler(configuration, steps: steps)
   }
@@ -18,6 +19,10 @@ extension SchedulerDescriptor {
 /// Source: Luo et al., "Latent Consistency Models" (2023), algorithm 3. Matches diffusers'
 /// `LCMScheduler`.
 struct LCMScheduler: Scheduler {
+  static let training = TrainingDefaults(
+    betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear, setsAlphaToOne: true,
+    rescaling: .exact)
+
   let timesteps: [Float]
   let initialNoiseSigma: Float = 1
 
@@ -28,9 +33,7 @@ struct LCMScheduler: Scheduler {
 
   /// - Throws: ``FormatError`` `unsupported` for more steps than the distillation had.
   init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
-    schedule = try NoiseSchedule(
-      configuration, betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear,
-      setsAlphaToOne: true, rescaling: .exact)
+    schedule = try NoiseSchedule(configuration, Self.training)
     predictionType = configuration.predictionType
     clipRange = configuration.clipsSample ?? false ? configuration.clipRange : nil
     timestepScaling = configuration.timestepScaling

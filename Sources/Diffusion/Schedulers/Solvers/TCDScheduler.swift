@@ -8,7 +8,8 @@ extension SchedulerDescriptor {
     source: "Zheng et al., Trajectory Consistency Distillation (2024), algorithm 4",
     order: 1, noise: .withEta, takesSigmas: false, takesSpacing: false,
     eta: Eta(defaultValue: 0.3, meaning: "how far each step goes past the next noise level"),
-    isDistilled: true
+    isDistilled: true,
+    training: TCDScheduler.training
   ) { configuration, steps, eta throws(FormatError) in
     try TCDScheduler(configuration, steps: steps, eta: eta)
   }
@@ -20,6 +21,10 @@ extension SchedulerDescriptor {
 /// Source: Zheng et al., "Trajectory Consistency Distillation" (2024), algorithm 4. Matches
 /// diffusers' `TCDScheduler`.
 struct TCDScheduler: Scheduler {
+  static let training = TrainingDefaults(
+    betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear, setsAlphaToOne: true,
+    rescaling: .exact)
+
   let timesteps: [Float]
   let initialNoiseSigma: Float = 1
 
@@ -33,9 +38,7 @@ struct TCDScheduler: Scheduler {
   init(
     _ configuration: SchedulerConfiguration, steps: Int, eta: Float = 0.3
   ) throws(FormatError) {
-    schedule = try NoiseSchedule(
-      configuration, betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear,
-      setsAlphaToOne: true, rescaling: .exact)
+    schedule = try NoiseSchedule(configuration, Self.training)
     predictionType = configuration.predictionType
     self.eta = eta
     timesteps = try Timesteps.distilled(configuration, steps: steps, scheduler: "TCD")

@@ -8,7 +8,8 @@ extension SchedulerDescriptor {
     aliases: ["uni_pc_bh2"],
     summary: "Multistep predictor-corrector method",
     source: "Zhao et al., UniPC (2023), algorithms 5 to 8",
-    order: 2, noise: .never, takesSigmas: true
+    order: 2, noise: .never, takesSigmas: true,
+    training: UniPCScheduler.training
   ) { configuration, steps, _ throws(FormatError) in
     try UniPCScheduler(configuration, steps: steps)
   }
@@ -20,6 +21,8 @@ extension SchedulerDescriptor {
 /// Source: Zhao et al., "UniPC: A Unified Predictor-Corrector Framework" (2023), algorithms 5
 /// to 8. Matches diffusers' `UniPCMultistepScheduler`.
 struct UniPCScheduler: Scheduler {
+  static let training = TrainingDefaults(rescaling: .bounded)
+
   var timesteps: [Float] { schedule.timesteps }
   let initialNoiseSigma: Float = 1
 
@@ -32,7 +35,7 @@ struct UniPCScheduler: Scheduler {
 
   init(_ configuration: SchedulerConfiguration, steps: Int) throws(FormatError) {
     schedule = try SigmaSchedule(
-      solver: configuration, noise: try NoiseSchedule(configuration, rescaling: .bounded),
+      solver: configuration, noise: try NoiseSchedule(configuration, Self.training),
       steps: steps, endsWithLast: true)
     self.configuration = configuration
   }
