@@ -215,12 +215,12 @@ extension Component {
 
   /// Whether it only looks at what the others draw, so that no single file ever held it.
   func isHelper(among components: [Component]) -> Bool {
-    name == .safetyChecker && components.count > 1
+    NetworkDescriptor(component: name)?.role == .helper && components.count > 1
   }
 
   /// Whether its class is one of those that are known as graphs, if not with this configuration.
   fileprivate var isOfKnownClass: Bool {
-    architecture.flatMap(Architecture.init(rawValue:)) != nil
+    network != nil
   }
 
   /// The same under another name.

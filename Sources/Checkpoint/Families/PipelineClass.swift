@@ -9,7 +9,8 @@ import OrderedJSON
 /// that web UIs read.
 struct PipelineClass {
   /// What an index lists of a checkpoint's components.
-  static let parts: [ComponentName] = ComponentName.required + [.safetyChecker, .controlNet]
+  static let parts: [ComponentName] = NetworkDescriptor.all.filter { $0.role != .addition }
+    .map(\.component)
 
   /// The class; nil where none is known that has these networks.
   private(set) var name: String?
