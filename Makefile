@@ -130,7 +130,7 @@ check-tensorrt: build
 check-obedience: build
 	scripts/check-obedience $(BIN) Fixtures/shapes-v2 $(BUILD)/obedience
 
-# Adds a made-up scheduler and a made-up format to a copy of the sources, compiles it, and lists the
+# Adds a made-up scheduler, format and network to a copy of the sources, compiles them, and lists the
 # files that each took.
 check-registry: build
 	scripts/check-registry $(BUILD)

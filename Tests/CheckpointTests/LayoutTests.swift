@@ -188,7 +188,7 @@ import Testing
     let unet = try ModelCheckpoint.open(model).require(.unet)
     for parameter in try #require(unet.manifest).parameters {
       tensors.append(
-        .zeros(Architecture.average.name(of: parameter), .float16, Shape(parameter.shape)))
+        .zeros(NetworkDescriptor.average.name(of: parameter), .float16, Shape(parameter.shape)))
     }
     tensors += [
       .floats("model_ema.decay", [0.9999]), .zeros("model_ema.num_updates", .int32, []),

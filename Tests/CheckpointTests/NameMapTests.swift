@@ -25,7 +25,7 @@ import Testing
   @Test(arguments: SpelledNetwork.all.filter { $0.architecture == .unet })
   func averagesAreABijection(network: SpelledNetwork) throws {
     let parameters = try network.parameters()
-    #expect(Set(parameters.map(Architecture.average.name)).count == parameters.count)
+    #expect(Set(parameters.map(NetworkDescriptor.average.name)).count == parameters.count)
   }
 
   /// A file in any naming has every parameter, each under its published name, and nothing else.
@@ -33,12 +33,12 @@ import Testing
   func everyTensorIsMapped(network: SpelledNetwork, wrapper: String) throws {
     let parameters = try network.parameters()
     var namings = network.architecture.namings
-    if network.architecture == .unet { namings.append(Architecture.average) }
+    if network.architecture == .unet { namings.append(NetworkDescriptor.average) }
     for naming in namings {
       let tensors = try network.tensors(naming, wrapper: wrapper).shuffled()
       let component = Component(
         name: naming.family == .average ? .unetEMA : network.architecture.component,
-        architecture: network.architecture.rawValue,
+        architecture: network.architecture.className,
         configuration: Configuration(object: network.configuration, path: "config.json"),
         path: "weights", format: .safetensors, tensors: tensors)
       #expect(component.manifest?.problems == [], "\(naming)")
@@ -60,7 +60,7 @@ import Testing
       let extra = Tensor(
         name: naming.prefix + "more.weight", dtype: .float32, shape: [1], storage: .memory([]))
       let component = Component(
-        name: network.architecture.component, architecture: network.architecture.rawValue,
+        name: network.architecture.component, architecture: network.architecture.className,
         configuration: Configuration(object: network.configuration, path: "config.json"),
         path: "weights", format: .safetensors, tensors: tensors + [extra])
       let manifest = try #require(component.manifest)
@@ -81,7 +81,7 @@ import Testing
     let unet = try #require(SpelledNetwork.all.first { $0.architecture == .unet })
     let parameter = try #require(
       try unet.parameters().first { $0.singleFileName == single })
-    #expect(Architecture.average.name(of: parameter) == average)
+    #expect(NetworkDescriptor.average.name(of: parameter) == average)
   }
 }
 
@@ -167,7 +167,7 @@ import Testing
     var tensors = try zip(networks, namings).flatMap { try $0.tensors($1, wrapper: wrapper) }
     let isLDM = namings[2].prefix == "model.diffusion_model."
     if isLDM {
-      tensors += try networks[2].tensors(Architecture.average, wrapper: wrapper)
+      tensors += try networks[2].tensors(NetworkDescriptor.average, wrapper: wrapper)
       tensors.append(.floats(wrapper + "model_ema.decay", [0.9999]))
     }
     tensors.append(.floats(wrapper + "betas", [1, 2]))

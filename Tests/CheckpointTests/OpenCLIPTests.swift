@@ -64,7 +64,7 @@ import Testing
     let tensors = Self.tensors(prefix: wrapper + Self.prefix)
     let file = try ModelCheckpoint.open(Self.write(tensors, as: "in", scratch))
     let component = try file.require(.textEncoder)
-    #expect(component.naming == Architecture.openCLIP)
+    #expect(component.naming == NetworkDescriptor.openCLIP)
     let object = try #require(component.configuration?.object)
     #expect(object["num_hidden_layers"] == 2 && object["hidden_act"] == "gelu")
     #expect(object["hidden_size"] == 64 && object["intermediate_size"] == 256)

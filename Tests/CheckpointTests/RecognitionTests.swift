@@ -175,7 +175,7 @@ import Testing
     let network = try #require(
       SpelledNetwork.all.first { $0.size == "2.x" && $0.architecture == .unet })
     let unet = Component(
-      name: .unet, architecture: network.architecture.rawValue,
+      name: .unet, architecture: network.architecture.className,
       configuration: Configuration(object: network.configuration, path: "config.json"),
       path: "weights", format: .safetensors, tensors: try network.tensors(.published))
     let recognition = Recognition(

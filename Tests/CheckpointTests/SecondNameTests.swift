@@ -55,7 +55,7 @@ import Testing
         of: .unet, try network.tensors(naming), path: "weights")?.object
     }
     let expected = try #require(try inferred(Naming(.singleFile, prefix: "model.diffusion_model.")))
-    #expect(try inferred(Architecture.average) == expected)
+    #expect(try inferred(NetworkDescriptor.average) == expected)
   }
 
   @Test func theHeadlineIsAWholeModel() throws {
@@ -66,7 +66,7 @@ import Testing
         tensors += try network.tensors(
           Naming(.singleFile, prefix: "cond_stage_model.transformer."))
       case .vae: tensors += try network.tensors(Naming(.singleFile, prefix: "first_stage_model."))
-      default: tensors += try network.tensors(Architecture.average)
+      default: tensors += try network.tensors(NetworkDescriptor.average)
       }
     }
     let recognition = Recognition(

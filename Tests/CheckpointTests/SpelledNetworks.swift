@@ -7,13 +7,13 @@ import Testing
 /// Networks of several sizes, and files of them in any naming; no values.
 struct SpelledNetwork: Sendable, CustomTestStringConvertible {
   let size: String
-  let architecture: Architecture
+  let architecture: NetworkDescriptor
   let configuration: JSONObject
-  var testDescription: String { "\(architecture.rawValue) of \(size)" }
+  var testDescription: String { "\(architecture.className) of \(size)" }
 
   func graphs() throws -> [Graph] {
     let component = Component(
-      name: architecture.component, architecture: architecture.rawValue,
+      name: architecture.component, architecture: architecture.className,
       configuration: Configuration(object: configuration, path: "config.json"),
       path: "weights", format: .safetensors, tensors: [])
     return component.graphs

@@ -75,7 +75,7 @@ import Testing
     var tensors = try zip(networks, single).flatMap {
       try $0.tensors(Naming(.singleFile, prefix: $1), wrapper: "state_dict.")
     }
-    tensors += try networks[2].tensors(Architecture.average, wrapper: "state_dict.")
+    tensors += try networks[2].tensors(NetworkDescriptor.average, wrapper: "state_dict.")
     let junk: [(String, Leftover.Kind)] = [
       ("state_dict.betas", .noiseSchedule), ("state_dict.model_ema.decay", .averageCounters),
       ("optimizer_states.0.state.0.exp_avg", .optimizerState),
@@ -103,7 +103,7 @@ import Testing
     #expect(unet.configurationOrigin == .inferred)
     let average = try #require(summary.components.first { $0.name == .unetEMA })
     #expect(average.parameters == 859_520_964)
-    #expect(average.naming == Architecture.average)
+    #expect(average.naming == NetworkDescriptor.average)
     // 196 tensors and position ids of F32 and I64: four bytes each, and as F16 two.
     let text = try #require(summary.components.first { $0.name == .textEncoder })
     #expect(text.bytesAsF32 == 4 * 123_060_480 + 8 * 77)
@@ -139,7 +139,7 @@ import Testing
       SpelledNetwork.all.first { $0.size == "v1.5" && $0.architecture == .unet })
     let tensors = try unet.tensors(.published).prefix(400)
     let component = Component(
-      name: .unet, architecture: unet.architecture.rawValue,
+      name: .unet, architecture: unet.architecture.className,
       configuration: Configuration(object: unet.configuration, path: "config.json"),
       path: "weights", format: .safetensors, tensors: Array(tensors))
     let problems = try #require(component.manifest).summedProblems

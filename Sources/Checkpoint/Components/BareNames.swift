@@ -184,7 +184,7 @@ package struct BareNames {
             !(isModel && mark.hasPrefix("diffusion_model."))
               && all.contains(ExactName(dictionary + mark))
           }
-          || Architecture.isMarked { all.contains(ExactName(dictionary + $0)) }
+          || NetworkDescriptor.isMarked { all.contains(ExactName(dictionary + $0)) }
       }
       found = zip(candidates, holdsNetworks).filter(\.1).map(\.0)
       // If no network is known, only the usual dictionary is removed from the names.

@@ -6,7 +6,7 @@ extension Component {
   ///
   /// - Throws: ``FormatError`` `unsupported` if this is not a known UNet.
   public func graphWithResidualInputs() throws(FormatError) -> Graph {
-    guard architecture.flatMap(Architecture.init(rawValue:)) == .unet, let configuration else {
+    guard network == .unet, let configuration else {
       throw FormatError(
         .unsupported, "only a UNet takes the residuals of a ControlNet", file: path,
         context: name.rawValue)

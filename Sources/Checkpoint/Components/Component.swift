@@ -72,7 +72,7 @@ public struct Component: Sendable {
     self.bareNames = isBare ? [] : names
     let index = Component.index(of: tensors.map(\.name))
     self.index = index
-    let known = self.architecture.flatMap(Architecture.init(rawValue:))
+    let known = NetworkDescriptor(className: self.architecture)
     let reader = NetworkReader(
       name: name, architecture: self.architecture, known: known, path: path, tensors: tensors,
       names: names, index: isBare ? index : Component.index(of: names), isScale: scales.isPart)

@@ -33,8 +33,9 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
   /// Tensors of a single-file checkpoint outside all networks: the noise schedule.
   public static let other = ComponentName(rawValue: "other")
 
-  /// The required components of Stable Diffusion, in the order of use.
-  public static let required: [ComponentName] = [.textEncoder, .unet, .vae]
+  /// What Stable Diffusion cannot do without, in the order in which a picture needs them.
+  public static let required: [ComponentName] = NetworkDescriptor.all
+    .filter { $0.role == .required }.map(\.component)
 
   /// The EMA weights of the component, stored next to it in training checkpoints.
   var averages: ComponentName { ComponentName(rawValue: rawValue + "_ema") }
@@ -47,14 +48,8 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
 
   /// As text in a sentence: "UNet".
   public var title: String {
-    switch self {
-    case .textEncoder: "text encoder"
-    case .unet: "UNet"
-    case .vae: "VAE"
-    case .unetEMA: "averaged UNet"
-    case .controlNet: "ControlNet"
-    case .safetyChecker: "safety checker"
-    case .tinyAutoencoder: "tiny autoencoder"
+    if let network = NetworkDescriptor(component: self) { return network.title }
+    return switch self {
     case .secondTextEncoder: "second text encoder"
     case .imageEncoder: "image encoder"
     default: averaged.map { "averaged \($0.title)" } ?? rawValue

@@ -215,12 +215,12 @@ extension Component {
 
   /// Whether it only checks generated images, so that no single file contains it.
   func isHelper(among components: [Component]) -> Bool {
-    name == .safetyChecker && components.count > 1
+    NetworkDescriptor(component: name)?.role == .helper && components.count > 1
   }
 
   /// Whether its class has a graph, if not with this configuration.
   fileprivate var isOfKnownClass: Bool {
-    architecture.flatMap(Architecture.init(rawValue:)) != nil
+    network != nil
   }
 
   /// A copy with another name.

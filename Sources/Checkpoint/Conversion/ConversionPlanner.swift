@@ -217,14 +217,13 @@ struct ConversionPlanner {
   private static func single(
     _ component: Component, isAlone: Bool, _ target: Conversion.Target
   ) -> Naming? {
-    guard component.manifest != nil else { return nil }
-    switch component.name {
-    case .textEncoder where target == .ldm && component.isOpenCLIP: return Architecture.openCLIP
-    case .textEncoder: return Naming(.singleFile, prefix: "cond_stage_model.transformer.")
-    case .unet: return Naming(.singleFile, prefix: "model.diffusion_model.")
-    case .vae: return Naming(.singleFile, prefix: isAlone ? "" : "first_stage_model.")
-    case .controlNet: return Naming(.singleFile, prefix: "control_model.")
-    default: return nil
+    guard component.manifest != nil, let network = NetworkDescriptor(component: component.name)
+    else { return nil }
+    if target == .ldm, component.isOpenCLIP, let joined = network.joinedNamings.first {
+      return joined
+    }
+    return network.writtenPrefix.map {
+      Naming(.singleFile, prefix: isAlone ? $0.alone : $0.beside)
     }
   }
 

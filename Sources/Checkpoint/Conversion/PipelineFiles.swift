@@ -204,9 +204,8 @@ struct PipelineFiles {
     for component in components where PipelineClass.parts.contains(component.name) {
       guard let architecture = component.architecture else { continue }
       let library =
-        component.name == .safetyChecker
-        ? "stable_diffusion"
-        : component.configuration?.isTransformers == true ? "transformers" : "diffusers"
+        NetworkDescriptor(component: component.name)?.library
+        ?? (component.configuration?.isTransformers == true ? "transformers" : "diffusers")
       index[component.name.rawValue] = [.string(library), .string(architecture)]
     }
     add(path, index)
@@ -244,5 +243,25 @@ extension ModelCheckpoint {
     checkpoint.files = pipeline.files
     checkpoint.warnings += pipeline.notes + pipeline.warnings
     return checkpoint
+  }
+}
+
+extension ModelCheckpoint {
+  /// The small files that a pipeline needs beside its networks: this checkpoint's own, and where it
+  /// has none, made as a conversion to a repository makes them.
+  ///
+  /// - Parameter tokenizer: files to take a tokenizer from where there is none.
+  /// - Returns: the files, and what was made or is lacking, in words.
+  public func pipelineFiles(
+    tokenizer: [AuxiliaryFile] = []
+  ) -> (files: [AuxiliaryFile], notes: [String]) {
+    let networks = components.filter { !$0.graphs.isEmpty && $0.name.averaged == nil }
+    let isWhole = ComponentName.required.allSatisfy { name in
+      networks.contains { $0.name == name }
+    }
+    var pipeline = PipelineFiles(
+      of: self, components: networks, isWhole: isWhole, companions: tokenizer)
+    if isWhole { pipeline.noteTokenizer(of: networks) }
+    return (pipeline.files, pipeline.notes + pipeline.warnings)
   }
 }

@@ -8,8 +8,9 @@ import OrderedJSON
 /// `modelspec.prediction_type` and `modelspec.predict_key` in the metadata of safetensors, are marks
 /// that web UIs read.
 struct PipelineClass {
-  /// The components that an index lists.
-  static let parts: [ComponentName] = ComponentName.required + [.safetyChecker, .controlNet]
+  /// What an index lists of a checkpoint's components.
+  static let parts: [ComponentName] = NetworkDescriptor.all.filter { $0.role != .addition }
+    .map(\.component)
 
   /// The class; nil if no known class has these networks.
   private(set) var name: String?

@@ -45,7 +45,7 @@ public struct Configuration: Sendable {
       return name
     }
     return object["model_type"]?.string == "clip_text_model"
-      ? Architecture.textEncoder.rawValue : nil
+      ? NetworkDescriptor.textEncoder.className : nil
   }
 
   /// Whether transformers wrote it; diffusers names the class in `_class_name`.

@@ -75,7 +75,7 @@ extension ConfigurationInference {
       let levels = found.levels
       let channels = levels.map(\.channels)
       var object: JSONObject = [
-        "_class_name": .string(Architecture.unet.rawValue), "act_fn": "silu",
+        "_class_name": .string(NetworkDescriptor.unet.className), "act_fn": "silu",
         "attention_head_dim": list(heads(channels, isLinear: isLinear, context: context)),
         "block_out_channels": .array(channels.map { .integer($0) }),
         "center_input_sample": false, "cross_attention_dim": .integer(context),

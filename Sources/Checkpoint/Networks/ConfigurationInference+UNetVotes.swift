@@ -221,8 +221,8 @@ extension ConfigurationInference {
 
     // MARK: Configuration
 
-    func object(of architecture: Architecture) -> JSONObject? {
-      let isWhole = architecture == .unet
+    /// - Parameter isWhole: whether it is a UNet, not a ControlNet.
+    func object(isWhole: Bool) -> JSONObject? {
       guard let found = levels(isWhole: isWhole), let context = context.winner else { return nil }
       var levels: [Level] = []
       for (below, above) in zip(found.down, found.up) {
@@ -264,7 +264,7 @@ extension ConfigurationInference {
       ] {
         object[field] = nil
       }
-      object["_class_name"] = .string(Architecture.controlNet.rawValue)
+      object["_class_name"] = .string(NetworkDescriptor.controlNet.className)
       object["conditioning_embedding_out_channels"] = .array(
         zip(0..., [16, 32, 96, 256]).map { .integer(hint[$0]?.winner ?? $1) })
       object["controlnet_conditioning_channel_order"] = "rgb"

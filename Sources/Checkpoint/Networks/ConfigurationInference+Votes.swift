@@ -12,16 +12,11 @@ extension ConfigurationInference {
   /// - Parameter tensors: the network's tensors, under their bare names.
   /// - Returns: nil if too few tensors have names of that network.
   static func likelyConfiguration(
-    of architecture: Architecture, _ tensors: [Tensor], path: String
+    of network: NetworkDescriptor, _ tensors: [Tensor], path: String
   ) -> Configuration? {
-    var prefixes: [String] = []
-    for naming in architecture.namings + architecture.joinedNamings
-    where !prefixes.contains(naming.prefix) {
-      prefixes.append(naming.prefix)
-    }
-    // The longest prefix shared by most names.
+    // The longest prefix that most names have.
     var best: (names: [(path: [Substring], shape: [Int])], count: Int)?
-    for prefix in prefixes.sorted(by: { $0.utf8.count > $1.utf8.count }) {
+    for prefix in network.prefixes.sorted(by: { $0.utf8.count > $1.utf8.count }) {
       let names = tensors.filter { $0.name.hasPrefix(prefix) }.map { tensor in
         (
           path: tensor.name.dropFirst(prefix.count).split(separator: "."),
@@ -30,60 +25,58 @@ extension ConfigurationInference {
       }
       if names.count > best?.count ?? 0 { best = (names, names.count) }
     }
-    guard let names = best?.names else { return nil }
-    let object =
-      switch architecture {
-      case .textEncoder: likelyText(names)
-      case .unet, .controlNet: UNetVotes(names)?.object(of: architecture)
-      case .vae: VAEVotes(names)?.object
-      case .safetyChecker, .tinyAutoencoder: nil as JSONObject?
-      }
-    return object.map { Configuration(object: $0, path: path, origin: .inferred) }
+    guard let names = best?.names, let object = network.likelyInferred?(names) else { return nil }
+    return Configuration(object: object, path: path, origin: .inferred)
   }
 
   /// Whether an inferred configuration has one of two parts that belong together, so that the other
   /// is missing.
   static func isContradictory(
-    _ configuration: Configuration, of architecture: Architecture
+    _ configuration: Configuration, of network: NetworkDescriptor
   ) -> Bool {
-    let object = configuration.object
-    switch architecture {
-    case .unet:
-      // Models with two text encoders have an embedding of the image size; and attention in a down
-      // level implies attention in the up level.
-      return object["cross_attention_dim"]?.int == 2048 && object["addition_embed_type"] == nil
-        || attention(object, "down_block_types") != attention(object, "up_block_types").reversed()
-    case .vae:
-      let off = ["use_quant_conv", "use_post_quant_conv"].filter { object[$0] == .bool(false) }
-      return object["latent_channels"]?.int == 4 && off.count == 1 && object[half] == nil
-    default: return false
-    }
+    network.isContradictory(configuration.object)
   }
 
-  /// Whether an inferred configuration matches no published network, so that tensors may be
-  /// missing.
-  static func isDoubtful(_ configuration: Configuration, of architecture: Architecture) -> Bool {
-    if isContradictory(configuration, of: architecture) { return true }
-    let object = configuration.object
-    switch architecture {
-    case .unet:
-      let layers = object["layers_per_block"]
-      let fewest = layers?.int ?? layers?.array?.compactMap(\.int).min() ?? 2
-      return object["mid_block_type"]?.isNull == true && fewest >= 2
-        || object["conv_in_kernel"] != nil || object["conv_out_kernel"] != nil
-    case .vae:
-      return object["mid_block_add_attention"] == .bool(false)
-        || object["latent_channels"]?.int == 4
-          && ["use_quant_conv", "use_post_quant_conv"].contains { object[$0] == .bool(false) }
-    case .textEncoder:
-      guard let hidden = object["hidden_size"]?.int, let layers = object["num_hidden_layers"]?.int
-      else { return false }
-      return layers < publishedLayers(hidden, vocabulary: object["vocab_size"]?.int)
-    case .controlNet:
-      let levels = attention(object, "down_block_types")
-      return levels.count == 4 && levels[0] != true
-    case .safetyChecker, .tinyAutoencoder: return false
-    }
+  /// Whether a configuration that was read off tensors is of a network that nobody publishes, so that
+  /// perhaps some of its tensors are missing.
+  static func isDoubtful(_ configuration: Configuration, of network: NetworkDescriptor) -> Bool {
+    isContradictory(configuration, of: network) || network.isDoubtful(configuration.object)
+  }
+
+  /// Prompts of two text encoders come with an embedding of the picture's size; and where attention is
+  /// on the way down, it is on the way up.
+  static func isContradictoryUNet(_ object: JSONObject) -> Bool {
+    object["cross_attention_dim"]?.int == 2048 && object["addition_embed_type"] == nil
+      || attention(object, "down_block_types") != attention(object, "up_block_types").reversed()
+  }
+
+  static func isDoubtfulUNet(_ object: JSONObject) -> Bool {
+    let layers = object["layers_per_block"]
+    let fewest = layers?.int ?? layers?.array?.compactMap(\.int).min() ?? 2
+    return object["mid_block_type"]?.isNull == true && fewest >= 2
+      || object["conv_in_kernel"] != nil || object["conv_out_kernel"] != nil
+  }
+
+  static func isContradictoryVAE(_ object: JSONObject) -> Bool {
+    let off = ["use_quant_conv", "use_post_quant_conv"].filter { object[$0] == .bool(false) }
+    return object["latent_channels"]?.int == 4 && off.count == 1 && object[half] == nil
+  }
+
+  static func isDoubtfulVAE(_ object: JSONObject) -> Bool {
+    object["mid_block_add_attention"] == .bool(false)
+      || object["latent_channels"]?.int == 4
+        && ["use_quant_conv", "use_post_quant_conv"].contains { object[$0] == .bool(false) }
+  }
+
+  static func isDoubtfulText(_ object: JSONObject) -> Bool {
+    guard let hidden = object["hidden_size"]?.int, let layers = object["num_hidden_layers"]?.int
+    else { return false }
+    return layers < publishedLayers(hidden, vocabulary: object["vocab_size"]?.int)
+  }
+
+  static func isDoubtfulControlNet(_ object: JSONObject) -> Bool {
+    let levels = attention(object, "down_block_types")
+    return levels.count == 4 && levels[0] != true
   }
 
   /// Whether each level of a UNet has attention.
@@ -103,7 +96,7 @@ extension ConfigurationInference {
     }
   }
 
-  private static func likelyText(_ names: [(path: [Substring], shape: [Int])]) -> JSONObject? {
+  static func likelyText(_ names: [(path: [Substring], shape: [Int])]) -> JSONObject? {
     var (hidden, inner, tokens, positions) = (Votes(), Votes(), Votes(), Votes())
     var (layers, known, isOpenCLIP) = (0, 0, false)
     for (whole, shape) in names {
@@ -171,8 +164,8 @@ struct Votes {
   }
 }
 
-/// A VAE, inferred from the majority of its tensors.
-private struct VAEVotes {
+/// A VAE by what most of its tensors say.
+struct VAEVotes {
   private var channels: [Int: Votes] = [:]
   private var (latent, pictures) = (Votes(), Votes())
   private var (levels, layers) = (0, 0)
@@ -236,7 +229,7 @@ private struct VAEVotes {
     let latents = latent.winner ?? 4
     let pictures = pictures.winner ?? 3
     return [
-      "_class_name": .string(Architecture.vae.rawValue), "act_fn": "silu",
+      "_class_name": .string(NetworkDescriptor.vae.className), "act_fn": "silu",
       "block_out_channels": .array(widths.map { .integer($0) }),
       "down_block_types": .array(.init(repeating: "DownEncoderBlock2D", count: levels)),
       "up_block_types": .array(.init(repeating: "UpDecoderBlock2D", count: levels)),

@@ -8,41 +8,31 @@ import OrderedJSON
 /// norm groups, the text encoder's activation and the latent scale: these are assumed from Stable
 /// Diffusion at that width.
 package enum ConfigurationInference {
-  /// The configuration of `architecture` in diffusers or transformers form; nil if tensors that
-  /// determine it are missing.
+  /// The field that says which half of an autoencoder a file holds, where it is one alone: `encoder` or
+  /// `decoder`. Fields that begin so change no network.
+  static let half = "_half"
+
+  /// What `network` is by the tensors, written as diffusers or transformers would; nil where
+  /// tensors that tell the shape of the network are not there.
   ///
   /// - Parameter tensors: the network's tensors, under their bare names.
   package static func configuration(
-    of architecture: Architecture, _ tensors: [Tensor], path: String
+    of network: NetworkDescriptor, _ tensors: [Tensor], path: String
   ) -> Configuration? {
     let shapes = TensorShapes(tensors)
-    var prefixes: [String] = []
-    for naming in architecture.namings + architecture.joinedNamings
-    where !prefixes.contains(naming.prefix) {
-      prefixes.append(naming.prefix)
-    }
-    var places = prefixes.map(shapes.below)
-    if architecture == .unet {
-      places.append(shapes.withoutDots(below: Architecture.average.prefix + "diffusion_model"))
-    }
+    var places = network.prefixes.map(shapes.below)
+    if let place = network.averagePlace { places.append(shapes.withoutDots(below: place)) }
     for shapes in places {
-      let object =
-        switch architecture {
-        case .textEncoder: text(shapes)
-        case .unet: unet(shapes)
-        case .vae: vae(shapes)
-        case .controlNet: controlNet(shapes)
-        case .safetyChecker: safetyChecker(shapes)
-        case .tinyAutoencoder: tinyAutoencoder(shapes)
-        }
-      if let object { return Configuration(object: object, path: path, origin: .inferred) }
+      if let object = network.inferred(shapes) {
+        return Configuration(object: object, path: path, origin: .inferred)
+      }
     }
     return nil
   }
 
   // MARK: Text encoder
 
-  private static func text(_ shapes: TensorShapes) -> JSONObject? {
+  static func text(_ shapes: TensorShapes) -> JSONObject? {
     if shapes.contains("transformer.resblocks.0.attn.in_proj_weight") { return openCLIP(shapes) }
     let roots = ["text_model.", ""]
     guard
@@ -80,7 +70,7 @@ package enum ConfigurationInference {
   ) -> JSONObject {
     let hidden = embedding[1]
     return [
-      "architectures": [.string(Architecture.textEncoder.rawValue)],
+      "architectures": [.string(NetworkDescriptor.textEncoder.className)],
       "model_type": "clip_text_model",
       "hidden_act": isOpenCLIP ? "gelu" : "quick_gelu",
       "hidden_size": .integer(hidden), "intermediate_size": .integer(inner),
@@ -95,7 +85,7 @@ package enum ConfigurationInference {
 
   // MARK: VAE
 
-  private static func vae(_ shapes: TensorShapes) -> JSONObject? {
+  static func vae(_ shapes: TensorShapes) -> JSONObject? {
     let encoder = shapes("encoder.conv_in.weight", rank: 4)
     let decoder = shapes("decoder.conv_in.weight", rank: 4)
     let output = shapes("decoder.conv_out.weight", rank: 4)
@@ -130,7 +120,7 @@ package enum ConfigurationInference {
       ?? shapes("encoder.conv_out.weight", rank: 4).map { $0[0] / 2 } ?? 4
     let count = channels.count
     return [
-      "_class_name": .string(Architecture.vae.rawValue), "act_fn": "silu",
+      "_class_name": .string(NetworkDescriptor.vae.className), "act_fn": "silu",
       "block_out_channels": .array(channels.map { .integer($0) }),
       "down_block_types": .array(.init(repeating: "DownEncoderBlock2D", count: count)),
       "up_block_types": .array(.init(repeating: "UpDecoderBlock2D", count: count)),

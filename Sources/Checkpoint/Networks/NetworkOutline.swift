@@ -30,10 +30,10 @@ struct NetworkOutline {
   init?(_ component: Component) {
     guard component.manifest == nil, component.packed.isEmpty else { return nil }
     switch component.architecture {
-    case Architecture.unet.rawValue: self.init(unet: component)
+    case NetworkDescriptor.unet.className: self.init(unet: component)
     case "CLIPTextModelWithProjection": self.init(text: component)
     case "CLIPVisionModel", "CLIPVisionModelWithProjection": self.init(vision: component)
-    case nil, Architecture.textEncoder.rawValue:
+    case nil, NetworkDescriptor.textEncoder.className:
       guard [.textEncoder, .secondTextEncoder].contains(component.name) else { return nil }
       self.init(text: component)
     default: return nil
@@ -129,7 +129,7 @@ struct NetworkOutline {
         "mid_block.attentions.", "mid_block.resnets.1.", "middle_block.1.", "middle_block.2.")
   }
 
-  /// Prefixes of CLIP text models besides those in ``Architecture/namings``.
+  /// What CLIP's text models have before their names, beside what ``NetworkDescriptor/namings`` knows.
   private static let textPrefixes = [
     "conditioner.embedders.1.model.", "conditioner.embedders.0.model.",
     "text_encoders.clip_g.transformer.", "text_encoder_2.", "",
@@ -144,7 +144,7 @@ struct NetworkOutline {
     else { return nil }
     // OpenCLIP's own names are read in the form of Stable Diffusion 2 single files.
     let isOpenCLIP = names.contains { $0.hasPrefix(prefix + "transformer.resblocks.") }
-    let place = isOpenCLIP ? Architecture.openCLIP.prefix : ""
+    let place = isOpenCLIP ? NetworkDescriptor.openCLIP.prefix : ""
     let relative = component.relative(
       .textEncoder, component.configuration,
       names: names.map { $0.hasPrefix(prefix) ? place + $0.dropFirst(prefix.count) : $0 })
@@ -181,7 +181,7 @@ struct NetworkOutline {
     if let given, let component = component.configuration {
       configuration = Configuration(
         object: [
-          "architectures": [.string(Architecture.safetyChecker.rawValue)],
+          "architectures": [.string(NetworkDescriptor.safetyChecker.className)],
           "projection_dim": .integer(width), "vision_config": .object(given),
         ], path: component.path)
     } else {
@@ -279,15 +279,15 @@ extension Component {
   /// The tensors as another network under other bare names, with an inferred configuration if none
   /// is given.
   fileprivate func relative(
-    _ architecture: Architecture, _ configuration: Configuration?, names: [String]
+    _ network: NetworkDescriptor, _ configuration: Configuration?, names: [String]
   ) -> Component {
     let known =
       configuration
       ?? ConfigurationInference.configuration(
-        of: architecture, zip(tensors, names).map { $0.renamed($1) }, path: path)
+        of: network, zip(tensors, names).map { $0.renamed($1) }, path: path)
     return Component(
       name: name == .secondTextEncoder ? .textEncoder : name,
-      architecture: architecture.rawValue, configuration: known, path: path, format: format,
+      architecture: network.className, configuration: known, path: path, format: format,
       tensors: tensors, bareNames: names)
   }
 }

@@ -15,7 +15,7 @@ struct NetworkReader {
 
   let name: ComponentName
   let architecture: String?
-  let known: Architecture?
+  let known: NetworkDescriptor?
   let path: String
   let tensors: [Tensor]
   /// The tensors' bare names, and the first position of each.
@@ -71,7 +71,7 @@ struct NetworkReader {
       return Reading(configuration: configuration, graphs: [], failure: error, manifest: nil)
     }
     let namings =
-      (name == .unetEMA ? [Architecture.average] : [])
+      (name == .unetEMA ? [NetworkDescriptor.average] : [])
       + (known.map { $0.namings + $0.joinedNamings } ?? [.published])
     let manifest =
       graphs.isEmpty
@@ -84,11 +84,11 @@ struct NetworkReader {
 
   private func graphs(_ configuration: Configuration?) throws(FormatError) -> [Graph] {
     guard let configuration else {
-      if let architecture, Architecture(rawValue: architecture) == nil {
+      if let architecture, NetworkDescriptor(className: architecture) == nil {
         throw FormatError(
           .unsupported, "the architecture \(architecture) is not supported", file: path,
           context: name.rawValue,
-          hint: "supported: \(Architecture.allCases.map(\.rawValue).joined(separator: ", "))")
+          hint: "supported: \(NetworkDescriptor.classNames)")
       }
       throw FormatError(
         .unsupported,
@@ -96,13 +96,13 @@ struct NetworkReader {
         file: path, context: name.rawValue,
         hint: "give the directory that holds the weights and their config.json")
     }
-    guard let known = architecture.flatMap(Architecture.init(rawValue:)) else {
+    guard let known = NetworkDescriptor(className: architecture) else {
       let message =
         architecture.map { "the architecture \($0) is not supported" }
         ?? "the configuration does not name the network's class"
       throw FormatError(
         .unsupported, message, file: configuration.path, context: name.rawValue,
-        hint: "supported: \(Architecture.allCases.map(\.rawValue).joined(separator: ", "))")
+        hint: "supported: \(NetworkDescriptor.classNames)")
     }
     do throws(GraphError) {
       return try known.graphs(configuration.object)
@@ -117,9 +117,7 @@ struct NetworkReader {
 extension Component {
   /// Whether an inferred configuration matches no published network.
   func isDoubtful(_ configuration: Configuration) -> Bool {
-    architecture.flatMap(Architecture.init(rawValue:)).map {
-      ConfigurationInference.isDoubtful(configuration, of: $0)
-    } ?? false
+    network.map { ConfigurationInference.isDoubtful(configuration, of: $0) } ?? false
   }
 }
 

@@ -50,7 +50,7 @@ enum FamilyLayout {
         let architecture = isMain ? self.architecture(row, base) : nil
         // OpenCLIP's own names are read if a single file has them.
         let isJoined = tensors.contains { $0.name.hasSuffix(".attn.in_proj_weight") }
-        let known = isJoined ? nil : architecture.flatMap(Architecture.init(rawValue:))
+        let known = isJoined ? nil : NetworkDescriptor(className: architecture)
         return Component(
           name: name,
           architecture: name == .imageEncoder && !isMain
@@ -93,15 +93,14 @@ enum FamilyLayout {
 
   // MARK: Splitting
 
-  /// Whether the file opens as one of ``Architecture``'s networks.
+  /// Whether the file opens as one of ``NetworkDescriptor``'s networks.
   private static func isKnown(_ row: Family) -> Bool {
-    let known = Architecture.allCases.map(\.rawValue)
-    return row.parts.isEmpty && row.classes.first.map(known.contains) ?? false
+    row.parts.isEmpty && NetworkDescriptor(className: row.classes.first) != nil
   }
 
   private static func architecture(_ row: Family, _ title: String) -> String? {
     switch (row.id, title) {
-    case ("clip", _) where row.part == .textEncoder: Architecture.textEncoder.rawValue
+    case ("clip", _) where row.part == .textEncoder: NetworkDescriptor.textEncoder.className
     case ("t5", "UMT5 encoder"): "UMT5EncoderModel"
     default: row.classes.first
     }

@@ -41,9 +41,9 @@ extension ModelCheckpoint {
 
     let bareNames = names.namesOfWeights(file.tensors)
     let likely = {
-      Architecture.likely(zip(file.tensors, bareNames).map { $0.renamed($1) }, path: path)
+      NetworkDescriptor.likely(zip(file.tensors, bareNames).map { $0.renamed($1) }, path: path)
     }
-    guard let architecture = Architecture.recognized(names.contains) ?? likely() else {
+    guard let architecture = NetworkDescriptor.recognized(names.contains) ?? likely() else {
       let component = Component(
         name: .model, architecture: nil, configuration: nil, path: path, files: file.files,
         format: file.format,
@@ -70,7 +70,7 @@ extension ModelCheckpoint {
   /// The `config.json` next to a single weights file, if it belongs to the network of its tensors.
   /// The file is readable without it, so an invalid one is only a warning.
   private static func configuration(
-    beside path: String, of architecture: Architecture, _ warnings: inout [String]
+    beside path: String, of architecture: NetworkDescriptor, _ warnings: inout [String]
   ) -> (configuration: Configuration, file: AuxiliaryFile)? {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     let location = "\(directory)/config.json"
@@ -80,7 +80,7 @@ extension ModelCheckpoint {
     else { return nil }
     do throws(FormatError) {
       let configuration = try Configuration(file)
-      return configuration.architecture == architecture.rawValue ? (configuration, file) : nil
+      return configuration.architecture == architecture.className ? (configuration, file) : nil
     } catch {
       warnings.append("the configuration beside the file is not used: \(error)")
       return nil

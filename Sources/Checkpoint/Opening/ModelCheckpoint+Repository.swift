@@ -118,7 +118,7 @@ extension ModelCheckpoint {
     let configuration = try Configuration(
       AuxiliaryFile(path: "config.json", at: "\(directory.path)/config.json"))
     let name =
-      configuration.architecture.flatMap(Architecture.init(rawValue:))?.component
+      NetworkDescriptor(className: configuration.architecture)?.component
       ?? (HubCache.isSnapshot(directory)
         ? FamilyLayout.name(ofClass: configuration.architecture) ?? .model : nil)
       ?? ComponentName(rawValue: directory.name)

@@ -1,53 +1,28 @@
 import ModelFormats
+import ModelGraph
 
 /// The original layout of Stable Diffusion: all networks in one file, distinguished by prefixes.
 package enum SingleFileLayout {
   private struct Group {
     let prefix: String
     let name: ComponentName
-    let architecture: Architecture?
-    /// A tensor required for the prefix, a common word, to count.
+    let architecture: NetworkDescriptor?
+    /// A tensor without which the prefix, a common word, does not count.
     var mark: [String] = []
   }
 
-  /// Any of these identifies a UNet; one of them may be missing.
-  private static let singleFileUNet = [
-    "input_blocks.0.0.weight", "input_blocks.1.0.in_layers.2.weight", "time_embed.0.weight",
-    "out.2.weight",
-  ]
-
-  private static let groups: [Group] = [
-    Group(prefix: "cond_stage_model.", name: .textEncoder, architecture: .textEncoder),
-    Group(prefix: "text_encoders.clip_l.", name: .textEncoder, architecture: .textEncoder),
-    Group(prefix: "conditioner.embedders.0.", name: .textEncoder, architecture: .textEncoder),
-    Group(
-      prefix: "text_encoder.", name: .textEncoder, architecture: .textEncoder,
-      mark: [
-        "text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight",
-        "text_model.final_layer_norm.weight", "text_model.encoder.layers.0.mlp.fc1.weight",
-      ]),
-    Group(prefix: "conditioner.embedders.1.", name: .secondTextEncoder, architecture: nil),
-    Group(prefix: "text_encoders.clip_g.", name: .secondTextEncoder, architecture: nil),
-    Group(prefix: "model.diffusion_model.", name: .unet, architecture: .unet),
-    Group(
-      prefix: "diffusion_model.", name: .unet, architecture: .unet,
-      mark: singleFileUNet),
-    Group(
-      prefix: "unet.", name: .unet, architecture: .unet,
-      mark: singleFileUNet + [
-        "conv_in.weight", "conv_norm_out.weight", "time_embedding.linear_1.weight",
-        "up_blocks.0.resnets.0.conv1.weight",
-      ]),
-    Group(prefix: "first_stage_model.", name: .vae, architecture: .vae),
-    Group(
-      prefix: "vae.", name: .vae, architecture: .vae,
-      mark: [
-        "encoder.conv_in.weight", "decoder.conv_in.weight", "decoder.mid.block_1.conv1.weight",
-        "decoder.mid_block.resnets.0.conv1.weight",
-      ]),
-    Group(prefix: "control_model.", name: .controlNet, architecture: .controlNet),
-    Group(prefix: "model_ema.", name: .unetEMA, architecture: .unet),
-  ]
+  private static let groups: [Group] =
+    NetworkDescriptor.all.flatMap { network in
+      network.places.map { place in
+        Group(
+          prefix: place.prefix, name: place.other ?? network.component,
+          architecture: place.other == nil ? network : nil, mark: place.mark)
+      }
+    }
+    + [
+      Group(
+        prefix: NetworkDescriptor.average.prefix, name: .unetEMA, architecture: .unet)
+    ]
 
   /// The names of marked groups, including the prefix, and that of a UNet's EMA weights.
   static let marks: [String] =
@@ -128,11 +103,11 @@ package enum SingleFileLayout {
   }
 
   private static func component(
-    _ name: ComponentName, _ architecture: Architecture?, _ configuration: Configuration?,
+    _ name: ComponentName, _ architecture: NetworkDescriptor?, _ configuration: Configuration?,
     of file: TensorFile, _ members: Members
   ) -> Component {
     Component(
-      name: name, architecture: architecture?.rawValue, configuration: configuration,
+      name: name, architecture: architecture?.className, configuration: configuration,
       path: file.path, files: file.files, format: file.format,
       metadata: name == .other ? [] : file.metadata, tensors: members.tensors,
       bareNames: members.names)
@@ -141,7 +116,8 @@ package enum SingleFileLayout {
   /// A single network in a file, its EMA weights if a dictionary contains them, and last the
   /// remaining tensors.
   static func lone(
-    _ architecture: Architecture, of file: TensorFile, _ names: BareNames, _ known: Configuration?
+    _ architecture: NetworkDescriptor, of file: TensorFile, _ names: BareNames,
+    _ known: Configuration?
   ) -> [Component] {
     var weights = Members()
     var averages = Members()

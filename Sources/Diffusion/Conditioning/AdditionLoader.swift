@@ -14,7 +14,7 @@ struct Autoencoder {
 
   /// - Throws: ``FormatError`` if it has no decoder or its configuration is not supported.
   init(_ component: Component) throws(FormatError) {
-    isTiny = component.architecture == Architecture.tinyAutoencoder.rawValue
+    isTiny = component.network == .tinyAutoencoder
     if isTiny {
       let tiny = try DiffusionModel.configuration(
         of: component, TinyAutoencoderConfiguration.init)

@@ -25,7 +25,7 @@ struct ONNXCommand: ParsableCommand {
       """)
 
   /// The networks in the order in which a picture needs them.
-  private static let networks: [GraphName] = [.textEncoder, .unet, .vaeDecoder, .vaeEncoder]
+  private static let networks = NetworkDescriptor.exportedGraphs
 
   @OptionGroup var input: InputOptions
 
@@ -35,7 +35,7 @@ struct ONNXCommand: ParsableCommand {
   @Option(
     name: .customLong("component"),
     help: ArgumentHelp(
-      "Only these networks: text_encoder, unet, vae_decoder, vae_encoder (vae: both).",
+      "Only these networks: \(Self.networks.map(\.rawValue).joined(separator: ", ")) (vae: both).",
       valueName: "names"))
   var component: String?
 
@@ -158,7 +158,11 @@ struct ONNXCommand: ParsableCommand {
       return networks
     }
     let asked = try ComponentOption.list(component).flatMap { name in
-      if ComponentName(rawValue: name) == .vae { return [GraphName.vaeDecoder, .vaeEncoder] }
+      if let network = NetworkDescriptor(component: ComponentName(rawValue: name)),
+        network.isExported
+      {
+        return network.graphNames
+      }
       let graph = GraphName(rawValue: name)
       guard ONNXCommand.networks.contains(graph) else {
         throw Failure.usage(
@@ -174,9 +178,8 @@ struct ONNXCommand: ParsableCommand {
   /// Rejects a checkpoint with a network that cannot be exported: a model without its UNet must not
   /// look complete.
   private func requireKnown(_ checkpoint: ModelCheckpoint) throws {
-    let parts = checkpoint.components.filter { component in
-      component.name == .vae
-        || ONNXCommand.networks.contains(GraphName(rawValue: component.name.rawValue))
+    let parts = checkpoint.components.filter {
+      NetworkDescriptor(component: $0.name)?.isExported == true
     }
     guard let failed = parts.first(where: { $0.graphFailure != nil }),
       var error = failed.graphFailure
@@ -204,7 +207,7 @@ struct ONNXCommand: ParsableCommand {
     _ name: GraphName, _ checkpoint: ModelCheckpoint, _ files: [AuxiliaryFile], _ adapters: [LoRA]
   ) throws -> NetworkSource {
     let component = try checkpoint.require(
-      [.vaeDecoder, .vaeEncoder].contains(name) ? .vae : ComponentName(rawValue: name.rawValue))
+      NetworkDescriptor(graph: name)?.component ?? ComponentName(rawValue: name.rawValue))
     let updates = adapters.compactMap { $0.updates[component.name] }
     return NetworkSource(
       graph: name == .unet && controlNetInputs
