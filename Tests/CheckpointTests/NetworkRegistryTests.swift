@@ -1,10 +1,9 @@
+import Checkpoint
 import Foundation
 import ModelGraph
 import OrderedJSON
 import TestSupport
 import Testing
-
-@testable import Checkpoint
 
 /// Whether each network's descriptor is complete and agrees with its graphs and the documentation.
 @Suite struct NetworkRegistryTests {

@@ -1,8 +1,7 @@
 import Foundation
+import ModelFormats
 import TestSupport
 import Testing
-
-@testable import ModelFormats
 
 /// Whether each format's descriptor is complete and agrees with the documentation and the fuzzer.
 @Suite struct FormatRegistryTests {

@@ -43,7 +43,7 @@ extension NetworkDescriptor {
     all.filter(\.isRecognizedFirst) + all.filter { !$0.isRecognizedFirst }
 
   /// The network that bare names of tensors give away; nil where they fit none.
-  static func recognized(_ isThere: (String) -> Bool) -> NetworkDescriptor? {
+  package static func recognized(_ isThere: (String) -> Bool) -> NetworkDescriptor? {
     recognitionOrder.first { network in
       network.marks.contains { $0.allSatisfy(isThere) }
     }

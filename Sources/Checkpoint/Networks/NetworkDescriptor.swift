@@ -31,7 +31,7 @@ public struct NetworkDescriptor: Sendable {
 
   /// Sets of tensors that it has whatever its size, in each naming without a prefix; one set is
   /// enough to recognize it.
-  let marks: [[String]]
+  package let marks: [[String]]
 
   /// Whether it is looked for before other networks, since it has the marks of one of them too.
   var isRecognizedFirst = false
@@ -41,7 +41,7 @@ public struct NetworkDescriptor: Sendable {
   var hints: [String] = []
 
   /// What single files of several networks put before its names, in the order of preference.
-  var places: [SingleFilePlace] = []
+  package internal(set) var places: [SingleFilePlace] = []
 
   /// Every naming under which files hold it, the likeliest first.
   ///
@@ -57,7 +57,7 @@ public struct NetworkDescriptor: Sendable {
 
   /// What is put before its names in single files that are written: beside other networks, and if it
   /// is alone; nil if single files do not hold it.
-  var writtenPrefix: (beside: String, alone: String)?
+  package internal(set) var writtenPrefix: (beside: String, alone: String)?
 
   /// The configuration that the shapes of tensors tell, as the library writes it; nil if tensors that
   /// tell it are missing.
@@ -74,7 +74,7 @@ public struct NetworkDescriptor: Sendable {
   var isDoubtful: @Sendable (JSONObject) -> Bool = { _ in false }
 
   /// The graphs that a configuration describes.
-  let graphs: @Sendable (JSONObject) throws(GraphError) -> [Graph]
+  package let graphs: @Sendable (JSONObject) throws(GraphError) -> [Graph]
 }
 
 extension NetworkDescriptor {
@@ -94,10 +94,10 @@ extension NetworkDescriptor {
   }
 
   /// What a single file puts before the names of a network.
-  struct SingleFilePlace: Sendable {
-    let prefix: String
+  package struct SingleFilePlace: Sendable {
+    package let prefix: String
     /// Tensors without one of which the prefix, a common word, does not count.
-    var mark: [String] = []
+    package var mark: [String] = []
     /// A component of the same kind that has no graph; nil for the network itself.
     var other: ComponentName?
   }

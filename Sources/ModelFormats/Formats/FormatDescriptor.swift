@@ -10,7 +10,7 @@ public struct FormatDescriptor: Sendable {
   public let name: String
 
   /// How a file is recognized by its content.
-  let mark: Mark
+  package let mark: Mark
 
   /// The format's name in JSON where its tensors are read; several kinds of file may share one.
   public internal(set) var format: TensorFile.Format?
@@ -19,7 +19,7 @@ public struct FormatDescriptor: Sendable {
   package internal(set) var read: Read?
 
   /// Reads a file that names the files with the tensors; such a file cannot be one of those.
-  var readIndex: Read?
+  package internal(set) var readIndex: Read?
 
   /// The endings of its files' names, lower case, the usual ones first.
   package internal(set) var endings: [String] = []
@@ -46,7 +46,7 @@ public struct FormatDescriptor: Sendable {
   public internal(set) var imageName: String?
 
   /// Why it is refused, if it is not read; nil leaves it to the general refusal.
-  var refusal: (@Sendable (MappedFile) -> FormatError?)?
+  package internal(set) var refusal: (@Sendable (MappedFile) -> FormatError?)?
 
   /// The fuzzing target that reads it; nil if it is not read.
   package internal(set) var fuzzTarget: String?
@@ -67,7 +67,7 @@ public struct FormatDescriptor: Sendable {
 
 extension FormatDescriptor {
   /// What tells a kind of file from others.
-  enum Mark: Sendable {
+  package enum Mark: Sendable {
     /// Any of these at the very beginning of the file. All are looked for before any test.
     case beginnings([[UInt8]])
     /// A test of the content. Tests run in the order of ``FormatDescriptor/all``.
@@ -101,7 +101,7 @@ extension FormatDescriptor: Hashable, CustomStringConvertible {
 }
 
 /// What recognition looks at: a file and its first bytes.
-struct FileHead {
+package struct FileHead {
   /// How many of the first bytes.
   private static let count = 4096
 

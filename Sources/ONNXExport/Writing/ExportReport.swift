@@ -29,7 +29,7 @@ public struct ExportReport: Sendable, Hashable {
   /// A tensor whose values were saturated.
   public struct Saturation: Sendable, Hashable {
     /// The tensor's name in the checkpoint.
-    public let name: GraphName
+    public let name: String
     /// How many of its values were beyond the largest F16.
     public let count: Int
   }
