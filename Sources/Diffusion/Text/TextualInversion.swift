@@ -92,7 +92,7 @@ public struct TextualInversion: Sendable, Hashable {
   /// - Throws: ``FormatError`` `mismatch` where the file holds no textual inversion, not the word
   ///   that is wanted, or one for a model with other text encoders, which is named; `unsupported`
   ///   where it is in an image.
-  package static func read(
+  public static func read(
     _ path: String, token: String? = nil
   ) throws(FormatError) -> [TextualInversion] {
     if let kind = try imageKind(path) {
