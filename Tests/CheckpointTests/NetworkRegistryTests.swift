@@ -35,8 +35,9 @@ import Testing
       #expect(network.places.contains { $0.mark.isEmpty && prefix.hasPrefix($0.prefix) })
       #expect(network.namings.contains(Naming(.singleFile, prefix: prefix)))
     }
-    // diffusers' default configurations.
-    let graphs = try network.graphs(["vision_config": [:]])
+    let usual: JSONObject = network == .safetyChecker ? ["vision_config": [:]] : [:]
+    let known = SpelledNetwork.all.first { $0.architecture == network }?.configuration
+    let graphs = try network.graphs(known ?? usual)
     #expect(Set(graphs.map(\.name)) == Set(network.graphNames))
   }
 
