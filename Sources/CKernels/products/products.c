@@ -13,7 +13,7 @@
 #define GROUP_BYTES (384u << 10)
 /// Row tiles that are multiplied by one panel while it is in the L1 cache.
 #define PASS_TILES 8
-/// Pieces per thread, to balance the load if threads are disturbed.
+/// At least so many pieces, to balance the load if threads are disturbed.
 #define PIECES 16
 
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
