@@ -11,7 +11,7 @@ uint32_t sdk_crc32_plain(uint32_t crc, const void *bytes, size_t count) {
 
 #define FOLDING __attribute__((target("pclmul,sse4.1")))
 
-// Chains that do not wait for one another, and the bytes that all of them take at a time.
+// Independent chains, and the bytes that all of them process at a time.
 #define LANES 8
 #define BLOCK ((size_t)16 * LANES)
 
@@ -24,7 +24,7 @@ uint32_t sdk_crc32_plain(uint32_t crc, const void *bytes, size_t count) {
 #define NEAR_LOW 0x1751997D0
 #define NEAR_HIGH 0x0CCAA009E
 
-/// What 16 bytes come to that lie the constants' distance before `next`, and `next` itself.
+/// Folds 16 bytes over the constants' distance into `next`.
 FOLDING static inline __m128i fold(__m128i bytes, __m128i constants, __m128i next) {
   __m128i low = _mm_clmulepi64_si128(bytes, constants, 0x00);
   __m128i high = _mm_clmulepi64_si128(bytes, constants, 0x11);
@@ -38,7 +38,7 @@ FOLDING static uint32_t folded(uint32_t crc, const uint8_t *bytes, size_t count)
   __m128i sums[LANES];
   for (int lane = 0; lane < LANES; lane++)
     sums[lane] = _mm_loadu_si128((const __m128i *)(const void *)(bytes + 16 * lane));
-  // zlib's checksum is the register with its bits inverted.
+  // zlib's checksum is the inverted register.
   sums[0] = _mm_xor_si128(sums[0], _mm_cvtsi32_si128((int)~crc));
   size_t done = BLOCK;
   for (; count - done >= BLOCK; done += BLOCK)
@@ -50,7 +50,7 @@ FOLDING static uint32_t folded(uint32_t crc, const uint8_t *bytes, size_t count)
   for (int lane = 1; lane < LANES; lane++) sum = fold(sum, near, sums[lane]);
   for (; done < count; done += 16)
     sum = fold(sum, near, _mm_loadu_si128((const __m128i *)(const void *)(bytes + done)));
-  // 16 bytes with the same remainder as all of them, which zlib takes from an empty register.
+  // 16 bytes with the same remainder as all of them; zlib continues from an empty register.
   uint8_t rest[16];
   _mm_storeu_si128((__m128i *)(void *)rest, sum);
   return sdk_crc32_plain(UINT32_MAX, rest, sizeof rest);

@@ -17,7 +17,7 @@ int sdk_reserve(int descriptor, long long size) {
 }
 
 void sdk_start_writing_back(int descriptor, long long offset, long long count) {
-  // What fails shows when all is flushed.
+  // Errors show on the final flush.
   (void)sync_file_range(descriptor, offset, count, SYNC_FILE_RANGE_WRITE);
 }
 
@@ -49,7 +49,7 @@ int sdk_identify(int descriptor, const char *path, sdk_identity *identity) {
       ? status.stx_btime.tv_sec * 1000000000 + status.stx_btime.tv_nsec : 0;
     return 0;
   }
-  // Sandboxes refuse calls that they do not know.
+  // Sandboxes reject calls that they do not know.
   struct stat usual;
   if (fstatat(directory, path, &usual, AT_EMPTY_PATH) != 0) return -1;
   *identity = (sdk_identity){.device = usual.st_dev, .inode = usual.st_ino, .birth = 0};
@@ -61,7 +61,7 @@ int sdk_exchange(const char *path, const char *other) {
 }
 
 int sdk_core_count(void) {
-  // The kernel refuses a set smaller than its own (EINVAL); cpu_set_t holds only 1,024 CPUs.
+  // The kernel rejects a set smaller than its own (EINVAL); cpu_set_t has only 1,024 CPUs.
   for (int capacity = CPU_SETSIZE; capacity <= 1 << 20; capacity *= 2) {
     cpu_set_t *set = CPU_ALLOC(capacity);
     if (set == NULL) break;

@@ -8,11 +8,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// The limit of open files is 1,024 nearly everywhere.
+// The limit of open files is 1,024 almost everywhere.
 enum { place_count = 4096 };
 
-// A place is free where `state` is 0, being filled or emptied where it is 1, and in use where it is 2.
-// `changes` is odd while what follows it changes. `begin` is 0 outside of use.
+// A slot is free if `state` is 0, being filled or emptied if 1, and in use if 2. `changes` is odd
+// while the following fields change. `begin` is 0 outside of use.
 typedef struct {
   atomic_int state;
   atomic_uint changes;
@@ -23,7 +23,7 @@ typedef struct {
 } place;
 
 static place places[place_count];
-// One beyond the highest place that was ever in use.
+// One beyond the highest slot that was ever in use.
 static atomic_int places_used;
 static struct sigaction former;
 static uintptr_t page_size;
@@ -31,7 +31,7 @@ static uintptr_t page_size;
 _Static_assert(ATOMIC_POINTER_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "a handler of a signal must not lock");
 
-// Maps zeros from the page of `address` on; 0 where the address is in no mapping of the table.
+// Maps zeros from the page of `address` on; 0 if no mapping of the table contains the address.
 static int replace_rest(uintptr_t address) {
   const int used = atomic_load_explicit(&places_used, memory_order_acquire);
   for (int i = 0; i < used; i++) {
@@ -40,7 +40,7 @@ static int replace_rest(uintptr_t address) {
     const uintptr_t begin = atomic_load(&p->begin), end = atomic_load(&p->end);
     const int is_writable = atomic_load(&p->is_writable);
     if (begin == 0 || address < begin || address >= end) continue;
-    // Another thread may be putting another mapping in this place, and what was read be of both. The
+    // Another thread may be reusing this slot, so that the values read belong to two mappings. The
     // mapping of the address itself stays: its thread is here.
     if (changes % 2 != 0 || atomic_load(&p->changes) != changes) continue;
     atomic_store(&p->is_lost, 1);
@@ -55,7 +55,7 @@ static int replace_rest(uintptr_t address) {
 
 static void on_fault(int number, siginfo_t *info, void *context) {
   const int saved = errno;
-  // What another process sends is not about an address.
+  // A signal from another process is not about an address.
   const int is_fault = info->si_code > 0 && info->si_code != SI_KERNEL;
   if (is_fault && replace_rest((uintptr_t)info->si_addr)) {
     errno = saved;
@@ -64,12 +64,12 @@ static void on_fault(int number, siginfo_t *info, void *context) {
   if (former.sa_flags & SA_SIGINFO) {
     former.sa_sigaction(number, info, context);
   } else if (former.sa_handler == SIG_IGN && !is_fault) {
-    // Ignored before, ignored now; the kernel lets nobody ignore a fault.
+    // Ignored before, ignored now; the kernel does not allow faults to be ignored.
   } else if (former.sa_handler == SIG_DFL || former.sa_handler == SIG_IGN) {
     struct sigaction usual = {.sa_handler = SIG_DFL};
     sigemptyset(&usual.sa_mask);
     sigaction(SIGBUS, &usual, NULL);
-    // A fault comes again when the instruction does.
+    // A fault recurs when its instruction is executed again.
     if (!is_fault) raise(SIGBUS);
   } else {
     former.sa_handler(number);
@@ -83,8 +83,8 @@ int sdk_guard_install(void) {
   page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
   // The former handler is known before the new one can run.
   if (sigaction(SIGBUS, NULL, &former) != 0) return -1;
-  // On the thread's other stack where it has one; not blocked, so that a former handler may leave by
-  // a jump, as it could without this one.
+  // On the thread's alternate stack if it has one; not blocked, so that a previous handler may
+  // leave with a jump, as without this one.
   struct sigaction action = {
     .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
   sigemptyset(&action.sa_mask);

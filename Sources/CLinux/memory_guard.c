@@ -30,7 +30,7 @@ static int is_limited(int resource) {
   return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
-// Whether it is memory that is lacking. Under a limit as much is asked for as the larger things take.
+// Whether memory has run out. Under a limit, tries to allocate as much as the larger allocations.
 static int is_memory_out(void) {
   const int limited = is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA);
   return !can_map(limited ? (size_t)256 << 20 : (size_t)8 << 20);
@@ -40,13 +40,13 @@ static void on_end(int number, siginfo_t *info, void *context) {
   (void)context;
   if (is_memory_out()) {
     if (clean_up) clean_up();
-    // What cannot be written cannot be told either.
+    // If writing fails, nothing can be reported.
     if (write(STDERR_FILENO, sentence, sentence_size) < 0) {}
     _exit(end_status);
   }
   for (int i = 0; i < signal_count; i++)
     if (signals[i] == number) sigaction(number, &former[i], NULL);
-  // A fault comes again when its instruction does; a trap is behind it by now.
+  // A fault recurs when its instruction is executed again; a trap's instruction has already passed.
   if (info->si_code <= 0 || number == SIGTRAP) raise(number);
 }
 

@@ -1,4 +1,4 @@
-// CRC-32 at the speed of memory, where the processor multiplies without carries.
+// CRC-32 at memory speed, if the CPU has carry-less multiplication.
 #pragma once
 
 #include <stddef.h>
@@ -7,5 +7,5 @@
 /// The CRC-32 (of zip and zlib) of `count` bytes after others whose CRC-32 is `crc`, 0 for none.
 uint32_t sdk_crc32(uint32_t crc, const void *bytes, size_t count);
 
-/// The same by zlib alone.
+/// The same, with zlib only.
 uint32_t sdk_crc32_plain(uint32_t crc, const void *bytes, size_t count);

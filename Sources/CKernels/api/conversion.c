@@ -37,7 +37,7 @@ void sdk_convert_serial(
     if (to == SDK_F16) sdk_cast_f32_f16(source, target, count);
     else sdk_cast_f32_bf16(source, target, count);
   } else {
-    // Between the two short types by way of f32, which holds both.
+    // Between the two 16-bit types through f32, which represents both exactly.
     float values[256];
     for (size_t i = 0; i < count; i += 256) {
       const size_t n = count - i < 256 ? count - i : 256;
@@ -49,7 +49,7 @@ void sdk_convert_serial(
 
 // MARK: Layouts
 
-/// Rows of a layout change done at once.
+/// Rows converted at a time.
 #define LAYOUT_ROWS 64
 
 typedef struct {
@@ -73,7 +73,7 @@ static void to_channels_last_piece(void *context, size_t begin, size_t end, int 
           from, c->rows, (float *)c->target + at, c->channels, c->channels, rows);
       continue;
     }
-    // Channels a few at a time through f32.
+    // A few channels at a time, through f32.
     for (size_t r = 0; r < rows; r++)
       for (size_t channel = 0; channel < c->channels; channel += 64) {
         float values[64];

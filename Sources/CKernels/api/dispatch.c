@@ -1,4 +1,4 @@
-// Chooses the kernels by what the CPU reports, once.
+// Chooses the kernels once, by what the CPU reports.
 #include "api/kernel_table.h"
 #include "api/product_table.h"
 
@@ -26,7 +26,7 @@ int sdk_has_bf16(void) {
 #endif
 }
 
-/// The same, asked of the CPU once.
+/// The same, queried once.
 static int has_bf16(void) {
   static atomic_int known = -1;
   int answer = atomic_load_explicit(&known, memory_order_relaxed);
@@ -46,11 +46,11 @@ static sdk_isa initial(void) {
   return best;
 }
 
-// -1 until first asked for. Two threads that ask at once find the same answer.
+// -1 until first used. Two threads that ask at once find the same answer.
 static atomic_int chosen = -1;
 
-// What this thread was told to use instead; -1 where nothing was. A level for each thread, since
-// one that changed under a running kernel would change the layout of its scratch memory.
+// The level forced on this thread, or -1. Each thread has its own, since a level that changed under
+// a running kernel would change the layout of its scratch memory.
 static _Thread_local int forced = -1;
 
 sdk_isa sdk_isa_current(void) {

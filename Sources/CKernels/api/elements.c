@@ -1,4 +1,4 @@
-// Functions of elements, in pieces for threads.
+// Elementwise functions, in pieces for threads.
 #include "api/kernel_table.h"
 #include "api/pieces.h"
 

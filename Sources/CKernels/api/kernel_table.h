@@ -1,9 +1,9 @@
-// The versions of each kernel's inner part, and the choice between them.
+// The versions of each kernel's inner loop, and the choice between them.
 #pragma once
 
 #include "kernels.h"
 
-/// What one instruction set offers. All work on the calling thread.
+/// The kernels of one instruction set. All work on the calling thread.
 typedef struct {
   /// Per channel over all rows: the mean, and the sum of squared distances from it.
   void (*moments)(

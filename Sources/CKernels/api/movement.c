@@ -1,4 +1,4 @@
-// Concatenation, enlargement and the embedding of timesteps.
+// Concatenation, upsampling and timestep embedding.
 #include <math.h>
 #include <string.h>
 
@@ -58,6 +58,6 @@ void sdk_timestep_embedding(
     sines[i] = (float)sin(angle);
     cosines[i] = (float)cos(angle);
   }
-  // An odd width ends in a zero.
+  // An odd width ends with a zero.
   if (channels % 2) y[channels - 1] = 0;
 }

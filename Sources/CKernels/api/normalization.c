@@ -4,8 +4,9 @@
 
 // MARK: Group norm
 
-// A sample's rows are cut into chunks, as many as its size alone decides; each leaves its
-// channels' moments, which are put together in order, so that threads do not change the result.
+// A sample's rows are split into chunks, whose number depends only on the size; each leaves its
+// channels' moments, which are combined in order, so that results do not depend on the number of
+// threads.
 static size_t chunk_rows(size_t rows) {
   const size_t by_count = (rows + 63) / 64;
   return by_count < 64 ? 64 : by_count;

@@ -1,4 +1,4 @@
-// The inner parts of products and convolutions, which every instruction set has its version of.
+// The inner loops of matmuls and convolutions, in a version for each instruction set.
 #pragma once
 
 #include "products.h"
@@ -14,7 +14,7 @@ typedef struct {
   int accumulate;         ///< whether c counts, else it is written over
 } product_tile;
 
-/// What becomes of the sums of one panel.
+/// What happens to the sums of one panel.
 typedef struct {
   const float *bias;     ///< of the panel; may be null
   const float *gate_bias;
@@ -26,8 +26,8 @@ typedef struct {
   int gated;
 } product_finish;
 
-/// A tile of a picture with a border of one in a transform: (edge + 2)^2 pixels in,
-/// edge^2 pixels out. Positions are those of the transformed tile.
+/// A tile of an image with a border of one in a transform: (edge + 2)^2 pixels in, edge^2 pixels
+/// out. Positions are those of the transformed tile.
 typedef struct {
   const void *pixels[36];  ///< a row of channels each, of zeros beyond the picture
   sdk_type type;           ///< of pixels
@@ -60,7 +60,7 @@ typedef struct {
 
 /// One instruction set's version.
 typedef struct {
-  /// The most rows that `product` takes at once.
+  /// The maximum number of rows that `product` processes at once.
   size_t rows;
   void (*product)(const product_tile *tile, sdk_type type, size_t rows);
   void (*finish)(const product_finish *finish, const float *c, size_t rows);
@@ -74,7 +74,7 @@ typedef struct {
   void (*output4)(const winograd_output *tile);
   void (*weights2)(const winograd_weights *weights);
   void (*weights4)(const winograd_weights *weights);
-  /// Interleaves SDK_PANEL rows of `depth` f32 values, `stride` apart, as packed weights are.
+  /// Interleaves SDK_PANEL rows of `depth` f32 values, `stride` apart, as in packed weights.
   void (*interleave)(
       const float *const rows[SDK_PANEL], size_t stride, size_t depth, void *packed,
       sdk_type type);

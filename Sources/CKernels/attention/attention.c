@@ -6,7 +6,7 @@ typedef struct {
   size_t tiles, thread_bytes;
 } attention_form;
 
-/// What one thread needs, in whole cache lines so that threads share none.
+/// Memory for one thread, in whole cache lines, so that threads do not share any.
 static size_t attention_thread_bytes(size_t keys, size_t size) {
   return (sdk_kernels()->attention_scratch(keys, size) + 63) / 64 * 64;
 }
@@ -20,7 +20,8 @@ static void attention_piece(void *context, size_t begin, size_t end, int thread)
   const sdk_attention_form *f = a->form;
   const kernel_table *kernels = sdk_kernels();
   for (size_t i = begin; i < end; i++) {
-    // Tiles of one head follow each other, so that its keys and values stay in the caches.
+    // Tiles of one head are processed consecutively, so that its keys and values stay in the
+    // caches.
     const size_t first = i % a->tiles * kernels->tile_queries, head = i / a->tiles % f->heads;
     const size_t batch = i / a->tiles / f->heads, at = head * f->size;
     const size_t left = f->queries - first;

@@ -1,4 +1,4 @@
-// The attention of an instruction set: in tiles, or for bf16 in pairs where the CPU multiplies those.
+// An instruction set's attention: in tiles, or, if the CPU multiplies bf16 pairs, in pairs.
 #pragma once
 
 #include "attention/vector_tiles.h"
@@ -8,7 +8,7 @@
 #include "attention/vector_pairs.h"
 #endif
 
-/// Queries that `any_attention` takes at once.
+/// Queries that `any_attention` processes at once.
 #ifdef HAS_BF16_PRODUCTS
 #define ATTENTION_QUERIES (PAIR_PANELS * SDK_PANEL)
 #else
@@ -20,13 +20,13 @@ VECTOR static void any_attention(
     const sdk_attention_form *form, const void *q, const void *k, const void *v, void *y,
     size_t first, size_t count, void *scratch) {
 #ifdef HAS_BF16_PRODUCTS
-  // Pairs of channels are read whole.
+  // Channels are read in pairs.
   if (form->type == SDK_BF16 && form->size % 2 == 0 && form->q_stride % 2 == 0) {
     attention_pairs(form, q, k, v, y, first, count, scratch);
     return;
   }
 #endif
-  // The pieces are those of attention_pairs where there is one, which are larger.
+  // If there is attention_pairs, pieces have its size, which is larger.
   while (count > 0) {
     const size_t queries = count < TILE ? count : TILE;
     attention(form, q, k, v, y, first, queries, scratch);

@@ -15,7 +15,7 @@
 #include "vector/transposition.h"
 #include "vector/words.h"
 
-/// Keys whose scores are held at once: with the queries' tile they stay in the first cache.
+/// Keys whose scores are held at once: with the query tile they fit in the L1 cache.
 #define TILE_KEYS 48
 #define TILE (TILE_VECTORS * WIDTH)
 
@@ -93,7 +93,7 @@ VECTOR static void score_tile(
 
 VECTOR static void value_tile(
     const float *weights, const float *v, size_t v_stride, size_t keys, size_t size, float *y) {
-  // As even pieces as there are, since few rows do not fill the multipliers.
+  // Pieces as even as possible, since few rows do not fill the multipliers.
   const size_t pieces = (size + TILE_ROWS - 1) / TILE_ROWS;
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t c = piece * size / pieces, rows = (piece + 1) * size / pieces - c;
@@ -110,7 +110,7 @@ VECTOR static void weigh_tile(
   for (int t = 0; t < TILE_VECTORS; t++) {
     const vector before = v_load(highest + t * WIDTH);
     vector top = before;
-    // A score of NaN is passed over here; its weight is NaN, and with it the query's sums.
+    // NaN scores are ignored here; their weight is NaN, and so are the query's sums.
     for (size_t j = 0; j < keys; j++) top = v_max(v_load(scores + j * TILE + t * WIDTH), top);
     vector sum = v_set(0);
     for (size_t j = 0; j < keys; j++) {
@@ -164,7 +164,7 @@ VECTOR static void attention(
   // Lanes without a query compute on zeros.
   if (count < TILE) memset(queries, 0, size * TILE * sizeof(float));
   transpose(rows, rows_stride, queries, TILE, count, size);
-  // 2^(s log2 e) is e^s, and one multiplication less for each score.
+  // 2^(s log2 e) is e^s, with one multiplication fewer per score.
   const vector scale = v_set((float)(form->scale * 1.44269504088896341));
   for (size_t i = 0; i < size * TILE; i += WIDTH)
     v_store(queries + i, v_mul(v_load(queries + i), scale));
@@ -188,7 +188,7 @@ VECTOR static void attention(
     }
     score_tile(queries, tile, stride, size, n, scores);
     if (form->causal && j + n > first + 1) {
-      // Key j + r is seen from query j + r on; lanes count from query `first`.
+      // Key j + r is visible from query j + r on; lanes count from query `first`.
       for (size_t r = 0; r < n; r++)
         UNROLL
         for (int t = 0; t < TILE_VECTORS; t++) {

@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-// The smallest magnitude that rounds to an infinite half: 65520, halfway to the 65536 that the
-// type does not have, and even means up.
+// The smallest magnitude that rounds to an infinite half: 65520, halfway to 65536, which the type
+// lacks; ties to even round up.
 #define F16_OVERFLOW 0x477FF000u
 #define F32_INFINITY 0x7F800000u
-// Halfway from the largest bfloat16 to the power of two that the type does not have.
+// Halfway from the largest bfloat16 to the next power of two, which the type lacks.
 #define BF16_OVERFLOW 0x7F7F8000u
 #define BF16_LARGEST 0x7F7F0000u
 // 65504, the largest half.
@@ -44,7 +44,7 @@ static uint32_t f16_to_f32(uint16_t half) {
   }
   if (exponent == 0) {
     if (fraction == 0) return sign;
-    // Subnormal: fraction * 2^-24, normalised so that its leading one is implied.
+    // Subnormal: fraction * 2^-24, normalized so that its leading one is implied.
     uint32_t shift = (uint32_t)__builtin_clz(fraction) - 21;
     return sign | (113 - shift) << 23 | (fraction << shift & 0x3FF) << 13;
   }
@@ -64,7 +64,7 @@ static uint16_t f32_to_f16(uint32_t bits) {
   if (magnitude >= F16_OVERFLOW) return (uint16_t)(sign | 0x7C00);
   uint32_t exponent = magnitude >> 23;
   if (exponent >= 113) return (uint16_t)(sign | round_shift(magnitude - (112u << 23), 13));
-  // Below half of the least subnormal (2^-25) everything is zero; the shift stays below 25.
+  // Everything below half of the smallest subnormal (2^-25) becomes zero; the shift stays below 25.
   if (exponent < 102) return sign;
   uint32_t fraction = (magnitude & 0x7FFFFF) | 0x800000;
   return (uint16_t)(sign | round_shift(fraction, 126 - exponent));
@@ -123,7 +123,7 @@ void sdk_saturate_f16(void *values, size_t count) {
 
 // MARK: Double precision
 
-// Compilers make vectors of these loops; double precision is rare.
+// Compilers vectorize these loops; float64 is rare.
 
 static double load_double(const void *source, size_t index) {
   double value;

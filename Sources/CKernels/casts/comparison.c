@@ -52,7 +52,7 @@ static long double value_at(const void *values, sdk_number type, size_t i) {
   return 0;
 }
 
-/// The type as the casts know it; -1 where they do not.
+/// The type in terms of the casts; -1 if they lack it.
 static int cast_type(sdk_number type) {
   switch (type) {
     case SDK_NUMBER_F32: return SDK_F32;
@@ -62,7 +62,7 @@ static int cast_type(sdk_number type) {
   }
 }
 
-/// Values that are made F32 at a time; two such arrays stay in a core's first cache.
+/// Values converted to F32 at a time; two such arrays fit in the L1 cache.
 #define PART 2048
 
 void sdk_compare(

@@ -1,8 +1,8 @@
 // The comparison of F32 with F32 in AVX2 and AVX-512.
 //
-// Vectors that are equal cost one compare; those that hold anything but finite numbers go to the
-// plain version. The largest relative difference is looked for without dividing: only where one
-// exceeds the largest so far is the quotient made.
+// Equal vectors cost one comparison; vectors with values that are not finite go to the plain
+// version. The largest relative difference is found without dividing: a quotient is computed only
+// if it exceeds the largest so far.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -93,7 +93,7 @@ AVX2 void sdk_compare_f32_avx2(
       const __m256d more = _mm256_cmp_pd(
           distance, _mm256_mul_pd(_mm256_set1_pd(relative), largest), _CMP_GT_OQ);
       if (_mm256_movemask_pd(more)) {
-        // Equal pairs of zeros give NaN, which no fmax takes.
+        // Pairs of zeros give NaN, which fmax ignores.
         double quotients[4];
         _mm256_storeu_pd(quotients, _mm256_div_pd(distance, largest));
         for (int lane = 0; lane < 4; lane++) relative = fmax(relative, quotients[lane]);

@@ -1,9 +1,9 @@
-// rows += factor * up * down: each row stays in the first cache while the thin matrix passes by.
+// rows += factor * up * down: each row stays in the L1 cache while the thin matrix is read.
 #include "low_rank.h"
 
 #include "kernels.h"
 
-// Values of a row that are finished before the next ones: with `down` of rank 128, 512 KiB.
+// Values of a row that are completed before the next ones: with `down` of rank 128, 512 KiB.
 #define BLOCK 1024
 
 static inline __attribute__((always_inline)) void add_row(
@@ -12,7 +12,7 @@ static inline __attribute__((always_inline)) void add_row(
     const size_t count = width - first < BLOCK ? width - first : BLOCK;
     float *restrict y = row + first;
     size_t k = 0;
-    // Four at a time, so that a value is loaded and stored once for them.
+    // Four at a time, so that a value is loaded and stored once per four.
     for (; k + 4 <= rank; k += 4) {
       const float *a = down + k * width + first, *b = a + width, *c = b + width, *d = c + width;
       const float s = factor * up[k], t = factor * up[k + 1];

@@ -1,4 +1,4 @@
-// Token merging: matching by the products that all layers use, then means and copies of rows.
+// Token merging: matching with the matmul of all layers, then means and copies of rows.
 #include "merging.h"
 
 #include <math.h>
@@ -8,9 +8,9 @@
 #include "api/kernel_table.h"
 #include "api/product_table.h"
 
-/// Tokens that are compared while one panel of destinations after the other passes by.
+/// Tokens that are compared with one panel of destinations after another.
 #define BLOCK_ROWS 56
-/// Channels that are widened at once.
+/// Channels converted to f32 at a time.
 #define CHUNK 256
 
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -42,7 +42,7 @@ static matching matching_of(const sdk_matching_form *f) {
   m.panels = divide_up(m.windows, SDK_PANEL);
   m.blocks = divide_up(m.others, BLOCK_ROWS);
   m.panel_bytes = align(f->channels * SDK_PANEL * sdk_type_size(m.type));
-  // Numbers, for only the size is asked where there is no memory yet.
+  // As numbers, since without memory only the size is computed.
   uintptr_t at = (uintptr_t)f->scratch;
   m.destinations = (uint32_t *)at;
   at += align(m.windows * sizeof(uint32_t));
@@ -87,7 +87,7 @@ static void choose_destinations(const matching *m) {
     if ((choice & 1) && column + 1 < f->width) column++;
     m->destinations[window] = (uint32_t)(row * f->width + column);
   }
-  // places holds, for the first sample, which tokens are destinations until it is written.
+  // For the first sample, `places` marks the destination tokens until it is written.
   int32_t *is_destination = f->places;
   memset(is_destination, 0, m->tokens * sizeof(int32_t));
   for (size_t window = 0; window < m->windows; window++)
@@ -116,13 +116,13 @@ static const char *token(const matching *m, size_t batch, size_t i) {
   return sdk_at(m->form->x, m->form->type, (batch * m->tokens + i) * m->form->channels);
 }
 
-/// 1 / the length of a row; 0 of zeros.
+/// 1 / the norm of a row; 0 for zeros.
 static float inverse_length(const void *row, sdk_type type, size_t channels) {
   const float square = squares(row, type, channels);
   return square > 0 ? 1 / __builtin_elementwise_sqrt(square) : 0;
 }
 
-/// Packs destinations as they are, so that bf16 loses nothing, and measures them.
+/// Packs destinations unchanged, so that bf16 loses nothing, and computes their norms.
 static void pack_panels(void *context, size_t begin, size_t end, int thread) {
   const matching *m = context;
   const sdk_matching_form *f = m->form;
@@ -218,7 +218,7 @@ static int compare_keys(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/// Numbers what is left, and sends what is merged to its destination.
+/// Numbers the remaining tokens, and maps merged tokens to their destinations.
 static void number_tokens(void *context, size_t begin, size_t end, int thread) {
   (void)thread;
   const matching *m = context;
@@ -275,7 +275,7 @@ static void list_members(void *context, size_t begin, size_t end, int thread) {
     for (size_t i = 0; i < w->tokens; i++) starts[places[i] + 1]++;
     for (size_t k = 0; k < w->left; k++) starts[k + 1] += starts[k];
     for (size_t i = 0; i < w->tokens; i++) members[starts[places[i]]++] = (uint32_t)i;
-    // Each start has moved to the next one's.
+    // Each start has moved to the next.
     for (size_t k = w->left; k > 0; k--) starts[k] = starts[k - 1];
     starts[0] = 0;
   }

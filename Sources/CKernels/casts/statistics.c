@@ -18,7 +18,7 @@ size_t sdk_number_size(sdk_number type) {
   }
 }
 
-/// Values that are made F32 at a time.
+/// Values converted to F32 at a time.
 #define PART 256
 
 static void widen(const void *values, sdk_number type, size_t count, float *result) {
@@ -132,15 +132,15 @@ static double value_at(const void *values, sdk_number type, size_t i) {
 #undef RETURN
 }
 
-/// The mean of F64 values whose distances do not add up within F64: a second pass over values made
-/// 2^64 times smaller, of which no array holds enough to leave it.
+/// The mean of F64 values whose sum of distances overflows F64: a second pass over values scaled by
+/// 2^-64, whose sum cannot overflow.
 static double scaled_mean(const void *values, size_t count, const sdk_sums *sums) {
   double sum = 0;
   for (size_t i = 0; i < count; i++) {
     const double value = value_at(values, SDK_NUMBER_F64, i);
     if (isfinite(value)) sum += value * 0x1p-64;
   }
-  // Rounding must not carry a mean of the largest values out of F64.
+  // Rounding must not make a mean of the largest values overflow F64.
   const double mean = sum / (double)sums->finite * 0x1p64;
   return fmin(fmax(mean, sums->minimum), sums->maximum);
 }
@@ -149,7 +149,7 @@ static sdk_summing summing(void) {
   switch (sdk_isa_current()) {
 #if defined(__x86_64__)
     case SDK_AVX512: return sdk_sum_avx512;
-    // The halves are widened by F16C, which every CPU with AVX2 has but no rule demands.
+    // Halves are widened with F16C, which every CPU with AVX2 has but no rule requires.
     case SDK_AVX2: return __builtin_cpu_supports("f16c") ? sdk_sum_avx2 : sdk_sum_plain;
 #endif
     default: return sdk_sum_plain;
@@ -162,7 +162,7 @@ static void sum_singles(
   uint32_t *copies =
       histogram ? calloc(SDK_HISTOGRAM_BINS * HISTOGRAM_COPIES, sizeof *copies) : NULL;
   if (copies == NULL) {
-    // Without memory for copies the plain version needs none.
+    // Without memory for the copies, use the plain version, which needs none.
     (histogram ? sdk_sum_plain : sum)(values, type, count, sums, histogram);
     return;
   }
@@ -200,7 +200,7 @@ void sdk_statistics_of(
   };
   if (sums.finite == 0) return;
   const double n = (double)sums.finite, shift = sums.sum / n;
-  // Adding zero makes a negative zero positive.
+  // Adding zero turns a negative zero into a positive one.
   result->minimum = sums.minimum + 0.0;
   result->maximum = sums.maximum + 0.0;
   result->mean =
@@ -210,7 +210,7 @@ void sdk_statistics_of(
 }
 
 void sdk_count_bytes(const void *bytes, size_t count, size_t counts[256]) {
-  // Four tables, so that equal neighbours do not wait for each other.
+  // Four tables, so that equal neighbors do not wait for each other.
   size_t tables[4][256];
   memset(tables, 0, sizeof tables);
   const unsigned char *at = bytes;

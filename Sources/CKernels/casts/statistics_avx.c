@@ -1,7 +1,7 @@
 // Statistics of F32, F16 and BF16 in AVX2 and AVX-512.
 //
-// One compare tells whether a vector holds anything that is not a plain number: the magnitudes
-// that overflow F16, infinities and NaN all lie at or above 65520.
+// One comparison detects a vector with values that are not plain numbers: magnitudes that overflow
+// F16, infinities and NaN are all at or above 65520.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -12,7 +12,7 @@
 /// The bits of 65520 as F32.
 #define LARGE 0x477FF000u
 
-/// Counts lanes in the copies of a histogram, neighbours in different ones.
+/// Counts lanes in the copies of a histogram, neighbors in different ones.
 INLINE void count_bins(const uint32_t *bins, size_t count, uint32_t *histogram) {
   for (size_t i = 0; i < count; i++)
     histogram[(i % HISTOGRAM_COPIES) * SDK_HISTOGRAM_BINS + bins[i]]++;

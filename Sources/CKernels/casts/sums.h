@@ -1,4 +1,4 @@
-// What the versions of the statistics share.
+// Definitions shared by the versions of the statistics.
 #pragma once
 
 #include <math.h>
@@ -8,16 +8,16 @@
 
 #define MAGNITUDE 0x7FFFFFFFu
 #define INFINITE 0x7F800000u
-/// 2^-25, half of the least half: a tie, which goes to the even zero.
+/// 2^-25, half of the smallest half: a tie, which rounds to zero, the even one.
 #define F16_VANISHES 0x33000000u
-/// 65520, the least magnitude that rounds to an infinite half.
+/// 65520, the smallest magnitude that rounds to an infinite half.
 #define F16_OVERFLOWS 65520.0
 #define HISTOGRAM_SHIFT 19
-/// Histograms are kept several times over, so that equal neighbours do not wait for each other.
+/// Histograms are kept several times over, so that equal neighbors do not wait for each other.
 #define HISTOGRAM_COPIES 4
 
-/// Sums of distances from `pivot`, which is one of the values: their squares stay within `count`
-/// times the variance, so that nothing cancels.
+/// Sums of distances from `pivot`, one of the values: their squares stay within `count` times the
+/// variance, so that nothing cancels.
 typedef struct {
   double pivot, sum, square;
   double minimum, maximum;

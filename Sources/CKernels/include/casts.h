@@ -12,23 +12,23 @@
 extern "C" {
 #endif
 
-/// IEEE half precision to single precision; exact.
+/// IEEE half precision to float32; exact.
 void sdk_cast_f16_f32(const void *source, void *target, size_t count);
 
 /// Single precision to IEEE half precision; magnitudes from 65520 up become infinite.
 void sdk_cast_f32_f16(const void *source, void *target, size_t count);
 
-/// bfloat16 to single precision; exact.
+/// bfloat16 to float32; exact.
 void sdk_cast_bf16_f32(const void *source, void *target, size_t count);
 
 /// Single precision to bfloat16.
 void sdk_cast_f32_bf16(const void *source, void *target, size_t count);
 
-/// Double precision to single precision; magnitudes beyond the largest single by half a step become
+/// Double precision to float32; magnitudes beyond the largest single by half a step become
 /// infinite.
 void sdk_cast_f64_f32(const void *source, void *target, size_t count);
 
-/// Double precision to single precision, rounded to odd: what is not exact becomes the neighbor whose
+/// Double precision to float32, rounded to odd: what is not exact becomes the neighbor whose
 /// last bit is 1. Rounding that to a half or a bfloat16 gives what rounding the double once gives.
 /// Finite values stay finite.
 ///
@@ -36,7 +36,7 @@ void sdk_cast_f64_f32(const void *source, void *target, size_t count);
 /// Rounding to Odd" (2008).
 void sdk_cast_f64_f32_odd(const void *source, void *target, size_t count);
 
-/// How many finite double-precision values have no finite single.
+/// The number of finite float64 values without a finite float32.
 size_t sdk_count_f32_overflow(const void *source, size_t count);
 
 /// How many finite single-precision values have no finite bfloat16.

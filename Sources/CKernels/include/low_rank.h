@@ -1,4 +1,4 @@
-// The sum of a matrix and a product of two thin ones, as low-rank adapters have it.
+// Adds a product of two thin matrices to a matrix, as in low-rank adapters.
 #pragma once
 
 #include <stddef.h>
@@ -8,7 +8,7 @@ extern "C" {
 #endif
 
 /// rows += factor * up * down, where `rows` is `[count, width]`, `up` `[count, rank]` and `down`
-/// `[rank, width]`, all single precision without gaps. The sum over the rank is in order, on top
+/// `[rank, width]`, all float32 without gaps. The sum over the rank is in order, on top
 /// of what is there. Threaded over rows; results do not depend on the number of threads.
 void sdk_add_low_rank(
     float *rows, size_t count, size_t width, const float *up, const float *down, size_t rank,

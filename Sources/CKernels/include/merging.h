@@ -1,11 +1,11 @@
-// Token merging: the tokens of a picture that are most alike are averaged before a layer, and each
-// gets the layer's result of their mean. Source: Bolya and Hoffman, "Token Merging for Fast Stable
-// Diffusion" (2023); bipartite soft matching is of Bolya et al., "Token Merging" (2022).
+// Token merging: the most similar tokens of an image are averaged before a layer, and each gets the
+// layer's result for their mean. Source: Bolya and Hoffman, "Token Merging for Fast Stable
+// Diffusion" (2023); bipartite soft matching is from Bolya et al., "Token Merging" (2022).
 //
 // Each window of 2x2 tokens has one destination. Every other token is compared with all
-// destinations by the cosine of the angle between them; those that are nearest to one are merged
-// with it. What is left keeps the picture's order. Nothing depends on the number of threads, nor on
-// the other samples of a batch.
+// destinations by cosine similarity; the tokens nearest to a destination are merged with it. The
+// rest keep the image's order. Nothing depends on the number of threads, nor on the other samples
+// of a batch.
 #pragma once
 
 #include "kernels.h"
@@ -21,7 +21,7 @@ typedef struct {
   void *scratch;     ///< sdk_matching_scratch bytes, 64-byte aligned
 } sdk_matching_form;
 
-/// Windows of a picture, cut off at its edges: its destinations.
+/// Windows of an image, cropped at its edges: its destinations.
 static inline size_t sdk_windows(size_t height, size_t width) {
   return (height + 1) / 2 * ((width + 1) / 2);
 }

@@ -1,10 +1,10 @@
-// Matrix products and convolutions on weights that were packed for them.
+// Matmuls and convolutions on weights that were packed for them.
 //
-// Weights lie in panels of SDK_PANEL output channels, zeros in the last where it is not full. In a
-// panel the channels of one input follow each other; in bf16 pairs of inputs do, as the CPU
+// Weights are in panels of SDK_PANEL output channels, with zeros in the last if it is not full. In
+// a panel the channels of one input are consecutive; in bf16, pairs of inputs are, as the CPU
 // multiplies them. The layout is the same for every instruction set.
 //
-// Each result is summed up in one order whatever the number of threads.
+// Each result is summed in one order, whatever the number of threads.
 #pragma once
 
 #include "kernels.h"
@@ -12,7 +12,7 @@
 /// Output channels in one panel of packed weights.
 #define SDK_PANEL 32
 
-/// How a convolution of 3x3 is computed.
+/// How a 3x3 convolution is computed.
 typedef enum {
   SDK_DIRECT = 0,    ///< as it is written
   SDK_WINOGRAD2 = 2, ///< F(2x2, 3x3): 2.25 times fewer multiplications
@@ -53,7 +53,7 @@ typedef struct {
 /// Threaded.
 void sdk_product(const sdk_product_form *form);
 
-/// A convolution of 3x3 with a border of zeros.
+/// A 3x3 convolution with a border of zeros.
 typedef struct {
   const void *x;         ///< [batch, height, width, inputs]
   sdk_type x_type;       ///< as type, or bf16 with factors and SDK_WINOGRAD* in f32
@@ -74,7 +74,7 @@ typedef struct {
   void *scratch;         ///< sdk_convolution_scratch bytes, 64-byte aligned
 } sdk_convolution_form;
 
-/// Whether there is a method for it here: inputs and outputs are multiples of 16.
+/// Whether there is a method for it: inputs and outputs must be multiples of 16.
 int sdk_convolution_supported(const sdk_convolution_form *form);
 size_t sdk_convolution_scratch(const sdk_convolution_form *form, int threads);
 /// Threaded.

@@ -1,8 +1,8 @@
 // Statistics of stored values, and the comparison of two arrays of them.
 //
-// Arrays hold little-endian numbers at any alignment. Everything runs on the calling thread, at the
-// level that sdk_isa_current() names; levels agree exactly in all counts and extremes, and to
-// rounding in sums.
+// Arrays contain little-endian numbers at any alignment. Everything runs on the calling thread, at
+// the level that sdk_isa_current() returns; levels agree exactly in all counts and extremes, and up
+// to rounding in sums.
 #pragma once
 
 #include <stddef.h>
@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/// The numbers that arrays hold. Types of eight bits and less are counted by value instead
-/// (`sdk_count_bytes`), since 256 counts say all about them.
+/// The types of numbers in arrays. Types of eight bits or fewer are counted by value instead
+/// (`sdk_count_bytes`), since 256 counts describe them fully.
 typedef enum {
   SDK_NUMBER_F32 = 0,
   SDK_NUMBER_F16 = 1,
@@ -30,8 +30,8 @@ typedef enum {
 /// Bytes of one number.
 size_t sdk_number_size(sdk_number type);
 
-/// What an array's values are like. Extremes, mean and square are of the finite values, and 0
-/// where there are none.
+/// Statistics of an array's values. Extremes, mean and square are of the finite values, and 0 if
+/// there are none.
 typedef struct {
   size_t count;
   size_t finite;
@@ -40,11 +40,11 @@ typedef struct {
   size_t infinities;
   /// Finite values that a cast to F16 makes infinite: magnitudes from 65520 up.
   size_t f16_overflows;
-  /// Values other than zero that a cast to F16 makes zero: magnitudes up to 2^-25.
+  /// Nonzero values that a cast to F16 makes zero: magnitudes up to 2^-25.
   size_t f16_underflows;
   double minimum, maximum;
   double mean;
-  /// The sum of the squared distances from the mean; infinite where it leaves F64.
+  /// The sum of the squared distances from the mean; infinite if it overflows F64.
   double square;
 } sdk_statistics;
 
@@ -53,23 +53,22 @@ typedef struct {
 #define SDK_HISTOGRAM_BINS 8192
 
 /// The statistics of an array, in one pass. Sums are of distances from one of the values, in
-/// double: the square is good to count * 2^-52 relative, whatever the mean.
+/// double: the square is accurate to count * 2^-52 relative, whatever the mean.
 ///
-/// Where `histogram` is not null each value is also counted in it, `bits of the F32 >> 19` being
-/// its bin.
+/// If `histogram` is not null, each value is also counted in it, in bin `bits of the F32 >> 19`.
 void sdk_statistics_of(
     const void *values, sdk_number type, size_t count, sdk_statistics *result,
     uint32_t *histogram);
 
-/// How two arrays of as many values differ. Values are compared as numbers: zeros of both signs are
-/// equal, and so are two NaN. Where just one is NaN, or one is infinite and they are not equal,
-/// only `unlike` and `differing` count it.
+/// Differences of two arrays of the same length. Values are compared as numbers: zeros of both
+/// signs are equal, and so are two NaN. If just one is NaN, or one is infinite and they are not
+/// equal, only `unlike` and `differing` count it.
 typedef struct {
   size_t differing;
   size_t unlike;
-  /// The largest |a - b|, infinite where it leaves F64, and the largest |a - b| / max(|a|, |b|).
+  /// The largest |a - b|, infinite if it overflows F64, and the largest |a - b| / max(|a|, |b|).
   double absolute, relative;
-  /// The sum of (a - b)^2; infinite where it leaves F64.
+  /// The sum of (a - b)^2; infinite if it overflows F64.
   double square;
 } sdk_comparison;
 
@@ -79,10 +78,10 @@ void sdk_compare(
     const void *a, sdk_number a_type, const void *b, sdk_number b_type, size_t count,
     sdk_comparison *result);
 
-/// Zero where two blocks of bytes are the same.
+/// Zero if two blocks of bytes are equal.
 int sdk_bytes_differ(const void *a, const void *b, size_t count);
 
-/// The numbers as F64, rounded where 64-bit integers need it.
+/// The numbers as F64, rounded if they are long 64-bit integers.
 void sdk_to_f64(const void *values, sdk_number type, double *result, size_t count);
 
 /// Adds to `counts[b]` how often each byte value occurs.

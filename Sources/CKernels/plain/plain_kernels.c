@@ -1,4 +1,4 @@
-// The plain version of every kernel: the reference for the others and the fallback without them.
+// The plain version of every kernel: the reference for the others, and the fallback.
 #include <math.h>
 
 #include "api/kernel_table.h"
@@ -70,7 +70,7 @@ static void add_row(const void *x, const float *row, void *y, sdk_type type, siz
 #undef CALL
 }
 
-// MARK: Normalisation
+// MARK: Normalization
 
 INLINE void moments_body(
     const void *x, sdk_type type, size_t rows, size_t channels, double *restrict mean,

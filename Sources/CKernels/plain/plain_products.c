@@ -1,4 +1,4 @@
-// The plain version of products and convolutions: the reference for the others.
+// The plain version of matmuls and convolutions: the reference for the others.
 #include <math.h>
 #include <string.h>
 
@@ -6,7 +6,7 @@
 #include "api/product_table.h"
 #include "plain/values.h"
 
-/// Where in packed weights input k of output n of a panel lies.
+/// The position of input k of output n of a panel in packed weights.
 INLINE size_t place(size_t k, size_t n, sdk_type type) {
   return type == SDK_F32 ? k * SDK_PANEL + n : (k / 2 * SDK_PANEL + n) * 2 + k % 2;
 }
@@ -63,7 +63,7 @@ static void normalize(
 
 // MARK: Winograd, as matrices
 
-/// Transforms as Winograd's method has them: y = A^T ((G g G^T) * (B^T d B)) A.
+/// The transforms of Winograd's method: y = A^T ((G g G^T) * (B^T d B)) A.
 typedef struct {
   int edge;          ///< pixels of a tile of y
   double b[6][6];    ///< B^T
@@ -93,7 +93,7 @@ static matrices matrices_of(int edge) {
     for (int k = 0; k < edge; k++) m.a[k][i] = k ? pow(x, k) : 1;
   }
   if (edge == 2) {
-    // Both signs of position 0 turned, as F(2x2, 3x3) is published.
+    // Both signs of position 0 are flipped, as F(2x2, 3x3) is published.
     for (int k = 0; k < size; k++) m.b[0][k] = -m.b[0][k];
     for (int k = 0; k < 3; k++) m.g[0][k] = -m.g[0][k];
   }

@@ -1,4 +1,4 @@
-// Single values that are stored as any type, for the plain versions.
+// Single values stored as any type, for the plain versions.
 #pragma once
 
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "api/kernel_table.h"
 #include "api/product_table.h"
 
-/// Inputs packed at once: with 9 taps the rows of a panel stay in the second cache.
+/// Inputs packed at once: with 9 taps the rows of a panel fit in the L2 cache.
 #define BLOCK 64
 /// Outputs of each half of a gated panel.
 #define HALF (SDK_PANEL / 2)
@@ -20,7 +20,7 @@ size_t sdk_packed_size(const sdk_packing *form) {
          SDK_PANEL * sdk_type_size(form->type);
 }
 
-/// Which output is row `r` of a panel.
+/// The output in row `r` of a panel.
 static size_t output_of(const sdk_packing *f, size_t panel, size_t r) {
   if (!f->gated) return panel * SDK_PANEL + r;
   return panel * HALF + (r < HALF ? r : r - HALF + f->outputs / 2);
@@ -37,7 +37,7 @@ static void pack_panel(void *context, size_t begin, size_t end, int thread) {
   const sdk_packing *f = p->form;
   const product_table *table = sdk_products();
   const size_t width = sdk_type_size(f->type), places = positions(f->method, f->taps);
-  // f32 in place where the tensor lies so that it can be read as such.
+  // f32 in place if the tensor is aligned.
   const int in_place = f->source_type == SDK_F32 && (uintptr_t)f->source % sizeof(float) == 0;
   float values[SDK_PANEL][BLOCK * 9], taps[9 * BLOCK * SDK_PANEL];
   static const float zeros[BLOCK * 9];

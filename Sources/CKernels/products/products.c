@@ -1,4 +1,4 @@
-// Matrix products and direct convolutions, cut into pieces for threads.
+// Matmuls and direct convolutions, split into pieces for threads.
 #include "api/product_table.h"
 
 #include <string.h>
@@ -7,13 +7,13 @@
 
 /// The most rows of any table's tiles.
 #define MOST_ROWS 14
-/// Rows of x that stay in the second cache while panels of weights pass by.
+/// Rows of x that stay in the L2 cache while panels of weights are read.
 #define BLOCK_ROWS 256
-/// Bytes of weights that stay in the second cache while rows pass by.
+/// Bytes of weights that stay in the L2 cache while rows are read.
 #define GROUP_BYTES (384u << 10)
-/// Tiles of rows that one panel passes by while it is in the first cache.
+/// Row tiles that are multiplied by one panel while it is in the L1 cache.
 #define PASS_TILES 8
-/// Pieces that even out what disturbs the threads.
+/// At least so many pieces, to balance the load if threads are disturbed.
 #define PIECES 16
 
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -45,7 +45,7 @@ static void product_rows(
       .y = sdk_at_mutable(f->y, f->y_type, first * columns + at), .type = f->y_type,
       .stride = columns, .columns = columns - at < width ? columns - at : width,
       .gated = f->gated};
-  // What the sums are added to arrives while they are made.
+  // The residual is prefetched while the sums are computed.
   if (f->residual)
     for (size_t r = 0; r < rows; r++)
       __builtin_prefetch(sdk_at(finish.residual, f->y_type, r * columns));
@@ -79,9 +79,9 @@ static void product_piece(void *context, size_t begin, size_t end, int thread) {
 void sdk_product(const sdk_product_form *form) {
   if (form->rows == 0 || form->columns == 0) return;
   product_work w = {.form = form, .blocks = 1, .panels = divide_up(form->columns, SDK_PANEL)};
-  // Few rows stay whole, so that weights, which are the larger part, are read once.
+  // Few rows are not split, so that weights, the larger part, are read once.
   if (form->rows > 2 * BLOCK_ROWS) w.blocks = divide_up(form->rows, BLOCK_ROWS);
-  // As many panels at once as stay in the second cache, so that rows are read and written through.
+  // As many panels at once as fit in the L2 cache, so that rows are read and written sequentially.
   const size_t bytes = form->depth * SDK_PANEL * sdk_type_size(form->type);
   w.groups = divide_up(w.panels * bytes, GROUP_BYTES);
   if (w.groups * w.blocks < PIECES) w.groups = divide_up(PIECES, w.blocks);
@@ -95,7 +95,7 @@ int sdk_convolution_supported(const sdk_convolution_form *form) {
   return form->inputs % 16 == 0 && form->outputs % 16 == 0 && form->inputs > 0;
 }
 
-/// A picture with its border, as direct convolutions read it.
+/// An image with its border, as direct convolutions read it.
 static size_t padded_height(const sdk_convolution_form *f) {
   return (f->out_height - 1) * f->stride + 3;
 }

@@ -1,4 +1,4 @@
-// Products and direct convolutions in vectors, and the interleaving of their weights.
+// Vectorized matmuls and direct convolutions, and the interleaving of their weights.
 #pragma once
 
 #include "api/kernel_table.h"

@@ -1,4 +1,4 @@
-// Functions of elements, and sums of them, in vectors.
+// Vectorized elementwise functions and their sums.
 #pragma once
 
 #include "api/kernel_table.h"
@@ -6,7 +6,7 @@
 #include "vector/values.h"
 #include "vector/words.h"
 
-/// The clamp of a few latents is left to the plain version.
+/// A few latents' clamp is left to the plain version.
 INLINE void activation_body(
     const void *x, void *y, sdk_type type, size_t count, sdk_function function) {
 #define BODY(GET, PUT) PUT(y, i, v_function(GET(x, i, type), function), type);

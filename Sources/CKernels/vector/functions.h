@@ -1,15 +1,15 @@
-// Exponentials, the error function and what is made of them, for vectors of f32.
-// Coefficients are our own minimax fits (iteratively reweighted least squares in f64).
+// Exponentials, the error function and functions of them, for vectors of f32. Coefficients are our
+// own minimax fits (iteratively reweighted least squares in f64).
 
 #pragma once
 
 #include "kernels.h"
 #include "vector/words.h"
 
-// v_max and v_min give their second operand where either is NaN, so x comes second: NaN stays NaN.
+// v_max and v_min return their second operand if either is NaN, so x comes second: NaN stays NaN.
 
-/// 2^x for x <= 127; below -126 it stays at 2^-126, which vanishes beside any sum it enters.
-/// Relative error below 1e-7. NaN of NaN.
+/// 2^x for x <= 127; below -126 it stays at 2^-126, which vanishes in any sum. Relative error below
+/// 1e-7. NaN for NaN.
 INLINE vector v_exp2(vector x) {
   x = v_max(v_set(-126.0f), x);
   const vector n = v_round(x);
@@ -24,13 +24,13 @@ INLINE vector v_exp2(vector x) {
   return v_scale(p, n);
 }
 
-/// e^x, at least 2^-126; infinite from 2^127.5 on or somewhat later. Relative error below 2e-7.
-/// NaN of NaN.
+/// e^x, at least 2^-126; infinite from 2^127.5 or slightly above. Relative error below 2e-7. NaN
+/// for NaN.
 INLINE vector v_exp(vector x) {
   // The upper bound is past the largest float, so that n reaches 128 and the result infinity.
   x = v_min(v_set(88.9f), v_max(v_set(-87.33654f), x));
   const vector n = v_round(v_mul(x, v_set(1.44269504089f)));
-  // ln 2 in two parts, the first of few enough bits that n times it is exact.
+  // ln 2 in two parts; the first has few enough bits that n times it is exact.
   vector r = v_fma(n, v_set(-0.693145751953125f), x);
   r = v_fma(n, v_set(-1.42860682030941723e-6f), r);
   vector p = v_set(0.001383684192f);
@@ -56,8 +56,8 @@ INLINE vector v_tail(vector t) {
   return p;
 }
 
-/// The normal distribution's integral up to x. Absolute error below 2e-7, and relative error
-/// below 2e-6 far to the left.
+/// The normal distribution's integral up to x. Absolute error below 2e-7, and relative error below
+/// 2e-6 for very negative x.
 INLINE vector v_normal(vector x) {
   // z = |x| / sqrt 2.
   const vector z = v_mul(v_abs(x), v_set(0.70710678118654752f));
@@ -75,10 +75,10 @@ INLINE vector v_function(vector x, sdk_function function) {
 }
 
 #ifdef HAS_BF16_PRODUCTS
-// Shorter ones, for what is rounded to bf16 next: 2^-9 of a value, ten times their errors.
+// Shorter versions, for results that are rounded to bf16: 2^-9 of a value, ten times their errors.
 
-/// 2^x with a relative error below 1e-4, for weights that are rounded to bf16; 0 of -infinity, NaN of
-/// NaN. A minimax fit on 0...1, as the others are.
+/// 2^x with a relative error below 1e-4, for weights that are rounded to bf16; 0 for -infinity, NaN
+/// for NaN. A minimax fit on 0...1, like the others.
 INLINE vector v_exp2_short(vector x) {
   const vector f = v_fraction(x);
   vector p = v_set(0.07802451544f);
@@ -103,7 +103,7 @@ INLINE vector v_gelu_short(vector x) {
 }
 #endif
 
-/// SiLU and GELU of values that are of `type` before or after.
+/// SiLU and GELU of values that have `type` before or after.
 INLINE vector v_silu_for(vector x, const sdk_type type) {
 #ifdef HAS_BF16_PRODUCTS
   if (type == SDK_BF16) return v_silu_short(x);

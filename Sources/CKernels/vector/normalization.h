@@ -1,4 +1,4 @@
-// Normalization in vectors: moments of channels, what is made of them, and whole rows.
+// Vectorized normalization: moments of channels, the resulting factors, and whole rows.
 #pragma once
 
 #include "api/kernel_table.h"
@@ -52,7 +52,7 @@ INLINE void moments_of(
     const double shift = sums[i] / (double)rows;
     mean[c + i] = pivots[i] + shift;
     const double rest = squares[i] - shift * sums[i];
-    // Not fmax, which would make 0 of NaN.
+    // Not fmax, which would turn NaN into 0.
     square[c + i] = rest < 0 ? 0 : rest;
   }
 }

@@ -1,5 +1,5 @@
-// The tables of one instruction set, put together from the vector version of every kernel. Each of
-// avx2.c, avx512.c and avx512_bf16.c includes it once, after saying which it is (see words.h).
+// The tables of one instruction set, made from the vector version of every kernel. Each of avx2.c,
+// avx512.c and avx512_bf16.c includes it once, after naming the set (see words.h).
 #pragma once
 
 #include "api/kernel_table.h"

@@ -1,4 +1,4 @@
-// Vectors of values that are stored as f32 or bf16.
+// Vectors of values stored as f32 or bf16.
 #pragma once
 
 #include <string.h>
@@ -38,7 +38,7 @@ INLINE void put_part(void *base, size_t i, size_t n, vector v, sdk_type type) {
 }
 
 /// Runs BODY with GET(pointer, index) and PUT(pointer, index, v) for all of 0..<count: whole
-/// vectors, then the part that is left.
+/// vectors, then the rest.
 #define EACH_VECTOR(count, BODY) \
   do { \
     size_t i = 0; \

@@ -1,5 +1,5 @@
-// The words that vector kernels are written in: `vector`, WIDTH, v_load and so on, for the one
-// instruction set that a C file names before it includes anything.
+// The vocabulary of vector kernels: `vector`, WIDTH, v_load and so on, for the one instruction set
+// that a C file names before it includes anything.
 //
 // Every function of a vector kernel is VECTOR, which lets the compiler use that instruction set, or
 // INLINE, which is always inlined too.
@@ -16,5 +16,5 @@
 #include "products.h"
 #include "vector/unrolling.h"
 
-/// Vectors in the width of a panel.
+/// Vectors per panel.
 #define PANEL_VECTORS (SDK_PANEL / WIDTH)

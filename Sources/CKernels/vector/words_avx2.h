@@ -1,4 +1,4 @@
-// The words of vectors for AVX2 with FMA: vectors of 8 values, tiles of 16 queries. See words.h.
+// The vocabulary for AVX2 with FMA: vectors of 8 values, tiles of 16 queries. See words.h.
 #pragma once
 
 #include <immintrin.h>
@@ -39,7 +39,7 @@ INLINE vector v_sub(vector a, vector b) { return _mm256_sub_ps(a, b); }
 INLINE vector v_mul(vector a, vector b) { return _mm256_mul_ps(a, b); }
 INLINE vector v_div(vector a, vector b) { return _mm256_div_ps(a, b); }
 INLINE vector v_fma(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
-/// b where either is NaN, as is v_min.
+/// b if either is NaN; so is v_min.
 INLINE vector v_max(vector a, vector b) { return _mm256_max_ps(a, b); }
 INLINE vector v_min(vector a, vector b) { return _mm256_min_ps(a, b); }
 INLINE vector v_abs(vector a) {
@@ -58,7 +58,7 @@ INLINE float v_sum(vector a) {
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
-/// a where x < 0, else b.
+/// a if x < 0, else b.
 INLINE vector v_where_negative(vector x, vector a, vector b) {
   return _mm256_blendv_ps(b, a, x);
 }

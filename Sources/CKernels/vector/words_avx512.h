@@ -1,5 +1,5 @@
-// The words of vectors for AVX-512: vectors of 16 values, tiles of 64 queries. With
-// SDK_VECTORS_AVX512_BF16 also HAS_BF16_PRODUCTS, products of bf16 pairs. See words.h.
+// The vocabulary for AVX-512: vectors of 16 values, tiles of 64 queries. With
+// SDK_VECTORS_AVX512_BF16 also HAS_BF16_PRODUCTS, matmuls of bf16 pairs. See words.h.
 #pragma once
 
 #include <immintrin.h>
@@ -46,7 +46,7 @@ INLINE vector v_sub(vector a, vector b) { return _mm512_sub_ps(a, b); }
 INLINE vector v_mul(vector a, vector b) { return _mm512_mul_ps(a, b); }
 INLINE vector v_div(vector a, vector b) { return _mm512_div_ps(a, b); }
 INLINE vector v_fma(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
-/// b where either is NaN, as is v_min.
+/// b if either is NaN; so is v_min.
 INLINE vector v_max(vector a, vector b) { return _mm512_max_ps(a, b); }
 INLINE vector v_min(vector a, vector b) { return _mm512_min_ps(a, b); }
 INLINE vector v_abs(vector a) { return _mm512_abs_ps(a); }
@@ -56,7 +56,7 @@ INLINE vector v_round(vector a) {
 /// a * 2^n for integral n, else for the next lower integer.
 INLINE vector v_scale(vector a, vector n) { return _mm512_scalef_ps(a, n); }
 INLINE float v_sum(vector a) { return _mm512_reduce_add_ps(a); }
-/// a where x < 0, else b.
+/// a if x < 0, else b.
 INLINE vector v_where_negative(vector x, vector a, vector b) {
   return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
 }
@@ -122,7 +122,7 @@ INLINE pairs v_pairs(vector first, vector second) {
 INLINE void v_to_pairs(uint16_t *p, vector first, vector second) {
   _mm512_storeu_si512(p, (__m512i)v_pairs(first, second));
 }
-/// What x is above the next lower integer; 0 of infinities.
+/// x minus the next lower integer; 0 for infinities.
 INLINE vector v_fraction(vector x) {
   return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }
@@ -130,7 +130,7 @@ INLINE vector v_fraction(vector x) {
 INLINE vector v_inverse_short(vector x) { return _mm512_rcp14_ps(x); }
 /// Whether a > b in any lane.
 INLINE int v_any_above(vector a, vector b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
-/// ZIP_WIDTH pairs of values that are bf16 already.
+/// ZIP_WIDTH pairs of bf16 values.
 #define ZIP_WIDTH 8
 INLINE void v_zip_bfloat(uint16_t *p, const uint16_t *first, const uint16_t *second) {
   const __m128i a = _mm_loadu_si128((const __m128i *)first);
@@ -138,13 +138,13 @@ INLINE void v_zip_bfloat(uint16_t *p, const uint16_t *first, const uint16_t *sec
   _mm_storeu_si128((__m128i *)p, _mm_unpacklo_epi16(a, b));
   _mm_storeu_si128((__m128i *)(p + ZIP_WIDTH), _mm_unpackhi_epi16(a, b));
 }
-/// 2^x for x <= 127 in the upper half of each lane, rounded to bf16; below -126 about 2^-126. NaN of
-/// NaN. Relative error below 8e-5 before the rounding.
+/// 2^x for x <= 127 in the upper half of each lane, rounded to bf16; about 2^-126 below -126. NaN
+/// for NaN. Relative error below 8e-5 before the rounding.
 ///
-/// Of what there is for this only additions and integers leave the multipliers free: instructions
-/// that scale and that round to bf16 take four times the time.
+/// Only additions and integer operations leave the multipliers free: instructions that scale and
+/// that round to bf16 take four times as long.
 INLINE __m512i weight_bits(vector x) {
-  // Added to it, x is rounded to an integer, which is then in the lowest bits.
+  // Adding it to x rounds x to an integer, in the lowest bits.
   const vector magic = v_set(12582912.0f);
   x = v_max(v_set(-126.0f), x);
   const vector shifted = v_add(x, magic);
@@ -157,7 +157,7 @@ INLINE __m512i weight_bits(vector x) {
   return _mm512_add_epi32(
       _mm512_add_epi32(_mm512_castps_si512(p), exponent), _mm512_set1_epi32(0x8000));
 }
-/// What `weight_bits` gave for two vectors as pairs; returns the sum of both as they were rounded.
+/// The results of `weight_bits` for two vectors as pairs; returns the sum of both as rounded.
 INLINE vector v_weights_to_pairs(uint16_t *p, vector first, vector second) {
   const __m512i high = _mm512_set1_epi32((int)0xffff0000);
   const __m512i a = _mm512_and_si512(weight_bits(first), high);

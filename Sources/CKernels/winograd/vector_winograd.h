@@ -1,4 +1,4 @@
-// The transforms of Winograd's convolutions in vectors.
+// Vectorized transforms of Winograd convolutions.
 #pragma once
 
 #include "api/product_table.h"

@@ -1,10 +1,10 @@
-// Convolutions by Winograd's minimal filtering, as Lavin and Gray have it ("Fast Algorithms for
-// Convolutional Neural Networks", 2016): tiles of the picture are transformed, multiplied position
-// by position as matrices, and transformed back.
+// Convolutions by Winograd's minimal filtering, after Lavin and Gray ("Fast Algorithms for
+// Convolutional Neural Networks", 2016): tiles of the image are transformed, multiplied position by
+// position as matrices, and transformed back.
 //
-// Tiles are taken in blocks, whose transforms lie in the caches that cores share. Weights are
-// either packed transformed, or transformed again and again from their taps, panel by panel: where
-// there are many weights for few tiles that reads less memory, and holds less.
+// Tiles are processed in blocks, whose transforms fit in the caches that cores share. Weights are
+// either packed transformed, or transformed repeatedly from their taps, panel by panel: with many
+// weights for few tiles, that reads and stores less memory.
 #include <string.h>
 
 #include "api/kernel_table.h"
@@ -12,20 +12,20 @@
 
 /// Bytes of a block of transformed tiles.
 #define BLOCK_BYTES (8u << 20)
-/// Tiles side by side whose pixels are normalised at once, in how many channels.
+/// Adjacent tiles whose pixels are normalized at once, and in how many channels.
 #define STRIP_TILES 16
 #define STRIP_CHANNELS 256
-/// Tiles of which one thread holds the sums.
+/// Tiles whose sums one thread holds.
 #define SUM_TILES 64
-/// The same where the weights are transformed for them, and how many bytes of those at once.
+/// The same if the weights are transformed for them, and how many bytes of weights at once.
 #define LAZY_TILES 128
 #define LAZY_BYTES (512u << 10)
 
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/// At least `count` values of `size` bytes: an odd number of cache lines, so that what is read or
-/// written at all positions at once does not fall into the same few sets of the first cache.
+/// At least `count` values of `size` bytes: an odd number of cache lines, so that simultaneous
+/// accesses at all positions do not map to the same few sets of the L1 cache.
 static size_t spread(size_t count, size_t size) {
   return (align(count * size) / 64 | 1) * 64 / size;
 }
@@ -69,7 +69,7 @@ static winograd winograd_of(const sdk_convolution_form *f) {
   w.thread_bytes =
       w.sum_bytes + (f->transformed ? 0 : w.positions * spread(w.depth * SDK_PANEL, size) * size);
   if (f->factors) {
-    // The normalised strip and the sums are not needed at the same time.
+    // The normalized strip and the sums are not needed at the same time.
     const size_t strip = align(
         (w.edge + 2) * (STRIP_TILES * w.edge + 2) * STRIP_CHANNELS * sizeof(float));
     if (w.thread_bytes < strip) w.thread_bytes = strip;
@@ -85,7 +85,7 @@ size_t sdk_winograd_scratch(const sdk_convolution_form *form, int threads) {
   return (size_t)(w.threads - (char *)form->scratch) + (size_t)threads * w.thread_bytes;
 }
 
-/// Transforms tiles of the block at hand.
+/// Transforms tiles of the current block.
 static void transform_tiles(void *context, size_t begin, size_t end, int thread) {
   (void)thread;
   const winograd *w = context;
@@ -101,7 +101,7 @@ static void transform_tiles(void *context, size_t begin, size_t end, int thread)
     const size_t top = t / w->columns % w->rows * w->edge, left = t % w->columns * w->edge;
     for (size_t y = 0; y < size; y++)
       for (size_t x = 0; x < size; x++) {
-        // One more than the pixel, since the border begins one before the picture.
+        // One more than the pixel, since the border begins one before the image.
         const size_t row = top + y, column = left + x;
         const int inside = row >= 1 && row <= f->height && column >= 1 && column <= f->width;
         tile.pixels[size * y + x] =
@@ -118,7 +118,7 @@ static void transform_tiles(void *context, size_t begin, size_t end, int thread)
   }
 }
 
-/// Normalises `count` tiles side by side from tile `i` of the block on, and transforms them.
+/// Normalizes `count` adjacent tiles from tile `i` of the block on, and transforms them.
 static void transform_strip(const winograd *w, size_t i, size_t count, float *strip) {
   const sdk_convolution_form *f = w->form;
   const product_table *table = sdk_products();
@@ -154,7 +154,7 @@ static void transform_strip(const winograd *w, size_t i, size_t count, float *st
   }
 }
 
-/// The same as transform_tiles, where x is normalised first.
+/// Like transform_tiles, with x normalized first.
 static void transform_strips(void *context, size_t begin, size_t end, int thread) {
   const winograd *w = context;
   float *strip = (float *)(w->threads + (size_t)thread * w->thread_bytes);
@@ -168,7 +168,7 @@ static void transform_strips(void *context, size_t begin, size_t end, int thread
   }
 }
 
-/// Transforms back the sums of `count` tiles from tile `first` of all on.
+/// Transforms back the sums of `count` tiles from overall tile `first` on.
 static void finish_tiles(
     const winograd *w, const float *sums, size_t first, size_t count, size_t panel) {
   const sdk_convolution_form *f = w->form;
