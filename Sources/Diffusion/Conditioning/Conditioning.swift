@@ -44,10 +44,12 @@ extension DiffusionModel {
 
   /// Reads the prompts of a request.
   ///
+  /// - Parameter secondPassSteps: the steps that a second pass takes; nil in a first pass.
   /// - Throws: ``GenerationError`` `request` where a prompt asks for what is not supported;
   ///   ``EngineError``.
   package func conditioning(
-    for request: GenerationRequest, observer: ((StepTiming) -> Void)?
+    for request: GenerationRequest, secondPassSteps: Int? = nil,
+    observer: ((StepTiming) -> Void)?
   ) throws -> Conditioning {
     try limits.checkPrompts(of: request)
     try limits.checkClipSkip(of: request)
@@ -55,7 +57,11 @@ extension DiffusionModel {
     let reader = promptReader
     let isGuided = isGuided(request)
     let prompts = (isGuided ? [request.negativePrompt] : []) + [request.prompt]
-    let schedules = prompts.map { reader.schedule(of: $0, style, steps: request.steps) }
+    let schedules = prompts.map {
+      reader.schedule(
+        of: $0, style, steps: secondPassSteps ?? request.steps,
+        firstPassSteps: request.firstPassSteps)
+    }
     let starts = Set(schedules.joined().map(\.steps.lowerBound)).sorted()
     // The encodings of each stretch in which no prompt changes. Prompts that come back share theirs.
     var known: [String: PromptEncoding] = [:]
@@ -87,11 +93,11 @@ extension DiffusionModel {
 extension PromptReader {
   /// The prompts of the steps; one where the prompt does not change, or is read as text.
   public func schedule(
-    of prompt: String, _ style: PromptStyle, steps: Int
+    of prompt: String, _ style: PromptStyle, steps: Int, firstPassSteps: Int? = nil
   ) -> [PromptSchedule.Stretch] {
     style.isLiteral
       ? [PromptSchedule.Stretch(steps: 1...max(1, steps), prompt: prompt)]
-      : PromptSchedule(prompt, steps: steps).stretches
+      : PromptSchedule(prompt, steps: steps, firstPassSteps: firstPassSteps).stretches
   }
 }
 

@@ -85,7 +85,10 @@ extension DiffusionModel {
 
     for index in pictures.indices { try report(index, .encoding, 0) }
     let (conditioning, textSeconds) = try timed {
-      try self.conditioning(for: request, observer: named("text_encoder"))
+      try self.conditioning(
+        for: request,
+        secondPassSteps: request.firstPassSteps.map { _ in pictures[0].stepsTaken },
+        observer: named("text_encoder"))
     }
 
     release(textEncoder)

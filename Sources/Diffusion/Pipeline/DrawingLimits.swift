@@ -228,6 +228,7 @@ extension GenerationRequest {
   func secondPass(of enlargement: Enlargement) -> GenerationRequest {
     var larger = self
     larger.enlargement = nil
+    larger.firstPassSteps = steps
     larger.steps = enlargement.steps ?? steps
     larger.noise = nil
     return larger

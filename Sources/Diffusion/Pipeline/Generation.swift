@@ -35,6 +35,8 @@ public struct GenerationRequest: Sendable, Hashable {
   public var initial: InitialPicture?
   /// A second pass at a larger size; see `draw(_:progress:observer:)`.
   public var enlargement: Enlargement?
+  /// In a second pass, the steps of the first, from which prompts that change count on.
+  var firstPassSteps: Int?
   /// What concerns additional networks and approximations.
   public var networks = NetworkSettings()
 
