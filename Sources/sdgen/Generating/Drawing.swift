@@ -16,6 +16,8 @@ struct Drawing {
     let image: Image?
     let scheduler: SchedulerDescriptor
     let timings: GenerationTimings
+    /// Seconds that previews and the writing of files took.
+    let fileSeconds: (previews: Double, writing: Double)
     /// What the safety checker found; nil where none looked.
     let safety: SafetyVerdict?
     /// Kept where they are to be written.

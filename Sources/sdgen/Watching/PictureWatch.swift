@@ -2,6 +2,7 @@ import Diffusion
 import Glibc
 import ModelFormats
 import Pictures
+import Terminal
 
 /// Sees a picture come about, and writes what was asked for of it: previews, a contact sheet, an
 /// animation.
@@ -19,6 +20,8 @@ final class PictureWatch {
   /// The evaluations of the passes before this one, and of this one.
   private var earlier = 0
   private var current = (pass: 0, evaluations: 0)
+  /// What previews, and frames of the contact sheet and the animation, took so far.
+  private(set) var seconds = 0.0
 
   /// - Parameter replaces: whether previews, and what else is written, of a run that was stopped are
   ///   replaced.
@@ -41,6 +44,8 @@ final class PictureWatch {
   /// - Throws: ``FormatError`` where a preview cannot be written; as ``DiffusionModel/decode(_:observer:)``.
   func see(_ progress: GenerationProgress, pass: Int) throws {
     guard let prediction = progress.prediction else { return }
+    let start = Console.seconds()
+    defer { seconds += Console.seconds() - start }
     if pass != current.pass { earlier += current.evaluations }
     current = (pass, progress.total)
     let evaluation = earlier + progress.evaluations
