@@ -28,7 +28,7 @@ public struct ModelCheckpoint: Sendable {
 
   public let path: String
   public let layout: Layout
-  public let components: [Component]
+  public internal(set) var components: [Component]
   /// Configurations, vocabulary and merges, by their path in a repository.
   public internal(set) var files: [AuxiliaryFile]
   /// What a person should know though the checkpoint is usable.

@@ -94,6 +94,7 @@ extension DrawingJob {
     request.sampling.prediction = prediction
     request.sampling.startsWithRungeKutta = pndmStart.map { $0 == .rungeKutta }
     request.randomSource = rng ?? .torch
+    request.seedSize = seedResize.flatMap { SeedSize(text: $0) }
     request.width = width
     request.height = height
     request.enlargement = enlargement

@@ -16,6 +16,9 @@ public struct DrawingJob: Sendable, Hashable {
   public var steps: Int?
   public var guidance: JobNumber?
   public var seed: Int?
+  public var variationSeed: Int?
+  public var variationStrength: JobNumber?
+  public var seedResize: String?
   public var scheduler: String?
   public var sigmas: String?
   public var spacing: SchedulerConfiguration.TimestepSpacing?
@@ -39,6 +42,8 @@ public struct DrawingJob: Sendable, Hashable {
   public var hiresSteps: Int?
   // Model.
   public var model: String?
+  public var vae: String?
+  public var variant: String?
   public var dtype: Arithmetic?
   public var threads: Int?
   // Additional networks.

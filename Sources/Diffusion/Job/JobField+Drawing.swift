@@ -9,6 +9,16 @@ extension JobField {
     "The model: a repository, or a file of weights (safetensors, .ckpt, GGUF, .sdflat)",
     placeholder: "path", standard: "the embedded model", [.input, .loading])
 
+  public static let vae = JobField(
+    "vae", \.vae, .model, .name,
+    "Decode and encode with this VAE instead of the model's: a file, or a directory, in any layout",
+    placeholder: "path", standard: "the model's own", [.input, .loading, .recorded])
+
+  public static let variant = JobField(
+    "variant", \.variant, .model, .name,
+    "Read these weights of a diffusers directory: fp16, non_ema, …",
+    placeholder: "name", standard: "the weights without a variant", [.loading, .recorded])
+
   public static let dtype = JobField(
     "dtype", \.dtype, .model,
     "Arithmetic: \(part: .range); auto is bf16 where the CPU multiplies it, else f32",
@@ -103,7 +113,7 @@ extension JobField {
 
   /// The fields above, in the order of the help.
   static let drawingFields: [JobField] = [
-    model, dtype, threads,
+    model, vae, variant, dtype, threads,
     lora, control, controlImage, controlScale, controlStart, controlEnd, tinyVAE, tinyVAEFor,
     noSafetyChecker,
     cacheInterval, guidanceInterval, tokenMerging, vaeTile, lowMemory,

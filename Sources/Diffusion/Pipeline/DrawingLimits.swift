@@ -59,6 +59,9 @@ public struct DrawingLimits: Sendable {
   ///   model's scheduler configuration cannot be honoured.
   public func check(_ request: GenerationRequest) throws {
     _ = try request.randomSource.source(seed: request.seed)
+    if let variation = request.variation {
+      _ = try request.randomSource.source(seed: variation.seed)
+    }
     try checkPrompts(of: request)
     try checkClipSkip(of: request)
     try checkStart(of: request, sampler(for: request).scheduler)
@@ -85,6 +88,28 @@ public struct DrawingLimits: Sendable {
       guard error.context == Timesteps.context else { throw error }
       throw GenerationError(.request, error.message, hint: error.hint)
     }
+  }
+
+  /// What about a request's sampler is easily overlooked.
+  ///
+  /// - Throws: as ``check(_:)``.
+  public func samplingWarnings(for request: GenerationRequest) throws -> [String] {
+    let (descriptor, configuration, scheduler) = try sampler(for: request)
+    var result: [String] = []
+    if request.eta == nil, let warning = descriptor.eta?.defaultWarning { result.append(warning) }
+    if configuration.rescalesBetasToZeroSNR, configuration.predictionType == .epsilon {
+      // Some schedulers do not rescale.
+      var plain = configuration
+      plain.rescalesBetasToZeroSNR = false
+      let other = try plain.scheduler(descriptor, steps: request.steps, eta: request.eta)
+      if scheduler.noised([1], with: [1], at: 0) != other.noised([1], with: [1], at: 0) {
+        result.append(
+          "the model's noise schedule is rescaled to zero terminal SNR, but its UNet predicts noise"
+            + " (epsilon): where the latents are all noise, nothing of the image can be told from"
+            + " that, and it may be gray or burnt; such models predict v_prediction")
+      }
+    }
+    return result
   }
 
   /// What of a request is left out of account, as a person should know.

@@ -15,6 +15,10 @@ public struct GenerationRequest: Sendable, Hashable {
   /// "Classifier-Free Diffusion Guidance" (2022). Up to 1 the negative prompt is left out.
   public var guidanceScale: Float = 7.5
   public var seed: UInt64 = 0
+  /// A second noise that is mixed with the seed's.
+  public var variation: NoiseVariation?
+  /// The size whose noise is in the middle of the noise that is drawn; the image's own if nil.
+  public var seedSize: SeedSize?
   /// Pixels, a multiple of 8; the model's own size where nil.
   public var width: Int?
   public var height: Int?
@@ -48,10 +52,10 @@ public struct GenerationRequest: Sendable, Hashable {
   /// guidance scale as an embedding.
   public var isGuided: Bool { guidanceScale > 1 }
 
-  /// Whether it differs from another in seed and noise alone.
+  /// Whether it differs from another in seeds and noise alone.
   func isLike(_ other: GenerationRequest) -> Bool {
     var other = other
-    (other.seed, other.noise) = (seed, noise)
+    (other.seed, other.noise, other.variation) = (seed, noise, variation)
     return self == other
   }
 }

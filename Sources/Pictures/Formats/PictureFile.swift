@@ -24,6 +24,8 @@ public struct PictureFile: Sendable, Hashable {
   public let image: Image
   /// What the file says of how the image was made.
   public let metadata: Metadata
+  /// What another program than a web UI says of that in a form of its own.
+  public let foreign: ForeignRecord?
   /// Whether the pixels are those that were written.
   public let isExact: Bool
   /// What is wrong with a file of which there is a picture all the same, as its decoder says it.
@@ -82,12 +84,14 @@ public struct PictureFile: Sendable, Hashable {
       metadata = Metadata(
         parameters: text(Self.parametersKeyword) ?? exif?.comment,
         job: text(Self.jobKeyword) ?? text(Self.formerJobKeyword))
+      foreign = ForeignRecord(texts: picture.texts)
     case .jpeg:
       let picture = try JPEG.decode(bytes)
       let exif = picture.exif.map(EXIF.init(parsing:))
       image = picture.image.upright(from: exif?.orientation)
       isExact = false
       damage = picture.damage
+      foreign = nil
       metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
     case .webp:
       let picture = try WebP.decode(bytes)
@@ -95,6 +99,7 @@ public struct PictureFile: Sendable, Hashable {
       image = picture.image.upright(from: exif?.orientation)
       isExact = picture.isLossless
       damage = nil
+      foreign = nil
       metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
     }
   }

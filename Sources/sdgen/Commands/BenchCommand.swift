@@ -58,9 +58,7 @@ struct BenchCommand: ParsableCommand {
         "this CPU does not compute in bf16", hint: "leave --dtype out, or give f32")
     }
     let path = try model.path ?? EmbeddedModel.path()
-    let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
-    let opened = try ModelCheckpoint.open(path)
-    let checkpoint = opened.layout == .repository ? opened : opened.completed(with: companions)
+    let checkpoint = try ModelCheckpoint.toDraw(path, variant: model.variant, vae: model.vae)
     try checkpoint.requireUndamaged()
     if !json {
       for warning in checkpoint.warnings {

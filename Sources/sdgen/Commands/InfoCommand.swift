@@ -12,7 +12,8 @@ struct InfoCommand: ParsableCommand {
     abstract: "Say how a picture was made.",
     discussion: """
       Reads what sdgen, the AUTOMATIC1111 web UI and programs that write like it \
-      (stable-diffusion.cpp) put into PNG, JPEG and WebP files. The exit status is 1 where a picture \
+      (stable-diffusion.cpp) put into PNG, JPEG and WebP files, and what ComfyUI, InvokeAI and NovelAI \
+      put into PNG files. The exit status is 1 where a picture \
       does not say how it was made.
 
       EXAMPLE
@@ -27,7 +28,8 @@ struct InfoCommand: ParsableCommand {
 
   func run() throws {
     let file = try PictureFile.opened(picture)
-    let text = file.metadata.parameters.map(Infotext.init(parsing:))
+    let text =
+      file.metadata.parameters.map(Infotext.init(parsing:)) ?? file.foreign?.infotext
     let isKnown = text != nil || file.metadata.job != nil
     guard json || isKnown else {
       throw Failure(
@@ -46,6 +48,8 @@ struct InfoCommand: ParsableCommand {
       "prompt": text.map { .string($0.prompt) } ?? .null,
       "negative_prompt": text.map { .string($0.negativePrompt) } ?? .null,
       "fields": text?.json ?? .null,
+      "program": file.foreign.map { .string($0.program) } ?? .null,
+      "notes": .array((file.foreign?.notes ?? []).map { .string($0) }),
       "job": file.metadata.job.flatMap { try? JSON(parsing: $0) } ?? .null,
     ]
   }
@@ -60,12 +64,14 @@ struct InfoCommand: ParsableCommand {
         Console.heading(name + ":") + " " + parts.joined(separator: "\n    "))
     }
     add("Picture", "\(file.format.rawValue.uppercased()), \(file.image.width)x\(file.image.height)")
+    if let foreign = file.foreign { add("Program", foreign.program) }
     if let text {
       add("Prompt", text.prompt)
       if !text.negativePrompt.isEmpty { add("Negative prompt", text.negativePrompt) }
       for field in text.fields { add(field.name, field.value) }
       let job = file.metadata.job.flatMap { try? JSON(parsing: $0) }
       if let type = job?["arguments"]?["dtype"]?.string { add("Arithmetic", type) }
+      for note in file.foreign?.notes ?? [] { add("Note", note) }
     } else if let job = file.metadata.job {
       add("Job", job)
     }

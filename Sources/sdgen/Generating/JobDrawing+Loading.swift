@@ -22,11 +22,7 @@ extension JobDrawing {
       throw Failure.usage(
         "this CPU does not compute in bf16", hint: "give --dtype f32, or leave --dtype out")
     }
-    // A single file has neither tokenizer nor scheduler.
-    let companions = (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? []
-    let opened = try ModelCheckpoint.open(path)
-    let checkpoint =
-      opened.layout == .repository ? opened : opened.completed(with: companions)
+    let checkpoint = try checkpoint(path)
     for warning in checkpoint.warnings { warn(warning, &warnings) }
     if let noise, let object = checkpoint[.vae]?.configuration?.object,
       let vae = try? VAEConfiguration(object), noise.channels != vae.latentChannels
@@ -36,6 +32,7 @@ extension JobDrawing {
         hint: "give latents that were saved with this model")
     }
     try checkpoint.requireUndamaged()
+    if let vae = job.vae { try ModelCheckpoint.open(vae).requireUndamaged() }
     // What cannot be drawn is said before gigabytes are read.
     try DrawingLimits(of: checkpoint).check(request)
     if job.usesLowMemory { try Self.requireWeightsFolder() }
@@ -70,13 +67,24 @@ extension JobDrawing {
       model: model, checkpoint: checkpoint, batch: batch, warnings: warnings)
   }
 
+  /// The checkpoint that the job names, with its VAE.
+  func checkpoint(_ path: String) throws -> ModelCheckpoint {
+    try ModelCheckpoint.toDraw(path, variant: job.variant, vae: job.vae)
+  }
+
+  /// The scheduler of a job that names none: the model's own.
+  func defaultScheduler() throws -> SchedulerDescriptor {
+    try DrawingLimits(of: checkpoint(job.model ?? EmbeddedModel.path())).scheduler
+      .defaultScheduler()
+  }
+
   /// Refuses a folder of temporary files in which weights cannot be kept.
   private static func requireWeightsFolder() throws(Failure) {
     let given = Console.variable("TMPDIR")
     let folder = given ?? "/var/tmp"
-    guard access(folder, W_OK | X_OK) != 0 || !isDirectory(folder) else { return }
+    guard access(folder, W_OK | X_OK) != 0 || !PicturePath.isDirectory(folder) else { return }
     let reason =
-      isDirectory(folder)
+      PicturePath.isDirectory(folder)
       ? "cannot be written to" : access(folder, F_OK) == 0 ? "is no folder" : "is not there"
     throw Failure(
       .cannotCreate, code: "cannot-create",
@@ -84,11 +92,6 @@ extension JobDrawing {
       hint: given == nil
         ? "make the folder \(folder), or name another with TMPDIR"
         : "make the folder \(folder), or have TMPDIR name another")
-  }
-
-  private static func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// The size of the first pass in pixels, where something other than the model says it.

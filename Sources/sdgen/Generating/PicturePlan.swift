@@ -40,10 +40,12 @@ struct PicturePlan {
     let further = UInt64(perPrompt - 1)
     let isNumPy = job.rng == .numpy
     let most = isNumPy ? UInt64(UInt32.max) : UInt64(Int.max)
-    guard further <= UInt64(UInt32.max), (job.seed ?? 0) <= most - further else {
+    let counted: (name: String, seed: Int?) =
+      job.variationSeed == nil ? ("seed", job.seed) : ("variation-seed", job.variationSeed)
+    guard further <= UInt64(UInt32.max), (counted.seed ?? 0) <= most - further else {
       throw Failure.usage(
-        "--seed \(job.seed ?? 0) and \(further) more leave the range of seeds,"
-          + " 0 to \(most)", hint: "give a smaller --seed, or fewer pictures")
+        "--\(counted.name) \(counted.seed ?? 0) and \(further) more leave the range of seeds,"
+          + " 0 to \(most)", hint: "give a smaller --\(counted.name), or fewer pictures")
     }
     firstSeed =
       job.seed.map(UInt64.init)
@@ -57,8 +59,17 @@ struct PicturePlan {
   func position(_ index: Int) -> Int { index % perPrompt }
 
   /// Each picture of a prompt has the next seed, so that one of many can be drawn again alone; every
-  /// prompt begins with the same one.
-  func seed(_ index: Int) -> UInt64 { firstSeed &+ UInt64(position(index)) }
+  /// prompt begins with the same one. With a variation seed that counts on instead, as in the web UI.
+  func seed(_ index: Int) -> UInt64 {
+    job.variationSeed == nil ? firstSeed &+ UInt64(position(index)) : firstSeed
+  }
+
+  /// The second noise of a picture.
+  func variation(_ index: Int) -> NoiseVariation? {
+    guard let seed = job.variationSeed, let strength = job.variationStrength else { return nil }
+    return NoiseVariation(
+      seed: UInt64(seed) &+ UInt64(position(index)), strength: strength.value)
+  }
 
   /// The pictures that are not finished, cut into those that are drawn at once: of one prompt, and at
   /// most `size` of them.

@@ -15,12 +15,15 @@ struct RepeatedJob {
   /// no file.
   let fileHashes: [String: [String?]]
   /// What cannot be honoured, or only nearly.
-  private(set) var warnings: [String] = []
+  var warnings: [String] = []
+  /// A sampler that is unknown and has no like here: the model's own draws.
+  var unknownSampler: String?
   /// Whether the same pixels can be expected.
   let isExact: Bool
 
+  /// - Parameter given: what is asked for besides.
   /// - Throws: ``Failure`` where the file says nothing of use.
-  init(_ file: PictureFile, path: String) throws(Failure) {
+  init(_ file: PictureFile, path: String, given: DrawingJob) throws(Failure) {
     if let text = file.metadata.job {
       guard let json = try? JSON(parsing: text), json["version"] == 1,
         let object = json["arguments"]?.object
@@ -42,75 +45,26 @@ struct RepeatedJob {
       }
       return
     }
-    guard let text = file.metadata.parameters.map(Infotext.init(parsing:)), !text.fields.isEmpty
-    else {
+    let written = file.metadata.parameters.map { Infotext(parsing: $0).withWebUIFields }
+    let foreign = written?.fields.isEmpty == false ? nil : file.foreign
+    guard let text = foreign?.infotext ?? written, !text.fields.isEmpty else {
+      if let foreign {
+        throw Failure(
+          .data, code: "mismatch",
+          "\(foreign.program) drew the picture, but it cannot be read how: "
+            + foreign.notes.joined(separator: "; "), file: path,
+          hint: "see sdgen info; give the prompt and the settings to sdgen")
+      }
       throw Failure(
         .data, code: "mismatch", "the picture does not say how it was made", file: path,
-        hint: "give a picture that sdgen or the AUTOMATIC1111 web UI wrote")
+        hint: "give a picture as sdgen, a web UI, ComfyUI, InvokeAI or NovelAI wrote it")
     }
     job = DrawingJob()
     modelName = text["Model"]
     fileHashes = [:]
     isExact = false
-    try read(text)
-  }
-
-  /// Takes over what of a web UI's text has its like here.
-  private mutating func read(_ text: Infotext) throws(Failure) {
-    warnings.append("another program drew the picture; this one's will be like it, not equal")
-    job.prompt = text.prompt
-    if !text.negativePrompt.isEmpty { job.negative = text.negativePrompt }
-    var unused = text.fields.map(\.name)
-    func number(_ name: String) -> JSON? {
-      guard let value = text[name] else { return nil }
-      if let integer = Int(value) { return .integer(integer) }
-      return Double(value).flatMap { $0.isFinite ? .number($0) : nil }
-    }
-    for (name, field) in [
-      ("Steps", JobField.steps), ("CFG scale", .guidance), ("Seed", .seed),
-      ("Clip skip", .clipSkip), ("Hires upscale", .hires), ("Hires steps", .hiresSteps),
-      ("Token merging ratio", .tokenMerging),
-    ] {
-      guard let value = number(name) else { continue }
-      // The web UI writes 0 where the second pass takes as many steps.
-      if field.name == JobField.hiresSteps.name, value == 0 {
-        unused.removeAll { $0 == name }
-        continue
-      }
-      try set(field, value, name, &unused)
-    }
-    if let strength = number("Denoising strength") {
-      try set(
-        text["Hires upscale"] == nil ? .strength : .hiresStrength, strength,
-        "Denoising strength", &unused)
-    }
-    let sides = (text["Size"] ?? "").split(separator: "x").compactMap { Int($0) }
-    if sides.count == 2 {
-      try set(.width, .integer(sides[0]), "Size", &unused)
-      try set(.height, .integer(sides[1]), "Size", &unused)
-    }
-    if let label = SamplerLabel(text) {
-      try set(.scheduler, .string(label.scheduler), "Sampler", &unused)
-      if let sigmas = label.sigmas { try set(.sigmas, .string(sigmas), "Schedule type", &unused) }
-      if text["Schedule type"] == "Automatic" { unused.removeAll { $0 == "Schedule type" } }
-    }
-    let source = ["CPU": "torch", "cpu": "torch"][text["RNG"] ?? ""] ?? "cuda"
-    try set(.rng, .string(source), "RNG", &unused)
-    // These say nothing that changes a picture, or are seen to elsewhere.
-    unused.removeAll { ["Version", "Model", "Model hash", "User", "RNG"].contains($0) }
-    if !unused.isEmpty { warnings.append("not honoured: " + unused.joined(separator: ", ")) }
-  }
-
-  /// Sets a field; the text's field counts as honoured.
-  private mutating func set(
-    _ field: JobField, _ value: JSON, _ name: String, _ unused: inout [String]
-  ) throws(Failure) {
-    do throws(JobError) {
-      try job.set(field, value)
-    } catch {
-      throw Failure(error)
-    }
-    unused.removeAll { $0 == name }
+    read(text, by: foreign?.program ?? "another program", given: given)
+    warnings += foreign?.notes ?? []
   }
 
   /// Finds the files that went in: those that `given` names, else beside the picture or in the

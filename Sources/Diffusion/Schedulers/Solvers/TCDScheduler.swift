@@ -6,7 +6,10 @@ extension SchedulerDescriptor {
     summary: "Trajectory consistency sampling, for distilled models",
     source: "Zheng et al., Trajectory Consistency Distillation (2024), algorithm 4",
     order: 1, noise: .withEta, takesSigmas: false, takesSpacing: false,
-    eta: Eta(defaultValue: 0.3, meaning: "how far each step goes past the next noise level"),
+    eta: Eta(
+      defaultValue: 0.3, meaning: "how far each step goes past the next noise level",
+      defaultWarning: "tcd uses eta 0.3, its publication's; diffusers pipelines pass eta 0 unless"
+        + " another is asked for, and give another image"),
     isDistilled: true
   ) { configuration, steps, eta throws(FormatError) in
     try TCDScheduler(configuration, steps: steps, eta: eta)

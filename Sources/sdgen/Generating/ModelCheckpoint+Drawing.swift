@@ -1,0 +1,41 @@
+import Checkpoint
+import Diffusion
+import ModelFormats
+import Terminal
+
+extension ModelCheckpoint {
+  /// A model to draw with. A single file, which has neither tokenizer nor scheduler, gets the bundled
+  /// model's.
+  ///
+  /// - Parameters:
+  ///   - variant: which weights of a diffusers directory are read.
+  ///   - vae: a checkpoint whose VAE replaces the model's.
+  /// - Throws: ``FormatError``; ``Failure`` for a file that goes with a model, naming its option.
+  static func toDraw(
+    _ path: String, variant: String? = nil, vae: String? = nil
+  ) throws -> ModelCheckpoint {
+    var opened = try ModelCheckpoint.open(path, variant: variant)
+    try opened.requireModel()
+    if let vae { opened = try opened.replacingVAE(with: ModelCheckpoint.open(vae)) }
+    guard opened.layout != .repository else { return opened }
+    return opened.completed(with: (try? ModelCheckpoint.open(EmbeddedModel.path()).files) ?? [])
+  }
+
+  /// Rejects files that are used with a model, not as one.
+  private func requireModel() throws(Failure) {
+    guard self[.unet] == nil, self[.unetEMA] == nil else { return }
+    let recognition = Recognition(self)
+    let field: JobField
+    switch recognition.kind {
+    case .lora: field = .lora
+    case .controlNet: field = .control
+    case .vae: field = .vae
+    case .tinyAutoencoder: field = .tinyVAE
+    case .textualInversion: field = .embedding
+    default: return
+    }
+    throw Failure(
+      .data, code: "mismatch", "this is not a model to draw with: \(recognition.title)", file: path,
+      hint: "name the model with --model, and this file with --\(field.name)")
+  }
+}
