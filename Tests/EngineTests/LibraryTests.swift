@@ -13,7 +13,7 @@ extension EngineTests {
       await #expect(processExitsWith: .exitCode(7)) {
         setenv("SDLOOM_ONEDNN", "/nowhere", 1)
         do {
-          _ = try GoldenTests.executable(.unet, "unet", sizes: ExecutableTests.sizes)
+          _ = try GoldenTests.executable(.unet, .unet, sizes: ExecutableTests.sizes)
           exit(2)
         } catch let error as EngineError {
           guard error.code == .missing, error.message.contains("/nowhere") else { exit(3) }
