@@ -136,7 +136,8 @@ import Testing
     ("--control-strength", "--control-scale"), ("--taesd", "--tiny-vae"),
     ("--vae-tiling", "--vae-tile"), ("--outdir", "--output"), ("--precision", "--dtype"),
     ("--hr-scale", "--hires"), ("--hr-second-pass-steps", "--hires-steps"),
-    ("--embd-dir", "--embedding"), ("--schedule", "--sigmas"),
+    ("--embd-dir", "--embedding"), ("--subseed", "--variation-seed"), ("--vae-path", "--vae"),
+    ("--schedule", "--sigmas"),
     ("--disable-safety-checker", "--no-safety-checker"), ("-p", "sdgen \""), ("--gpu", "the CPU"),
   ])
   func optionsOfOthers(option: String, hint: String) throws {

@@ -25,7 +25,11 @@ import Testing
     ("prompts-from", .free), ("negative", .free),
     ("clip-skip", .range("1 to", ["0", "-1", "129"])), ("emphasis", .choice), ("embedding", .free),
     ("steps", thousand), ("guidance", .range("0 to 100", ["-1", "100.5", "nan", "inf"])),
-    ("seed", .range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])), ("scheduler", .choice),
+    ("seed", .range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])),
+    ("variation-seed", .range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])),
+    ("variation-strength", share),
+    ("seed-resize", .range("multiples of 8", ["64", "64x65", "0x64", "64x8200", "x"])),
+    ("scheduler", .choice),
     (
       "sigmas",
       .range("decreasing numbers", ["3,5", "5,-1", "5,,1", "nan", "10001,5", "-5,-6", "cosine"])
@@ -41,7 +45,8 @@ import Testing
     ),
     ("hires", .range("above 1", ["1", "0.5", "8.5", "-2", "nan"])),
     ("hires-strength", positiveShare), ("hires-steps", thousand), ("model", .free),
-    ("dtype", .choice), ("threads", .range("1 to 1024", ["0", "-1", "1025"])),
+    ("vae", .free), ("variant", .free), ("dtype", .choice),
+    ("threads", .range("1 to 1024", ["0", "-1", "1025"])),
     ("lora", .range("-10 to 10", ["a.safetensors:-11", "a.safetensors:11", "a.safetensors:nan"])),
     ("control", .free), ("control-image", .free),
     ("control-scale", .range("0 to 10", ["-1", "11", "nan"])), ("control-start", share),
@@ -74,7 +79,7 @@ import Testing
       (
         "bench", [],
         [
-          ("model", .free), ("dtype", .choice),
+          ("model", .free), ("vae", .free), ("variant", .free), ("dtype", .choice),
           ("threads", .range("1 to 1024", ["0", "-1", "1025"])),
           (
             "size",

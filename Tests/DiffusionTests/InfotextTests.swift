@@ -92,11 +92,95 @@ import Testing
     #expect(Infotext(parsing: text.text) == text)
   }
 
+  /// What `get_image_params` of stable-diffusion.cpp writes since it has hires fix: values in
+  /// brackets without quotes, and a JSON object at the end. What is in them is never a field.
+  @Test func readsTheJSONOfStableDiffusionCpp() {
+    let line = """
+      Steps: 99, CFG scale: 1.000000, Skip layers: [7, 8, ], Guidance: 3.500000, Eta: inf, \
+      ADetailer prompt: a face, Steps: 50, Seed: 42, Size: 128x64, Model: m.safetensors, RNG: cuda, \
+      Sampler: euler, Custom Sigmas: [14.6100, 7.8000, 0.0000], Hires upscale: Latent, \
+      Hires scale: 2.000000, Hires resize: 0x0, Hires steps: 10, Denoising strength: 0.700000, \
+      Version: stable-diffusion.cpp
+      """
+    let old = Infotext(parsing: "a cat\nNegative prompt: dogs\n" + line).withWebUIFields
+    #expect(old["Custom Sigmas"] == "14.6100,7.8000,0.0000")
+    #expect(old["Hires upscale"] == "2.000000" && old["Hires upscaler"] == "Latent")
+    #expect(old["Hires scale"] == nil && old["Hires resize"] == nil && old["Eta"] == nil)
+    let json = #"""
+      , SDCPP: {"schema":"sdcpp.image.params/v1","seed":7,"width":256,"height":192,\#
+      "prompt":{"positive":"a cat\nNegative prompt: \"x\", Seed: 9, ]} Steps: 3","negative":""},\#
+      "sampling":{"steps":20,"eta":0.5,"guidance":{"txt_cfg":4.400000095367432},"method":"lcm",\#
+      "scheduler":"sgm_uniform","custom_sigmas":[]},"models":{"model":"sd15.gguf"},"clip_skip":-1,\#
+      "rng":"cpu","loras":[{"name":"a","multiplier":0.5}],"hires":{"enabled":true,"scale":1.5,\#
+      "upscaler":"Lanczos","target_width":0,"target_height":0,"steps":0,"denoising_strength":0.5}}
+      """#
+    let raw = Infotext(parsing: "a cat\nNegative prompt: dogs\n" + line + json)
+    #expect(raw["Seed"] == "42" && raw.fields.last?.name == "SDCPP")
+    let text = raw.withWebUIFields
+    #expect(text.prompt == "a cat\nNegative prompt: \"x\", Seed: 9, ]} Steps: 3")
+    #expect(text.negativePrompt.isEmpty)
+    let fields = [
+      "Seed": "7", "Steps": "20", "Size": "256x192", "CFG scale": "4.4", "Eta": "0.5",
+      "Sampler": "lcm sgm_uniform", "Model": "sd15.gguf", "RNG": "cpu", "Loras": "a: 0.5",
+      "Hires upscale": "1.5", "Hires upscaler": "Lanczos", "Hires steps": "0",
+      "Denoising strength": "0.5",
+    ]
+    for (name, value) in fields { #expect(text[name] == value, "\(name)") }
+    #expect(text["Clip skip"] == nil && text["Hires resize"] == nil)
+    // A JSON object that was cut off ends with the line.
+    let cut = Infotext(parsing: "a\n" + line + ", SDCPP: {\"prompt\": \"b, Seed: 5, Steps: 1")
+    #expect(cut["Seed"] == "42" && cut.fields.last?.name == "SDCPP")
+    // The web UI's texts stay as they are.
+    #expect(Infotext(parsing: Self.webUI).withWebUIFields == Infotext(parsing: Self.webUI))
+  }
+
+  /// What the web UI's schedule type Automatic means by sampler (samplers_k_diffusion in its
+  /// sd_samplers_kdiffusion.py), and samplers that are missing here.
+  @Test(
+    arguments: [
+      ("DPM++ 2M", "Automatic", "dpmpp-2m", "karras", nil, nil),
+      ("DPM++ SDE", "Automatic", "dpmpp-sde", "karras", nil, nil),
+      ("DPM++ 2M SDE", "Automatic", "dpmpp-2m-sde", "exponential", nil, nil),
+      ("DPM2 a", "Automatic", "dpm2-a", "karras", nil, nil),
+      ("Euler a", "Automatic", "euler-a", nil, nil, nil),
+      ("DPM++ 2M", nil, "dpmpp-2m", nil, nil, nil),
+      ("Euler", "Polyexponential", "euler", nil, "Polyexponential", nil),
+      ("lcm bong_tangent", nil, "lcm", nil, "bong_tangent", nil),
+      ("dpm++2m karras", nil, "dpmpp-2m", "karras", nil, nil),
+      ("ddim_trailing discrete", nil, "ddim", nil, nil, nil),
+      ("k_euler_ancestral", nil, "euler-a", nil, nil, nil),
+      ("DPM adaptive", "Automatic", "dpmpp-2m", "karras", nil, "closest"),
+      ("Restart", "Automatic", nil, nil, nil, "Restart is unknown"),
+    ] as [(String, String?, String?, String?, String?, String?)])
+  func recordedSamplers(
+    sampler: String, schedule: String?, scheduler: String?, sigmas: String?, unknown: String?,
+    difference: String?
+  ) {
+    var text = Infotext(prompt: "", fields: [.init("Sampler", sampler)])
+    text["Schedule type"] = schedule
+    let recorded = RecordedSampler(text)
+    #expect(recorded?.scheduler?.name == scheduler)
+    #expect(recorded?.sigmas == sigmas)
+    #expect(recorded?.unknownSchedule == unknown)
+    #expect(recorded?.spacing == (sampler.hasPrefix("ddim_trailing") ? .trailing : nil))
+    #expect(recorded?.difference?.contains(difference ?? "-") ?? false == (difference != nil))
+  }
+
+  /// The names of emphasis.py of the web UI.
+  @Test func emphasis() {
+    let names = PromptStyle.Emphasis.allCases.map(\.webUIName)
+    #expect(names == ["Original", "No norm", "Ignore", "None"])
+    #expect(PromptStyle.Emphasis(webUIName: "No norm") == .noNorm)
+    #expect(PromptStyle.Emphasis(webUIName: "no norm") == nil)
+  }
+
   /// Long malicious lines are read in one pass.
   @Test func longLines() {
     let text = Infotext(parsing: "p\n" + String(repeating: "aa aa-", count: 200_000))
     #expect(text.fields.isEmpty)
     let quotes = Infotext(parsing: "p\n" + String(repeating: "Aa: \"\\\"", count: 50_000))
     #expect(quotes.fields.count <= 1)
+    let open = Infotext(parsing: "p\n" + String(repeating: "Aa: [{, ", count: 50_000))
+    #expect(open.fields.count == 50_000)
   }
 }

@@ -51,6 +51,28 @@ import Testing
     }
   }
 
+  /// Second passes of hires fix: the examples of the web UI's parser for ten steps after ten, and
+  /// what `get_learned_conditioning_prompt_schedules` of its prompt_parser.py gives for others.
+  @Test(arguments: [
+    (Example("a [b:.5] c", (10, "a b c")), 10),
+    (Example("a [b:1.5] c", (5, "a  c"), (10, "a b c")), 10),
+    (Example("[a:b:1.0]", (10, "b")), 10), (Example("[a:b:0.95]", (10, "b")), 10),
+    (Example("[a:b:2.0]", (10, "a")), 10), (Example("[a:b:20]", (10, "b")), 20),
+    (Example("[a:b:23]", (3, "a"), (10, "b")), 20), (Example("[a:b:5]", (10, "b")), 20),
+    (Example("[a:[b:c:1.5]:12]", (2, "a"), (5, "b"), (10, "c")), 10),
+    (
+      Example(
+        "[a|b|c]", (1, "a"), (2, "b"), (3, "c"), (4, "a"), (5, "b"), (6, "c"), (7, "a"), (8, "b"),
+        (9, "c"), (10, "a")), 10
+    ),
+  ])
+  func secondPass(_ example: Example, after firstPassSteps: Int) {
+    let stretches = PromptSchedule(example.prompt, steps: 10, firstPassSteps: firstPassSteps)
+      .stretches
+    #expect(stretches.map(\.steps.upperBound) == example.stretches.map(\.0))
+    #expect(stretches.map(\.prompt) == example.stretches.map(\.1))
+  }
+
   /// Brackets deeper than a call stack, and a thousand alternatives.
   @Test(.timeLimit(.minutes(1))) func long() {
     for (depth, count) in [(99, 2), (50_000, 1)] {

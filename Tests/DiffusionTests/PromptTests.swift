@@ -4,6 +4,7 @@ import Engine
 import Foundation
 import ModelFormats
 import OrderedJSON
+import Pictures
 import TestSupport
 import Testing
 
@@ -311,6 +312,30 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     #expect(try model.draw(request).image == plain.image)
     request.prompt = "[a red circle|a large blue square]"
     #expect(try model.draw(request).image != plain.image)
+  }
+
+  /// The second pass of hires fix goes on where the first one ended: with the second prompt.
+  @Test func changingPromptGoesOnInTheSecondPass() throws {
+    var request = GenerationRequest(prompt: "a large blue square")
+    request.scheduler = .ddim
+    (request.steps, request.guidanceScale, request.seed) = (4, 4, 3)
+    (request.width, request.height) = (64, 64)
+    request.enlargement = Enlargement(scale: 1.5, strength: 0.5, steps: 8)
+    let model = try Self.model.get()
+    let plain = try model.draw(request)
+    func image(_ prompt: String) throws -> Image {
+      request.prompt = prompt
+      return try model.draw(request).image
+    }
+    // In all of the first pass the prompt is the second.
+    #expect(try image("a [red circle:large blue square:0]") == plain.image)
+    // In all of both the first.
+    #expect(try image("a [large blue square:red circle:2.0]") == plain.image)
+    // Four of the second pass's eight steps are taken; its fractions are of these four.
+    let late = try image("a [large blue square:red circle:1.5]")
+    #expect(late != plain.image)
+    #expect(try image("a [large blue square:red circle:6]") == late)
+    #expect(try image("a [large blue square:red circle:8]") == plain.image)
   }
 
   /// Two alternating prompts take the memory of two, whatever the number of steps.

@@ -32,10 +32,14 @@ public enum EmbeddedModel {
   /// Opens a checkpoint for generation. A repository has its own tokenizer and scheduler; other
   /// checkpoints without them get those of the bundled model, if it is found.
   ///
-  /// - Parameter path: the checkpoint's path; nil for the bundled model itself.
-  public static func open(orCheckpointAt path: String?) throws(FormatError) -> ModelCheckpoint {
-    guard let path else { return try ModelCheckpoint.open(self.path()) }
-    let opened = try ModelCheckpoint.open(path)
+  /// - Parameters:
+  ///   - path: the checkpoint's path; nil for the bundled model itself.
+  ///   - variant: which weights of a repository are read; nil for those without a variant.
+  public static func open(
+    orCheckpointAt path: String?, variant: String? = nil
+  ) throws(FormatError) -> ModelCheckpoint {
+    guard let path else { return try ModelCheckpoint.open(self.path(), variant: variant) }
+    let opened = try ModelCheckpoint.open(path, variant: variant)
     guard opened.layout != .repository else { return opened }
     var companions: [AuxiliaryFile] = []
     if let embedded = try? self.path(), let model = try? ModelCheckpoint.open(embedded) {

@@ -30,7 +30,7 @@ public struct ModelCheckpoint: Sendable {
   /// How it is laid out in files.
   public let layout: Layout
   /// What it consists of.
-  public let components: [Component]
+  public internal(set) var components: [Component]
   /// Configurations, vocabulary and merges, by their path in a repository.
   public internal(set) var files: [AuxiliaryFile]
   /// Warnings about a usable checkpoint.

@@ -44,9 +44,11 @@ extension DiffusionModel {
 
   /// Reads the prompts of a request.
   ///
+  /// - Parameter secondPassSteps: the number of steps that a second pass runs; nil in a first pass.
   /// - Throws: ``GenerationError`` `request` if a prompt uses unsupported syntax; ``EngineError``.
   package func conditioning(
-    for request: GenerationRequest, observer: ((StepTiming) -> Void)?
+    for request: GenerationRequest, secondPassSteps: Int? = nil,
+    observer: ((StepTiming) -> Void)?
   ) throws -> Conditioning {
     try limits.checkPrompts(of: request)
     try limits.checkClipSkip(of: request)
@@ -54,7 +56,11 @@ extension DiffusionModel {
     let reader = promptReader
     let isGuided = isGuided(request)
     let prompts = (isGuided ? [request.negativePrompt] : []) + [request.prompt]
-    let schedules = prompts.map { reader.schedule(of: $0, style, steps: request.steps) }
+    let schedules = prompts.map {
+      reader.schedule(
+        of: $0, style, steps: secondPassSteps ?? request.steps,
+        firstPassSteps: request.firstPassSteps)
+    }
     let starts = Set(schedules.joined().map(\.steps.lowerBound)).sorted()
     // The encodings of each step range with a constant prompt. Repeated prompts share theirs.
     var known: [String: PromptEncoding] = [:]
@@ -86,11 +92,11 @@ extension DiffusionModel {
 extension PromptReader {
   /// The prompts of the steps; one where the prompt does not change, or is read as text.
   package func schedule(
-    of prompt: String, _ style: PromptStyle, steps: Int
+    of prompt: String, _ style: PromptStyle, steps: Int, firstPassSteps: Int? = nil
   ) -> [PromptSchedule.Stretch] {
     style.isLiteral
       ? [PromptSchedule.Stretch(steps: 1...max(1, steps), prompt: prompt)]
-      : PromptSchedule(prompt, steps: steps).stretches
+      : PromptSchedule(prompt, steps: steps, firstPassSteps: firstPassSteps).stretches
   }
 }
 

@@ -116,7 +116,10 @@ struct GenerationPass {
 
   private mutating func encode() throws {
     let (conditioning, seconds) = try timed {
-      try model.conditioning(for: request, observer: named(.textEncoder))
+      try model.conditioning(
+        for: request,
+        secondPassSteps: request.firstPassSteps.map { _ in pictures[0].stepsTaken },
+        observer: named(.textEncoder))
     }
     model.release(model.textEncoder)
     textSeconds = seconds
@@ -190,5 +193,5 @@ extension Latents {
 
   func with(_ values: [Float]) -> Latents { Latents(values, shape: shape) }
 
-  func mapped(_ transform: (Float) -> Float) -> Latents { with(values.map(transform)) }
+  package func mapped(_ transform: (Float) -> Float) -> Latents { with(values.map(transform)) }
 }

@@ -17,6 +17,10 @@ public struct GenerationRequest: Sendable, Hashable {
   public var guidanceScale: Float = 7.5
   /// The seed of the noise, for ``randomSource``.
   public var seed: UInt64 = 0
+  /// A second noise that is mixed with the seed's; nil for none.
+  public var variation: NoiseVariation?
+  /// The size whose noise is placed in the middle of the noise to start from; the image's own if nil.
+  public var seedSize: SeedSize?
   /// Width in pixels, a multiple of 8; the model's own if nil.
   public var width: Int?
   /// Height in pixels, a multiple of 8; the model's own if nil.
@@ -38,6 +42,8 @@ public struct GenerationRequest: Sendable, Hashable {
   public var initial: InitialPicture?
   /// A second pass at a larger size.
   public var enlargement: Enlargement?
+  /// In a second pass, the steps of the first, from which changing prompts continue.
+  var firstPassSteps: Int?
   /// What concerns additional networks and approximations.
   public var networks = NetworkSettings()
 
@@ -50,10 +56,10 @@ public struct GenerationRequest: Sendable, Hashable {
   /// guidance scale as an embedding.
   public var isGuided: Bool { guidanceScale > 1 }
 
-  /// Whether it differs from another in seed and noise alone.
+  /// Whether it differs from another in seeds and noise alone.
   func differsOnlyInNoise(from other: GenerationRequest) -> Bool {
     var other = other
-    (other.seed, other.noise) = (seed, noise)
+    (other.seed, other.noise, other.variation) = (seed, noise, variation)
     return self == other
   }
 }

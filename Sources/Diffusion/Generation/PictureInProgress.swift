@@ -5,6 +5,8 @@ import ModelFormats
 struct PictureInProgress {
   let descriptor: SchedulerDescriptor
   let point: StartingPoint
+  /// The steps that are run: a fraction of the request's if there is an init image.
+  let stepsTaken: Int
   private let configuration: SchedulerConfiguration
   private(set) var scheduler: any Scheduler
   private var random: any RandomSource
@@ -17,6 +19,9 @@ struct PictureInProgress {
     random = try request.randomSource.source(seed: request.seed)
     point = try model.startingPoint(for: request, scheduler, &random)
     latents = point.latents
+    let strength = request.initial?.strength ?? 1
+    stepsTaken =
+      request.steps - scheduler.skippedSteps(strength: strength, steps: request.steps)
     timings.load = model.loadSeconds
   }
 

@@ -28,26 +28,46 @@ extension DrawingJob {
     let first = try firstSeed(images: pictureCount)
     return (0..<pictureCount).map { index in
       var one = request
-      one.seed = first + UInt64(index)
+      one.seed = seed(of: index, first: first)
+      one.variation = variation(of: index)
       return one
     }
   }
 
-  /// The seed of the first of so many images of a prompt, each of which has the next; random if the
-  /// job gives none.
+  /// The seed of the first of so many images of a prompt; random if the job gives none.
   ///
   /// - Throws: ``JobError`` `combination` if the last seed would leave the range of seeds.
   package func firstSeed(images: Int) throws(JobError) -> UInt64 {
     let further = UInt64(max(0, images - 1))
     let most = rng == .numpy ? UInt64(UInt32.max) : UInt64(Int.max)
-    guard further <= UInt64(UInt32.max), UInt64(max(0, seed ?? 0)) <= most - further else {
+    // The seed that increases from image to image.
+    let (name, counted) = variationSeed.map { ("variation-seed", $0) } ?? ("seed", seed ?? 0)
+    guard further <= UInt64(UInt32.max), UInt64(max(0, counted)) <= most - further else {
       throw .combination(
-        "seed", got: seed.map(String.init), allowed: "0 to \(most - min(further, most))",
-        "\(field: "seed") \(seed ?? 0) and \(further) more leave the range of seeds, 0 to \(most); give a smaller \(field: "seed"), or fewer pictures"
+        name, got: variationSeed == nil ? seed.map(String.init) : String(counted),
+        allowed: "0 to \(most - min(further, most))",
+        "\(field: name) \(counted) and \(further) more leave the range of seeds, 0 to \(most); give a smaller \(field: name), or fewer images"
       )
     }
     return seed.map { UInt64(max(0, $0)) }
       ?? UInt64(UInt32.random(in: 0...(.max - UInt32(further))))
+  }
+
+  /// The seed of an image of a prompt. Each image has the next seed, so that one of many can be
+  /// reproduced alone. If there is a variation seed, that one increases instead, as in the web UI.
+  ///
+  /// - Parameters:
+  ///   - index: the index of the image among those of its prompt.
+  ///   - first: the seed of the first one.
+  package func seed(of index: Int, first: UInt64) -> UInt64 {
+    variationSeed == nil ? first &+ UInt64(index) : first
+  }
+
+  /// The second noise of an image of a prompt; nil if the job asks for none.
+  package func variation(of index: Int) -> NoiseVariation? {
+    guard let variationSeed, let variationStrength else { return nil }
+    return NoiseVariation(
+      seed: UInt64(max(0, variationSeed)) &+ UInt64(index), strength: variationStrength.value)
   }
 
   /// What a request says of prompts, sampling and approximations; what comes from files is missing.
@@ -63,6 +83,7 @@ extension DrawingJob {
     request.sampling.prediction = prediction
     request.sampling.startsWithRungeKutta = pndmStart.map { $0 == .rungeKutta }
     request.randomSource = rng ?? .torch
+    request.seedSize = seedResize.flatMap { SeedSize(text: $0) }
     request.width = width
     request.height = height
     request.enlargement = enlargement

@@ -77,10 +77,16 @@ extension DrawingJob {
       throw .combination(
         "spacing", "\(field: "sigmas") and \(field: "spacing") exclude each other")
     }
-    if rng == .numpy, let seed, seed > Int(UInt32.max) {
+    for (name, seed) in [("seed", seed), ("variation-seed", variationSeed)] {
+      guard rng == .numpy, let seed, seed > Int(UInt32.max) else { continue }
       throw .combination(
-        "seed", got: String(seed), allowed: "0 to \(UInt32.max)",
-        "with \(field: "rng") numpy \(field: "seed") is \(seed); it goes from 0 to \(UInt32.max)")
+        name, got: String(seed), allowed: "0 to \(UInt32.max)",
+        "with \(field: "rng") numpy \(field: name) is \(seed); it goes from 0 to \(UInt32.max)")
+    }
+    for (name, isGiven) in [
+      ("variation-seed", variationSeed != nil), ("seed-resize", seedResize != nil),
+    ] where isGiven && latents != nil {
+      throw .combination(name, "\(field: name) and \(field: "latents") exclude each other")
     }
   }
 
@@ -90,6 +96,13 @@ extension DrawingJob {
       ("mask", mask != nil, [("init", initial != nil)]),
       ("outpaint", outpaint != nil, [("init", initial != nil)]),
       ("paste-back", pasteBack == true, [("mask", mask != nil), ("outpaint", outpaint != nil)]),
+      (
+        "variation-seed", variationSeed != nil,
+        [("variation-strength", variationStrength != nil)]
+      ),
+      (
+        "variation-strength", variationStrength != nil, [("variation-seed", variationSeed != nil)]
+      ),
       ("hires-strength", hiresStrength != nil, [("hires", hires != nil)]),
       ("hires-steps", hiresSteps != nil, [("hires", hires != nil)]),
     ]

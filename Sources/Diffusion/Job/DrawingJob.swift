@@ -26,6 +26,13 @@ public struct DrawingJob: Sendable, Hashable {
   public var guidance: JobNumber?
   /// The seed of the noise; each further image has the next.
   public var seed: Int?
+  /// The seed of a second noise, which is mixed with that of ``seed``; each further image has the
+  /// next, and ``seed`` stays.
+  public var variationSeed: Int?
+  /// The fraction of the second noise, 0 to 1.
+  public var variationStrength: JobNumber?
+  /// The size in pixels whose noise ``seed`` gives, as in `512x512`; the image's size if nil.
+  public var seedResize: String?
   /// The scheduler, by the name that any of the known programs gives it.
   public var scheduler: String?
   /// How sigmas are spaced: a name, or falling numbers with commas.
@@ -70,6 +77,10 @@ public struct DrawingJob: Sendable, Hashable {
   // Model.
   /// The model: a directory, or a weights file.
   public var model: String?
+  /// The VAE to use instead of the model's: a file or directory.
+  public var vae: String?
+  /// Which weights of a diffusers directory are read, such as `fp16`.
+  public var variant: String?
   /// The precision.
   public var dtype: Arithmetic?
   /// Threads, 1 to 1024.

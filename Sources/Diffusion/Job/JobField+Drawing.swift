@@ -9,6 +9,16 @@ extension JobField {
     "The model: a diffusers directory, or a weights file (safetensors, .ckpt, GGUF, .sdflat)",
     placeholder: "path", standard: "the bundled model", [.input, .loading])
 
+  package static let vae = JobField(
+    "vae", \.vae, .model, .name,
+    "Decode and encode with this VAE instead of the model's: a file, or a directory, in any layout",
+    placeholder: "path", standard: "the model's own", [.input, .loading, .recorded])
+
+  package static let variant = JobField(
+    "variant", \.variant, .model, .name,
+    "Read these weights of a diffusers directory: fp16, non_ema, …",
+    placeholder: "name", standard: "the weights without a variant", [.loading, .recorded])
+
   package static let dtype = JobField(
     "dtype", \.dtype, .model,
     "Compute dtype: \(part: .range); auto is bf16 if the CPU supports it, otherwise f32",
@@ -103,7 +113,7 @@ extension JobField {
 
   /// The fields above, in the order of the help.
   static let drawingFields: [JobField] = [
-    model, dtype, threads,
+    model, vae, variant, dtype, threads,
     lora, control, controlImage, controlScale, controlStart, controlEnd, tinyVAE, tinyVAEFor,
     noSafetyChecker,
     cacheInterval, guidanceInterval, tokenMerging, vaeTile, lowMemory,

@@ -57,6 +57,24 @@ extension JobField {
     "Seed of the noise, \(part: .range); with \(field: "rng") numpy to 2^32-1",
     placeholder: "n", standard: "random")
 
+  package static let variationSeed = JobField(
+    "variation-seed", \.variationSeed, .sampling, .integer(0...Int.max),
+    "Seed of a second noise, \(part: .range), mixed with that of \(field: "seed"), as in the web UI; with \(field: "count") it increases, and \(field: "seed") stays",
+    placeholder: "n", standard: "none")
+
+  package static let variationStrength = JobField(
+    "variation-strength", \.variationStrength, .sampling, .number(0...1),
+    "Fraction of the second noise, \(part: .range)", placeholder: "fraction", unit: "fraction",
+    standard: "none; required with \(field: "variation-seed")")
+
+  package static let seedResize = JobField(
+    "seed-resize", \.seedResize, .sampling,
+    .form(allowed: "width and height in pixels, multiples of 8 from 8 to 8192, as in 512x512") {
+      SeedSize(text: $0) != nil
+    },
+    "Put the noise that \(field: "seed") gives at this size into the middle of the noise, so that another size shows a similar image",
+    placeholder: "widthxheight", unit: "pixels", standard: "the size of the image")
+
   package static let scheduler = JobField(
     "scheduler", \.scheduler, .sampling, .name,
     "The scheduler: one of the names below, a diffusers class or a web UI's name, such as \"DPM++ 2M Karras\"",
@@ -167,7 +185,9 @@ extension JobField {
   /// The fields above, in the order of the help.
   static let pictureFields: [JobField] = [
     prompt, promptsFrom, negative, clipSkip, emphasis, plainPrompt, embedding,
-    steps, guidance, seed, scheduler, sigmas, spacing, prediction, eta, pndmStart, rng,
+    steps, guidance, seed, variationSeed, variationStrength, seedResize, scheduler, sigmas, spacing,
+    prediction,
+    eta, pndmStart, rng,
     width, height, count, batchSize, latents, initial, strength, mask, outpaint, pasteBack, hires,
     hiresStrength, hiresSteps,
   ]

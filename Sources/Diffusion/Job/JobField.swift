@@ -145,7 +145,7 @@ extension JobField {
   public static let all: [JobField] = pictureFields + drawingFields + outputFields
 
   /// The fields whose files' hashes a picture's record holds, in its order.
-  package static let hashed: [JobField] = [initial, mask, controlImage, lora, embedding]
+  package static let hashed: [JobField] = [initial, mask, controlImage, lora, embedding, vae]
 
   private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
 

@@ -57,6 +57,17 @@ package struct ShareInterval: Sendable, Hashable {
   }
 }
 
+extension SeedSize {
+  /// Width and height with an x between them.
+  package init?(text: String) {
+    let sides = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+    guard sides.count == 2, let width = sides[0], let height = sides[1],
+      [width, height].allSatisfy({ (8...8192).contains($0) && $0 % 8 == 0 })
+    else { return nil }
+    self.init(width: width, height: height)
+  }
+}
+
 extension VAETiling {
   /// `auto`, `off`, or pixels.
   package init?(text: String) {

@@ -82,7 +82,7 @@ extension DiffusionModel {
   ) throws -> StartingPoint {
     try limits.checkStart(of: request, scheduler)
     guard let initial = request.initial else {
-      let noise = startingNoise(for: request, &random)
+      let noise = try startingNoise(for: request, &random)
       return StartingPoint(
         noise: noise, latents: noise.mapped { $0 * scheduler.initialNoiseSigma })
     }
@@ -92,7 +92,7 @@ extension DiffusionModel {
     let first = scheduler.firstEvaluation(strength: initial.strength, steps: request.steps)
     guard let mask = initial.mask else {
       let clean = try encode(image, &random)
-      let noise = startingNoise(for: request, &random)
+      let noise = try startingNoise(for: request, &random)
       return StartingPoint(
         noise: noise,
         latents: noise.with(
@@ -101,7 +101,7 @@ extension DiffusionModel {
     let isWhole = initial.strength == 1
     let takesMask = unetChannels != latentChannels
     let clean = takesMask && isWhole ? nil : try encode(image, &random)
-    let noise = startingNoise(for: request, &random)
+    let noise = try startingNoise(for: request, &random)
     let kept = try encode(image, without: mask, &random)
     let latents =
       isWhole
@@ -117,15 +117,27 @@ extension DiffusionModel {
     return point
   }
 
-  /// The noise of the request, or the noise of its seed at the requested size.
+  /// The noise of the request, or the noise of its seeds at the requested size.
   private func startingNoise(
     for request: GenerationRequest, _ random: inout any RandomSource
-  ) -> Latents {
+  ) throws -> Latents {
     if let noise = request.noise { return noise }
     let shape = [
       1, latentChannels, (request.height ?? defaultSide) / 8,
       (request.width ?? defaultSide) / 8,
     ]
-    return Latents(random.normal(count: shape.reduce(1, *)), shape: shape)
+    let noise = Latents(random.normal(count: shape.reduce(1, *)), shape: shape)
+    let size = request.seedSize.map { [1, latentChannels, $0.height / 8, $0.width / 8] } ?? shape
+    let count = size.reduce(1, *)
+    var inner = noise
+    if size != shape {
+      var source = try request.randomSource.source(seed: request.seed)
+      inner = Latents(source.normal(count: count), shape: size)
+    }
+    if let variation = request.variation {
+      var second = try request.randomSource.source(seed: variation.seed)
+      inner = variation.mixed(inner, Latents(second.normal(count: count), shape: size))
+    }
+    return size == shape ? inner : SeedSize.centered(inner, in: noise)
   }
 }

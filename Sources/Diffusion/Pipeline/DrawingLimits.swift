@@ -61,6 +61,9 @@ public struct DrawingLimits: Sendable {
   ///   model's scheduler configuration cannot be honoured.
   public func check(_ request: GenerationRequest) throws {
     _ = try request.randomSource.source(seed: request.seed)
+    if let variation = request.variation {
+      _ = try request.randomSource.source(seed: variation.seed)
+    }
     try checkPrompts(of: request)
     try checkClipSkip(of: request)
     try checkStart(of: request, sampler(for: request).scheduler)
@@ -87,6 +90,28 @@ public struct DrawingLimits: Sendable {
       guard error.context == Timesteps.context else { throw error }
       throw GenerationError(.request, error.message, hint: error.hint)
     }
+  }
+
+  /// Warnings about a request's sampler.
+  ///
+  /// - Throws: as ``check(_:)``.
+  public func samplingWarnings(for request: GenerationRequest) throws -> [String] {
+    let (descriptor, configuration, scheduler) = try sampler(for: request)
+    var result: [String] = []
+    if request.eta == nil, let warning = descriptor.eta?.defaultWarning { result.append(warning) }
+    if configuration.rescalesBetasToZeroSNR, configuration.predictionType == .epsilon {
+      // Some schedulers do not rescale.
+      var plain = configuration
+      plain.rescalesBetasToZeroSNR = false
+      let other = try plain.scheduler(descriptor, steps: request.steps, eta: request.eta)
+      if scheduler.noised([1], with: [1], at: 0) != other.noised([1], with: [1], at: 0) {
+        result.append(
+          "the model's noise schedule is rescaled to zero terminal SNR, but its UNet predicts noise"
+            + " (epsilon): at the first step the latents are all noise, so the image may be gray or"
+            + " overexposed; such models usually predict velocity (v_prediction)")
+      }
+    }
+    return result
   }
 
   /// What of a request is left out of account, as a person should know.
@@ -230,6 +255,7 @@ extension GenerationRequest {
   func secondPass(of enlargement: Enlargement) -> GenerationRequest {
     var larger = self
     larger.enlargement = nil
+    larger.firstPassSteps = steps
     larger.steps = enlargement.steps ?? steps
     larger.noise = nil
     return larger

@@ -15,7 +15,7 @@ public enum RandomSourceName: String, Sendable, CaseIterable {
   /// A new RNG with this seed.
   ///
   /// - Throws: ``GenerationError`` `request` for a seed beyond ``highestSeed``.
-  func source(seed: UInt64) throws(GenerationError) -> any RandomSource {
+  package func source(seed: UInt64) throws(GenerationError) -> any RandomSource {
     switch self {
     case .torch: return TorchRandom(seed: seed)
     case .cuda: return PhiloxRandom(seed: seed)

@@ -21,6 +21,10 @@ public struct SchedulerDescriptor: Sendable {
   /// The name that stable-diffusion.cpp writes into image metadata, without the spacing.
   var cppName: String?
 
+  /// The spacing of sigmas that the web UI's schedule type Automatic means for it: a value of
+  /// `--sigmas`; nil if that is the scheduler's own.
+  var webUISigmas: String?
+
   /// Other names for it: ComfyUI's and k-diffusion's, if they differ from ``name`` and
   /// ``webUIName`` in more than case and punctuation.
   var aliases: [String] = []
@@ -85,6 +89,8 @@ extension SchedulerDescriptor {
     public let defaultValue: Float
     /// A noun phrase that completes "for `name`, …".
     public let meaning: String
+    /// What is worth a warning if none is given.
+    var defaultWarning: String?
   }
 
   /// A sampler of another program that is missing here.

@@ -2,8 +2,10 @@
 /// `[from::when]` and `[one|another]`.
 ///
 /// `when` is a step or, with a decimal point, a fraction of the steps; after it, the prompt has `to`.
-/// Alternatives take turns. Brackets nest. Source: the web UI's documentation of
-/// prompt editing, and the examples of its parser (DiffusionTests/PromptScheduleTests.swift).
+/// In the second pass of hires fix, `when` continues from the first: its fractions are 1 to 2, and its
+/// steps follow the first pass's. Alternatives take turns, in each pass from the first one. Brackets
+/// nest. Source: the web UI's documentation of prompt editing, and the examples of its parser
+/// (DiffusionTests/PromptScheduleTests.swift).
 package struct PromptSchedule: Sendable, Hashable {
   /// A prompt and its steps, counted from 1.
   package struct Stretch: Sendable, Hashable {
@@ -14,10 +16,12 @@ package struct PromptSchedule: Sendable, Hashable {
   /// In the order of their steps; together they cover all steps.
   package let stretches: [Stretch]
 
-  /// - Parameter steps: the number of steps, at least 1.
-  package init(_ prompt: String, steps: Int) {
+  /// - Parameters:
+  ///   - steps: the number of steps, at least 1.
+  ///   - firstPassSteps: in a second pass, the number of steps of the first; nil in a first pass.
+  package init(_ prompt: String, steps: Int, firstPassSteps: Int? = nil) {
     let count = max(1, steps)
-    let source = ScheduleSource(prompt)
+    let source = ScheduleSource(prompt, firstPassSteps: firstPassSteps)
     guard source.changes else {
       stretches = [Stretch(steps: 1...count, prompt: prompt)]
       return
@@ -42,11 +46,13 @@ private struct ScheduleSource {
   private static let depthLimit = 100
 
   private let characters: [Character]
+  private let firstPassSteps: Int?
   /// The position of the matching `]` for each closed `[`.
   private var closing: [Int: Int] = [:]
 
-  init(_ prompt: String) {
+  init(_ prompt: String, firstPassSteps: Int?) {
     characters = Array(prompt)
+    self.firstPassSteps = firstPassSteps
     var open: [Int] = []
     var position = 0
     while position < characters.count {
@@ -102,7 +108,10 @@ private struct ScheduleSource {
     guard let editing = parts.editing else {
       return "[" + text(in: range, at: step, of: count) + "]"
     }
-    let last = editing.isShare ? Int(editing.when * Double(count)) : Int(editing.when)
+    let passes = firstPassSteps == nil ? 0.0 : 1
+    let last =
+      editing.isShare
+      ? Int((editing.when - passes) * Double(count)) : Int(editing.when) - (firstPassSteps ?? 0)
     return text(in: step <= last ? editing.before : editing.after, at: step, of: count)
   }
 

@@ -10,6 +10,22 @@ public struct PromptStyle: Sendable, Hashable {
     case ignore
     /// Brackets, colons and BREAK are text.
     case none
+
+    /// The value of the field `Emphasis` in the web UI's text.
+    package var webUIName: String {
+      switch self {
+      case .original: "Original"
+      case .noNorm: "No norm"
+      case .ignore: "Ignore"
+      case .none: "None"
+      }
+    }
+
+    /// The emphasis with a value of that field; nil if there is none.
+    package init?(webUIName name: String) {
+      guard let match = Self.allCases.first(where: { $0.webUIName == name }) else { return nil }
+      self = match
+    }
   }
 
   /// How weights act.

@@ -31,8 +31,21 @@ public struct Infotext: Sendable, Hashable {
     self.fields = fields
   }
 
-  /// The value of a field.
-  public subscript(name: String) -> String? { fields.last { $0.name == name }?.value }
+  /// The value of a field. A new value replaces all of the name, nil removes them.
+  public subscript(name: String) -> String? {
+    get { fields.last { $0.name == name }?.value }
+    set {
+      guard let newValue else {
+        fields.removeAll { $0.name == name }
+        return
+      }
+      guard let place = fields.lastIndex(where: { $0.name == name }) else {
+        fields.append(Field(name, newValue))
+        return
+      }
+      fields[place].value = newValue
+    }
+  }
 
   /// The text; a value with a comma, a colon or a line break is quoted as JSON.
   public var text: String {
@@ -79,17 +92,23 @@ public struct Infotext: Sendable, Hashable {
 
   /// All matches of the web UI's regular expression for a field, from left to right:
   /// `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`
+  ///
+  /// stable-diffusion.cpp writes lists and a JSON object without quotes: a value in brackets goes to
+  /// the closing one, so that what is in them is never a field.
   private static func fields(_ line: String) -> [Field] {
     let text = Array(line.unicodeScalars)
     var fields: [Field] = []
     var position = 0
+    var brackets = BracketScan(text)
     while let name = nextName(in: text, from: position) {
       var start = name.upperBound + 1
       while start < text.count, text[start].properties.isWhitespace { start += 1 }
+      let label = string(text[name])
       let end =
-        quotedEnd(in: text, from: start) ?? (text[start...].firstIndex(of: ",") ?? text.count)
+        quotedEnd(in: text, from: start) ?? brackets.end(from: start)
+        ?? (label == "SDCPP" ? text.count : text[start...].firstIndex(of: ",") ?? text.count)
       let value = string(text[start..<end])
-      fields.append(Field(string(text[name]), unquoted(value)))
+      fields.append(Field(label, unquoted(value)))
       position = end + 1
     }
     return fields
@@ -124,6 +143,45 @@ public struct Infotext: Sendable, Hashable {
     let end = position + 1
     guard position < text.count, position > start + 1 else { return nil }
     return end == text.count || text[end] == "," ? end : nil
+  }
+
+  /// Finds the ends of values in brackets.
+  private struct BracketScan {
+    private let text: [Unicode.Scalar]
+    /// How many more characters are looked at: brackets that are never closed must not make a long
+    /// line slow.
+    private var budget: Int
+
+    init(_ text: [Unicode.Scalar]) {
+      self.text = text
+      budget = 4 * text.count + 64
+    }
+
+    /// The place after the bracket that closes the one at `start`, if a comma or the end of the text
+    /// follows; brackets in JSON strings do not count. nil for a value without brackets.
+    mutating func end(from start: Int) -> Int? {
+      guard start < text.count, "[{".unicodeScalars.contains(text[start]) else { return nil }
+      var open = 0
+      var isQuoted = false
+      var position = start
+      while position < text.count, budget > 0 {
+        budget -= 1
+        switch text[position] {
+        case "\\" where isQuoted: position += 1
+        case "\"": isQuoted.toggle()
+        case "[", "{": open += isQuoted ? 0 : 1
+        case "]", "}":
+          open -= isQuoted ? 0 : 1
+          guard open > 0 || isQuoted else {
+            let end = position + 1
+            return end == text.count || text[end] == "," ? end : nil
+          }
+        default: break
+        }
+        position += 1
+      }
+      return nil
+    }
   }
 
   /// A word character, as in Python's `\w`.

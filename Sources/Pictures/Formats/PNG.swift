@@ -115,6 +115,19 @@ public enum PNG {
   private static func decode(
     _ bytes: UnsafeRawBufferPointer, with context: Context
   ) throws(FormatError) -> (Image, [Text], [UInt8]?) {
+    let header = try header(bytes, with: context)
+    var count = 0
+    let format = Int32(SPNG_FMT_RGB8.rawValue)
+    try context.check(spng_decoded_image_size(context.pointer, format, &count))
+    var pixels = [UInt8](repeating: 0, count: count)
+    try context.check(spng_decode_image(context.pointer, &pixels, count, format, 0))
+    let image = Image(width: Int(header.width), height: Int(header.height), pixels: pixels)
+    return (image, try texts(of: context), exif(of: context))
+  }
+
+  private static func header(
+    _ bytes: UnsafeRawBufferPointer, with context: Context
+  ) throws(FormatError) -> spng_ihdr {
     try context.check(spng_set_image_limits(context.pointer, 1 << 16, 1 << 16))
     try context.check(spng_set_chunk_limits(context.pointer, 16 << 20, 64 << 20))
     try context.check(spng_set_png_buffer(context.pointer, bytes.baseAddress, bytes.count))
@@ -124,13 +137,39 @@ public enum PNG {
     try PictureFile.check(
       width: Int(header.width), height: Int(header.height), byteCount: bytes.count,
       pixelsPerByte: 8 * 1032)
+    return header
+  }
+
+  /// How opaque each pixel is, row by row from 0 to 255; nil if the file has no transparency.
+  ///
+  /// - Throws: ``FormatError`` as ``decode(_:)``.
+  static func opacity(_ bytes: [UInt8]) throws(FormatError) -> [UInt8]? {
+    let context = try Context(flags: 0)
+    return try bytes.withUnsafeBytes { buffer -> Result<[UInt8]?, FormatError> in
+      do throws(FormatError) {
+        return .success(try opacity(buffer, with: context))
+      } catch {
+        return .failure(error)
+      }
+    }.get()
+  }
+
+  private static func opacity(
+    _ bytes: UnsafeRawBufferPointer, with context: Context
+  ) throws(FormatError) -> [UInt8]? {
+    let header = try header(bytes, with: context)
+    var transparency = spng_trns()
+    let hasKey = spng_get_trns(context.pointer, &transparency) == 0
+    let types = [SPNG_COLOR_TYPE_GRAYSCALE_ALPHA, SPNG_COLOR_TYPE_TRUECOLOR_ALPHA].map(\.rawValue)
+    guard hasKey || types.contains(UInt32(header.color_type)) else { return nil }
     var count = 0
-    let format = Int32(SPNG_FMT_RGB8.rawValue)
+    let format = Int32(SPNG_FMT_RGBA8.rawValue)
     try context.check(spng_decoded_image_size(context.pointer, format, &count))
     var pixels = [UInt8](repeating: 0, count: count)
-    try context.check(spng_decode_image(context.pointer, &pixels, count, format, 0))
-    let image = Image(width: Int(header.width), height: Int(header.height), pixels: pixels)
-    return (image, try texts(of: context), exif(of: context))
+    try context.check(
+      spng_decode_image(
+        context.pointer, &pixels, count, format, Int32(SPNG_DECODE_TRNS.rawValue)))
+    return stride(from: 3, to: count, by: 4).map { pixels[$0] }
   }
 
   private static func exif(of context: Context) -> [UInt8]? {

@@ -24,6 +24,8 @@ public struct PictureFile: Sendable, Hashable {
   public let image: Image
   /// The generation metadata in the file.
   public let metadata: Metadata
+  /// Generation metadata in another program's own form.
+  package let foreign: ForeignRecord?
   /// Whether the pixels are the original ones (lossless).
   public let isExact: Bool
   /// The damage of a file that can still be decoded, in the decoder's words.
@@ -82,12 +84,14 @@ public struct PictureFile: Sendable, Hashable {
       metadata = Metadata(
         parameters: text(Self.parametersKeyword) ?? exif?.comment,
         job: text(Self.jobKeyword) ?? text(Self.formerJobKeyword))
+      foreign = ForeignRecord(texts: picture.texts)
     case .jpeg:
       let picture = try JPEG.decode(bytes)
       let exif = picture.exif.map(EXIF.init(parsing:))
       image = picture.image.upright(from: exif?.orientation)
       isExact = false
       damage = picture.damage
+      foreign = nil
       metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
     case .webp:
       let picture = try WebP.decode(bytes)
@@ -95,6 +99,7 @@ public struct PictureFile: Sendable, Hashable {
       image = picture.image.upright(from: exif?.orientation)
       isExact = picture.isLossless
       damage = nil
+      foreign = nil
       metadata = Metadata(parameters: exif?.comment, job: exif?.makerNote)
     }
   }

@@ -43,6 +43,21 @@ enum WebP {
     )
   }
 
+  /// How opaque each pixel is, row by row from 0 to 255; nil if the file has no transparency.
+  ///
+  /// - Parameter bytes: a file that ``decode(_:)`` reads.
+  static func opacity(_ bytes: [UInt8]) -> [UInt8]? {
+    var features = WebPBitstreamFeatures()
+    guard WebPGetFeatures(bytes, bytes.count, &features) == VP8_STATUS_OK, features.has_alpha != 0
+    else { return nil }
+    let (width, height) = (Int(features.width), Int(features.height))
+    var pixels = [UInt8](repeating: 0, count: 4 * width * height)
+    guard
+      WebPDecodeRGBAInto(bytes, bytes.count, &pixels, pixels.count, Int32(4 * width)) != nil
+    else { return nil }
+    return stride(from: 3, to: pixels.count, by: 4).map { pixels[$0] }
+  }
+
   /// - Parameter quality: 0 to 100; nil means lossless.
   /// - Throws: ``FormatError`` `unsupported` if WebP does not support the image.
   static func encode(

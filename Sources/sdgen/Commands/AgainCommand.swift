@@ -33,7 +33,7 @@ struct AgainCommand: ParsableCommand {
     let given = changes.job
     try given.requireKnownScheduler()
     let file = try PictureFile.opened(picture)
-    var remembered = try RepeatedJob(file, path: picture)
+    var remembered = try RepeatedJob(file, path: picture, given: given)
     let models = ModelCache()
     try remembered.findFiles(given: given, beside: picture, models.digests)
     var job = given.over(remembered.job)
@@ -41,6 +41,10 @@ struct AgainCommand: ParsableCommand {
       throw Failure(
         .noInput, code: "not-found", "the image was made with the model \(name)", file: picture,
         hint: "pass its location: --model PATH")
+    }
+    // Files of weights have no variants.
+    if given.variant == nil, let path = job.model, !PicturePath.isDirectory(path) {
+      job.variant = nil
     }
     if job.output == nil {
       let (stem, ending) = PicturePath.split(picture)
@@ -54,6 +58,11 @@ struct AgainCommand: ParsableCommand {
     if given.quality == nil, format != file.format { job.quality = nil }
     try job.requireDrawable()
     let drawer = JobDrawing(job)
+    if let sampler = remembered.unknownSampler, job.scheduler == nil {
+      remembered.warnings.append(
+        "the sampler \(sampler) is unknown; \(try drawer.defaultScheduler().name), the model's own,"
+          + " is used")
+    }
     for warning in remembered.warnings where !job.isSilent {
       Console.note("warning: " + Console.sanitized(warning))
     }

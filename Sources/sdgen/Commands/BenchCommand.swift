@@ -56,7 +56,8 @@ struct BenchCommand: ParsableCommand {
       throw Failure.usage(
         "this CPU does not support bf16", hint: "omit --dtype, or use f32")
     }
-    let checkpoint = try EmbeddedModel.open(orCheckpointAt: model.path)
+    let checkpoint = try ModelCheckpoint.toDraw(
+      model.path, variant: model.variant, vae: model.vae)
     try checkpoint.requireUndamaged()
     if !json {
       for warning in checkpoint.warnings {

@@ -12,7 +12,8 @@ struct InfoCommand: ParsableCommand {
     abstract: "Print how an image was made.",
     discussion: """
       Reads the metadata of sdgen, the AUTOMATIC1111 web UI and compatible programs \
-      (stable-diffusion.cpp) from PNG, JPEG and WebP files. The exit status is 1 if there is none.
+      (stable-diffusion.cpp) from PNG, JPEG and WebP files, and that of ComfyUI, InvokeAI and NovelAI \
+      from PNG files. The exit status is 1 if there is none.
 
       EXAMPLE
         sdgen info out.png
@@ -26,7 +27,8 @@ struct InfoCommand: ParsableCommand {
 
   func run() throws {
     let file = try PictureFile.opened(picture)
-    let text = file.metadata.parameters.map(Infotext.init(parsing:))
+    let text =
+      file.metadata.parameters.map(Infotext.init(parsing:)) ?? file.foreign?.infotext
     let isKnown = text != nil || file.metadata.job != nil
     guard json || isKnown else {
       throw Failure(
@@ -45,6 +47,8 @@ struct InfoCommand: ParsableCommand {
       "prompt": text.map { .string($0.prompt) } ?? .null,
       "negative_prompt": text.map { .string($0.negativePrompt) } ?? .null,
       "fields": text?.json ?? .null,
+      "program": file.foreign.map { .string($0.program) } ?? .null,
+      "notes": .array((file.foreign?.notes ?? []).map { .string($0) }),
       "job": file.metadata.job.flatMap { try? JSON(parsing: $0) } ?? .null,
     ]
   }
@@ -59,12 +63,14 @@ struct InfoCommand: ParsableCommand {
         Console.heading(name + ":") + " " + parts.joined(separator: "\n    "))
     }
     add("Image", "\(file.format.rawValue.uppercased()), \(file.image.width)x\(file.image.height)")
+    if let foreign = file.foreign { add("Program", foreign.program) }
     if let text {
       add("Prompt", text.prompt)
       if !text.negativePrompt.isEmpty { add("Negative prompt", text.negativePrompt) }
       for field in text.fields { add(field.name, field.value) }
       let job = file.metadata.job.flatMap { try? JSON(parsing: $0) }
       if let type = job?["arguments"]?["dtype"]?.string { add("Arithmetic", type) }
+      for note in file.foreign?.notes ?? [] { add("Note", note) }
     } else if let job = file.metadata.job {
       add("Job", job)
     }

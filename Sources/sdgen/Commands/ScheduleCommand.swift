@@ -41,7 +41,8 @@ struct ScheduleCommand: ParsableCommand {
 
   @Option(
     name: [.customShort("o"), .customLong("output")],
-    help: ArgumentHelp("Write a chart as well: an SVG file (default: no chart).", valueName: "file"),
+    help: ArgumentHelp(
+      "Write a chart as well: an SVG file (default: no chart).", valueName: "file"),
     completion: .file())
   var output: String?
 

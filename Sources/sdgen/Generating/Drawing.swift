@@ -16,6 +16,8 @@ struct Drawing {
     let image: Image?
     let scheduler: SchedulerDescriptor
     let timings: GenerationTimings
+    /// Seconds spent on previews and on writing files.
+    let fileSeconds: (previews: Double, writing: Double)
     /// The safety checker's verdict; nil if none ran.
     let safety: SafetyVerdict?
     /// Kept only if they are written.

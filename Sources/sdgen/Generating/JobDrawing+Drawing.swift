@@ -33,9 +33,11 @@ extension JobDrawing {
       try drawEach(requests, indices, plan, model, watches, trace, purpose) {
         position, generation in
         let index = indices[position]
+        // Pictures that are drawn together share the time of their previews.
+        let seconds = watches.reduce(0) { $0 + $1.seconds } / Double(watches.count)
         let written = try write(
           generation, requests[position], index, plan, model, watches[position], record, purpose,
-          &result.warnings)
+          previewSeconds: seconds, &result.warnings)
         let shared = try together(index, written.picture, &result)
         // The image is moved last: if it exists, its accompanying files exist too.
         try FileWriter.commit(written.others + shared.map(\.writer) + [written.writer])
@@ -110,8 +112,9 @@ extension JobDrawing {
   private func write(
     _ generation: Generation, _ request: GenerationRequest, _ index: Int, _ plan: PicturePlan,
     _ model: DiffusionModel, _ watch: PictureWatch, _ record: PictureRecord,
-    _ purpose: DrawingPurpose, _ warnings: inout [String]
+    _ purpose: DrawingPurpose, previewSeconds: Double, _ warnings: inout [String]
   ) throws -> (picture: Drawing.Picture, writer: FileWriter, others: [FileWriter]) {
+    let start = Console.seconds()
     let replaces = replaces(index, plan, purpose)
     // Prompts.
     let encodings = [
@@ -164,7 +167,9 @@ extension JobDrawing {
     let picture = Drawing.Picture(
       file: file, seed: request.seed, steps: request.steps, width: generation.image.width,
       height: generation.image.height, image: purpose.keepsImages ? generation.image : nil,
-      scheduler: generation.scheduler, timings: generation.timings, safety: generation.safety,
+      scheduler: generation.scheduler, timings: generation.timings,
+      fileSeconds: (previews: previewSeconds, writing: Console.seconds() - start),
+      safety: generation.safety,
       latents: job.saveLatents == nil || isFlagged
         ? nil : (noise: generation.noise, latents: generation.latents),
       files: watch.previews + outputs.map(\.file))

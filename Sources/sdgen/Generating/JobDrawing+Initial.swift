@@ -30,8 +30,7 @@ extension JobDrawing {
     }
     var result = image.resized(width: width, height: height)
     let picture = try job.mask.map { path in
-      try PictureFile.opened(path) { warn($0, &warnings) }.image
-        .resized(width: width, height: height)
+      try maskImage(path, width: width, height: height, &warnings)
     }
     var mask = picture.map { Mask($0) }
     var coverage = picture.map { Coverage($0) } ?? .nothing(width: width, height: height)
@@ -44,5 +43,43 @@ extension JobDrawing {
       result, strength: job.initialStrength, mask: mask)
     if job.pasteBack == true { initial.coverage = coverage }
     return initial
+  }
+
+  /// The mask as an image, at the output size: light where the init image is repainted.
+  ///
+  /// Its colors count, as in diffusers. If they say nothing and its transparency does, that counts: what
+  /// is opaque is repainted, as in the web UI.
+  private func maskImage(
+    _ path: String, width: Int, height: Int, _ warnings: inout [String]
+  ) throws -> Image {
+    func effect(_ image: Image) -> Mask.Effect { Mask(image).effect }
+    let colors = try PictureFile.opened(path) { warn($0, &warnings) }.image
+      .resized(width: width, height: height)
+    let opacity = try PictureFile.readOpacity(path)?.resized(width: width, height: height)
+    if let opacity, effect(opacity) == .both {
+      if effect(colors) != .both {
+        warn(
+          "the mask \(path) differs only in transparency: what is opaque is repainted, as in the web"
+            + " UI, and its colors are not used", &warnings)
+        return opacity
+      }
+      if Mask(opacity) != Mask(colors) {
+        warn(
+          "the transparency of the mask \(path) is not used: what is light in its colors is"
+            + " repainted, under transparent pixels too", &warnings)
+      }
+    }
+    switch effect(colors) {
+    case .both: break
+    case .keepsEverything:
+      warn(
+        "the mask \(path) keeps everything: no part of it is light, so nothing is repainted",
+        &warnings)
+    case .repaintsEverything:
+      warn(
+        "the mask \(path) repaints everything: no part of it is dark, so nothing is kept", &warnings
+      )
+    }
+    return colors
   }
 }

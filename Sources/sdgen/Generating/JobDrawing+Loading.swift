@@ -22,7 +22,7 @@ extension JobDrawing {
       throw Failure.usage(
         "this CPU does not support bf16", hint: "use --dtype f32, or omit --dtype")
     }
-    let checkpoint = try EmbeddedModel.open(orCheckpointAt: path)
+    let checkpoint = try checkpoint(path)
     for warning in checkpoint.warnings { warn(warning, &warnings) }
     if let noise, let object = checkpoint[.vae]?.configuration?.object,
       let vae = try? VAEConfiguration(object), noise.channels != vae.latentChannels
@@ -32,6 +32,7 @@ extension JobDrawing {
         hint: "use latents saved with this model")
     }
     try checkpoint.requireUndamaged()
+    if let vae = job.vae { try ModelCheckpoint.open(vae).requireUndamaged() }
     // Reject unsupported requests before loading gigabytes of weights.
     try DrawingLimits(of: checkpoint).check(request)
     if job.usesLowMemory { try Self.requireWeightsFolder() }
@@ -66,13 +67,23 @@ extension JobDrawing {
       model: model, checkpoint: checkpoint, batch: batch, warnings: warnings)
   }
 
+  /// The checkpoint that the job names, with its VAE.
+  func checkpoint(_ path: String?) throws -> ModelCheckpoint {
+    try ModelCheckpoint.toDraw(path, variant: job.variant, vae: job.vae)
+  }
+
+  /// The scheduler of a job that names none: the model's own.
+  func defaultScheduler() throws -> SchedulerDescriptor {
+    try DrawingLimits(of: checkpoint(job.model)).scheduler.defaultScheduler()
+  }
+
   /// Fails if the temporary directory cannot store the weights.
   private static func requireWeightsFolder() throws(Failure) {
     let given = Console.variable("TMPDIR")
     let folder = given ?? "/var/tmp"
-    guard access(folder, W_OK | X_OK) != 0 || !isDirectory(folder) else { return }
+    guard access(folder, W_OK | X_OK) != 0 || !PicturePath.isDirectory(folder) else { return }
     let reason =
-      isDirectory(folder)
+      PicturePath.isDirectory(folder)
       ? "is not writable" : access(folder, F_OK) == 0 ? "is not a directory" : "does not exist"
     throw Failure(
       .cannotCreate, code: "cannot-create",
@@ -80,11 +91,6 @@ extension JobDrawing {
       hint: given == nil
         ? "create \(folder), or set TMPDIR to another directory"
         : "create \(folder), or set TMPDIR to another directory")
-  }
-
-  private static func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// The size of the first pass in pixels, if not the model's default.

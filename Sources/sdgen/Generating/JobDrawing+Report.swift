@@ -22,7 +22,7 @@ extension JobDrawing {
           + Format.seconds(picture.timings.total))
       for file in picture.files { say("wrote \(Console.sanitized(file))") }
       show(picture)
-      if job.profile == true { printProfile(picture.timings, load: drawing.loadSeconds) }
+      if job.profile == true { printProfile(picture, load: drawing.loadSeconds) }
     }
     for file in drawing.files { say("wrote \(Console.sanitized(file))") }
   }
@@ -42,19 +42,22 @@ extension JobDrawing {
   }
 
   /// The table of each component's share of the time.
-  private func printProfile(_ timings: GenerationTimings, load: Double) {
-    let unet = timings.unet.reduce(0, +)
-    let whole = load + timings.total
+  private func printProfile(_ picture: Drawing.Picture, load: Double) {
+    let timings = picture.timings
     var table = Table([("component", .left), ("seconds", .right), ("share", .right)])
-    let rows = [
-      ("load", load), ("text encoder", timings.textEncoder), ("UNet", unet),
-      ("scheduler", timings.scheduler), ("VAE", timings.vae), ("total", whole),
+    let parts = [
+      ("load", load), ("text encoder", timings.textEncoder),
+      ("UNet", timings.unet.reduce(0, +)), ("scheduler", timings.scheduler), ("VAE", timings.vae),
+      ("previews and files", picture.fileSeconds.previews + picture.fileSeconds.writing),
     ]
-    for (name, seconds) in rows {
-      table.add([
-        name, Format.decimals(seconds, 3), Format.decimals(100 * seconds / whole, 1) + " %",
-      ])
+    let whole = load + timings.total + picture.fileSeconds.writing
+    let other = max(0, whole - parts.reduce(0) { $0 + $1.1 })
+    let rows = parts + [("other", other)]
+    let shares = Self.shares(of: rows.map(\.1))
+    for ((name, seconds), share) in zip(rows, shares) {
+      table.add([name, Format.decimals(seconds, 3), share])
     }
+    table.add(["total", Format.decimals(whole, 3), "100.0 %"])
     Console.print(table.text())
     var steps = Table([("UNet evaluation", .right), ("seconds", .right)])
     for (index, seconds) in timings.unet.enumerated() {
@@ -62,6 +65,20 @@ extension JobDrawing {
     }
     Console.print(steps.text())
     Console.print("peak memory: \(Format.bytes(Self.peakMemory))")
+  }
+
+  /// Shares of a sum with one decimal, which add up to 100: those that lose most by rounding down are
+  /// rounded up.
+  static func shares(of parts: [Double]) -> [String] {
+    let sum = parts.reduce(0, +)
+    guard sum > 0 else { return parts.map { _ in "0.0 %" } }
+    let exact = parts.map { 1000 * $0 / sum }
+    var tenths = exact.map { Int($0) }
+    let order = exact.indices.sorted {
+      exact[$0] - exact[$0].rounded(.down) > exact[$1] - exact[$1].rounded(.down)
+    }
+    for index in order.prefix(max(0, 1000 - tenths.reduce(0, +))) { tenths[index] += 1 }
+    return tenths.map { "\($0 / 10).\($0 % 10) %" }
   }
 
   private func json(_ drawing: Drawing, same: JSON?) -> JSON {
@@ -78,6 +95,8 @@ extension JobDrawing {
         ComponentName.textEncoder.rawValue: sum(\.textEncoder),
         ComponentName.unet.rawValue: .array(timings.flatMap(\.unet).map { .number($0) }),
         "scheduler": sum(\.scheduler), ComponentName.vae.rawValue: sum(\.vae),
+        "previews_and_files": .number(
+          drawing.pictures.reduce(0) { $0 + $1.fileSeconds.previews + $1.fileSeconds.writing }),
         "total": .number(drawing.loadSeconds + timings.reduce(0) { $0 + $1.total }),
       ],
       "peak_memory_bytes": .integer(Self.peakMemory),

@@ -48,9 +48,11 @@ struct JobDrawing {
     // Fail on unreadable inputs before loading gigabytes of weights.
     _ = try controls { warn($0, &result.warnings) }
     func request(_ index: Int) throws -> GenerationRequest {
-      try self.request(
+      var request = try self.request(
         prompts[plan.prompt(index)], plan.seed(index), guidance: guidance,
         noise: noise?.picture(plan.position(index)), initial: initial)
+      request.variation = plan.variation(index)
+      return request
     }
     let (loaded, isNew) = try models.model(for: job) {
       var warnings: [String] = []
@@ -62,7 +64,10 @@ struct JobDrawing {
     try plan.requireNoInputs(besides: finished)
     result.warnings += loaded.warnings
     result.loras = loaded.model.additions.adapters.map(\.json)
-    for warning in loaded.model.limits.ignored(by: try request(first)) {
+    let limits = loaded.model.limits
+    for warning in try limits.samplingWarnings(for: request(first))
+      + limits.ignored(by: request(first))
+    {
       warn(warning, &result.warnings)
     }
     result.loadSeconds = isNew ? loaded.model.loadSeconds : 0

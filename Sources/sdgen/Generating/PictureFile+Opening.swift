@@ -3,6 +3,13 @@ import Glibc
 import ModelFormats
 import Pictures
 
+extension PicturePath {
+  static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+}
+
 extension PictureFile {
   /// Reads the image of an argument, for generation.
   ///

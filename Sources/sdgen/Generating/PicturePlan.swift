@@ -49,9 +49,11 @@ struct PicturePlan {
   func prompt(_ index: Int) -> Int { index / perPrompt }
   func position(_ index: Int) -> Int { index % perPrompt }
 
-  /// Each image of a prompt has the next seed, so that one of many can be reproduced alone; every
-  /// prompt starts with the same seed.
-  func seed(_ index: Int) -> UInt64 { firstSeed &+ UInt64(position(index)) }
+  /// The seed of an image; every prompt starts with the same one.
+  func seed(_ index: Int) -> UInt64 { job.seed(of: position(index), first: firstSeed) }
+
+  /// The second noise of an image.
+  func variation(_ index: Int) -> NoiseVariation? { job.variation(of: position(index)) }
 
   /// The unfinished images, split into batches: of one prompt, and at most `size` images.
   func batches(of size: Int, besides finished: [Int]) -> [[Int]] {

@@ -24,7 +24,7 @@ struct PictureRecord {
   ) throws {
     self.job = job.withOwnSchedulerName
     modelName = Self.name(of: modelPath)
-    modelHash = job.modelHash == true ? try Self.hash(of: modelPath) : nil
+    modelHash = job.modelHash == true ? try Self.hash(of: modelPath, job.variant) : nil
     files = try JobField.hashed.compactMap { field in
       guard job[field] != nil else { return nil }
       return (
@@ -35,8 +35,8 @@ struct PictureRecord {
   }
 
   /// The first ten digits of the SHA-256 of a single-file model; nil for a directory.
-  private static func hash(of path: String) throws -> String? {
-    switch try ModelCheckpoint.open(path).layout {
+  private static func hash(of path: String, _ variant: String?) throws -> String? {
+    switch try ModelCheckpoint.open(path, variant: variant).layout {
     case .repository, .component: nil
     case .file: try FileHashes.of([path])[0].autoV2
     }
@@ -100,12 +100,26 @@ struct PictureRecord {
     ]
     if let modelHash { fields.append(Field("Model hash", modelHash)) }
     fields.append(Field("Model", modelName))
+    if let hash = hashes(of: .vae).first??.autoV2 { fields.append(Field("VAE hash", hash)) }
+    if let vae = job.vae {
+      fields.append(Field("VAE", PicturePath.name(vae).filter { !":,".contains($0) }))
+    }
+    if let variation = request.variation {
+      fields += [
+        Field("Variation seed", String(variation.seed)),
+        Field("Variation seed strength", Self.number(variation.strength)),
+      ]
+    }
+    if let size = job.seedResize { fields.append(Field("Seed resize from", size)) }
     if let strength = request.enlargement?.strength ?? request.initial?.strength {
       fields.append(Field("Denoising strength", Self.number(strength)))
     }
     if let skip = job.clipSkip, skip != 1 {
       fields.append(Field("Clip skip", String(skip)))
     }
+    // The prompts are then read as text, as with the web UI's None.
+    let emphasis = request.promptStyle.isLiteral ? .none : request.promptStyle.emphasis
+    if emphasis != .original { fields.append(Field("Emphasis", emphasis.webUIName)) }
     if let merged = job.tokenMerging?.value, merged > 0 {
       fields.append(Field("Token merging ratio", Self.number(merged)))
     }
@@ -180,6 +194,7 @@ struct PictureRecord {
     one.prompt = request.prompt
     one.negative = request.negativePrompt.isEmpty ? nil : request.negativePrompt
     one.seed = Int(exactly: request.seed)
+    one.variationSeed = request.variation.flatMap { Int(exactly: $0.seed) }
     one.steps = request.steps
     one.scheduler = generation.scheduler.name
     // The resolved value of auto; another CPU may choose differently.

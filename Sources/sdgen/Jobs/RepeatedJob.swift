@@ -14,12 +14,15 @@ struct RepeatedJob {
   /// The SHA-256 of input files, or its first digits, by field; nil for values that were not files.
   let fileHashes: [String: [String?]]
   /// Settings that are ignored or only approximated.
-  private(set) var warnings: [String] = []
+  var warnings: [String] = []
+  /// An unknown sampler without an equivalent here: the model's own scheduler is used.
+  var unknownSampler: String?
   /// Whether identical pixels can be expected.
   let isExact: Bool
 
+  /// - Parameter given: the arguments of the command, which take precedence.
   /// - Throws: ``Failure`` if the file has no usable metadata.
-  init(_ file: PictureFile, path: String) throws(Failure) {
+  init(_ file: PictureFile, path: String, given: DrawingJob) throws(Failure) {
     if let text = file.metadata.job {
       guard let json = try? JSON(parsing: text), json["version"] == 1,
         let object = json["arguments"]?.object
@@ -41,75 +44,26 @@ struct RepeatedJob {
       }
       return
     }
-    guard let text = file.metadata.parameters.map(Infotext.init(parsing:)), !text.fields.isEmpty
-    else {
+    let written = file.metadata.parameters.map { Infotext(parsing: $0).withWebUIFields }
+    let foreign = written?.fields.isEmpty == false ? nil : file.foreign
+    guard let text = foreign?.infotext ?? written, !text.fields.isEmpty else {
+      if let foreign {
+        throw Failure(
+          .data, code: "mismatch",
+          "the image was made by \(foreign.program), and its metadata cannot be used: "
+            + foreign.notes.joined(separator: "; "), file: path,
+          hint: "see sdgen info; pass the prompt and the settings to sdgen")
+      }
       throw Failure(
         .data, code: "mismatch", "no generation metadata found", file: path,
-        hint: "use an image written by sdgen or the AUTOMATIC1111 web UI")
+        hint: "use an image written by sdgen, a web UI, ComfyUI, InvokeAI or NovelAI")
     }
     job = DrawingJob()
     modelName = text["Model"]
     fileHashes = [:]
     isExact = false
-    try read(text)
-  }
-
-  /// Applies the supported settings of a web UI's infotext.
-  private mutating func read(_ text: Infotext) throws(Failure) {
-    warnings.append("made by another program; expect a similar image, not an identical one")
-    job.prompt = text.prompt
-    if !text.negativePrompt.isEmpty { job.negative = text.negativePrompt }
-    var unused = text.fields.map(\.name)
-    func number(_ name: String) -> JSON? {
-      guard let value = text[name] else { return nil }
-      if let integer = Int(value) { return .integer(integer) }
-      return Double(value).flatMap { $0.isFinite ? .number($0) : nil }
-    }
-    for (name, field) in [
-      ("Steps", JobField.steps), ("CFG scale", .guidance), ("Seed", .seed),
-      ("Clip skip", .clipSkip), ("Hires upscale", .hires), ("Hires steps", .hiresSteps),
-      ("Token merging ratio", .tokenMerging),
-    ] {
-      guard let value = number(name) else { continue }
-      // The web UI writes 0 if the second pass has the same number of steps.
-      if field.name == JobField.hiresSteps.name, value == 0 {
-        unused.removeAll { $0 == name }
-        continue
-      }
-      try set(field, value, name, &unused)
-    }
-    if let strength = number("Denoising strength") {
-      try set(
-        text["Hires upscale"] == nil ? .strength : .hiresStrength, strength,
-        "Denoising strength", &unused)
-    }
-    let sides = (text["Size"] ?? "").split(separator: "x").compactMap { Int($0) }
-    if sides.count == 2 {
-      try set(.width, .integer(sides[0]), "Size", &unused)
-      try set(.height, .integer(sides[1]), "Size", &unused)
-    }
-    if let label = SamplerLabel(text) {
-      try set(.scheduler, .string(label.scheduler), "Sampler", &unused)
-      if let sigmas = label.sigmas { try set(.sigmas, .string(sigmas), "Schedule type", &unused) }
-      if text["Schedule type"] == "Automatic" { unused.removeAll { $0 == "Schedule type" } }
-    }
-    let source = ["CPU": "torch", "cpu": "torch"][text["RNG"] ?? ""] ?? "cuda"
-    try set(.rng, .string(source), "RNG", &unused)
-    // These do not affect the image, or are handled elsewhere.
-    unused.removeAll { ["Version", "Model", "Model hash", "User", "RNG"].contains($0) }
-    if !unused.isEmpty { warnings.append("ignored settings: " + unused.joined(separator: ", ")) }
-  }
-
-  /// Sets a field and marks the infotext's field as used.
-  private mutating func set(
-    _ field: JobField, _ value: JSON, _ name: String, _ unused: inout [String]
-  ) throws(Failure) {
-    do throws(JobError) {
-      try job.set(field, value)
-    } catch {
-      throw Failure(error)
-    }
-    unused.removeAll { $0 == name }
+    read(text, by: foreign?.program ?? "another program", given: given)
+    warnings += foreign?.notes ?? []
   }
 
   /// Finds the input files: those in `given`, otherwise next to the image or in the current

@@ -1,3 +1,4 @@
+import Diffusion
 import Terminal
 
 /// Options of other image generators, and their names here.
@@ -19,20 +20,74 @@ enum ForeignOption {
     _ words: [String], _ table: CommandFlags = .generate, isGenerate: Bool = true
   ) throws(Failure) {
     var position = 0
+    try checkSeparator(words, isGenerate: isGenerate)
     while position < words.count, words[position] != "--" {
       let word = words[position]
       position += 1
       guard word.hasPrefix("-"), word != "-" else { continue }
       let spelling = String(word.prefix { $0 != "=" })
       if let takesValue = table.takesValue[spelling] {
-        if takesValue, spelling == word { position += 1 }
+        guard takesValue, spelling == word, position < words.count else { continue }
+        try checkValue(words[position], of: spelling, table)
+        position += 1
+      } else if spelling.contains(where: \.isWhitespace) {
+        throw .usage(
+          "\(quoted(word)) is read as an option, because it begins with a hyphen",
+          hint: promptHint(word, isGenerate: isGenerate))
       } else if let hint = hint(spelling), isGenerate || fits(hint, table) {
         throw .usage("unknown option \(spelling)", hint: hint)
       } else if isGenerate, let near = table.nearest(to: spelling) {
         throw .usage("unknown option \(spelling)", hint: "did you mean \(near)?")
+      } else if isGenerate, word.hasPrefix("--"), !parserFlags.contains(spelling) {
+        throw .usage(
+          "unknown option \(spelling)",
+          hint: "see sdgen --help; " + promptHint(word, isGenerate: true))
       }
     }
   }
+
+  /// Rejects options after `--`, which the parser would read as more prompts.
+  private static func checkSeparator(_ words: [String], isGenerate: Bool) throws(Failure) {
+    guard isGenerate, let place = words.firstIndex(of: "--") else { return }
+    let rest = words[(place + 1)...]
+    guard rest.count > 1, let option = rest.dropFirst().first(where: { $0.hasPrefix("-") }) else {
+      return
+    }
+    throw .usage(
+      "\(option) follows --, after which only the prompt may follow",
+      hint: "give options first: " + promptHint(rest.first ?? "", isGenerate: true))
+  }
+
+  /// Rejects text that begins with a hyphen as the value of an option for text.
+  private static func checkValue(
+    _ value: String, of spelling: String, _ table: CommandFlags
+  ) throws(Failure) {
+    let name = String(spelling.drop { $0 == "-" })
+    guard case .words = JobField.named(name)?.kind, value.hasPrefix("-"), value.count > 1,
+      table.takesValue[String(value.prefix { $0 != "=" })] == nil
+    else { return }
+    throw .usage(
+      "the value of \(spelling) begins with a hyphen, and is read as an option",
+      hint: "write it after an equals sign: \(spelling)=\(quoted(value))")
+  }
+
+  /// How a prompt that begins with a hyphen is given.
+  private static func promptHint(_ prompt: String, isGenerate: Bool) -> String {
+    "a prompt that begins with a hyphen goes last, after --: "
+      + (isGenerate ? "sdgen --steps 25 -- " : "sdgen tokens -- ") + quoted(prompt)
+  }
+
+  /// A word as a shell reads it.
+  private static func quoted(_ word: String) -> String {
+    let short = word.count > 60 ? word.prefix(60) + "…" : word[...]
+    return "\"" + String(short) + "\""
+  }
+
+  /// Flags of the parser itself.
+  private static let parserFlags = [
+    "-h", "--help", "--help-hidden", "--version", "--generate-completion-script",
+    "--experimental-dump-help",
+  ]
 
   /// Whether a command other than `generate` has all options in a hint.
   private static func fits(_ hint: String, _ table: CommandFlags) -> Bool {
@@ -106,6 +161,13 @@ enum ForeignOption {
     ),
     ("use --init FILE", ["-i", "-I", "--init-img", "--init-image", "--image", "--input-image"]),
     ("use --strength FRACTION", ["-f", "--denoising-strength", "--denoise"]),
+    (
+      "use --variation-seed N with --variation-strength FRACTION",
+      ["--subseed", "--variation-amount"]
+    ),
+    ("use --variation-strength FRACTION", ["--subseed-strength"]),
+    ("use --seed-resize WIDTHxHEIGHT", ["--seed-resize-from-w", "--seed-resize-from-h"]),
+    ("use --vae PATH", ["--vae-path"]),
     ("use --threads N", ["-t", "--n-threads", "--num-threads"]),
     ("use --clip-skip N", ["--clipskip"]),
     (

@@ -5,6 +5,8 @@ import Engine
 /// The model, and how it is computed.
 struct ModelOptions: ParsableArguments {
   @Option(.model) var path: String?
+  @Option(.vae) var vae: String?
+  @Option(.variant) var variant: String?
   @Option(.dtype) var dtype: Arithmetic?
   @Option(.threads) var threads: Int?
 
@@ -12,6 +14,8 @@ struct ModelOptions: ParsableArguments {
 
   func fill(_ job: inout DrawingJob) {
     job.model = path
+    job.vae = vae
+    job.variant = variant
     job.dtype = dtype
     job.threads = threads
   }

@@ -6,6 +6,9 @@ struct SamplingOptions: ParsableArguments {
   @Option(.steps) var steps: Int?
   @Option(.guidance) var guidance: JobNumber?
   @Option(.seed) var seed: Int?
+  @Option(.variationSeed) var variationSeed: Int?
+  @Option(.variationStrength) var variationStrength: JobNumber?
+  @Option(.seedResize) var seedResize: String?
   @Option(.scheduler) var scheduler: SchedulerChoice?
   @Option(.sigmas) var sigmas: String?
   @Option(.spacing) var spacing: SchedulerConfiguration.TimestepSpacing?
@@ -18,6 +21,9 @@ struct SamplingOptions: ParsableArguments {
     job.steps = steps
     job.guidance = guidance
     job.seed = seed
+    job.variationSeed = variationSeed
+    job.variationStrength = variationStrength
+    job.seedResize = seedResize
     job.scheduler = scheduler?.text
     job.sigmas = sigmas
     job.spacing = spacing

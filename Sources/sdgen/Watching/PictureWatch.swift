@@ -2,6 +2,7 @@ import Diffusion
 import Glibc
 import ModelFormats
 import Pictures
+import Terminal
 
 /// Observes the generation of an image and writes what was requested: previews, a contact sheet, an
 /// animation.
@@ -19,6 +20,8 @@ final class PictureWatch {
   /// The evaluations of earlier passes, and of this one.
   private var earlier = 0
   private var current = (pass: 0, evaluations: 0)
+  /// What previews, and frames of the contact sheet and the animation, took so far.
+  private(set) var seconds = 0.0
 
   /// - Parameter replaces: whether to replace files of an interrupted run.
   init(
@@ -39,6 +42,8 @@ final class PictureWatch {
   /// - Throws: ``FormatError`` where a preview cannot be written; as ``DiffusionModel/decode(_:observer:)``.
   func see(_ step: GenerationStep) throws {
     guard let prediction = step.prediction else { return }
+    let start = Console.seconds()
+    defer { seconds += Console.seconds() - start }
     if step.pass != current.pass { earlier += current.evaluations }
     current = (step.pass, step.evaluationCount)
     let evaluation = earlier + step.evaluation

@@ -5,7 +5,7 @@ extension SchedulerDescriptor {
   /// DPM-Solver++ SDE, with two evaluations for each step.
   public static let dpmppSDE = SchedulerDescriptor(
     name: "dpmpp-sde", className: "DPMSolverSDEScheduler", webUIName: "DPM++ SDE",
-    neighbors: [Neighbor(name: "dpmpp_sde_gpu", randomSource: .cuda)],
+    webUISigmas: "karras", neighbors: [Neighbor(name: "dpmpp_sde_gpu", randomSource: .cuda)],
     summary: "DPM-Solver++, single step, stochastic",
     source: "Lu et al., DPM-Solver++ (2022), with the ancestral steps of Song et al., Score-Based"
       + " Generative Modeling (2021)",

@@ -7,6 +7,7 @@ extension SchedulerDescriptor {
   public static let dpmppMultistep = SchedulerDescriptor(
     name: "dpmpp-2m", className: "DPMSolverMultistepScheduler",
     algorithmTypes: ["dpmsolver++", "deis"], webUIName: "DPM++ 2M", cppName: "dpm++2m",
+    webUISigmas: "karras",
     neighbors: [
       Neighbor(name: "dpmpp"), Neighbor(name: "dpmsolver"), Neighbor(name: "dpmsolver++"),
       Neighbor(name: "dpm++2mv2"), Neighbor(name: "dpm_fast"), Neighbor(name: "dpm_adaptive"),
@@ -23,6 +24,7 @@ extension SchedulerDescriptor {
   public static let dpmppMultistepSDE = SchedulerDescriptor(
     name: "dpmpp-2m-sde", className: "DPMSolverMultistepScheduler",
     algorithmTypes: ["sde-dpmsolver++"], webUIName: "DPM++ 2M SDE", cppName: "dpm++2m_sde",
+    webUISigmas: "exponential",
     neighbors: [
       Neighbor(name: "dpmpp_2m_sde_gpu", randomSource: .cuda),
       Neighbor(name: "dpmpp_2m_sde_heun"), Neighbor(name: "dpmpp_3m_sde"),

@@ -5,6 +5,7 @@ extension SchedulerDescriptor {
   /// DPM2, with two evaluations for each step.
   public static let dpm2 = SchedulerDescriptor(
     name: "dpm2", className: "KDPM2DiscreteScheduler", webUIName: "DPM2", cppName: "dpm2",
+    webUISigmas: "karras",
     summary: "DPM-Solver-2 on the probability flow",
     source: "Karras et al., Elucidating the Design Space (2022), algorithm 2, midpoint as in Lu et"
       + " al., DPM-Solver (2022)",
@@ -17,7 +18,7 @@ extension SchedulerDescriptor {
   /// DPM2, which adds noise at each step.
   public static let dpm2Ancestral = SchedulerDescriptor(
     name: "dpm2-a", className: "KDPM2AncestralDiscreteScheduler", webUIName: "DPM2 a",
-    aliases: ["dpm_2_ancestral"],
+    webUISigmas: "karras", aliases: ["dpm_2_ancestral"],
     neighbors: [Neighbor(name: "dpmpp_2s_a"), Neighbor(name: "dpmpp_2s_ancestral")],
     summary: "DPM-Solver-2 with noise added back after each step",
     source: "dpm2 with the ancestral steps of Song et al., Score-Based Generative Modeling (2021)",

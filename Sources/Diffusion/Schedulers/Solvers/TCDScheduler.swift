@@ -7,7 +7,11 @@ extension SchedulerDescriptor {
     summary: "Trajectory consistency sampling, for distilled models",
     source: "Zheng et al., Trajectory Consistency Distillation (2024), algorithm 4",
     order: 1, noise: .withEta, takesSigmas: false, takesSpacing: false,
-    eta: Eta(defaultValue: 0.3, meaning: "how far each step goes past the next noise level"),
+    eta: Eta(
+      defaultValue: 0.3, meaning: "how far each step goes past the next noise level",
+      defaultWarning:
+        "tcd uses eta 0.3, as in its paper; diffusers pipelines pass eta 0 by default,"
+        + " which gives another image"),
     isDistilled: true,
     training: TCDScheduler.training
   ) { configuration, steps, eta throws(FormatError) in
