@@ -121,9 +121,9 @@ import Testing
   /// `torch.load(...)[name].float()`, and back through torch's `bfloat16`: SHA-256 of the values of
   /// text_model.embeddings.position_embedding.weight.
   @Test(arguments: [
-    (DType.float32, "8ba9dee57146fbf8dee0512b3ef749f93c10e5a46c2c6068d35bbbca5885c62f"),
-    (.bfloat16, "6b97c219c9533604db643e2c9131511dc938516e3215ca7968163362018831c9"),
-    (.float16, "2207a18e94c0f3d26009ed8fb1b500b22bbd0d1877c3c4c9d56ef6775280693f"),
+    (DType.float32, "26b16ffb3bcef99d4ec411a79781851462e0ed6574c62faffff14d5a25b14fa3"),
+    (.bfloat16, "c0fd9856c75e50ed405e0d5d1b279afd48233d46e288abe3efad678a7ac48d99"),
+    (.float16, "1e3e0fa3169eb5fc2fc6041eef24ba29f119d25368a847a69d795446b6f360fa"),
   ])
   func castsAsTorchDoes(dtype: DType, digest: String) throws {
     let scratch = try Scratch()

@@ -92,7 +92,7 @@ import Testing
   /// Files that go with a model are named, and the option for them.
   @Test(arguments: [
     ("adapters/dora.safetensors", "--lora"), ("diffusion/embedding.pt", "--embedding"),
-    ("shapes-v1/vae", "--vae"),
+    ("shapes-v2/vae", "--vae"),
   ])
   func filesThatAreNoModel(path: String, option: String) throws {
     let result = try Tool.run("sdgen", ["a", "--model", Fixtures.path(path)])
@@ -104,7 +104,7 @@ import Testing
   /// Another VAE: the model's own gives the same image, a file that has none is named.
   @Test func otherVAE() throws {
     try withTemporaryFolder { folder in
-      let own = Fixtures.path("shapes-v1/vae/diffusion_pytorch_model.safetensors")
+      let own = Fixtures.path("shapes-v2/vae/diffusion_pytorch_model.safetensors")
       for (file, arguments) in [("a.png", []), ("b.png", ["--vae", own])] as [(String, [String])] {
         let result = try Tool.run(
           "sdgen", ["a star"] + Self.small + arguments + ["-o", file], in: folder)

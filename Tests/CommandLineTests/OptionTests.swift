@@ -127,7 +127,7 @@ import Testing
       let found = dump["command"]?["subcommands"]?.array?
         .first { $0["commandName"]?.string == command }
       // Their own.
-      let others = ["help", "version", "jobs", "picture", "trust-jobs"]
+      let others = ["help", "version", "jobs", "image", "trust-jobs"]
       let flags = (found?["arguments"]?.array ?? []).map {
         (name: Self.longName($0) ?? $0["valueName"]?.string ?? "", json: $0)
       }.filter { !others.contains($0.name) }

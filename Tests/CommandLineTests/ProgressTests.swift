@@ -20,7 +20,7 @@ import Testing
       let result = try Self.draw(["--count", "2"], every: "0.0000001", in: folder)
       #expect(result.status == 0)
       for words in [
-        "loading: ", "picture 1 of 2: evaluation 9 of 9, ", "picture 2 of 2: evaluation 2 of 9, ",
+        "loading: ", "image 1 of 2: evaluation 9 of 9, ", "image 2 of 2: evaluation 2 of 9, ",
         " each, ", " left\n",
       ] {
         #expect(result.errors.contains(words), "\(words): \(result.errors)")

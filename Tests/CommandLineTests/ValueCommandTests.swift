@@ -164,9 +164,9 @@ private func write(_ tensors: [(String, [Float])], to path: String) throws {
     let file = try #require(output["files"]?.array?.first)
     #expect(
       file["sha256"]
-        == "27ccfc05cbd64e1c25b6c4f7cb63bd83c7dd698e0be3a56999ece7939f42301c")
-    #expect(file["autov1"] == "05cf8368" && file["autov2"] == "27ccfc05cb")
-    #expect(file["autov3"] == "e595830380e0" && file["crc32"] == "CA07F21D")
+        == "555391d7b711dc2e58d29fbdaf40766ffe330a065aa1ab7f590be17b5430d239")
+    #expect(file["autov1"] == "50faad0f" && file["autov2"] == "555391d7b7")
+    #expect(file["autov3"] == "8243aea93b38" && file["crc32"] == "9183B2B1")
     #expect(output["content"] == nil)
   }
 

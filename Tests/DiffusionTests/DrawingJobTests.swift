@@ -51,7 +51,7 @@ import Testing
           try #require(
             [
               "sigmas": "14.5,3,0.25", "outpaint": "8,0,16,0", "guidance-interval": "0.25:0.5",
-              "vae-tile": "off",
+              "vae-tile": "off", "seed-resize": "512x768",
             ][name]))
       }
     let held: JSON = field.isRepeating ? [value] : value

@@ -150,7 +150,8 @@ import Testing
       ("ddim_trailing discrete", nil, "ddim", nil, nil, nil),
       ("k_euler_ancestral", nil, "euler-a", nil, nil, nil),
       ("DPM adaptive", "Automatic", "dpmpp-2m", "karras", nil, "closest"),
-      ("Restart", "Automatic", nil, nil, nil, "Restart is unknown"),
+      ("Restart", "Automatic", "heun", nil, nil, "closest"),
+      ("Magic", "Automatic", nil, nil, nil, "Magic is unknown"),
     ] as [(String, String?, String?, String?, String?, String?)])
   func recordedSamplers(
     sampler: String, schedule: String?, scheduler: String?, sigmas: String?, unknown: String?,

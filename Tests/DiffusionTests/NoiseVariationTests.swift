@@ -81,7 +81,7 @@ import Testing
   ) throws {
     try withTemporaryFolder { folder in
       let model = folder + "/model"
-      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v1"), toPath: model)
+      try FileManager.default.copyItem(atPath: Fixtures.path("shapes-v2"), toPath: model)
       let path = model + "/scheduler/scheduler_config.json"
       let text = try String(contentsOfFile: path, encoding: .utf8)
         .replacingOccurrences(of: "{", with: "{\"rescale_betas_zero_snr\": true,")

@@ -72,7 +72,7 @@ extension JobField {
     .form(allowed: "width and height in pixels, multiples of 8 from 8 to 8192, as in 512x512") {
       SeedSize(text: $0) != nil
     },
-    "Put the noise that \(field: "seed") gives at this size into the middle of the noise, so that another size shows a similar image",
+    "Fill the middle with the noise that \(field: "seed") gives at this size (\(part: .range)), so that an image of another size is similar",
     placeholder: "widthxheight", unit: "pixels", standard: "the size of the image")
 
   package static let scheduler = JobField(

@@ -62,10 +62,10 @@ public struct JobField: Sendable {
   public let placeholder: String
   /// Of what the number is one: `pixels`, `steps`; nil for what has no unit.
   public let unit: String?
-  /// The value that contains if none is given; nil if it depends on the model, other fields, or is
-  /// nothing.
+  /// The value if none is given; nil if it depends on the model or other fields, or if there is
+  /// none.
   public let defaultValue: JSON?
-  /// What holds if none is given, in words; nil if the value says all.
+  /// The default in words; nil if the value says all.
   let defaultWords: JobText?
   /// One sentence without a full stop.
   public let doc: JobText

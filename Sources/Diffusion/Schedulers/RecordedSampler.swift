@@ -17,7 +17,8 @@ package struct RecordedSampler: Sendable, Hashable {
   /// - Returns: nil if the text names no sampler.
   package init?(_ text: Infotext) {
     guard let name = text["Sampler"] else { return nil }
-    let (sampler, schedule) = Self.split(name)
+    // The second word of DPM++ 2M is no schedule.
+    let (sampler, schedule) = SamplerLabel(name: name) == nil ? Self.split(name) : (name, nil)
     var bare = text
     bare["Sampler"] = sampler
     if let label = SamplerLabel(text) ?? SamplerLabel(bare) ?? SamplerLabel(name: name) {

@@ -155,7 +155,7 @@ extension FormatDescriptor {
         reads:
           "initializers, also in external data and in graphs inside nodes; text and types of 2 "
           + "and 4 bits (but F4) left out with a warning",
-        writes: "by `sdinspect onnx`")
+        writes: "exported models")
     ]
     return kind
   }()
