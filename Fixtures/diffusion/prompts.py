@@ -1,6 +1,6 @@
 """Golden hidden states of weighted prompts, and the textual inversions that some of them hold: PYTHONPATH=../shared/oracle prompts.py REPOSITORY OUTPUT_DIRECTORY
 
-transformers 5, float32, by the web UI's rules, written out here by hand: each case is what one chunk after the other holds.
+transformers 5, float64, by the web UI's rules, written out here by hand: each case is what one chunk after the other holds.
 prompts.json               the cases: name, prompt, and where they are not the default emphasis, clip_skip, embedding
 prompts.safetensors        <name> [n]: every 61st of the hidden states [77 * chunks, width]; long/latents [1, 4, 8, 8]: four steps of
                            DDIM with guidance 4 from seed 3, the prompt of the case long and an empty one; edited/latents, the same
@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 
 repository, out = sys.argv[1:3]
 tokenizer, text, unet, vae = reference.load(repository)
+# In float64: the means of weighted states nearly cancel, so that float32 loses four digits in "long".
+text, unet = text.double(), unet.double()
 model = getattr(text, "text_model", text)
 width = text.config.hidden_size
 vectors = 0.02 * torch.randn(3, width, generator=torch.Generator().manual_seed(5))
@@ -37,14 +39,14 @@ def states(chunks, emphasis="original", clip_skip=1):
         embedding = model.embeddings.token_embedding
         def replace(module, inputs, output):
             output = output.clone()
-            for place in places: output[0, place:place + 3] = vectors
+            for place in places: output[0, place:place + 3] = vectors.double()
             return output
         hook = embedding.register_forward_hook(replace)
         output = text(torch.tensor([ids]), output_hidden_states=True)
         hook.remove()
         z = output.last_hidden_state if clip_skip == 1 else model.final_layer_norm(output.hidden_states[-clip_skip])
         mean = z.mean()
-        if emphasis != "ignore": z = z * torch.tensor(weights)[None, :, None]
+        if emphasis != "ignore": z = z * torch.tensor(weights).double()[None, :, None]
         if emphasis == "original" and set(weights) != {1.0}: z = z * (mean / z.mean())
         result.append(z[0])
     return torch.cat(result)
@@ -71,12 +73,12 @@ with torch.no_grad():
     first, second = (torch.stack([states([[]]), states([[(words, 1)]])]) for words in ("a red circle", "a large blue square"))
     for name, prompts in {"long": [long] * 4, "edited": [first, first, second, second]}.items():
         scheduler = reference.scheduler(repository, "ddim"); scheduler.set_timesteps(4)
-        x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+        x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3)).double()
         for t, hidden in zip(scheduler.timesteps, prompts):
             negative, positive = unet(torch.cat([x] * 2), t, hidden, return_dict=False)[0].chunk(2)
             x = scheduler.step(negative + 4 * (positive - negative), t, x, return_dict=False)[0]
         tensors[f"{name}/latents"] = x
-save_file(tensors, f"{out}/prompts.safetensors")
+save_file({name: tensor.float().contiguous() for name, tensor in tensors.items()}, f"{out}/prompts.safetensors")
 save_file({"emb_params": vectors}, f"{out}/embedding.safetensors")
 torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}, "name": "star", "step": 9, "sd_checkpoint": None}, f"{out}/embedding.pt")
 torch.save({"<star>": vectors}, f"{out}/embedding.bin")

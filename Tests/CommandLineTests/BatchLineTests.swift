@@ -28,7 +28,7 @@ import Testing
         ], in: folder)
       #expect(Self.statuses(rows) == ["failed", "failed", "failed", "done"])
       #expect(rows[0]["error"]?["code"]?.string == "malformed")
-      #expect(rows[1]["error"]?["message"]?.string == "prompt holds a zero character")
+      #expect(rows[1]["error"]?["message"]?.string == "prompt contains a NUL character")
       #expect(
         try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
           == ["job-4.png", "jobs.jsonl"])
@@ -81,7 +81,9 @@ import Testing
         "sdgen", ["a star", "-o", "b.png"] + BatchTests.flags, in: folder,
         environment: ["SDLOOM_MEMORY": "much"])
       #expect(odd.status == 64)
-      #expect(odd.errors.contains("SDLOOM_MEMORY is much"), "\(odd.errors)")
+      #expect(
+        odd.errors.contains("SDLOOM_MEMORY must be a number of bytes above 0 (got much)"),
+        "\(odd.errors)")
     }
   }
 

@@ -77,7 +77,7 @@ import Testing
       let warnings = report["warnings"]?.array?.compactMap(\.string) ?? []
       #expect(warnings.count == 1)
       #expect(warnings.first?.contains("a batch of 3 images needs about") == true, "\(warnings)")
-      #expect(warnings.first?.contains("drawing 2 at once") == true, "\(warnings)")
+      #expect(warnings.first?.contains("using batches of 2") == true, "\(warnings)")
       #expect(report["pictures"]?.array?.count == 3)
     }
   }

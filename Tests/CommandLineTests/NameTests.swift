@@ -95,7 +95,7 @@ import Testing
       spacing.errors.contains("use --scheduler dpmpp-2m with --spacing trailing"),
       "\(spacing.errors)")
     let both = try Tool.run("sdgen", ["a", "--sigmas", "karras", "--spacing", "trailing"])
-    #expect(both.errors.contains("--sigmas and --spacing exclude each other"), "\(both.errors)")
+    #expect(both.errors.contains("--sigmas and --spacing cannot be combined"), "\(both.errors)")
   }
 
   /// Options of `generate` before the file of `batch` and `again`, and others' names there.

@@ -144,7 +144,7 @@ import Testing
     ] {
       let result = try Tool.run("sdgen", arguments)
       #expect(result.status == 64, "\(result.errors.suffix(200))")
-      #expect(result.errors.contains("has 16386 bytes; 16384 is the limit"))
+      #expect(result.errors.contains("has 16386 bytes (maximum 16384)"))
     }
     try withTemporaryFolder { folder in
       try (long + "\n").write(toFile: folder + "/p.txt", atomically: false, encoding: .utf8)
@@ -153,7 +153,7 @@ import Testing
       #expect(result.status == 65 && result.errors.contains("a prompt has 16386 bytes"))
       try BatchTests.jobs(["{\"prompt\": \"\(long)\", \"output\": \"a.png\"}"], in: folder)
       let batch = try Tool.run("sdgen", ["batch", "jobs.jsonl"], in: folder)
-      #expect(batch.status == 1 && batch.output.contains("16384 is the limit"))
+      #expect(batch.status == 1 && batch.output.contains("maximum 16384"))
     }
   }
 

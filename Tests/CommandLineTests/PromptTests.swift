@@ -139,7 +139,7 @@ import Testing
       let (with, picture) = try draw("a red circle <star>", "a")
       #expect(!with.errors.contains("warning"))
       let (without, other) = try draw("a red circle", "b")
-      #expect(without.errors.contains("does not hold the embedding <star>"))
+      #expect(without.errors.contains("embedding <star> is not used in the prompt"))
       #expect(picture != other)
       let twice = try Tool.run(
         "sdgen", ["a", "--embedding", file, "--embedding", file, "-o", folder + "/c.png"])

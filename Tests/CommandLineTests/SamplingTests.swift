@@ -89,7 +89,7 @@ import Testing
       (["--rng", "numpy", "--seed", "4294967296"], "0 to 4294967295"),
       (
         ["--sigmas", "karras", "--spacing", "trailing", "--scheduler", "euler"],
-        "exclude each other"
+        "cannot be combined"
       ),
       (["--sigmas", "karras", "--scheduler", "ddim"], "does not accept sigmas"),
       (["--eta", "0.5", "--scheduler", "euler"], "no eta"),
@@ -104,7 +104,7 @@ import Testing
       ),
       (["--clip-skip", "0"], "1 to 128"), (["--clip-skip", "5"], "1 (the last layer) to 4"),
       (["--emphasis", "loud"], "'no-norm'"),
-      (["--plain-prompt", "--emphasis", "none"], "exclude each other"),
+      (["--plain-prompt", "--emphasis", "none"], "cannot be combined"),
     ] as [([String], String)])
   func badValues(arguments: [String], says: String) throws {
     try withTemporaryFolder { folder in

@@ -112,7 +112,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
   @Test(arguments: [
     Refused(.ddim, "does not accept sigmas") { $0.sampling.sigmas = .karras },
     Refused(.euler, "2 sigmas for") { $0.sampling.sigmas = .list([5, 1]) },
-    Refused(.euler, "exclude each other") {
+    Refused(.euler, "cannot be combined") {
       $0.sampling.sigmas = .karras
       $0.sampling.spacing = .trailing
     },

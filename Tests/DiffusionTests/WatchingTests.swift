@@ -138,7 +138,7 @@ import Testing
     let bytes = try Animation(Self.frames).encode(as: PictureFile.Compression(.webp))
     #expect(PictureFormat(content: bytes) == .webp)
     let error = #expect(throws: FormatError.self) { try PictureFile(decoding: bytes) }
-    #expect(error?.message.contains("animation") == true)
+    #expect(error?.message.contains("animat") == true)
     #expect(throws: FormatError.self) {
       try Animation(Self.frames).encode(as: PictureFile.Compression(.jpeg))
     }

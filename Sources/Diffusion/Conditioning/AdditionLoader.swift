@@ -81,7 +81,7 @@ struct AdditionLoader {
       guard autoencoder.latentChannels == vae.latentChannels else {
         throw FormatError(
           .mismatch,
-          "its latents have \(autoencoder.latentChannels.of("channel")); the model's have"
+          "its latents have \(autoencoder.latentChannels.of("channel")), but the model's have"
             + " \(vae.latentChannels)", file: path, hint: "use the one for Stable Diffusion 1.x")
       }
       return (component, autoencoder)
@@ -120,7 +120,7 @@ struct AdditionLoader {
             reason = "another one has the same name"
           } else if embedding.width != text.hiddenSize {
             reason =
-              "its vectors have \(embedding.width.of("number")); the text encoder's have"
+              "its vectors have \(embedding.width.of("component")), but the text encoder's have"
               + " \(text.hiddenSize)"
           } else if embedding.count > text.maximumPositions - 2 {
             reason = "its \(embedding.count.of("vector does", "vectors do")) not fit into a prompt"

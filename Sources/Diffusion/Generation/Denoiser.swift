@@ -57,9 +57,9 @@ struct Denoiser {
     guard settings.controls.count == additions.controlNets.count else {
       throw GenerationError(
         .request,
-        "there are \(additions.controlNets.count) ControlNets and \(settings.controls.count)"
-          + " pictures for them",
-        hint: "give each ControlNet one picture, in the same order")
+        "each ControlNet needs one control image (got \(settings.controls.count) for"
+          + " \(additions.controlNets.count) ControlNets)",
+        hint: "list the images in the order of the ControlNets")
     }
     guard settings.cacheInterval == 1 || additions.shallowUNet != nil else {
       throw GenerationError(

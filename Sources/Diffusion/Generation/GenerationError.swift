@@ -4,9 +4,9 @@ import ModelFormats
 public struct GenerationError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The kind of failure.
   public enum Code: String, Sendable, Hashable {
-    /// The request cannot be met as it stands.
+    /// The request is invalid for this model.
     case request
-    /// A network gave infinite numbers or NaN.
+    /// A network's output contains infinity or NaN.
     case notFinite = "not-finite"
   }
 

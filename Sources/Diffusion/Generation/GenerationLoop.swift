@@ -35,8 +35,8 @@ package struct GenerationLoop {
     guard let request = requests.first else { return }
     guard requests.allSatisfy({ $0.differsOnlyInNoise(from: request) }) else {
       throw GenerationError(
-        .request, "pictures that are drawn at once differ in more than seeds and noise",
-        hint: "draw them one by one")
+        .request, "images of a batch may differ only in seed and noise",
+        hint: "generate them one by one")
     }
     // What a second pass cannot do is said before the first is drawn.
     try model.limits.check(request)

@@ -60,7 +60,7 @@ struct PictureInProgress {
     guard values.allSatisfy(\.isFinite) else {
       throw GenerationError(
         .notFinite,
-        "the latents are no longer finite after evaluation"
+        "the latents contain infinity or NaN after evaluation"
           + " \(evaluation - evaluations.lowerBound + 1) of \(evaluations.count)",
         hint: "try another scheduler, more steps or less guidance, or check the model's weights")
     }

@@ -36,7 +36,7 @@ extension DrawingJob {
 
   /// The seed of the first of so many images of a prompt; random if the job gives none.
   ///
-  /// - Throws: ``JobError`` `combination` if the last seed would leave the range of seeds.
+  /// - Throws: ``JobError`` `combination` if the last seed exceeds the range of seeds.
   package func firstSeed(images: Int) throws(JobError) -> UInt64 {
     let further = UInt64(max(0, images - 1))
     let most = rng == .numpy ? UInt64(UInt32.max) : UInt64(Int.max)
@@ -46,7 +46,7 @@ extension DrawingJob {
       throw .combination(
         name, got: variationSeed == nil ? seed.map(String.init) : String(counted),
         allowed: "0 to \(most - min(further, most))",
-        "\(field: name) \(counted) and \(further) more leave the range of seeds, 0 to \(most); give a smaller \(field: name), or fewer images"
+        "\(images) images from \(field: name) \(counted) exceed the range of seeds, 0 to \(most); use a smaller \(field: name) or fewer images"
       )
     }
     return seed.map { UInt64(max(0, $0)) }

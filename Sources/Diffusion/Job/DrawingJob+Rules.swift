@@ -14,7 +14,7 @@ extension DrawingJob {
     try checkOutput()
     if preview == .tiny, tinyVAE == nil {
       throw .combination(
-        "tiny-vae", "\(field: "preview") tiny goes with \(field: "tiny-vae"), which is not given")
+        "tiny-vae", "\(field: "preview") tiny needs \(field: "tiny-vae")")
     }
   }
 
@@ -30,12 +30,12 @@ extension DrawingJob {
       throw .combination(
         "prompt", got: prompt,
         prompt == nil
-          ? "give a prompt, or \(field: "prompts-from")"
-          : "give a prompt or \(field: "prompts-from"), not both")
+          ? "the prompt is missing; add one, or use \(field: "prompts-from")"
+          : "a prompt and \(field: "prompts-from") cannot be combined")
     }
     if plainPrompt == true, let emphasis, emphasis != .original {
       throw .combination(
-        "plain-prompt", "\(field: "plain-prompt") and \(field: "emphasis") exclude each other")
+        "plain-prompt", "\(field: "plain-prompt") and \(field: "emphasis") cannot be combined")
     }
   }
 
@@ -51,16 +51,16 @@ extension DrawingJob {
       var message = words
       message.parts += rest.parts
       return JobError(
-        reason, name, allowed: "UTF-8 text without zeros, up to \(limit) bytes", message)
+        reason, name, allowed: "UTF-8 text without NUL characters, up to \(limit) bytes", message)
     }
     if prompt.utf8.contains(0) {
       throw JobError(
-        .zeroCharacter, name, allowed: "a text without zero characters",
-        "a prompt holds a zero character; leave it out")
+        .zeroCharacter, name, allowed: "text without NUL characters",
+        "a prompt contains a NUL character")
     }
     if FileName.isNotUTF8(prompt) { throw refused(" is not UTF-8", .kind) }
     if prompt.utf8.count > limit {
-      throw refused(" has \(prompt.utf8.count) bytes; \(limit) is the limit: shorten it", .range)
+      throw refused(" has \(prompt.utf8.count) bytes (maximum \(limit)); shorten it", .range)
     }
   }
 
@@ -70,23 +70,23 @@ extension DrawingJob {
     {
       throw .combination(
         "steps", got: String(steps), allowed: String(levels.count),
-        "\(field: "steps") is \(steps), and \(field: "sigmas") gives \(levels.count) noise levels; there is one for each step"
+        "\(field: "sigmas") must list one noise level per step (got \(levels.count) for \(steps) steps)"
       )
     }
     if sigmas != nil, spacing != nil {
       throw .combination(
-        "spacing", "\(field: "sigmas") and \(field: "spacing") exclude each other")
+        "spacing", "\(field: "sigmas") and \(field: "spacing") cannot be combined")
     }
     for (name, seed) in [("seed", seed), ("variation-seed", variationSeed)] {
       guard rng == .numpy, let seed, seed > Int(UInt32.max) else { continue }
       throw .combination(
         name, got: String(seed), allowed: "0 to \(UInt32.max)",
-        "with \(field: "rng") numpy \(field: name) is \(seed); it goes from 0 to \(UInt32.max)")
+        "with \(field: "rng") numpy, \(field: name) must be 0 to \(UInt32.max) (got \(seed))")
     }
     for (name, isGiven) in [
       ("variation-seed", variationSeed != nil), ("seed-resize", seedResize != nil),
     ] where isGiven && latents != nil {
-      throw .combination(name, "\(field: name) and \(field: "latents") exclude each other")
+      throw .combination(name, "\(field: name) and \(field: "latents") cannot be combined")
     }
   }
 
@@ -110,8 +110,8 @@ extension DrawingJob {
       throw .combination(
         name,
         others.count == 1
-          ? "\(field: name) goes with \(field: others[0].name), which is not given"
-          : "\(field: name) goes with \(field: others[0].name) or \(field: others[1].name), which is not given"
+          ? "\(field: name) needs \(field: others[0].name)"
+          : "\(field: name) needs \(field: others[0].name) or \(field: others[1].name)"
       )
     }
   }
@@ -122,7 +122,7 @@ extension DrawingJob {
     guard controls == images else {
       throw .combination(
         "control-image", got: String(images), allowed: String(controls),
-        "there are \(controls) of \(field: "control") and \(images) of \(field: "control-image"); each ControlNet follows one picture"
+        "each ControlNet needs one control image (got \(controls) of \(field: "control") and \(images) of \(field: "control-image"))"
       )
     }
     for (name, values) in [
@@ -132,12 +132,12 @@ extension DrawingJob {
       guard values.count <= 1 || values.count == controls else {
         throw .combination(
           name, got: String(values.count), allowed: "1 or \(controls)",
-          "there are \(values.count) of \(field: name) for \(controls) of \(field: "control"); give one for all or one each"
+          "\(field: name) must be given once, or once for each of \(controls) ControlNets (got \(values.count) values)"
         )
       }
       guard values.isEmpty || controls > 0 else {
         throw .combination(
-          name, "\(field: name) goes with \(field: "control"), which is not given")
+          name, "\(field: name) needs \(field: "control")")
       }
     }
     for index in 0..<controls {
@@ -145,12 +145,12 @@ extension DrawingJob {
       guard start >= end else { continue }
       throw .combination(
         "control-start", got: String(start), allowed: "below \(end)",
-        "\(field: "control-start") \(start) is not before \(field: "control-end") \(end)")
+        "\(field: "control-start") must be below \(field: "control-end") (got \(start) and \(end))")
     }
     guard tinyVAE != nil || (tinyVAEFor ?? .all) == .all else {
       throw .combination(
         "tiny-vae-for",
-        "\(field: "tiny-vae-for") goes with \(field: "tiny-vae"), which is not given")
+        "\(field: "tiny-vae-for") needs \(field: "tiny-vae")")
     }
   }
 
@@ -158,20 +158,20 @@ extension DrawingJob {
     if let output {
       guard !output.isEmpty else {
         throw .combination(
-          "output", got: "", allowed: "a file's name",
-          "\(field: "output") is empty; give a file's name")
+          "output", got: "", allowed: "a file name",
+          "\(field: "output") is empty; it must be a file name")
       }
       guard output != "-" else {
         throw .combination(
-          "output", got: output, allowed: "a file's name",
-          "\(field: "output") is -; pictures go to files, not to stdout: give a name")
+          "output", got: output, allowed: "a file name",
+          "\(field: "output") must be a file name (got -); images cannot be written to stdout")
       }
-      if format == nil { try Self.checkEnding("output", output, ", or give \(field: "format")") }
+      if format == nil { try Self.checkEnding("output", output, "; or set \(field: "format")") }
     }
     if let quality, compression.format == .png {
       throw .combination(
         "quality", got: String(quality),
-        "\(field: "quality") is for JPEG and WebP; PNG keeps every pixel")
+        "\(field: "quality") applies to JPEG and WebP only; PNG is lossless")
     }
     if let contactSheet { try Self.checkEnding("contact-sheet", contactSheet, "") }
     if let animation,
@@ -179,7 +179,7 @@ extension DrawingJob {
     {
       throw .combination(
         "animation", got: animation, allowed: "a name that ends in .webp or .png",
-        "\(field: "animation") is \(animation); it ends in .webp or .png")
+        "\(field: "animation") must end in .webp or .png (got \(animation))")
     }
   }
 
@@ -189,7 +189,7 @@ extension DrawingJob {
   ) throws(JobError) {
     let ending = PicturePath.split(path).ending
     guard !ending.isEmpty, PictureFormat(path: path) == nil else { return }
-    var message: JobText = "\(field: name) is \(path); end it in .png, .jpg or .webp"
+    var message: JobText = "\(field: name) must end in .png, .jpg or .webp (got \(path))"
     message.parts += way.parts
     throw .combination(
       name, got: path, allowed: "a name that ends in .png, .jpg or .webp", message)

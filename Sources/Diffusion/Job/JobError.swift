@@ -1,17 +1,16 @@
-/// Why a job cannot be drawn as it stands: a field and its value, or fields that do not go
-/// together.
+/// Why a job is rejected: a field and its value, or a combination of fields.
 public struct JobError: Error, Sendable, Hashable {
   /// What is wrong, for a program.
   public enum Reason: String, Sendable, Hashable {
     /// No field has this name.
     case unknownField = "unknown-field"
-    /// The value is of another kind, as a text in place of true or false.
+    /// The value has the wrong type, such as text instead of true or false.
     case kind
     /// The value is outside what the field allows.
     case range
-    /// A text with a zero character.
+    /// Text with a NUL character.
     case zeroCharacter = "zero-character"
-    /// A number too large to be one.
+    /// A number that is too large.
     case infinite
     /// Fields that exclude or need each other.
     case combination
@@ -19,13 +18,13 @@ public struct JobError: Error, Sendable, Hashable {
 
   /// What is wrong, for a program.
   public let reason: Reason
-  /// The name of the field that is to be changed.
+  /// The name of the field to change.
   public let field: String
   /// Its value as text; nil if it is missing.
   public let got: String?
-  /// What it allows, as `a whole number from 1 to 1000`; nil if other fields decide.
+  /// What it allows, such as `a whole number from 1 to 1000`; nil if it depends on other fields.
   public let allowed: String?
-  /// The whole, in one sentence.
+  /// The whole message, in one sentence.
   public let message: JobText
 
   init(

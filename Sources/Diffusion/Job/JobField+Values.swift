@@ -56,8 +56,8 @@ extension JobField {
       // System calls end names at a NUL.
       guard !word.utf8.contains(0) else {
         throw JobError(
-          .zeroCharacter, name, got: word, allowed: "a text without zero characters",
-          "\(name) holds a zero character")
+          .zeroCharacter, name, got: word, allowed: "text without NUL characters",
+          "\(name) contains a NUL character")
       }
       return .string(word)
     case .choice(let names):
@@ -90,21 +90,21 @@ extension JobField {
       guard number.isFinite else {
         throw JobError(
           .infinite, name, got: json.text(.compact), allowed: allowed,
-          "\(name) is too large a number")
+          "\(name) is too large")
       }
       return try value(of: "\(number)")
     default:
       let expected = isFlag ? "true or false" : allowed
       throw JobError(
         .kind, name, got: json.text(.compact), allowed: expected,
-        "\(name) is \(json.text(.compact)); it takes \(expected)")
+        "\(name) must be \(expected) (got \(json.text(.compact)))")
     }
   }
 
   private func refused(_ value: String) -> JobError {
     JobError(
       .range, name, got: value, allowed: allowed,
-      "\(name) is \(value.isEmpty ? "empty" : value); it takes \(allowed)")
+      "\(name) must be \(allowed) (got \(value.isEmpty ? "nothing" : value))")
   }
 
   /// Other spellings of choices, by field.

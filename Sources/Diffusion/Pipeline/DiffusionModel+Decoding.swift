@@ -54,7 +54,7 @@ extension DiffusionModel {
   private static func image(_ values: [Float], of latents: Latents) throws -> Image {
     guard values.allSatisfy(\.isFinite) else {
       throw GenerationError(
-        .notFinite, "the decoded picture is not finite", hint: "check the VAE's weights")
+        .notFinite, "the decoded image contains infinity or NaN", hint: "check the VAE's weights")
     }
     return Image(
       decoded: values, width: latents.width * downsampling, height: latents.height * downsampling)

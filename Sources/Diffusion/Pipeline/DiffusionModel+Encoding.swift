@@ -22,7 +22,7 @@ extension DiffusionModel {
     }
     guard values.allSatisfy(\.isFinite) else {
       throw GenerationError(
-        .notFinite, "the latents of the picture to start from are not finite",
+        .notFinite, "the latents of the init image contain infinity or NaN",
         hint: "check the VAE's weights")
     }
     return Latents(values, shape: [1, latentChannels, image.height / 8, image.width / 8])

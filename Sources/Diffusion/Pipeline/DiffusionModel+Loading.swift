@@ -165,18 +165,18 @@ extension DiffusionModel {
     }
     guard inputs != .unknown(unet.inputChannels), unet.outputChannels == vae.latentChannels else {
       throw refuse(
-        "the UNet takes \(unet.inputChannels) and gives \(unet.outputChannels.of("channel")); the VAE's"
-          + " latents have \(vae.latentChannels)",
-        "check that the components are of the same model")
+        "the UNet has \(unet.inputChannels) input and \(unet.outputChannels.of("output channel")), but"
+          + " the VAE's latents have \(vae.latentChannels)",
+        "check that the components belong to the same model")
     }
     guard unet.crossAttentionWidth == text.hiddenSize else {
       throw refuse(
-        "the UNet attends to states of \(unet.crossAttentionWidth.of("channel")); the text encoder"
-          + " gives \(text.hiddenSize)",
-        "check that the components are of the same model")
+        "the UNet's context width is \(unet.crossAttentionWidth), but the text encoder's hidden size is"
+          + " \(text.hiddenSize)",
+        "check that the components belong to the same model")
     }
     guard text.maximumPositions >= 2 else {
-      throw refuse("the text encoder takes fewer than two tokens", "check its config.json")
+      throw refuse("the text encoder allows fewer than two tokens", "check its config.json")
     }
   }
 
@@ -209,7 +209,7 @@ extension DiffusionModel {
     guard let file = checkpoint.file(named: path) else {
       throw FormatError(
         .mismatch, "the checkpoint has no \(path)", file: checkpoint.path,
-        hint: "give a repository directory, or a .sdflat file made from one")
+        hint: "use a repository directory, or a .sdflat file made from one")
     }
     return file
   }

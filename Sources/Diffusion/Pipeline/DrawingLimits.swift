@@ -134,7 +134,7 @@ public struct DrawingLimits: Sendable {
       ("prompt", request.prompt), ("negative prompt", request.negativePrompt),
     ] where prompt.utf8.count > limit {
       throw GenerationError(
-        .request, "the \(name) has \(prompt.utf8.count) bytes; \(limit) is the limit",
+        .request, "the \(name) has \(prompt.utf8.count) bytes (maximum \(limit))",
         hint: "shorten it")
     }
   }
@@ -143,8 +143,7 @@ public struct DrawingLimits: Sendable {
     let skip = request.promptStyle.clipSkip
     guard (1...textLayers).contains(skip) else {
       throw GenerationError(
-        .request, "a clip skip of \(skip) leaves no layer of the text encoder",
-        hint: "give 1 (the last layer) to \(textLayers)")
+        .request, "clip skip must be 1 (the last layer) to \(textLayers) (got \(skip))")
     }
   }
 
@@ -159,12 +158,13 @@ public struct DrawingLimits: Sendable {
     if case .unknown = inputs {
       throw GenerationError(
         .request,
-        "the UNet takes \(unetChannels.of("channel")), which is no inpainting model's number")
+        "the UNet has \(unetChannels.of("input channel")), which does not match an inpainting model"
+      )
     }
     let takesMask = inputs == .inpainting
     guard !takesMask || request.initial?.mask != nil else {
       throw GenerationError(
-        .request, "this is an inpainting model; it repaints a part of a picture",
+        .request, "this is an inpainting model, which needs an init image and a mask",
         hint: request.initial == nil
           ? "pass \(set: .initialPicture) with the image and \(set: .mask) with what to repaint in white"
           : "pass \(set: .mask) with what to repaint in white")
@@ -172,8 +172,8 @@ public struct DrawingLimits: Sendable {
     for side in [request.width, request.height].compactMap({ $0 })
     where side % DiffusionModel.downsampling != 0 || !(8...Self.longestSide ~= side) {
       throw GenerationError(
-        .request, "a side of \(side) pixels cannot be drawn",
-        hint: "give a multiple of 8 from 8 to \(Self.longestSide)")
+        .request,
+        "the width and height must be multiples of 8 from 8 to \(Self.longestSide) (got \(side))")
     }
     if let initial = request.initial { try check(initial, of: request, scheduler) }
     guard let noise = request.noise else { return }
@@ -184,8 +184,7 @@ public struct DrawingLimits: Sendable {
     ]
     guard noise.shape == shape else {
       throw GenerationError(
-        .request, "the latents have the shape \(noise.shape), not \(shape)",
-        hint: "give latents of one picture of the size asked for")
+        .request, "the latents have the shape \(noise.shape), but the image needs \(shape)")
     }
   }
 
@@ -196,22 +195,22 @@ public struct DrawingLimits: Sendable {
     for (side, asked) in [(image.width, request.width), (image.height, request.height)] {
       guard side % DiffusionModel.downsampling == 0, asked == nil || asked == side else {
         throw GenerationError(
-          .request, "the picture to start from is \(image.width)x\(image.height)",
-          hint: "give it in the size to draw, in multiples of \(DiffusionModel.downsampling)")
+          .request, "the init image is \(image.width)x\(image.height)",
+          hint: "scale it to the requested size, in multiples of \(DiffusionModel.downsampling)")
       }
     }
     guard readsPictures else { throw Self.noEncoder }
     let first = scheduler.firstEvaluation(strength: initial.strength, steps: request.steps)
     guard first < scheduler.timesteps.count else {
       throw GenerationError(
-        .request, "a strength of \(initial.strength) leaves no step of \(request.steps)",
-        hint: "give more strength or more steps")
+        .request, "a strength of \(initial.strength) skips all \(request.steps) steps",
+        hint: "increase the strength or the number of steps")
     }
   }
 
   static let noEncoder = GenerationError(
-    .request, "the model has no VAE encoder, which reads pictures",
-    hint: "give a model with a whole VAE")
+    .request, "the model has no VAE encoder, which init images need",
+    hint: "use a model with a complete VAE")
 
   /// The second pass, which is to be refused before the first is drawn.
   private func checkEnlargement(of request: GenerationRequest) throws {
@@ -224,16 +223,18 @@ public struct DrawingLimits: Sendable {
       ?? defaultSide
     for side in [width, height] where enlargement.side(side) > Self.longestSide {
       throw GenerationError(
-        .request, "enlarged, a side of \(side) pixels has \(enlargement.side(side))",
-        hint: "give a smaller size or scale: a side has at most \(Self.longestSide)")
+        .request,
+        "the second pass enlarges a side of \(side) pixels to \(enlargement.side(side)) (maximum"
+          + " \(Self.longestSide))",
+        hint: "use a smaller size or scale")
     }
     let longer = max(width, height)
     guard enlargement.side(width) > width || enlargement.side(height) > height else {
       throw GenerationError(
         .request,
-        "\(enlargement.scale) times \(width)x\(height) pixels is no larger size in multiples of 8",
-        hint: Enlargement.leastScale(of: longer).map { "give a scale of \($0) or more" }
-          ?? "the picture has the largest size there is")
+        "a scale of \(enlargement.scale) does not enlarge \(width)x\(height) pixels by a multiple of 8",
+        hint: Enlargement.leastScale(of: longer).map { "use a scale of \($0) or more" }
+          ?? "the image has the maximum size")
     }
     guard readsPictures else { throw Self.noEncoder }
     let larger = request.secondPass(of: enlargement)
@@ -244,7 +245,7 @@ public struct DrawingLimits: Sendable {
     else {
       throw GenerationError(
         .request,
-        "a strength of \(enlargement.strength) leaves the second pass no step of \(larger.steps)",
+        "a strength of \(enlargement.strength) skips all \(larger.steps) steps of the second pass",
         hint: "raise \(set: .hiresStrength) or \(set: .hiresSteps)")
     }
   }

@@ -65,7 +65,7 @@ package struct PictureChecker: Sendable {
     let view = try outputs.require("image_embeds").reals
     guard view.allSatisfy(\.isFinite) else {
       throw GenerationError(
-        .notFinite, "what the safety checker sees is not finite",
+        .notFinite, "the safety checker's output contains infinity or NaN",
         hint: "check the safety checker's weights, or generate with \(set: .safetyChecker, "off")")
     }
     return verdict(view)

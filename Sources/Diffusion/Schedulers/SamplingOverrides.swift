@@ -34,7 +34,7 @@ extension SchedulerConfiguration {
       try require({ $0.takesSigmas }, "works on timesteps; it does not accept sigmas")
       guard overrides.spacing == nil else {
         throw GenerationError(
-          .request, "a spacing of sigmas and a spacing of timesteps exclude each other",
+          .request, "a spacing of sigmas and a spacing of timesteps cannot be combined",
           hint: "give only one of them")
       }
       result.sigmas = sigmas

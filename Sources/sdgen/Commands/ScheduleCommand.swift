@@ -58,8 +58,8 @@ struct ScheduleCommand: ParsableCommand {
     if let output, !output.lowercased().hasSuffix(".svg") {
       throw ValidationError("--output \(output): the chart is an SVG file; give a name with .svg")
     }
-    if training, !json { throw ValidationError("--training goes with --json") }
-    if force, output == nil { throw ValidationError("--force goes with --output") }
+    if training, !json { throw ValidationError("--training needs --json") }
+    if force, output == nil { throw ValidationError("--force needs --output") }
   }
 
   func run() throws {

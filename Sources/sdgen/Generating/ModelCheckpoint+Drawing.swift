@@ -34,7 +34,8 @@ extension ModelCheckpoint {
     default: return
     }
     throw Failure(
-      .data, code: "mismatch", "this is not a model to draw with: \(recognition.title)", file: path,
-      hint: "name the model with --model, and this file with --\(field.name)")
+      .data, code: "mismatch", "this file alone cannot generate images: \(recognition.title)",
+      file: path,
+      hint: "pass the model with --model, and this file with --\(field.name)")
   }
 }

@@ -123,7 +123,7 @@ struct SigmaSchedule: Sendable {
       guard levels.count == count else {
         throw FormatError(
           .unsupported, "\(levels.count) sigmas for \(count) steps",
-          context: Timesteps.context, hint: "give one sigma per step")
+          context: Timesteps.context, hint: "list one sigma per step")
       }
     }
     // A sigma of 0 has no logarithm.
@@ -131,7 +131,7 @@ struct SigmaSchedule: Sendable {
       throw FormatError(
         .unsupported, "sigmas cannot be respaced: the first timestep has no noise",
         context: "scheduler_config.json",
-        hint: "give a beta_start above 0, or leave out use_karras_sigmas and"
+        hint: "use a beta_start above 0, or omit use_karras_sigmas and"
           + " use_exponential_sigmas")
     }
     return spacing.levels(from: high, to: low, count: count)

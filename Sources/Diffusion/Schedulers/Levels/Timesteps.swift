@@ -26,8 +26,9 @@ enum Timesteps {
   ) throws(FormatError) -> [Int] {
     guard steps < configuration.trainingTimesteps else {
       throw FormatError(
-        .unsupported, "too many steps for a multistep solver: \(steps)", context: Timesteps.context,
-        hint: "take fewer than \(configuration.trainingTimesteps) steps")
+        .unsupported, "too many steps for a multistep solver (got \(steps))",
+        context: Timesteps.context,
+        hint: "use fewer than \(configuration.trainingTimesteps) steps")
     }
     guard spacing != .trailing else {
       return try whole(configuration, steps: steps, spacing: spacing)
@@ -51,7 +52,7 @@ enum Timesteps {
     guard steps <= original else {
       throw FormatError(
         .unsupported, "too many steps for \(scheduler): \(steps)", context: Timesteps.context,
-        hint: "take up to \(original) steps; 4 to 8 are usual")
+        hint: "use up to \(original) steps; 4 to 8 are usual")
     }
     let stride = configuration.trainingTimesteps / original
     return (0..<steps).map { step in
@@ -86,7 +87,7 @@ enum Timesteps {
     guard timesteps.allSatisfy({ $0 >= 0 }) else {
       throw FormatError(
         .unsupported, "\(steps) steps with trailing timestep_spacing reach before timestep 0",
-        context: Timesteps.context, hint: "take one step more or fewer")
+        context: Timesteps.context, hint: "use one step more or fewer")
     }
     return timesteps
   }

@@ -53,7 +53,7 @@ struct PNDMScheduler: Scheduler {
       guard steps >= 4 else {
         throw FormatError(
           .unsupported, "too few steps for PNDM with Runge-Kutta steps: \(steps)",
-          context: Timesteps.context, hint: "take 4 steps or more, or set skip_prk_steps")
+          context: Timesteps.context, hint: "use 4 steps or more, or set skip_prk_steps")
       }
       let half = stride / 2
       let halves = rising.suffix(4).flatMap { [$0, $0 + half] }.dropLast()
