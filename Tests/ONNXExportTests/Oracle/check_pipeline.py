@@ -1,9 +1,10 @@
-"""Run the pipeline code of docs/tensorrt.md, with ONNX Runtime in the place of TensorRT's engines.
+"""Run the pipeline code of docs/tensorrt.py, with ONNX Runtime in the place of TensorRT's engines.
 
     python3 check_pipeline.py DIRECTORY --repository REPOSITORY [--minimum 45]
 
 DIRECTORY is an export of REPOSITORY with `--timestep vector`, perhaps with `--controlnet-inputs`.
-diffusers' own pipeline and the one whose networks were replaced must draw the same picture.
+diffusers' own pipeline, the one whose UNet alone was replaced, and the one without networks of its
+own must draw the same picture. Its timing code is run once for each.
 
 Needs onnxruntime; skipped without diffusers, torch and transformers. Exits 1 where the pictures
 differ.
@@ -27,7 +28,7 @@ except ImportError as error:
 import layout
 import models
 
-PAGE = os.path.join(os.path.dirname(__file__), "../../../docs/tensorrt.md")
+PAGE = os.path.join(os.path.dirname(__file__), "../../../docs/tensorrt.py")
 
 
 class Engine:
@@ -64,10 +65,13 @@ def main():
     arguments.add_argument("--minimum", type=float, default=45)
     arguments = arguments.parse_args()
     pipe = load(arguments.repository)
+    pipe.set_progress_bar_config(disable=True)
     page = {}
     with open(PAGE) as file:
-        for block in re.findall(r"<!-- pipeline -->\n```python\n(.*?)```", file.read(), re.S):
-            exec(compile(block, PAGE, "exec"), page)
+        pieces = re.split(r"^# \[(.+)\]\n", file.read(), flags=re.M)
+    parts = dict(zip(pieces[1::2], pieces[2::2]))
+    for name in ["pipeline", "timing"]:
+        exec(compile(parts[name], PAGE, "exec"), page)
 
     size = 8 * pipe.unet.config.sample_size
     call = dict(
@@ -78,14 +82,23 @@ def main():
         Engine(layout.find(arguments.directory, name))
         for name in ["text_encoder", "unet", "vae_decoder"]]
     residuals = [i for i in engines[1].session.get_inputs() if "residual" in i.name]
-    pipe = page["use_engines"](pipe, *engines, dtype=torch.float32, device="cpu")
-    if residuals:
-        add_residuals(pipe.unet, residuals)
-    found = pipe(generator=torch.Generator().manual_seed(7), **call).images[0]
-    error = np.mean((found - expected) ** 2)
-    ratio = np.inf if error == 0 else -10 * np.log10(error)
-    passed = ratio >= arguments.minimum
-    print(f"{'ok  ' if passed else 'FAIL'} the page's pipeline: {ratio:.1f} dB from diffusers'")
+    text_encoder, unet, vae_decoder = engines
+    passed = True
+    for title, replaced in [
+        ("the UNet replaced", {}),
+        ("all replaced", {"text_encoder": text_encoder, "vae_decoder": vae_decoder}),
+    ]:
+        pipe = page["use_engines"](pipe, unet, **replaced, dtype=torch.float32, device="cpu")
+        if residuals:
+            add_residuals(pipe.unet, residuals)
+        found = pipe(generator=torch.Generator().manual_seed(7), **call).images[0]
+        error = np.mean((found - expected) ** 2)
+        ratio = np.inf if error == 0 else -10 * np.log10(error)
+        seconds = page["seconds_per_image"](pipe, runs=1, height=size, width=size)
+        passed = passed and ratio >= arguments.minimum and seconds > 0
+        print(
+            f"{'ok  ' if ratio >= arguments.minimum else 'FAIL'} the page's pipeline, {title}:"
+            f" {ratio:.1f} dB from diffusers', {seconds:.2f} s per image")
     sys.exit(not passed)
 
 
