@@ -28,7 +28,7 @@ struct ComponentOption: ParsableArguments {
   @Option(
     name: .customLong("component"),
     help: ArgumentHelp(
-      "Only this component: text_encoder, unet, vae; several are separated by commas.",
+      "Only these components, separated by commas: text_encoder, unet, vae.",
       valueName: "name"))
   var names: String?
 
@@ -46,7 +46,7 @@ struct ComponentOption: ParsableArguments {
     return try names.map { name in
       guard let component = checkpoint[ComponentName(rawValue: name)] else {
         throw Failure.usage(
-          "there is no component \(name) in \(checkpoint.path)",
+          "\(checkpoint.path) has no component \(name)",
           hint: "its components: "
             + checkpoint.components.map(\.name.rawValue).joined(separator: ", "))
       }
@@ -67,8 +67,8 @@ struct ComponentOption: ParsableArguments {
       .map { $0.filter { $0 != " " } }
     guard !names.contains("") else {
       throw ValidationError(
-        "--component has an empty name in \"\(text)\"; give names with one comma between them, "
-          + "as unet,vae")
+        "--component has an empty name in \"\(text)\"; separate names with one comma, "
+          + "as in unet,vae")
     }
     return names
   }
@@ -101,7 +101,7 @@ struct PictureSize {
   /// - Throws: `ValidationError` with the valid sizes.
   static func parse(_ argument: String) throws -> PictureSize {
     guard let size = PictureSize(argument: argument) else {
-      throw ValidationError("width and height are multiples of 8 from 8 to 8192, as 512x512")
+      throw ValidationError("width and height must be multiples of 8 from 8 to 8192, as in 512x512")
     }
     return size
   }

@@ -149,9 +149,10 @@ import Testing
       (["stats", "a", "--component", "unet,,vae"], "empty name in \"unet,,vae\""),
       (["diff", "a", "b", "--component", "vae,"], "empty name in \"vae,\""),
       (["onnx", "a", "b", "--component", ",unet"], "empty name in \",unet\""),
-      (["layers", "a", "--size", "500x500"], "multiples of 8 from 8 to 8192, as 512x512"),
+      (["layers", "a", "--size", "500x500"], "multiples of 8 from 8 to 8192, as in 512x512"),
       (
-        ["report", "a", "-o", "b", "--size", "8x8200"], "multiples of 8 from 8 to 8192, as 512x512"
+        ["report", "a", "-o", "b", "--size", "8x8200"],
+        "multiples of 8 from 8 to 8192, as in 512x512"
       ),
     ])
   func usageSaysWhatIsRight(arguments: [String], says: String) throws {

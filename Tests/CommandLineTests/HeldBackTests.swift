@@ -74,7 +74,8 @@ import Testing
       let text = try PictureTests.draw(arguments + ["a.png"], in: folder)
       #expect(text.status == 70 || text.status == 65, "\(text.status): \(text.errors)")
       #expect(text.output.contains("wrote a-1.png: "))
-      #expect(text.errors.contains("contain infinity or NaN after evaluation 1 of 4"), "\(text.errors)")
+      #expect(
+        text.errors.contains("contain infinity or NaN after evaluation 1 of 4"), "\(text.errors)")
       let json = try PictureTests.draw(arguments + ["b.png", "--json"], in: folder)
       #expect(json.status == text.status)
       let pictures = try JSON(parsing: json.output)["pictures"]?.array

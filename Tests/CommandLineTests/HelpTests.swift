@@ -53,7 +53,7 @@ import Testing
     for format in ["safetensors", "GGUF", "ONNX", ".sdflat", "shard index"] {
       #expect(try help([]).contains(format), "\(format)")
     }
-    for status in ["0 where", "1 where", "65 or 66 where"] {
+    for status in ["0 if", "1 if", "65 or 66 if"] {
       #expect(try help(["verify"]).contains(status), "\(status)")
     }
     #expect(try help(["hash"]).contains("not empty"))

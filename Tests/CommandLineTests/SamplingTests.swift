@@ -97,7 +97,7 @@ import Testing
       (["--spacing", "trailing", "--scheduler", "lcm"], "its own spacing"),
       (["--steps", "60", "--scheduler", "lcm"], "up to 50 steps"),
       (["--steps", "1000", "--scheduler", "dpmpp-2m"], "fewer than 1000 steps"),
-      (["--steps", "1000", "--scheduler", "ddim"], "take fewer steps"),
+      (["--steps", "1000", "--scheduler", "ddim"], "use fewer steps"),
       (
         ["--hires", "2", "--hires-strength", "0.1", "--steps", "4", "--scheduler", "ddim"],
         "raise --hires-strength"

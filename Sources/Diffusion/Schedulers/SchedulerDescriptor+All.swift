@@ -85,7 +85,7 @@ extension SchedulerConfiguration {
     guard steps >= 1, steps <= trainingTimesteps else {
       throw FormatError(
         .unsupported, "steps must be 1 to \(trainingTimesteps) for this model (got \(steps))",
-        context: Timesteps.context, hint: "take 1 to \(trainingTimesteps) steps")
+        context: Timesteps.context, hint: "use 1 to \(trainingTimesteps) steps")
     }
     guard descriptor.supportsSamplePrediction || predictionType != .sample else {
       throw FormatError(

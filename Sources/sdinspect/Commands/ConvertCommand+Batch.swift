@@ -22,8 +22,8 @@ extension ConvertCommand {
     let repeated = Dictionary(grouping: names) { $0 }.first { $0.value.count > 1 }
     if let repeated {
       throw Failure.usage(
-        "two of the inputs would be written as \(repeated.key)",
-        hint: "convert them one by one, to names of their own")
+        "two inputs have the same output, \(repeated.key)",
+        hint: "convert them one by one, to different names")
     }
     if !dryRun { try createDirectory(directory) }
     for input in inputs { InputFiles.shared.note(input) }
@@ -109,7 +109,8 @@ extension ConvertCommand {
     throw FormatError(
       .cannotCreate, "cannot create the directory: \(String(cString: strerror(errno)))",
       file: path,
-      hint: "with several inputs, or a slash at its end, the last path is a directory to write to")
+      hint: "with several inputs, or with a slash at its end, the last path is the output directory"
+    )
   }
 
   // MARK: Report
@@ -139,7 +140,7 @@ extension ConvertCommand {
       printWarnings(conversion.source.warnings + conversion.warnings)
       report(conversion, outcome, seconds: seconds)
     case .skipped(let path):
-      Console.print("skipped \(Console.sanitized(input)): \(Console.sanitized(path)) is there")
+      Console.print("skipped \(Console.sanitized(input)): \(Console.sanitized(path)) exists")
     case .failed(let failure):
       Console.print("failed \(Console.sanitized(input))")
       Console.note(failure.text)

@@ -10,17 +10,19 @@ struct ConvertCommand: ParsableCommand {
     commandName: "convert",
     abstract: "Convert checkpoints to another layout.",
     discussion: """
-      Layouts: diffusers is a repository directory, or one component's; ldm one file under the \
-      names of the original checkpoints; gguf the same for stable-diffusion.cpp; sdflat one file \
-      with everything, tokenizer and configurations included; safetensors and pytorch keep the \
-      layout and the names, but those of a textual inversion become what other programs read. \
-      Values stay exactly as they are unless --dtype is given. Of a training \
-      checkpoint the UNet is the last one, or with --ema the averaged one.
+      Layouts: diffusers is a repository directory, or the directory of one component. ldm is \
+      one file with the names of the original checkpoints. gguf is the same for \
+      stable-diffusion.cpp. sdflat is one file with everything, including tokenizer and \
+      configurations. safetensors and pytorch keep the layout and the names; only a textual \
+      inversion is rewritten in the form that other programs read.
 
-      Where OUT ends in a slash or is a directory and one file is to be written, that gets the \
-      input's name in it. With several inputs, OUT is a directory; what it holds already is skipped unless --force is \
-      given, so that an interrupted run is finished by running it again. Each output appears only \
-      when it is whole.
+      Values do not change unless --dtype is given. From a training checkpoint, the final UNet \
+      is used, or with --ema the averaged one.
+
+      If OUT ends in a slash or is a directory, a single output file is written into it under \
+      the name of the input. With several inputs, OUT is a directory. Outputs that exist are \
+      skipped unless --force is given, so run an interrupted command again to finish it. Outputs \
+      appear only when they are complete.
 
       EXAMPLES
         sdinspect convert v1-5-pruned.ckpt stable-diffusion-v1-5 --to diffusers --ema
@@ -48,32 +50,32 @@ struct ConvertCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       """
-      For diffusers and ldm, the files to write: safetensors or bin, which is PyTorch's (default: \
-      safetensors, and bin where OUT ends in .ckpt, .pt, .pth or .bin).
+      File format for diffusers and ldm: safetensors, or bin for PyTorch (default: safetensors; \
+      bin if OUT ends in .ckpt, .pt, .pth or .bin).
       """, valueName: "format"))
   var format: WeightsFormat?
 
   @Option(
     help: ArgumentHelp(
       """
-      Cast floating-point tensors: f32, f16 or bf16, and with --to gguf q8_0 (default: as they are).
+      Cast floating-point tensors to f32, f16 or bf16, or with --to gguf to q8_0 (default: no cast).
       """, valueName: "type"))
   var dtype: CastType?
 
   @OptionGroup var component: ComponentOption
 
-  @Flag(help: "Take the averaged UNet (EMA) of a training checkpoint.")
+  @Flag(help: "Use the averaged UNet (EMA) of a training checkpoint.")
   var ema = false
 
-  @Flag(help: "Leave out tensors that belong to no network.")
+  @Flag(help: "Drop tensors that do not belong to a network.")
   var dropUnknown = false
 
-  @Flag(help: "With --dtype f16: values too large become 65504 instead of an error.")
+  @Flag(help: "With --dtype f16, clamp values that are too large to 65504 instead of stopping.")
   var saturate = false
 
   @Option(
     help: ArgumentHelp(
-      "The repository to take a tokenizer from where a checkpoint has none (default: CLIP's).",
+      "Repository with the tokenizer for checkpoints without one (default: CLIP's).",
       valueName: "path"))
   var tokenizer: String?
 
@@ -82,7 +84,7 @@ struct ConvertCommand: ParsableCommand {
       "Weights variant to read from a diffusers directory: fp16, non_ema, ….", valueName: "name"))
   var variant: String?
 
-  @Flag(help: "With --to sdflat: record the SHA-256 of the files that it is made from.")
+  @Flag(help: "With --to sdflat, record the SHA-256 of the source files.")
   var hashSources = false
 
   @Flag(help: "Print the plan without writing anything.")
@@ -96,17 +98,17 @@ struct ConvertCommand: ParsableCommand {
 
   func validate() throws {
     guard paths.count >= 2 else {
-      throw ValidationError("name what to convert and what to write")
+      throw ValidationError("expected an input and an output")
     }
     if format != nil, ![.diffusers, .ldm].contains(target) {
-      throw ValidationError("--format is for --to diffusers and --to ldm")
+      throw ValidationError("--format needs --to diffusers or --to ldm")
     }
     if hashSources, target != .sdflat {
       throw ValidationError(
-        "--hash-sources is for --to sdflat: no other layout records what it was made from")
+        "--hash-sources needs --to sdflat; other layouts do not record their sources")
     }
     if dtype == .q8, target != .gguf {
-      throw ValidationError("--dtype q8_0 is for --to gguf")
+      throw ValidationError("--dtype q8_0 needs --to gguf")
     }
   }
 
@@ -157,8 +159,8 @@ struct ConvertCommand: ParsableCommand {
       let files = checkpoint.files
       guard TokenizerFiles(in: files).hasVocabulary else {
         throw Failure.usage(
-          "there is no tokenizer/tokenizer.json or tokenizer/vocab.json in \(tokenizer)",
-          hint: "name a repository that has one, with --tokenizer PATH")
+          "\(tokenizer) contains neither tokenizer/tokenizer.json nor tokenizer/vocab.json",
+          hint: "pass a repository that has one: --tokenizer PATH")
       }
       // A tokenizer of another kind is rejected by name.
       _ = try TokenizerDefinition(of: checkpoint)

@@ -10,10 +10,10 @@ struct DiffCommand: ParsableCommand {
     commandName: "diff",
     abstract: "Compare two checkpoints: tensors added, removed, reshaped, retyped, changed.",
     discussion: """
-      Tensors are paired by component and by the name that diffusers gives them, so that a .ckpt \
-      can be compared with a repository. Values of different types are compared as numbers. \
-      Shapes that differ only in dimensions of one count as the same. The exit status is 0 where \
-      both hold the same values and types, else 1.
+      Tensors are paired by component and diffusers name, so a .ckpt can be compared with a \
+      repository. Values of different types are compared as numbers. Shapes that differ only in \
+      dimensions of size 1 are the same. The exit status is 0 if all values and types are the \
+      same, else 1.
 
       EXAMPLE
         sdinspect diff v1-5-pruned.ckpt stable-diffusion-v1-5 --component unet
@@ -27,7 +27,7 @@ struct DiffCommand: ParsableCommand {
 
   @OptionGroup var component: ComponentOption
 
-  @Flag(help: "List every tensor, not only the first of each kind.")
+  @Flag(help: "List all tensors, not just the first of each kind.")
   var all = false
 
   @Flag(help: "Print JSON instead of text.")
@@ -59,8 +59,8 @@ struct DiffCommand: ParsableCommand {
       printText(difference, isSame: isSame, seconds)
       if !unread.isEmpty {
         Console.printSentence(
-          "not compared: \(unread.count.of("value")) that cannot be "
-            + "read: " + Console.sanitized(unread.prefix(8).joined(separator: ", "))
+          "not compared: \(unread.count.of("value")) that cannot be read: "
+            + Console.sanitized(unread.prefix(8).joined(separator: ", "))
             + (unread.count > 8 ? ", …" : ""))
       }
       printWarnings(checkpoints.flatMap(\.warnings))

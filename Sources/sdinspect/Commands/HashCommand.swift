@@ -10,15 +10,18 @@ struct HashCommand: ParsableCommand {
     commandName: "hash",
     abstract: "Print the hashes that model sites use.",
     discussion: """
-      SHA-256 of the file, and the short forms: AutoV1 (64 KiB from byte 1,048,576 on), AutoV2 \
-      (the beginning of the SHA-256), AutoV3 (what follows a safetensors header). A file that ends \
-      before AutoV1 begins has none; the web UI prints e3b0c442 of it, the hash of nothing. Any \
-      file that is not empty is hashed, also one that cannot be read as a checkpoint, and an index \
-      itself rather than its shards; of a repository the files of weights that are read, one format \
-      and variant of each network. The others are named.
+      Prints the SHA-256 of the file and the short forms: AutoV1 (64 KiB from byte 1,048,576), \
+      AutoV2 (the first digits of the SHA-256) and AutoV3 (the bytes after a safetensors \
+      header). A file that is too short for AutoV1 does not get one; the web UI prints e3b0c442 \
+      for it, the hash of nothing.
 
-      --content adds the identity of the weights: the same for a .ckpt, a repository and an \
-      .sdflat that hold the same values of the same types.
+      Any file that is not empty can be hashed, even if it is not a checkpoint. For an index, \
+      the index itself is hashed, not its shards. For a repository, the weights files that other \
+      commands read are hashed: one format and variant per network. Other weights files are \
+      listed.
+
+      --content adds a hash of the weights. It is the same for a .ckpt, a repository and an \
+      .sdflat file with the same values and types.
 
       EXAMPLE
         sdinspect hash v1-5-pruned-emaonly.safetensors
@@ -29,7 +32,7 @@ struct HashCommand: ParsableCommand {
   @Flag(help: "Add the CRC-32 of each file.")
   var crc32 = false
 
-  @Flag(help: "Add the identity of the weights, whatever file they lie in.")
+  @Flag(help: "Add a hash of the weights that does not depend on the file format.")
   var content = false
 
   func run() throws {
@@ -53,7 +56,7 @@ struct HashCommand: ParsableCommand {
     for hash in hashes { printText(hash) }
     if let others = checkpoint?.otherWeights, !others.isEmpty {
       Console.printSentence(
-        "weights beside these, not hashed: " + Console.sanitized(others.joined(separator: ", ")))
+        "other weights files, not hashed: " + Console.sanitized(others.joined(separator: ", ")))
     }
     if let identity {
       Console.print(Console.heading("content"))

@@ -11,12 +11,11 @@ struct LayersCommand: ParsableCommand {
     commandName: "layers",
     abstract: "Show the layers as a tree: output shape, parameters, multiply-accumulates, memory.",
     discussion: """
-      Layers are in execution order, as the component's configuration makes them, for one picture \
+      Layers are in execution order, as defined by the component's configuration, for one image \
       of the given size and a prompt of 77 tokens. Multiply-accumulates (MACs) count \
-      convolutions, linear layers and the two products of each attention; memory is the output \
-      as float32. A branch shows the sums of its leaves; siblings that are alike are shown as \
-      one, with the figures of all together. Of a network that is not known the tensors are \
-      shown.
+      convolutions, linear layers and the two matrix products of each attention. Memory is that \
+      of the output as float32. A branch shows the sums of its leaves. Identical siblings are \
+      folded into one row with their sums. For an unknown network, the tensors are shown.
 
       EXAMPLE
         sdinspect layers stable-diffusion-v1-5 --depth 2 --size 512x512
@@ -25,7 +24,7 @@ struct LayersCommand: ParsableCommand {
   @OptionGroup var input: InputOptions
   @OptionGroup var component: ComponentOption
 
-  @Option(help: ArgumentHelp("Show no more than this depth of the tree.", valueName: "n"))
+  @Option(help: ArgumentHelp("Maximum depth of the tree.", valueName: "n"))
   var depth: Int?
 
   @Flag(help: "Show every layer; do not fold identical ones.")
@@ -33,7 +32,7 @@ struct LayersCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The picture's size in pixels, multiples of 8 (default: the model's own).",
+      "Image size in pixels, multiples of 8 (default: the model's own).",
       valueName: "WxH"), transform: PictureSize.parse)
   var size: PictureSize?
 

@@ -12,11 +12,11 @@ struct ONNXCommand: ParsableCommand {
     commandName: "onnx",
     abstract: "Export networks as ONNX models.",
     discussion: """
-      Each network gets a folder in OUTDIR with model.onnx and config.json, beside the tokenizer \
-      and the scheduler, as optimum's pipelines expect them. With --weights copy the values go to \
-      model.onnx_data, cast to --dtype; with --weights link nothing is copied and the model points \
-      into the checkpoint, which must lie in OUTDIR or below. build-engine.sh beside a model makes \
-      a TensorRT engine of it.
+      Writes each network to its own directory in OUTDIR, with model.onnx and config.json, next \
+      to the tokenizer and the scheduler, as optimum's pipelines expect. With --weights copy, \
+      the values are cast to --dtype and written to model.onnx_data. With --weights link, \
+      nothing is copied: the model refers to the checkpoint, which must be in OUTDIR or below. \
+      build-engine.sh next to a model turns it into a TensorRT engine.
 
       EXAMPLES
         sdinspect onnx stable-diffusion-v1-5 onnx
@@ -50,7 +50,7 @@ struct ONNXCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The UNet's timestep: scalar, vector (one element) or batch (default: as --names has it).",
+      "Shape of the UNet's timestep: scalar, vector (one element) or batch (default: depends on --names).",
       valueName: "shape"))
   var timestep: ExportOptions.TimestepShape?
 
@@ -58,45 +58,45 @@ struct ONNXCommand: ParsableCommand {
     name: .customLong("static"),
     help: ArgumentHelp(
       """
-      Models for pictures of one size, multiples of 8 from 8 to 8192 pixels, and batches of one \
-      size, 1 to 1024, as 512x768:2 (default: any).
+      Fixed image size, multiples of 8 from 8 to 8192 pixels, and batch size, 1 to 1024, as in \
+      512x768:2 (default: any).
       """,
       valueName: "WxH:batch"), transform: StaticSize.parse)
   var staticSize: StaticSize?
 
   @Option(
-    help: ArgumentHelp("The type that the networks compute in: f32 or f16.", valueName: "type"))
+    help: ArgumentHelp("Type of the computation: f32 or f16.", valueName: "type"))
   var dtype = ExportOptions.Precision.f32
 
-  @Flag(name: .customLong("vae-f32"), help: "With --dtype f16: the VAE stays F32.")
+  @Flag(name: .customLong("vae-f32"), help: "With --dtype f16, keep the VAE in F32.")
   var vaeInSinglePrecision = false
 
-  @Flag(help: "With --dtype f16: weights too large become 65504 instead of an error.")
+  @Flag(help: "With --dtype f16, clamp weights that are too large to 65504 instead of stopping.")
   var saturate = false
 
   @Option(
     help: ArgumentHelp(
-      "Apply an adapter (LoRA, LoHa, LoKr, DoRA, …) to the weights, times a scale; may be given"
-        + " several times.",
+      "Apply an adapter (LoRA, LoHa, LoKr, DoRA, …) to the weights, multiplied by a scale; can be"
+        + " repeated.",
       valueName: "FILE[:scale]"))
   var lora: [ScaledFile] = []
 
   @Flag(
     name: .customLong("controlnet-inputs"),
-    help: "Give the UNet inputs for what a ControlNet adds to its blocks.")
+    help: "Add UNet inputs for the residuals of a ControlNet.")
   var controlNetInputs = false
 
-  @Option(help: ArgumentHelp("Where weights lie: link or copy.", valueName: "how"))
+  @Option(help: ArgumentHelp("Storage of the weights: link or copy.", valueName: "how"))
   var weights = ExportOptions.Weights.copy
 
-  @Flag(help: "Replace files that exist.")
+  @Flag(help: "Replace existing files.")
   var force = false
 
   func validate() throws {
     _ = try component.map(ComponentOption.list)
     for file in lora { try file.check("--lora") }
     guard !output.isEmpty else {
-      throw ValidationError("OUTDIR is empty; name the directory to write to, as onnx")
+      throw ValidationError("OUTDIR is empty; it must be a directory")
     }
   }
 
@@ -105,7 +105,7 @@ struct ONNXCommand: ParsableCommand {
     var options = ExportOptions()
     guard let opset = Opset(rawValue: opset) else {
       let known = Opset.allCases.map { String($0.rawValue) }.joined(separator: ", ")
-      throw Failure.usage("opset \(opset) is not written", hint: "choose one of \(known)")
+      throw Failure.usage("opset \(opset) is not supported", hint: "use one of \(known)")
     }
     options.opset = opset
     options.weights = weights
@@ -249,11 +249,11 @@ struct StaticSize {
   static func parse(_ argument: String) throws -> StaticSize {
     let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     guard parts.count <= 2 else {
-      throw ValidationError("a size and a batch have one colon between them, as 512x768:2")
+      throw ValidationError("expected a size, a colon and a batch size, as in 512x768:2")
     }
     let picture = try PictureSize.parse(parts[0])
     guard let batch = parts.count == 2 ? Int(parts[1]) : 1, (1...1024).contains(batch) else {
-      throw ValidationError("a batch is of 1 to 1024 pictures, as in 512x768:2")
+      throw ValidationError("the batch size must be 1 to 1024, as in 512x768:2")
     }
     return StaticSize(picture: picture, batch: batch)
   }

@@ -12,10 +12,10 @@ struct ReportCommand: ParsableCommand {
     commandName: "report",
     abstract: "Write a web page that shows a checkpoint: treemap, tensors, histograms, graphs.",
     discussion: """
-      The page is one file that opens in any browser and reaches no network: a treemap of the \
-      parameters, a table of all tensors to sort and search, a histogram of each tensor's values, \
-      and, for networks whose configuration is known, their graphs with shapes and costs at \
-      --size. All values are read for the histograms; --no-stats leaves them out.
+      Writes one file that opens in any browser and needs no network: a treemap of the \
+      parameters, a table of all tensors to sort and search, a histogram of each tensor's \
+      values, and, for networks with a known configuration, their graphs with shapes and costs \
+      at --size. The histograms read all values; --no-stats skips them.
 
       EXAMPLE
         sdinspect report stable-diffusion-v1-5 -o report.html
@@ -30,7 +30,7 @@ struct ReportCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The picture's size in pixels for the costs, multiples of 8 (default: the model's own).",
+      "Image size in pixels for the costs, multiples of 8 (default: the model's own).",
       valueName: "WxH"), transform: PictureSize.parse)
   var size: PictureSize?
 

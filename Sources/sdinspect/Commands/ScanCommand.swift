@@ -8,17 +8,17 @@ import Terminal
 struct ScanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "scan",
-    abstract: "Tell whether unpickling files would run code.",
+    abstract: "Check whether unpickling files would run code.",
     discussion: """
-      Takes files of any kind, and directories with all that is below them. Nothing is unpickled: \
-      pickles are read for the classes and functions that they name, also in zip and tar archives, in \
-      archives in those, in .npy and .npz files of objects, behind a pickle's end, and in files that \
-      readers refuse.
+      Reads files of any kind, and directories with everything below them. Nothing is unpickled. \
+      Pickles are searched for the names of classes and functions, also inside zip and tar \
+      archives, nested archives, .npy and .npz files with objects, after the end of a pickle, \
+      and in files that other commands reject.
 
-      The verdict on a file is safe (no pickle, or one that names only what tensors and plain \
-      containers need), unknown (other names, or parts that are not looked into: HDF5, 7z, gzip), or \
-      dangerous (names that run commands, change files, load code). Convert unknown ones with \
-      sdinspect convert, which runs nothing.
+      The verdict on a file is safe (no pickle, or only names that tensors and plain containers \
+      need), unknown (other names, or parts that are not searched: HDF5, 7z, gzip), or dangerous \
+      (names that run commands, change files or load code). Convert unknown files with sdinspect \
+      convert, which runs nothing.
 
       The exit status is 1 if a file is dangerous, else 66 or 74 if one could not be read.
 
@@ -38,7 +38,7 @@ struct ScanCommand: ParsableCommand {
   var sarif = false
 
   func validate() throws {
-    if json, sarif { throw ValidationError("give --json or --sarif, not both") }
+    if json, sarif { throw ValidationError("--json and --sarif cannot be combined") }
   }
 
   func run() throws {
@@ -76,7 +76,7 @@ struct ScanCommand: ParsableCommand {
       Console.print(
         Console.sanitized(
           "  \(name.name) at byte \(name.offset)\(place): "
-            + (name.danger ?? "nothing is known of it")))
+            + (name.danger ?? "unknown")))
     }
     for note in file.safety.notes { Console.print("  " + Console.sanitized(note)) }
   }

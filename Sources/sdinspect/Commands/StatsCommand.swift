@@ -11,8 +11,8 @@ struct StatsCommand: ParsableCommand {
     abstract: "Show value statistics per tensor: range, mean, deviation, anomalies.",
     discussion: """
       All values are read once, on all cores. Minimum, maximum, mean and standard deviation are \
-      of the finite values. Overflow counts the values that become infinite in F16 (from 65520 \
-      up), underflow those that become zero; of integers neither is counted. A complex number \
+      those of the finite values. Overflow counts values that become infinite in F16 (65520 and \
+      above); underflow counts those that become zero. Integers have neither. A complex number \
       counts as two.
 
       EXAMPLE
@@ -27,7 +27,7 @@ struct StatsCommand: ParsableCommand {
   @OptionGroup var input: InputOptions
   @OptionGroup var component: ComponentOption
 
-  @Option(help: "Order the tensors of each component: the largest first, names by the alphabet.")
+  @Option(help: "Order of the tensors of each component: largest first, names alphabetically.")
   var sort = Order.file
 
   func run() throws {

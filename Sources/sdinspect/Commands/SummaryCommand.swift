@@ -10,10 +10,9 @@ struct SummaryCommand: ParsableCommand {
     commandName: "summary",
     abstract: "Identify a checkpoint; count its parameters, tensors and bytes.",
     discussion: """
-      What the model is comes with the tensors that decided it. \
-      Parameters are the distinct elements of learned tensors; buffers (position ids, noise \
-      schedules) are counted apart. Only headers are read, so that a file of any size answers at \
-      once.
+      Shows the kind of model, with the tensors that decided it. Parameters are the distinct \
+      elements of learned tensors; buffers (position ids, noise schedules) are counted \
+      separately. Only headers are read, so this is fast for any file size.
 
       EXAMPLE
         sdinspect summary stable-diffusion-v1-5
@@ -21,7 +20,7 @@ struct SummaryCommand: ParsableCommand {
 
   @OptionGroup var input: InputOptions
 
-  @Flag(help: "Break each component's parameters down by the parts of its network.")
+  @Flag(help: "Show the parameters of each part of each network.")
   var terms = false
 
   func run() throws {
@@ -92,15 +91,15 @@ struct SummaryCommand: ParsableCommand {
     let inferred = summary.components.filter { $0.configurationOrigin == .inferred }
     if !inferred.isEmpty {
       lines.append(
-        "configuration read off the tensors' shapes (heads, norm groups and activation are those "
-          + "usual at this width): " + inferred.map(\.name.rawValue).joined(separator: ", "))
+        "configuration inferred from the tensors' shapes, with the usual heads, norm groups and "
+          + "activation: " + inferred.map(\.name.rawValue).joined(separator: ", "))
     }
     for component in summary.components {
       for group in component.packed {
         lines.append(
           "\(component.name): \(Format.count(group.weights.count)) \(group.method.rawValue), "
             + (group.parameters.map { "\(Format.count($0, "parameter")) before packing" }
-              ?? "parameters unknown: the file does not tell the shapes before packing"))
+              ?? "parameters unknown: the file does not contain the shapes before packing"))
       }
     }
     for leftover in summary.leftovers {
@@ -113,7 +112,7 @@ struct SummaryCommand: ParsableCommand {
     lines += metadataLines(summary)
     if !summary.unreadWeights.isEmpty {
       lines.append(
-        "weights beside these, not read: "
+        "other weights files, not read: "
           + summary.unreadWeights.map { weights in
             let names = summary.safety.names.filter { $0.file == weights.path }
             guard !names.isEmpty else { return weights.path }

@@ -8,10 +8,10 @@ import Terminal
 struct TensorsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tensors",
-    abstract: "List every tensor: type, shape, parameters, bytes, where it lies.",
+    abstract: "List all tensors: type, shape, parameters, bytes, file and offset.",
     discussion: """
-      Names are the file's own. In a PyTorch file that is not a flat dictionary, a name is the \
-      path to the tensor in the object, joined by dots.
+      Names are those in the file. In a PyTorch file that is not a flat dictionary, a name is \
+      the path to the tensor inside the object, joined by dots.
 
       EXAMPLE
         sdinspect tensors stable-diffusion-v1-5 --component vae --sha256

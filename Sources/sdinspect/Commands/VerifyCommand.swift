@@ -10,14 +10,14 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify",
     abstract: "Check a checkpoint for damage and missing parts.",
     discussion: """
-      Every network's tensors are checked against its configuration, a tokenizer's and a \
-      scheduler's files for what they must say. A flat file's checksums and the CRC-32 of every \
-      record of a PyTorch zip file are computed again, on all cores; safetensors, GGUF and older \
-      PyTorch files have no checksums.
+      Checks the tensors of each network against its configuration, and the files of the \
+      tokenizer and the scheduler for the required contents. Recomputes the checksums of a flat \
+      file and the CRC-32 of every record of a PyTorch zip file, on all cores. safetensors, GGUF \
+      and older PyTorch files have no checksums.
 
-      What is wrong is named. The exit status is 0 where the checkpoint is sound or nothing wrong \
-      was found, 1 where it is not sound or its pickle is dangerous, and 65 or 66 where it cannot be opened at all: it is cut \
-      off or something else, its header is damaged, or a file is lacking.
+      Every problem is listed. The exit status is 0 if the checkpoint is sound or no problem was \
+      found; 1 if it is not sound or its pickle is dangerous; 65 or 66 if it cannot be opened: \
+      it is truncated, has another format or a damaged header, or a file is missing.
 
       EXAMPLE
         sdinspect verify sd15.sdflat
@@ -95,7 +95,7 @@ struct VerifyCommand: ParsableCommand {
       return "not sound: \(danger)\(count.of("problem"))"
         + (checked.isEmpty ? "" : " (checked \(checked))")
     }
-    if checked.isEmpty { return "readable, but there was nothing to check it against" }
+    if checked.isEmpty { return "readable, but nothing to check it against" }
     return (result.verdict == true ? "sound" : "readable") + ": \(checked)"
   }
 }

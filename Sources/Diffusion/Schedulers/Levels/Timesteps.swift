@@ -71,7 +71,7 @@ enum Timesteps {
         .unsupported,
         "\(steps) steps with a steps_offset of \(configuration.stepsOffset) reach "
           + "timestep \(outside); the model has 0 to \(range.upperBound - 1)",
-        context: Timesteps.context, hint: "take fewer steps")
+        context: Timesteps.context, hint: "use fewer steps")
     }
   }
 
