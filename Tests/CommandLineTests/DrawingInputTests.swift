@@ -143,6 +143,25 @@ import Testing
     }
   }
 
+  /// The noise of a size in the middle of another: none of it changes at that size. Recorded.
+  @Test func seedOfAnotherSize() throws {
+    try withTemporaryFolder { folder in
+      func draw(_ name: String, _ arguments: [String]) throws -> Image {
+        let result = try Tool.run(
+          "sdgen", ["a star", "-o", name] + Self.small + arguments, in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        return try PictureFile.read("\(folder)/\(name)").image
+      }
+      let plain = try draw("a.png", [])
+      #expect(try draw("b.png", ["--seed-resize", "64x64"]) == plain)
+      #expect(try draw("c.png", ["--seed-resize", "48x40"]) != plain)
+      let info = try Tool.run("sdgen", ["info", "c.png", "--json"], in: folder)
+      #expect(try JSON(parsing: info.output)["fields"]?["Seed resize from"] == "48x40")
+      let again = try Tool.run("sdgen", ["again", "c.png"], in: folder)
+      #expect(again.errors.contains("identical in every pixel"), "\(again.errors)")
+    }
+  }
+
   /// The table of components adds up, previews and files included.
   @Test func profileAddsUp() throws {
     try withTemporaryFolder { folder in

@@ -21,7 +21,7 @@ import Testing
       (#"{"prompt": "a", "steps": 0}"#, "1 to 1000", "correct the job", 0),
       (#"{"prompt": "a", "seed": 1e400}"#, "seed is too large", "ranges", 0),
       (#"{"steps": 3}"#, "the prompt is missing", "correct the job", 0),
-      (#"{"prompt": null}"#, "prompt is null", "omit prompt", 0),
+      (#"{"prompt": null}"#, "(got null)", "omit prompt", 0),
       (#"{"prompt": "a", "foo": 1}"#, "no argument called foo", "without dashes", 0),
       ("{\"prompt\": \"\u{FFFF}a", "ends inside", "close its quotes", 16),
     ]

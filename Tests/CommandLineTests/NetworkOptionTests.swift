@@ -60,7 +60,7 @@ import Testing
       [
         "--control", "a", "--control-image", "a.png", "--control-end", "0.5", "--control-end",
         "0.6",
-      ], "one for all"
+      ], "one value for all"
     ),
     (["--tiny-vae-for", "previews"], "--tiny-vae"),
     (["--tiny-vae-for", "nothing"], "tiny-vae-for"),

@@ -31,10 +31,10 @@ import Testing
     ("--hires 8 --steps 1", "raise --hires-strength or --hires-steps"),
     ("--hires 2 --hires-strength 0.1 --hires-steps 9 --scheduler ddim", "raise --hires-strength"),
     ("--hires 2 --hires-steps 1000 --scheduler ddim", "use fewer steps"),
-    ("--hires 8 --width 2048", "at most 8192"),
+    ("--hires 8 --width 2048", "(maximum 8192)"),
     ("--hires 1.01 --width 64 --height 64", "a scale of 1.125 or more"),
     ("--hires 1.001 --width 376 --height 376", "a scale of 1.0213 or more"),
-    ("--init SOURCE --strength 0.1 --steps 4 --scheduler ddim", "more strength or more steps"),
+    ("--init SOURCE --strength 0.1 --steps 4 --scheduler ddim", "increase the strength or the number of steps"),
   ])
   func misfits(words: String, says: String) throws {
     let arguments = words.split(separator: " ").map {

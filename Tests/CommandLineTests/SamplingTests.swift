@@ -81,7 +81,7 @@ import Testing
       (["--sigmas", "3,5"], "decreasing numbers"), (["--sigmas", "5,-1"], "decreasing numbers"),
       (["--sigmas", "5,,1"], "decreasing numbers"), (["--sigmas", "nan"], "decreasing numbers"),
       (["--sigmas", "cosine"], "decreasing numbers"),
-      (["--sigmas", "5,1", "--steps", "3", "--scheduler", "euler"], "one for each step"),
+      (["--sigmas", "5,1", "--steps", "3", "--scheduler", "euler"], "one noise level per step"),
       (["--spacing", "even"], "'linspace'"),
       (["--prediction", "sample"], "'v_prediction'"), (["--eta", "1.5"], "0 to 1"),
       (["--eta", "nan"], "0 to 1"), (["--rng", "dice"], "'numpy'"),

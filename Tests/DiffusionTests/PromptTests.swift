@@ -357,7 +357,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     let model = try Self.model.get()
     let error = #expect(throws: GenerationError.self) { try model.draw(request) }
     #expect(error?.code == .request)
-    #expect(error?.hint?.contains("to 4") == true)
+    #expect(error?.message.contains("to 4") == true)
   }
 
   /// The same vectors from each kind of file, and the names that they get.

@@ -132,7 +132,7 @@ extension DrawingJob {
       guard values.count <= 1 || values.count == controls else {
         throw .combination(
           name, got: String(values.count), allowed: "1 or \(controls)",
-          "\(field: name) must be given once, or once for each of \(controls) ControlNets (got \(values.count) values)"
+          "\(field: name) must have one value for all ControlNets or one for each (got \(values.count) for \(controls))"
         )
       }
       guard values.isEmpty || controls > 0 else {
