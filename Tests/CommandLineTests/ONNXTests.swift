@@ -30,7 +30,7 @@ import Testing
   @Test(
     arguments: [
       ("512", "multiples of 8 from 8 to 8192"), ("100x100:1", "multiples of 8 from 8 to 8192"),
-      ("512x512:0", "1 to 1024"), ("512x512:many", "1 to 1024"), ("512x512:1:1", "one colon"),
+      ("512x512:0", "1 to 1024"), ("512x512:many", "1 to 1024"), ("512x512:1:1", "a colon"),
     ])
   func aSizeThatCannotBeSaysWhy(size: String, reason: String) throws {
     try withTemporaryFolder { folder in

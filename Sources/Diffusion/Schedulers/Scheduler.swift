@@ -46,10 +46,11 @@ package protocol Scheduler: Sendable {
   func firstEvaluation(strength: Double, steps: Int) -> Int
 }
 
-/// How much picture and how much noise latents contain.
+/// How much image and how much noise latents contain.
 public struct Amplitudes: Sendable, Hashable {
-  /// The factor of the picture, and the standard deviation of the noise.
+  /// The factor of the image.
   public let signal: Float
+  /// The standard deviation of the noise.
   public let noise: Float
 
   public init(signal: Float, noise: Float) {

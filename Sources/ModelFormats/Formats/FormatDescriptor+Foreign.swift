@@ -17,17 +17,17 @@ extension FormatDescriptor {
 
   /// ggml's formats before GGUF: 32-bit numbers that spell ggml, ggmf, ggjt and ggla, lowest byte
   /// first.
-  public static let ggml = foreign(
+  package static let ggml = foreign(
     "ggml", .beginnings(["lmgg", "fmgg", "tjgg", "algg"].map { Array($0.utf8) }),
     "a GGML file from before GGUF (August 2023)",
     hint: "convert the original weights to GGUF with a current program, or use them directly")
 
-  public static let tfLite = foreign(
+  package static let tfLite = foreign(
     "tfLite", .test { ForeignFiles.identifier($0).elementsEqual("TFL3".utf8) },
     "a TensorFlow Lite model",
     hint: "use the PyTorch or safetensors weights that it was made from")
 
-  public static let mindSpore = foreign(
+  package static let mindSpore = foreign(
     "mindSpore",
     .test { head in
       ["MSL2", "MSL1"].contains { ForeignFiles.identifier(head).elementsEqual($0.utf8) }
@@ -36,12 +36,12 @@ extension FormatDescriptor {
     hint:
       "save its parameters as safetensors (mindspore.save_checkpoint has format=\"safetensors\")")
 
-  public static let sentencePiece = foreign(
+  package static let sentencePiece = foreign(
     "sentencePiece", .test { ForeignFiles.messageKind($0.file) == .sentencePiece },
     "a SentencePiece tokenizer model",
     hint: "give the file of the weights; this file belongs in tokenizer/")
 
-  public static let hdf5: FormatDescriptor = {
+  package static let hdf5: FormatDescriptor = {
     var kind = foreign(
       "hdf5", .beginnings([[0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]]),
       "an HDF5 file (as Keras writes)",
@@ -54,7 +54,7 @@ extension FormatDescriptor {
     return kind
   }()
 
-  public static let numpy: FormatDescriptor = {
+  package static let numpy: FormatDescriptor = {
     var kind = foreign(
       "numpy", .beginnings([[0x93] + Array("NUMPY".utf8)]), "a NumPy array",
       hint:
@@ -63,24 +63,24 @@ extension FormatDescriptor {
     return kind
   }()
 
-  public static let tensorRT = foreign(
+  package static let tensorRT = foreign(
     "tensorRT", .beginnings(["ftrt", "ptrt"].map { Array($0.utf8) }), "a TensorRT engine",
     hint: "use the ONNX model or the weights that it was built from")
 
   /// OpenVINO's graphs, whose weights lie in the file of the same name with the ending `.bin`.
-  public static let openVINO = foreign(
+  package static let openVINO = foreign(
     "openVINO",
     .test { head in
       head.isText("<") && head.text?.firstRange(of: "<net ".utf8) != nil
         && head.text?.firstRange(of: "<layer".utf8) != nil
     }, "an OpenVINO model", hint: "use the ONNX model or the weights that it was made from")
 
-  public static let coreML = foreign(
+  package static let coreML = foreign(
     "coreML",
     .test { ForeignFiles.isCoreMLWeights($0) || ForeignFiles.messageKind($0.file) == .coreML },
     "a Core ML model", hint: "use the PyTorch or safetensors weights that it was made from")
 
-  public static let flax: FormatDescriptor = {
+  package static let flax: FormatDescriptor = {
     var kind = foreign(
       "flax", .test { ForeignFiles.isFlax($0.bytes) }, "a Flax file (MessagePack)",
       hint:

@@ -29,16 +29,16 @@ extension FormatDescriptor {
     }
   }
 
-  public static let gzip = archive("gzip", [0x1F, 0x8B], "a gzip", closedName: "gzip data")
-  public static let bzip2 = archive(
+  package static let gzip = archive("gzip", [0x1F, 0x8B], "a gzip", closedName: "gzip data")
+  package static let bzip2 = archive(
     "bzip2", Array("BZh".utf8), "a bzip2", closedName: "bzip2 data")
-  public static let xz = archive(
+  package static let xz = archive(
     "xz", [0xFD] + Array("7zXZ".utf8), "an xz", closedName: "xz data")
-  public static let zstandard = archive(
+  package static let zstandard = archive(
     "zstandard", [0x28, 0xB5, 0x2F, 0xFD], "a Zstandard", closedName: "Zstandard data")
-  public static let sevenZip = archive(
+  package static let sevenZip = archive(
     "sevenZip", [0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "a 7z", closedName: "a 7z archive")
-  public static let rar = archive(
+  package static let rar = archive(
     "rar", Array("Rar!".utf8), "a RAR", closedName: "a RAR archive")
 
   // MARK: Images and documents
@@ -59,14 +59,14 @@ extension FormatDescriptor {
     return kind
   }
 
-  public static let png = image("png", "PNG", .beginnings([[0x89] + Array("PNG".utf8)]))
-  public static let jpeg = image("jpeg", "JPEG", .beginnings([[0xFF, 0xD8, 0xFF]]))
-  public static let gif = image("gif", "GIF", .beginnings([Array("GIF8".utf8)]))
-  public static let webp = image(
+  package static let png = image("png", "PNG", .beginnings([[0x89] + Array("PNG".utf8)]))
+  package static let jpeg = image("jpeg", "JPEG", .beginnings([[0xFF, 0xD8, 0xFF]]))
+  package static let gif = image("gif", "GIF", .beginnings([Array("GIF8".utf8)]))
+  package static let webp = image(
     "webp", "WebP",
     .test { $0.bytes.starts(with: "RIFF".utf8) && $0.bytes.dropFirst(8).starts(with: "WEBP".utf8) })
 
-  public static let pdf = refused("pdf", .beginnings([Array("%PDF-".utf8)])) { _ in
+  package static let pdf = refused("pdf", .beginnings([Array("%PDF-".utf8)])) { _ in
     FormatError(
       .unrecognized, "this is a PDF document, not a file of tensors", hint: giveWeights)
   }
@@ -85,9 +85,9 @@ extension FormatDescriptor {
     return kind
   }
 
-  public static let elf = program(
+  package static let elf = program(
     "elf", .beginnings([[0x7F] + Array("ELF".utf8)]), "program for Linux", closedName: "a program")
-  public static let windowsProgram = program(
+  package static let windowsProgram = program(
     "windowsProgram", .test { isWindowsProgram($0.bytes) }, "program for Windows",
     closedName: "a program for Windows")
 
@@ -100,11 +100,11 @@ extension FormatDescriptor {
   // MARK: Text
 
   /// The text that Git LFS leaves in place of a file that it did not fetch.
-  public static let lfsPointer = refused(
+  package static let lfsPointer = refused(
     "lfsPointer", .beginnings([Array("version https://git-lfs.github.com/spec/".utf8)])
   ) { $0.lfsRefusal }
 
-  public static let xml = refused(
+  package static let xml = refused(
     "xml", .test { $0.isText("<") && $0.text?.starts(with: "<?xml".utf8) == true }
   ) { file in
     FormatError(
@@ -112,20 +112,20 @@ extension FormatDescriptor {
       hint: "a server may have sent it to say why there is no file; download the file again")
   }
 
-  public static let html = refused("html", .test { $0.isText("<") }) { file in
+  package static let html = refused("html", .test { $0.isText("<") }) { file in
     FormatError(
       .unrecognized,
       "this is an HTML page (\(file.htmlTitle ?? file.beginning)), saved in place of the file",
       hint: "the download needs another address or a login; download the file again")
   }
 
-  public static let json = refused("json", .test { $0.isText("{", "[") }) { file in
+  package static let json = refused("json", .test { $0.isText("{", "[") }) { file in
     FormatError(
       .unrecognized, "this is JSON text (\(file.beginning)), not a file of tensors",
       hint: "give the file that holds the weights, or the directory of the whole repository")
   }
 
-  public static let text = refused("text", .test { $0.text != nil }, mayBePickle: true) { file in
+  package static let text = refused("text", .test { $0.text != nil }, mayBePickle: true) { file in
     FormatError(
       .unrecognized, "this is text (\(file.beginning)), not a file of tensors",
       hint: Remedy(readable))
@@ -134,7 +134,7 @@ extension FormatDescriptor {
   // MARK: Damage and the rest
 
   /// A file from before PyTorch 1.6 of which every LF became CR LF.
-  public static let mangledPyTorchLegacy = refused(
+  package static let mangledPyTorchLegacy = refused(
     "mangledPyTorchLegacy", .test { TorchLegacy.isMangled($0.bytes) }
   ) { _ in
     FormatError(
@@ -143,19 +143,19 @@ extension FormatDescriptor {
   }
 
   /// Nothing but zeros, as a download that reserved its room and stopped leaves it.
-  public static let zeros = refused("zeros", .test { $0.bytes.allSatisfy { $0 == 0 } }) { _ in
+  package static let zeros = refused("zeros", .test { $0.bytes.allSatisfy { $0 == 0 } }) { _ in
     FormatError(
       .truncated, "the file begins with nothing but zeros",
       hint: "the download stopped early; download the file again")
   }
 
-  public static let empty = refused("empty", .none) { _ in
+  package static let empty = refused("empty", .none) { _ in
     FormatError(
       .unrecognized, "the file is empty", hint: "the download failed; download the file again")
   }
 
   /// A pickle that is no checkpoint.
-  public static let pickle: FormatDescriptor = {
+  package static let pickle: FormatDescriptor = {
     var kind = refused(
       "pickle",
       .test { head in
@@ -166,7 +166,7 @@ extension FormatDescriptor {
     return kind
   }()
 
-  public static let directory = refused("directory", .none)
+  package static let directory = refused("directory", .none)
 
-  public static let unknown = refused("unknown", .none, mayBePickle: true)
+  package static let unknown = refused("unknown", .none, mayBePickle: true)
 }

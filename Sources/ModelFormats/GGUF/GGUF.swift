@@ -107,6 +107,7 @@ extension GGUFHeader {
 }
 
 extension FormatDescriptor {
+  /// GGUF files, as llama.cpp and stable-diffusion.cpp write them.
   public static let gguf: FormatDescriptor = {
     var kind = FormatDescriptor("gguf", .beginnings([Array("GGUF".utf8)]))
     kind.format = .gguf
@@ -128,5 +129,6 @@ extension FormatDescriptor {
 }
 
 extension TensorFile.Format {
+  /// A GGUF file.
   public static let gguf = TensorFile.Format(rawValue: "gguf")
 }

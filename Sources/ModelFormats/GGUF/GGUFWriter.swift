@@ -305,6 +305,7 @@ extension GGUFWriter {
 }
 
 extension WritableFormat {
+  /// GGUF, with up to four dimensions.
   public static let gguf = WritableFormat(.gguf, "GGUF", rankLimit: GGUF.rankLimit) { dtype in
     GGUFWriter.types[dtype] != nil
   }

@@ -143,6 +143,7 @@ extension ONNX {
 }
 
 extension FormatDescriptor {
+  /// ONNX models, of which initializers are read.
   public static let onnx: FormatDescriptor = {
     var kind = FormatDescriptor("onnx", .test { ONNX.isModel($0.file) })
     kind.format = .onnx
@@ -162,5 +163,6 @@ extension FormatDescriptor {
 }
 
 extension TensorFile.Format {
+  /// An ONNX model.
   public static let onnx = TensorFile.Format(rawValue: "onnx")
 }

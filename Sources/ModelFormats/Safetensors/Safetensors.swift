@@ -78,6 +78,7 @@ package enum Safetensors {
 }
 
 extension FormatDescriptor {
+  /// safetensors files: a JSON header, then the values.
   public static let safetensors: FormatDescriptor = {
     var kind = FormatDescriptor("safetensors", .test { Safetensors.isMarked($0.bytes) })
     kind.format = .safetensors
@@ -96,5 +97,6 @@ extension FormatDescriptor {
 }
 
 extension TensorFile.Format {
+  /// A safetensors file.
   public static let safetensors = TensorFile.Format(rawValue: "safetensors")
 }

@@ -146,5 +146,6 @@ extension Safetensors {
 }
 
 extension WritableFormat {
+  /// safetensors, for all of its dtypes.
   public static let safetensors = WritableFormat(.safetensors, "safetensors") { $0.isSafetensors }
 }

@@ -222,6 +222,7 @@ extension PickleWriter {
 }
 
 extension WritableFormat {
+  /// PyTorch's zip format, as `torch.save` writes it.
   public static let pytorch = WritableFormat(.pytorch, "PyTorch") { dtype in
     dtype.torchStorage != nil || dtype.torchName != nil
   }

@@ -26,6 +26,7 @@ public struct ScheduleTable: Sendable {
     public var noise: Double { (1 - cumulativeAlpha).squareRoot() }
   }
 
+  /// The scheduler.
   public let scheduler: SchedulerDescriptor
   /// The evaluations in the order of drawing, from noise to picture.
   public let levels: [Level]
