@@ -33,19 +33,19 @@ public struct EngineOptions: Sendable, Hashable {
   public let precision: Precision
   /// Inputs that often stay the same between runs, such as the prompt between steps. Results that
   /// depend only on them are kept while their generation, passed to `run`, is unchanged.
-  public let steadyInputs: Set<String>
+  public let constantInputs: Set<String>
   /// Whether weights are in a temporary file (in TMPDIR, otherwise /var/tmp) whose pages are
   /// released after each layer, so that memory contains little more than activations.
   public let keepsWeightsInFile: Bool
 
   public init(
     threads: Int? = nil, precision: Precision = .f32,
-    steadyInputs: Set<String> = ["encoder_hidden_states"], keepsWeightsInFile: Bool = false
+    constantInputs: Set<String> = ["encoder_hidden_states"], keepsWeightsInFile: Bool = false
   ) {
     self.keepsWeightsInFile = keepsWeightsInFile
     self.threads = threads.map { max(1, min($0, EngineOptions.coreCount)) }
     self.precision = precision
-    self.steadyInputs = steadyInputs
+    self.constantInputs = constantInputs
   }
 
   /// The number of threads for a network with this many multiply-accumulates per run.

@@ -47,7 +47,7 @@ extension FlatHeader {
     func check(_ stated: Region, _ expected: Region, _ field: String) throws(FormatError) {
       guard stated.offset != expected.offset else { return }
       throw FlatHeader.failure(
-        field, "the offset is \(stated.offset), where the layout puts it at \(expected.offset)")
+        field, "the offset is \(stated.offset), but the layout requires \(expected.offset)")
     }
     for (stated, expected) in zip(files, expected.files) {
       try check(stated.region, expected.region, stated.path)

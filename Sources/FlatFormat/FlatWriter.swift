@@ -64,7 +64,7 @@ package final class FlatWriter {
     header.provenance = provenance
     guard output.position == dataStart + dataLength else {
       throw FormatError(
-        .mismatch, "\(output.position.of("byte")) came where \(dataStart + dataLength) belong",
+        .mismatch, "\(output.position.of("byte")) were written, not \(dataStart + dataLength)",
         file: output.path)
     }
     let bytes = Array(header.json.text(.compact).utf8)

@@ -127,12 +127,12 @@ public enum ONNXExporter {
     if let configuration = network.configuration, placement.modelPath.hasSuffix("/model.onnx") {
       try output.file("\(folder)/config.json", configuration)
     }
-    let handOff = try HandOff(
+    let tensorRTFiles = try TensorRTFiles(
       model, of: graph, at: placement.modelPath, options: options,
       interface: try options.interface(of: graph.name), nativeSize: nativeSize)
-    let scriptPath = "\(folder)/\(handOff.scriptFile)"
-    try output.file(scriptPath, Array(handOff.script.utf8))
-    try output.file("\(folder)/\(handOff.textFile)", Array(handOff.text.utf8))
+    let scriptPath = "\(folder)/\(tensorRTFiles.scriptFile)"
+    try output.file(scriptPath, Array(tensorRTFiles.script.utf8))
+    try output.file("\(folder)/\(tensorRTFiles.textFile)", Array(tensorRTFiles.text.utf8))
     var saturated: [ExportReport.Saturation] = []
     if let dataWriter {
       saturated = try placement.copy(to: dataWriter, saturating: options.saturate) { done in

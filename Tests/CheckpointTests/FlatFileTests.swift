@@ -268,7 +268,7 @@ import Testing
     Refusal("no files", ["components": []], "the header.files"),
     Refusal("component is no object", ["files": [], "components": [1]], "the header.components"),
     Refusal("name is no text", header([tensor(1)]), "components[0].tensors[0].name"),
-    Refusal("name stands twice", header([tensor(), tensor(offset: 64)]), "tensors[1].name"),
+    Refusal("name is duplicated", header([tensor(), tensor(offset: 64)]), "tensors[1].name"),
     Refusal("unknown type", header([tensor(dtype: "F99")]), "tensors[0].dtype"),
     Refusal("negative dimension", header([tensor(shape: [-2])]), "tensors[0].shape"),
     Refusal("fractional dimension", header([tensor(shape: [2.5])]), "tensors[0].shape"),

@@ -55,7 +55,7 @@ import Testing
     Fault(
       file: "tokenizer/vocab.json",
       change: { $0.replacingOccurrences(of: "\"!\": 0", with: "\"!\": 1") },
-      says: "tokenizer/vocab.json: the id 1 stands twice"),
+      says: "tokenizer/vocab.json: the id 1 is duplicated"),
     Fault(
       file: "tokenizer/vocab.json",
       change: { $0.replacingOccurrences(of: "\"!\": 0", with: "\"!\": 49408") },

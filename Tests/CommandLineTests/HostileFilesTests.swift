@@ -52,7 +52,7 @@ import Testing
 
   static func checkpoint(_ pickle: [UInt8]) -> [UInt8] { TorchBuilder.archive(pickle).bytes }
 
-  static let unfolds = "what the pickle unfolds into takes more than"
+  static let unfolds = "the unpickled object needs more than"
 
   static let pickles: [Case] = [
     Case("4 million lists", says: unfolds) {

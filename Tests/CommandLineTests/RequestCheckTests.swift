@@ -34,7 +34,10 @@ import Testing
     ("--hires 8 --width 2048", "(maximum 8192)"),
     ("--hires 1.01 --width 64 --height 64", "a scale of 1.125 or more"),
     ("--hires 1.001 --width 376 --height 376", "a scale of 1.0213 or more"),
-    ("--init SOURCE --strength 0.1 --steps 4 --scheduler ddim", "increase the strength or the number of steps"),
+    (
+      "--init SOURCE --strength 0.1 --steps 4 --scheduler ddim",
+      "increase the strength or the number of steps"
+    ),
   ])
   func misfits(words: String, says: String) throws {
     let arguments = words.split(separator: " ").map {

@@ -37,11 +37,11 @@ import Testing
       "sample": value("sample"), "encoder_hidden_states": value("encoder_hidden_states"),
       "timestep": Value([321], shape: [1]),
     ]
-    let whole = try model.unet.run(inputs, generations: [:], observer: nil)
+    let whole = try model.unet.run(inputs, inputVersions: [:], observer: nil)
     let name = AdditionalNetworks.deepFeatures
     let shallow = try #require(model.additions.shallowUNet)
     let end = try shallow.run(
-      inputs.merging([name: #require(whole[name])]) { first, _ in first }, generations: [:],
+      inputs.merging([name: #require(whole[name])]) { first, _ in first }, inputVersions: [:],
       observer: nil)
     let difference = try Difference.relative(
       #require(end["out_sample"]).reals, #require(whole["out_sample"]).reals)

@@ -10,9 +10,9 @@ final class CountingNetwork: Network {
   init(_ network: any Network) { self.network = network }
 
   func run(
-    _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+    _ inputs: [String: Value], inputVersions: [String: Int], observer: ((StepTiming) -> Void)?
   ) throws -> [String: Value] {
     batches.withLock { $0.append(inputs["sample"]?.shape[0] ?? 0) }
-    return try network.run(inputs, generations: generations, observer: observer)
+    return try network.run(inputs, inputVersions: inputVersions, observer: observer)
   }
 }

@@ -44,7 +44,7 @@ import Testing
     ).limits
     var request = GenerationTests.small
     try limits.check(request)
-    request.enlargement = Enlargement(scale: 2, steps: 4)
+    request.hiresPass = HiresPass(scale: 2, steps: 4)
     for request in [request, try InitialPictureTests.small(strength: 1)] {
       let error = #expect(throws: GenerationError.self) { try limits.check(request) }
       #expect(error?.message.contains("no VAE encoder") == true)
@@ -59,7 +59,7 @@ import Testing
     let error = #expect(throws: GenerationError.self) { try limits.check(request) }
     #expect(error?.code == .request && error?.hint?.contains("1 to 1000") == true)
     request.steps = 4
-    request.enlargement = Enlargement(scale: 2, steps: steps)
+    request.hiresPass = HiresPass(scale: 2, steps: steps)
     #expect(throws: GenerationError.self) { try limits.check(request) }
   }
 
@@ -69,9 +69,9 @@ import Testing
     var request = GenerationTests.small
     (request.width, request.height) = (nil, nil)
     request.noise = Latents([Float](repeating: 0, count: 4 * 8 * 200), shape: [1, 4, 8, 200])
-    request.enlargement = Enlargement(scale: 5)
+    request.hiresPass = HiresPass(scale: 5)
     try limits.check(request)
-    request.enlargement = Enlargement(scale: 6)
+    request.hiresPass = HiresPass(scale: 6)
     let error = #expect(throws: GenerationError.self) { try limits.check(request) }
     #expect(error?.message.contains("9600") == true)
   }

@@ -200,7 +200,7 @@ extension GenerationTests {
   /// A network whose output is not finite must not give an image.
   struct Broken: Network {
     func run(
-      _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+      _ inputs: [String: Value], inputVersions: [String: Int], observer: ((StepTiming) -> Void)?
     ) throws -> [String: Value] {
       guard let sample = inputs["sample"] else { return [:] }
       return [

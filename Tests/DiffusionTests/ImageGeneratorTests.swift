@@ -23,12 +23,12 @@ import Testing
     }
 
     func run(
-      _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+      _ inputs: [String: Value], inputVersions: [String: Int], observer: ((StepTiming) -> Void)?
     ) throws -> [String: Value] {
       threads.withLock { _ = $0.insert(pthread_self()) }
       runs.withLock { $0 += 1 }
       gate?.wait()
-      return try network.run(inputs, generations: generations, observer: observer)
+      return try network.run(inputs, inputVersions: inputVersions, observer: observer)
     }
   }
 

@@ -112,10 +112,10 @@ import Testing
   }
 
   /// The second pass is img2img from the first pass's image, enlarged.
-  @Test func enlargement() throws {
+  @Test func hiresPass() throws {
     let model = try GenerationTests.model.get()
     var request = GenerationTests.small
-    request.enlargement = Enlargement(scale: 1.6, strength: 0.5, steps: 4)
+    request.hiresPass = HiresPass(scale: 1.6, strength: 0.5, steps: 4)
     let (steps, drawn) = try model.steps(request)
     #expect(steps.filter { $0.stage == .encoding }.map(\.pass) == [1, 2])
     #expect(steps.count { $0.stage == .finished } == 1)
@@ -127,7 +127,7 @@ import Testing
     second.initial = InitialPicture(first.image.resized(width: 96, height: 96), strength: 0.5)
     #expect(try model.draw(second).image == drawn.image)
     #expect(drawn.noise == first.noise)
-    request.enlargement = Enlargement(scale: 200)
+    request.hiresPass = HiresPass(scale: 200)
     #expect(throws: GenerationError.self) { try model.draw(request) }
   }
 
@@ -139,7 +139,7 @@ import Testing
     let model = try GenerationTests.model.get()
     let plain = try Self.small(strength: 0.75, mask: Self.rightHalf)
     var request = plain
-    request.enlargement = Enlargement(scale: 1.5, strength: 0.75)
+    request.hiresPass = HiresPass(scale: 1.5, strength: 0.75)
     let drawn = try model.draw(request)
     let first = try model.draw(plain)
     var second = plain
@@ -176,7 +176,7 @@ import Testing
       if share == 255 { #expect(pasted.image.pixels[index] == drawn.image.pixels[index]) }
     }
     // With two passes: the second pass's image, and the enlarged original.
-    request.enlargement = Enlargement(scale: 1.5, strength: 0.75)
+    request.hiresPass = HiresPass(scale: 1.5, strength: 0.75)
     let large = try model.draw(request).image
     request.initial?.coverage = nil
     let plain = try model.draw(request).image
@@ -215,20 +215,20 @@ import Testing
   /// The suggested scale works.
   @Test func leastScales() {
     for side in stride(from: 8, to: 8192, by: 8) {
-      let scale = Enlargement.leastScale(of: side) ?? 0
-      #expect(Enlargement(scale: scale).side(side) == side + 8)
+      let scale = HiresPass.leastScale(of: side) ?? 0
+      #expect(HiresPass(scale: scale).side(side) == side + 8)
     }
-    #expect(Enlargement.leastScale(of: 8192) == nil)
+    #expect(HiresPass.leastScale(of: 8192) == nil)
   }
 
   /// An impossible second pass is rejected before the first is run.
   @Test func enlargementIsCheckedFirst() throws {
     let model = try GenerationTests.model.get()
     var request = GenerationTests.small
-    for enlargement in [
-      Enlargement(scale: 2, strength: 0.1, steps: 4), Enlargement(scale: 2, steps: 5000),
+    for hiresPass in [
+      HiresPass(scale: 2, strength: 0.1, steps: 4), HiresPass(scale: 2, steps: 5000),
     ] {
-      request.enlargement = enlargement
+      request.hiresPass = hiresPass
       let error = #expect(throws: GenerationError.self) {
         try GenerationLoop(model, [request])
       }
@@ -255,7 +255,7 @@ import Testing
     #expect(extra == Array(sample.reals[(9 + 4) * plane..<18 * plane]))
     #expect(watcher.samples.allSatisfy { Array($0.reals[4 * plane..<9 * plane]) == extra })
     var enlarged = try Self.small(strength: 1, mask: Self.rightHalf)
-    enlarged.enlargement = Enlargement(scale: 1.5, strength: 0.5)
+    enlarged.hiresPass = HiresPass(scale: 1.5, strength: 0.5)
     _ = try model.draw(enlarged)
     let larger = try #require(watcher.samples.last)
     #expect(larger.shape == [2, 9, 12, 12])

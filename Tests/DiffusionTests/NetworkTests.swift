@@ -190,7 +190,7 @@ struct NetworkTests {
     let path = try Self.path("lora.safetensors")
     let model = try Self.model { $0.adapters = [ModelAdditions.Adapter(path, scale: 0.7)] }
     #expect(try error(model.draw(Self.request()).latents, "pipeline.lora") < 1e-4)
-    let output = try model.unet.run(Self.inputs(), generations: [:], observer: nil)
+    let output = try model.unet.run(Self.inputs(), inputVersions: [:], observer: nil)
     #expect(try Self.error(output["out_sample"], "lora.unet") < 1e-5)
     // Nothing is ignored silently.
     #expect(model.additions.warnings.count == 1)
@@ -328,7 +328,7 @@ struct NetworkTests {
     #expect(black.image.pixels.allSatisfy { $0 == 0 })
     // The second pass does not start from the black image, and the verdict is kept.
     var request = Self.request()
-    request.enlargement = Enlargement(scale: 2)
+    request.hiresPass = HiresPass(scale: 2)
     let (steps, held) = try model.steps(request)
     #expect(steps.allSatisfy { $0.pass == 1 })
     #expect(steps.map(\.stage).suffix(2) == [.decoding, .finished])

@@ -320,7 +320,7 @@ struct PromptCase: Sendable, CustomTestStringConvertible {
     request.scheduler = .ddim
     (request.steps, request.guidanceScale, request.seed) = (4, 4, 3)
     (request.width, request.height) = (64, 64)
-    request.enlargement = Enlargement(scale: 1.5, strength: 0.5, steps: 8)
+    request.hiresPass = HiresPass(scale: 1.5, strength: 0.5, steps: 8)
     let model = try Self.model.get()
     let plain = try model.draw(request)
     func image(_ prompt: String) throws -> Image {

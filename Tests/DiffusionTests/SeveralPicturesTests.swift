@@ -82,15 +82,15 @@ import Testing
 
   @Test func sameInTwoPasses() throws {
     let model = try Self.model(.f32)
-    let requests = Self.requests(2) { $0.enlargement = Enlargement(scale: 1.5, steps: 4) }
+    let requests = Self.requests(2) { $0.hiresPass = HiresPass(scale: 1.5, steps: 4) }
     try Self.expectSame(model.draw(requests), requests, model)
   }
 
   /// Each image is delivered before the next is decoded, and a stop keeps the earlier ones.
-  @Test(arguments: [nil, Enlargement(scale: 1.5, steps: 4)])
-  func handedOverOneByOne(enlargement: Enlargement?) throws {
+  @Test(arguments: [nil, HiresPass(scale: 1.5, steps: 4)])
+  func handedOverOneByOne(hiresPass: HiresPass?) throws {
     let model = try Self.model(.f32)
-    let requests = Self.requests(3) { $0.enlargement = enlargement }
+    let requests = Self.requests(3) { $0.hiresPass = hiresPass }
     var loop = try GenerationLoop(model, requests)
     var kept: [Image] = []
     while let step = try loop.next() {
@@ -98,7 +98,7 @@ import Testing
         #expect(step.imageIndex == kept.count)
         kept.append(result.image)
       }
-      if step.stage == .decoding, step.imageIndex == 2, step.pass == (enlargement == nil ? 1 : 2) {
+      if step.stage == .decoding, step.imageIndex == 2, step.pass == (hiresPass == nil ? 1 : 2) {
         break
       }
     }
@@ -150,7 +150,7 @@ import Testing
       if isReleased { network.release() }
       let isHeld = loads.withLock { $0 } > 0 && !isReleased
       #expect(network.isLoaded == isHeld)
-      _ = try network.run(latents, generations: [:], observer: nil)
+      _ = try network.run(latents, inputVersions: [:], observer: nil)
       #expect(network.isLoaded)
       let count = loads.withLock { $0 }
       #expect(count == expected)

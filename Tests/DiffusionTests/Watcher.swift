@@ -14,7 +14,7 @@ final class Watcher: Network {
   var samples: [Value] { seen.withLock { $0 } }
 
   func run(
-    _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+    _ inputs: [String: Value], inputVersions: [String: Int], observer: ((StepTiming) -> Void)?
   ) throws -> [String: Value] {
     guard let sample = inputs["sample"] else { return [:] }
     seen.withLock { $0.append(sample) }
@@ -24,6 +24,6 @@ final class Watcher: Network {
     }
     var inputs = inputs
     inputs["sample"] = Value(values, shape: [sample.shape[0], 4] + sample.shape.dropFirst(2))
-    return try network.run(inputs, generations: generations, observer: observer)
+    return try network.run(inputs, inputVersions: inputVersions, observer: observer)
   }
 }

@@ -56,7 +56,7 @@ extension EngineTests {
       #expect(relativeError(alone, together) < 1e-6)
     }
 
-    @Test func keepsWhatDependsOnSteadyInputs() throws {
+    @Test func keepsWhatDependsOnConstantInputs() throws {
       let unet = try Self.unet()
       let first = try Self.inputs()
       var second = first
@@ -66,20 +66,20 @@ extension EngineTests {
       #expect(ofFirst != ofSecond)
 
       let name = "encoder_hidden_states"
-      #expect(try unet.run(first, generations: [name: 1]) == ofFirst)
+      #expect(try unet.run(first, inputVersions: [name: 1]) == ofFirst)
       // A prompt declared unchanged is not read.
       var steps: [StepTiming] = []
-      #expect(try unet.run(second, generations: [name: 1]) { steps.append($0) } == ofFirst)
+      #expect(try unet.run(second, inputVersions: [name: 1]) { steps.append($0) } == ofFirst)
       #expect(!steps.contains { $0.name.hasSuffix("attn2.to_k") })
       #expect(steps.contains { $0.name.hasSuffix("attn2.to_q") })
-      #expect(try unet.run(second, generations: [name: 2]) == ofSecond)
+      #expect(try unet.run(second, inputVersions: [name: 2]) == ofSecond)
       #expect(try unet.run(first) == ofFirst)
       // Nothing is reused from a failed run.
-      #expect(try unet.run(second, generations: [name: 3]) == ofSecond)
+      #expect(try unet.run(second, inputVersions: [name: 3]) == ofSecond)
       var broken = first
       broken["timestep"] = Value([1, 2], shape: [2])
-      #expect(throws: EngineError.self) { try unet.run(broken, generations: [name: 4]) }
-      #expect(try unet.run(first, generations: [name: 3]) == ofFirst)
+      #expect(throws: EngineError.self) { try unet.run(broken, inputVersions: [name: 4]) }
+      #expect(try unet.run(first, inputVersions: [name: 3]) == ofFirst)
     }
 
     @Test func fusesWhatCanBeFused() throws {
@@ -97,9 +97,9 @@ extension EngineTests {
     }
 
     /// A residual that is kept between runs must not be accumulated into, whichever input is
-    /// steady.
+    /// constant.
     @Test(arguments: [[], ["still"], ["moving"], ["still", "moving"]])
-    func residualsOfSteadyLayers(steady: [String]) throws {
+    func residualsOfConstantLayers(constant: [String]) throws {
       var builder = GraphBuilder(name: GraphName(rawValue: "two"), component: "test")
       let still = builder.input("still", [3, 5, 4])
       let moving = builder.input("moving", [3, 5, 4])
@@ -123,7 +123,7 @@ extension EngineTests {
           return Tensor(
             name: name, dtype: .float32, shape: Shape(try #require(shapes[name])),
             storage: .memory(values.withUnsafeBytes { [UInt8]($0) }))
-        }, options: EngineOptions(steadyInputs: Set(steady)))
+        }, options: EngineOptions(constantInputs: Set(constant)))
 
       func linear(_ x: [Float], _ name: String) throws -> [Double] {
         let weight = try #require(weights["\(name).weight"])
@@ -134,15 +134,15 @@ extension EngineTests {
           }
         }
       }
-      // Later runs start with the arena as earlier runs left it, and unchanged steady values.
+      // Later runs start with the arena as earlier runs left it, and unchanged constant values.
       var held: [String: [Float]] = [:]
       for run in 0..<4 {
-        for name in ["still", "moving"] where run == 0 || !steady.contains(name) {
+        for name in ["still", "moving"] where run == 0 || !constant.contains(name) {
           held[name] = random.normals(60)
         }
         let inputs = held.mapValues { Value($0, shape: [3, 5, 4]) }
-        let generations = Dictionary(uniqueKeysWithValues: steady.map { ($0, 1) })
-        let sum = try #require(executable.run(inputs, generations: generations)["sum"])
+        let inputVersions = Dictionary(uniqueKeysWithValues: constant.map { ($0, 1) })
+        let sum = try #require(executable.run(inputs, inputVersions: inputVersions)["sum"])
         let expected = zip(
           try linear(#require(held["still"]), "shortcut"),
           try linear(#require(held["moving"]), "computed")

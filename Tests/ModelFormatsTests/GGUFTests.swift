@@ -90,7 +90,7 @@ import Testing
     #expect(tensor.contiguousBytes() == values.flatMap { littleEndian($0.bitPattern) })
     #expect(tensor.rows(3..<4).contiguousBytes() == Array(tensor.contiguousBytes().suffix(64)))
     #expect(file["v"]?.storedShape == nil)
-    #expect(file.warnings == ["comfy.gguf.orig_shape.gone: there is no such tensor"])
+    #expect(file.warnings == ["comfy.gguf.orig_shape.gone: no such tensor"])
 
     let wrong = plain.with { $0.pairs = [(key + "w", sizes([4, 4, 2, 3]))] }
     let error = try #require(try openingError(wrong.bytes))
@@ -200,7 +200,7 @@ import Testing
       code: .unsupported
     ) { $0.version = UInt32(3).byteSwapped },
     Refusal(
-      "version 1", "the file is of version 1 of GGUF; versions 2 and 3 are read", at: 4,
+      "version 1", "unsupported GGUF version 1 (supported: 2 and 3)", at: 4,
       code: .unsupported
     ) { $0.version = 1 },
     Refusal(
@@ -223,7 +223,7 @@ import Testing
       "giant pair count",
       "\(Int64.max) key-value pairs do not fit the \(plain.count - 24) bytes that follow", at: 16
     ) { $0.pairCount = .max },
-    Refusal("empty key", "a key is empty", at: 24, in: "") { $0.pairs = [("", number(1))] },
+    Refusal("empty key", "empty key", at: 24, in: "") { $0.pairs = [("", number(1))] },
     Refusal(
       "long key", "a key is 65536 bytes long; 65535 is the limit", at: 24
     ) { $0.pairs = [(String(repeating: "k", count: 65_536), number(1))] },
@@ -341,16 +341,16 @@ import Testing
     Refusal(
       "cut values",
       "the file is truncated: its header describes 4 bytes of values, 3 are there, so 1 are missing "
-        + "(98 % of the file is there)",
+        + "(98 % of the file is present)",
       at: plain.count - 1, in: "w", code: .truncated
     ) { $0.values.removeLast() },
     Refusal(
       "no values", bytes: GGUFBuilder().header,
       "the file is truncated: its header describes 4 bytes of values, 0 are there, so 4 are missing "
-        + "(83 % of the file is there)",
+        + "(83 % of the file is present)",
       at: 57, in: "w", code: .truncated),
     Refusal(
-      "sizes that add up beyond 64 bits", "the tensors' sizes leave 64 bits", at: 66, in: "v"
+      "sizes that add up beyond 64 bits", "the tensors' total size exceeds 64 bits", at: 66, in: "v"
     ) {
       $0.entries = [
         .init(name: "w", dimensions: [1 << 62]),

@@ -121,11 +121,11 @@ import Testing
         keysStart - 3
       ),
       (
-        "a storage that stands twice",
+        "a storage that is duplicated",
         file(
           keys: pickle(0x80, 2, "](", TorchBuilder.text("0"), TorchBuilder.text("0"), "e."),
           storages: littleEndian(Int64(6)) + TorchBuilder.values + littleEndian(Int64(6))
-            + TorchBuilder.values), .malformed, "storage 0 stands twice",
+            + TorchBuilder.values), .malformed, "storage 0 is duplicated",
         storagesStart + TorchBuilder.text("0").count + 32
       ),
       (
@@ -162,7 +162,7 @@ import Testing
         file(
           object: TorchBuilder.dictionary(
             TorchBuilder.tensor(storage: storage(view: view(offset: 1, count: 3))))), .malformed,
-        "it reaches beyond its storage 0 of 3 elements: offset 0, sizes [2, 3], strides [3, 1]",
+        "it exceeds its storage 0 of 3 elements: offset 0, sizes [2, 3], strides [3, 1]",
         viewStart
       ),
     ] as [(String, [UInt8], FormatError.Code, String, Int)])

@@ -27,8 +27,8 @@ private typealias PB = ProtobufBuilder
 
   /// A combining mark after a slash does not hide the parent directory before it.
   @Test(arguments: [
-    ("../\u{301}w", #"leads out of the directory by "..""#), ("/\u{301}w", "is an absolute path"),
-    ("a//\u{301}w", "holds an empty part"),
+    ("../\u{301}w", #"leaves the directory with "..""#), ("/\u{301}w", "is an absolute path"),
+    ("a//\u{301}w", "contains an empty component"),
   ])
   func locationIsReadByItsBytes(location: String, reason: String) throws {
     let directory = try ScratchDirectory()

@@ -292,7 +292,7 @@ import Testing
       "the location of its external data is an absolute path"),
     .external(
       "parent", [("location", "a/../../w")],
-      #"the location of its external data leads out of the directory by "..""#),
+      #"the location of its external data leaves the directory with "..""#),
     .external(
       "missing", [("location", "w.bin")], "the model's external data w.bin is missing", .notFound),
     .external(
@@ -301,7 +301,7 @@ import Testing
       "negative offset", [("location", "model.onnx"), ("offset", "-1")],
       "the offset of its external data must be a non-negative integer: \"-1\""),
     .external(
-      "offset that is no number", [("location", "model.onnx"), ("offset", "0x1")],
+      "offset that is not a number", [("location", "model.onnx"), ("offset", "0x1")],
       "the offset of its external data must be a non-negative integer: \"0x1\""),
     .external(
       "wrong length", [("location", "model.onnx"), ("length", "3")],

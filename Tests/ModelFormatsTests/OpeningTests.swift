@@ -33,10 +33,10 @@ import Testing
 
     """
   static let again = "the download stopped early; download the file again"
-  static let unpack = "unpack it and give the checkpoint inside"
-  static let weights = "give the file that holds the weights"
+  static let unpack = "unpack it and use the checkpoint inside"
+  static let weights = "use the weights file"
   static let program =
-    "do not run it: no checkpoint is a program; download the file from its publisher"
+    "do not run it; download the file from its publisher"
   static let mangled =
     "download the file again as it is; in a Git repository, mark such files as `binary` in "
     + ".gitattributes, or set `git config core.autocrlf false`"
@@ -74,7 +74,7 @@ import Testing
     Refusal(
       "configuration", Array("{\n \"a\": 1\n}".utf8), .json, .unrecognized,
       "this is JSON text (\"{ \"a\": 1 }\"), not a file of tensors",
-      "give the file that holds the weights, or the directory of the whole repository"),
+      "use the weights file, or the repository directory"),
     Refusal(
       "text", Array("Entry not found".utf8), .text, .unrecognized,
       "this is text (\"Entry not found\"), not a file of tensors", give),
@@ -85,7 +85,7 @@ import Testing
       give),
     Refusal(
       "zeros", [UInt8](repeating: 0, count: 5000), .zeros, .truncated,
-      "the file begins with nothing but zeros", again),
+      "the file begins with zeros", again),
     Refusal(
       "gzip", [0x1F, 0x8B, 8, 0], .gzip, .unrecognized,
       "this is a gzip archive, not a file of tensors", unpack),
@@ -101,11 +101,11 @@ import Testing
       "save its arrays as safetensors; the weights of a Keras model have other names and shapes"),
     Refusal(
       "sdflat", Array("SDFLAT\0\u{1}".utf8), .sdflat, .unsupported,
-      "this is an sdflat package, which adapters and embeddings are not read from",
+      "this is an .sdflat package; adapters and embeddings cannot be read from it",
       "open it as a checkpoint"),
     Refusal(
       "pickle", [0x80, 4] + Array("N.".utf8), .pickle, .unrecognized,
-      "this is a pickle, but not one that torch.save wrote",
+      "this is a pickle, but not from torch.save",
       "save its tensors with torch.save or as safetensors"),
     Refusal(
       "harmful pickle", [0x80, 4] + Array("cos\nsystem\n(S'id'\ntR.".utf8), .pickle, .unrecognized,
@@ -119,11 +119,11 @@ import Testing
       safetensors(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: [0]),
       .safetensors, .truncated,
       "the file is truncated: its header describes 8 bytes of values, 1 are there, so 7 are missing "
-        + "(90 % of the file is there)",
+        + "(90 % of the file is present)",
       again),
     Refusal(
       "truncated archive", Array(TorchBuilder.archive().bytes.prefix(200)), .zip, .truncated,
-      "the file is truncated: it has 200 bytes and lacks the archive's end, the list of its records",
+      "the file is truncated: it has 200 bytes and lacks the archive's end, its central directory",
       again),
     Refusal(
       "web page with a title",
@@ -134,7 +134,7 @@ import Testing
       "XML",
       Array("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code>".utf8), .xml, .unrecognized,
       "this is XML text (\"<?xml version=\"1.0\"?><Error><Code>Access…\"), not a file of tensors",
-      "a server may have sent it to say why there is no file; download the file again"),
+      "a server may have sent it in place of the file; download the file again"),
     Refusal(
       "white space", Array(" \n\t\n".utf8), .text, .unrecognized,
       "this is text (nothing but white space), not a file of tensors", give),
@@ -215,7 +215,7 @@ import Testing
       },
       .sentencePiece, .unsupported,
       "this is a SentencePiece tokenizer model, which is not read here",
-      "give the file of the weights; this file belongs in tokenizer/"),
+      "use the weights file; this file belongs in tokenizer/"),
     Refusal(
       "TensorRT", Array("ftrt".utf8) + [0, 0, 0, 0], .tensorRT, .unsupported,
       "this is a TensorRT engine, which is not read here",
@@ -250,7 +250,7 @@ import Testing
       "Keras",
       ZipBuilder(["config.json", "model.weights.h5"].map { ZipBuilder.Record($0, [1]) }).bytes,
       .zip,
-      .unsupported, "this is a Keras model, which is not read here",
+      .unsupported, "this is a Keras model, which is not supported",
       "save its weights as safetensors; they have other names and shapes"),
     Refusal(
       // Every byte from 80 on became EF BF BD.
@@ -260,13 +260,13 @@ import Testing
       .unknown, .malformed,
       "this is a binary file that was decoded and written again as UTF-8 text: bytes that are no "
         + "text became U+FFFD (EF BF BD), 266 times in 932 bytes",
-      "its values are lost; download or copy the file again as it is, not as text"),
+      "its values are lost; download or copy the file again in binary mode"),
     Refusal(
       "archive as text",
       Array("PK\u{3}\u{4}".utf8) + (0..<40).flatMap { _ in replacement + [0, 1] }, .zip, .malformed,
       "this is a binary file that was decoded and written again as UTF-8 text: bytes that are no "
         + "text became U+FFFD (EF BF BD), 40 times in 204 bytes",
-      "its values are lost; download or copy the file again as it is, not as text"),
+      "its values are lost; download or copy the file again in binary mode"),
     Refusal(
       "text whose first line is an instruction", Array("cos\nsystem\nand more".utf8), .text,
       .unrecognized, "this is text (\"cos system and more\"), not a file of tensors", give),
@@ -277,9 +277,9 @@ import Testing
           ZipBuilder.Record($0, [1])
         }
       ).bytes, .zip, .unrecognized,
-      "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds a.npy, b.npy, "
+      "this is a zip archive without data.pkl, so it is not a PyTorch checkpoint; it contains a.npy, b.npy, "
         + "\(String(repeating: "c", count: 60))… and 1 more",
-      "unpack it and give the checkpoint or the repository directory inside"),
+      "unpack it and use the checkpoint or the repository directory inside"),
     Refusal(
       // The number after its length, 10, which is an LF.
       "PyTorch before 1.6 with CR LF",
@@ -306,7 +306,7 @@ import Testing
         + "run here", "do not unpickle it unless you trust its source: Python would call this"),
     Refusal(
       "pickle as text", Array("(lp0\nVa\np1\na.".utf8), .pickle, .unrecognized,
-      "this is a pickle, but not one that torch.save wrote",
+      "this is a pickle, but not from torch.save",
       "save its tensors with torch.save or as safetensors"),
     Refusal(
       "harmful pickle as text", Array("cbuiltins\neval\n(S'1'\ntR.".utf8), .text, .unrecognized,
@@ -358,7 +358,7 @@ import Testing
     #expect(error.code == .malformed)
     #expect(
       error.message.hasSuffix(
-        "8 bytes are missing and no CR LF is left: each became LF, as in a transfer as text"))
+        "8 bytes are missing and no CR LF is left: a text-mode transfer turned them into LF"))
     #expect(error.hint?.description == OpeningTests.mangled)
     #expect(error.offset != nil)
   }
@@ -374,14 +374,14 @@ import Testing
     #expect(error.code == .malformed)
     #expect(
       error.message.hasSuffix(
-        "\(count) bytes are too many and every LF follows a CR: a transfer as text put it there"))
+        "\(count) bytes are too many and every LF follows a CR: a text-mode transfer added it"))
     #expect(error.hint?.description == OpeningTests.mangled)
   }
 
   @Test func shortFileIsNotTakenForAMangledOne() throws {
     let error = try #require(try openingError(Array(OpeningTests.sound[0].dropLast(100_000))))
     #expect(error.code == .truncated)
-    #expect(error.message.hasSuffix("so 100000 are missing (61 % of the file is there)"))
+    #expect(error.message.hasSuffix("so 100000 are missing (61 % of the file is present)"))
   }
 
   @Test func missingFileIsNotFound() throws {

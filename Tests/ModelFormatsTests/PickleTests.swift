@@ -67,52 +67,53 @@ import Testing
         "future protocol", pickle(0x80, 6, "N."),
         "the pickle is of protocol 6; 5 is the last known", 0
       ),
-      ("nothing to stop with", pickle("."), "the pickle takes a value that is not there", 0),
-      ("taking below a mark", pickle("N(."), "the pickle takes a value that is not there", 2),
-      ("no mark", pickle("Nt."), "the pickle goes back to a mark that is not there", 1),
+      ("nothing to stop with", pickle("."), "pickle stack underflow", 0),
+      ("taking below a mark", pickle("N(."), "pickle stack underflow", 2),
+      ("no mark", pickle("Nt."), "the pickle has no mark to return to", 1),
       ("key without value", pickle("}(Nu."), "a dictionary is given a key without a value", 3),
-      ("item of no list", pickle("NNa."), "items are appended to something that is no list", 2),
+      ("item of no list", pickle("NNa."), "cannot append items: the target is not a list", 2),
       (
-        "item of a dictionary", pickle("}Na."), "items are appended to something that is no list", 2
+        "item of a dictionary", pickle("}Na."), "cannot append items: the target is not a list", 2
       ),
       (
-        "key of no dictionary", pickle("NNNs."), "keys are set in something that is no dictionary",
+        "key of no dictionary", pickle("NNNs."), "cannot set items: the target is not a dictionary",
         3
       ),
-      ("key of a list", pickle("]NNs."), "keys are set in something that is no dictionary", 3),
-      ("key of a tuple", pickle(")NNs."), "keys are set in something that is no dictionary", 3),
+      ("key of a list", pickle("]NNs."), "cannot set items: the target is not a dictionary", 3),
+      ("key of a tuple", pickle(")NNs."), "cannot set items: the target is not a dictionary", 3),
       (
-        "item of no set", pickle("N(N", 0x90, "."), "items are added to something that is no set", 3
+        "item of no set", pickle("N(N", 0x90, "."), "cannot add items: the target is not a set", 3
       ),
       (
         "not memorised", pickle("h", 9, "."), "the pickle recalls value 9, which was not memorised",
         0
       ),
-      ("memo index", pickle("Np-1\n."), "a memo index is not written as a number", 1),
-      ("call without tuple", pickle("cm\nC\nNR."), "arguments of a call are no tuple", 6),
+      ("memo index", pickle("Np-1\n."), "a memo index is not a number", 1),
+      ("call without tuple", pickle("cm\nC\nNR."), "the arguments of a call are not a tuple", 6),
       (
-        "instance without tuple", pickle("cm\nC\nN", 0x81, "."), "arguments of a call are no tuple",
+        "instance without tuple", pickle("cm\nC\nN", 0x81, "."),
+        "the arguments of a call are not a tuple",
         6
       ),
       (
         "class named by None", pickle("NN", 0x93, "."),
-        "a class is named by something that is no string", 2
+        "a class name is not a string", 2
       ),
       ("object without class", pickle("(o."), "an object has no class", 1),
       (
-        "state of a tuple", pickle(")Nb."), "a state is given to something that is no object", 2
+        "state of a tuple", pickle(")Nb."), "cannot set a state: the target is not an object", 2
       ),
-      ("state of None", pickle("NNb."), "a state is given to something that is no object", 2),
-      ("number", pickle("Fx\n."), "a number is not written as one", 0),
-      ("integer", pickle("Ix\n."), "an integer is not written as one of at most 128 digits", 0),
-      ("string", pickle("S'x\n."), "a string is not written as Python writes strings", 0),
-      ("escape", pickle("V\\u12\n."), "a string is not written as Python writes strings", 0),
+      ("state of None", pickle("NNb."), "cannot set a state: the target is not an object", 2),
+      ("number", pickle("Fx\n."), "invalid number", 0),
+      ("integer", pickle("Ix\n."), "an integer is not a number of at most 128 digits", 0),
+      ("string", pickle("S'x\n."), "invalid string literal", 0),
+      ("escape", pickle("V\\u12\n."), "invalid string literal", 0),
       ("text", pickle("X", 1, 0, 0, 0, 0xFF, "."), "a string is not UTF-8", 0),
       (
         "long integer text", pickle("L" + String(repeating: "9", count: 129) + "L\n."),
-        "an integer is not written as one of at most 128 digits", 0
+        "an integer is not a number of at most 128 digits", 0
       ),
-      ("buffer outside", pickle(0x97, "."), "the pickle's buffers lie outside it", 0),
+      ("buffer outside", pickle(0x97, "."), "the pickle uses out-of-band buffers", 0),
       (
         "string beyond the end", pickle("X", 0xFF, 0xFF, 0xFF, 0xFF, "."),
         "the pickle ends early: 4294967295 bytes are needed, 1 are left", 5
@@ -123,11 +124,11 @@ import Testing
       ),
       (
         "string of negative length", pickle("T", 0xFF, 0xFF, 0xFF, 0xFF, "."),
-        "the pickle announces a negative length", 5
+        "the pickle has a negative length", 5
       ),
       (
         "number of negative length", pickle(0x8B, 0xFF, 0xFF, 0xFF, 0xFF, "."),
-        "the pickle announces a negative length", 5
+        "the pickle has a negative length", 5
       ),
       (
         "frame beyond the end", pickle(0x95, 9, 0, 0, 0, 0, 0, 0, 0, "."),
@@ -140,7 +141,7 @@ import Testing
       ),
       (
         "recall by a giant number", pickle("Ng99999999999999999999\n."),
-        "a memo index is not written as a number", 1
+        "a memo index is not a number", 1
       ),
       (
         "no STOP", pickle(0x80, 4, "N"), "the pickle ends early: 1 byte is needed, 0 are left", 3
@@ -151,7 +152,7 @@ import Testing
       ),
       (
         "taking what a call was to have", pickle("cm\nC\n(R."),
-        "the pickle takes a value that is not there", 6
+        "pickle stack underflow", 6
       ),
       (
         "bytes of 4 GiB", pickle("B", 0xFF, 0xFF, 0xFF, 0xFF, "x."),
@@ -253,7 +254,7 @@ import Testing
     for (bytes, message) in [
       (many("N", 101), "the pickle's stack grows beyond 100 values"),
       (many("(", 101), "the pickle has too many marks"),
-      (many("]0", 121), "what the pickle unfolds into takes more than 12000 bytes of memory"),
+      (many("]0", 121), "the unpickled object needs more than 12000 bytes of memory"),
       (many("N", 1) + [UInt8](repeating: 0x94, count: 301), "takes more"),
       (many("N0", 251), "the pickle has more than 500 instructions"),
       (
@@ -274,7 +275,7 @@ import Testing
     for _ in 0..<2000 { bytes += pickle("h", 1, "h", 0, 0x85, "R0") }
     let error = try #require(throws: FormatError.self) { try runPickle(bytes + pickle(".")) }
     #expect(
-      error.message == "what the pickle unfolds into takes more than \(40 << 20) bytes of memory")
+      error.message == "the unpickled object needs more than \(40 << 20) bytes of memory")
     // After 1022 bytes: a copy of 7 bytes is counted with 28,228, the list with 72,000; the sixth
     // byte of the copy that is too much makes it.
     #expect(error.offset == 1022 + 7 * (((40 << 20) - 72_454) / 28_228) + 5)

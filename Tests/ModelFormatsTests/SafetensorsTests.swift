@@ -52,7 +52,7 @@ import Testing
       .malformed, "duplicate tensor name in the header", at: 61, in: "a"),
     Refusal(
       "duplicate field", safetensors(#"{"a":{"dtype":"U8","dtype":"U8"}}"#), .malformed,
-      "the field \"dtype\" stands twice", at: 27, in: "a"),
+      "the field \"dtype\" is duplicated", at: 27, in: "a"),
     Refusal(
       "entry is no object", safetensors(#"{"a":[]}"#), .malformed,
       "the tensor's entry is not an object", at: 13, in: "a"),
@@ -137,7 +137,7 @@ import Testing
       safetensors(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: [0, 0, 0]),
       .truncated,
       "the file is truncated: its header describes 8 bytes of values, 3 are there, so 5 are "
-        + "missing (92 % of the file is there)", at: 65, in: "a"),
+        + "missing (92 % of the file is present)", at: 65, in: "a"),
     Refusal(
       "trailing bytes",
       safetensors(#"{"a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}"#, data: [0, 0, 0]),
@@ -147,7 +147,7 @@ import Testing
       "1 byte follows the last tensor's values", at: 10),
     Refusal(
       "metadata key twice", safetensors(#"{"__metadata__":{"a":"1","\u0061":"2"}}"#), .malformed,
-      "the key \"a\" stands twice", at: 33, in: "__metadata__"),
+      "the key \"a\" is duplicated", at: 33, in: "__metadata__"),
     Refusal(
       "metadata twice", safetensors(#"{"__metadata__":{},"__metadata__":{}}"#), .malformed,
       "duplicate tensor name in the header", at: 27, in: "__metadata__"),

@@ -285,18 +285,18 @@ import Testing
 
   /// Unscanned data is reported, and not called safe.
   @Test(arguments: [
-    ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "a 7z archive was not looked into"),
+    ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "a 7z archive was not searched"),
     (
       [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A],
-      "HDF5 data (as Keras writes) was not looked into"
+      "HDF5 data (as Keras writes) was not searched"
     ),
     (
       ZipBuilder([.init("model.weights.h5", [1])]).bytes,
-      "model.weights.h5: HDF5 data was not looked into"
+      "model.weights.h5: HDF5 data was not searched"
     ),
     (
       ZipBuilder([.init("a.7z", [0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C])]).bytes,
-      "a.7z: a 7z archive was not looked into"
+      "a.7z: a 7z archive was not searched"
     ),
   ])
   func closedFormatsAreNamed(bytes: [UInt8], note: String) {

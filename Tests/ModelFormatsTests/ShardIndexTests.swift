@@ -104,7 +104,7 @@ import Testing
     let error = try #require(throws: FormatError.self) { try TensorFile.open(repository.index) }
     #expect(error.code == .malformed)
     #expect(
-      error.message == "the shard is a symbolic link that leads out of the index's directory")
+      error.message == "the shard is a symbolic link to a file outside the index's directory")
     #expect(error.context == Self.second)
     // A link that stays inside is allowed.
     try FileManager.default.removeItem(atPath: repository.directory.path(Self.second))
@@ -138,7 +138,7 @@ import Testing
     /// An index that places one tensor in a shard of this name, as JSON spells it.
     static func path(_ name: String, _ spelling: String, _ reason: String) -> Refusal {
       Refusal(
-        name, #"{"weight_map": {"a": "\#(spelling)"}}"#, "the name of its shard \(reason)",
+        name, #"{"weight_map": {"a": "\#(spelling)"}}"#, "its shard name \(reason)",
         at: "\"\(spelling)\"}", in: "a")
     }
 
@@ -151,35 +151,35 @@ import Testing
 
   static let refusals: [Refusal] = [
     .path("absolute", "/etc/model.safetensors", "is an absolute path"),
-    .path("parent", "../model.safetensors", #"leads out of the directory by "..""#),
-    .path("parent inside", "a/../model.safetensors", #"leads out of the directory by "..""#),
-    .path("parent alone", "..", #"leads out of the directory by "..""#),
-    .path("this directory", ".", #"holds the part ".""#),
-    .path("this directory's", "./model.safetensors", #"holds the part ".""#),
+    .path("parent", "../model.safetensors", #"leaves the directory with "..""#),
+    .path("parent inside", "a/../model.safetensors", #"leaves the directory with "..""#),
+    .path("parent alone", "..", #"leaves the directory with "..""#),
+    .path("this directory", ".", #"contains the component ".""#),
+    .path("this directory's", "./model.safetensors", #"contains the component ".""#),
     .path("backslash", #"a\\model.safetensors"#, "holds a backslash"),
     .path("colon", "model:1.safetensors", "holds a colon"),
     .path("drive", "C:model.safetensors", "names a drive"),
     .path("drive with a slash", "c:/model.safetensors", "names a drive"),
     .path("network path", #"\\\\host\\share.safetensors"#, "is a network path"),
-    .path("control character", #"model\u0001.safetensors"#, "holds a control character"),
-    .path("line feed", #"model\n.safetensors"#, "holds a control character"),
-    .path("delete", #"model\u007f.safetensors"#, "holds a control character"),
+    .path("control character", #"model\u0001.safetensors"#, "contains a control character"),
+    .path("line feed", #"model\n.safetensors"#, "contains a control character"),
+    .path("delete", #"model\u007f.safetensors"#, "contains a control character"),
     .path("NUL", #"model.safetensors\u0000.txt"#, "holds a NUL byte"),
     .path("empty", "", "is empty"),
     .path("nested", "sub/model.safetensors", "names a file in another directory"),
-    .path("double slash", "sub//model.safetensors", "holds an empty part"),
+    .path("double slash", "sub//model.safetensors", "contains an empty component"),
     .path("URL", "https://host/model.safetensors", "is a URL"),
     // A slash and a combining mark form one character, but not another path.
     .path(
-      "parent before a mark", #"../\u0301m.safetensors"#, #"leads out of the directory by "..""#),
+      "parent before a mark", #"../\u0301m.safetensors"#, #"leaves the directory with "..""#),
     .path("absolute before a mark", #"/\u0301m.safetensors"#, "is an absolute path"),
     .path("nested before a mark", #"s/\u0301m.safetensors"#, "names a file in another directory"),
-    .path("empty part before a mark", #"s//\u0301m.safetensors"#, "holds an empty part"),
+    .path("empty part before a mark", #"s//\u0301m.safetensors"#, "contains an empty component"),
     .path("URL before a mark", #"https://\u0301m.safetensors"#, "is a URL"),
     .path("network path before a mark", #"\\\\\u0301m.safetensors"#, "is a network path"),
     .path(
       "endless", String(repeating: "x", count: 5000) + ".safetensors",
-      "is longer than a path can be"),
+      "is too long for a path"),
     Refusal(
       "suffix", #"{"weight_map": {"a": "model.bin"}}"#,
       "the shard's name does not end in .safetensors", at: #""model.bin"}"#, in: "model.bin"),
@@ -187,7 +187,7 @@ import Testing
       "ghost",
       #"{"weight_map": {"g": "\#(first)", "a": "\#(first)", "c": "\#(second)","#
         + #" "b": "\#(second)"}}"#,
-      "the index places the tensor in \(first), but no shard holds it", at: #""g""#, in: "g"),
+      "the index places the tensor in \(first), but no shard contains it", at: #""g""#, in: "g"),
     Refusal(
       "omitted", #"{"weight_map": {"a": "\#(first)", "c": "\#(second)"}}"#,
       "\(second) holds the tensor, but the index does not list it", at: #""weight_map""#, in: "b"),
@@ -208,13 +208,13 @@ import Testing
       "duplicate tensor", #"{"weight_map": {"a": "\#(first)", "a" : "\#(first)"}}"#,
       "duplicate tensor in weight_map", at: #""a" :"#, in: "a"),
     .total("boolean total", "true", "is true"),
-    .total("total with an exponent", "1e1", "is written with an exponent: 1e1"),
+    .total("total with an exponent", "1e1", "has an exponent: 1e1"),
     .total("total with a fraction", "12.0", "has a fraction: 12.0"),
     .total("negative total", "-12", "is negative: -12"),
     .total("null total", "null", "is null"),
     .total("text total", #""12""#, "is a string"),
-    .total("array total", "[12]", "is no number"),
-    .total("overflowing total", "92233720368547758080", "is larger than any size"),
+    .total("array total", "[12]", "is not a number"),
+    .total("overflowing total", "92233720368547758080", "is too large for a size"),
     .total(
       "overflowing negative total", "-92233720368547758080", "is negative: -92233720368547758080"),
     Refusal(
@@ -230,7 +230,7 @@ import Testing
       "map elsewhere", #"{"metadata": {"weight_map": {}}}"#, "the index has no weight_map",
       at: #"{"metadata"#),
     Refusal(
-      "empty map", #"{"weight_map": {}}"#, "the index lists no tensor", at: #""weight_map""#),
+      "empty map", #"{"weight_map": {}}"#, "the index lists no tensors", at: #""weight_map""#),
     Refusal(
       "map of another kind", #"{"weight_map": ["a"]}"#, "weight_map is not an object",
       at: #"["a"]"#),
@@ -239,7 +239,7 @@ import Testing
       "metadata is not an object", at: "1,"),
     Refusal(
       "shard of another kind", #"{"weight_map": {"a": 1}}"#,
-      "the name of its shard is not a string", at: "1}", in: "a"),
+      "its shard name is not a string", at: "1}", in: "a"),
     Refusal(
       "missing shard", #"{"weight_map": {"a": "model-00003-of-00003.safetensors"}}"#,
       "the shard model-00003-of-00003.safetensors of 1 is missing",
@@ -311,7 +311,7 @@ import Testing
       symlink(parent.path("e\u{301}/\(Self.first)"), parent.path("\u{e9}/\(Self.first)")) == 0)
     let error = try #require(throws: FormatError.self) { try TensorFile.open(index) }
     #expect(
-      error.message == "the shard is a symbolic link that leads out of the index's directory")
+      error.message == "the shard is a symbolic link to a file outside the index's directory")
     #expect(error.offset == 21)
     #expect(error.context == Self.first)
     #expect(error.code == .malformed)

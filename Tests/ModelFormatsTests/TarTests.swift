@@ -167,19 +167,19 @@ import Testing
       "storage twice",
       archive(
         storages: storage(count: 2) + storage(count: 0).dropFirst(number(0).count) + views()),
-      "storage 1 stands twice"),
+      "storage 1 is duplicated"),
     Refusal(
       "views that are none", archive(storages: storage(count: 1) + number(1)),
       "the storage views are not a list"),
     Refusal(
       "view beyond", archive(storages: storage(count: 1) + views([[2, 1, 3, 4]])),
-      "a view of a storage leaves it"),
+      "a view exceeds its storage"),
     Refusal(
       "view of nothing", archive(storages: storage(count: 1) + views([[2, 9, 0, 1]])),
-      "a view of a storage leaves it"),
+      "a view exceeds its storage"),
     Refusal(
       "view that overflows", archive(storages: storage(count: 1) + views([[2, 1, .max, .max]])),
-      "a view of a storage leaves it"),
+      "a view exceeds its storage"),
     Refusal(
       "tensor of no storage", archive(tensors: number(1) + tensor(storage: 7)),
       "a tensor is not described"),
@@ -190,18 +190,18 @@ import Testing
       "cut tensor", archive(tensors: number(1) + tensor(numbers: [2, 3])),
       "the member ends early: 8 bytes are needed, 0 are left", .truncated),
     Refusal(
-      "tensor twice", archive(tensors: number(2) + tensor() + tensor()), "tensor 10 stands twice"),
+      "tensor twice", archive(tensors: number(2) + tensor() + tensor()), "tensor 10 is duplicated"),
     Refusal(
       "tensor beyond its storage",
       archive(tensors: number(1) + tensor(numbers: [2, 3, 3, 1, 1])),
-      "it reaches beyond its storage 1 of 6 elements: offset 1, sizes [2, 3], strides [3, 1]",
+      "it exceeds its storage 1 of 6 elements: offset 1, sizes [2, 3], strides [3, 1]",
       in: "w"),
     Refusal(
       "negative size", archive(tensors: number(1) + tensor(numbers: [-2, 3, 3, 1, 0])),
       "an offset, size or stride is negative: 0, [-2, 3], [3, 1]", in: "w"),
     Refusal(
       "dangling tensor", archive(object: object("11")),
-      "the object refers to a tensor 11, which is not there", in: "w"),
+      "the object refers to a tensor 11, which is missing", in: "w"),
   ]
 
   @Test(arguments: refusals)

@@ -85,17 +85,17 @@ import Testing
       "the storage 0 has -6 elements"),
     Refusal(
       "beyond the storage", tensor: TorchBuilder.tensor(offset: 1),
-      "it reaches beyond its storage 0 of 6 elements: offset 1, sizes [2, 3], strides [3, 1]"),
+      "it exceeds its storage 0 of 6 elements: offset 1, sizes [2, 3], strides [3, 1]"),
     Refusal(
       "stride beyond the storage", tensor: TorchBuilder.tensor(strides: [4, 1]),
-      "it reaches beyond its storage 0 of 6 elements: offset 0, sizes [2, 3], strides [4, 1]"),
+      "it exceeds its storage 0 of 6 elements: offset 0, sizes [2, 3], strides [4, 1]"),
     Refusal(
       "stride beyond 64 bits", tensor: TorchBuilder.tensor(strides: [.max, .max]),
-      "it reaches beyond its storage 0 of 6 elements: offset 0, sizes [2, 3], "
+      "it exceeds its storage 0 of 6 elements: offset 0, sizes [2, 3], "
         + "strides [\(Int.max), \(Int.max)]"),
     Refusal(
       "offset beyond 64 bits", tensor: TorchBuilder.tensor(offset: .max, sizes: [1], strides: [1]),
-      "it reaches beyond its storage 0 of 6 elements: offset \(Int.max), sizes [1], strides [1]"),
+      "it exceeds its storage 0 of 6 elements: offset \(Int.max), sizes [1], strides [1]"),
     Refusal(
       "negative offset", tensor: TorchBuilder.tensor(offset: -1),
       "an offset, size or stride is negative: -1, [2, 3], [3, 1]"),
@@ -119,21 +119,21 @@ import Testing
       "too many dimensions",
       tensor: TorchBuilder.tensor(
         sizes: [Int](repeating: 1, count: 65), strides: [Int](repeating: 1, count: 65)),
-      "_rebuild_tensor_v2: its offset, size or stride is no number, or it has more than "
+      "_rebuild_tensor_v2: its offset, size or stride is not a number, or it has more than "
         + "64 dimensions"),
     Refusal(
       "no arguments", tensor: rebuilding("_rebuild_tensor_v2", []),
       "_rebuild_tensor_v2: an argument is missing"),
     Refusal(
       "no size", tensor: rebuilding("_rebuild_tensor_v2", pickle(TorchBuilder.storage(), "NNN")),
-      "_rebuild_tensor_v2: its offset, size or stride is no number, or it has more than "
+      "_rebuild_tensor_v2: its offset, size or stride is not a number, or it has more than "
         + "64 dimensions"),
     Refusal(
       "no storage", tensor: rebuilding("_rebuild_tensor_v2", pickle("NNNN")),
-      "what should be a storage is none"),
+      "invalid storage reference"),
     Refusal(
       "a storage of three parts", tensor: rebuilding("_rebuild_tensor_v2", pickle("(NNNtQNNN")),
-      "what should be a storage is none"),
+      "invalid storage reference"),
     Refusal(
       "untyped storage without type",
       tensor: TorchBuilder.tensor(storage: TorchBuilder.storage("UntypedStorage", count: 24)),
@@ -144,7 +144,7 @@ import Testing
         "_rebuild_tensor_v3",
         pickle(
           TorchBuilder.storage("UntypedStorage", count: 24), "K", 0, TorchBuilder.tuple([24]),
-          TorchBuilder.tuple([1]), 0x89, "NN")), "_rebuild_tensor_v3: its type is not named"),
+          TorchBuilder.tuple([1]), 0x89, "NN")), "_rebuild_tensor_v3: its type is missing"),
     Refusal(
       "parameter of nothing", tensor: rebuilding("_rebuild_parameter", pickle("N")),
       "_rebuild_parameter: its argument is not a tensor"),
@@ -197,7 +197,7 @@ import Testing
     #expect(error.code == .malformed)
     #expect(
       error.message
-        == "the tensors repeat their storages until they hold more than 16 times the file's "
+        == "the tensors repeat their storages to more than 16 times the file's "
         + "\(archive.bytes.count) bytes")
     // The first 64 MiB is allowed, the second is not.
     #expect(error.context == "w0")
@@ -226,7 +226,7 @@ import Testing
     let error = try #require(
       try openingError(TorchBuilder.archive(bytes + pickle(".")).bytes))
     #expect(error.code == .malformed)
-    #expect(error.message == "the object expands to far more than the pickle contains")
+    #expect(error.message == "the object expands far beyond the size of the pickle")
   }
 
   @Test func tiedTensorStandsUnderEveryName() throws {
@@ -308,11 +308,11 @@ import Testing
         "unsupported type torch.QUInt8Storage; tensor skipped"
       ),
       (typed("bits4x2"), "unsupported type torch.bits4x2; tensor skipped"),
-      (flagged("conj"), "it is a view with the conj flag, which is not read; it is left out"),
-      (flagged("neg"), "it is a view with the neg flag, which is not read; it is left out"),
+      (flagged("conj"), "it is a view with the conj flag, which is not supported; it is skipped"),
+      (flagged("neg"), "it is a view with the neg flag, which is not supported; it is skipped"),
       (
         rebuilding("_rebuild_sparse_tensor", pickle("NN")),
-        "it is rebuilt by _rebuild_sparse_tensor, which is not read; it is left out"
+        "it is rebuilt by _rebuild_sparse_tensor, which is not supported; it is skipped"
       ),
     ] as [([UInt8], String)])
   func whatIsNotReadIsLeftOut(tensor: [UInt8], warning: String) throws {
@@ -361,7 +361,7 @@ import Testing
     let directory = try ScratchDirectory()
     let file = try TensorFile.open(try directory.write(TorchBuilder.archive(bytes).bytes))
     #expect(file.tensors.isEmpty)
-    #expect(file.warnings == ["w: it was saved without values (device meta), and is left out"])
+    #expect(file.warnings == ["w: saved without values (device meta); tensor skipped"])
   }
 
   private func names(of bytes: [UInt8]) throws -> [String] {

@@ -120,7 +120,7 @@ import Testing
         $0.hasWideEnd = true
         $0.wideRecordOffset = 8
       }, .malformed,
-      "there is no zip64 end record where the locator says", at: 8),
+      "no zip64 end record at the offset given by the locator", at: 8),
     Refusal(
       "encrypted", changed { $0.flags = 1 }, .unsupported, "the record is encrypted",
       at: storageEntry, in: storageName),
@@ -137,19 +137,23 @@ import Testing
     ),
     Refusal(
       "another name in the record", changed { $0.localName = "archive/data/1" }, .malformed,
-      "the record's name in its header is not that in the central directory", at: storageRecord,
+      "the record's name differs between the local header and the central directory",
+      at: storageRecord,
       in: storageName),
     Refusal(
       "a longer name in the record", changed { $0.localName = "archive/data/10" }, .malformed,
-      "the record's name in its header is not that in the central directory", at: storageRecord,
+      "the record's name differs between the local header and the central directory",
+      at: storageRecord,
       in: storageName),
     Refusal(
       "another method in the record", changed { $0.localMethod = 8 }, .malformed,
-      "the record's method in its header is not that in the central directory", at: storageRecord,
+      "the record's method differs between the local header and the central directory",
+      at: storageRecord,
       in: storageName),
     Refusal(
       "another size in the record", changed { $0.localSize = 8 }, .malformed,
-      "the record's size in its header is not that in the central directory", at: storageRecord,
+      "the record's size differs between the local header and the central directory",
+      at: storageRecord,
       in: storageName),
     Refusal(
       "stored with two sizes", changed { $0.centralCompressedSize = 20 }, .malformed,
@@ -226,11 +230,12 @@ import Testing
         + "\(5 << 20) announced", at: pickleData, in: pickleName),
     Refusal(
       "no checkpoint", ZipBuilder([ZipBuilder.Record("readme.txt", [1])]).bytes, .unrecognized,
-      "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds readme.txt",
+      "this is a zip archive without data.pkl, so it is not a PyTorch checkpoint; it contains readme.txt",
       at: nil),
     Refusal(
       "empty archive", ZipBuilder([]).bytes, .unrecognized,
-      "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds nothing", at: nil),
+      "this is a zip archive without data.pkl, so it is not a PyTorch checkpoint; it contains nothing",
+      at: nil),
     Refusal(
       "two checkpoints",
       TorchBuilder.archive(more: [ZipBuilder.Record("other/data.pkl", [1])]).bytes, .malformed,

@@ -51,7 +51,7 @@ import Testing
       "Pictures", "Diffusion",
     ]
     // Options of TensorRT's programs, and other programs' scheduler names.
-    let exempt = ["HandOff.swift", "SamplerLabel+Names.swift"]
+    let exempt = ["TensorRTFiles.swift", "SamplerLabel+Names.swift"]
     for file in try Self.swiftFiles(libraries) where !exempt.contains(file.name) {
       for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false)
         .enumerated() where !line.drop(while: { $0 == " " }).hasPrefix("//")

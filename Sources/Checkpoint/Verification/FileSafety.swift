@@ -119,7 +119,7 @@ extension ModelCheckpoint {
     let read = Set(components.flatMap { $0.files + [$0.path] })
     var paths: [String] = []
     if !ModelCheckpoint.find(path, depth: 0, &paths) {
-      safety.add(note: "the folder holds more files than were looked into")
+      safety.add(note: "the folder holds more files than were searched")
     }
     let prefix = path.hasSuffix("/") ? path : path + "/"
     for other in paths where !read.contains(other) {

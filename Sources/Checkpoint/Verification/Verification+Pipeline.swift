@@ -70,7 +70,7 @@ extension Verification {
         faults.append("the id of \"\(member.key)\" is not a token id")
         continue
       }
-      if !ids.insert(id).inserted { faults.append("the id \(id) stands twice") }
+      if !ids.insert(id).inserted { faults.append("the id \(id) is duplicated") }
       if let limit, id >= limit {
         faults.append(
           "the id \(id) is beyond the text encoder's \(limit) tokens: \"\(member.key)\"")

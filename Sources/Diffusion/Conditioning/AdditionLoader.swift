@@ -220,7 +220,7 @@ struct AdditionLoader {
     result.tiling = additions.tiling
     result.releasesNetworks = additions.releasesNetworks
     func executable(
-      _ component: Component, _ graph: Graph, _ sizes: Sizes, steady: Set<String>? = nil
+      _ component: Component, _ graph: Graph, _ sizes: Sizes, constant: Set<String>? = nil
     ) throws -> Executable {
       func report(loaded: Int, total: Int) {
         progress?(
@@ -228,16 +228,16 @@ struct AdditionLoader {
       }
       return try Executable(
         graph: graph, parameters: { try weights.tensor(named: $0, of: component) },
-        options: steady.map {
+        options: constant.map {
           EngineOptions(
-            threads: options.threads, precision: options.precision, steadyInputs: $0,
+            threads: options.threads, precision: options.precision, constantInputs: $0,
             keepsWeightsInFile: options.keepsWeightsInFile)
         } ?? options, sizes: sizes, progress: report)
     }
     for component in controlNets {
       let graph = try component.graph(.controlNet)
       let network = try executable(
-        component, graph, sizes, steady: ["encoder_hidden_states", "controlnet_cond"])
+        component, graph, sizes, constant: ["encoder_hidden_states", "controlnet_cond"])
       result.controlNets.append(ControlNetwork(network, graph: graph))
     }
     if additions.reusesDeepFeatures {

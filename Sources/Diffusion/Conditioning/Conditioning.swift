@@ -161,7 +161,7 @@ private struct ChunkEncoder {
   ) throws {
     let ids = chunks.flatMap { $0.ids.map { Int32($0) } }
     let outputs = try model.textEncoder.run(
-      ["input_ids": Value(ids: ids, shape: [chunks.count, model.tokenLimit])], generations: [:],
+      ["input_ids": Value(ids: ids, shape: [chunks.count, model.tokenLimit])], inputVersions: [:],
       observer: observer)
     let output = try outputs.require(CLIPText.hiddenState(fromLast: style.clipSkip))
     width = output.shape[2]

@@ -29,11 +29,11 @@ struct ControlNetwork {
   ///
   /// - Parameter inputs: the UNet's inputs, and `controlnet_cond`.
   func residuals(
-    for inputs: [String: Value], scale: Float, generation: Int, observer: ((StepTiming) -> Void)?
+    for inputs: [String: Value], scale: Float, inputVersion: Int, observer: ((StepTiming) -> Void)?
   ) throws -> [String: Value] {
     let outputs = try network.run(
       inputs,
-      generations: ["encoder_hidden_states": generation, "controlnet_cond": generation],
+      inputVersions: ["encoder_hidden_states": inputVersion, "controlnet_cond": inputVersion],
       observer: observer)
     var values: [String: Value] = [:]
     for residual in residuals {

@@ -104,9 +104,9 @@ struct SignedPictures: Network {
   let network: any Network
 
   func run(
-    _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+    _ inputs: [String: Value], inputVersions: [String: Int], observer: ((StepTiming) -> Void)?
   ) throws -> [String: Value] {
-    let picture = try network.run(inputs, generations: generations, observer: observer)
+    let picture = try network.run(inputs, inputVersions: inputVersions, observer: observer)
       .require("sample")
     return ["sample": Value(picture.reals.map { 2 * $0 - 1 }, shape: picture.shape)]
   }

@@ -23,13 +23,13 @@ struct Denoiser {
   /// How many evaluations there will be.
   private let evaluations: Int
   /// A new number tells the networks that these states are not those of an earlier picture.
-  private var generation = Self.generations.add(1, ordering: .relaxed).newValue
+  private var inputVersion = Self.inputVersions.add(1, ordering: .relaxed).newValue
   private let observer: ((String, StepTiming) -> Void)?
   /// The controls' pictures as their networks take them, by the samples of a run.
   private var pictures: [Int: [Value]] = [:]
   private var cache: Cache?
 
-  private static let generations = Atomic<Int>(0)
+  private static let inputVersions = Atomic<Int>(0)
 
   /// What an evaluation of the whole UNet left.
   private struct Cache {
@@ -71,7 +71,7 @@ struct Denoiser {
   mutating func change(to conditioning: Conditioning) {
     states = conditioning.states
     repeatedStates = [:]
-    generation = Self.generations.add(1, ordering: .relaxed).newValue
+    inputVersion = Self.inputVersions.add(1, ordering: .relaxed).newValue
     cache = nil
   }
 
@@ -135,7 +135,7 @@ struct Denoiser {
 
   /// `out_sample` of the UNet, whole or from kept features.
   private mutating func evaluate(_ inputs: [String: Value], progress: Double) throws -> Value {
-    let generations = ["encoder_hidden_states": generation]
+    let inputVersions = ["encoder_hidden_states": inputVersion]
     let count = inputs["sample"]?.shape[0] ?? 1
     if let shallow = additions.shallowUNet, var kept = cache,
       kept.uses < settings.cacheInterval, kept.features.shape[0] == count
@@ -145,12 +145,12 @@ struct Denoiser {
       // Of the residuals it takes those of the layers that it has.
       let all = inputs.merging(kept.residuals) { first, _ in first }
         .merging([AdditionalNetworks.deepFeatures: kept.features]) { first, _ in first }
-      return try shallow.run(all, generations: generations, observer: named(.unet))
+      return try shallow.run(all, inputVersions: inputVersions, observer: named(.unet))
         .require("out_sample")
     }
     let residuals = try residuals(for: inputs, progress: progress)
     let outputs = try unet.run(
-      inputs.merging(residuals) { first, _ in first }, generations: generations,
+      inputs.merging(residuals) { first, _ in first }, inputVersions: inputVersions,
       observer: named(.unet))
     if settings.cacheInterval > 1 {
       cache = Cache(
@@ -184,7 +184,7 @@ struct Denoiser {
     for index in active {
       own["controlnet_cond"] = pictures[index]
       let values = try additions.controlNets[index].residuals(
-        for: own, scale: settings.controls[index].scale, generation: generation,
+        for: own, scale: settings.controls[index].scale, inputVersion: inputVersion,
         observer: named(.controlNet))
       sum = sum.map { $0 + values } ?? values
     }

@@ -4,7 +4,7 @@ import ModelFormats
 /// The steps of images that differ only in seed and noise, each computed when it is asked for. Nothing
 /// is computed ahead, so whoever wants to stop asks for no more.
 ///
-/// The first pass is made for all images together. If an ``Enlargement`` is asked for, a second one
+/// The first pass is made for all images together. If a ``HiresPass`` is asked for, a second one
 /// follows, which takes more memory, for one image after another: from the first pass's finished
 /// image, resized with Lanczos' kernel, and from the seed's noise of the new size. If a mask keeps a
 /// part of the image, the second pass keeps it too. There is no second pass of an image that the safety
@@ -51,7 +51,7 @@ package struct GenerationLoop {
       if var step = try pass?.next() {
         step.imageIndex = first?.imageIndex ?? step.imageIndex
         guard var result = step.result else { return step }
-        if first == nil, requests[0].enlargement != nil {
+        if first == nil, requests[0].hiresPass != nil {
           // Finished after its second pass.
           waiting.append(step)
           continue
@@ -60,7 +60,7 @@ package struct GenerationLoop {
         step.result = result.pastedBack(requests[step.imageIndex].initial)
         return step
       }
-      guard let enlargement = requests.first?.enlargement, let step = waiting.popFirst(),
+      guard let hiresPass = requests.first?.hiresPass, let step = waiting.popFirst(),
         let result = step.result
       else { return nil }
       first = step
@@ -69,7 +69,7 @@ package struct GenerationLoop {
         return step
       }
       pass = try GenerationPass(
-        model, [requests[step.imageIndex].secondPass(from: result.image, enlargement)], number: 2,
+        model, [requests[step.imageIndex].secondPass(from: result.image, hiresPass)], number: 2,
         observer: observer)
     }
   }

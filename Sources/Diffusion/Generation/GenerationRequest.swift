@@ -41,7 +41,7 @@ public struct GenerationRequest: Sendable, Hashable {
   /// A picture to start from, or to paint a part of anew.
   public var initial: InitialPicture?
   /// A second pass at a larger size.
-  public var enlargement: Enlargement?
+  public var hiresPass: HiresPass?
   /// In a second pass, the steps of the first, from which changing prompts continue.
   var firstPassSteps: Int?
   /// What concerns additional networks and approximations.

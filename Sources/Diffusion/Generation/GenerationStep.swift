@@ -20,7 +20,7 @@ public struct GenerationStep: Sendable {
   public let stage: Stage
   /// The index of the image among those that were asked for.
   public internal(set) var imageIndex: Int
-  /// 1, or 2 in the second pass of an ``Enlargement``.
+  /// 1, or 2 in the second pass of a ``HiresPass``.
   public let pass: Int
   /// Evaluations of the UNet so far in this pass. Some schedulers need two for each step.
   public let evaluation: Int

@@ -86,7 +86,7 @@ extension DrawingJob {
     request.seedSize = seedResize.flatMap { SeedSize(text: $0) }
     request.width = width
     request.height = height
-    request.enlargement = enlargement
+    request.hiresPass = hiresPass
     request.networks.cacheInterval = cacheInterval ?? 1
     if let interval = guidanceInterval.flatMap({ ShareInterval(text: $0) }) {
       request.networks.guidanceInterval = interval.shares

@@ -44,9 +44,9 @@ extension DrawingJob {
   }
 
   /// The second pass that is asked for.
-  package var enlargement: Enlargement? {
+  package var hiresPass: HiresPass? {
     hires.map {
-      Enlargement(
+      HiresPass(
         scale: $0.value,
         strength: hiresStrength?.value ?? JobField.hiresStrength.defaultValue?.double ?? 1,
         steps: hiresSteps)

@@ -25,7 +25,7 @@ extension DiffusionModel {
       let part = scaled.part(
         top: tile.top, left: tile.left, height: tile.height, width: tile.width)
       return try vaeDecoder.run(
-        ["latent_sample": part.value], generations: [:], observer: observer
+        ["latent_sample": part.value], inputVersions: [:], observer: observer
       ).require("sample").reals
     }
     return try Self.image(values, of: latents)
@@ -47,7 +47,7 @@ extension DiffusionModel {
     _ latents: Latents, decoder: any Network, _ observer: ((StepTiming) -> Void)?
   ) throws -> Image {
     let outputs = try decoder.run(
-      ["latent_sample": latents.value], generations: [:], observer: observer)
+      ["latent_sample": latents.value], inputVersions: [:], observer: observer)
     return try image(outputs.require("sample").reals, of: latents)
   }
 

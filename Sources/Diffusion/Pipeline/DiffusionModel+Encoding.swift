@@ -31,7 +31,7 @@ extension DiffusionModel {
   /// Means and logarithms of variances, of a large picture tile by tile.
   private func moments(of picture: Value, _ encoder: any Network) throws -> Value {
     func moments(_ picture: Value) throws -> Value {
-      try encoder.run(["sample": picture], generations: [:], observer: nil)
+      try encoder.run(["sample": picture], inputVersions: [:], observer: nil)
         .require("latent_parameters")
     }
     let (height, width) = (picture.shape[2] / 8, picture.shape[3] / 8)

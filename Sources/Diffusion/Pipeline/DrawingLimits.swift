@@ -214,38 +214,38 @@ public struct DrawingLimits: Sendable {
 
   /// The second pass, which is to be refused before the first is drawn.
   private func checkEnlargement(of request: GenerationRequest) throws {
-    guard let enlargement = request.enlargement else { return }
+    guard let hiresPass = request.hiresPass else { return }
     let width =
       request.initial?.image.width ?? request.width ?? request.noise.map { 8 * $0.width }
       ?? defaultSide
     let height =
       request.initial?.image.height ?? request.height ?? request.noise.map { 8 * $0.height }
       ?? defaultSide
-    for side in [width, height] where enlargement.side(side) > Self.longestSide {
+    for side in [width, height] where hiresPass.side(side) > Self.longestSide {
       throw GenerationError(
         .request,
-        "the second pass enlarges a side of \(side) pixels to \(enlargement.side(side)) (maximum"
+        "the second pass enlarges a side of \(side) pixels to \(hiresPass.side(side)) (maximum"
           + " \(Self.longestSide))",
         hint: "use a smaller size or scale")
     }
     let longer = max(width, height)
-    guard enlargement.side(width) > width || enlargement.side(height) > height else {
+    guard hiresPass.side(width) > width || hiresPass.side(height) > height else {
       throw GenerationError(
         .request,
-        "a scale of \(enlargement.scale) does not enlarge \(width)x\(height) pixels by a multiple of 8",
-        hint: Enlargement.leastScale(of: longer).map { "use a scale of \($0) or more" }
+        "a scale of \(hiresPass.scale) does not enlarge \(width)x\(height) pixels by a multiple of 8",
+        hint: HiresPass.leastScale(of: longer).map { "use a scale of \($0) or more" }
           ?? "the image has the maximum size")
     }
     guard readsPictures else { throw Self.noEncoder }
-    let larger = request.secondPass(of: enlargement)
+    let larger = request.secondPass(of: hiresPass)
     let scheduler = try sampler(for: larger).scheduler
     guard
-      scheduler.firstEvaluation(strength: enlargement.strength, steps: larger.steps)
+      scheduler.firstEvaluation(strength: hiresPass.strength, steps: larger.steps)
         < scheduler.timesteps.count
     else {
       throw GenerationError(
         .request,
-        "a strength of \(enlargement.strength) skips all \(larger.steps) steps of the second pass",
+        "a strength of \(hiresPass.strength) skips all \(larger.steps) steps of the second pass",
         hint: "raise \(set: .hiresStrength) or \(set: .hiresSteps)")
     }
   }
@@ -253,11 +253,11 @@ public struct DrawingLimits: Sendable {
 
 extension GenerationRequest {
   /// The settings of the pass that draws the finished picture again; what it starts from is missing.
-  func secondPass(of enlargement: Enlargement) -> GenerationRequest {
+  func secondPass(of hiresPass: HiresPass) -> GenerationRequest {
     var larger = self
-    larger.enlargement = nil
+    larger.hiresPass = nil
     larger.firstPassSteps = steps
-    larger.steps = enlargement.steps ?? steps
+    larger.steps = hiresPass.steps ?? steps
     larger.noise = nil
     return larger
   }

@@ -15,7 +15,7 @@ package final class LazyNetwork: Network {
   }
 
   package func run(
-    _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+    _ inputs: [String: Value], inputVersions: [String: Int], observer: ((StepTiming) -> Void)?
   ) throws -> [String: Value] {
     let network = try loaded.withLock { held in
       if let held { return held }
@@ -23,7 +23,7 @@ package final class LazyNetwork: Network {
       held = network
       return network
     }
-    return try network.run(inputs, generations: generations, observer: observer)
+    return try network.run(inputs, inputVersions: inputVersions, observer: observer)
   }
 
   /// Whether the network is in memory.

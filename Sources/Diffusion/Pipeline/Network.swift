@@ -6,11 +6,11 @@ package protocol Network: Sendable {
   ///
   /// - Parameters:
   ///   - inputs: every input, by the name that the network's graph gives it.
-  ///   - generations: a number for each input that often stays the same; while the number does,
+  ///   - inputVersions: a number for each input that often stays the same; while the number does,
   ///     so does the input.
   ///   - observer: called after each layer with what it took.
   func run(
-    _ inputs: [String: Value], generations: [String: Int], observer: ((StepTiming) -> Void)?
+    _ inputs: [String: Value], inputVersions: [String: Int], observer: ((StepTiming) -> Void)?
   ) throws -> [String: Value]
 }
 

@@ -60,7 +60,7 @@ package struct PictureChecker: Sendable {
     _ image: Image, observer: ((StepTiming) -> Void)? = nil
   ) throws -> SafetyVerdict {
     let outputs = try network.run(
-      ["clip_input": preparation.value(of: image, side: side)], generations: [:],
+      ["clip_input": preparation.value(of: image, side: side)], inputVersions: [:],
       observer: observer)
     let view = try outputs.require("image_embeds").reals
     guard view.allSatisfy(\.isFinite) else {

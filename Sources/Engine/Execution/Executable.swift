@@ -51,7 +51,7 @@ public final class Executable: @unchecked Sendable {
     try OneDNN.require()
     try ThreadPool.require()
     program = Program(
-      graph, precision: options.precision, steadyInputs: options.steadyInputs)
+      graph, precision: options.precision, constantInputs: options.constantInputs)
     var stream: onednn_stream?
     try OneDNN.check(onednn_stream_create(&stream), graph.name.rawValue)
     guard let stream else {
@@ -95,7 +95,7 @@ public final class Executable: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - inputs: every input of the graph, by name; images are channels-first.
-  ///   - generations: a number for each steady input, which changes when the input does. If all are
+  ///   - inputVersions: a number for each constant input, which changes when the input does. If all are
   ///     the same as in the last run with these sizes, results that depend only on those inputs are
   ///     not recomputed, and the inputs are not read.
   ///     all are as they were in the last run of the same sizes, what depends on those inputs
@@ -103,25 +103,26 @@ public final class Executable: @unchecked Sendable {
   ///   - observer: called after each step with its timing.
   /// - Throws: ``EngineError``.
   public func run(
-    _ inputs: [String: Value], generations: [String: Int] = [:],
+    _ inputs: [String: Value], inputVersions: [String: Int] = [:],
     observer: ((StepTiming) -> Void)? = nil
   ) throws -> [String: Value] {
     try lock.withLock { _ in
       sdk_set_threads(Int32(threads))
       let sizes = try graph.sizes(of: inputs)
       let plan = try plan(for: sizes)
-      let names = program.steadyInputs.map { graph.values[$0].name }
-      let known = names.allSatisfy { generations[$0] != nil } && !names.isEmpty
-      let isSteady =
+      let names = program.constantInputs.map { graph.values[$0].name }
+      let known = names.allSatisfy { inputVersions[$0] != nil } && !names.isEmpty
+      let isConstant =
         known
-        && plan.generations.map { held in names.allSatisfy { held[$0] == generations[$0] } }
+        && plan.inputVersions.map { held in names.allSatisfy { held[$0] == inputVersions[$0] } }
           ?? false
       // Nothing is kept until the run succeeds.
-      plan.generations = nil
-      for input in graph.inputs where !(isSteady && program.steadyInputs.contains(input.index)) {
+      plan.inputVersions = nil
+      for input in graph.inputs where !(isConstant && program.constantInputs.contains(input.index))
+      {
         try plan.read(inputs[graph[input].name], into: input)
       }
-      let steps = plan.steps.filter { !(isSteady && $0.isSteady) }
+      let steps = plan.steps.filter { !(isConstant && $0.isConstant) }
       if let first = steps.first { parameters.fetch(first.weights) }
       for (index, step) in steps.enumerated() {
         // The disk reads ahead while the cores work.
@@ -134,7 +135,7 @@ public final class Executable: @unchecked Sendable {
             name: step.name, kind: step.kind, implementation: step.implementation,
             seconds: Self.now() - start, macs: step.macs, bytes: step.bytes))
       }
-      if known { plan.generations = generations }
+      if known { plan.inputVersions = inputVersions }
       return Dictionary(
         uniqueKeysWithValues: graph.outputs.map { (graph[$0].name, plan.write($0)) })
     }

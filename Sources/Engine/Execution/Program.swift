@@ -25,8 +25,8 @@ struct Program {
     var isGated = false
     /// Whether a convolution upsamples its input twofold on reading.
     var isDoubled = false
-    /// Whether it depends only on steady inputs.
-    var isSteady = false
+    /// Whether it depends only on constant inputs.
+    var isConstant = false
 
     /// Everything it reads.
     var reads: [Int] { inputs + [residual, offset].compactMap { $0 } }
@@ -43,10 +43,10 @@ struct Program {
   private let exact: Set<Int>
   /// Whether matmuls use sdloom's kernels: if the instruction set has fast ones.
   let hasProducts: Bool
-  /// Inputs read only by steady instructions.
-  private(set) var steadyInputs: Set<Int> = []
+  /// Inputs read only by constant instructions.
+  private(set) var constantInputs: Set<Int> = []
 
-  init(_ graph: Graph, precision: Precision, steadyInputs: Set<String>) {
+  init(_ graph: Graph, precision: Precision, constantInputs: Set<String>) {
     self.graph = graph
     self.precision = precision
     hasProducts = precision.hasProducts
@@ -66,7 +66,7 @@ struct Program {
       }
     }
     // Do this first, because fusion must not overwrite kept values.
-    separateSteady(steadyInputs)
+    separateConstant(constantInputs)
     foldOffsets()
     if hasProducts {
       fuseGates()
@@ -136,8 +136,8 @@ struct Program {
           }),
           instructions[producer].residual == nil,
           instructions[producer].node.operation.isMultiplication,
-          // A steady layer must not read changing values.
-          instructions[producer].isSteady == instructions[index].isSteady,
+          // A constant layer must not read changing values.
+          instructions[producer].isConstant == instructions[index].isConstant,
           !kept.contains(other),
           type(of: other) == type(of: instructions[index].output),
           isComputed(other, before: producer, without: removed),
@@ -159,7 +159,7 @@ struct Program {
     fuse { producer, reader in
       guard case .geglu = reader.node.operation, case .linear = producer.node.operation,
         let width = graph.values[producer.output].shape.last?.fixed, width % 32 == 0,
-        producer.isSteady == reader.isSteady
+        producer.isConstant == reader.isConstant
       else { return nil }
       var fused = producer
       fused.isGated = true
@@ -228,22 +228,23 @@ struct Program {
 
   // MARK: Order and storage
 
-  /// Moves instructions that depend only on steady inputs to the start, where later runs can skip
+  /// Moves instructions that depend only on constant inputs to the start, where later runs can skip
   /// them.
-  private mutating func separateSteady(_ names: Set<String>) {
-    var steady = Set(graph.inputs.filter { names.contains(graph[$0].name) }.map(\.index))
-    guard !steady.isEmpty else { return }
-    steadyInputs = steady
+  private mutating func separateConstant(_ names: Set<String>) {
+    var constant = Set(graph.inputs.filter { names.contains(graph[$0].name) }.map(\.index))
+    guard !constant.isEmpty else { return }
+    constantInputs = constant
     for index in instructions.indices
-    where instructions[index].reads.allSatisfy({ steady.contains($0) }) {
-      instructions[index].isSteady = true
-      steady.insert(instructions[index].output)
+    where instructions[index].reads.allSatisfy({ constant.contains($0) }) {
+      instructions[index].isConstant = true
+      constant.insert(instructions[index].output)
     }
-    instructions = instructions.filter(\.isSteady) + instructions.filter { !$0.isSteady }
-    let changing = instructions.filter { !$0.isSteady }.flatMap(\.reads)
+    instructions = instructions.filter(\.isConstant) + instructions.filter { !$0.isConstant }
+    let changing = instructions.filter { !$0.isConstant }.flatMap(\.reads)
     // An input that changing layers also read must be stored on every run.
-    steadyInputs.subtract(changing)
-    kept = steady.subtracting(graph.inputs.map(\.index)).intersection(Set(changing).union(results))
+    constantInputs.subtract(changing)
+    kept = constant.subtracting(graph.inputs.map(\.index)).intersection(
+      Set(changing).union(results))
   }
 
   /// Lets a layer overwrite an input that is not needed afterwards.

@@ -103,7 +103,7 @@ extension Plan {
   ) -> Step {
     Step(
       name: instruction.node.name, kind: instruction.node.operation.kind,
-      isSteady: instruction.isSteady, implementation: implementation, macs: macs,
+      isConstant: instruction.isConstant, implementation: implementation, macs: macs,
       bytes: bytes(instruction)
     ) { () throws(EngineError) in run() }
   }
@@ -239,7 +239,7 @@ extension Plan {
     let type = type(instruction.output)
     let context = "\(program.graph.name): \(node.name)"
     return Step(
-      name: node.name, kind: node.operation.kind, isSteady: instruction.isSteady, macs: 0,
+      name: node.name, kind: node.operation.kind, isConstant: instruction.isConstant, macs: 0,
       bytes: 2 * byteCount(instruction.output)
     ) { () throws(EngineError) in
       for index in 0..<count {

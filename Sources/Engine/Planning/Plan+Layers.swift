@@ -112,7 +112,7 @@ extension Plan {
     let stream = stream
     let scratch = scratch
     return Step(
-      name: name, kind: instruction.node.operation.kind, isSteady: instruction.isSteady,
+      name: name, kind: instruction.node.operation.kind, isConstant: instruction.isConstant,
       implementation: primitive.implementation, macs: macs, bytes: bytes(instruction)
     ) { () throws(EngineError) in
       try withExtendedLifetime(memories) { () throws(EngineError) in

@@ -8,7 +8,7 @@ final class Plan {
   struct Step {
     let name: String
     let kind: String
-    let isSteady: Bool
+    let isConstant: Bool
     var implementation = ""
     let macs: Int
     let bytes: Int
@@ -27,8 +27,8 @@ final class Plan {
   private let arena: Allocation
   /// For each value, the offset of its storage in the arena.
   private let offsets: [Int]
-  /// The generations of the steady inputs whose results are kept.
-  var generations: [String: Int]?
+  /// The versions of the constant inputs whose results are kept.
+  var inputVersions: [String: Int]?
 
   /// Lays out memory and compiles every step, loading missing parameters.
   init(

@@ -24,11 +24,11 @@ struct ByteReader: ~Escapable {
 
   func endsEarly(needing count: Int) -> FormatError {
     guard count >= 0 else {
-      return FormatError(.malformed, "\(what) announces a negative length", offset: offset)
+      return FormatError(.malformed, "\(what) has a negative length", offset: offset)
     }
     return FormatError(
       .truncated,
-      "\(what) ends early: \(count.of("byte is", "bytes are")) needed, \(remaining) are left",
+      "\(what) ends early: needs \(count.of("byte")), but only \(remaining) remain",
       offset: offset)
   }
 

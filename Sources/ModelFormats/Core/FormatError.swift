@@ -28,16 +28,17 @@ public struct FormatError: Error, Sendable, Hashable {
       switch self {
       case .notFound: "check the path and read permission"
       case .unrecognized:
-        "`file PATH` and the first bytes tell what it is; docs/formats.md lists what is read"
+        "`file PATH` and the first bytes show what it is; docs/formats.md lists the supported formats"
       case .truncated: "download or copy the file again"
       case .malformed:
         "download or copy the file again; if that changes nothing, save it again with the program that made it"
       case .unsupported:
-        "save it in another form with the program that made it; docs/formats.md lists what is read"
+        "save it in another format with the program that made it; docs/formats.md lists the supported formats"
       case .mismatch: "\(do: .inspect) shows what the file contains"
-      case .inputOutput: "check the disk and that no other program writes the file, then try again"
-      case .cannotCreate: "choose another output, or check that you may write there"
-      case .internalFault: "this is a bug: report it with the command and what it printed"
+      case .inputOutput:
+        "check the disk, make sure that no other program writes the file, and try again"
+      case .cannotCreate: "choose another output, or check the write permission"
+      case .internalFault: "this is a bug; please report the command and its output"
       }
     }
   }
@@ -75,7 +76,7 @@ public struct FormatError: Error, Sendable, Hashable {
   static func share(_ present: Int, of whole: (partialValue: Int, overflow: Bool)) -> String {
     guard !whole.overflow, whole.partialValue > 0 else { return "" }
     let percent = Int(Double(present) / Double(whole.partialValue) * 100)
-    return " (\(min(percent, 99)) % of the file is there)"
+    return " (\(min(percent, 99)) % of the file is present)"
   }
 
   /// What is dangerous about the file, unless the message already says so: the end of a sentence.

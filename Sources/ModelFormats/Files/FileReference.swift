@@ -28,18 +28,18 @@ struct FileReference {
       && bytes.first.map { 0x41...0x5A ~= $0 & 0xDF } ?? false
     if name.isEmpty { return "is empty" }
     if bytes.contains(0) { return "holds a NUL byte" }
-    if bytes.contains(where: { $0 < 0x20 || $0 == 0x7F }) { return "holds a control character" }
-    if bytes.count >= Int(PATH_MAX) { return "is longer than a path can be" }
+    if bytes.contains(where: { $0 < 0x20 || $0 == 0x7F }) { return "contains a control character" }
+    if bytes.count >= Int(PATH_MAX) { return "is too long for a path" }
     if bytes.firstRange(of: "://".utf8) != nil { return "is a URL" }
     if bytes.starts(with: #"\\"#.utf8) { return "is a network path" }
     if isDrive { return "names a drive" }
     if bytes.contains(UInt8(ascii: "\\")) { return "holds a backslash" }
     if bytes.first == UInt8(ascii: "/") { return "is an absolute path" }
-    if holds("..") { return "leads out of the directory by \"..\"" }
-    if holds("") { return "holds an empty part" }
+    if holds("..") { return "leaves the directory with \"..\"" }
+    if holds("") { return "contains an empty component" }
     guard spelling == .name else { return nil }
     if bytes.contains(UInt8(ascii: ":")) { return "holds a colon" }
-    if holds(".") { return "holds the part \".\"" }
+    if holds(".") { return "contains the component \".\"" }
     if parts.count > 1 { return "names a file in another directory" }
     return nil
   }

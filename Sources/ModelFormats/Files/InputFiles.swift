@@ -216,8 +216,8 @@ struct Mapping: Sendable {
     place = unsafe sdk_guard_add(base, Int64(stamp.size), 0)
     guard place >= 0 else {
       throw FormatError(
-        .inputOutput, "the file cannot be opened: thousands of others are open", file: path,
-        hint: "give fewer files at a time")
+        .inputOutput, "too many open files", file: path,
+        hint: "use fewer files at a time")
     }
   }
 
@@ -236,7 +236,7 @@ struct Mapping: Sendable {
     if now != stamp { return Mapping.changed(path, stamp, to: now) }
     if sdk_guard_is_lost(place) != 0 {
       return FormatError(
-        .inputOutput, "a part of the file could not be read from its disk", file: path,
+        .inputOutput, "the disk could not read part of the file", file: path,
         hint: "check the disk")
     }
     return nil
@@ -250,7 +250,7 @@ struct Mapping: Sendable {
       stamp.size < former.size
         ? "the file was truncated while being read, from \(former.size) to \(stamp.size) bytes"
         : "the file changed while being read",
-      file: path, hint: "wait until nothing else writes the file, and run the command again")
+      file: path, hint: "wait until no other program writes the file, then run the command again")
   }
 }
 

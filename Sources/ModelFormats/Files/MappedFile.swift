@@ -50,7 +50,7 @@ public final class MappedFile: Sendable {
     guard status.st_mode & S_IFMT == S_IFREG else {
       throw FormatError(
         .unrecognized, "this is not a regular file", file: path,
-        hint: "give a checkpoint file or a repository directory")
+        hint: "use a checkpoint file or a repository directory")
     }
     let count = Int(status.st_size)
     var base: UnsafeMutableRawPointer?

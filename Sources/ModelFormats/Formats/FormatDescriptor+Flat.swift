@@ -9,7 +9,7 @@ extension FormatDescriptor {
     kind.isWeights = true
     kind.refusal = { _ in
       FormatError(
-        .unsupported, "this is an sdflat package, which adapters and embeddings are not read from",
+        .unsupported, "this is an .sdflat package; adapters and embeddings cannot be read from it",
         hint: "open it as a checkpoint")
     }
     kind.fuzzTarget = "flat-header"

@@ -10,7 +10,7 @@ extension FormatDescriptor {
   ) -> FormatDescriptor {
     var kind = FormatDescriptor(name, mark)
     kind.refusal = { _ in
-      FormatError(.unsupported, "this is \(what), which is not read here", hint: Remedy(hint))
+      FormatError(.unsupported, "this is \(what), which is not supported", hint: Remedy(hint))
     }
     return kind
   }
@@ -39,7 +39,7 @@ extension FormatDescriptor {
   package static let sentencePiece = foreign(
     "sentencePiece", .test { ForeignFiles.messageKind($0.file) == .sentencePiece },
     "a SentencePiece tokenizer model",
-    hint: "give the file of the weights; this file belongs in tokenizer/")
+    hint: "use the weights file; this file belongs in tokenizer/")
 
   package static let hdf5: FormatDescriptor = {
     var kind = foreign(

@@ -2,7 +2,7 @@ import OrderedJSON
 
 /// Files that hold no tensors, which are refused by name.
 extension FormatDescriptor {
-  private static let giveWeights: Remedy = "give the file that holds the weights"
+  private static let giveWeights: Remedy = "use the weights file"
 
   /// A kind that is not read, for the reason that `refusal` gives.
   private static func refused(
@@ -25,7 +25,7 @@ extension FormatDescriptor {
     refused(name, .beginnings([magic]), closedName: closedName) { _ in
       FormatError(
         .unrecognized, "this is \(title) archive, not a file of tensors",
-        hint: "unpack it and give the checkpoint inside")
+        hint: "unpack it and use the checkpoint inside")
     }
   }
 
@@ -53,7 +53,7 @@ extension FormatDescriptor {
           hint: "save the embedding as .safetensors or .pt with the program that made it")
       }
       return FormatError(
-        .unrecognized, "this is a \(title) picture, not a file of tensors", hint: giveWeights)
+        .unrecognized, "this is a \(title) image, not a file of tensors", hint: giveWeights)
     }
     kind.imageName = title
     return kind
@@ -79,7 +79,7 @@ extension FormatDescriptor {
     var kind = refused(name, mark, closedName: closedName) { _ in
       FormatError(
         .unrecognized, "this is a \(title), not a file of tensors",
-        hint: "do not run it: no checkpoint is a program; download the file from its publisher")
+        hint: "do not run it; download the file from its publisher")
     }
     kind.mayRunCode = true
     return kind
@@ -109,7 +109,7 @@ extension FormatDescriptor {
   ) { file in
     FormatError(
       .unrecognized, "this is XML text (\(file.beginning)), not a file of tensors",
-      hint: "a server may have sent it to say why there is no file; download the file again")
+      hint: "a server may have sent it in place of the file; download the file again")
   }
 
   package static let html = refused("html", .test { $0.isText("<") }) { file in
@@ -122,7 +122,7 @@ extension FormatDescriptor {
   package static let json = refused("json", .test { $0.isText("{", "[") }) { file in
     FormatError(
       .unrecognized, "this is JSON text (\(file.beginning)), not a file of tensors",
-      hint: "give the file that holds the weights, or the directory of the whole repository")
+      hint: "use the weights file, or the repository directory")
   }
 
   package static let text = refused("text", .test { $0.text != nil }, mayBePickle: true) { file in
@@ -145,7 +145,7 @@ extension FormatDescriptor {
   /// Nothing but zeros, as a download that reserved its room and stopped leaves it.
   package static let zeros = refused("zeros", .test { $0.bytes.allSatisfy { $0 == 0 } }) { _ in
     FormatError(
-      .truncated, "the file begins with nothing but zeros",
+      .truncated, "the file begins with zeros",
       hint: "the download stopped early; download the file again")
   }
 

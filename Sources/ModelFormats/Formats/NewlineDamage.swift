@@ -20,12 +20,12 @@ enum NewlineDamage {
       let expected = max(1, file.count >> 16)
       guard pairs == 0, feeds > 0, looked >= 128 << 10, missing <= 8 * expected else { return nil }
       return "\(missing.of("byte is", "bytes are")) missing and no CR LF is left: "
-        + "each became LF, as in a transfer as text"
+        + "a text-mode transfer turned them into LF"
     }
     // Every LF follows a CR, and that accounts for the excess bytes.
     guard pairs >= 4, pairs == feeds, looked < file.count || pairs >= -missing else { return nil }
     return "\((-missing).of("byte is", "bytes are")) too many and every LF follows a CR: "
-      + "a transfer as text put it there"
+      + "a text-mode transfer added it"
   }
 
   static let hint: Remedy =

@@ -103,11 +103,11 @@ extension TensorFile {
     guard kind == .pickle || hasPickle else { return nil }
     guard hasPickle else {
       return FormatError(
-        .unrecognized, "this is part of a pickle: it is cut off or damaged",
-        hint: "get the whole file; \(FormatDescriptor.readable)")
+        .unrecognized, "this is part of a pickle; it is truncated or damaged",
+        hint: "download the complete file; \(FormatDescriptor.readable)")
     }
     return FormatError(
-      .unrecognized, "this is a pickle, but not one that torch.save wrote",
+      .unrecognized, "this is a pickle, but not from torch.save",
       hint: "save its tensors with torch.save or as safetensors")
   }
 

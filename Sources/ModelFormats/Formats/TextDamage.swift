@@ -18,7 +18,7 @@ enum TextDamage {
       "this is a binary file that was decoded and written again as UTF-8 text: bytes that are no "
         + "text became U+FFFD (EF BF BD), \(count) times in \(min(file.count, window).of("byte"))",
       file: error.file, offset: 0,
-      hint: "its values are lost; download or copy the file again as it is, not as text")
+      hint: "its values are lost; download or copy the file again in binary mode")
   }
 
   /// How often EF BF BD stands there; 0 where it is not a tenth of the bytes, as it is of damaged

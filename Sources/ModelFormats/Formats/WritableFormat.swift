@@ -43,7 +43,7 @@ public struct WritableFormat: Sendable {
       throw FormatError(
         .unsupported, "\(name) has no type for \(tensor.dtype.rawValue)", context: tensor.name,
         hint: others.isEmpty
-          ? "leave the tensor out: no format that is written here holds \(tensor.dtype.rawValue)"
+          ? "drop the tensor; no supported output format has \(tensor.dtype.rawValue)"
           : "write \(others.joined(separator: " or ")), which holds \(tensor.dtype.rawValue), or leave "
             + "the tensor out")
     }
@@ -51,15 +51,15 @@ public struct WritableFormat: Sendable {
       let others = WritableFormat.all.filter { $0.rankLimit == nil }.map(\.name)
       throw FormatError(
         .unsupported,
-        "\(name) holds \(rankLimit) dimensions at most; this has \(tensor.shape.rank)",
+        "\(name) supports up to \(rankLimit) dimensions (got \(tensor.shape.rank))",
         context: tensor.name,
-        hint: "write \(others.joined(separator: " or ")), or leave the tensor out")
+        hint: "write \(others.joined(separator: " or ")), or drop the tensor")
     }
     guard let byteCount = tensor.shape.byteCount(of: tensor.dtype) else {
       throw FormatError(
         .unsupported,
-        "\(tensor.shape) elements of \(tensor.dtype.rawValue) have no size in whole bytes",
-        context: tensor.name, hint: "leave the tensor out, or pad it to whole bytes")
+        "\(tensor.shape) elements of \(tensor.dtype.rawValue) do not fill whole bytes",
+        context: tensor.name, hint: "drop the tensor, or pad it to whole bytes")
     }
     return byteCount
   }
@@ -70,6 +70,6 @@ extension FormatError {
   static func duplicate(_ name: String) -> FormatError {
     FormatError(
       .mismatch, "duplicate tensor name", context: name,
-      hint: "rename or leave out one of them")
+      hint: "rename or drop one of them")
   }
 }

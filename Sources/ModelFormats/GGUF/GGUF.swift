@@ -69,11 +69,12 @@ package enum GGUF {
     let names = Set(header.entries.map { ExactName($0.name) })
     for name in header.originalShapes.keys.map(\.text).sorted()
     where !names.contains(ExactName(name)) {
-      warnings.append("comfy.gguf.orig_shape.\(name): there is no such tensor")
+      warnings.append("comfy.gguf.orig_shape.\(name): no such tensor")
     }
     let parts = header.metadata.first { $0.key == "split.count" }.flatMap { Int($0.value) } ?? 1
     if parts > 1 {
-      warnings.append("this is one of \(parts) files; the other files' tensors are not in it")
+      warnings.append(
+        "this is one of \(parts) files; it does not contain the tensors of the others")
     }
     let end = header.dataStart + header.byteCount
     if end < file.count, file.count - end >= header.alignment {

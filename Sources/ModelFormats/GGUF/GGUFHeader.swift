@@ -54,15 +54,15 @@ struct GGUFHeader {
     case let version where version != 0 && version & 0xFFFF == 0:
       throw FormatError(
         .unsupported,
-        "the file is big-endian (version \(version.byteSwapped)); only little-endian GGUF is read",
+        "big-endian GGUF is not supported (version \(version.byteSwapped))",
         offset: 4, hint: "convert it with gguf_convert_endian.py of the gguf package")
     case 1:
       throw FormatError(
-        .unsupported, "the file is of version 1 of GGUF; versions 2 and 3 are read", offset: 4,
+        .unsupported, "unsupported GGUF version 1 (supported: 2 and 3)", offset: 4,
         hint: "re-export it with a current tool")
     default:
       throw FormatError(
-        .unsupported, "the file is of version \(version) of GGUF; versions 2 and 3 are read",
+        .unsupported, "unsupported GGUF version \(version) (supported: 2 and 3)",
         offset: 4)
     }
   }
@@ -98,7 +98,7 @@ struct GGUFHeader {
     let length = try reader.integer(UInt64.self)
     guard length <= UInt64(reader.remaining) else {
       throw FormatError(
-        .malformed, "\(what) is \(length.of("byte")) long where \(reader.remaining) are left",
+        .malformed, "\(what) is \(length.of("byte")) long, but only \(reader.remaining) remain",
         offset: start)
     }
     guard length <= UInt64(limit) else {
@@ -122,7 +122,7 @@ extension GGUFHeader {
       let key = try GGUFHeader.text(from: &reader, limit: 65_535, what: "a key")
       do throws(FormatError) {
         guard !key.isEmpty else {
-          throw FormatError(.malformed, "a key is empty", offset: start)
+          throw FormatError(.malformed, "empty key", offset: start)
         }
         guard keys.insert(ExactName(key)).inserted else {
           throw FormatError(.malformed, "duplicate key", offset: start)
@@ -186,7 +186,7 @@ extension GGUFHeader {
         byteCount = entry.offset + entry.byteCount
         let (padded, overflow) = byteCount.addingReportingOverflow(alignment - 1)
         guard !overflow else {
-          throw FormatError(.malformed, "the tensors' sizes leave 64 bits", offset: start)
+          throw FormatError(.malformed, "the tensors' total size exceeds 64 bits", offset: start)
         }
         expected = padded / alignment * alignment
         entries.append(entry)
@@ -214,7 +214,7 @@ extension GGUFHeader {
       let dimension = try reader.integer(Int64.self)
       guard dimension >= 0 else {
         throw FormatError(
-          .malformed, "a dimension is negative: \(dimension)", offset: reader.offset - 8)
+          .malformed, "negative dimension \(dimension)", offset: reader.offset - 8)
       }
       dimensions.append(Int(dimension))
     }
@@ -241,7 +241,7 @@ extension GGUFHeader {
       .multipliedReportingOverflow(by: block.byteCount)
     guard !overflow else {
       throw FormatError(
-        .malformed, "the shape \(shape) takes too many bytes", offset: start)
+        .malformed, "the shape \(shape) needs too many bytes", offset: start)
     }
     let offsetStart = reader.offset
     let offset = try reader.integer(UInt64.self)
@@ -252,19 +252,19 @@ extension GGUFHeader {
     }
     let (_, beyond) = expected.addingReportingOverflow(byteCount)
     guard !beyond else {
-      throw FormatError(.malformed, "the tensors' sizes leave 64 bits", offset: start)
+      throw FormatError(.malformed, "the tensors' total size exceeds 64 bits", offset: start)
     }
     return Entry(name: name, type: type, shape: shape, offset: expected, byteCount: byteCount)
   }
 
   private static func offsetRefusal(_ offset: UInt64, expected: Int, alignment: Int) -> String {
     if offset % UInt64(alignment) != 0 {
-      return "its values begin at \(offset), no multiple of the alignment \(alignment)"
+      return "its offset \(offset) is not a multiple of the alignment \(alignment)"
     }
     if offset < UInt64(expected) {
       return "its values begin at \(offset), inside those of another tensor, which end at "
         + "\(expected)"
     }
-    return "its values begin at \(offset), which leaves a gap after \(expected)"
+    return "its data starts at \(offset), leaving a gap after \(expected)"
   }
 }

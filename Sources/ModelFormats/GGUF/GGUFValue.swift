@@ -68,7 +68,7 @@ enum GGUFValue: CustomStringConvertible {
     let length = try reader.integer(UInt64.self)
     guard length <= UInt64(reader.remaining) else {
       throw FormatError(
-        .malformed, "a string is \(length.of("byte")) long where \(reader.remaining) are left",
+        .malformed, "a string is \(length.of("byte")) long, but only \(reader.remaining) remain",
         offset: start)
     }
     guard length <= UInt64(limit) else {
@@ -109,7 +109,8 @@ enum GGUFValue: CustomStringConvertible {
         let length = try reader.integer(UInt64.self)
         guard length <= UInt64(reader.remaining) else {
           throw FormatError(
-            .malformed, "a string is \(length.of("byte")) long where \(reader.remaining) are left",
+            .malformed,
+            "a string is \(length.of("byte")) long, but only \(reader.remaining) remain",
             offset: reader.offset - 8)
         }
         try reader.skip(Int(length))

@@ -58,7 +58,8 @@ public final class GGUFWriter: TensorWriter {
         let entry = try GGUFWriter.entry(tensor, quantizing(tensor))
         let (sum, overflow) = total.addingReportingOverflow(entry.byteCount)
         guard !overflow, sum < Int.max - GGUF.defaultAlignment else {
-          throw FormatError(.unsupported, "the tensors' sizes leave 64 bits", context: tensor.name)
+          throw FormatError(
+            .unsupported, "the tensors' total size exceeds 64 bits", context: tensor.name)
         }
         total = GGUFWriter.padded(sum)
         entries.append(entry)
@@ -204,12 +205,13 @@ extension GGUFWriter {
   ) throws(FormatError) -> Entry {
     func unsupported(_ message: String) -> FormatError {
       FormatError(
-        .unsupported, message, context: tensor.name, hint: "write the tensor as it is: F32 or F16")
+        .unsupported, message, context: tensor.name,
+        hint: "write the tensor unchanged, as F32 or F16")
     }
     let plainByteCount = try WritableFormat.gguf.byteCount(of: tensor)
     if let blocks {
       guard blocks.isWritable, tensor.dtype == .float32 else {
-        throw unsupported("\(tensor.dtype.rawValue) values are not written as \(blocks.rawValue)")
+        throw unsupported("\(tensor.dtype.rawValue) values cannot be written as \(blocks.rawValue)")
       }
       guard tensor.shape.rank > 0, let byteCount = blocks.byteCount(of: tensor.shape) else {
         throw unsupported(

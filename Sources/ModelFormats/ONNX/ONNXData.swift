@@ -77,7 +77,7 @@ extension ONNXData {
     }
     guard field == allowed else {
       throw FormatError(
-        .malformed, "its values stand in a field that \(dtype.rawValue) has no use for",
+        .malformed, "its values are in a field that \(dtype.rawValue) does not use",
         offset: message.typed[0].offset)
     }
     guard dtype.bitWidth >= 8 else {
@@ -150,7 +150,7 @@ extension ONNXData {
         guard bytes.count + width <= limit else { throw tooMany }
         guard ONNXData.fits(value, dtype) else {
           throw FormatError(
-            .malformed, "the value \(value) is none of \(dtype.rawValue)", offset: piece.offset)
+            .malformed, "the value \(value) is invalid for \(dtype.rawValue)", offset: piece.offset)
         }
         for shift in stride(from: 0, to: dtype.bitWidth, by: 8) {
           bytes.append(UInt8(truncatingIfNeeded: value >> shift))
@@ -158,7 +158,7 @@ extension ONNXData {
       }
     default:
       throw FormatError(
-        .malformed, "a value of \(dtype.rawValue) is of another kind", offset: piece.offset)
+        .malformed, "a value has the wrong type for \(dtype.rawValue)", offset: piece.offset)
     }
   }
 
@@ -206,7 +206,7 @@ extension ONNXData {
     let offset = try ONNXData.size(values["offset"], "offset") ?? 0
     if let length = try ONNXData.size(values["length"], "length"), length != byteCount {
       throw FormatError(
-        .malformed, "its external data is \(length) bytes long; the tensor takes \(byteCount)")
+        .malformed, "its external data has \(length) bytes, but the tensor needs \(byteCount)")
     }
     guard offset <= file.count, byteCount <= file.count - offset else {
       throw FormatError(
@@ -249,7 +249,7 @@ extension ONNXData {
       throw FormatError(
         .malformed,
         "its external data \(location) is a symbolic link that leads out of the model's directory",
-        hint: "copy the file that it leads to in its place")
+        hint: "replace the link by a copy of that file")
     }
     guard opened.count < ShardIndex.shardLimit else {
       throw FormatError(

@@ -89,7 +89,7 @@ struct ONNXTensor {
             throw FormatError(
               .malformed,
               dimension < 0
-                ? "a dimension is negative: \(dimension)"
+                ? "negative dimension \(dimension)"
                 : "the tensor has more than 64 dimensions", offset: field.offset)
           }
           dimensions.append(dimension)

@@ -158,7 +158,7 @@ extension LocatedJSON {
     var isFirst = true
     while let (key, keyOffset) = try nextKey(&isFirst) {
       guard keys.insert(ExactName(key)).inserted else {
-        throw malformed("the key \"\(key)\" stands twice", at: keyOffset)
+        throw malformed("the key \"\(key)\" is duplicated", at: keyOffset)
       }
       guard keys.count <= SafetensorsHeader.metadataLimit else {
         throw malformed(
@@ -188,7 +188,7 @@ extension LocatedJSON {
     var isFirst = true
     while let (field, fieldOffset) = try nextKey(&isFirst) {
       guard fields.insert(ExactName(field)).inserted else {
-        throw malformed("the field \"\(field)\" stands twice", at: fieldOffset)
+        throw malformed("the field \"\(field)\" is duplicated", at: fieldOffset)
       }
       guard fields.count <= SafetensorsHeader.fieldLimit else {
         throw malformed(

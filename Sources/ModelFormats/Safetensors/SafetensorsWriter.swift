@@ -108,7 +108,8 @@ public final class SafetensorsWriter: TensorWriter {
       let count = try WritableFormat.safetensors.byteCount(of: tensor)
       let (end, overflow) = position.addingReportingOverflow(count)
       guard !overflow else {
-        throw FormatError(.unsupported, "the tensors' sizes leave 64 bits", context: tensor.name)
+        throw FormatError(
+          .unsupported, "the tensors' total size exceeds 64 bits", context: tensor.name)
       }
       header[tensor.name] = [
         "dtype": .string(tensor.dtype.rawValue),

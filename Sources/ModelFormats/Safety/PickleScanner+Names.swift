@@ -78,7 +78,7 @@ extension PickleScanner {
         if isGuess, !PickleScanner.isName(text ?? "") { isChance = true }
         parts.append(text ?? "(a name of \(constant.count) bytes)")
       case .result, .opaque: parts.append("(computed)")
-      default: throw failure("a class is named by something that is no string")
+      default: throw failure("a class name is not a string")
       }
     }
     let isComputed = parts.contains("(computed)")

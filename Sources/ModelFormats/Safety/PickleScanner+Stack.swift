@@ -31,13 +31,13 @@ extension PickleScanner {
   mutating func pop() throws(FormatError) -> Value {
     if stack.count > marks.last ?? 0 { return stack.removeLast() }
     if hasForgotten { return .opaque }
-    throw failure("the pickle takes a value that is not there")
+    throw failure("pickle stack underflow")
   }
 
   func top() throws(FormatError) -> Value {
     if stack.count > marks.last ?? 0, let value = stack.last { return value }
     if hasForgotten { return .opaque }
-    throw failure("the pickle uses a value that is not there")
+    throw failure("pickle stack underflow")
   }
 
   /// Pops the last MARK and the values above it.
@@ -46,7 +46,7 @@ extension PickleScanner {
     if let last = marks.popLast() {
       mark = last
     } else if !hasForgotten {
-      throw failure("the pickle goes back to a mark that is not there")
+      throw failure("the pickle has no mark to return to")
     }
     defer { stack.removeSubrange(mark...) }
     return Array(stack[mark...])
@@ -251,7 +251,7 @@ extension PickleScanner {
     } else if hasForgotten {
       push(.opaque)
     } else {
-      throw failure("the pickle recalls value \(index), which was not memorised")
+      throw failure("memo entry \(index) was never set")
     }
   }
 
@@ -259,7 +259,7 @@ extension PickleScanner {
     let line = try reader.skipLine()
     let bytes = contents(of: constant(line, .raw), limit: Limit.nameLength)
     guard let index = bytes.flatMap({ PythonText.decimal($0) }), index >= 0 else {
-      throw failure("a memo index is not written as a number")
+      throw failure("a memo index is not a number")
     }
     return index
   }

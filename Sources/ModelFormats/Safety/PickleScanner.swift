@@ -230,7 +230,7 @@ struct PickleScanner {
     offset = reader.offset
     let code = try reader.integer(UInt8.self)
     guard let opcode = PickleOpcode(rawValue: code) else {
-      throw failure("0x\(String(code, radix: 16)) is no instruction of a pickle")
+      throw failure("unknown pickle opcode 0x\(String(code, radix: 16))")
     }
     switch opcode {
     case .stop:

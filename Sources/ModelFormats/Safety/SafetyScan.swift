@@ -58,14 +58,14 @@ struct SafetyScan {
     guard depth <= SafetyScan.depthLimit else {
       safety.add(
         note: "\(place.spoken)archives are nested more than \(SafetyScan.depthLimit) deep; what is "
-          + "deeper was not looked into")
+          + "deeper was not searched")
       return
     }
     switch content {
     case .zip: lookIntoZip(file, range, place, depth: depth)
     case .numpy: lookIntoArray(file, range, place, depth: depth)
     case .closed(let what):
-      safety.add(note: "\(place.spoken)\(what) was not looked into")
+      safety.add(note: "\(place.spoken)\(what) was not searched")
     case .tar, .pickle, .other: break
     }
     note(code: place.record ?? file.path, file, range, place, content)
@@ -209,7 +209,7 @@ struct SafetyScan {
     }
     guard depth < SafetyScan.depthLimit, max(64, argument.count) <= bytesLeft,
       let bytes = scanner.contents(of: argument, limit: SafetyScan.unpackedLimit * 8)
-    else { return add("unpickles bytes that were not looked into") }
+    else { return add("unpickles bytes that were not searched") }
     bytesLeft -= max(64, argument.count)
     let inner = MappedFile(contents: bytes, path: scanner.file.path)
     var nested = place
@@ -229,13 +229,13 @@ struct SafetyScan {
     recordsLeft -= survey.records.count
     if depth == 0, survey.hasCheckpoint { hasCheckpoint = true }
     if survey.isPartial {
-      safety.add(note: "\(place.spoken)the archive has too many records, not all were looked into")
+      safety.add(note: "\(place.spoken)the archive has too many records, not all were searched")
     }
     if survey.isCut {
       safety.add(
         note:
           "\(place.spoken)the archive has no directory; only the records that follow one another "
-          + "from its beginning were looked into")
+          + "from its beginning were searched")
     }
     if survey.isOutside {
       safety.add(
@@ -244,7 +244,7 @@ struct SafetyScan {
     for record in survey.records {
       let inner = place.inside(record.name)
       if record.name == "model.weights.h5" || record.name.hasSuffix(".h5") {
-        safety.add(note: "\(inner.spoken)HDF5 data was not looked into")
+        safety.add(note: "\(inner.spoken)HDF5 data was not searched")
         continue
       }
       let isStorage = survey.isStorage(record.name)
@@ -253,9 +253,9 @@ struct SafetyScan {
       case 8: lookIntoDeflated(file, record, inner, isStorage: isStorage, depth: depth)
       default:
         safety.add(
-          note: "\(inner.spoken)compressed by method \(record.method), was not looked into")
+          note: "\(inner.spoken)compressed by method \(record.method), was not searched")
       }
-      if record.isEncrypted { safety.add(note: "\(inner.spoken)encrypted, was not looked into") }
+      if record.isEncrypted { safety.add(note: "\(inner.spoken)encrypted, was not searched") }
     }
   }
 
@@ -268,7 +268,7 @@ struct SafetyScan {
     guard range.count <= bytesLeft else {
       return safety.add(
         note:
-          "\(place.spoken)was not looked into: the records together are far longer than the file")
+          "\(place.spoken)was not searched: the records together are far longer than the file")
     }
     bytesLeft -= range.count
     if isStorage, content == .pickle {
@@ -302,7 +302,7 @@ struct SafetyScan {
       limit = min(SafetyScan.unpackedLimit, bytesLeft)
       inner = unpacked(limit)
       if !inner.isWhole, !inner.isDamaged {
-        safety.add(note: "\(place.spoken)only its first \(limit) bytes were looked into")
+        safety.add(note: "\(place.spoken)only its first \(limit) bytes were searched")
       }
     }
     // PyTorch's reader unpacks data that zlib rejects.
@@ -346,7 +346,7 @@ struct SafetyScan {
       lookForPickle(file, start, place, isGuess: false, isPart: true, depth: depth)
     }
     if !pickles.isWhole {
-      safety.add(note: "\(place.spoken)the storages and tensors were not looked into to their end")
+      safety.add(note: "\(place.spoken)the storages and tensors were not searched to their end")
     }
   }
 
@@ -380,13 +380,13 @@ struct SafetyScan {
     code path: String, _ file: MappedFile, _ range: Range<Int>, _ place: Place, _ content: Content
   ) {
     if let what = Content.program(path, file, range) {
-      safety.add(note: "\(place.spoken)\(what): it is code, and was not looked into")
+      safety.add(note: "\(place.spoken)\(what): it is code, and was not searched")
     }
     if content != .closed(Content.hierarchical),
       Content.isHierarchical(file, range)
         || path.lowercased().utf8.ends(with: ".h5".utf8) && content == .other
     {
-      safety.add(note: "\(place.spoken)\(Content.hierarchical) was not looked into")
+      safety.add(note: "\(place.spoken)\(Content.hierarchical) was not searched")
     }
   }
 }

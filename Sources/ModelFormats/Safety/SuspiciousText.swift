@@ -6,7 +6,7 @@ enum SuspiciousText {
   static func danger(of text: String, givenTo callable: Pickle.Global) -> String? {
     if keepsTexts(callable) { return nil }
     let lowered = text.lowercased()
-    if isName(text) { return "is called with the name \(text)" }
+    if isName(text) { return "gets the name \(text)" }
     if addresses.contains(where: lowered.contains), opens(callable) {
       return "is called with an address"
     }

@@ -19,7 +19,7 @@ struct TarSurvey {
         return
       }
       guard members.count < limit else {
-        doubt = "the archive has too many members, not all were looked into"
+        doubt = "the archive has too many members, not all were searched"
         return
       }
       let start = position + 512
@@ -63,7 +63,7 @@ struct TarSurvey {
   /// Handles headers with properties of the next member.
   private mutating func note(_ type: UInt8, _ file: MappedFile, _ range: Range<Int>) {
     if type == UInt8(ascii: "S") {
-      doubt = "sparse members were not looked into as Python unpacks them"
+      doubt = "sparse members were not searched as Python unpacks them"
     }
     let text = unsafe file.withBytes(in: range.prefix(1 << 20)) {
       unsafe String(decoding: $0, as: UTF8.self)
@@ -72,7 +72,7 @@ struct TarSurvey {
     guard type != UInt8(ascii: "L") else { return }
     if range.count > 1 << 20 || text.contains("size=") || text.contains("GNU.sparse") {
       doubt =
-        "members whose size stands in a header of its own were not looked into as Python "
+        "members whose size stands in a header of its own were not searched as Python "
         + "unpacks them"
     }
   }

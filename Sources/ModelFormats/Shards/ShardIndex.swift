@@ -62,16 +62,16 @@ package enum ShardIndex {
         }
         guard let entry else {
           throw FormatError(
-            .malformed, "\(name) holds the tensor, but the index does not list it",
+            .malformed, "\(name) contains the tensor, but the index does not list it",
             offset: index.mapOffset, context: tensor.name,
-            hint: "take the index and the shards from the same version of the repository")
+            hint: "use the index and the shards of the same version of the repository")
         }
         // If its own shard also has it, it is a duplicate, which is reported when that shard is
         // read.
         let announced = ExactName(entry.shard)
         guard announced == ExactName(name) || files[announced]?[tensor.name] != nil else {
           throw FormatError(
-            .malformed, "the index places the tensor in \(entry.shard), but it lies in \(name)",
+            .malformed, "the index places the tensor in \(entry.shard), but \(name) contains it",
             offset: entry.offset, context: tensor.name)
         }
       }
@@ -79,9 +79,9 @@ package enum ShardIndex {
     for (name, entry) in index.entries.sorted(by: { $0.value.offset < $1.value.offset })
     where seen[name] == nil {
       throw FormatError(
-        .malformed, "the index places the tensor in \(entry.shard), but no shard holds it",
+        .malformed, "the index places the tensor in \(entry.shard), but no shard contains it",
         offset: entry.offset, context: name.text,
-        hint: "take the index and the shards from the same version of the repository")
+        hint: "use the index and the shards of the same version of the repository")
     }
     return merge(shards, index: index, file: file)
   }
@@ -94,7 +94,7 @@ package enum ShardIndex {
     let total = tensors.reduce(0) { $0 &+ $1.byteCount }
     if let announced = index.totalSize, announced != total {
       warnings.append(
-        "the index announces \(announced.of("byte")) of tensors; the shards hold \(total)")
+        "the index declares \(announced.of("byte")) of tensors, but the shards contain \(total)")
     }
     // Metadata that is equal in all shards is metadata of the whole.
     let others = shards.dropFirst().map { shard in
@@ -143,9 +143,9 @@ package enum ShardIndex {
     for reference in references {
       guard reference.file.isContained(beside: file.path) else {
         throw FormatError(
-          .malformed, "the shard is a symbolic link that leads out of the index's directory",
+          .malformed, "the shard is a symbolic link to a file outside the index's directory",
           offset: reference.offset, context: reference.name,
-          hint: "copy the file that it leads to in its place")
+          hint: "replace the link by a copy of that file")
       }
       let shard = try MappedFile(path: reference.file.path)
       shards.append((reference.name, try TensorFile.read(shard)))

@@ -42,7 +42,7 @@ struct ShardMap {
       throw FormatError(.malformed, "the index has no weight_map", offset: 0)
     }
     guard !entries.isEmpty else {
-      throw FormatError(.malformed, "the index lists no tensor", offset: mapOffset)
+      throw FormatError(.malformed, "the index lists no tensors", offset: mapOffset)
     }
     shards.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     guard shards.count <= ShardIndex.shardLimit else {
@@ -76,15 +76,15 @@ struct ShardMap {
       case .null: throw refusal("is null")
       case .bool: throw refusal("is \(text)")
       case .string: throw refusal("is a string")
-      case .array, .object: throw refusal("is no number")
+      case .array, .object: throw refusal("is not a number")
       case .integer: throw refusal("is negative: \(text)")
       case .number:
         if text.hasPrefix("-") { throw refusal("is negative: \(text)") }
         if text.contains(where: { $0 == "e" || $0 == "E" }) {
-          throw refusal("is written with an exponent: \(text)")
+          throw refusal("has an exponent: \(text)")
         }
         if text.contains(".") { throw refusal("has a fraction: \(text)") }
-        throw refusal("is larger than any size")
+        throw refusal("is too large for a size")
       }
     }
   }
@@ -100,7 +100,7 @@ struct ShardMap {
       parser.context = tensor
       let (value, start) = try parser.value()
       guard case .string(let shard) = value else {
-        throw parser.malformed("the name of its shard is not a string", at: start)
+        throw parser.malformed("its shard name is not a string", at: start)
       }
       let entry = Entry(shard: shard, offset: offset)
       guard entries.updateValue(entry, forKey: ExactName(tensor)) == nil else {
@@ -108,7 +108,7 @@ struct ShardMap {
       }
       if known.insert(ExactName(shard)).inserted {
         if let reason = FileReference.refusal(of: shard, as: .name) {
-          throw parser.malformed("the name of its shard \(reason)", at: start)
+          throw parser.malformed("its shard name \(reason)", at: start)
         }
         shards.append((shard, start))
       }

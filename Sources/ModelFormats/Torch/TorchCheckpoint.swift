@@ -67,21 +67,21 @@ package enum TorchCheckpoint {
       if !names.isEmpty, names.allSatisfy({ $0.hasSuffix(".npy") }) {
         throw FormatError(
           .unsupported,
-          "this is a NumPy archive (.npz) of \(names.count.of("array")), which is not read here: "
+          "this is a NumPy archive (.npz) of \(names.count.of("array")), which is not supported: "
             + listing(of: archive),
           hint: "save its arrays as safetensors: "
             + "safetensors.numpy.save_file(dict(numpy.load(FILE)), OUT)")
       }
       if names.contains("model.weights.h5") {
         throw FormatError(
-          .unsupported, "this is a Keras model, which is not read here",
+          .unsupported, "this is a Keras model, which is not supported",
           hint: "save its weights as safetensors; they have other names and shapes")
       }
       throw FormatError(
         .unrecognized,
-        "this is a zip archive without data.pkl, so no PyTorch checkpoint; it holds "
+        "this is a zip archive without data.pkl, so it is not a PyTorch checkpoint; it contains "
           + listing(of: archive),
-        hint: "unpack it and give the checkpoint or the repository directory inside")
+        hint: "unpack it and use the checkpoint or the repository directory inside")
     }
     guard candidates.count == 1 else {
       throw FormatError(
@@ -120,7 +120,7 @@ package enum TorchCheckpoint {
     }
     guard version <= versionLimit else {
       throw FormatError(
-        .unsupported, "the archive is of version \(version); \(versionLimit) is the last known",
+        .unsupported, "unsupported archive version \(version) (maximum \(versionLimit))",
         offset: entry.dataOffset, context: entry.name)
     }
   }
@@ -199,7 +199,7 @@ struct ZipStorages: TorchStorageSource {
     guard entry.size == reference.byteCount else {
       throw FormatError(
         .malformed,
-        "its storage \(name) has \(entry.size.of("byte")), not the \(reference.byteCount) announced",
+        "its storage \(name) has \(entry.size.of("byte")), not the declared \(reference.byteCount)",
         offset: entry.dataOffset)
     }
     var storage = try contents(of: entry)

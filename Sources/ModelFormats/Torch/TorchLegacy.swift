@@ -68,13 +68,13 @@ package enum TorchLegacy {
     let magic = try nextPickle(in: file, range, &position)
     guard let node = magic.node(magic.root), case .bigInteger(TorchLegacy.magic) = node.kind else {
       throw FormatError(
-        .malformed, "the file does not begin with PyTorch's number", offset: range.lowerBound)
+        .malformed, "the file does not begin with PyTorch's magic number", offset: range.lowerBound)
     }
     let versionStart = position
     let version = try nextPickle(in: file, range, &position)
     guard case .integer(protocolVersion) = version.root else {
       throw FormatError(
-        .unsupported, "the file is not of protocol \(protocolVersion)", offset: versionStart)
+        .unsupported, "the file does not have protocol \(protocolVersion)", offset: versionStart)
     }
     _ = try nextPickle(in: file, range, &position)
     let object = try nextPickle(in: file, range, &position, PickleMachine.Limits())
@@ -179,17 +179,17 @@ private struct LegacyStorages: TorchStorageSource {
     guard !overflow, byteCount == size.byteCount else {
       throw FormatError(
         .malformed,
-        "storage \(key) has \(count.of("element")), not the \(size.byteCount / size.width) announced",
+        "storage \(key) has \(count.of("element")), not the declared \(size.byteCount / size.width)",
         offset: position)
     }
     guard byteCount >= 0, byteCount <= reader.remaining else {
       throw FormatError(
         .truncated,
-        "the file is truncated: storage \(key) has \(byteCount.of("byte")), \(reader.remaining) are left",
+        "the file is truncated: storage \(key) has \(byteCount.of("byte")), but only \(reader.remaining) remain",
         offset: reader.offset, hint: Safetensors.downloadAgain)
     }
     guard places[ExactName(key)] == nil else {
-      throw FormatError(.malformed, "storage \(key) stands twice", offset: position)
+      throw FormatError(.malformed, "storage \(key) is duplicated", offset: position)
     }
     places[ExactName(key)] = (reader.offset, byteCount)
     position = reader.offset + byteCount

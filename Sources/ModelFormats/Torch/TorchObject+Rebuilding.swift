@@ -20,7 +20,7 @@ extension TorchObject {
         warnings.append("\(name): a tensor of class \(type); its parts are listed as tensors")
       case .tensor(let tensor):
         if tensor.storage.location == "meta" {
-          warnings.append("\(name): it was saved without values (device meta), and is left out")
+          warnings.append("\(name): saved without values (device meta); tensor skipped")
           return result.rest
         }
         let bytes = try source.storage(tensor.storage, swapWidth: tensor.dtype.swapWidth)
@@ -139,7 +139,7 @@ extension TorchObject {
         return .skipped("unsupported type \(storageType(try argument(0))); tensor skipped")
       }
       guard let type = pickle.global(try argument(6)), type.module == "torch" else {
-        throw malformed("its type is not named")
+        throw malformed("its type is missing")
       }
       guard let dtype = DType(torchName: type.name) else {
         return .skipped("unsupported type \(type.spoken); tensor skipped")
@@ -159,7 +159,7 @@ extension TorchObject {
       return try rebuild(try argument(0), try argument(2), depth: depth + 1)?
         .with(arguments.dropFirst(3))
     case let name where name.hasPrefix("torch._utils._rebuild_"):
-      return .skipped("it is rebuilt by \(global.name), which is not read; it is left out")
+      return .skipped("unsupported constructor \(global.name); tensor skipped")
     default:
       guard isWrapper(global), let inner = arguments.first.flatMap(pickle.node) else { return nil }
       return try rebuild(inner, depth: depth + 1)?.with(arguments.dropFirst())
@@ -175,14 +175,14 @@ extension TorchObject {
     else {
       throw FormatError(
         .malformed,
-        "\(global.name): its offset, size or stride is no number, or it has more than "
+        "\(global.name): its offset, size or stride is not a number, or it has more than "
           + "\(TorchObject.rankLimit) dimensions")
     }
     if arguments.count > metadata, let node = pickle.node(arguments[metadata]) {
       // Views that conjugate or negate on reading have a flag here.
       for (key, value) in pickle.members(of: node.pairs) {
         if case .bool(true) = value, key == "conj" || key == "neg" {
-          return .skipped("it is a view with the \(key) flag, which is not read; it is left out")
+          return .skipped("unsupported view flag \(key); tensor skipped")
         }
       }
     }

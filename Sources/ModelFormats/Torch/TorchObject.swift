@@ -46,7 +46,7 @@ struct TorchObject<Source: TorchStorageSource> {
     valueBudget = (64 << 20) + 16 * source.byteCount
     try walk(pickle.root, path: nil, depth: 0)
     if arrayCount > TorchObject.arrayLimit {
-      warnings.append("\(arrayCount - TorchObject.arrayLimit) more NumPy arrays are not read")
+      warnings.append("\(arrayCount - TorchObject.arrayLimit) more NumPy arrays are not supported")
     }
   }
 
@@ -252,7 +252,7 @@ struct TorchObject<Source: TorchStorageSource> {
   mutating func noteArray(_ name: String) {
     arrayCount += 1
     guard arrayCount <= TorchObject.arrayLimit else { return }
-    warnings.append("\(name): a NumPy array, not a tensor; it is not read")
+    warnings.append("\(name): a NumPy array, not a tensor; skipped")
   }
 
   /// The maximum number of arrays named individually.
@@ -269,7 +269,7 @@ struct TorchObject<Source: TorchStorageSource> {
     guard valueBudget >= 0 else {
       throw FormatError(
         .malformed,
-        "the tensors repeat their storages until they hold more than 16 times the file's "
+        "the tensors repeat their storages to more than 16 times the file's "
           + "\(source.byteCount.of("byte"))", hint: "the file appears crafted to exhaust memory")
     }
     tensors.append(tensor)
@@ -279,7 +279,7 @@ struct TorchObject<Source: TorchStorageSource> {
     budget -= cost
     guard budget >= 0 else {
       throw FormatError(
-        .malformed, "the object expands to far more than the pickle contains",
+        .malformed, "the object expands far beyond the size of the pickle",
         hint: "the file appears crafted to exhaust memory")
     }
   }

@@ -37,12 +37,12 @@ struct TorchTensor {
     }
     let extent = storage.view ?? 0..<storage.byteCount
     guard extent.lowerBound >= 0, extent.upperBound <= bytes.byteCount else {
-      throw malformed("its view of storage \(storage.key) leaves the storage")
+      throw malformed("its view exceeds the storage \(storage.key)")
     }
     let width = dtype.bitWidth / 8
     guard let end = endOffset, end <= extent.count / width else {
       throw malformed(
-        "it reaches beyond its storage \(storage.key) of \((extent.count / width).of("element")): "
+        "it exceeds its storage \(storage.key) of \((extent.count / width).of("element")): "
           + "offset \(offset), sizes \(sizes), strides \(strides)")
     }
     guard byteCount <= max(bytes.byteCount, TorchTensor.expansionLimit) else {

@@ -146,7 +146,8 @@ extension TorchWriter {
       let count = try WritableFormat.pytorch.byteCount(of: tensor)
       let (sum, overflow) = total.addingReportingOverflow(count)
       guard !overflow else {
-        throw FormatError(.unsupported, "the tensors' sizes leave 64 bits", context: tensor.name)
+        throw FormatError(
+          .unsupported, "the tensors' total size exceeds 64 bits", context: tensor.name)
       }
       total = sum
     }

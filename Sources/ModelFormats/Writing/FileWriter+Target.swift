@@ -15,7 +15,7 @@ extension FileWriter {
     case S_IFLNK:
       throw FormatError(
         .cannotCreate, "the output path is a symbolic link", file: path,
-        hint: "name the file that it leads to, or remove the link")
+        hint: "use the path of the linked file, or remove the link")
     case S_IFDIR:
       throw FormatError(
         .cannotCreate, "the output path is a directory", file: path,

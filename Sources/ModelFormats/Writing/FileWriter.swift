@@ -123,7 +123,7 @@ public final class FileWriter {
 
   /// Appends `byte` until the position is a multiple of `alignment`.
   public func pad(toMultipleOf alignment: Int, with byte: UInt8 = 0) throws(FormatError) {
-    precondition(alignment > 0, "an alignment is positive")
+    precondition(alignment > 0, "the alignment must be positive")
     let excess = position % alignment
     if excess > 0 { try write([UInt8](repeating: byte, count: alignment - excess)) }
   }
@@ -163,7 +163,7 @@ public final class FileWriter {
     guard !overflow, UInt64(max(0, byteCount)) > free else { return }
     let reason = unsafe String(cString: strerror(ENOSPC))
     throw FormatError(
-      .inputOutput, "\(reason): the output takes \(byteCount) bytes where \(free) are free",
+      .inputOutput, "\(reason): the output needs \(byteCount) bytes but only \(free) are free",
       file: path,
       hint: "free some space, or write to another disk")
   }

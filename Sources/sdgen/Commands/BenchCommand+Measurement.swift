@@ -55,7 +55,7 @@ struct Measurement {
     for index in 0...repeats {
       var steps: [StepTiming] = []
       let start = Console.seconds()
-      outputs = try network.run(inputs, generations: ["encoder_hidden_states": 1]) {
+      outputs = try network.run(inputs, inputVersions: ["encoder_hidden_states": 1]) {
         steps.append($0)
       }
       let seconds = Console.seconds() - start
@@ -70,12 +70,12 @@ struct Measurement {
 
   // MARK: Reports
 
-  func text(_ options: EngineOptions, _ ceiling: Ceiling, load: Double) -> String {
+  func text(_ options: EngineOptions, _ roofline: Roofline, load: Double) -> String {
     var lines = [
       "\(options.precision.rawValue), \(EngineOptions.instructionSet),"
         + " \((options.threads ?? EngineOptions.coreCount).of("thread")) at most; \(width)x\(height)",
-      "ceiling: \(Format.decimals(ceiling.operations * 1e-9, 0)) GFLOP/s,"
-        + " \(Format.decimals(ceiling.bytes * 1e-9, 1)) GB/s; loaded in \(Format.seconds(load))",
+      "ceiling: \(Format.decimals(roofline.operations * 1e-9, 0)) GFLOP/s,"
+        + " \(Format.decimals(roofline.bytes * 1e-9, 1)) GB/s; loaded in \(Format.seconds(load))",
     ]
     for network in networks {
       lines.append("\n\(network.name): \(Format.decimals(network.seconds * 1e3, 1)) ms")
@@ -87,7 +87,7 @@ struct Measurement {
         let operations = 2 * Double(entry.macs) / entry.seconds
         let bytes = Double(entry.bytes) / entry.seconds
         let share =
-          entry.macs > 0 ? operations / ceiling.operations : bytes / ceiling.bytes
+          entry.macs > 0 ? operations / roofline.operations : bytes / roofline.bytes
         table.add([
           kind.implementation.isEmpty
             ? kind.operation : "\(kind.operation): \(kind.implementation)",
@@ -104,7 +104,7 @@ struct Measurement {
   }
 
   func json(
-    _ options: EngineOptions, _ ceiling: Ceiling, load: Double, _ warnings: [String]
+    _ options: EngineOptions, _ roofline: Roofline, load: Double, _ warnings: [String]
   ) -> JSON {
     [
       "version": 1,
@@ -113,8 +113,8 @@ struct Measurement {
       "threads": .integer(options.threads ?? EngineOptions.coreCount),
       "width": .integer(width), "height": .integer(height), "batch": .integer(Self.batch),
       "ceiling": [
-        "gflops": .number(ceiling.operations * 1e-9),
-        "gb_per_second": .number(ceiling.bytes * 1e-9),
+        "gflops": .number(roofline.operations * 1e-9),
+        "gb_per_second": .number(roofline.bytes * 1e-9),
       ],
       "load": .number(load),
       "networks": .array(

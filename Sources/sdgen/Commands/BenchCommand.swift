@@ -65,15 +65,15 @@ struct BenchCommand: ParsableCommand {
       }
     }
     let options = EngineOptions(threads: model.threads, precision: model.precision)
-    let ceiling = try Ceiling.measure(options)
+    let roofline = try Roofline.measure(options)
     let loaded = try DiffusionModel(
       checkpoint, options: options, width: size?.width, height: size?.height)
     let measurement = try Measurement(loaded, size: size, repeats: repeats)
     if json {
       Console.print(
-        measurement.json(options, ceiling, load: loaded.loadSeconds, checkpoint.warnings).text())
+        measurement.json(options, roofline, load: loaded.loadSeconds, checkpoint.warnings).text())
     } else {
-      Console.print(measurement.text(options, ceiling, load: loaded.loadSeconds))
+      Console.print(measurement.text(options, roofline, load: loaded.loadSeconds))
     }
   }
 }

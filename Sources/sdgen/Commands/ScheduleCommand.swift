@@ -24,7 +24,7 @@ struct ScheduleCommand: ParsableCommand {
   @Option(
     name: .customLong("model"),
     help: ArgumentHelp(
-      "The model whose scheduler_config.json is used (default: the embedded model).",
+      "The model whose scheduler_config.json is used (default: the bundled model).",
       valueName: "path"), completion: .file())
   var path: String?
 

@@ -27,9 +27,9 @@ extension JobDrawing {
     let precision = job.precision
     func forecast(_ precision: Precision, lowMemory: Bool, batch: Int = 1) -> MemoryForecast {
       MemoryForecast(
-        checkpoint, precision: precision, width: job.enlargement?.side(width) ?? width,
-        height: job.enlargement?.side(height) ?? height, isGuided: isGuided, batch: batch,
-        encodes: job.initial != nil || job.enlargement != nil,
+        checkpoint, precision: precision, width: job.hiresPass?.side(width) ?? width,
+        height: job.hiresPass?.side(height) ?? height, isGuided: isGuided, batch: batch,
+        encodes: job.initial != nil || job.hiresPass != nil,
         tiling: lowMemory ? .tiles(384) : job.tiling, weightsInFile: lowMemory,
         additions: additions)
     }
@@ -98,9 +98,9 @@ extension JobDrawing {
     var words = "\(width)x\(height), \(steps.of("step"))"
     var sum = operations(width, height, steps)
     var (largestWidth, largestHeight) = (width, height)
-    if let enlargement = job.enlargement {
-      let (wide, high) = (enlargement.side(width), enlargement.side(height))
-      let more = taken(enlargement.steps ?? request.steps, enlargement.strength)
+    if let hiresPass = job.hiresPass {
+      let (wide, high) = (hiresPass.side(width), hiresPass.side(height))
+      let more = taken(hiresPass.steps ?? request.steps, hiresPass.strength)
       words += ", then \(wide)x\(high), \(more.of("step"))"
       sum += operations(wide, high, more)
       (largestWidth, largestHeight) = (wide, high)
@@ -108,7 +108,7 @@ extension JobDrawing {
     let memory = MemoryForecast(
       checkpoint, precision: job.precision, width: largestWidth,
       height: largestHeight, isGuided: isGuided,
-      encodes: job.initial != nil || job.enlargement != nil,
+      encodes: job.initial != nil || job.hiresPass != nil,
       tiling: job.tiling, weightsInFile: job.usesLowMemory,
       additions: additions
     ).bytes

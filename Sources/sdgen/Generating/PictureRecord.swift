@@ -84,7 +84,7 @@ struct PictureRecord {
   private func infotext(_ request: GenerationRequest, _ generation: Generation) -> Infotext {
     typealias Field = Infotext.Field
     // The size of the first pass, as in the web UI.
-    let scale = request.enlargement
+    let scale = request.hiresPass
     let size =
       scale == nil
       ? (generation.image.width, generation.image.height)
@@ -111,7 +111,7 @@ struct PictureRecord {
       ]
     }
     if let size = job.seedResize { fields.append(Field("Seed resize from", size)) }
-    if let strength = request.enlargement?.strength ?? request.initial?.strength {
+    if let strength = request.hiresPass?.strength ?? request.initial?.strength {
       fields.append(Field("Denoising strength", Self.number(strength)))
     }
     if let skip = job.clipSkip, skip != 1 {

@@ -13,7 +13,7 @@ extension Pickle {
       text(parts[0]) == "storage", let type = global(parts[1]), let key = text(parts[2]),
       let location = text(parts[3]), case .integer(let count) = parts[4]
     else {
-      throw FormatError(.malformed, "what should be a storage is none")
+      throw FormatError(.malformed, "invalid storage reference")
     }
     let isUntyped = type.name == "UntypedStorage"
     let dtype = DType(torchStorage: type.name)
@@ -97,7 +97,7 @@ extension Pickle {
       case .dictionary: "a dictionary of \(nodes[index].pairs.count / 2)"
       case .global(let module, let name): "\(module).\(name)"
       case .set: "a set of \(nodes[index].items.count)"
-      case .bigInteger: "an integer beyond 64 bits"
+      case .bigInteger: "an integer that exceeds 64 bits"
       case .complex(let real, let imaginary): "(\(real), \(imaginary)i)"
       default: "object"
       }

@@ -11,21 +11,21 @@ extension PickleMachine {
 
   mutating func pop() throws(FormatError) -> PickleValue {
     guard stack.count > fence, let value = stack.popLast() else {
-      throw malformed("the pickle takes a value that is not there")
+      throw malformed("pickle stack underflow")
     }
     return value
   }
 
   func top() throws(FormatError) -> PickleValue {
     guard stack.count > fence, let value = stack.last else {
-      throw malformed("the pickle uses a value that is not there")
+      throw malformed("pickle stack underflow")
     }
     return value
   }
 
   mutating func popToMark() throws(FormatError) -> [PickleValue] {
     guard let mark = marks.popLast() else {
-      throw malformed("the pickle goes back to a mark that is not there")
+      throw malformed("the pickle has no mark to return to")
     }
     let items = Array(stack[mark...])
     stack.removeSubrange(mark...)
@@ -50,7 +50,7 @@ extension PickleMachine {
   mutating func popTuple() throws(FormatError) -> PickleValue {
     let value = try pop()
     guard case .node(let index) = value, case .tuple = nodes[index].kind else {
-      throw malformed("arguments of a call are no tuple")
+      throw malformed("the arguments of a call are not a tuple")
     }
     return value
   }
@@ -75,44 +75,44 @@ extension PickleMachine {
 
   mutating func append(_ items: [PickleValue]) throws(FormatError) {
     guard case .node(let index) = try top() else {
-      throw malformed("items are appended to something that is no list")
+      throw malformed("cannot append items: the target is not a list")
     }
     switch nodes[index].kind {
     case .list, .call, .instance: nodes[index].items.append(contentsOf: items)
-    default: throw malformed("items are appended to something that is no list")
+    default: throw malformed("cannot append items: the target is not a list")
     }
   }
 
   mutating func addItems(_ items: [PickleValue]) throws(FormatError) {
     guard case .node(let index) = try top() else {
-      throw malformed("items are added to something that is no set")
+      throw malformed("cannot add items: the target is not a set")
     }
     switch nodes[index].kind {
     case .set, .call, .instance: nodes[index].items.append(contentsOf: items)
-    default: throw malformed("items are added to something that is no set")
+    default: throw malformed("cannot add items: the target is not a set")
     }
   }
 
   mutating func setPairs(_ pairs: [PickleValue]) throws(FormatError) {
     guard case .node(let index) = try top() else {
-      throw malformed("keys are set in something that is no dictionary")
+      throw malformed("cannot set items: the target is not a dictionary")
     }
     switch nodes[index].kind {
     case .dictionary, .call, .instance: nodes[index].pairs.append(contentsOf: pairs)
-    default: throw malformed("keys are set in something that is no dictionary")
+    default: throw malformed("cannot set items: the target is not a dictionary")
     }
   }
 
   mutating func giveState(_ state: PickleValue) throws(FormatError) {
     guard case .node(let index) = try top() else {
-      throw malformed("a state is given to something that is no object")
+      throw malformed("cannot set a state: the target is not an object")
     }
     switch nodes[index].kind {
     case .dictionary, .list, .set, .call, .instance, .persistent:
       try spend(Cost.item)
       nodes[index].states.append(state)
     case .tuple, .bigInteger, .complex, .global:
-      throw malformed("a state is given to something that is no object")
+      throw malformed("cannot set a state: the target is not an object")
     }
   }
 
@@ -124,14 +124,14 @@ extension PickleMachine {
 
   mutating func get(_ index: Int) throws(FormatError) {
     guard let value = memo[index] else {
-      throw malformed("the pickle recalls value \(index), which was not memorised")
+      throw malformed("memo entry \(index) was never set")
     }
     try push(value)
   }
 
   func memoIndex(_ line: [UInt8]) throws(FormatError) -> Int {
     guard let index = Int(String(decoding: line, as: UTF8.self)), index >= 0 else {
-      throw malformed("a memo index is not written as a number")
+      throw malformed("a memo index is not a number")
     }
     return index
   }
@@ -194,7 +194,7 @@ extension PickleMachine {
       return try push(.integer(value))
     }
     guard let bytes = PythonText.bigInteger(decimal: digits) else {
-      throw malformed("an integer is not written as one of at most 128 digits")
+      throw malformed("an integer is not a number of at most 128 digits")
     }
     try push(node: PickleNode(kind: .bigInteger(bytes)))
   }

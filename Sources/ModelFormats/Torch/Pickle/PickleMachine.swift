@@ -81,7 +81,7 @@ package struct PickleMachine {
       }
       let code = try reader.integer(UInt8.self)
       guard let opcode = PickleOpcode(rawValue: code) else {
-        throw malformed("0x\(String(code, radix: 16)) is no instruction of a pickle")
+        throw malformed("unknown pickle opcode 0x\(String(code, radix: 16))")
       }
       if opcode == .stop {
         let root = try pop()
@@ -96,7 +96,7 @@ package struct PickleMachine {
     memory += bytes
     guard memory <= limits.memory else {
       throw malformed(
-        "what the pickle unfolds into takes more than \(limits.memory) bytes of memory")
+        "the unpickled object needs more than \(limits.memory) bytes of memory")
     }
   }
 
@@ -113,7 +113,7 @@ package struct PickleMachine {
       let version = try reader.integer(UInt8.self)
       guard version <= 5 else {
         throw FormatError(
-          .unsupported, "the pickle is of protocol \(version); 5 is the last known", offset: offset)
+          .unsupported, "unsupported pickle protocol \(version) (maximum 5)", offset: offset)
       }
     case .frame:
       let count = try reader.integer(UInt64.self)
@@ -136,7 +136,7 @@ package struct PickleMachine {
       try push(.real(Double(bitPattern: bits)))
     case .float:
       guard let value = Double(String(decoding: try reader.line(), as: UTF8.self)) else {
-        throw malformed("a number is not written as one")
+        throw malformed("invalid number")
       }
       try push(.real(value))
 
@@ -145,12 +145,12 @@ package struct PickleMachine {
     case .binaryString: try pushString(try reader.array(Int(try reader.integer(Int32.self))))
     case .string:
       guard let bytes = PythonText.quoted(try reader.line()) else {
-        throw malformed("a string is not written as Python writes strings")
+        throw malformed("invalid string literal")
       }
       try pushString(bytes)
     case .unicode:
       guard let text = PythonText.rawUnicodeEscape(try reader.line()) else {
-        throw malformed("a string is not written as Python writes strings")
+        throw malformed("invalid string literal")
       }
       try push(.string(text))
     case .shortBinaryUnicode: try pushText(Int(try reader.integer(UInt8.self)), &reader)
@@ -209,7 +209,7 @@ package struct PickleMachine {
     case .global: try pushGlobal(module: try line(&reader), name: try line(&reader))
     case .stackGlobal:
       guard case .string(let name) = try pop(), case .string(let module) = try pop() else {
-        throw malformed("a class is named by something that is no string")
+        throw malformed("a class name is not a string")
       }
       try pushGlobal(module: module, name: name)
     case .extension1: try pushExtension(Int(try reader.integer(UInt8.self)))
@@ -243,7 +243,7 @@ package struct PickleMachine {
     case .binaryPersistentID: try push(node: PickleNode(kind: .persistent(try pop())))
     case .nextBuffer, .readOnlyBuffer:
       throw FormatError(
-        .unsupported, "the pickle's buffers lie outside it", offset: offset)
+        .unsupported, "the pickle uses out-of-band buffers", offset: offset)
     }
   }
 }

@@ -52,13 +52,13 @@ package enum TorchTar {
     guard let storages = archive["storages"], let object = archive["pickle"] else {
       throw FormatError(
         .unrecognized, "this is a tar archive, not a file of tensors",
-        hint: "unpack it and give the checkpoint inside")
+        hint: "unpack it and use the checkpoint inside")
     }
     guard let tensors = archive["tensors"] else {
       throw FormatError(
         .malformed,
         "this is a checkpoint of PyTorch before version 0.1.10, but the member tensors is missing",
-        hint: "pack the archive anew with all of sys_info, storages, tensors and pickle")
+        hint: "repack the archive with all of sys_info, storages, tensors and pickle")
     }
     var source = TarStorages(file: file)
     try source.readStorages(storages)
@@ -180,7 +180,7 @@ private struct TarStorages: TorchStorageSource {
         first <= place.reference.byteCount / width,
         count <= place.reference.byteCount / width - first
       else {
-        throw FormatError(.malformed, "a view of a storage leaves it", offset: start)
+        throw FormatError(.malformed, "a view exceeds its storage", offset: start)
       }
       let reference = TorchStorageReference(
         key: String(root), dtype: place.reference.dtype, byteCount: place.reference.byteCount,
@@ -193,7 +193,7 @@ private struct TarStorages: TorchStorageSource {
     _ key: Int, _ offset: Int, _ reference: TorchStorageReference, at start: Int
   ) throws(FormatError) {
     guard places.updateValue((offset, reference), forKey: key) == nil else {
-      throw FormatError(.malformed, "storage \(key) stands twice", offset: start)
+      throw FormatError(.malformed, "storage \(key) is duplicated", offset: start)
     }
   }
 
@@ -221,7 +221,7 @@ private struct TarStorages: TorchStorageSource {
         storage: place.reference, dtype: dtype, offset: numbers[2 * rank],
         sizes: Array(numbers[..<rank]), strides: Array(numbers[rank..<(2 * rank)]))
       guard tensors.updateValue(tensor, forKey: key) == nil else {
-        throw FormatError(.malformed, "tensor \(key) stands twice", offset: start)
+        throw FormatError(.malformed, "tensor \(key) is duplicated", offset: start)
       }
     }
   }
@@ -239,7 +239,7 @@ private struct TarStorages: TorchStorageSource {
     if let tensor = tensors[key] { return tensor }
     // A storage may appear without a tensor.
     guard places[key] == nil else { return nil }
-    throw FormatError(.malformed, "the object refers to a tensor \(key), which is not there")
+    throw FormatError(.malformed, "the object refers to a tensor \(key), which is missing")
   }
 
   func storage(

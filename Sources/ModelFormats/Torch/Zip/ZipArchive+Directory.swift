@@ -67,7 +67,7 @@ extension ZipArchive {
       _ offset: Int, _ size: Int, end: Int, at record: Int, in file: MappedFile
     ) -> FormatError {
       let announced =
-        "the central directory is announced at \(offset) with \(size.of("byte")), but must end at \(end)"
+        "the end record gives the central directory's offset \(offset) and size \(size.of("byte")), but must end at \(end)"
       let (sum, overflow) = offset.addingReportingOverflow(size)
       if !overflow, let reason = NewlineDamage.explanation(of: file, missing: sum - end) {
         return FormatError(
@@ -77,7 +77,7 @@ extension ZipArchive {
       return FormatError(
         .malformed, announced, offset: record,
         hint: isShort
-          ? "bytes were lost (by a transfer as text, perhaps); download the file again"
+          ? "bytes are missing, perhaps after a text-mode transfer; download the file again"
           : "do not trust this file (data was prepended); download it again")
     }
 
@@ -126,7 +126,7 @@ extension ZipArchive {
     private static func noWideRecord(
       at start: Int, before locator: Int, in file: MappedFile
     ) -> FormatError {
-      let message = "there is no zip64 end record where the locator says"
+      let message = "no zip64 end record at the offset given by the locator"
       let own = locator - 56
       if own >= 0, own != start,
         unsafe file.withBytes(
@@ -159,7 +159,8 @@ extension ZipArchive {
       }
       guard recordOffset <= UInt64(end - 20) else {
         throw FormatError(
-          .malformed, "the zip64 end record is announced at \(recordOffset), outside the file",
+          .malformed,
+          "the zip64 locator gives the offset \(recordOffset), which is outside the file",
           offset: end - 12)
       }
       let start = Int(recordOffset)
@@ -172,7 +173,7 @@ extension ZipArchive {
       guard length == UInt64(reader.remaining) else {
         throw FormatError(
           .malformed,
-          "the zip64 end record is \(length.of("byte")) long where \(reader.remaining) stand",
+          "the zip64 end record is \(length.of("byte")) long, but only \(reader.remaining) remain",
           offset: start)
       }
       try reader.skip(4)  // versions
@@ -299,14 +300,14 @@ extension ZipArchive {
       let identifier = try reader.integer(UInt16.self)
       var rest = Int(try reader.integer(UInt16.self))
       guard rest <= end - reader.position else {
-        throw FormatError(.malformed, "an extra field is longer than its room", offset: start)
+        throw FormatError(.malformed, "an extra field exceeds its record", offset: start)
       }
       if identifier == 1, result == (nil, nil, nil) {
         func next(_ reader: inout ByteReader) throws(FormatError) -> Int {
           let value = try reader.integer(UInt64.self)
           rest -= 8
           guard rest >= 0, value <= UInt64(Int.max) else {
-            throw FormatError(.malformed, "the zip64 extra field is wrong", offset: start)
+            throw FormatError(.malformed, "the zip64 extra field is invalid", offset: start)
           }
           return Int(value)
         }

@@ -115,7 +115,7 @@ struct ZipArchive {
         case .deflated:
           guard Inflate.mayHold(entry.size, in: data.count) else {
             throw FormatError(
-              .malformed, "\(data.count) deflated bytes cannot hold the \(entry.size) announced")
+              .malformed, "\(data.count) deflated bytes cannot contain the declared \(entry.size)")
           }
           return try unsafe Inflate.bytes(data, size: entry.size)
         case .other(let method):
@@ -143,7 +143,8 @@ extension ZipArchive {
   ) throws(FormatError) -> Int {
     guard entry.headerOffset <= limit else {
       throw FormatError(
-        .malformed, "the record is announced at \(entry.headerOffset), outside the archive",
+        .malformed,
+        "the central directory gives the offset \(entry.headerOffset), which is outside the archive",
         offset: entry.entryOffset)
     }
     let name = Array(entry.name.utf8)
@@ -153,14 +154,14 @@ extension ZipArchive {
       header.span.bytes, base: entry.headerOffset, what: "the record's header")
     func contradiction(_ what: String) -> FormatError {
       FormatError(
-        .malformed, "the record's \(what) in its header is not that in the central directory",
+        .malformed, "the \(what) differs between the local header and the central directory",
         offset: entry.headerOffset)
     }
     guard try reader.integer(UInt32.self) == 0x0403_4B50 else {
       throw FormatError(
         .malformed, "no record at the offset given by the central directory",
         offset: entry.headerOffset,
-        hint: "bytes were lost or added (by a transfer as text, perhaps); download it again")
+        hint: "bytes are missing or added, perhaps by a text-mode transfer; download it again")
     }
     try reader.skip(2)  // version
     let flags = try reader.integer(UInt16.self)

@@ -5,7 +5,7 @@ import ModelGraph
 
 /// The machine's roofline: peak compute and bandwidth, measured under the same conditions as
 /// layers.
-public struct Ceiling: Sendable, Hashable {
+public struct Roofline: Sendable, Hashable {
   /// Multiplications and additions per second of a large matmul.
   public let operations: Double
   /// Bytes read and written per second by a copy larger than all caches.
@@ -20,7 +20,7 @@ public struct Ceiling: Sendable, Hashable {
   /// Measures both, which takes about a second.
   ///
   /// - Throws: ``EngineError`` if there is not enough memory.
-  public static func measure(_ options: EngineOptions) throws -> Ceiling {
+  public static func measure(_ options: EngineOptions) throws -> Roofline {
     var build = GraphBuilder(name: GraphName(rawValue: "ceiling"), component: "ceiling")
     let input = build.input("x", [.symbol(.batch), .symbol(.sequence), Dimension(side)])
     let output: Graph.ValueID
@@ -48,7 +48,7 @@ public struct Ceiling: Sendable, Hashable {
       }
     }
     let product = 2 * Double(side) * Double(side) * Double(side)
-    return Ceiling(operations: product / best, bytes: try copyRate())
+    return Roofline(operations: product / best, bytes: try copyRate())
   }
 
   private static func copyRate() throws -> Double {

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// The script and the text that go with a model to TensorRT.
-@Suite struct HandOffTests {
+@Suite struct TensorRTFilesTests {
   /// Exports the bundled UNet and calls `body` with its directory.
   private func withExport(
     _ networks: [GraphName] = [.unet], names: NameConvention = .optimum, sizes: Sizes? = nil,

@@ -1,7 +1,7 @@
 import Pictures
 
 /// A second pass that draws a finished picture again at a larger size.
-public struct Enlargement: Sendable, Hashable {
+public struct HiresPass: Sendable, Hashable {
   /// How many times wider and higher, above 1 up to 8.
   public var scale: Double
   /// The share of the second pass's steps that is taken: how much of the picture may change.
@@ -26,19 +26,19 @@ public struct Enlargement: Sendable, Hashable {
     guard side + 8 <= DrawingLimits.longestSide else { return nil }
     var tenThousandths = (Double(side + 8) / Double(side) * 1e4).rounded(.up)
     // The product may be just short of the side where it should be equal.
-    while Enlargement(scale: tenThousandths / 1e4).side(side) == side { tenThousandths += 1 }
+    while HiresPass(scale: tenThousandths / 1e4).side(side) == side { tenThousandths += 1 }
     return tenThousandths / 1e4
   }
 }
 
 extension GenerationRequest {
   /// The pass that generates a finished image again at its larger size.
-  func secondPass(from image: Image, _ enlargement: Enlargement) -> GenerationRequest {
-    let (newWidth, newHeight) = (enlargement.side(image.width), enlargement.side(image.height))
-    var larger = secondPass(of: enlargement)
+  func secondPass(from image: Image, _ hiresPass: HiresPass) -> GenerationRequest {
+    let (newWidth, newHeight) = (hiresPass.side(image.width), hiresPass.side(image.height))
+    var larger = secondPass(of: hiresPass)
     (larger.width, larger.height) = (newWidth, newHeight)
     larger.initial = InitialPicture(
-      image.resized(width: newWidth, height: newHeight), strength: enlargement.strength,
+      image.resized(width: newWidth, height: newHeight), strength: hiresPass.strength,
       mask: initial?.mask?.resized(width: newWidth, height: newHeight))
     return larger
   }

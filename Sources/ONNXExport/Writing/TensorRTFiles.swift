@@ -4,7 +4,7 @@ import OrderedJSON
 
 /// The files that accompany a model to the TensorRT machine: a script that builds the engine, and a
 /// text that describes the model and lists the same commands.
-struct HandOff {
+struct TensorRTFiles {
   let model: ONNXModel
   let precision: ExportOptions.Precision
   let profile: EngineProfile
@@ -28,7 +28,7 @@ struct HandOff {
     let name = modelFile.hasSuffix(".onnx") ? String(modelFile.dropLast(5)) : modelFile
     engineFile =
       options.names == .comfy
-      ? HandOff.comfyFile(profile, options.sizes) : "\(name).plan"
+      ? TensorRTFiles.comfyFile(profile, options.sizes) : "\(name).plan"
   }
 
   var scriptFile: String { "build-engine\(suffix).sh" }
@@ -49,7 +49,7 @@ struct HandOff {
   }
 }
 
-extension HandOff {
+extension TensorRTFiles {
   /// A script for bash.
   var script: String {
     """
