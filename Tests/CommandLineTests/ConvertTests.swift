@@ -307,7 +307,7 @@ import Testing
     try withTemporaryFolder { folder in
       let out = folder + "/out"
       let refused: [(arguments: [String], status: Int32, says: String)] = [
-        (["convert", Self.model, "--to", "ldm"], 64, "what to write"),
+        (["convert", Self.model, "--to", "ldm"], 64, "an input and an output"),
         (["convert", Self.model, out, "--to", "sdflat", "--format", "bin"], 64, "--format"),
         (["convert", Self.model, out, "--to", "ldm", "--dtype", "q8_0"], 64, "--to gguf"),
         (["convert", Self.model, out, "--to", "ldm", "--hash-sources"], 64, "--to sdflat"),

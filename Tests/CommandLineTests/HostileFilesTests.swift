@@ -33,7 +33,7 @@ import Testing
   #if DEBUG
     static let secondsLimit = 10.0
   #else
-    static let secondsLimit = 2.0
+    static let secondsLimit = 4.0
   #endif
 
   /// The cost of a run with almost nothing to read.
@@ -108,10 +108,10 @@ import Testing
       }
       return checkpoint(bytes + pickle("."))
     },
-    Case("a string of 4 GiB", says: "4294967295 bytes are needed") {
+    Case("a string of 4 GiB", says: "needs 4294967295 bytes") {
       checkpoint(pickle("X", 0xFF, 0xFF, 0xFF, 0xFF, "."))
     },
-    Case("a hundredfold doubling by reference", says: "expands to far more") {
+    Case("a hundredfold doubling by reference", says: "expands far beyond") {
       var bytes = pickle("]", 0x94)
       for index in 0..<100 { bytes += pickle("](h", index, "h", index, "e", 0x94) }
       return checkpoint(bytes + pickle("."))
@@ -128,7 +128,7 @@ import Testing
       checkpoint(pickle("N", [UInt8](repeating: 0x85, count: 100_000), "."))
     },
     Case("a cycle", says: nil) { checkpoint(pickle("]", 0x94, "h", 0, "a.")) },
-    Case("a number of 2 GiB", says: "2147483647 bytes are needed") {
+    Case("a number of 2 GiB", says: "needs 2147483647 bytes") {
       checkpoint(pickle(0x8B, 0xFF, 0xFF, 0xFF, 0x7F, "."))
     },
     Case("60,000 tensors of one storage", says: nil) { tensors(60_000, size: 0) },
@@ -270,7 +270,7 @@ import Testing
     Case("names that leave the archive", says: "not a path inside the archive") {
       TorchBuilder.archive(more: [ZipBuilder.Record("../../x", [1])]).bytes
     },
-    Case("a sparse file of 8 GB", says: "nothing but zeros", header: 0) { [] },
+    Case("a sparse file of 8 GB", says: "begins with zeros", header: 0) { [] },
   ]
 
   /// Deflated storages of 40,000 zeros each.

@@ -5,52 +5,16 @@ import Testing
 
 /// The commands of README.md, as a reader would type them.
 @Suite(.serialized) struct ReadmeTests {
-  struct Line: Sendable {
-    let number: Int
-    let command: String
-  }
-
-  /// The lines of its code blocks: lines indented by four spaces.
-  static func commands() throws -> [Line] {
-    let text = try String(contentsOfFile: Fixtures.root + "/README.md", encoding: .utf8)
-    return text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
-      .filter { $0.element.hasPrefix("    ") }
-      .map { Line(number: $0.offset + 1, command: String($0.element.dropFirst(4))) }
-  }
-
-  /// Replacements for commands that a test cannot run: a build within a build, and changes to the
-  /// system. make looks up its targets and what they would run; apt-get compares the list of
-  /// packages with the one that scripts/setup prints.
-  private static let functions = #"""
-    sudo() { "$@"; }
-    make() { command make -n -C "$ROOT" "$@" >/dev/null; }
-    apt-get() {
-      shift
-      for package; do
-        grep -qE "(^|[ \"])$package([ \"\\]|\$)" "$ROOT/scripts/setup" || [ "$package" = make ] ||
-          { echo "scripts/setup does not say that Swift needs $package" >&2; return 1; }
-      done
-    }
-    """#
-
   /// Every line in order, in one shell and one directory, with the bundled model in place of the
   /// published weights.
   @Test func everyCommandRuns() throws {
-    let commands = try Self.commands()
-    #expect(commands.count > 25)
+    let page = try PageCommands("README.md")
+    #expect(page.lines.count > 25)
     try withTemporaryFolder { folder in
       try Self.writeInputs(to: folder)
-      var script = "set -e\nPATH=\"$PROGRAMS:$PATH\"\n" + Self.functions + "\n"
-      for line in commands {
-        script += "echo 'README.md:\(line.number)' >&2\n\(line.command)\n"
-      }
-      try script.write(toFile: folder + "/readme.sh", atomically: true, encoding: .utf8)
-      let result = try Tool.launch(
-        "/usr/bin/env", ["-u", "MAKEFLAGS", "bash", "readme.sh"], in: folder,
-        environment: ["PROGRAMS": Tool.folder, "ROOT": Fixtures.root])
+      let result = try page.run(in: folder)
       #expect(result.status == 0, "\(result.errors)")
-      let reached = result.errors.split(separator: "\n").filter { $0.hasPrefix("README.md:") }
-      #expect(reached.count == commands.count, "\(result.errors)")
+      #expect(page.reached(result) == page.lines.count, "\(result.errors)")
       // What the text says about them.
       #expect((result.output + result.errors).contains("identical in every pixel"))
       for file in ["report.html", "onnx/unet/model.onnx", "winter.png", "sheet.png", "star.png"] {

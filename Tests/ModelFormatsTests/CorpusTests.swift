@@ -123,7 +123,7 @@ struct CorpusTests {
     ),
     ("sd-webui-forge-docker__models__VAE-approx__model.pt", "this is an HTML page (\"<!DOCTYPE"),
     ("safetensors_util__test__duplicate_keys_in_header.safetensors", "duplicate tensor name"),
-    ("picklescan__tests__data__benign0_v0.pkl", "this is a pickle, but not one that torch.save"),
+    ("picklescan__tests__data__benign0_v0.pkl", "this is a pickle, but not from torch.save"),
     ("picklescan__tests__data__malicious0.pkl", "names __builtin__.globals, which reaches into"),
     (
       "picklescan__tests__data__malicious3.pkl", "names httplib.HTTPSConnection, which uses the net"
@@ -151,7 +151,7 @@ struct CorpusTests {
     ),
     (
       "modelaudit__tests__assets__samples__archives__safe_model.zip",
-      "it holds model/weights.txt, README.txt"
+      "it contains model/weights.txt, README.txt"
     ),
     (
       "burn__crates__burn-store__src__pytorch__tests__reader__test_data__broken.pt",

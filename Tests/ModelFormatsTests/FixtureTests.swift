@@ -44,8 +44,8 @@ import Testing
     let file = try TensorFile.open(Fixtures.path("formats/left_out.pt"))
     #expect(
       file.warnings == [
-        "quantized: it is rebuilt by _rebuild_qtensor, which is not supported; it is skipped",
-        "sparse: it is rebuilt by _rebuild_sparse_tensor, which is not supported; it is skipped",
+        "quantized: unsupported constructor _rebuild_qtensor; tensor skipped",
+        "sparse: unsupported constructor _rebuild_sparse_tensor; tensor skipped",
       ])
   }
 

@@ -134,7 +134,7 @@ import Testing
     }
     #expect(
       try TensorFile.open(try directory.write(builder.bytes)).warnings == [
-        "this is one of 3 files; the other files' tensors are not in it",
+        "this is one of 3 files; it does not contain the tensors of the others",
         "60 bytes follow the last tensor and were ignored",
       ])
   }
@@ -191,12 +191,12 @@ import Testing
   static let refusals: [Refusal] = [
     Refusal(
       "magic alone", bytes: Array("GGUF".utf8),
-      "the header ends early: 4 bytes are needed, 0 are left", at: 4, code: .truncated),
+      "the header ends early: needs 4 bytes, but only 0 remain", at: 4, code: .truncated),
     Refusal(
       "cut counts", bytes: Array(plain.prefix(20)),
-      "the header ends early: 8 bytes are needed, 4 are left", at: 16, code: .truncated),
+      "the header ends early: needs 8 bytes, but only 4 remain", at: 16, code: .truncated),
     Refusal(
-      "big-endian", "the file is big-endian (version 3); only little-endian GGUF is read", at: 4,
+      "big-endian", "big-endian GGUF is not supported (version 3)", at: 4,
       code: .unsupported
     ) { $0.version = UInt32(3).byteSwapped },
     Refusal(
@@ -204,11 +204,11 @@ import Testing
       code: .unsupported
     ) { $0.version = 1 },
     Refusal(
-      "version 4", "the file is of version 4 of GGUF; versions 2 and 3 are read", at: 4,
+      "version 4", "unsupported GGUF version 4 (supported: 2 and 3)", at: 4,
       code: .unsupported
     ) { $0.version = 4 },
     Refusal(
-      "version 0", "the file is of version 0 of GGUF; versions 2 and 3 are read", at: 4,
+      "version 0", "unsupported GGUF version 0 (supported: 2 and 3)", at: 4,
       code: .unsupported
     ) { $0.version = 0 },
     Refusal(
@@ -234,13 +234,13 @@ import Testing
       "unknown value type", "unknown value type 13", at: 33, in: "k"
     ) { $0.pairs = [("k", littleEndian(UInt32(13)) + littleEndian(UInt64(0)))] },
     Refusal(
-      "4 GiB string", "a string is 4294967296 bytes long where 51 are left", at: 37, in: "k"
+      "4 GiB string", "a string is 4294967296 bytes long, but only 51 remain", at: 37, in: "k"
     ) {
       $0.pairs = [("k", littleEndian(UInt32(8)) + littleEndian(UInt64(1) << 32))]
       $0.values = []
     },
     Refusal(
-      "endless string", "a string is \(UInt64.max) bytes long where 51 are left", at: 37, in: "k"
+      "endless string", "a string is \(UInt64.max) bytes long, but only 51 remain", at: 37, in: "k"
     ) {
       $0.pairs = [("k", littleEndian(UInt32(8)) + littleEndian(UInt64.max))]
       $0.values = []
@@ -254,7 +254,7 @@ import Testing
     },
     Refusal(
       "endless string in a long array",
-      "a string is \(UInt64.max) bytes long where 51 are left", at: 177, in: "k"
+      "a string is \(UInt64.max) bytes long, but only 51 remain", at: 177, in: "k"
     ) {
       $0.pairs = [
         (
@@ -283,7 +283,7 @@ import Testing
     ) { $0.pairs = [("general.alignment", GGUFBuilder.text("32"))] },
     Refusal(
       "long tensor name", bytes: plain.replacing(at: 24, with: littleEndian(UInt64(UInt32.max))),
-      "a tensor's name is 4294967295 bytes long where \(plain.count - 32) are left", at: 24),
+      "a tensor's name is 4294967295 bytes long, but only \(plain.count - 32) remain", at: 24),
     Refusal(
       "name that is no text", bytes: plain.replacing(at: 32, with: [0xFF]),
       "a tensor's name is not UTF-8", at: 24),
@@ -293,7 +293,7 @@ import Testing
     Refusal("giant rank", "the tensor has 4294967295 dimensions; 4 is the limit", at: 33, in: "w") {
       $0.entries[0].rank = .max
     },
-    Refusal("negative dimension", "a dimension is negative: -4", at: 37, in: "w") {
+    Refusal("negative dimension", "negative dimension -4", at: 37, in: "w") {
       $0.entries[0].dimensions = [-4]
     },
     Refusal(
@@ -301,7 +301,7 @@ import Testing
       "the shape [4294967296, 4294967296] has too many elements", at: 33, in: "w"
     ) { $0.entries[0].dimensions = [1 << 32, 1 << 32] },
     Refusal(
-      "overflowing size", "the shape [2305843009213693952] takes too many bytes",
+      "overflowing size", "the shape [2305843009213693952] needs too many bytes",
       at: 33, in: "w"
     ) {
       $0.entries[0].dimensions = [1 << 61]
@@ -322,14 +322,14 @@ import Testing
       $0.entries[0].type = 8
     },
     Refusal(
-      "unaligned offset", "its values begin at 4, no multiple of the alignment 32", at: 49, in: "w"
+      "unaligned offset", "its offset 4 is not a multiple of the alignment 32", at: 49, in: "w"
     ) { $0.entries[0].offset = 4 },
     Refusal(
-      "gap", "its values begin at 32, which leaves a gap after 0", at: 49, in: "w"
+      "gap", "its data starts at 32, leaving a gap after 0", at: 49, in: "w"
     ) { $0.entries[0].offset = 32 },
     Refusal(
       "offset beyond everything",
-      "its values begin at 18446744073709551584, which leaves a gap after 0", at: 49, in: "w"
+      "its data starts at 18446744073709551584, leaving a gap after 0", at: 49, in: "w"
     ) { $0.entries[0].offset = .max - 31 },
     Refusal(
       "overlap", "its values begin at 0, inside those of another tensor, which end at 32", at: 82,

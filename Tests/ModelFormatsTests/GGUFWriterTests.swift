@@ -123,14 +123,14 @@ import Testing
     (.init(name: "a", dtype: .bool, shape: [1]), nil, "GGUF has no type for BOOL"),
     (
       .init(name: "a", dtype: .int8, shape: [1, 1, 1, 1, 1]), nil,
-      "GGUF holds 4 dimensions at most; this has 5"
+      "GGUF supports up to 4 dimensions (got 5)"
     ),
     (
-      .init(name: "a", dtype: .float16, shape: [32]), .q80, "F16 values are not written as Q8_0"
+      .init(name: "a", dtype: .float16, shape: [32]), .q80, "F16 values cannot be written as Q8_0"
     ),
     (
       .init(name: "a", dtype: .float32, shape: [256]), .q4K,
-      "F32 values are not written as Q4_K"
+      "F32 values cannot be written as Q4_K"
     ),
     (
       .init(name: "a", dtype: .float32, shape: [32, 3]), .q80,
@@ -142,7 +142,7 @@ import Testing
     ),
     (
       .init(name: "a", dtype: .float64, shape: [1 << 60]), nil,
-      "[1152921504606846976] elements of F64 have no size in whole bytes"
+      "[1152921504606846976] elements of F64 do not fill whole bytes"
     ),
   ]
 

@@ -85,7 +85,7 @@ import Testing
       TorchBuilder.tensor(storage: LegacyTests.storage(count: 5), sizes: [5], strides: [1]), "u.")
     let error = try #require(try openingError(LegacyTests.file(object: object)))
     #expect(error.code == .malformed)
-    #expect(error.message == "its storage 0 has 24 bytes, not the 20 announced")
+    #expect(error.message == "its storage 0 has 24 bytes, not the declared 20")
     #expect(error.context == "x")
     let wrong = pickle(0x80, 2, LegacyTests.storage(count: -1), ".")
     let negative = try #require(try openingError(LegacyTests.file(object: wrong)))
@@ -100,7 +100,7 @@ import Testing
       (
         "another version", file(version: pickle(0x80, 2, "K", 1, ".")),
         FormatError.Code.unsupported,
-        "the file is not of protocol 1001",
+        "the file does not have protocol 1001",
         magic.count
       ),
       (
@@ -130,23 +130,23 @@ import Testing
       ),
       (
         "another count", file(storages: littleEndian(Int64(5)) + TorchBuilder.values), .malformed,
-        "storage 0 has 5 elements, not the 6 announced",
+        "storage 0 has 5 elements, not the declared 6",
         storagesStart
       ),
       (
         "a count beyond 64 bits", file(storages: littleEndian(Int64.max) + TorchBuilder.values),
-        .malformed, "storage 0 has \(Int64.max) elements, not the 6 announced",
+        .malformed, "storage 0 has \(Int64.max) elements, not the declared 6",
         storagesStart
       ),
       (
         "values that end early",
         file(storages: littleEndian(Int64(6)) + TorchBuilder.values.dropLast(4)), .truncated,
-        "the file is truncated: storage 0 has 24 bytes, 20 are left",
+        "the file is truncated: storage 0 has 24 bytes, but only 20 remain",
         storagesStart + 8
       ),
       (
         "a count that ends early", file(storages: [6, 0]), .truncated,
-        "the file ends early: 8 bytes are needed, 2 are left",
+        "the file ends early: needs 8 bytes, but only 2 remain",
         storagesStart
       ),
       (
@@ -154,7 +154,7 @@ import Testing
         file(
           object: TorchBuilder.dictionary(
             TorchBuilder.tensor(storage: storage(view: view(offset: 4, count: 6))))), .malformed,
-        "its view of storage 0 leaves the storage",
+        "its view exceeds the storage 0",
         viewStart
       ),
       (

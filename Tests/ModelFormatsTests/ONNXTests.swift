@@ -217,7 +217,7 @@ import Testing
     Refusal(
       "duplicate", PB.model(PB.tensor(), PB.tensor()), "two initializers have this name"),
     Refusal(
-      "negative dimension", tensor: PB.tensor(dims: [-2]), "a dimension is negative: -2", in: nil),
+      "negative dimension", tensor: PB.tensor(dims: [-2]), "negative dimension -2", in: nil),
     Refusal(
       "overflowing shape", tensor: PB.tensor(dims: [1 << 40, 1 << 40]),
       "the shape [1099511627776, 1099511627776] has too many elements"),
@@ -247,16 +247,16 @@ import Testing
       "a tensor holds values of two types"),
     Refusal(
       "wrong typed field", tensor: PB.tensor(PB.integer(7, 1) + PB.integer(7, 1)),
-      "its values stand in a field that U8 has no use for"),
+      "its values are in a field that U8 does not use"),
     Refusal(
       "value out of range", tensor: PB.tensor(PB.integer(5, 1) + PB.integer(5, 256)),
-      "the value 256 is none of U8"),
+      "the value 256 is invalid for U8"),
     Refusal(
       "negative half", tensor: PB.tensor(type: 10, PB.integer(5, 1) + PB.integer(5, -1)),
-      "the value -1 is none of F16"),
+      "the value -1 is invalid for F16"),
     Refusal(
       "boolean of 2", tensor: PB.tensor(type: 9, PB.integer(5, 1) + PB.integer(5, 2)),
-      "the value 2 is none of BOOL"),
+      "the value 2 is invalid for BOOL"),
     Refusal(
       "too few values", tensor: PB.tensor(PB.integer(5, 1)),
       "[2] elements of U8 take 2 bytes; the values take 1"),
@@ -276,7 +276,7 @@ import Testing
       "float as a number of 8 bytes",
       tensor: PB.tensor(
         type: 1, PB.tag(4, 1) + littleEndian(UInt64(0)) + PB.tag(4, 1) + littleEndian(UInt64(0))),
-      "a value of F32 is of another kind"),
+      "a value has the wrong type for F32"),
   ]
 
   static let wrongExternalData: [Refusal] = [
@@ -305,7 +305,7 @@ import Testing
       "the offset of its external data must be a non-negative integer: \"0x1\""),
     .external(
       "wrong length", [("location", "model.onnx"), ("length", "3")],
-      "its external data is 3 bytes long; the tensor takes 2"),
+      "its external data has 3 bytes, but the tensor needs 2"),
     .external(
       "beyond the file", [("location", "model.onnx"), ("offset", "9223372036854775807")],
       "its 2 bytes at 9223372036854775807 of model.onnx reach beyond the file's 70", .truncated),
@@ -334,10 +334,10 @@ import Testing
   /// Floats of 4 and 8 bytes have a fixed width: they are never varints, and no piece ends inside
   /// one.
   @Test(arguments: [
-    (1, PB.integer(4, 0x3F80_0000), "a value of F32 is of another kind"),
-    (11, PB.integer(10, 1), "a value of F64 is of another kind"),
-    (14, PB.integer(4, 1), "a value of C64 is of another kind"),
-    (15, PB.integer(10, 1), "a value of C128 is of another kind"),
+    (1, PB.integer(4, 0x3F80_0000), "a value has the wrong type for F32"),
+    (11, PB.integer(10, 1), "a value has the wrong type for F64"),
+    (14, PB.integer(4, 1), "a value has the wrong type for C64"),
+    (15, PB.integer(10, 1), "a value has the wrong type for C128"),
     (
       1, PB.bytes(4, [0, 0, 128]) + PB.bytes(4, [63]), "a piece of the values ends inside a number"
     ),

@@ -97,7 +97,7 @@ import Testing
       "this is a tar archive, not a file of tensors", unpack),
     Refusal(
       "HDF5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], .hdf5, .unsupported,
-      "this is an HDF5 file (as Keras writes), which is not read here",
+      "this is an HDF5 file (as Keras writes), which is not supported",
       "save its arrays as safetensors; the weights of a Keras model have other names and shapes"),
     Refusal(
       "sdflat", Array("SDFLAT\0\u{1}".utf8), .sdflat, .unsupported,
@@ -123,7 +123,7 @@ import Testing
       again),
     Refusal(
       "truncated archive", Array(TorchBuilder.archive().bytes.prefix(200)), .zip, .truncated,
-      "the file is truncated: it has 200 bytes and lacks the archive's end, its central directory",
+      "the file is truncated: it has 200 bytes and lacks the archive's end, the list of its records",
       again),
     Refusal(
       "web page with a title",
@@ -145,16 +145,16 @@ import Testing
       "run `git lfs pull` in the repository, or download the file"),
     Refusal(
       "PNG", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13], .png, .unrecognized,
-      "this is a PNG picture, not a file of tensors", weights),
+      "this is a PNG image, not a file of tensors", weights),
     Refusal(
       "JPEG", [0xFF, 0xD8, 0xFF, 0xE0, 0, 16], .jpeg, .unrecognized,
-      "this is a JPEG picture, not a file of tensors", weights),
+      "this is a JPEG image, not a file of tensors", weights),
     Refusal(
       "GIF", Array("GIF89a".utf8), .gif, .unrecognized,
-      "this is a GIF picture, not a file of tensors", weights),
+      "this is a GIF image, not a file of tensors", weights),
     Refusal(
       "WebP", Array("RIFF\u{10}\0\0\0WEBPVP8 ".utf8), .webp, .unrecognized,
-      "this is a WebP picture, not a file of tensors", weights),
+      "this is a WebP image, not a file of tensors", weights),
     Refusal(
       "PDF", Array("%PDF-1.7\n".utf8), .pdf, .unrecognized,
       "this is a PDF document, not a file of tensors", weights),
@@ -180,23 +180,23 @@ import Testing
       "this is a RAR archive, not a file of tensors", unpack),
     Refusal(
       "NumPy", [0x93] + Array("NUMPY\u{1}\0".utf8), .numpy, .unsupported,
-      "this is a NumPy array, which is not read here",
+      "this is a NumPy array, which is not supported",
       "save it as safetensors: safetensors.numpy.save_file({\"NAME\": numpy.load(FILE)}, OUT)"),
     Refusal(
       "GGML", Array("lmgg".utf8) + [0, 125, 0, 0], .ggml, .unsupported,
-      "this is a GGML file from before GGUF (August 2023), which is not read here",
+      "this is a GGML file from before GGUF (August 2023), which is not supported",
       "convert the original weights to GGUF with a current program, or use them directly"),
     Refusal(
       "GGML of 2023", Array("tjgg".utf8) + [3, 0, 0, 0], .ggml, .unsupported,
-      "this is a GGML file from before GGUF (August 2023), which is not read here",
+      "this is a GGML file from before GGUF (August 2023), which is not supported",
       "convert the original weights to GGUF with a current program, or use them directly"),
     Refusal(
       "TFLite", [0x1C, 0, 0, 0] + Array("TFL3".utf8) + [0x14, 0, 0x20, 0], .tfLite, .unsupported,
-      "this is a TensorFlow Lite model, which is not read here",
+      "this is a TensorFlow Lite model, which is not supported",
       "use the PyTorch or safetensors weights that it was made from"),
     Refusal(
       "MindSpore Lite", [0x10, 0, 0, 0] + Array("MSL2".utf8) + [0, 0], .mindSpore, .unsupported,
-      "this is a MindSpore file, which is not read here", mindSpore),
+      "this is a MindSpore file, which is not supported", mindSpore),
     Refusal(
       // A value: its tag, and a tensor of dimensions, type and content.
       "MindSpore checkpoint",
@@ -204,47 +204,47 @@ import Testing
         1,
         message(1, Array("conv.weight".utf8))
           + message(2, [8, 2] + message(2, Array("Float32".utf8)) + message(3, [0, 0, 0, 0]))),
-      .mindSpore, .unsupported, "this is a MindSpore file, which is not read here", mindSpore),
+      .mindSpore, .unsupported, "this is a MindSpore file, which is not supported", mindSpore),
     Refusal(
       "MindSpore graph", message(1, Array("0.3.0".utf8)) + message(2, Array("MindSpore".utf8)),
-      .mindSpore, .unsupported, "this is a MindSpore file, which is not read here", mindSpore),
+      .mindSpore, .unsupported, "this is a MindSpore file, which is not supported", mindSpore),
     Refusal(
       "SentencePiece",
       ["<unk>", "<s>"].flatMap {
         message(1, message(1, Array($0.utf8)) + [0x15, 0, 0, 0, 0, 0x18, 2])
       },
       .sentencePiece, .unsupported,
-      "this is a SentencePiece tokenizer model, which is not read here",
+      "this is a SentencePiece tokenizer model, which is not supported",
       "use the weights file; this file belongs in tokenizer/"),
     Refusal(
       "TensorRT", Array("ftrt".utf8) + [0, 0, 0, 0], .tensorRT, .unsupported,
-      "this is a TensorRT engine, which is not read here",
+      "this is a TensorRT engine, which is not supported",
       "use the ONNX model or the weights that it was built from"),
     Refusal(
       "OpenVINO",
       Array(
         "<?xml version=\"1.0\"?>\n<net name=\"m\" version=\"11\">\n<layers><layer id=\"0\"".utf8),
-      .openVINO, .unsupported, "this is an OpenVINO model, which is not read here",
+      .openVINO, .unsupported, "this is an OpenVINO model, which is not supported",
       "use the ONNX model or the weights that it was made from"),
     Refusal(
       "Core ML", [8, 7] + message(2, [0x0A, 0]) + [0xB2, 0x1F, 2, 8, 1], .coreML, .unsupported,
-      "this is a Core ML model, which is not read here",
+      "this is a Core ML model, which is not supported",
       "use the PyTorch or safetensors weights that it was made from"),
     Refusal(
       "Core ML's weights",
       [3, 0, 0, 0, 2, 0, 0, 0] + [UInt8](repeating: 0, count: 56) + [0xEF, 0xBE, 0xAD, 0xDE],
-      .coreML, .unsupported, "this is a Core ML model, which is not read here",
+      .coreML, .unsupported, "this is a Core ML model, which is not supported",
       "use the PyTorch or safetensors weights that it was made from"),
     Refusal(
       "Flax", [0x82, 0xA7] + Array("conv_in".utf8) + [0x82, 0xA4] + Array("bias".utf8) + [0xC7],
       .flax,
-      .unsupported, "this is a Flax file (MessagePack), which is not read here",
+      .unsupported, "this is a Flax file (MessagePack), which is not supported",
       "use the PyTorch or safetensors weights of the same model, or load it with from_flax=True "
         + "and save it again"),
     Refusal(
       "NumPy archive",
       ZipBuilder(["a.npy", "b.npy"].map { ZipBuilder.Record($0, [1]) }).bytes, .zip, .unsupported,
-      "this is a NumPy archive (.npz) of 2 arrays, which is not read here: a.npy, b.npy",
+      "this is a NumPy archive (.npz) of 2 arrays, which is not supported: a.npy, b.npy",
       "save its arrays as safetensors: safetensors.numpy.save_file(dict(numpy.load(FILE)), OUT)"),
     Refusal(
       "Keras",

@@ -62,10 +62,10 @@ import Testing
 
   @Test(
     arguments: [
-      ("unknown instruction", pickle(0xFF), "0xff is no instruction of a pickle", 0),
+      ("unknown instruction", pickle(0xFF), "unknown pickle opcode 0xff", 0),
       (
         "future protocol", pickle(0x80, 6, "N."),
-        "the pickle is of protocol 6; 5 is the last known", 0
+        "unsupported pickle protocol 6 (maximum 5)", 0
       ),
       ("nothing to stop with", pickle("."), "pickle stack underflow", 0),
       ("taking below a mark", pickle("N(."), "pickle stack underflow", 2),
@@ -85,7 +85,7 @@ import Testing
         "item of no set", pickle("N(N", 0x90, "."), "cannot add items: the target is not a set", 3
       ),
       (
-        "not memorised", pickle("h", 9, "."), "the pickle recalls value 9, which was not memorised",
+        "not memorised", pickle("h", 9, "."), "memo entry 9 was never set",
         0
       ),
       ("memo index", pickle("Np-1\n."), "a memo index is not a number", 1),
@@ -116,11 +116,11 @@ import Testing
       ("buffer outside", pickle(0x97, "."), "the pickle uses out-of-band buffers", 0),
       (
         "string beyond the end", pickle("X", 0xFF, 0xFF, 0xFF, 0xFF, "."),
-        "the pickle ends early: 4294967295 bytes are needed, 1 are left", 5
+        "the pickle ends early: needs 4294967295 bytes, but only 1 remain", 5
       ),
       (
         "string of 2^64 - 1", pickle(0x8D, [UInt8](repeating: 0xFF, count: 8), "."),
-        "the pickle ends early: 9223372036854775807 bytes are needed, 1 are left", 9
+        "the pickle ends early: needs 9223372036854775807 bytes, but only 1 remain", 9
       ),
       (
         "string of negative length", pickle("T", 0xFF, 0xFF, 0xFF, 0xFF, "."),
@@ -132,23 +132,23 @@ import Testing
       ),
       (
         "frame beyond the end", pickle(0x95, 9, 0, 0, 0, 0, 0, 0, 0, "."),
-        "the pickle ends early: 9 bytes are needed, 1 are left", 9
+        "the pickle ends early: needs 9 bytes, but only 1 remain", 9
       ),
       ("endless line", pickle("cos\nsystem"), "the pickle ends inside a line", 4),
       (
         "recall beyond the memo", pickle("Nq", 0, "j", 0xFF, 0xFF, 0xFF, 0xFF, "."),
-        "the pickle recalls value 4294967295, which was not memorised", 3
+        "memo entry 4294967295 was never set", 3
       ),
       (
         "recall by a giant number", pickle("Ng99999999999999999999\n."),
         "a memo index is not a number", 1
       ),
       (
-        "no STOP", pickle(0x80, 4, "N"), "the pickle ends early: 1 byte is needed, 0 are left", 3
+        "no STOP", pickle(0x80, 4, "N"), "the pickle ends early: needs 1 byte, but only 0 remain", 3
       ),
       (
         "no STOP after a frame", pickle(0x80, 4, 0x95, 1, 0, 0, 0, 0, 0, 0, 0, "N"),
-        "the pickle ends early: 1 byte is needed, 0 are left", 12
+        "the pickle ends early: needs 1 byte, but only 0 remain", 12
       ),
       (
         "taking what a call was to have", pickle("cm\nC\n(R."),
@@ -156,15 +156,15 @@ import Testing
       ),
       (
         "bytes of 4 GiB", pickle("B", 0xFF, 0xFF, 0xFF, 0xFF, "x."),
-        "the pickle ends early: 4294967295 bytes are needed, 2 are left", 5
+        "the pickle ends early: needs 4294967295 bytes, but only 2 remain", 5
       ),
       (
         "number of 2 GiB", pickle(0x8B, 0xFF, 0xFF, 0xFF, 0x7F, "."),
-        "the pickle ends early: 2147483647 bytes are needed, 1 are left", 5
+        "the pickle ends early: needs 2147483647 bytes, but only 1 remain", 5
       ),
       (
         "list of pairs with one without a value", pickle("cm\nC\n)", 0x81, "(N", 0x90, "K."),
-        "the pickle ends early: 1 byte is needed, 0 are left", 12
+        "the pickle ends early: needs 1 byte, but only 0 remain", 12
       ),
       ("name that is no text", pickle("c", [0xFF], "\nx\n."), "a name is not UTF-8", 0),
     ] as [(String, [UInt8], String, Int)])
@@ -205,7 +205,7 @@ import Testing
     // Index 1 before 0, as no writer does; MEMOIZE uses the number of entries.
     let bytes = pickle("K", 5, "q", 1, "K", 6, 0x94, "K", 7, "q", 0, "h", 0, "h", 1, "\u{87}.")
     let error = #expect(throws: FormatError.self) { try runPickle(bytes) }
-    #expect(error?.message == "0xc2 is no instruction of a pickle")
+    #expect(error?.message == "unknown pickle opcode 0xc2")
     let sound = pickle("K", 5, "q", 1, "K", 6, 0x94, "K", 7, "q", 0, "h", 0, "h", 1, 0x86, ".")
     #expect(try runPickle(sound).text == "(7, 6)")
   }
@@ -255,11 +255,11 @@ import Testing
       (many("N", 101), "the pickle's stack grows beyond 100 values"),
       (many("(", 101), "the pickle has too many marks"),
       (many("]0", 121), "the unpickled object needs more than 12000 bytes of memory"),
-      (many("N", 1) + [UInt8](repeating: 0x94, count: 301), "takes more"),
+      (many("N", 1) + [UInt8](repeating: 0x94, count: 301), "needs more than"),
       (many("N0", 251), "the pickle has more than 500 instructions"),
       (
         pickle("X", 0xE8, 3, 0, 0) + many("x", 1000),
-        "the pickle ends early: 1000 bytes are needed, 995 are left"
+        "the pickle ends early: needs 1000 bytes, but only 995 remain"
       ),
     ] {
       let error = try #require(throws: FormatError.self) { try runPickle(bytes, limits: limits) }

@@ -361,11 +361,11 @@ import Testing
     ),
     (
       [TensorInfo(name: "a", dtype: .float4, shape: [3])],
-      .unsupported, "[3] elements of F4 have no size in whole bytes"
+      .unsupported, "[3] elements of F4 do not fill whole bytes"
     ),
     (
       [TensorInfo(name: "a", dtype: .float32, shape: [.max, 2])],
-      .unsupported, "[9223372036854775807, 2] elements of F32 have no size in whole bytes"
+      .unsupported, "[9223372036854775807, 2] elements of F32 do not fill whole bytes"
     ),
   ])
   func unwritableTensorsAreRefused(

@@ -49,7 +49,7 @@ import Testing
       #"{"metadata":{"total_size":13},"weight_map":\#(ShardIndexTests.map)}"#)
     #expect(
       try TensorFile.open(repository.index).warnings == [
-        "the index announces 13 bytes of tensors; the shards hold 12"
+        "the index declares 13 bytes of tensors, but the shards contain 12"
       ])
   }
 
@@ -190,10 +190,11 @@ import Testing
       "the index places the tensor in \(first), but no shard contains it", at: #""g""#, in: "g"),
     Refusal(
       "omitted", #"{"weight_map": {"a": "\#(first)", "c": "\#(second)"}}"#,
-      "\(second) holds the tensor, but the index does not list it", at: #""weight_map""#, in: "b"),
+      "\(second) contains the tensor, but the index does not list it", at: #""weight_map""#, in: "b"
+    ),
     Refusal(
       "wrong route", #"{"weight_map": {"a": "\#(first)", "c": "\#(second)", "b": "\#(first)"}}"#,
-      "the index places the tensor in \(first), but it lies in \(second)", at: #""b""#, in: "b"),
+      "the index places the tensor in \(first), but \(second) contains it", at: #""b""#, in: "b"),
     Refusal(
       "duplicate top-level key", #"{"weight_map": \#(map), "weight_map" : {}}"#,
       "\"weight_map\" is duplicated in the index", at: #""weight_map" :"#),
@@ -292,7 +293,7 @@ import Testing
     #expect(
       Array(error.message.utf8)
         == Array(
-          "the index places the tensor in \u{e9}.safetensors, but it lies in e\u{301}.safetensors"
+          "the index places the tensor in \u{e9}.safetensors, but e\u{301}.safetensors contains it"
             .utf8))
     #expect(error.offset == 16)
     #expect(error.context == "a")

@@ -188,7 +188,7 @@ import Testing
       "tensor 10 has 65 dimensions"),
     Refusal(
       "cut tensor", archive(tensors: number(1) + tensor(numbers: [2, 3])),
-      "the member ends early: 8 bytes are needed, 0 are left", .truncated),
+      "the member ends early: needs 8 bytes, but only 0 remain", .truncated),
     Refusal(
       "tensor twice", archive(tensors: number(2) + tensor() + tensor()), "tensor 10 is duplicated"),
     Refusal(

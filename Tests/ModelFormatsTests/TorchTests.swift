@@ -71,11 +71,11 @@ import Testing
       "fewer elements than the record",
       tensor: TorchBuilder.tensor(
         storage: TorchBuilder.storage(count: 5), sizes: [5], strides: [1]),
-      "its storage archive/data/0 has 24 bytes, not the 20 announced", at: storageData),
+      "its storage archive/data/0 has 24 bytes, not the declared 20", at: storageData),
     Refusal(
       "more elements than the record",
       tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(count: 1 << 40)),
-      "its storage archive/data/0 has 24 bytes, not the \(4 << 40) announced", at: storageData),
+      "its storage archive/data/0 has 24 bytes, not the declared \(4 << 40)", at: storageData),
     Refusal(
       "elements beyond 64 bits",
       tensor: TorchBuilder.tensor(storage: TorchBuilder.storage(count: .max)),
@@ -153,7 +153,7 @@ import Testing
       "the archive's version is not a number", at: lastVersion, in: "archive/version"),
     Refusal(
       "version of the future", record("archive/version", "11\n"), .unsupported,
-      "the archive is of version 11; 10 is the last known", at: lastVersion, in: "archive/version"),
+      "unsupported archive version 11 (maximum 10)", at: lastVersion, in: "archive/version"),
     Refusal(
       "byte order that is none", record("archive/byteorder", "middle"), .malformed,
       "the byte order is neither little nor big", at: lastData, in: "archive/byteorder"),
@@ -164,7 +164,7 @@ import Testing
       at: lastData - 30 - "archive/byteorder".utf8.count, in: "archive/byteorder"),
     Refusal(
       "not a pickle", TorchBuilder.archive(pickle("N")), .truncated,
-      "the pickle ends early: 1 byte is needed, 0 are left", at: ZipTests.pickleData + 1,
+      "the pickle ends early: needs 1 byte, but only 0 remain", at: ZipTests.pickleData + 1,
       in: "archive/data.pkl"),
     Refusal(
       "nested too deeply",
@@ -308,11 +308,11 @@ import Testing
         "unsupported type torch.QUInt8Storage; tensor skipped"
       ),
       (typed("bits4x2"), "unsupported type torch.bits4x2; tensor skipped"),
-      (flagged("conj"), "it is a view with the conj flag, which is not supported; it is skipped"),
-      (flagged("neg"), "it is a view with the neg flag, which is not supported; it is skipped"),
+      (flagged("conj"), "unsupported view flag conj; tensor skipped"),
+      (flagged("neg"), "unsupported view flag neg; tensor skipped"),
       (
         rebuilding("_rebuild_sparse_tensor", pickle("NN")),
-        "it is rebuilt by _rebuild_sparse_tensor, which is not supported; it is skipped"
+        "unsupported constructor _rebuild_sparse_tensor; tensor skipped"
       ),
     ] as [([UInt8], String)])
   func whatIsNotReadIsLeftOut(tensor: [UInt8], warning: String) throws {

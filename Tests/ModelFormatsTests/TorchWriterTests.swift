@@ -131,7 +131,7 @@ import Testing
     ),
     (
       [TensorInfo(name: "a", dtype: .float64, shape: [1 << 61])], .unsupported,
-      "[2305843009213693952] elements of F64 have no size in whole bytes"
+      "[2305843009213693952] elements of F64 do not fill whole bytes"
     ),
   ])
   func whatCannotBeWrittenIsRefused(

@@ -75,13 +75,13 @@ import Testing
       "the record lies in another part of the archive", at: storageEntry, in: storageName),
     Refusal(
       "directory elsewhere", changedEnd { $0.directoryOffset = 5 }, .malformed,
-      "the central directory is announced at 5 with \(directorySize) bytes, "
+      "the end record gives the central directory's offset 5 and size \(directorySize) bytes, "
         + "but must end at \(size - 22)", at: end),
     Refusal(
       "bytes lost in between",
       Array(TorchBuilder.archive().bytes[..<100] + TorchBuilder.archive().bytes[104...]),
       .malformed,
-      "the central directory is announced at \(directoryOffset) with \(directorySize) bytes, "
+      "the end record gives the central directory's offset \(directoryOffset) and size \(directorySize) bytes, "
         + "but must end at \(size - 26)", at: end - 4),
     Refusal(
       "more entries than fit", changedEnd { $0.count = 60000 }, .malformed,
@@ -112,7 +112,7 @@ import Testing
         $0.hasWideEnd = true
         $0.wideRecordOffset = 1 << 40
       },
-      .malformed, "the zip64 end record is announced at \(1 << 40), outside the file",
+      .malformed, "the zip64 locator gives the offset \(1 << 40), which is outside the file",
       at: end + 56 + 8),
     Refusal(
       "no wide end",
@@ -137,22 +137,22 @@ import Testing
     ),
     Refusal(
       "another name in the record", changed { $0.localName = "archive/data/1" }, .malformed,
-      "the record's name differs between the local header and the central directory",
+      "the name differs between the local header and the central directory",
       at: storageRecord,
       in: storageName),
     Refusal(
       "a longer name in the record", changed { $0.localName = "archive/data/10" }, .malformed,
-      "the record's name differs between the local header and the central directory",
+      "the name differs between the local header and the central directory",
       at: storageRecord,
       in: storageName),
     Refusal(
       "another method in the record", changed { $0.localMethod = 8 }, .malformed,
-      "the record's method differs between the local header and the central directory",
+      "the method differs between the local header and the central directory",
       at: storageRecord,
       in: storageName),
     Refusal(
       "another size in the record", changed { $0.localSize = 8 }, .malformed,
-      "the record's size differs between the local header and the central directory",
+      "the size differs between the local header and the central directory",
       at: storageRecord,
       in: storageName),
     Refusal(
@@ -160,7 +160,8 @@ import Testing
       "the record is stored, yet has 24 bytes in 20", at: storageEntry, in: storageName),
     Refusal(
       "record outside the archive", changed { $0.headerOffset = 1 << 30 }, .malformed,
-      "the record is announced at \(1 << 30), outside the archive", at: storageEntry,
+      "the central directory gives the offset \(1 << 30), which is outside the archive",
+      at: storageEntry,
       in: storageName),
     Refusal(
       "no record there", changed { $0.headerOffset = 3 }, .malformed,
@@ -226,8 +227,8 @@ import Testing
         $0 = .deflated($0.name, $0.data)
         $0.size = 5 << 20
       }, .malformed,
-      "\(TorchBuilder.dictionary(TorchBuilder.tensor()).count + 5) deflated bytes cannot hold the "
-        + "\(5 << 20) announced", at: pickleData, in: pickleName),
+      "\(TorchBuilder.dictionary(TorchBuilder.tensor()).count + 5) deflated bytes cannot contain "
+        + "the declared \(5 << 20)", at: pickleData, in: pickleName),
     Refusal(
       "no checkpoint", ZipBuilder([ZipBuilder.Record("readme.txt", [1])]).bytes, .unrecognized,
       "this is a zip archive without data.pkl, so it is not a PyTorch checkpoint; it contains readme.txt",

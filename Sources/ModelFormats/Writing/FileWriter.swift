@@ -163,7 +163,7 @@ public final class FileWriter {
     guard !overflow, UInt64(max(0, byteCount)) > free else { return }
     let reason = unsafe String(cString: strerror(ENOSPC))
     throw FormatError(
-      .inputOutput, "\(reason): the output needs \(byteCount) bytes but only \(free) are free",
+      .inputOutput, "\(reason): the output needs \(byteCount) bytes, but only \(free) are free",
       file: path,
       hint: "free some space, or write to another disk")
   }
