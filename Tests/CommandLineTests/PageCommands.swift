@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 
-/// The commands of a page: lines indented by four spaces.
+/// The commands of a page: lines indented by four spaces, outside of fenced blocks.
 struct PageCommands {
   struct Line: Sendable {
     let number: Int
@@ -15,9 +15,15 @@ struct PageCommands {
   init(_ page: String) throws {
     self.page = page
     let text = try String(contentsOfFile: "\(Fixtures.root)/\(page)", encoding: .utf8)
-    lines = text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
-      .filter { $0.element.hasPrefix("    ") }
-      .map { Line(number: $0.offset + 1, command: String($0.element.dropFirst(4))) }
+    var lines: [Line] = []
+    var isFenced = false
+    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+    {
+      if line.hasPrefix("```") { isFenced.toggle() }
+      guard !isFenced, line.hasPrefix("    ") else { continue }
+      lines.append(Line(number: index + 1, command: String(line.dropFirst(4))))
+    }
+    self.lines = lines
   }
 
   /// Replacements for commands that a test cannot run: a build within a build, and changes to the

@@ -5,9 +5,10 @@ import Testing
 
 /// Metadata that sdkit, the program's former name, wrote into images.
 @Suite struct FormerNameTests {
-  /// The images of the documentation were made by such a version.
+  /// Images that version 0.1.0 made, then called sdkit: `sdgen "a large yellow star on a purple
+  /// background" --seed 3 --steps 30`, and likewise the heart.
   @Test(arguments: ["star", "heart"]) func jobsInPNGAreRead(_ name: String) throws {
-    let file = try PictureFile.read("\(Fixtures.root)/docs/pictures/\(name).png")
+    let file = try PictureFile.read(Fixtures.path("pictures/sdkit-\(name).png"))
     let job = try #require(file.metadata.job)
     #expect(job.contains(#""program":"sdkit "#))
   }

@@ -205,7 +205,7 @@ private struct LegacyStorages: TorchStorageSource {
       throw FormatError(
         .malformed,
         "its storage \(reference.key) has \(place.byteCount) bytes, not the "
-          + "\(reference.byteCount) announced", offset: place.offset)
+          + "declared \(reference.byteCount)", offset: place.offset)
     }
     return .mapped(file, offset: place.offset, byteCount: place.byteCount)
   }
