@@ -12,6 +12,7 @@ import Testing
       ("sdinspect", ["convert"]),
       ("sdinspect", ["onnx"]), ("sdgen", []), ("sdgen", ["generate"]), ("sdgen", ["batch"]),
       ("sdgen", ["again"]), ("sdgen", ["info"]), ("sdgen", ["tokens"]), ("sdgen", ["schedule"]),
+      ("sdgen", ["similarity"]),
       ("sdgen", ["bench"]),
     ] as [(String, [String])])
   func helpHasAnExample(program: String, command: [String]) throws {
@@ -30,7 +31,7 @@ import Testing
     ("sdinspect", "stats"), ("sdinspect", "diff"), ("sdinspect", "hash"), ("sdinspect", "report"),
     ("sdinspect", "verify"), ("sdinspect", "convert"), ("sdinspect", "onnx"), ("sdgen", ""),
     ("sdgen", "generate"), ("sdgen", "again"), ("sdgen", "info"), ("sdgen", "tokens"),
-    ("sdgen", "schedule"),
+    ("sdgen", "schedule"), ("sdgen", "similarity"),
     ("sdgen", "bench"),
   ])
   func examplesFitATerminal(program: String, command: String) throws {

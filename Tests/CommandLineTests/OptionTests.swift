@@ -77,6 +77,9 @@ import Testing
         [("model", .free)] + generate.filter { schedule.contains($0.option) } + [("output", .free)]
       ),
       (
+        "similarity", ["a.png"], [("model", .free), ("text", .free), ("output", .free)]
+      ),
+      (
         "bench", [],
         [
           ("model", .free), ("vae", .free), ("variant", .free), ("dtype", .choice),

@@ -107,6 +107,21 @@ import Testing
     #expect(graph.shape(tokens.output, Sizes()) == [1, 257, 1024])
   }
 
+  /// CLIPVisionModelWithProjection of ViT-B/32, whose sizes are transformers' defaults, printed by
+  ///
+  ///     python3 -c 'from transformers import CLIPVisionConfig as C, CLIPVisionModelWithProjection as M
+  ///     m = M(C()); print(len(list(m.parameters())), sum(p.numel() for p in m.parameters()))'
+  @Test func imageEncoderIsThePublishedOne() throws {
+    let graph = try ImageEncoder.graph(ImageEncoderConfiguration(JSONObject()))
+    #expect(count([graph]) == 87_849_216)
+    #expect(graph.parameters.count == 200)
+    #expect(graph.shape(graph.outputs[0], Sizes()) == [1, 512])
+    let error = try #require(throws: GraphError.self) {
+      try ImageEncoderConfiguration(["hidden_act": "relu"])
+    }
+    #expect(error.component == "image_encoder" && error.field == "hidden_act")
+  }
+
   /// A graph cut in two computes the same in both parts together.
   @Test func cutting() throws {
     let unet = try Published.graphs()[1]

@@ -207,6 +207,15 @@ extension Component {
     return tensor.shape == shape ? tensor : tensor.reshaped(shape)
   }
 
+  /// The bytes of the parameter with this name as the file stores it; nil if it is missing.
+  ///
+  /// - Parameter name: the name in current diffusers, whatever its name in the file.
+  package func storedByteCount(of name: String) -> Int? {
+    guard let position = manifest?.position(name) else { return nil }
+    let bytes = tensors[position].storedByteCount
+    return manifest?.third(name) == nil ? bytes : bytes / 3
+  }
+
   /// Splits a tensor of the file into its parameters, each with some of its rows; other tensors are
   /// returned unchanged.
   package func pieces(of tensor: Tensor) -> [(parameter: Parameter?, tensor: Tensor)] {

@@ -51,7 +51,6 @@ public struct ComponentName: RawRepresentable, Sendable, Hashable, CustomStringC
     if let network = NetworkDescriptor(component: self) { return network.title }
     return switch self {
     case .secondTextEncoder: "second text encoder"
-    case .imageEncoder: "image encoder"
     default: averaged.map { "averaged \($0.title)" } ?? rawValue
     }
   }

@@ -105,14 +105,17 @@ extension ConversionPlanner {
       if target != .safetensors || casts, let refusal = component.packed.refusal(in: source.path) {
         throw refusal
       }
-      if component.manifest != nil {
+      let hasNoPlace = isSingle && component.hasNoPlace
+      if component.manifest != nil, !hasNoPlace {
         // A part of a network may still change its container format.
         if renames || target == .sdflat || component.configuration?.origin == .file {
           try component.requireComplete()
         }
         continue
       }
-      guard component.isUnknownNetwork, !component.isHelper(among: components) || !isSingle
+      guard
+        hasNoPlace
+          || component.isUnknownNetwork && (!component.isHelper(among: components) || !isSingle)
       else { continue }
       let isKept =
         switch target {
@@ -125,14 +128,19 @@ extension ConversionPlanner {
       guard !isKept else { continue }
       var error =
         component.graphFailure
-        ?? FormatError(.unsupported, "the network is not known", file: component.path)
+        ?? FormatError(
+          .unsupported,
+          hasNoPlace
+            ? "single files have no names for this network" : "the network is not known",
+          file: component.path)
       let name = component.name.rawValue
       if let field = error.context, field != name {
         error.context = "\(name): \(field)"
       } else {
         error.context = name
       }
-      let others = components.filter { $0.manifest != nil }.map(\.name.rawValue)
+      let others = components.filter { $0.manifest != nil && !(isSingle && $0.hasNoPlace) }
+        .map(\.name.rawValue)
       error.hint =
         (error.hint.map { $0 + "; " } ?? "")
         + "\(set: .layout, "safetensors") keeps all tensors as they are"
@@ -212,6 +220,9 @@ extension ModelCheckpoint {
 extension Component {
   /// Whether it is a network without a graph.
   var isUnknownNetwork: Bool { manifest == nil && name != .other }
+
+  /// Whether single files of several networks have no names for it, though it has a graph.
+  var hasNoPlace: Bool { manifest != nil && network == .imageEncoder }
 
   /// Whether it only checks generated images, so that no single file contains it.
   func isHelper(among components: [Component]) -> Bool {

@@ -39,13 +39,17 @@ struct ConversionPlanner {
     try ConversionPlanner.check(components, target, of: source, casts: options.multipliesScales)
     try ConversionPlanner.checkScales(of: components, target, options, source)
     try ConversionPlanner.checkUnread(of: source, options, &maker)
-    let unknown = components.filter { $0.isUnknownNetwork && !$0.isHelper(among: components) }
+    let unknown = components.filter {
+      ($0.isUnknownNetwork || $0.hasNoPlace) && !$0.isHelper(among: components)
+    }
     let keepsNames = target == .gguf && !unknown.isEmpty
     self.keepsNames = keepsNames
     if keepsNames, components.count > 1 {
       maker.note(
         unknown.map(\.name.rawValue).joined(separator: ", ")
-          + ": the network is not known, so that all tensors keep the source's names")
+          + (unknown.allSatisfy(\.hasNoPlace)
+            ? ": single files have no names for it" : ": the network is not known")
+          + ", so that all tensors keep the source's names")
     }
     let isWhole = options.components == nil && source.isPipeline
     if target == .diffusers, options.components == nil, !isWhole, components.count > 1 {

@@ -11,6 +11,7 @@ extension NetworkDescriptor {
     .controlNet,
     .safetyChecker,
     .tinyAutoencoder,
+    .imageEncoder,
   ]
 
   /// The network of this class; nil if it has no graph here.

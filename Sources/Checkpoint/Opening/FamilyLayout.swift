@@ -1,4 +1,5 @@
 import ModelFormats
+import OrderedJSON
 
 /// The components of files that ``SingleFileLayout`` does not know: splits tensors into networks by
 /// the table of families.
@@ -47,14 +48,16 @@ enum FamilyLayout {
       let base = row.title(view).title
       return split(file.tensors, bareNames, row, prefix: view.prefix) { name, tensors, names in
         let isMain = name == row.part
-        let architecture = isMain ? self.architecture(row, base) : nil
+        let architecture =
+          isMain
+          ? self.architecture(row, base)
+          : name == .imageEncoder ? NetworkDescriptor.imageEncoder.className : nil
         // OpenCLIP's own names are read if a single file has them.
         let isJoined = tensors.contains { $0.name.hasSuffix(".attn.in_proj_weight") }
         let known = isJoined ? nil : NetworkDescriptor(className: architecture)
         return Component(
           name: name,
-          architecture: name == .imageEncoder && !isMain
-            ? "CLIPVisionModelWithProjection" : architecture,
+          architecture: architecture,
           configuration: known.flatMap {
             ConfigurationInference.configuration(
               of: $0, zip(tensors, names).map { $0.renamed($1) }, path: file.path)
@@ -82,12 +85,14 @@ enum FamilyLayout {
     }
     let bareNames = component.tensors.map(component.bareName)
     return split(component.tensors, bareNames, row, prefix: "") { name, tensors, names in
-      let configuration =
-        name == .textEncoder
-        ? ConfigurationInference.configuration(
-          of: .textEncoder, zip(tensors, names).map { $0.renamed($1) }, path: component.path) : nil
-      let architecture = name == .imageEncoder ? "CLIPVisionModelWithProjection" : nil
-      return component.renamed(name, architecture, configuration, tensors: tensors)
+      let known = NetworkDescriptor(component: name)
+      let configuration = known.flatMap { network in
+        component.configuration?.part(network)
+          ?? ConfigurationInference.configuration(
+            of: network, zip(tensors, names).map { $0.renamed($1) }, path: component.path)
+      }
+      return component.renamed(
+        name, name == .imageEncoder ? known?.className : nil, configuration, tensors: tensors)
     }
   }
 
@@ -95,7 +100,9 @@ enum FamilyLayout {
 
   /// Whether the file opens as one of ``NetworkDescriptor``'s networks.
   private static func isKnown(_ row: Family) -> Bool {
-    row.parts.isEmpty && NetworkDescriptor(className: row.classes.first) != nil
+    // A vision model may lack the projection, without which it has no graph.
+    row.parts.isEmpty && row.part != .imageEncoder
+      && NetworkDescriptor(className: row.classes.first) != nil
   }
 
   private static func architecture(_ row: Family, _ title: String) -> String? {
@@ -251,4 +258,38 @@ extension Component {
       bareNames: tensors.map(bareName) + other.tensors.map(other.bareName),
       extensions: extensions, findings: findings)
   }
+}
+
+extension Configuration {
+  /// The configuration of one of the two networks of a whole CLIP (transformers' `CLIPConfig`); nil
+  /// if this is none.
+  ///
+  /// As in transformers, `text_config_dict` takes the place of `text_config`, and the projection's
+  /// width is that of the whole. Of the other fields, of which published files list those of every
+  /// class, the ones that shape the network are kept.
+  fileprivate func part(_ network: NetworkDescriptor) -> Configuration? {
+    let word: String
+    switch network {
+    case .textEncoder: word = "text_config"
+    case .imageEncoder: word = "vision_config"
+    default: return nil
+    }
+    guard object["model_type"]?.string == "clip" || architecture == "CLIPModel",
+      let given = object[word + "_dict"]?.object ?? object[word]?.object
+    else { return nil }
+    var part: JSONObject = [
+      "architectures": [.string(network.className)],
+      "projection_dim": object["projection_dim"] ?? 512,
+    ]
+    for field in Self.shapingFields {
+      if let value = given[field] { part[field] = value }
+    }
+    return Configuration(object: part, path: path, origin: origin)
+  }
+
+  private static let shapingFields = [
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "max_position_embeddings", "layer_norm_eps", "hidden_act", "eos_token_id", "image_size",
+    "patch_size", "num_channels",
+  ]
 }

@@ -62,7 +62,9 @@ public struct ModelCheckpoint: Sendable {
     self.files = files
     self.warnings =
       warnings
-      + components.flatMap { ModelCheckpoint.warnings(of: $0) + $0.wrapperWarnings }
+      + components.flatMap {
+        ModelCheckpoint.warnings(of: $0, among: components) + $0.wrapperWarnings
+      }
       + (UnreadValues.warning(known.unread).map { [$0] } ?? [])
     self.unreadWeights = unreadWeights
     self.otherFiles = otherFiles
@@ -167,7 +169,16 @@ public struct ModelCheckpoint: Sendable {
     files.first { $0.path == path }
   }
 
-  private static func warnings(of component: Component) -> [String] {
+  /// Whether tensors outside the graph of a whole CLIP's text encoder are its projection alone, which
+  /// belongs there.
+  private static func isProjected(_ component: Component, _ components: [Component]) -> Bool {
+    guard component.name == .textEncoder, components.contains(where: { $0.name == .imageEncoder }),
+      let unexpected = component.manifest?.unexpected, unexpected.count == 1
+    else { return false }
+    return Leftover.isProjection(unexpected[0].name)
+  }
+
+  private static func warnings(of component: Component, among components: [Component]) -> [String] {
     let name = component.name.rawValue
     // Missing and misshapen tensors are packed.
     if !component.packed.isEmpty { return ["\(name): \(component.packed.description)"] }
@@ -177,9 +188,11 @@ public struct ModelCheckpoint: Sendable {
       }
       return ["\(name): \(problem)"]
     }
-    let problems =
+    var problems =
       component.format == .onnx
       ? onnxWarnings(of: component) : component.manifest?.summedProblems ?? []
+    // What is unexpected comes last.
+    if isProjected(component, components) { problems.removeLast() }
     return problems.map { "\(name): \($0)" } + unused(of: component) + doubled(component)
       + component.positionFaults.map { "\(name): \($0)" }
   }

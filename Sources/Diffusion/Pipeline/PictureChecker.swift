@@ -104,7 +104,7 @@ extension PictureChecker {
     package init() {}
 
     /// - Throws: ``FormatError`` `unsupported` naming a field that asks for something else.
-    init(_ object: JSONObject) throws(FormatError) {
+    package init(_ object: JSONObject) throws(FormatError) {
       func failure(_ field: String) -> FormatError {
         FormatError(
           .unsupported,

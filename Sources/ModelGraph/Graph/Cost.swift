@@ -12,6 +12,21 @@ public struct LayerCost: Sendable, Hashable {
   public let macs: Int
   /// Bytes of the output as float32.
   public let activationBytes: Int
+  /// For an attention: whether a token attends only to itself and those before it. Otherwise nil.
+  public let isCausal: Bool?
+
+  init(
+    name: String, kind: String, outputShape: [Int], parameters: Int, macs: Int,
+    activationBytes: Int, isCausal: Bool? = nil
+  ) {
+    self.name = name
+    self.kind = kind
+    self.outputShape = outputShape
+    self.parameters = parameters
+    self.macs = macs
+    self.activationBytes = activationBytes
+    self.isCausal = isCausal
+  }
 }
 
 extension Graph {
@@ -23,7 +38,8 @@ extension Graph {
         name: node.name, kind: node.operation.kind, outputShape: output,
         parameters: [node.weight, node.bias].compactMap { $0 }
           .reduce(0) { $0 + self[$1].elementCount },
-        macs: macs(node, sizes), activationBytes: output.reduce(4) { $0.saturatingTimes($1) })
+        macs: macs(node, sizes), activationBytes: output.reduce(4) { $0.saturatingTimes($1) },
+        isCausal: node.operation.isCausal)
     }
   }
 
@@ -51,6 +67,13 @@ extension Graph {
     default:
       return 0
     }
+  }
+}
+
+extension Operation {
+  /// For an attention: whether it is masked. Otherwise nil.
+  fileprivate var isCausal: Bool? {
+    if case .attention(let form) = self { form.causal } else { nil }
   }
 }
 

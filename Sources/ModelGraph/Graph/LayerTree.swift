@@ -12,14 +12,15 @@ public enum LayerTree {
     var result: [LayerCost] = []
     for cost in costs {
       let parts = self.parts(cost.name)
-      let name = parts.prefix(depth).joined(separator: ".")
+      let name = self.name(cost.name, depth: depth)
       guard let position = positions[name] else {
         positions[name] = result.count
         result.append(
           LayerCost(
             name: name, kind: parts.count > depth ? "module" : cost.kind,
             outputShape: cost.outputShape, parameters: cost.parameters, macs: cost.macs,
-            activationBytes: cost.activationBytes))
+            activationBytes: cost.activationBytes,
+            isCausal: parts.count > depth ? nil : cost.isCausal))
         continue
       }
       let sum = result[position] + cost
@@ -28,6 +29,13 @@ public enum LayerTree {
         macs: sum.macs, activationBytes: sum.activationBytes)
     }
     return result
+  }
+
+  /// The name of the layer or module that `name` belongs to at a depth of the tree.
+  ///
+  /// - Parameter depth: nil keeps every layer.
+  package static func name(_ name: String, depth: Int?) -> String {
+    depth.map { parts(name).prefix($0).joined(separator: ".") } ?? name
   }
 
   /// The maximum number of parts of a name; the rest is one part. A malicious name may consist only

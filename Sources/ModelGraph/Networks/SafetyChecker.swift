@@ -17,35 +17,14 @@ public enum SafetyChecker {
   ) throws(GraphError) -> Graph {
     var build = GraphBuilder(name: .safetyChecker)
     let root = Path(name: "vision_model.vision_model", aliases: ["vision_model"])
-    let embeddings = root.child("embeddings")
-    let side = Dimension(configuration.pictureSize)
-    let width = configuration.hiddenSize
-
-    let picture = build.input("clip_input", [.symbol(.batch), 3, side, side])
-    var hidden = try build.convolution(
-      picture, embeddings.child("patch_embedding"), to: width, kernel: configuration.patchSize,
-      stride: configuration.patchSize, padding: .all(0), bias: false)
-    hidden = build.imageToTokens(embeddings.name + ".tokens", hidden)
-    hidden = try build.prependToken(hidden, embeddings.child("class_embedding"))
-    let tokens = build.shape(hidden)[1].fixed ?? 0
-    hidden = build.addPositions(
-      hidden, embeddings.child("position_embedding"), rows: tokens, width: width)
-    build.buffer(embeddings.child("position_ids"), [1, tokens])
-    // The published name, including its spelling error.
-    hidden = try build.layerNorm(
-      hidden, root.child("pre_layrnorm"), epsilon: configuration.layerNormEpsilon)
-    let shape = CLIPLayer(
-      width: width, inner: configuration.intermediateSize, heads: configuration.heads,
-      activation: configuration.activation, epsilon: configuration.layerNormEpsilon, causal: false)
-    for index in 0..<configuration.layers {
-      hidden = try shape.append(hidden, root.child("encoder.layers.\(index)"), to: &build)
-    }
-    hidden = build.firstToken(root.name + ".pooled", hidden)
-    hidden = try build.layerNorm(
-      hidden, root.child("post_layernorm"), epsilon: configuration.layerNormEpsilon)
-    hidden = try build.linear(
-      hidden, Path(name: "visual_projection"), to: configuration.projectionWidth, bias: false)
-    build.output("image_embeds", hidden)
+    let picture = build.input(
+      "clip_input",
+      [
+        .symbol(.batch), 3, Dimension(configuration.pictureSize),
+        Dimension(configuration.pictureSize),
+      ])
+    let view = try CLIPVision.append(picture, root, configuration, to: &build)
+    build.output("image_embeds", view)
     for (name, count) in [
       ("concept_embeds", SafetyCheckerConfiguration.conceptCount),
       ("special_care_embeds", SafetyCheckerConfiguration.specialCareCount),

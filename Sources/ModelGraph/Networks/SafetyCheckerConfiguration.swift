@@ -35,11 +35,21 @@ public struct SafetyCheckerConfiguration: Sendable, Hashable {
     else {
       throw whole.failure("vision_config", "is missing")
     }
-    var root = whole
+    try self.init(
+      vision: vision, projection: object, component: GraphName.safetyChecker.rawValue)
+  }
+
+  /// Reads a vision model's fields, and `projection_dim` of `projection`.
+  ///
+  /// - Throws: ``GraphError`` naming a field that is out of range or not supported.
+  init(
+    vision: JSONObject, projection: JSONObject, component: String
+  ) throws(GraphError) {
+    var root = ConfigurationReader(component: component, projection)
     projectionWidth = try root.integer("projection_dim", default: 512)
     // The published file states every field of transformers' classes, most of them of generation;
     // those that shape the network are read.
-    var reader = ConfigurationReader(component: GraphName.safetyChecker.rawValue, vision)
+    var reader = ConfigurationReader(component: component, vision)
     hiddenSize = try reader.integer("hidden_size", default: 768)
     intermediateSize = try reader.integer("intermediate_size", in: 1...262_144, default: 3_072)
     layers = try reader.integer("num_hidden_layers", in: 1...128, default: 12)

@@ -9,13 +9,16 @@ import Terminal
 struct LayersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "layers",
-    abstract: "Show the layers as a tree: output shape, parameters, multiply-accumulates, memory.",
+    abstract: "Show the layers as a tree: output shape, parameters, bytes, multiply-accumulates.",
     discussion: """
       Layers are in execution order, as defined by the component's configuration, for one image \
       of the given size and a prompt of 77 tokens. Multiply-accumulates (MACs) count \
-      convolutions, linear layers and the two matrix products of each attention. Memory is that \
-      of the output as float32. A branch shows the sums of its leaves. Identical siblings are \
-      folded into one row with their sums. For an unknown network, the tensors are shown.
+      convolutions, linear layers and the two matrix products of each attention. Weights are bytes \
+      in the file; memory is that of the output as float32, as in the report. An attention is \
+      marked causal if a token attends only to itself and those before it (the text encoder); any \
+      other attends to all. A branch shows the sums of its leaves. Identical siblings are folded \
+      into one row with their sums; --all shows each by itself. For an unknown network, the \
+      tensors are shown.
 
       EXAMPLE
         sdinspect layers stable-diffusion-v1-5 --depth 2 --size 512x512
@@ -60,15 +63,21 @@ struct LayersCommand: ParsableCommand {
         let costs = graph.costs(sizes)
         let total = LayerCost.total(costs)
         let peak = graph.peakActivationBytes(sizes)
+        let weights = weightBytes(graph, component)
         if input.json {
-          rows += LayerTree.summed(costs, depth: depth).map { row($0, graph) }
+          var sums: [String: Int] = [:]
+          for (name, bytes) in weights {
+            sums[LayerTree.name(name, depth: depth), default: 0] += bytes
+          }
+          rows += LayerTree.summed(costs, depth: depth).map { row($0, graph, sums[$0.name] ?? 0) }
           totals.append([
             "graph": .string(graph.name.rawValue), "parameters": .integer(total.parameters),
+            "weight_bytes": .integer(weights.values.reduce(0, +)),
             "macs": .integer(total.macs), "activation_bytes": .integer(total.activationBytes),
             "peak_activation_bytes": .integer(peak),
           ])
         } else {
-          printTree(graph, costs, total, peak: peak, sizes)
+          printTree(graph, costs, weights, total, peak: peak, sizes)
         }
       }
     }
@@ -91,12 +100,26 @@ struct LayersCommand: ParsableCommand {
     return Sizes(height: configuration.sampleSize, width: configuration.sampleSize)
   }
 
-  private func row(_ cost: LayerCost, _ graph: Graph) -> JSON {
+  /// The bytes of each layer's weight and bias in the file, by the layer's name; missing tensors
+  /// count as none.
+  private func weightBytes(_ graph: Graph, _ component: Component) -> [String: Int] {
+    var bytes: [String: Int] = [:]
+    for node in graph.nodes {
+      for parameter in [node.weight, node.bias].compactMap({ $0 }) {
+        bytes[node.name, default: 0] += component.storedByteCount(of: graph[parameter].name) ?? 0
+      }
+    }
+    return bytes
+  }
+
+  private func row(_ cost: LayerCost, _ graph: Graph, _ weightBytes: Int) -> JSON {
     [
       "name": .string(cost.name), "graph": .string(graph.name.rawValue), "kind": .string(cost.kind),
       "parameters": .integer(cost.parameters),
       "output_shape": .array(cost.outputShape.map { .integer($0) }),
       "macs": .integer(cost.macs), "activation_bytes": .integer(cost.activationBytes),
+      "weight_bytes": .integer(weightBytes),
+      "causal": cost.isCausal.map { .bool($0) } ?? .null,
     ]
   }
 
@@ -106,7 +129,8 @@ struct LayersCommand: ParsableCommand {
       [
         "name": .string(tensor.name), "graph": .null, "kind": "tensor",
         "parameters": .integer(tensor.elementCount), "output_shape": .null, "macs": .null,
-        "activation_bytes": .null, "component": .string(component.name.rawValue),
+        "activation_bytes": .null, "weight_bytes": .integer(tensor.storedByteCount),
+        "causal": .null, "component": .string(component.name.rawValue),
         "dtype": .string(tensor.dtype.rawValue),
         "shape": .array(tensor.shape.dimensions.map { .integer($0) }),
       ]
@@ -125,27 +149,40 @@ struct LayersCommand: ParsableCommand {
   }
 
   private func printTree(
-    _ graph: Graph, _ costs: [LayerCost], _ total: LayerCost, peak: Int, _ sizes: Sizes
+    _ graph: Graph, _ costs: [LayerCost], _ weights: [String: Int], _ total: LayerCost,
+    peak: Int, _ sizes: Sizes
   ) {
+    let outline = Outline(costs, weightBytes: weights)
     var table = Table([
       .init("layer", .left, isName: true), .init("kind", .left, rank: 4),
       .init("output", .left, rank: 2), .init("parameters", .right), .init("share", .right, rank: 1),
-      .init("MACs", .right), .init("of MACs", .right, rank: 5), .init("memory", .right, rank: 3),
+      .init("weights", .right, rank: 6), .init("MACs", .right), .init("of MACs", .right, rank: 5),
+      .init("memory", .right, rank: 3),
     ])
-    for (lead, node) in lines(Outline(costs)) {
+    for (lead, node) in lines(outline) {
       table.add([
         name(lead, node), .init(node.kind), .init(node.shape), .init(Format.count(node.parameters)),
-        .share(node.parameters, of: total.parameters), .init(Format.magnitude(node.macs)),
-        .share(node.macs, of: total.macs), .init(Format.bytes(node.bytes)),
+        .share(node.parameters, of: total.parameters), .init(Format.bytes(node.weightBytes)),
+        .init(Format.magnitude(node.macs)), .share(node.macs, of: total.macs),
+        .init(Format.bytes(node.bytes)),
       ])
     }
     table.addTotal([
       "total", "", "", .init(Format.count(total.parameters)), "",
-      .init(Format.magnitude(total.macs)), "", .init(Format.bytes(total.activationBytes)),
+      .init(Format.bytes(outline.weightBytes)), .init(Format.magnitude(total.macs)), "",
+      .init(Format.bytes(total.activationBytes)),
     ])
+    // A vision model takes pictures of one size only.
+    let picture = graph.inputs.map { graph[$0].shape }
+      .first { $0.count == 4 && $0[2].fixed != nil && $0[3].fixed != nil }
     let size =
-      graph.takesTokens
-      ? "\(sizes.sequence.of("token"))" : "\(8 * sizes.width)x\(8 * sizes.height)"
+      if graph.takesTokens {
+        sizes.sequence.of("token")
+      } else if let picture {
+        "\(picture[3].value(sizes))x\(picture[2].value(sizes))"
+      } else {
+        "\(8 * sizes.width)x\(8 * sizes.height)"
+      }
     Console.print("\(Console.heading(graph.name.rawValue)), \(size)\n\(table.text())")
     Console.printSentence(
       "activations: \(Format.bytes(total.activationBytes)) in all, "

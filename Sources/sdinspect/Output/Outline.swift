@@ -14,18 +14,29 @@ struct Outline {
   var parameters: Int
   var macs = 0
   var bytes: Int
+  /// Bytes of the weights in the file.
+  var weightBytes = 0
   /// The number of identical siblings that this node represents; its figures are their totals.
   var copies = 1
   var children: [Outline] = []
 
   /// The tree of a network's layers.
-  init(_ costs: [LayerCost]) {
+  ///
+  /// - Parameter weightBytes: by the name of the layer.
+  init(_ costs: [LayerCost], weightBytes: [String: Int]) {
     self.init(
       leaves: costs.map { cost in
-        Outline(
-          label: cost.name, kind: cost.kind, shape: Shape(cost.outputShape).description,
+        var leaf = Outline(
+          label: cost.name, kind: Self.kind(cost), shape: Shape(cost.outputShape).description,
           parameters: cost.parameters, macs: cost.macs, bytes: cost.activationBytes)
+        leaf.weightBytes = weightBytes[cost.name] ?? 0
+        return leaf
       })
+  }
+
+  /// The operation; masked attention is told from full attention.
+  private static func kind(_ cost: LayerCost) -> String {
+    cost.isCausal == true ? cost.kind + ", causal" : cost.kind
   }
 
   /// The tree of tensors known only by name.
@@ -98,6 +109,7 @@ struct Outline {
         branch.parameters = branch.parameters &+ child.parameters
         branch.macs = sum(branch.macs, child.macs)
         branch.bytes = sum(branch.bytes, child.bytes)
+        branch.weightBytes = sum(branch.weightBytes, child.weightBytes)
       }
       branch.shape = branch.children.last?.shape ?? ""
       return branch
@@ -148,7 +160,8 @@ extension Outline {
   /// Whether everything except the label is equal.
   private func isLike(_ other: Outline) -> Bool {
     kind == other.kind && shape == other.shape && parameters == other.parameters
-      && macs == other.macs && bytes == other.bytes && children.count == other.children.count
+      && macs == other.macs && bytes == other.bytes && weightBytes == other.weightBytes
+      && children.count == other.children.count
       && zip(children, other.children).allSatisfy { $0.label == $1.label && $0.isLike($1) }
   }
 
@@ -161,6 +174,7 @@ extension Outline {
     result.parameters = product(parameters)
     result.macs = product(macs)
     result.bytes = product(bytes)
+    result.weightBytes = product(weightBytes)
     result.children = children.map { $0.times(count) }
     return result
   }

@@ -24,8 +24,20 @@ extension ConfigurationInference {
       let inner = shapes(root + "encoder.layers.0.mlp.fc1.weight", rank: 2),
       let projection = shapes("visual_projection.weight", rank: 2)
     else { return nil }
+    let vision = visionFields(shapes, root, patch, positions, inner)
+    return [
+      "architectures": [.string(NetworkDescriptor.safetyChecker.className)],
+      "projection_dim": .integer(projection[0]), "vision_config": .object(vision),
+    ]
+  }
+
+  /// A CLIP vision model's fields, from the shapes of its patches `[width, 3, side, side]`, positions
+  /// and first linear layer.
+  static func visionFields(
+    _ shapes: TensorShapes, _ root: String, _ patch: [Int], _ positions: [Int], _ inner: [Int]
+  ) -> JSONObject {
     let side = Int(Double(positions[0] - 1).squareRoot().rounded())
-    let vision: JSONObject = [
+    return [
       "hidden_act": "quick_gelu", "hidden_size": .integer(patch[0]),
       "image_size": .integer(side * patch[3]), "intermediate_size": .integer(inner[0]),
       "layer_norm_eps": 1e-05,
@@ -33,10 +45,6 @@ extension ConfigurationInference {
       "num_hidden_layers": .integer(
         shapes.count { "\(root)encoder.layers.\($0).mlp.fc1.weight" }),
       "patch_size": .integer(patch[3]),
-    ]
-    return [
-      "architectures": [.string(NetworkDescriptor.safetyChecker.className)],
-      "projection_dim": .integer(projection[0]), "vision_config": .object(vision),
     ]
   }
 }
