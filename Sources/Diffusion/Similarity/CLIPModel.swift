@@ -48,7 +48,7 @@ public struct CLIPModel: Sendable {
     let encoding = tokenizer.encode(text, length: tokenLimit)
     let outputs = try textEncoder.run(
       ["input_ids": Value(ids: encoding.ids.map { Int32($0) }, shape: [1, tokenLimit])],
-      generations: [:], observer: nil)
+      inputVersions: [:], observer: nil)
     let states = try outputs.require("last_hidden_state")
     let hidden = states.shape[2]
     let end = try endPosition(of: encoding.ids)
@@ -66,7 +66,7 @@ public struct CLIPModel: Sendable {
   /// - Throws: ``EngineError``; ``GenerationError`` `notFinite`.
   public func embedding(of picture: Image) throws -> [Float] {
     let outputs = try imageEncoder.run(
-      ["pixel_values": preparation.value(of: picture, side: pictureSize)], generations: [:],
+      ["pixel_values": preparation.value(of: picture, side: pictureSize)], inputVersions: [:],
       observer: nil)
     return try Self.unit(outputs.require("image_embeds").reals, "image")
   }
