@@ -2,56 +2,84 @@ import Diffusion
 import Pictures
 import Testing
 
-/// What other programs call the schedulers.
+/// Samplers, schedules and emphasis in infotexts.
 @Suite struct SamplerNameTests {
+  /// Six decimals, the spacing after the sampler: stable-diffusion.cpp's form.
+  @Test func readsTheOnesOfStableDiffusionCpp() {
+    let text = Infotext(
+      parsing: """
+        a cat
+        Negative prompt: dogs
+        Steps: 20, CFG scale: 7.000000, Guidance: 3.500000, Eta: inf, Seed: 42, Size: 512x768, \
+        Model: sd15.gguf, RNG: cuda, Sampler: euler_a karras, Version: stable-diffusion.cpp
+        """)
+    #expect(text["Eta"] == "inf")
+    #expect(text["CFG scale"] == "7.000000")
+    #expect(SamplerLabel(text) == SamplerLabel(scheduler: "euler-a", sigmas: "karras"))
+  }
+
   @Test(
     arguments: [
-      ("DPM++ 2M Karras", "dpmpp-2m", "karras"), ("DPM++ 2M", "dpmpp-2m", nil),
-      ("DPM++ SDE", "dpmpp-sde", nil), ("DPM++ SDE Karras", "dpmpp-sde", "karras"),
-      ("DPM++ 2M SDE Exponential", "dpmpp-2m-sde", "exponential"), ("Euler a", "euler-a", nil),
-      ("Euler", "euler", nil), ("Heun", "heun", nil), ("LMS", "lms", nil),
-      ("LMS Karras", "lms", "karras"), ("DPM2 a Karras", "dpm2-a", "karras"),
-      ("UniPC", "unipc", nil),
-      ("PLMS", "pndm", nil), ("DDIM", "ddim", nil), ("LCM", "lcm", nil), ("TCD", "tcd", nil),
-      ("k_lms", "lms", nil), ("k_euler_a", "euler-a", nil), ("k_euler_ancestral", "euler-a", nil),
-      ("k_dpm_2", "dpm2", nil), ("k_dpm_2_ancestral", "dpm2-a", nil),
-      ("euler_ancestral", "euler-a", nil), ("dpmpp_2m", "dpmpp-2m", nil),
-      ("dpmpp_2m_sde", "dpmpp-2m-sde", nil), ("uni_pc", "unipc", nil), ("uni_pc_bh2", "unipc", nil),
-      ("euler_a", "euler-a", nil), ("dpm++2m", "dpmpp-2m", nil),
-      ("dpm++2m karras", "dpmpp-2m", "karras"),
-      ("euler discrete", "euler", nil), ("Euler Automatic", "euler", nil),
-      ("Euler Align Your Steps", "euler", "ays"), ("PNDMScheduler", "pndm", nil),
-      ("DPMSolverMultistepScheduler", "dpmpp-2m", nil), ("dpmpp-2s", "dpmpp-2s", nil),
-    ] as [(String, String, String?)])
-  func known(name: String, scheduler: String, sigmas: String?) {
-    let label = SamplerLabel(name: name)
-    #expect(label == SamplerLabel(scheduler: scheduler, sigmas: sigmas))
-    #expect(SamplerLabel.substitutes(for: name).isEmpty)
+      ("Euler a", nil, "euler-a", nil), ("DPM++ 2M", "Karras", "dpmpp-2m", "karras"),
+      ("DPM++ 2M Karras", nil, "dpmpp-2m", "karras"),
+      ("PLMS", nil, "pndm", nil), ("DPM2", "Align Your Steps", "dpm2", "ays"),
+      ("dpm++2m discrete", nil, "dpmpp-2m", nil), ("UniPC", "Automatic", "unipc", nil),
+      ("Restart", nil, nil, nil),
+    ] as [(String, String?, String?, String?)])
+  func samplers(sampler: String, spacing: String?, scheduler: String?, sigmas: String?) {
+    var fields = [Infotext.Field("Sampler", sampler)]
+    if let spacing { fields.append(Infotext.Field("Schedule type", spacing)) }
+    let label = SamplerLabel(Infotext(prompt: "", fields: fields))
+    #expect(label?.scheduler == scheduler)
+    #expect(label?.sigmas == sigmas)
   }
 
-  @Test(arguments: SchedulerDescriptor.all)
-  func ours(scheduler: SchedulerDescriptor) {
-    #expect(SamplerLabel(name: scheduler.name) == SamplerLabel(scheduler: scheduler.name))
-    // As it is written into images.
-    for field in SamplerLabel(scheduler: scheduler.name).fields {
-      #expect(SamplerLabel(name: field.value)?.scheduler == scheduler.name)
-    }
+  /// Every scheduler's name is read back as the same scheduler.
+  @Test(arguments: SchedulerDescriptor.all, [nil, "karras", "exponential", "ays"])
+  func namesComeBack(_ scheduler: SchedulerDescriptor, sigmas: String?) {
+    let label = SamplerLabel(scheduler: scheduler.name, sigmas: sigmas)
+    #expect(SamplerLabel(Infotext(prompt: "", fields: label.fields)) == label)
+    #expect(label.fields[0].value != scheduler.name)
   }
 
-  /// Different samplers are not mapped.
-  @Test(arguments: [
-    "DPM++ 2S a", "DPM++ 3M SDE", "DPM fast", "DPM adaptive", "Restart", "DDIM CFG++", "heunpp2",
-    "ipndm_v", "dpm++2mv2", "DPM++ 2M SDE Heun", "ddim_trailing", "dpmpp_sde_gpu", "karras",
-    "DPM++ 2S a Karras",
-  ])
-  func others(name: String) {
-    #expect(SamplerLabel(name: name) == nil)
-    #expect(!SamplerLabel.substitutes(for: name).isEmpty)
+  /// What the web UI's schedule type Automatic means by sampler (samplers_k_diffusion in its
+  /// sd_samplers_kdiffusion.py), and samplers that are missing here.
+  @Test(
+    arguments: [
+      ("DPM++ 2M", "Automatic", "dpmpp-2m", "karras", nil, nil),
+      ("DPM++ SDE", "Automatic", "dpmpp-sde", "karras", nil, nil),
+      ("DPM++ 2M SDE", "Automatic", "dpmpp-2m-sde", "exponential", nil, nil),
+      ("DPM2 a", "Automatic", "dpm2-a", "karras", nil, nil),
+      ("Euler a", "Automatic", "euler-a", nil, nil, nil),
+      ("DPM++ 2M", nil, "dpmpp-2m", nil, nil, nil),
+      ("Euler", "Polyexponential", "euler", nil, "Polyexponential", nil),
+      ("lcm bong_tangent", nil, "lcm", nil, "bong_tangent", nil),
+      ("dpm++2m karras", nil, "dpmpp-2m", "karras", nil, nil),
+      ("ddim_trailing discrete", nil, "ddim", nil, nil, nil),
+      ("k_euler_ancestral", nil, "euler-a", nil, nil, nil),
+      ("DPM adaptive", "Automatic", "dpmpp-2m", "karras", nil, "closest"),
+      ("Restart", "Automatic", "heun", nil, nil, "closest"),
+      ("Magic", "Automatic", nil, nil, nil, "Magic is unknown"),
+    ] as [(String, String?, String?, String?, String?, String?)])
+  func recordedSamplers(
+    sampler: String, schedule: String?, scheduler: String?, sigmas: String?, unknown: String?,
+    difference: String?
+  ) {
+    var text = Infotext(prompt: "", fields: [.init("Sampler", sampler)])
+    text["Schedule type"] = schedule
+    let recorded = RecordedSampler(text)
+    #expect(recorded?.scheduler?.name == scheduler)
+    #expect(recorded?.sigmas == sigmas)
+    #expect(recorded?.unknownSchedule == unknown)
+    #expect(recorded?.spacing == (sampler.hasPrefix("ddim_trailing") ? .trailing : nil))
+    #expect(recorded?.difference?.contains(difference ?? "-") ?? false == (difference != nil))
   }
 
-  @Test(arguments: ["", "magic", "karras karras", "+", "DPMSolverSinglestep"])
-  func unknown(name: String) {
-    #expect(SamplerLabel(name: name) == nil)
-    #expect(SamplerLabel.substitutes(for: name).isEmpty)
+  /// The names of emphasis.py of the web UI.
+  @Test func emphasis() {
+    let names = PromptStyle.Emphasis.allCases.map(\.webUIName)
+    #expect(names == ["Original", "No norm", "Ignore", "None"])
+    #expect(PromptStyle.Emphasis(webUIName: "No norm") == .noNorm)
+    #expect(PromptStyle.Emphasis(webUIName: "no norm") == nil)
   }
 }

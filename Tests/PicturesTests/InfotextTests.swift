@@ -1,4 +1,3 @@
-import Diffusion
 import Pictures
 import Testing
 
@@ -28,44 +27,6 @@ import Testing
     #expect(text["Sampler"] == "DPM++ 2M")
     // It is written back as the same text.
     #expect(text.text == Self.webUI)
-    #expect(SamplerLabel(text) == SamplerLabel(scheduler: "dpmpp-2m", sigmas: "karras"))
-  }
-
-  /// Six decimals, the spacing after the sampler: stable-diffusion.cpp's form.
-  @Test func readsTheOnesOfStableDiffusionCpp() {
-    let text = Infotext(
-      parsing: """
-        a cat
-        Negative prompt: dogs
-        Steps: 20, CFG scale: 7.000000, Guidance: 3.500000, Eta: inf, Seed: 42, Size: 512x768, \
-        Model: sd15.gguf, RNG: cuda, Sampler: euler_a karras, Version: stable-diffusion.cpp
-        """)
-    #expect(text["Eta"] == "inf")
-    #expect(text["CFG scale"] == "7.000000")
-    #expect(SamplerLabel(text) == SamplerLabel(scheduler: "euler-a", sigmas: "karras"))
-  }
-
-  @Test(
-    arguments: [
-      ("Euler a", nil, "euler-a", nil), ("DPM++ 2M Karras", nil, "dpmpp-2m", "karras"),
-      ("PLMS", nil, "pndm", nil), ("DPM2", "Align Your Steps", "dpm2", "ays"),
-      ("dpm++2m discrete", nil, "dpmpp-2m", nil), ("UniPC", "Automatic", "unipc", nil),
-      ("Restart", nil, nil, nil),
-    ] as [(String, String?, String?, String?)])
-  func samplers(sampler: String, spacing: String?, scheduler: String?, sigmas: String?) {
-    var fields = [Infotext.Field("Sampler", sampler)]
-    if let spacing { fields.append(Infotext.Field("Schedule type", spacing)) }
-    let label = SamplerLabel(Infotext(prompt: "", fields: fields))
-    #expect(label?.scheduler == scheduler)
-    #expect(label?.sigmas == sigmas)
-  }
-
-  /// Every scheduler's name is read back as the same scheduler.
-  @Test(arguments: SchedulerDescriptor.all, [nil, "karras", "exponential", "ays"])
-  func namesComeBack(_ scheduler: SchedulerDescriptor, sigmas: String?) {
-    let label = SamplerLabel(scheduler: scheduler.name, sigmas: sigmas)
-    #expect(SamplerLabel(Infotext(prompt: "", fields: label.fields)) == label)
-    #expect(label.fields[0].value != scheduler.name)
   }
 
   @Test(
@@ -132,47 +93,6 @@ import Testing
     #expect(cut["Seed"] == "42" && cut.fields.last?.name == "SDCPP")
     // The web UI's texts stay as they are.
     #expect(Infotext(parsing: Self.webUI).withWebUIFields == Infotext(parsing: Self.webUI))
-  }
-
-  /// What the web UI's schedule type Automatic means by sampler (samplers_k_diffusion in its
-  /// sd_samplers_kdiffusion.py), and samplers that are missing here.
-  @Test(
-    arguments: [
-      ("DPM++ 2M", "Automatic", "dpmpp-2m", "karras", nil, nil),
-      ("DPM++ SDE", "Automatic", "dpmpp-sde", "karras", nil, nil),
-      ("DPM++ 2M SDE", "Automatic", "dpmpp-2m-sde", "exponential", nil, nil),
-      ("DPM2 a", "Automatic", "dpm2-a", "karras", nil, nil),
-      ("Euler a", "Automatic", "euler-a", nil, nil, nil),
-      ("DPM++ 2M", nil, "dpmpp-2m", nil, nil, nil),
-      ("Euler", "Polyexponential", "euler", nil, "Polyexponential", nil),
-      ("lcm bong_tangent", nil, "lcm", nil, "bong_tangent", nil),
-      ("dpm++2m karras", nil, "dpmpp-2m", "karras", nil, nil),
-      ("ddim_trailing discrete", nil, "ddim", nil, nil, nil),
-      ("k_euler_ancestral", nil, "euler-a", nil, nil, nil),
-      ("DPM adaptive", "Automatic", "dpmpp-2m", "karras", nil, "closest"),
-      ("Restart", "Automatic", "heun", nil, nil, "closest"),
-      ("Magic", "Automatic", nil, nil, nil, "Magic is unknown"),
-    ] as [(String, String?, String?, String?, String?, String?)])
-  func recordedSamplers(
-    sampler: String, schedule: String?, scheduler: String?, sigmas: String?, unknown: String?,
-    difference: String?
-  ) {
-    var text = Infotext(prompt: "", fields: [.init("Sampler", sampler)])
-    text["Schedule type"] = schedule
-    let recorded = RecordedSampler(text)
-    #expect(recorded?.scheduler?.name == scheduler)
-    #expect(recorded?.sigmas == sigmas)
-    #expect(recorded?.unknownSchedule == unknown)
-    #expect(recorded?.spacing == (sampler.hasPrefix("ddim_trailing") ? .trailing : nil))
-    #expect(recorded?.difference?.contains(difference ?? "-") ?? false == (difference != nil))
-  }
-
-  /// The names of emphasis.py of the web UI.
-  @Test func emphasis() {
-    let names = PromptStyle.Emphasis.allCases.map(\.webUIName)
-    #expect(names == ["Original", "No norm", "Ignore", "None"])
-    #expect(PromptStyle.Emphasis(webUIName: "No norm") == .noNorm)
-    #expect(PromptStyle.Emphasis(webUIName: "no norm") == nil)
   }
 
   /// Long malicious lines are read in one pass.
