@@ -57,19 +57,25 @@ class Engine:
 from torch_tensorrt.dynamo.runtime import TorchTensorRTModule
 
 
-class TorchEngine:
-    """The same engine, run by Torch-TensorRT as a torch.nn.Module."""
+class ModuleEngine:
+    """A torch.nn.Module that runs an engine: called like Engine, with inputs and outputs by name."""
 
-    def __init__(self, path):
-        plan, _, self.inputs, self.outputs = load(path)
-        self.module = TorchTensorRTModule(
-            plan, input_binding_names=list(self.inputs), output_binding_names=list(self.outputs))
+    def __init__(self, module, inputs, outputs):
+        self.module, self.inputs, self.outputs = module, inputs, outputs
 
     def __call__(self, **values):
         results = self.module(*(
             values[name].to("cuda", dtype).contiguous() for name, dtype in self.inputs.items()))
         results = (results,) if isinstance(results, torch.Tensor) else results
         return dict(zip(self.outputs, results))
+
+
+def torch_engine(path):
+    """The same engine, run by Torch-TensorRT."""
+    plan, _, inputs, outputs = load(path)
+    module = TorchTensorRTModule(
+        plan, input_binding_names=list(inputs), output_binding_names=list(outputs))
+    return ModuleEngine(module, inputs, outputs)
 
 
 # [torchscript]
@@ -85,17 +91,9 @@ def save_torchscript(path, target):
     torch.jit.save(module, target)
 
 
-class ScriptEngine:
-    """An engine inside a TorchScript file. Its inputs are positional, in the engine's order."""
-
-    def __init__(self, path, inputs, outputs):
-        self.module, self.inputs, self.outputs = torch.jit.load(path).cuda(), inputs, outputs
-
-    def __call__(self, **values):
-        results = self.module(*(
-            values[name].to("cuda", dtype).contiguous() for name, dtype in self.inputs.items()))
-        results = (results,) if isinstance(results, torch.Tensor) else results
-        return dict(zip(self.outputs, results))
+def script_engine(path, inputs, outputs):
+    """An engine from such a file, with the names and dtypes that `load` gave for the engine."""
+    return ModuleEngine(torch.jit.load(path).cuda(), inputs, outputs)
 
 
 # [pipeline]

@@ -32,12 +32,9 @@ import Testing
 
   /// Its links and pictures are there.
   @Test func everyLinkLeadsSomewhere() throws {
-    let text = try String(contentsOfFile: Fixtures.root + "/docs/article.md", encoding: .utf8)
-    let files = text.matches(of: /\]\(([^)#]+)[^)]*\)/).map { String($0.output.1) }
-    #expect(files.count > 10)
-    for file in files where !file.contains("://") {
-      #expect(FileManager.default.fileExists(atPath: "\(Fixtures.root)/docs/\(file)"), "\(file)")
-    }
+    let page = try PageCommands("docs/article.md")
+    #expect(try page.links().count > 10)
+    #expect(try page.brokenLinks() == [])
   }
 }
 

@@ -51,6 +51,21 @@ struct PageCommands {
       environment: ["PROGRAMS": Tool.folder, "ROOT": Fixtures.root])
   }
 
+  /// The files of the project that the page links to or shows, relative to the page.
+  func links() throws -> [String] {
+    let text = try String(contentsOfFile: "\(Fixtures.root)/\(page)", encoding: .utf8)
+    let targets =
+      text.matches(of: /\]\(([^)#]+)[^)]*\)/).map { String($0.output.1) }
+      + text.matches(of: /src="([^"]+)"/).map { String($0.output.1) }
+    return targets.filter { !$0.contains("://") }
+  }
+
+  /// Those that are missing.
+  func brokenLinks() throws -> [String] {
+    let folder = URL(filePath: "\(Fixtures.root)/\(page)").deletingLastPathComponent().path
+    return try links().filter { !FileManager.default.fileExists(atPath: "\(folder)/\($0)") }
+  }
+
   /// The number of lines that a run began.
   func reached(_ result: Tool.Result) -> Int {
     result.errors.split(separator: "\n").count { $0.hasPrefix("\(page):") }

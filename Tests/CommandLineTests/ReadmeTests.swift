@@ -25,15 +25,9 @@ import Testing
 
   /// Every file and directory of the project that it links to is there.
   @Test func everyLinkLeadsSomewhere() throws {
-    let text = try String(contentsOfFile: Fixtures.root + "/README.md", encoding: .utf8)
-    let targets =
-      text.matches(of: /\]\(([^)]+)\)/).map { String($0.output.1) }
-      + text.matches(of: /src="([^"]+)"/).map { String($0.output.1) }
-    let files = targets.filter { !$0.contains("://") }
-    #expect(files.count > 20)
-    for file in files {
-      #expect(FileManager.default.fileExists(atPath: "\(Fixtures.root)/\(file)"), "\(file)")
-    }
+    let page = try PageCommands("README.md")
+    #expect(try page.links().count > 20)
+    #expect(try page.brokenLinks() == [])
   }
 
   /// The files that its commands start from: a repository, both single files, and a LoRA.

@@ -222,7 +222,7 @@ extension Component {
   var isUnknownNetwork: Bool { manifest == nil && name != .other }
 
   /// Whether single files of several networks have no names for it, though it has a graph.
-  var hasNoPlace: Bool { manifest != nil && network == .imageEncoder }
+  var hasNoPlace: Bool { manifest != nil && network?.hasSingleFileNames == false }
 
   /// Whether it only checks generated images, so that no single file contains it.
   func isHelper(among components: [Component]) -> Bool {

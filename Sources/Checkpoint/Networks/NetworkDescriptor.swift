@@ -59,6 +59,14 @@ public struct NetworkDescriptor: Sendable {
   /// is alone; nil if single files do not hold it.
   package internal(set) var writtenPrefix: (beside: String, alone: String)?
 
+  /// Whether files in the original checkpoints' layout have names for it. If not, converting it to one is
+  /// an error.
+  var hasSingleFileNames = true
+
+  /// The field of transformers' `CLIPConfig` that contains its configuration; nil if a whole CLIP does
+  /// not contain it.
+  var clipField: String?
+
   /// The configuration that the shapes of tensors tell, as the library writes it; nil if tensors that
   /// tell it are missing.
   let inferred: @Sendable (TensorShapes) -> JSONObject?

@@ -268,13 +268,8 @@ extension Configuration {
   /// width is that of the whole. Of the other fields, of which published files list those of every
   /// class, the ones that shape the network are kept.
   fileprivate func part(_ network: NetworkDescriptor) -> Configuration? {
-    let word: String
-    switch network {
-    case .textEncoder: word = "text_config"
-    case .imageEncoder: word = "vision_config"
-    default: return nil
-    }
-    guard object["model_type"]?.string == "clip" || architecture == "CLIPModel",
+    guard let word = network.clipField,
+      object["model_type"]?.string == "clip" || architecture == "CLIPModel",
       let given = object[word + "_dict"]?.object ?? object[word]?.object
     else { return nil }
     var part: JSONObject = [

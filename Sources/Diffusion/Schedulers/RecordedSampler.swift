@@ -17,7 +17,7 @@ package struct RecordedSampler: Sendable, Hashable {
   /// - Returns: nil if the text names no sampler.
   package init?(_ text: Infotext) {
     guard let name = text["Sampler"] else { return nil }
-    // The second word of DPM++ 2M is no schedule.
+    // The second word of DPM++ 2M is not a schedule.
     let (sampler, schedule) = SamplerLabel(name: name) == nil ? Self.split(name) : (name, nil)
     var bare = text
     bare["Sampler"] = sampler

@@ -65,7 +65,7 @@ extension CLIPModel {
     String(file.path.split(separator: "/").last ?? "")
   }
 
-  /// How pictures are made ready; CLIP's own way, with a warning, if no file says it.
+  /// The preprocessing of images; OpenAI's, with a warning, if there is no file.
   private static func preparation(
     of checkpoint: ModelCheckpoint, side: Int
   ) throws(FormatError) -> (PictureChecker.Preparation, [String]) {
@@ -74,7 +74,7 @@ extension CLIPModel {
       var usual = PictureChecker.Preparation()
       usual.shortestSide = side
       return (
-        usual, ["there is no preprocessor_config.json: pictures are prepared as OpenAI's CLIP does"]
+        usual, ["no preprocessor_config.json; images are preprocessed as for OpenAI's CLIP"]
       )
     }
     do throws(FormatError) {
@@ -84,8 +84,8 @@ extension CLIPModel {
         guard height == side, width == side else {
           throw FormatError(
             .mismatch,
-            "pictures are cut to \(crop.text(.compact)), but the image encoder takes \(side)",
-            context: "crop_size", hint: "take the file from the model's own repository")
+            "images are cropped to \(crop.text(.compact)), but the image encoder needs \(side)",
+            context: "crop_size", hint: "use the file from the model's own repository")
         }
       }
       return (try PictureChecker.Preparation(object), [])

@@ -5,18 +5,18 @@ import ModelFormats
 import ModelGraph
 import Pictures
 
-/// A whole CLIP: an encoder of texts and one of pictures, whose results lie in the same space.
+/// A whole CLIP: a text encoder and an image encoder with a shared embedding space.
 ///
 /// Source: CLIP (Radford et al. 2021) as in transformers' `CLIPModel`. Embeddings and similarities
-/// equal to its own within 1e-5 are tested in DiffusionTests/CLIPModelTests.swift.
+/// differ from it by less than 1e-5.
 public struct CLIPModel: Sendable {
-  /// A text's place, and the end of it that did not fit into the text encoder.
+  /// The embedding of a text, and the part that exceeded the text encoder's limit.
   public struct TextEmbedding: Sendable, Hashable {
-    /// Of the projection's width and Euclidean length 1.
+    /// The embedding: as wide as the projection, with Euclidean length 1.
     public let vector: [Float]
-    /// How many tokens were dropped.
+    /// The number of dropped tokens.
     public let droppedTokenCount: Int
-    /// The text that was dropped; empty if all of it fit.
+    /// The dropped text; empty if nothing was dropped.
     public let droppedText: String
   }
 
@@ -30,17 +30,17 @@ public struct CLIPModel: Sendable {
   let imageEncoder: any Network
   let preparation: PictureChecker.Preparation
   let pictureSize: Int
-  /// The width of the space that texts and pictures share.
+  /// The width of the embeddings.
   public let width: Int
-  /// What cosines are multiplied with: the exponential of `logit_scale`.
+  /// The factor of the cosines: the exponential of `logit_scale`.
   public let scale: Float
-  /// What the user should know of the model's files.
+  /// Warnings about the model's files.
   public let warnings: [String]
 
   /// Contents of the tokenizer's files that are not used, or used differently.
   public var tokenizerNotes: [String] { tokenizer.definition.notes }
 
-  /// The place of a text: the state at its end token, projected.
+  /// The embedding of a text: the state at its end token, projected.
   ///
   /// - Throws: ``EngineError``; ``FormatError`` `mismatch` if the tokenizer's end token is not the
   ///   model's; ``GenerationError`` `notFinite`.
@@ -61,7 +61,7 @@ public struct CLIPModel: Sendable {
       droppedText: encoding.droppedText)
   }
 
-  /// The place of a picture, of the projection's width and Euclidean length 1.
+  /// The embedding of an image: as wide as the projection, with Euclidean length 1.
   ///
   /// - Throws: ``EngineError``; ``GenerationError`` `notFinite`.
   public func embedding(of picture: Image) throws -> [Float] {
@@ -71,7 +71,7 @@ public struct CLIPModel: Sendable {
     return try Self.unit(outputs.require("image_embeds").reals, "image")
   }
 
-  /// The similarities of pictures and texts that were embedded.
+  /// The similarities of embedded images and texts.
   public func similarities(pictures: [[Float]], texts: [[Float]]) -> SimilarityMatrix {
     SimilarityMatrix(pictures: pictures, texts: texts, scale: scale)
   }
@@ -85,7 +85,7 @@ public struct CLIPModel: Sendable {
         .mismatch,
         "the tokenizer ends texts with the token \(tokenizer.endID), but the text encoder reads the "
           + "token \(textEnd)", context: "eos_token_id",
-        hint: "take the tokenizer's files from the model's own repository")
+        hint: "use the tokenizer's files from the model's own repository")
     }
     return position
   }

@@ -23,10 +23,10 @@ struct SimilarityChart {
     var lines = [
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(width) \(height)\" "
         + "width=\"\(width)\" height=\"\(height)\" font-family=\"system-ui, sans-serif\" font-size=\"13\">",
-      "<title>Similarity of pictures and texts</title>",
+      "<title>Similarity of images and texts</title>",
       "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>",
       "<text x=\"16\" y=\"28\" font-size=\"16\" font-weight=\"600\" fill=\"#111827\">"
-        + "Similarity of pictures and texts</text>",
+        + "Similarity of images and texts</text>",
     ]
     for (column, text) in texts.enumerated() {
       let x = left + column * Self.cell.width + Self.cell.width / 2

@@ -39,15 +39,7 @@ struct ScheduleCommand: ParsableCommand {
   @Flag(help: "With --json: the values of every training timestep too.")
   var training = false
 
-  @Option(
-    name: [.customShort("o"), .customLong("output")],
-    help: ArgumentHelp(
-      "Write a chart as well: an SVG file (default: no chart).", valueName: "file"),
-    completion: .file())
-  var output: String?
-
-  @Flag(help: "Replace the chart's file if it exists.")
-  var force = false
+  @OptionGroup var chart: ChartOptions
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
@@ -55,11 +47,7 @@ struct ScheduleCommand: ParsableCommand {
   func validate() throws {
     try scheduler?.check(
       besides: sigmas.flatMap { SigmaSpacing(name: $0) ?? .karras }, spacing)
-    if let output, !output.lowercased().hasSuffix(".svg") {
-      throw ValidationError("--output \(output): the chart is an SVG file; give a name with .svg")
-    }
     if training, !json { throw ValidationError("--training needs --json") }
-    if force, output == nil { throw ValidationError("--force needs --output") }
   }
 
   func run() throws {
@@ -71,19 +59,12 @@ struct ScheduleCommand: ParsableCommand {
     job.prediction = prediction
     job.eta = eta
     job.pndmStart = pndmStart
-    let table: ScheduleTable
-    do {
-      table = try ScheduleTable(of: EmbeddedModel.open(orCheckpointAt: path), for: job.request(""))
-    } catch let error as GenerationError {
-      throw Failure(error)
+    let table = try Failure.fromDrawing {
+      try ScheduleTable(of: EmbeddedModel.open(orCheckpointAt: path), for: job.request(""))
     }
-    if let output {
-      let writer = try FileWriter(path: output, overwrite: force)
-      try writer.write(Array(ScheduleChart(table: table).svg().utf8))
-      try writer.commit()
-    }
+    try chart.writer()?.finish(ScheduleChart(table: table).svg())
     Console.print(json ? report(table).text() : Self.text(table))
-    if output != nil, !json { Console.note("wrote \(Console.sanitized(output ?? ""))") }
+    if !json { chart.report() }
   }
 
   private static func text(_ table: ScheduleTable) -> String {
@@ -130,7 +111,7 @@ struct ScheduleCommand: ParsableCommand {
         "alphas_cumprod": .array(table.cumulativeAlphas.map { Self.json(Double($0)) }),
       ]
     }
-    if let output { object["output"] = .string(output) }
+    if let output = chart.output { object["output"] = .string(output) }
     return .object(object)
   }
 

@@ -7,7 +7,7 @@ import OrderedJSON
 import Pictures
 import Terminal
 
-/// Compares pictures with texts by a CLIP.
+/// Compares images with texts by CLIP.
 struct SimilarityCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "similarity",
@@ -35,46 +35,30 @@ struct SimilarityCommand: ParsableCommand {
 
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("A text to compare with; give it several times.", valueName: "text"))
+    help: ArgumentHelp("A text to compare with; can be repeated.", valueName: "text"))
   var text: [String]
 
-  @Option(
-    name: [.customShort("o"), .customLong("output")],
-    help: ArgumentHelp(
-      "Write a heat map as well: an SVG file (default: no heat map).", valueName: "file"),
-    completion: .file())
-  var output: String?
-
-  @Flag(help: "Replace the heat map's file if it exists.")
-  var force = false
+  @OptionGroup var chart: ChartOptions
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
   func validate() throws {
-    if text.isEmpty { throw ValidationError("give at least one --text") }
-    if let output, !output.lowercased().hasSuffix(".svg") {
-      throw ValidationError(
-        "--output \(output): the heat map is an SVG file; give a name with .svg")
-    }
-    if force, output == nil { throw ValidationError("--force needs --output") }
+    if text.isEmpty { throw ValidationError("at least one --text is required") }
   }
 
   func run() throws {
-    do {
-      try compare()
-    } catch let error as GenerationError {
-      throw Failure(error)
-    }
+    try Failure.fromDrawing(compare)
   }
 
   private func compare() throws {
-    let writer = try output.map { try FileWriter(path: $0, overwrite: force) }
+    let writer = try chart.writer()
     var warnings: [String] = []
     let images = try pictures.map { path in
       try PictureFile.opened(path) { warnings.append($0) }.image
     }
     let checkpoint = try ModelCheckpoint.open(path)
+    try checkpoint.requireUndamaged()
     let bar = ProgressBar("similarity", elsewhere: json ? .nothing : .lines)
     defer { bar.finish() }
     let model = try CLIPModel(checkpoint) { progress in
@@ -103,18 +87,14 @@ struct SimilarityCommand: ParsableCommand {
     }
     bar.finish()
     let matrix = model.similarities(pictures: rows, texts: texts)
-    if let writer {
-      let chart = SimilarityChart(matrix: matrix, pictures: pictures, texts: text)
-      try writer.write(Array(chart.svg().utf8))
-      try writer.commit()
-    }
+    try writer?.finish(SimilarityChart(matrix: matrix, pictures: pictures, texts: text).svg())
     if json {
       Console.print(report(matrix, warnings).text())
       return
     }
     for warning in warnings { Console.note("warning: " + Console.sanitized(warning)) }
     Console.print(table(matrix))
-    if let output { Console.note("wrote \(Console.sanitized(output))") }
+    chart.report()
   }
 
   private func table(_ matrix: SimilarityMatrix) -> String {
@@ -162,7 +142,7 @@ struct SimilarityCommand: ParsableCommand {
       "image_embeds": json(matrix.pictures), "text_embeds": json(matrix.texts),
       "warnings": .array(warnings.map { .string($0) }),
     ]
-    if let output { object["output"] = .string(output) }
+    if let output = chart.output { object["output"] = .string(output) }
     return .object(object)
   }
 }

@@ -50,11 +50,7 @@ struct TokensCommand: ParsableCommand {
   }
 
   func run() throws {
-    do {
-      try show()
-    } catch let error as GenerationError {
-      throw Failure(error)
-    }
+    try Failure.fromDrawing(show)
   }
 
   private func show() throws {

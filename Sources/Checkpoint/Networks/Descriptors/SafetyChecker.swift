@@ -16,28 +16,31 @@ extension NetworkDescriptor {
 
 extension ConfigurationInference {
   static func safetyChecker(_ shapes: TensorShapes) -> JSONObject? {
-    let roots = ["vision_model.vision_model.", "vision_model."]
     guard
-      let root = roots.first(where: { shapes.contains($0 + "embeddings.class_embedding") }),
+      let (vision, projection) = vision(
+        shapes, under: ["vision_model.vision_model.", "vision_model."])
+    else { return nil }
+    return [
+      "architectures": [.string(NetworkDescriptor.safetyChecker.className)],
+      "projection_dim": .integer(projection), "vision_config": .object(vision),
+    ]
+  }
+
+  /// The fields of a CLIP vision model and the width of its projection, from the shapes of tensors under
+  /// the first prefix that has them; nil if tensors are missing.
+  static func vision(
+    _ shapes: TensorShapes, under prefixes: [String]
+  ) -> (fields: JSONObject, projection: Int)? {
+    guard
+      let root = prefixes.first(where: { shapes.contains($0 + "embeddings.class_embedding") }),
+      // [width, 3, side, side]
       let patch = shapes(root + "embeddings.patch_embedding.weight", rank: 4),
       let positions = shapes(root + "embeddings.position_embedding.weight", rank: 2),
       let inner = shapes(root + "encoder.layers.0.mlp.fc1.weight", rank: 2),
       let projection = shapes("visual_projection.weight", rank: 2)
     else { return nil }
-    let vision = visionFields(shapes, root, patch, positions, inner)
-    return [
-      "architectures": [.string(NetworkDescriptor.safetyChecker.className)],
-      "projection_dim": .integer(projection[0]), "vision_config": .object(vision),
-    ]
-  }
-
-  /// A CLIP vision model's fields, from the shapes of its patches `[width, 3, side, side]`, positions
-  /// and first linear layer.
-  static func visionFields(
-    _ shapes: TensorShapes, _ root: String, _ patch: [Int], _ positions: [Int], _ inner: [Int]
-  ) -> JSONObject {
     let side = Int(Double(positions[0] - 1).squareRoot().rounded())
-    return [
+    let fields: JSONObject = [
       "hidden_act": "quick_gelu", "hidden_size": .integer(patch[0]),
       "image_size": .integer(side * patch[3]), "intermediate_size": .integer(inner[0]),
       "layer_norm_eps": 1e-05,
@@ -46,5 +49,6 @@ extension ConfigurationInference {
         shapes.count { "\(root)encoder.layers.\($0).mlp.fc1.weight" }),
       "patch_size": .integer(patch[3]),
     ]
+    return (fields, projection[0])
   }
 }

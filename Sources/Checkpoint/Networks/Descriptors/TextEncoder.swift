@@ -32,6 +32,7 @@ extension NetworkDescriptor {
     writtenPrefix: (
       beside: "cond_stage_model.transformer.", alone: "cond_stage_model.transformer."
     ),
+    clipField: "text_config",
     inferred: ConfigurationInference.text, likelyInferred: ConfigurationInference.likelyText,
     isDoubtful: ConfigurationInference.isDoubtfulText
   ) { object throws(GraphError) in [try CLIPText.graph(CLIPTextConfiguration(object))] }
