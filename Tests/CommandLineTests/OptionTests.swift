@@ -19,14 +19,14 @@ import Testing
   private static let share = Kind.range("0 to 1", ["-0.1", "1.1", "nan"])
   private static let positiveShare = Kind.range("above 0", ["0", "-0.1", "1.1", "nan"])
   private static let thousand = Kind.range("1 to 1000", ["0", "-1", "1001", "2.5"])
+  private static let seed = Kind.range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])
   private static let side = Kind.range("multiple of 8 from 8 to 8192", ["0", "-8", "8200", "12"])
 
   static let generate: [(option: String, kind: Kind)] = [
     ("prompts-from", .free), ("negative", .free),
     ("clip-skip", .range("1 to", ["0", "-1", "129"])), ("emphasis", .choice), ("embedding", .free),
     ("steps", thousand), ("guidance", .range("0 to 100", ["-1", "100.5", "nan", "inf"])),
-    ("seed", .range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])),
-    ("variation-seed", .range("0 to 2^63-1", ["-1", "9223372036854775808", "1.5"])),
+    ("seed", seed), ("variation-seed", seed),
     ("variation-strength", share),
     ("seed-resize", .range("multiples of 8", ["64", "64x65", "0x64", "64x8200", "x"])),
     ("scheduler", .choice),
@@ -56,9 +56,17 @@ import Testing
     ("guidance-interval", .range("from 0 to 1", ["-0.1:0.5", "0.5:1.1", "0.8:0.2", "0.5"])),
     ("vae-tile", .range("multiple of 8 from 256 to 8192", ["248", "8200", "-256", "260"])),
     ("output", .free), ("format", .choice), ("quality", .range("1 to 100", ["0", "-1", "101"])),
-    ("save-latents", .free), ("preview-every", thousand), ("preview", .choice),
-    ("contact-sheet", .free), ("animation", .free), ("trace", .free), ("show-as", .choice),
+    ("save-latents", .free), ("save-embeddings", .free), ("preview-every", thousand),
+    ("preview", .choice),
+    ("contact-sheet", .free),
+    ("contact-sheet-rows", .range("latents, decoded", ["rows", "", "noise,noise", "noise,"])),
+    ("animation", .free), ("trace", .free), ("show-as", .choice),
   ]
+
+  /// The options of commands that use a VAE alone.
+  private static let codec = generate.filter {
+    ["model", "vae", "variant", "dtype", "threads", "vae-tile"].contains($0.option)
+  }
 
   /// The options of `generate` that say which noise levels are passed through.
   private static let schedule: Set = [
@@ -75,6 +83,22 @@ import Testing
       (
         "schedule", [],
         [("model", .free)] + generate.filter { schedule.contains($0.option) } + [("output", .free)]
+      ),
+      (
+        "noise", ["a.png"],
+        [("output", .free), ("timesteps", .range("separated by commas", ["-1", "1,,2", "0,1,"]))]
+          + codec + [("seed", seed), ("rng", .choice), ("save-latents", .free)]
+      ),
+      (
+        "encode", ["a.png"],
+        [("output", .free), ("seed", seed), ("rng", .choice)] + codec
+      ),
+      (
+        "decode", ["l.safetensors"],
+        [
+          ("output", .free), ("tensor", .free),
+          ("quality", .range("1 to 100", ["0", "-1", "101"])),
+        ] + codec
       ),
       (
         "similarity", ["a.png"], [("model", .free), ("text", .free), ("output", .free)]

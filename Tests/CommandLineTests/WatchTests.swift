@@ -31,8 +31,28 @@ import Testing
       let events = try #require(trace["traceEvents"]?.array)
       #expect(events.count > 1000)
       #expect(
-        Set(events.compactMap { $0["cat"]?.string }) == ["text_encoder", "unet", "vae_decoder"])
+        Set(events.compactMap { $0["cat"]?.string })
+          == ["text_encoder", "unet", "scheduler", "vae_decoder"])
+      // An input and a step of each evaluation, for two images.
+      #expect(events.count { $0["cat"] == "scheduler" } == 4 * 2 * 2)
       #expect(events.allSatisfy { $0["ph"]?.string == "M" || ($0["dur"]?.double ?? -1) >= 0 })
+    }
+  }
+
+  @Test func rowsOfTheSheet() throws {
+    try withTemporaryFolder { folder in
+      func height(_ rows: [String]) throws -> Int {
+        let result = try PictureTests.draw(
+          ["--contact-sheet", "sheet.png", "--force"] + rows, in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        return try PictureFile.read(folder + "/sheet.png").image.height
+      }
+      let standard = try height([])
+      #expect(try height(["--contact-sheet-rows", "latents,predicted"]) == standard)
+      let all = try height(["--contact-sheet-rows", "latents,decoded,predicted,noise"])
+      #expect(all - standard == 2 * (168 + 14))
+      let alone = try PictureTests.draw(["--contact-sheet-rows", "noise"], in: folder)
+      #expect(alone.status == 64 && alone.errors.contains("--contact-sheet"))
     }
   }
 

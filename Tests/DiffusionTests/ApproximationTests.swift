@@ -71,8 +71,7 @@ import Testing
     let counting = CountingNetwork(model.unet)
     let counted = DiffusionModel(
       tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
-      vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
-      scalingFactor: model.scalingFactor)
+      codec: model.codec, scheduler: model.scheduler, sampleSize: model.sampleSize)
     var request = Self.request()
     request.networks.guidanceInterval = interval
     let generation = try counted.draw(request)

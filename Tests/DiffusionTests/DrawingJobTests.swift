@@ -52,6 +52,7 @@ import Testing
             [
               "sigmas": "14.5,3,0.25", "outpaint": "8,0,16,0", "guidance-interval": "0.25:0.5",
               "vae-tile": "off", "seed-resize": "512x768",
+              "contact-sheet-rows": "noise,latents",
             ][name]))
       }
     let held: JSON = field.isRepeating ? [value] : value
@@ -184,6 +185,6 @@ import Testing
       ])
     #expect(
       JobField.all.filter { $0.traits.contains(.output) }.map(\.name)
-        == ["output", "save-latents", "contact-sheet", "animation", "trace"])
+        == ["output", "save-latents", "save-embeddings", "contact-sheet", "animation", "trace"])
   }
 }

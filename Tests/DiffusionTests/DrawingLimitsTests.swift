@@ -22,8 +22,7 @@ import Testing
     let sound = try GenerationTests.model.get()
     let limits = DiffusionModel(
       tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: sound.unet,
-      vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
-      scalingFactor: sound.scalingFactor, vaeEncoder: sound.vaeEncoder, unetChannels: 9
+      codec: sound.codec, scheduler: sound.scheduler, sampleSize: 16, unetChannels: 9
     ).limits
     let none = #expect(throws: GenerationError.self) { try limits.check(GenerationTests.small) }
     #expect(none?.hint?.mentions(.initialPicture) == true)
@@ -37,10 +36,10 @@ import Testing
   /// Without the VAE's encoder there is neither img2img nor hires fix.
   @Test func picturesWantAnEncoder() throws {
     let sound = try GenerationTests.model.get()
+    let codec = LatentCodec(decoder: sound.codec.decoder, scale: sound.codec.scale)
     let limits = DiffusionModel(
-      tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: sound.unet,
-      vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
-      scalingFactor: sound.scalingFactor
+      tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: sound.unet, codec: codec,
+      scheduler: sound.scheduler, sampleSize: 16
     ).limits
     var request = GenerationTests.small
     try limits.check(request)

@@ -49,6 +49,34 @@ import Testing
       Float(product.squareRoot() * Double($0) + (1 - product).squareRoot() * Double($1))
     }
     #expect(Difference.relative(found, expected) < 1e-5)
+    let process = ForwardProcess(cumulativeAlphas: Self.schedule.products.map { Float($0) })
+    let shape = [1, 4, 1, 1]
+    let latents = process.latents(
+      Latents(Self.latents, shape: shape), Latents(Self.prediction, shape: shape), at: timestep)
+    #expect(Difference.relative(latents.values, expected) < 1e-5)
+  }
+
+  /// x_t is made of the x_0 and ε that a prediction says, whatever the network predicts and whatever
+  /// scale the scheduler has.
+  @Test(
+    arguments: [SchedulerDescriptor.ddim, .euler, .dpmppMultistep],
+    [SchedulerConfiguration.PredictionType.epsilon, .velocity, .sample])
+  func predictionsAddUp(
+    _ name: SchedulerDescriptor, _ type: SchedulerConfiguration.PredictionType
+  ) throws {
+    let scheduler = try Self.made(name, steps: 10)
+    for evaluation in [0, 4, 9] {
+      let prediction = Prediction(
+        scheduler, at: evaluation, latents: Latents(Self.latents, shape: [1, 4, 1, 1]),
+        output: Self.prediction, type: type)
+      let sigma = Double(prediction.sigma)
+      let signal = 1 / (1 + sigma * sigma).squareRoot()
+      let pairs = zip(prediction.picture.values, prediction.noise.values)
+      let sum: [Float] = pairs.map { picture, noise in
+        Float(signal * (Double(picture) + sigma * Double(noise)))
+      }
+      #expect(Difference.relative(sum, prediction.mixed.values) < 1e-5)
+    }
   }
 
   /// The posterior's mean and variance with the estimate of x_0, and the reparameterized step:

@@ -41,8 +41,7 @@ import Testing
     scheduler.usesKarrasSigmas = true
     let karras = DiffusionModel(
       tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: model.unet,
-      vaeDecoder: model.vaeDecoder, scheduler: scheduler, sampleSize: model.sampleSize,
-      scalingFactor: model.scalingFactor)
+      codec: model.codec, scheduler: scheduler, sampleSize: model.sampleSize)
     try check(karras, .dpmppMultistep, against: "dpmpp-2m-karras")
   }
 
@@ -155,7 +154,7 @@ extension GenerationTests {
     #expect(steps.map(\.timestep) == [nil, nil, 501, 1, nil, nil])
     #expect(steps.map { $0.result == nil } == [true, true, true, true, true, false])
     #expect(steps[3].latents == generation.latents && steps[1].latents == generation.noise)
-    #expect(layers == ["text_encoder", "unet", "vae_decoder"])
+    #expect(layers == ["text_encoder", "scheduler", "unet", "vae_decoder"])
     let timings = generation.timings
     #expect(timings.unet.count == 2)
     let parts = timings.textEncoder + timings.unet.reduce(0, +) + timings.scheduler + timings.vae
@@ -168,8 +167,7 @@ extension GenerationTests {
     let counting = CountingNetwork(model.unet)
     let counted = DiffusionModel(
       tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
-      vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
-      scalingFactor: model.scalingFactor)
+      codec: model.codec, scheduler: model.scheduler, sampleSize: model.sampleSize)
     var loop = try GenerationLoop(counted, [Self.small])
     var runs: [Int] = []
     while try loop.next() != nil { runs.append(counting.batches.withLock { $0.count }) }
@@ -214,7 +212,7 @@ extension GenerationTests {
     let sound = try Self.model.get()
     let model = DiffusionModel(
       tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: Broken(),
-      vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16, scalingFactor: 1)
+      codec: sound.codec, scheduler: sound.scheduler, sampleSize: 16)
     let error = #expect(throws: GenerationError.self) { try model.draw(Self.small) }
     #expect(error?.code == .notFinite)
     #expect(error?.message.contains("evaluation 1 of 2") == true)

@@ -44,8 +44,8 @@ import Testing
     return try await ImageGenerator {
       DiffusionModel(
         tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: watch ?? model.unet,
-        vaeDecoder: vae ?? model.vaeDecoder, scheduler: model.scheduler,
-        sampleSize: model.sampleSize, scalingFactor: model.scalingFactor)
+        codec: model.codec.decoding(with: vae ?? model.codec.decoder), scheduler: model.scheduler,
+        sampleSize: model.sampleSize)
     }
   }
 
@@ -88,7 +88,7 @@ import Testing
 
   /// Previews are decoded when they are asked for, and not before.
   @Test func previewsOnDemand() async throws {
-    let vae = Watched(try GenerationTests.model.get().vaeDecoder)
+    let vae = Watched(try GenerationTests.model.get().codec.decoder)
     let generator = try await Self.generator(vae: vae)
     var runs: [Int] = []
     var last: Image?
@@ -190,7 +190,7 @@ import Testing
     let model = try GenerationTests.model.get()
     var seen: Set<UInt> = []
     for _ in 0..<2 {
-      let (unet, vae) = (Watched(model.unet), Watched(model.vaeDecoder))
+      let (unet, vae) = (Watched(model.unet), Watched(model.codec.decoder))
       let generator = try await Self.generator(unet, vae: vae)
       // From tasks of their own, which Swift's pool runs anywhere.
       for _ in 0..<4 {

@@ -242,8 +242,7 @@ import Testing
     let watcher = Watcher(sound.unet)
     let model = DiffusionModel(
       tokenizer: sound.tokenizer, textEncoder: sound.textEncoder, unet: watcher,
-      vaeDecoder: sound.vaeDecoder, scheduler: sound.scheduler, sampleSize: 16,
-      scalingFactor: sound.scalingFactor, vaeEncoder: sound.vaeEncoder, unetChannels: 9)
+      codec: sound.codec, scheduler: sound.scheduler, sampleSize: 16, unetChannels: 9)
     _ = try model.draw(Self.small(strength: 1, mask: Self.rightHalf))
     let sample = try #require(watcher.samples.first)
     #expect(sample.shape == [2, 9, 8, 8])

@@ -35,10 +35,43 @@ import Testing
     }
   }
 
+  /// Other programs write half precision.
+  @Test func halfPrecision() throws {
+    try Self.withDirectory { directory in
+      let path = directory + "/latents.safetensors"
+      let values: [Float16] = [1.5, -0.25, 3, 0]
+      let bytes = values.withUnsafeBytes { Array($0) }
+      let tensor = Tensor(
+        name: "any", dtype: .float16, shape: [1, 4, 1, 1], storage: .memory(bytes))
+      try Safetensors.write([tensor], to: path)
+      #expect(try Latents(noiseAt: path).values == [1.5, -0.25, 3, 0])
+      #expect(try SavedLatents(at: path).latents.values == [1.5, -0.25, 3, 0])
+    }
+  }
+
+  /// ComfyUI's files contain the VAE's own latents, marked by an empty tensor; its first ones did not.
+  @Test(arguments: [true, false]) func comfyUI(isMarked: Bool) throws {
+    try Self.withDirectory { directory in
+      let path = directory + "/a.latent"
+      var tensors = [
+        Tensor(name: "latent_tensor", shape: [1, 4, 1, 1], values: [1, 2, 3, 4] as [Float])
+      ]
+      if isMarked {
+        tensors.append(
+          Tensor(name: "latent_format_version_0", shape: [0], values: [] as [Float]))
+      }
+      try Safetensors.write(tensors, to: path)
+      let saved = try SavedLatents(at: path)
+      #expect(saved.isUnscaled == isMarked && saved.name == "latent_tensor")
+      let picture = saved.picture(0, LatentScale(factor: 0.5, shift: 1))
+      #expect(picture.values == (isMarked ? [0, 0.5, 1, 1.5] : [1, 2, 3, 4]))
+    }
+  }
+
   @Test(
     arguments: [
       ("latents", DType.float32, [4, 2, 2], Float(0)),
-      ("latents", .float16, [1, 4, 2, 2], 0), ("latents", .float32, [1, 4, 0, 2], 0),
+      ("latents", .int32, [1, 4, 2, 2], 0), ("latents", .float32, [1, 4, 0, 2], 0),
       ("latents", .float32, [1, 4, 2, 2], .nan),
     ] as [(String, DType, [Int], Float)])
   func refused(name: String, dtype: DType, shape: [Int], value: Float) throws {

@@ -111,8 +111,7 @@ import Testing
     let counting = CountingNetwork(model.unet)
     let counted = DiffusionModel(
       tokenizer: model.tokenizer, textEncoder: model.textEncoder, unet: counting,
-      vaeDecoder: model.vaeDecoder, scheduler: model.scheduler, sampleSize: model.sampleSize,
-      scalingFactor: model.scalingFactor)
+      codec: model.codec, scheduler: model.scheduler, sampleSize: model.sampleSize)
     let (steps, _) = try counted.steps(Self.requests(3))
     let told = steps.filter { $0.prediction != nil }.map(\.imageIndex)
     #expect(counting.batches.withLock { $0 } == [6, 6, 6, 6, 6])
@@ -140,7 +139,7 @@ import Testing
   /// A network is kept from its first run to its release, and loaded again later.
   @Test func networksComeAndGo() throws {
     let loads = Mutex(0)
-    let sound = try Self.model(.f32).vaeDecoder
+    let sound = try Self.model(.f32).codec.decoder
     let network = LazyNetwork {
       loads.withLock { $0 += 1 }
       return sound

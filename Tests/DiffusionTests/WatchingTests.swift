@@ -82,22 +82,42 @@ import Testing
     #expect(zip(chosen, chosen.dropFirst()).allSatisfy { $0 < $1 })
   }
 
-  @Test func sheetsOfAnyShape() {
+  @Test(arguments: [
+    ContactSheet.Row.standard, [.latents, .decoded, .predicted, .noise], [.noise],
+  ])
+  func sheetsOfAnyShape(rows: [ContactSheet.Row]) throws {
+    var configuration = try SchedulerConfiguration(SchedulerTests.stableDiffusion)
+    configuration.stepsOffset = 0
+    let scheduler = try configuration.scheduler(.ddim, steps: 10)
     for (width, height) in [(64, 64), (512, 128), (8, 80)] {
+      let latents = Latents(
+        [Float](repeating: 0.5, count: 4 * width * height / 64),
+        shape: [1, 4, height / 8, width / 8])
+      func image(_ level: UInt8) -> Image {
+        Image(
+          width: width, height: height,
+          pixels: [UInt8](repeating: level, count: 3 * width * height))
+      }
       let entry = ContactSheet.Entry(
-        evaluation: 1, timestep: 999, sigma: 14.6,
-        latents: Latents(
-          [Float](repeating: 0.5, count: 4 * width * height / 64),
-          shape: [1, 4, height / 8, width / 8]),
-        picture: Image(
-          width: width, height: height, pixels: [UInt8](repeating: 200, count: 3 * width * height)))
-      let sheet = ContactSheet([entry, entry]).image()
-      #expect((sheet?.width ?? 0) > 2 * min(width, 168))
-      // The label and the image are there.
-      #expect(sheet?.pixels.contains(200) == true)
-      #expect(sheet?.pixels.contains(222) == true)
+        evaluation: 1,
+        Prediction(scheduler, at: 0, latents: latents, output: latents.values, type: .epsilon),
+        picture: image(200), decoded: image(201))
+      let sheet = try #require(ContactSheet([entry, entry], rows: rows).image())
+      let tile = PictureGrid.tileSize(width: width, height: height)
+      #expect(sheet.width > 2 * tile.width && sheet.height > rows.count * tile.height)
+      // The labels are there, and the images of these rows only.
+      #expect(sheet.pixels.contains(222))
+      #expect(sheet.pixels.contains(200) == rows.contains(.predicted))
+      #expect(sheet.pixels.contains(201) == rows.contains(.decoded))
     }
     #expect(ContactSheet([]).image() == nil)
+  }
+
+  @Test func rowsOfSheets() {
+    #expect(ContactSheet.Row.list("noise,latents") == [.noise, .latents])
+    for text in ["", "latents,", "latents,latents", "pictures", "latents, noise"] {
+      #expect(ContactSheet.Row.list(text) == nil)
+    }
   }
 
   static var frames: [Animation.Frame] {

@@ -4,37 +4,6 @@ import ModelFormats
 import ModelGraph
 import OrderedJSON
 
-/// The autoencoder of a checkpoint: a full one or a tiny one.
-struct Autoencoder {
-  let decoderGraph: Graph
-  let latentChannels: Int
-  let scalingFactor: Double
-  let shiftFactor: Double
-  let isTiny: Bool
-
-  /// - Throws: ``FormatError`` if it has no decoder or its configuration is not supported.
-  init(_ component: Component) throws(FormatError) {
-    isTiny = component.network == .tinyAutoencoder
-    if isTiny {
-      let tiny = try DiffusionModel.configuration(
-        of: component, TinyAutoencoderConfiguration.init)
-      decoderGraph = try component.graph(.tinyDecoder)
-      (latentChannels, scalingFactor) = (tiny.latentChannels, tiny.scalingFactor)
-      shiftFactor = tiny.shiftFactor
-    } else {
-      let vae = try DiffusionModel.configuration(of: component, VAEConfiguration.init)
-      decoderGraph = try component.graph(.vaeDecoder)
-      (latentChannels, scalingFactor) = (vae.latentChannels, vae.scalingFactor)
-      shiftFactor = vae.shiftFactor
-    }
-  }
-
-  /// The decoder with its image in -1...1.
-  func decoder(_ network: any Network) -> any Network {
-    isTiny ? SignedPictures(network: network) : network
-  }
-}
-
 /// Opens additional networks and adapters of a model, checks their compatibility, and loads them.
 struct AdditionLoader {
   private let additions: ModelAdditions
@@ -217,7 +186,6 @@ struct AdditionLoader {
     result.warnings = warnings
     result.adapters = adapters
     result.bundledWords = Set(embeddings.map(\.token))
-    result.tiling = additions.tiling
     result.releasesNetworks = additions.releasesNetworks
     func executable(
       _ component: Component, _ graph: Graph, _ sizes: Sizes, constant: Set<String>? = nil

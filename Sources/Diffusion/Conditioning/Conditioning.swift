@@ -3,7 +3,7 @@ import ModelFormats
 import ModelGraph
 
 /// The text encoder's output for a request's prompts.
-package struct Conditioning {
+package struct Conditioning: Sendable {
   /// `[prompts, tokens, width]`: of the negative and positive prompt with guidance, otherwise of
   /// the positive prompt only.
   package let states: Value

@@ -53,7 +53,6 @@ public struct AdditionalNetworks: Sendable {
   /// The last part of the UNet only, from deep features of an earlier evaluation.
   package var shallowUNet: (any Network)?
   package var safetyChecker: PictureChecker?
-  package var tiling = VAETiling.automatic
   var releasesNetworks = false
   /// In the order of application.
   public internal(set) var adapters: [LoRA] = []

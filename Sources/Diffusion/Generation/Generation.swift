@@ -12,6 +12,8 @@ public struct Generation: Sendable {
   public let prompt: PromptEncoding
   /// What it read of the negative prompt; nil without guidance.
   public let negativePrompt: PromptEncoding?
+  /// The text encoder's output, of the first pass.
+  package internal(set) var conditioning: Conditioning
   /// The scheduler that was used: the request's, or the model's own.
   public let scheduler: SchedulerDescriptor
   /// What the safety checker found; nil where no checker looked.

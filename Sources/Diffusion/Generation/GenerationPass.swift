@@ -138,13 +138,18 @@ struct GenerationPass {
     }
     let timestep = pictures[0].scheduler.timesteps[evaluation]
     let progress = Double(done) / Double(evaluations.count)
-    let inputs = pictures.indices.map { pictures[$0].input(at: evaluation) }
+    let watch = SchedulerWatch(observer, pictures[0].descriptor, evaluation: done + 1)
+    let inputs = pictures.indices.map { index in
+      watch.timed("input") { pictures[index].input(at: evaluation) }
+    }
     let (outputs, seconds) = try timed {
       try denoiser?.predict(inputs, timestep: timestep, progress: progress) ?? []
     }
     for (index, output) in outputs.enumerated() {
-      let prediction = try pictures[index].step(
-        output, at: evaluation, seconds: seconds / Double(pictures.count))
+      let prediction = try watch.timed("step") {
+        try pictures[index].step(
+          output, at: evaluation, seconds: seconds / Double(pictures.count))
+      }
       add(index, .denoising, done + 1, prediction)
     }
   }
@@ -167,8 +172,34 @@ struct GenerationPass {
       result: Generation(
         image: safety?.isFlagged == true ? decoded.blackened : decoded, latents: picture.latents,
         noise: picture.point.noise, prompt: conditioning.prompt,
-        negativePrompt: conditioning.negativePrompt, scheduler: picture.descriptor, safety: safety,
-        timings: timings))
+        negativePrompt: conditioning.negativePrompt, conditioning: conditioning,
+        scheduler: picture.descriptor, safety: safety, timings: timings))
+  }
+}
+
+/// Tells an observer what the scheduler's arithmetic takes, as layers of a network of its own.
+private struct SchedulerWatch {
+  private let observer: ((String, StepTiming) -> Void)?
+  private let descriptor: SchedulerDescriptor
+  private let evaluation: Int
+
+  init(
+    _ observer: ((String, StepTiming) -> Void)?, _ descriptor: SchedulerDescriptor, evaluation: Int
+  ) {
+    self.observer = observer
+    self.descriptor = descriptor
+    self.evaluation = evaluation
+  }
+
+  func timed<Result>(_ work: String, _ body: () throws -> Result) rethrows -> Result {
+    guard let observer else { return try body() }
+    let (result, seconds) = try Diffusion.timed(body)
+    observer(
+      "scheduler",
+      StepTiming(
+        name: "\(work) \(evaluation)", kind: "scheduler", implementation: descriptor.name,
+        seconds: seconds, macs: 0, bytes: 0))
+    return result
   }
 }
 

@@ -8,7 +8,7 @@ public struct Prediction: Sendable {
   private let level: Amplitudes
   let type: SchedulerConfiguration.PredictionType
 
-  init(
+  package init(
     _ scheduler: any Scheduler, at evaluation: Int, latents: Latents, output: [Float],
     type: SchedulerConfiguration.PredictionType
   ) {
@@ -22,18 +22,35 @@ public struct Prediction: Sendable {
   /// The standard deviation of the noise over that of the picture.
   public var sigma: Float { level.sigma }
 
-  /// The latents of the picture that the model sees behind the noise.
+  /// x_0, the latents of the picture that the model sees behind the noise.
   public var picture: Latents {
-    // In the form in which signal and noise are shares of one variance.
+    let (values, share, spread) = mixture
+    return switch type {
+    case .epsilon:
+      latents.with(elementwise(values, output) { ($0 - spread * $1) / max(share, 1e-4) })
+    case .velocity: latents.with(elementwise(values, output) { share * $0 - spread * $1 })
+    case .sample: latents.with(output)
+    }
+  }
+
+  /// ε, the noise that the model predicts: of standard deviation about 1.
+  public var noise: Latents {
+    let (values, share, spread) = mixture
+    return switch type {
+    case .epsilon: latents.with(output)
+    case .velocity: latents.with(elementwise(values, output) { spread * $0 + share * $1 })
+    case .sample:
+      latents.with(elementwise(values, output) { ($0 - share * $1) / max(spread, 1e-4) })
+    }
+  }
+
+  /// x_t, the latents before the step with signal and noise as fractions of one variance, whatever
+  /// the scheduler's own scale is. They can be decoded.
+  public var mixed: Latents { latents.with(mixture.values) }
+
+  /// ``mixed``, and its amplitudes of signal and noise.
+  private var mixture: (values: [Float], share: Float, spread: Float) {
     let norm = (level.signal * level.signal + level.noise * level.noise).squareRoot()
-    let (share, spread) = (level.signal / norm, level.noise / norm)
-    let values: [Float] =
-      switch type {
-      case .epsilon:
-        elementwise(latents.values, output) { ($0 / norm - spread * $1) / max(share, 1e-4) }
-      case .velocity: elementwise(latents.values, output) { share * $0 / norm - spread * $1 }
-      case .sample: output
-      }
-    return latents.with(values)
+    return (latents.values.map { $0 / norm }, level.signal / norm, level.noise / norm)
   }
 }

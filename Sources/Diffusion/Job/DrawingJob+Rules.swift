@@ -174,6 +174,11 @@ extension DrawingJob {
         "\(field: "quality") applies to JPEG and WebP only; PNG is lossless")
     }
     if let contactSheet { try Self.checkEnding("contact-sheet", contactSheet, "") }
+    if let contactSheetRows, contactSheet == nil {
+      throw .combination(
+        "contact-sheet-rows", got: contactSheetRows,
+        "\(field: "contact-sheet-rows") needs \(field: "contact-sheet")")
+    }
     if let animation,
       ![".webp", ".png"].contains(PicturePath.split(animation).ending.lowercased())
     {

@@ -130,6 +130,8 @@ public struct DrawingJob: Sendable, Hashable {
   public var sidecar: Bool?
   /// The file that latents and noise are written to.
   public var saveLatents: String?
+  /// The file that the text encoder's output is written to.
+  public var saveEmbeddings: String?
   /// Whether JSON is printed instead of text.
   public var json: Bool?
   /// Whether only errors are printed.
@@ -143,6 +145,8 @@ public struct DrawingJob: Sendable, Hashable {
   public var preview: PreviewKind?
   /// The file that an image of chosen evaluations is written to.
   public var contactSheet: String?
+  /// What it shows of each evaluation, in rows: `latents`, `decoded`, `predicted`, `noise`.
+  public var contactSheetRows: String?
   /// The file that an animation of all predictions is written to.
   public var animation: String?
   /// Whether times are printed.

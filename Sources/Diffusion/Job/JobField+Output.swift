@@ -36,6 +36,11 @@ extension JobField {
     "Write the final latents and the initial noise to this safetensors file",
     placeholder: "file", standard: "none", .output)
 
+  package static let saveEmbeddings = JobField(
+    "save-embeddings", \.saveEmbeddings, .output, .name,
+    "Write the text encoder's output to this safetensors file, as diffusers' prompt_embeds and negative_prompt_embeds",
+    placeholder: "file", standard: "none", .output)
+
   package static let json = JobField(
     "json", \.json, .output, .flag, "Print JSON instead of text", default: false, [])
 
@@ -64,6 +69,15 @@ extension JobField {
     "Write a contact sheet of up to eight evaluations, with latents, predicted image and noise of each",
     placeholder: "file", standard: "none", .output)
 
+  package static let contactSheetRows = JobField(
+    "contact-sheet-rows", \.contactSheetRows, .watching,
+    .form(
+      allowed: "a list of latents, decoded, predicted, noise",
+      choices: ContactSheet.Row.choices.map(\.rawValue)
+    ) { ContactSheet.Row.list($0) != nil },
+    "Rows of the contact sheet, separated by commas: latents, decoded (the latents with their noise, decoded), predicted (the predicted image), noise (the predicted noise)",
+    placeholder: "rows", default: "latents,predicted", [])
+
   package static let animation = JobField(
     "animation", \.animation, .watching, .name,
     "Write the predictions after every evaluation as an animation; the extension selects WebP or PNG",
@@ -89,7 +103,8 @@ extension JobField {
 
   /// The fields above, in the order of the help.
   static let outputFields: [JobField] = [
-    output, format, quality, noMetadata, modelHash, sidecar, saveLatents, json, quiet, force,
-    previewEvery, preview, contactSheet, animation, profile, trace, show, showAs,
+    output, format, quality, noMetadata, modelHash, sidecar, saveLatents,
+    saveEmbeddings, json, quiet, force, previewEvery, preview, contactSheet, contactSheetRows,
+    animation, profile, trace, show, showAs,
   ]
 }

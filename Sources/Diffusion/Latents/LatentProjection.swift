@@ -16,6 +16,12 @@ public struct LatentProjection: Sendable, Hashable {
     [-0.017478, -0.055834, -0.105825],
   ])
 
+  /// The published map of a VAE, told by its scale; nil if there is none.
+  package static func known(for codec: LatentCodec) -> LatentProjection? {
+    codec.latentChannels == 4 && codec.scale == LatentScale(factor: 0.18215)
+      ? .stableDiffusion : nil
+  }
+
   private init(weights: [[Float]]) {
     self.weights = weights
   }

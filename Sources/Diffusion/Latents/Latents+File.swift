@@ -1,3 +1,4 @@
+import Checkpoint
 import ModelFormats
 
 extension Latents {
@@ -10,7 +11,7 @@ extension Latents {
   }
 
   /// Reads initial noise: the tensor `noise` of a safetensors or PyTorch file, otherwise `latents`,
-  /// otherwise the only tensor; F32 `[batch, channels, height, width]`.
+  /// otherwise the only tensor; `[batch, channels, height, width]` in a floating-point dtype.
   ///
   /// - Throws:
   ///   ``FormatError`` `mismatch` if there is no such tensor or a value is not finite; as ``ModelFormats/TensorFile/open(_:)``
@@ -23,17 +24,22 @@ extension Latents {
         .mismatch, "no tensor named \(Name.noise) or \(Name.latents)", file: path,
         hint: "use a file that was written with \(set: .latents)")
     }
-    guard tensor.dtype == .float32, tensor.shape.rank == 4, tensor.elementCount > 0 else {
+    try self.init(tensor, path: path)
+  }
+
+  /// - Throws: ``FormatError`` `mismatch` for another shape or dtype, or a value that is not finite.
+  init(_ tensor: Tensor, path: String) throws(FormatError) {
+    guard tensor.dtype.isFloatingPoint, tensor.shape.rank == 4, tensor.elementCount > 0 else {
       throw FormatError(
         .mismatch,
-        "the tensor is \(tensor.dtype.rawValue) \(tensor.shape), not F32 [batch, channels, height,"
-          + " width]", file: path, context: tensor.name)
+        "the tensor is \(tensor.dtype.rawValue) \(tensor.shape), not floating-point [batch, channels,"
+          + " height, width]", file: path, context: tensor.name)
     }
-    let values = tensor.withContiguousBytes { bytes in
-      (0..<tensor.elementCount).map {
-        Float(
-          bitPattern: UInt32(
-            littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self)))
+    var values: [Float] = []
+    values.reserveCapacity(tensor.elementCount)
+    try tensor.withPieces(as: .float32) { (bytes) throws(FormatError) in
+      for offset in stride(from: 0, to: bytes.count, by: 4) {
+        values.append(bytes.loadUnaligned(fromByteOffset: offset, as: Float.self))
       }
     }
     guard values.allSatisfy(\.isFinite) else {
@@ -59,29 +65,27 @@ extension Latents {
   package static func writer(
     _ pictures: [(noise: Latents, latents: Latents)], to path: String, overwrite: Bool = false
   ) throws(FormatError) -> FileWriter {
-    let tensors = [
-      tensor(Name.noise, of: pictures.map(\.noise)),
-      tensor(Name.latents, of: pictures.map(\.latents)),
-    ]
-    let writer = try SafetensorsWriter(
-      path: path, tensors: tensors.map(\.info), overwrite: overwrite)
-    for tensor in tensors {
-      try tensor.withContiguousBytes { (bytes) throws(FormatError) in try writer.write(bytes) }
-    }
-    return try writer.completed()
+    try Safetensors.writer(
+      [
+        tensor(Name.noise, of: pictures.map(\.noise)),
+        tensor(Name.latents, of: pictures.map(\.latents)),
+      ], to: path, overwrite: overwrite)
+  }
+
+  /// A writer with a complete file of the latents of pictures of one size, in the UNet's scale: the
+  /// tensor `latents`, F32 `[pictures, channels, height, width]`. It is not yet at its path.
+  ///
+  /// - Throws: as ``write(_:to:overwrite:)``.
+  package static func writer(
+    latents pictures: [Latents], to path: String, overwrite: Bool = false
+  ) throws(FormatError) -> FileWriter {
+    try Safetensors.writer([tensor(Name.latents, of: pictures)], to: path, overwrite: overwrite)
   }
 
   private static func tensor(_ name: String, of pictures: [Latents]) -> Tensor {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(4 * pictures.reduce(0) { $0 + $1.values.count })
-    for value in pictures.lazy.flatMap(\.values) {
-      let bits = value.bitPattern
-      for shift in stride(from: 0, to: 32, by: 8) {
-        bytes.append(UInt8(truncatingIfNeeded: bits >> shift))
-      }
-    }
-    let shape = [pictures.count] + (pictures.first?.shape.dropFirst() ?? [])
-    return Tensor(
-      name: name, dtype: .float32, shape: Shape(shape), storage: .memory(bytes))
+    Tensor(
+      name: name,
+      shape: Shape([pictures.count] + (pictures.first?.shape.dropFirst() ?? [])),
+      values: pictures.flatMap(\.values))
   }
 }

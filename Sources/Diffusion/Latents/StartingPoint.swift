@@ -91,7 +91,7 @@ extension DiffusionModel {
     (request.width, request.height) = (image.width, image.height)
     let first = scheduler.firstEvaluation(strength: initial.strength, steps: request.steps)
     guard let mask = initial.mask else {
-      let clean = try encode(image, &random)
+      let clean = try codec.encode(image, &random)
       let noise = try startingNoise(for: request, &random)
       return StartingPoint(
         noise: noise,
@@ -100,9 +100,9 @@ extension DiffusionModel {
     }
     let isWhole = initial.strength == 1
     let takesMask = unetChannels != latentChannels
-    let clean = takesMask && isWhole ? nil : try encode(image, &random)
+    let clean = takesMask && isWhole ? nil : try codec.encode(image, &random)
     let noise = try startingNoise(for: request, &random)
-    let kept = try encode(image, without: mask, &random)
+    let kept = try codec.encode(image, without: mask, &random)
     let latents =
       isWhole
       ? noise.mapped { $0 * scheduler.initialNoiseSigma }

@@ -74,7 +74,7 @@ struct Tile {
   let width: Int
 }
 
-extension DiffusionModel {
+extension LatentCodec {
   /// Computes overlapping tiles of equal size and blends them.
   ///
   /// - Parameters:

@@ -72,19 +72,6 @@ extension DiffusionModel {
     }
     let table = try PromptTable(
       components[0], textEncoder, embeddings, length: tokenLimit, weights: extras.weights)
-    var single = sizes
-    single.batch = 1
-    single.height = additions.tiling.tileLength(single.height)
-    single.width = additions.tiling.tileLength(single.width)
-    let (vaeComponent, vaeSizes, weights) = (components[2], single, extras.weights)
-    let vaeEncoder: (any Network)? =
-      vae.isTiny
-      ? nil
-      : LazyNetwork {
-        try Executable(
-          graph: vaeComponent.graph(.vaeEncoder),
-          parameters: { try vaeComponent.tensor(named: $0) }, options: options, sizes: vaeSizes)
-      }
     // A network, or where it is released after its work one that can be loaded again.
     func releasable(
       _ network: Executable, _ parameters: @escaping @Sendable (String) throws -> Tensor
@@ -95,25 +82,17 @@ extension DiffusionModel {
         try Executable(graph: graph, parameters: parameters, options: options, sizes: sizes)
       }
     }
-    @Sendable func decoder(_ progress: ((Int, Int) -> Void)? = nil) throws -> any Network {
-      vae.decoder(
-        try Executable(
-          graph: vae.decoderGraph,
-          parameters: { try weights.tensor(named: $0, of: vaeComponent) }, options: options,
-          sizes: vaeSizes, progress: progress))
-    }
-    let vaeDecoder: any Network
-    if additions.releasesNetworks {
-      // It comes when the others are gone; that it is whole is seen now.
-      for parameter in vae.decoderGraph.parameters {
-        _ = try vaeComponent.tensor(named: parameter.name)
-      }
-      vaeDecoder = LazyNetwork { try decoder() }
-    } else {
-      vaeDecoder = try decoder {
-        progress?(LoadProgress(component: vaeComponent.name, loaded: $0, total: $1))
-      }
-    }
+    let (vaeComponent, weights) = (components[2], extras.weights)
+    let codec =
+      additions.releasesNetworks
+      // It comes when the others are gone.
+      ? try LatentCodec(
+        vaeComponent, vae, options: options, height: sizes.height, width: sizes.width,
+        tiling: additions.tiling, parameters: { try weights.tensor(named: $0, of: vaeComponent) })
+      : try LatentCodec(
+        loading: vaeComponent, vae, options: options, height: sizes.height, width: sizes.width,
+        tiling: additions.tiling, parameters: { try weights.tensor(named: $0, of: vaeComponent) },
+        progress: { progress?(LoadProgress(component: vaeComponent.name, loaded: $0, total: $1)) })
     let unetComponent = components[1]
     self.init(
       tokenizer: tokenizer,
@@ -123,14 +102,10 @@ extension DiffusionModel {
       unet: releasable(
         try network(unetComponent, extras.unetGraph(unetComponent), sizes),
         { try weights.tensor(named: $0, of: unetComponent) }),
-      vaeDecoder: vaeDecoder,
-      scheduler: scheduler, tokenLimit: tokenLimit,
-      latentChannels: vae.latentChannels, sampleSize: unet.sampleSize,
-      scalingFactor: Float(vae.scalingFactor), shiftFactor: Float(vae.shiftFactor),
+      codec: codec, scheduler: scheduler, tokenLimit: tokenLimit, sampleSize: unet.sampleSize,
       loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
       vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers,
-      vaeEncoder: vaeEncoder, unetChannels: unet.inputChannels,
-      guidanceWidth: unet.guidanceWidth)
+      unetChannels: unet.inputChannels, guidanceWidth: unet.guidanceWidth)
     self.additions = try extras.load(components[1], sizes, options, progress)
   }
 

@@ -6,11 +6,8 @@ public struct DiffusionModel: Sendable {
   package let textEncoder: any Network
   /// `sample [batch, channels, h, w]`, `timestep [1]` and `encoder_hidden_states` to `out_sample`.
   package let unet: any Network
-  /// `latent_sample [batch, channels, h, w]` to `sample [batch, 3, 8h, 8w]`.
-  package let vaeDecoder: any Network
-  /// `sample [batch, 3, 8h, 8w]` to `latent_parameters [batch, 2 * channels, h, w]`; nil where
-  /// pictures cannot be started from.
-  package let vaeEncoder: (any Network)?
+  /// The VAE: pictures to latents and back.
+  package let codec: LatentCodec
   /// The channels that the UNet takes: the latents', or in an inpainting model those of latents,
   /// mask and masked picture.
   package let unetChannels: Int
@@ -32,12 +29,9 @@ public struct DiffusionModel: Sendable {
   /// The tokens that the text encoder takes, 77 for Stable Diffusion.
   package let tokenLimit: Int
   /// Channels of the latents, 4 for Stable Diffusion.
-  public let latentChannels: Int
+  public var latentChannels: Int { codec.latentChannels }
   /// The side of the latents that the UNet was trained on, 64 for Stable Diffusion v1.5.
   package let sampleSize: Int
-  /// What latents are divided by before decoding, and what is added after.
-  package let scalingFactor: Float
-  package let shiftFactor: Float
   /// Seconds that loading took.
   public let loadSeconds: Double
 
@@ -53,28 +47,23 @@ public struct DiffusionModel: Sendable {
   public var defaultSide: Int { sampleSize * Self.downsampling }
 
   package init(
-    tokenizer: Tokenizer, textEncoder: any Network, unet: any Network, vaeDecoder: any Network,
-    scheduler: SchedulerConfiguration, tokenLimit: Int = 77, latentChannels: Int = 4,
-    sampleSize: Int, scalingFactor: Float, shiftFactor: Float = 0, loadSeconds: Double = 0,
-    embeddings: [TextualInversion] = [], vocabularySize: Int = 49_408, textLayers: Int = 12,
-    vaeEncoder: (any Network)? = nil, unetChannels: Int? = nil, guidanceWidth: Int? = nil
+    tokenizer: Tokenizer, textEncoder: any Network, unet: any Network, codec: LatentCodec,
+    scheduler: SchedulerConfiguration, tokenLimit: Int = 77, sampleSize: Int,
+    loadSeconds: Double = 0, embeddings: [TextualInversion] = [], vocabularySize: Int = 49_408,
+    textLayers: Int = 12, unetChannels: Int? = nil, guidanceWidth: Int? = nil
   ) {
     self.tokenizer = tokenizer
     self.textEncoder = textEncoder
     self.unet = unet
-    self.vaeDecoder = vaeDecoder
-    self.vaeEncoder = vaeEncoder
-    self.unetChannels = unetChannels ?? latentChannels
+    self.codec = codec
+    self.unetChannels = unetChannels ?? codec.latentChannels
     self.guidanceWidth = guidanceWidth
     self.scheduler = scheduler
     self.tokenLimit = tokenLimit
     self.embeddings = embeddings
     self.vocabularySize = vocabularySize
     self.textLayers = textLayers
-    self.latentChannels = latentChannels
     self.sampleSize = sampleSize
-    self.scalingFactor = scalingFactor
-    self.shiftFactor = shiftFactor
     self.loadSeconds = loadSeconds
   }
 }

@@ -51,7 +51,7 @@ public struct DrawingLimits: Sendable {
     unetChannels = model.unetChannels
     guidanceWidth = model.guidanceWidth
     defaultSide = model.defaultSide
-    readsPictures = model.vaeEncoder != nil
+    readsPictures = model.codec.encoder != nil
   }
 
   /// Refuses what the model cannot do: in all passes, but for what prompts say and for how many
@@ -199,7 +199,7 @@ public struct DrawingLimits: Sendable {
           hint: "scale it to the requested size, in multiples of \(DiffusionModel.downsampling)")
       }
     }
-    guard readsPictures else { throw Self.noEncoder }
+    guard readsPictures else { throw LatentCodec.noEncoder }
     let first = scheduler.firstEvaluation(strength: initial.strength, steps: request.steps)
     guard first < scheduler.timesteps.count else {
       throw GenerationError(
@@ -207,10 +207,6 @@ public struct DrawingLimits: Sendable {
         hint: "increase the strength or the number of steps")
     }
   }
-
-  static let noEncoder = GenerationError(
-    .request, "the model has no VAE encoder, which init images need",
-    hint: "use a model with a complete VAE")
 
   /// The second pass, which is to be refused before the first is drawn.
   private func checkEnlargement(of request: GenerationRequest) throws {
@@ -236,7 +232,7 @@ public struct DrawingLimits: Sendable {
         hint: HiresPass.leastScale(of: longer).map { "use a scale of \($0) or more" }
           ?? "the image has the maximum size")
     }
-    guard readsPictures else { throw Self.noEncoder }
+    guard readsPictures else { throw LatentCodec.noEncoder }
     let larger = request.secondPass(of: hiresPass)
     let scheduler = try sampler(for: larger).scheduler
     guard

@@ -216,3 +216,21 @@ extension Array where Element: BitwiseCopyable {
     return try result.get()
   }
 }
+
+extension Tensor {
+  /// An F32 tensor in memory.
+  ///
+  /// - Parameter values: as many as the shape has elements, the last dimension fastest.
+  package init(name: String, shape: Shape, values: some Collection<Float>) {
+    precondition(values.count == shape.elementCount, "as many values as the shape says")
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(4 * values.count)
+    for value in values {
+      let bits = value.bitPattern
+      for shift in stride(from: 0, to: 32, by: 8) {
+        bytes.append(UInt8(truncatingIfNeeded: bits >> shift))
+      }
+    }
+    self.init(name: name, dtype: .float32, shape: shape, storage: .memory(bytes))
+  }
+}

@@ -144,6 +144,22 @@ extension Safetensors {
       overwrite: overwrite)
     try writer.write(tensors, progress: progress)
   }
+
+  /// A writer with a complete file of tensors in memory. It is not yet at its path.
+  ///
+  /// - Throws: as ``SafetensorsWriter``.
+  package static func writer(
+    _ tensors: [Tensor], to path: String, overwrite: Bool = false
+  ) throws(FormatError) -> FileWriter {
+    let writer = try SafetensorsWriter(
+      path: path, tensors: tensors.map(\.info), overwrite: overwrite)
+    for tensor in tensors {
+      try unsafe tensor.withContiguousBytes { (bytes) throws(FormatError) in
+        try unsafe writer.write(bytes)
+      }
+    }
+    return try writer.completed()
+  }
 }
 
 extension WritableFormat {

@@ -42,7 +42,7 @@ struct Measurement {
     }
     _ = try measure("UNet, guided step", model.unet, inputs, repeats)
     _ = try measure(
-      "VAE decoder", model.vaeDecoder, ["latent_sample": Value(latents, shape: shape)], repeats)
+      "VAE decoder", model.codec.decoder, ["latent_sample": Value(latents, shape: shape)], repeats)
   }
 
   private mutating func measure(

@@ -52,10 +52,7 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func bench() throws {
-    guard model.precision != .bf16 || Precision.isBF16Native else {
-      throw Failure.usage(
-        "this CPU does not support bf16", hint: "omit --dtype, or use f32")
-    }
+    try model.requireArithmetic()
     let checkpoint = try ModelCheckpoint.toDraw(
       model.path, variant: model.variant, vae: model.vae)
     try checkpoint.requireUndamaged()

@@ -21,7 +21,8 @@ struct SDGen: Program {
     version: BuildVersion.text("sdgen", toolVersion),
     subcommands: [
       GenerateCommand.self, BatchCommand.self, AgainCommand.self, InfoCommand.self,
-      TokensCommand.self, ScheduleCommand.self, SimilarityCommand.self, BenchCommand.self,
+      TokensCommand.self, ScheduleCommand.self, NoiseCommand.self, EncodeCommand.self,
+      DecodeCommand.self, SimilarityCommand.self, BenchCommand.self,
     ],
     defaultSubcommand: GenerateCommand.self)
 

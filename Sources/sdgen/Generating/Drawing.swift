@@ -22,6 +22,8 @@ struct Drawing {
     let safety: SafetyVerdict?
     /// Kept only if they are written.
     let latents: (noise: Latents, latents: Latents)?
+    /// The text encoder's output; kept only if it is written, for a prompt's first image.
+    let conditioning: Conditioning?
     /// Files written with it: previews, contact sheet, animation, sidecar.
     let files: [String]
   }

@@ -172,6 +172,8 @@ extension JobDrawing {
       safety: generation.safety,
       latents: job.saveLatents == nil || isFlagged
         ? nil : (noise: generation.noise, latents: generation.latents),
+      conditioning: job.saveEmbeddings != nil && plan.position(index) == 0
+        ? generation.conditioning : nil,
       files: watch.previews + outputs.map(\.file))
     return (picture, writer, outputs.map(\.writer))
   }

@@ -141,6 +141,11 @@ struct JobDrawing {
           (file, try Latents.writer(latents, to: file, overwrite: job.force == true)))
       }
     }
+    if let file = job.saveEmbeddings {
+      let prompts = pictures.compactMap(\.conditioning)
+      result.append(
+        (file, try Conditioning.writer(prompts, to: file, overwrite: job.force == true)))
+    }
     if let trace, let file = job.trace {
       result.append((file, try trace.writer(to: file, overwrite: job.force == true)))
     }

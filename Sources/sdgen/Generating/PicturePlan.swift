@@ -80,7 +80,9 @@ struct PicturePlan {
   }
 
   /// Whether a file covers all images, so that all must be generated in one run.
-  var isIndivisible: Bool { job.saveLatents != nil || job.trace != nil }
+  var isIndivisible: Bool {
+    job.saveLatents != nil || job.saveEmbeddings != nil || job.trace != nil
+  }
 
   /// The images that exist already. Files for all images appear with the last one; if one is
   /// missing, no image counts as finished.
@@ -181,8 +183,7 @@ struct PicturePlan {
   private func outputs(_ indices: [Int]) -> [String] {
     var files = indices.map(file)
     if job.sidecar == true { files += indices.map(sidecarFile) }
-    if let latents = job.saveLatents { files.append(latents) }
-    if let trace = job.trace { files.append(trace) }
+    files += [job.saveLatents, job.saveEmbeddings, job.trace].compactMap { $0 }
     for file in [job.contactSheet, job.animation].compactMap({ $0 }) {
       files += indices.map { beside(file, $0) }
     }

@@ -11,6 +11,7 @@ struct OutputOptions: ParsableArguments {
   @Flag(.modelHash) var modelHash = false
   @Flag(.sidecar) var sidecar = false
   @Option(.saveLatents) var saveLatents: String?
+  @Option(.saveEmbeddings) var saveEmbeddings: String?
   @Flag(.json) var json = false
   @Flag(.quiet) var quiet = false
   @Flag(.force) var force = false
@@ -23,6 +24,7 @@ struct OutputOptions: ParsableArguments {
     job.modelHash = modelHash ? true : nil
     job.sidecar = sidecar ? true : nil
     job.saveLatents = saveLatents
+    job.saveEmbeddings = saveEmbeddings
     job.json = json ? true : nil
     job.quiet = quiet ? true : nil
     job.force = force ? true : nil

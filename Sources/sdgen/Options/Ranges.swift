@@ -8,7 +8,8 @@ func wholeNumber(
     guard let number = Int(text), range.contains(number), number % factor == 0 else {
       throw ValidationError(
         "use a \(factor == 1 ? "whole number" : "multiple of \(factor)") from"
-          + " \(range.lowerBound) to \(range.upperBound)")
+          + " \(range.lowerBound) to \(range.upperBound == .max ? "2^63-1" : "\(range.upperBound)")"
+      )
     }
     return number
   }

@@ -6,6 +6,7 @@ struct WatchOptions: ParsableArguments {
   @Option(.previewEvery) var previewEvery: Int?
   @Option(.preview) var preview: PreviewKind?
   @Option(.contactSheet) var contactSheet: String?
+  @Option(.contactSheetRows) var contactSheetRows: String?
   @Option(.animation) var animation: String?
   @Flag(.profile) var profile = false
   @Option(.trace) var trace: String?
@@ -16,6 +17,7 @@ struct WatchOptions: ParsableArguments {
     job.previewEvery = previewEvery
     job.preview = preview
     job.contactSheet = contactSheet
+    job.contactSheetRows = contactSheetRows
     job.animation = animation
     job.profile = profile ? true : nil
     job.trace = trace

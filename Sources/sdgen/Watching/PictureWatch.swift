@@ -33,8 +33,7 @@ final class PictureWatch {
     self.plan = plan
     self.index = index
     self.model = model
-    // This is the scale of Stable Diffusion 1's autoencoder.
-    if model.latentChannels == 4, model.scalingFactor == 0.18215 { projection = .stableDiffusion }
+    projection = LatentProjection.known(for: model.codec)
   }
 
   /// Takes in what there is after an evaluation; evaluations are numbered through all passes.
@@ -68,10 +67,15 @@ final class PictureWatch {
     if isEntry {
       entries.append(
         ContactSheet.Entry(
-          evaluation: evaluation, timestep: prediction.timestep,
-          sigma: prediction.sigma, latents: prediction.latents, picture: image))
+          evaluation: evaluation, prediction, picture: image,
+          decoded: rows.contains(.decoded) ? try picture(of: prediction.mixed) : nil))
     }
     if job.animation != nil { frames.append(Animation.Frame(image, milliseconds: 120)) }
+  }
+
+  /// The rows of the contact sheet.
+  private var rows: [ContactSheet.Row] {
+    job.contactSheetRows.flatMap(ContactSheet.Row.list) ?? ContactSheet.Row.standard
   }
 
   private func picture(of latents: Latents) throws -> Image {
@@ -118,7 +122,7 @@ final class PictureWatch {
       try writer.write(bytes)
       result.append((file, writer))
     }
-    if let file = job.contactSheet, let sheet = ContactSheet(entries).image() {
+    if let file = job.contactSheet, let sheet = ContactSheet(entries, rows: rows).image() {
       let compression = PictureFile.Compression(PictureFormat(path: file) ?? .png)
       try add(PictureFile.encode(sheet, as: compression), file)
     }
