@@ -62,6 +62,8 @@ import Testing
       ("deis", "sgm_uniform", "deis", "sgm_uniform", nil, nil),
       ("dpm++2s_a sgm_uniform", nil, "dpmpp-2s-a", "sgm_uniform", nil, nil),
       ("euler simple", nil, "euler", "simple", nil, nil),
+      ("lcm sgm_uniform", nil, "lcm", nil, "sgm_uniform", nil),
+      ("LCM", "SGM Uniform", "lcm", nil, "SGM Uniform", nil),
       ("Euler a", "Automatic", "euler-a", nil, nil, nil),
       ("DPM++ 2M", nil, "dpmpp-2m", nil, nil, nil),
       ("Euler", "Polyexponential", "euler", nil, "Polyexponential", nil),
