@@ -1,4 +1,6 @@
-"""The diffusers class of each scheduler, by the scheduler's name here."""
+"""The diffusers class of each scheduler, by the scheduler's name here; those without one have a class of kdiffusion.py."""
+import kdiffusion
+
 CLASSES = {
     "pndm": "PNDMScheduler",
     "ddim": "DDIMScheduler",
@@ -13,7 +15,10 @@ CLASSES = {
     "dpm2": "KDPM2DiscreteScheduler",
     "dpm2-a": "KDPM2AncestralDiscreteScheduler",
     "dpmpp-2m-sde": "DPMSolverMultistepScheduler",
+    "dpmpp-3m-sde": "DPMPP3MSDE",
     "dpmpp-2s": "DPMSolverSinglestepScheduler",
+    "dpmpp-2s-a": "DPMPP2SAncestral",
     "dpmpp-sde": "DPMSolverSDEScheduler",
+    "deis": "DEISMultistepScheduler",
     "tcd": "TCDScheduler",
 }

@@ -9,15 +9,17 @@ import numpy, torch
 import reference
 from brownian import Brownian, diffusers
 from classes import CLASSES
+from kdiffusion import LEVELS
 from safetensors.torch import save_file
 
 repository, out = sys.argv[1:3]
 AYS = [14.6146412293, 6.4745760956, 3.8636745985, 2.6946151520, 1.8841921177, 1.3943805092, 0.9642583904, 0.6523686016, 0.3977456272, 0.1515232662, 0.0291671582]
 CASES = [{"name": s, "scheduler": s} for s in CLASSES]
 CASES += [{"name": "pndm-prk", "scheduler": "pndm", "prk": True}, {"name": "ddim-eta", "scheduler": "ddim", "eta": 0.7}, {"name": "tcd-one", "scheduler": "tcd", "eta": 1.0}]
-CASES += [{"name": f"{s}-karras", "scheduler": s, "sigmas": "karras"} for s in ("lms", "euler", "heun", "dpm2", "dpm2-a", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-2s", "dpmpp-sde", "unipc")]
-CASES += [{"name": f"{s}-exponential", "scheduler": s, "sigmas": "exponential"} for s in ("euler", "dpmpp-2m")]
+CASES += [{"name": f"{s}-karras", "scheduler": s, "sigmas": "karras"} for s in ("lms", "euler", "heun", "dpm2", "dpm2-a", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-2s", "dpmpp-sde", "unipc", "deis", "dpmpp-2s-a")]
+CASES += [{"name": f"{s}-exponential", "scheduler": s, "sigmas": "exponential"} for s in ("euler", "dpmpp-2m", "dpmpp-3m-sde")]
 CASES += [{"name": "euler-ays", "scheduler": "euler", "sigmas": "ays"}]
+CASES += [{"name": f"{s}-{p}", "scheduler": s, "sigmas": p} for s in ("euler", "dpmpp-2s-a", "dpmpp-3m-sde") for p in LEVELS]
 CASES += [{"name": f"{s}-{p}", "scheduler": s, "spacing": p} for s in ("ddim", "euler", "dpmpp-2m") for p in ("leading", "linspace", "trailing")]
 
 published = {k: v for k, v in json.load(open(f"{repository}/scheduler/scheduler_config.json")).items() if not k.startswith("_")}
@@ -35,6 +37,9 @@ with torch.no_grad():
             scheduler = getattr(diffusers, CLASSES[kind]).from_config(config)
             if case.get("sigmas") == "ays":
                 scheduler.set_timesteps(sigmas=numpy.exp(numpy.interp(numpy.linspace(0, 10, steps + 1), range(11), numpy.log(AYS)))[:-1].tolist() + [0])
+            elif case.get("sigmas") in LEVELS:
+                training = ((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5
+                scheduler.set_timesteps(sigmas=LEVELS[case["sigmas"]](training.numpy(), steps) + [0])
             else: scheduler.set_timesteps(steps)
             generator = torch.Generator().manual_seed(11)
             x = torch.randn(1, 4, 8, 8, generator=generator) * scheduler.init_noise_sigma

@@ -11,7 +11,7 @@ from classes import CLASSES
 repository, = sys.argv[1:]
 published = {k: v for k, v in json.load(open(f"{repository}/scheduler/scheduler_config.json")).items() if not k.startswith("_")}
 VARIANTS = [{}, {"use_karras_sigmas": True}, {"timestep_spacing": "trailing"}, {"beta_schedule": "linear"}, {"beta_start": None, "beta_end": None}]
-KARRAS = ("lms", "euler", "heun", "dpm2", "dpm2-a", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-2s", "dpmpp-sde", "unipc")
+KARRAS = ("lms", "euler", "heun", "dpm2", "dpm2-a", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-2s", "dpmpp-sde", "unipc", "dpmpp-2s-a", "dpmpp-3m-sde", "deis")
 SPACED = ("ddim", "euler", "dpmpp-2m", "lms")
 rows = []
 for name, kind in CLASSES.items():

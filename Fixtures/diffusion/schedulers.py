@@ -3,7 +3,8 @@
 Every case feeds the same random model outputs to a scheduler and records the latents.
 
 schedulers.json         the cases: name, scheduler, steps, eta, config, and where they are not null sigmas (noise levels to
-                        take instead of the scheduler's) and strength (begun late, as image-to-image does)
+                        take instead of the scheduler's), spacing (the name of those levels) and strength (begun late, as
+                        image-to-image does)
 schedulers.safetensors  sample [16] and model_outputs [64, 16], the inputs of all cases, and for each case
                         <name>/timesteps [evaluations], <name>/trace [evaluations + 1, 16] (the first is sample times
                         init_noise_sigma, or with a strength sample with the last of model_outputs as noise) and
@@ -11,11 +12,13 @@ schedulers.safetensors  sample [16] and model_outputs [64, 16], the inputs of al
 
 Noise comes from torch.Generator().manual_seed(42), one tensor of shape [1, 1, 4, 4] per step that draws. DPMSolverSDEScheduler
 takes a Brownian motion from the torchsde package; here it takes one that two such tensors make for each step.
+The classes of kdiffusion.py compute in float64.
 """
 import inspect, json, sys
 import numpy, torch
 from brownian import Brownian, diffusers
 from classes import CLASSES
+from kdiffusion import LEVELS
 from safetensors.torch import save_file
 
 SD = {"beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "num_train_timesteps": 1000,
@@ -59,13 +62,26 @@ CASES |= {
     "dpmpp-2s-lower": ("dpmpp-2s", 8, {"lower_order_final": True, "final_sigmas_type": "sigma_min"}, 0), "dpmpp-2s-odd": ("dpmpp-2s", 7, {"final_sigmas_type": "sigma_min"}, 0),
     "dpmpp-2s-cosine-karras": ("dpmpp-2s", 8, {"beta_schedule": "squaredcos_cap_v2", "use_karras_sigmas": True}, 0),
     "tcd-4": ("tcd", 4, {}, 0), "tcd-none": ("tcd", 8, {}, None), "tcd-one": ("tcd", 8, {}, 1.0), "tcd-alpha": ("tcd", 8, {"set_alpha_to_one": False, "original_inference_steps": 25}, 0.5),
+    "deis-third": ("deis", 20, {"solver_order": 3}, 0), "deis-third-short": ("deis", 8, {"solver_order": 3}, 0), "deis-first": ("deis", 8, {"solver_order": 1}, 0),
+    "deis-full": ("deis", 8, {"lower_order_final": False}, 0), "deis-cosine-karras": ("deis", 8, {"beta_schedule": "squaredcos_cap_v2", "use_karras_sigmas": True}, 0),
+    "deis-karras-20": ("deis", 20, {"use_karras_sigmas": True}, 0),
 }
-# Noise levels given one by one: "Align Your Steps" and a list.
+NEW = ("dpmpp-2s-a", "dpmpp-3m-sde", "deis")
+CASES |= {f"{s}-{p}": (s, 8, {f"use_{p}_sigmas": True}, 0) for s in NEW for p in ("karras", "exponential")}
+CASES |= {f"{s}-sample": (s, 8, {"prediction_type": "sample"}, 0) for s in NEW}
+CASES |= {f"{s}-zero-snr": (s, 8, {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}, 0) for s in NEW[:2]}
+# Noise levels given one by one: named spacings and a list.
 AYS = [14.6146412293, 6.4745760956, 3.8636745985, 2.6946151520, 1.8841921177, 1.3943805092, 0.9642583904, 0.6523686016, 0.3977456272, 0.1515232662, 0.0291671582]
 SIGMAS = {f"{s}-ays-{n}": numpy.exp(numpy.interp(numpy.linspace(0, 10, n + 1), range(11), numpy.log(AYS)))[:-1].tolist()
           for s in ("lms", "euler", "euler-a", "heun", "dpmpp-2m", "unipc") for n in (7, 10)}
 SIGMAS |= {f"{s}-list": [12.5, 7.0, 3.0, 1.5, 0.7, 0.2] for s in ("euler", "dpmpp-2m", "dpmpp-2m-sde")}
-CASES |= {name: (name.rsplit("-ays", 1)[0].removesuffix("-list"), len(levels), {}, 0) for name, levels in SIGMAS.items()}
+SPACINGS = {name: "ays" for name in SIGMAS if "-ays-" in name}
+TRAINING = diffusers.EulerDiscreteScheduler.from_config(SD).alphas_cumprod
+TRAINING = (((1 - TRAINING) / TRAINING) ** 0.5).numpy()
+for s in ("euler", "euler-a", "heun", "dpmpp-2m", "unipc", "dpmpp-2s-a", "dpmpp-3m-sde", "deis"):
+    for p, levels in LEVELS.items():
+        for n in (1, 8, 20): SIGMAS[f"{s}-{p}-{n}"], SPACINGS[f"{s}-{p}-{n}"] = levels(TRAINING, n), p
+CASES |= {name: (name.removesuffix("-list") if name not in SPACINGS else name.rsplit("-", 2)[0], len(levels), {}, 0) for name, levels in SIGMAS.items()}
 # Begun late, as image-to-image does.
 STRENGTHS = {f"{s}-late-{int(100 * p)}": p for s in CLASSES for p in (0.3, 0.6, 0.95, 1.0)}
 CASES |= {name: (name.split("-late")[0], 10, {}, 0) for name in STRENGTHS}
@@ -82,14 +98,15 @@ for name, (kind, steps, changes, eta) in CASES.items():
     if kind == "tcd": eta = 0.3 if eta == 0 else eta or 0
     scheduler = getattr(diffusers, CLASSES[kind]).from_config(config)
     sigmas, strength = SIGMAS.get(name), STRENGTHS.get(name)
-    if sigmas and kind == "euler": scheduler.set_timesteps(sigmas=sigmas + [0])
+    takes = kind in ("euler", "dpmpp-2s-a", "dpmpp-3m-sde")
+    if sigmas and takes: scheduler.set_timesteps(sigmas=sigmas + [0])
     else: scheduler.set_timesteps(steps)
-    if sigmas and kind != "euler":
+    if sigmas and not takes:
         training = numpy.log(numpy.array(((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5))
         log = numpy.log(sigmas)
         times = numpy.interp(log, training, numpy.arange(1000))
-        levels = torch.tensor(sigmas + [0])
-        if kind in ("dpmpp-2m", "dpmpp-2m-sde", "unipc"): times = times.round()
+        levels = torch.tensor(sigmas + [TRAINING[0] if kind == "deis" else 0])
+        if kind in ("dpmpp-2m", "dpmpp-2m-sde", "unipc", "deis"): times = times.round()
         if kind == "heun":
             levels, times = torch.cat([levels[:1], levels[1:-1].repeat_interleave(2), levels[-1:]]), numpy.concatenate([times[:1], times[1:].repeat(2)])
         scheduler.sigmas, scheduler.timesteps = levels, torch.from_numpy(times).float()
@@ -109,6 +126,6 @@ for name, (kind, steps, changes, eta) in CASES.items():
         trace.append(x)
     assert torch.cat(trace).isfinite().all(), name
     tensors |= {f"{name}/timesteps": timesteps.float(), f"{name}/trace": torch.cat(trace).reshape(-1, 16), f"{name}/input": torch.cat(inputs).reshape(-1, 16)}
-    table.append({"name": name, "scheduler": kind, "steps": steps, "eta": eta, "config": config, **{key: value for key, value in {"sigmas": sigmas, "strength": strength}.items() if value}})
+    table.append({"name": name, "scheduler": kind, "steps": steps, "eta": eta, "config": config, **{key: value for key, value in {"sigmas": sigmas, "spacing": SPACINGS.get(name), "strength": strength}.items() if value}})
 save_file(tensors, f"{sys.argv[1]}/schedulers.safetensors")
 open(f"{sys.argv[1]}/schedulers.json", "w").write("[\n" + ",\n".join(map(json.dumps, table)) + "\n]\n")

@@ -22,6 +22,10 @@ import Testing
         ("DPM++ 2M Karras", ["--scheduler", "dpmpp-2m", "--sigmas", "karras"]),
         ("k_euler_a", ["--scheduler", "euler-a"]), ("PLMS", ["--scheduler", "pndm"]),
         ("dpm++2m", ["--scheduler", "dpmpp-2m"]),
+        ("DPM++ 2S a Karras", ["--scheduler", "dpmpp-2s-a", "--sigmas", "karras"]),
+        ("dpmpp_3m_sde simple", ["--scheduler", "dpmpp-3m-sde", "--sigmas", "simple"]),
+        ("DEIS Beta", ["--scheduler", "deis", "--sigmas", "beta"]),
+        ("Euler SGM Uniform", ["--scheduler", "euler", "--sigmas", "sgm_uniform"]),
       ].enumerated() {
         let picture = try draw("\(index)a.png", ["--scheduler", foreign])
         // With the text and the job in it.
@@ -71,8 +75,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("DPM++ 2S a Karras", "--scheduler dpmpp-2s"), ("DPM++ 3M SDE", "--scheduler dpmpp-2m-sde"),
+    ("DPM++ 2M SDE Heun Karras", "--scheduler dpmpp-2m-sde --sigmas karras"),
+    ("dpmpp_3m_sde_gpu", "--scheduler dpmpp-3m-sde --rng cuda"),
     ("DPM adaptive", "--scheduler dpmpp-2m"), ("ddim_trailing", "--spacing trailing"),
+    ("SGM Uniform", "--sigmas sgm_uniform"),
     ("dpmpp_2m_sde_gpu", "--scheduler dpmpp-2m-sde --rng cuda"), ("karras", "--sigmas karras"),
     ("eulr", "did you mean euler?"), ("magic", "The schedulers: pndm, ddim"),
   ])

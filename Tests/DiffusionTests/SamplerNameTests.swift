@@ -23,6 +23,9 @@ import Testing
       ("Euler a", nil, "euler-a", nil), ("DPM++ 2M", "Karras", "dpmpp-2m", "karras"),
       ("DPM++ 2M Karras", nil, "dpmpp-2m", "karras"),
       ("PLMS", nil, "pndm", nil), ("DPM2", "Align Your Steps", "dpm2", "ays"),
+      ("DPM++ 2S a", "SGM Uniform", "dpmpp-2s-a", "sgm_uniform"),
+      ("DPM++ 3M SDE Simple", nil, "dpmpp-3m-sde", "simple"), ("DEIS", "Beta", "deis", "beta"),
+      ("dpm++2s_a sgm_uniform", nil, "dpmpp-2s-a", "sgm_uniform"),
       ("dpm++2m discrete", nil, "dpmpp-2m", nil), ("UniPC", "Automatic", "unipc", nil),
       ("Restart", nil, nil, nil),
     ] as [(String, String?, String?, String?)])
@@ -35,7 +38,7 @@ import Testing
   }
 
   /// Every scheduler's name is read back as the same scheduler.
-  @Test(arguments: SchedulerDescriptor.all, [nil, "karras", "exponential", "ays"])
+  @Test(arguments: SchedulerDescriptor.all, [nil] + SigmaSpacing.named.map(\.name))
   func namesComeBack(_ scheduler: SchedulerDescriptor, sigmas: String?) {
     let label = SamplerLabel(scheduler: scheduler.name, sigmas: sigmas)
     #expect(SamplerLabel(Infotext(prompt: "", fields: label.fields)) == label)
@@ -50,6 +53,17 @@ import Testing
       ("DPM++ SDE", "Automatic", "dpmpp-sde", "karras", nil, nil),
       ("DPM++ 2M SDE", "Automatic", "dpmpp-2m-sde", "exponential", nil, nil),
       ("DPM2 a", "Automatic", "dpm2-a", "karras", nil, nil),
+      ("DPM++ 2S a", "Automatic", "dpmpp-2s-a", "karras", nil, nil),
+      ("DPM++ 3M SDE", "Automatic", "dpmpp-3m-sde", "exponential", nil, nil),
+      ("DEIS", "Automatic", "deis", nil, nil, nil),
+      ("dpmpp_2s_ancestral", "karras", "dpmpp-2s-a", "karras", nil, nil),
+      ("dpmpp_3m_sde", "beta", "dpmpp-3m-sde", "beta", nil, nil),
+      ("dpmpp_3m_sde_gpu", "simple", "dpmpp-3m-sde", "simple", nil, "closest"),
+      ("deis", "sgm_uniform", "deis", "sgm_uniform", nil, nil),
+      ("dpm++2s_a sgm_uniform", nil, "dpmpp-2s-a", "sgm_uniform", nil, nil),
+      ("euler simple", nil, "euler", "simple", nil, nil),
+      ("lcm sgm_uniform", nil, "lcm", nil, "sgm_uniform", nil),
+      ("LCM", "SGM Uniform", "lcm", nil, "SGM Uniform", nil),
       ("Euler a", "Automatic", "euler-a", nil, nil, nil),
       ("DPM++ 2M", nil, "dpmpp-2m", nil, nil, nil),
       ("Euler", "Polyexponential", "euler", nil, "Polyexponential", nil),

@@ -32,13 +32,7 @@ struct LatentsCase: Sendable, CustomTestStringConvertible {
           SchedulerConfiguration.TimestepSpacing(rawValue: $0)
         }
         request.sampling.startsWithRungeKutta = row["prk"]?.bool
-        request.sampling.sigmas =
-          switch row["sigmas"]?.string {
-          case "karras": .karras
-          case "exponential": .exponential
-          case "ays": .alignYourSteps
-          default: nil
-          }
+        request.sampling.sigmas = row["sigmas"]?.string.flatMap(SigmaSpacing.init(name:))
         return LatentsCase(
           testDescription: "\(row["name"]?.string ?? "")-\(steps)", steps: steps, request: request)
       }

@@ -32,6 +32,9 @@ import Testing
       config: [
         "_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver++",
       ], code: .unsupported, field: "algorithm_type"),
+    Refused(
+      config: ["_class_name": "DEISMultistepScheduler", "algorithm_type": "sde-dpmsolver++"],
+      code: .unsupported, field: "algorithm_type"),
     Refused(config: ["noise_sampler_seed": 3], code: .unsupported, field: "noise_sampler_seed"),
     Refused(
       config: ["interpolation_type": "log_linear"], code: .unsupported,
@@ -93,7 +96,7 @@ import Testing
   /// Levels of 0 have no logarithm, and equal neighbors no timestep between them.
   @Test(arguments: ["use_karras_sigmas", "use_exponential_sigmas"])
   func respacingOddLevels(field: String) throws {
-    for name in [SchedulerDescriptor.lms, .euler, .heun, .dpmppMultistep, .unipc] {
+    for name in [SchedulerDescriptor.lms, .euler, .heun, .dpmppMultistep, .unipc, .deis] {
       let silent = try SchedulerConfiguration(["beta_start": 0, "beta_end": 0.01, "\(field)": true])
       #expect(throws: FormatError.self, "\(name)") { try silent.scheduler(name, steps: 8) }
       let falling = try SchedulerConfiguration(
@@ -129,6 +132,13 @@ import Testing
       ),
       ("DPMSolverSinglestepScheduler", .dpmppSinglestep, ["lower_order_final": false]),
       ("DPMSolverSDEScheduler", .dpmppSDE, ["noise_sampler_seed": nil]),
+      (
+        "DEISMultistepScheduler", .deis,
+        [
+          "algorithm_type": "deis", "solver_type": "logrho", "use_flow_sigmas": false,
+          "flow_shift": 1.0, "use_dynamic_shifting": false, "time_shift_type": "exponential",
+        ]
+      ),
       ("TCDScheduler", .tcd, ["original_inference_steps": 50, "timestep_scaling": 10.0]),
     ] as [(String, SchedulerDescriptor, JSON)])
   func classes(className: String, name: SchedulerDescriptor, fields: JSON) throws {

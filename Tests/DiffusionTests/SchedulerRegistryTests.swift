@@ -38,19 +38,22 @@ import Testing
       #expect(SamplerLabel(name: scheduler.name)?.scheduler == scheduler.name)
       #expect(SamplerLabel(name: scheduler.webUIName)?.scheduler == scheduler.name)
       #expect(SamplerLabel.substitutes(for: scheduler.name).isEmpty)
-      #expect(
-        SchedulerDescriptor(className: scheduler.className)?.className == scheduler.className)
+      if let className = scheduler.className {
+        #expect(SchedulerDescriptor(className: className)?.className == className)
+        #expect(SamplerLabel(name: className)?.sigmas == nil)
+      }
     }
   }
 
   /// `algorithm_type` selects among schedulers of one class.
   @Test(arguments: [
     ("dpmsolver++", SchedulerDescriptor.dpmppMultistep), ("deis", .dpmppMultistep),
-    ("sde-dpmsolver++", .dpmppMultistepSDE),
+    ("sde-dpmsolver++", .dpmppMultistepSDE), ("deis", .deis), ("dpmsolver++", .deis),
   ])
   func variants(algorithmType: String, expected: SchedulerDescriptor) throws {
     let json: JSON = [
-      "_class_name": .string(expected.className), "algorithm_type": .string(algorithmType),
+      "_class_name": .string(try #require(expected.className)),
+      "algorithm_type": .string(algorithmType),
     ]
     #expect(try SchedulerConfiguration(json).descriptor == expected)
   }
@@ -165,7 +168,8 @@ import Testing
       ("`--eta`", descriptor.eta != nil), ("`--pndm-start`", descriptor.hasRungeKuttaStart),
     ]
     let cells = [
-      "`\(descriptor.name)`", "`\(descriptor.className)`", descriptor.webUIName,
+      "`\(descriptor.name)`", descriptor.className.map { "`\($0)`" } ?? "none",
+      descriptor.webUIName,
       descriptor.summary, descriptor.source, String(descriptor.order), noise,
       options.filter(\.1).map(\.0).joined(separator: ", "), try evaluations(descriptor),
     ]

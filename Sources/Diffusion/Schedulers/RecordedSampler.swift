@@ -23,7 +23,12 @@ package struct RecordedSampler: Sendable, Hashable {
     bare["Sampler"] = sampler
     if let label = SamplerLabel(text) ?? SamplerLabel(bare) ?? SamplerLabel(name: name) {
       scheduler = SchedulerDescriptor(name: label.scheduler)
-      sigmas = label.sigmas
+      // LCM is often recorded with a spacing of sigmas, which it does not have here.
+      if scheduler?.takesSigmas == true {
+        sigmas = label.sigmas
+      } else {
+        unknownSchedule = label.sigmas
+      }
       // ddim_trailing is ddim with other timesteps.
       let own = SamplerLabel.substitutes(for: sampler).first { $0.scheduler == scheduler }
       spacing = own?.spacing
@@ -42,7 +47,7 @@ package struct RecordedSampler: Sendable, Hashable {
     if asked == "Automatic" {
       sigmas = scheduler?.webUISigmas
     } else if let asked, sigmas == nil, !SigmaSpacing.defaultNames.contains(asked) {
-      let known = SigmaSpacing.named.first { [$0.name, $0.webUIName, $0.cppName].contains(asked) }
+      let known = SigmaSpacing.named.first { $0.recordedNames.contains(asked) }
       if let known, scheduler?.takesSigmas == true {
         sigmas = known.name
       } else {

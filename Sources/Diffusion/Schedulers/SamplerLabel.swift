@@ -34,7 +34,7 @@ extension SamplerLabel {
     guard var sampler = text["Sampler"] else { return nil }
     var spacing = text["Schedule type"]
     let known =
-      SigmaSpacing.named.flatMap { [$0.webUIName, $0.cppName] } + SigmaSpacing.defaultNames
+      SigmaSpacing.named.flatMap(\.recordedNames) + SigmaSpacing.defaultNames
     if let suffix = known.first(where: { sampler.hasSuffix(" " + $0) }) {
       sampler.removeLast(suffix.count + 1)
       spacing = suffix
@@ -46,7 +46,7 @@ extension SamplerLabel {
     guard let match else { return nil }
     scheduler = match.name
     sigmas = spacing.flatMap { spacing in
-      SigmaSpacing.named.first { [$0.name, $0.webUIName, $0.cppName].contains(spacing) }?.name
+      SigmaSpacing.named.first { $0.recordedNames.contains(spacing) }?.name
     }
   }
 }

@@ -114,7 +114,8 @@ public struct SchedulerConfiguration: Sendable, Hashable {
     if let algorithmType, let named = descriptor {
       guard let variant = named.variant(algorithmType: algorithmType) else {
         throw SchedulerField(name: "algorithm_type", value: .string(algorithmType))
-          .unsupported("\(named.className) supports only \(named.algorithmTypes?.first ?? "")")
+          .unsupported(
+            "\(className ?? named.name) supports only \(named.algorithmTypes?.first ?? "")")
       }
       descriptor = variant
     }

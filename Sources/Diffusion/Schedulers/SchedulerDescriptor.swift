@@ -8,8 +8,8 @@ public struct SchedulerDescriptor: Sendable {
   /// The value of `--scheduler` and the name in JSON: `dpmpp-2m`.
   public let name: String
 
-  /// The diffusers class that this scheduler matches.
-  public let className: String
+  /// The diffusers class that this scheduler matches; nil if diffusers has none.
+  public internal(set) var className: String?
 
   /// The values of `algorithm_type` that select this scheduler among those of its class, the
   /// default first; nil if the class does not read that field.

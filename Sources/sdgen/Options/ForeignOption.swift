@@ -128,7 +128,10 @@ enum ForeignOption {
       "use --scheduler NAME, with a name of sdgen or a web UI, such as \"DPM++ 2M Karras\"",
       ["--sampler", "--sampling-method", "--sampler-name", "-A"]
     ),
-    ("use --sigmas karras, exponential or ays", ["--schedule", "--schedule-type", "--karras"]),
+    (
+      "use --sigmas NAME: " + SigmaSpacing.named.map(\.name).joined(separator: ", "),
+      ["--schedule", "--schedule-type", "--karras"]
+    ),
     ("use --guidance SCALE", ["--cfg-scale", "--cfg", "--scale", "--guidance-scale", "-C"]),
     (
       "use --negative TEXT",

@@ -25,17 +25,14 @@ struct SigmaSchedule: Sendable {
     let spread = try Timesteps.fractional(configuration, steps: steps, spacing: spacing)
     let training = noise.sigmas.map { Double($0) }
     let levels = spread.map { Self.interpolate(training, at: Double($0)) }
-    let respaced = try Self.respaced(
-      configuration, spaces ? configuration.spacing : configuration.sigmas, from: levels[0],
+    let respaced = try Respaced(
+      spaces ? configuration.spacing : configuration.sigmas, of: noise, from: levels[0],
       to: levels[levels.count - 1], count: levels.count)
     let rounds = roundsKarras && configuration.spacing == .karras
     timesteps =
-      respaced?.map { level in
-        let timestep = noise.timestep(of: level)
-        return Float(rounds ? timestep.rounded(.toNearestOrEven) : timestep)
-      } ?? spread
+      respaced?.timesteps.map { Float(rounds ? $0.rounded(.toNearestOrEven) : $0) } ?? spread
     let final = ends && configuration.finalSigma == .smallest ? noise.sigmas[0] : 0
-    sigmas = (respaced ?? levels).map { Float($0) } + [final]
+    sigmas = (respaced?.levels ?? levels).map { Float($0) } + [final]
     let largest = sigmas.max() ?? 0
     initialNoiseSigma =
       spacing == .leading ? (largest * largest + 1).squareRoot() : largest
@@ -46,8 +43,8 @@ struct SigmaSchedule: Sendable {
   ///
   /// - Parameters:
   ///   - spacing: of timesteps; overrides the configuration.
-  ///   - endsWithLast: whether a final sigma other than 0 is the last step's, if sigmas are
-  ///     respaced.
+  ///   - endsWithLast: whether a final sigma other than 0 is the last step's, if the spacing ends at
+  ///     the smallest.
   ///   - alwaysRounds: whether Karras spacing uses the nearest timesteps for the cosine schedule too.
   /// - Throws: ``FormatError`` `unsupported` if a timestep is past the training ones, or the
   ///   sigmas cannot be respaced.
@@ -59,18 +56,15 @@ struct SigmaSchedule: Sendable {
     let training = noise.sigmas
     let whole: [Int]
     let levels: [Double]
-    if let respaced = try Self.respaced(
-      configuration, configuration.spacing, from: Double(training[training.count - 1]),
+    if let respaced = try Respaced(
+      configuration.spacing, of: noise, from: Double(training[training.count - 1]),
       to: Double(training[0]), count: steps)
     {
-      levels = respaced
+      levels = respaced.levels
       let cuts =
         configuration.spacing == .exponential
         || configuration.betaSchedule == .squaredCosine && !alwaysRounds
-      whole = levels.map { level in
-        let timestep = noise.timestep(of: level)
-        return Int(cuts ? timestep : timestep.rounded(.toNearestOrEven))
-      }
+      whole = respaced.timesteps.map { Int(cuts ? $0 : $0.rounded(.toNearestOrEven)) }
     } else {
       whole = try Timesteps.solver(
         configuration, steps: steps, spacing: spacing ?? configuration.timestepSpacing ?? .linspace)
@@ -78,7 +72,8 @@ struct SigmaSchedule: Sendable {
     }
     timesteps = whole.map { Float($0) }
     let smallest =
-      endsWithLast && configuration.spacing != nil ? Float(levels[levels.count - 1]) : training[0]
+      endsWithLast && configuration.spacing?.endsAtLowest == true
+      ? Float(levels[levels.count - 1]) : training[0]
     sigmas = levels.map { Float($0) } + [configuration.finalSigma == .zero ? 0 : smallest]
     initialNoiseSigma = 1
   }
@@ -112,12 +107,20 @@ struct SigmaSchedule: Sendable {
     guard lower < values.count - 1 else { return values[values.count - 1] }
     return (values[lower + 1] - values[lower]) * (position - Double(lower)) + values[lower]
   }
+}
 
-  /// The sigmas of the spacing; nil without one.
-  private static func respaced(
-    _ configuration: SchedulerConfiguration, _ spacing: SigmaSpacing?, from high: Double,
-    to low: Double, count: Int
-  ) throws(FormatError) -> [Double]? {
+/// Sigmas in place of those of the configuration's timesteps.
+private struct Respaced {
+  let levels: [Double]
+  /// The timestep of each, which may be fractional.
+  let timesteps: [Double]
+
+  /// - Returns: nil without a spacing.
+  /// - Throws: ``FormatError`` `unsupported` if the number of sigmas in a list is not that of the
+  ///   steps, or a sigma is 0.
+  init?(
+    _ spacing: SigmaSpacing?, of noise: NoiseSchedule, from high: Double, to low: Double, count: Int
+  ) throws(FormatError) {
     guard let spacing else { return nil }
     if case .list(let levels) = spacing {
       guard levels.count == count else {
@@ -126,15 +129,19 @@ struct SigmaSchedule: Sendable {
           context: Timesteps.context, hint: "list one sigma per step")
       }
     }
+    let training = noise.sigmas
     // A sigma of 0 has no logarithm.
-    guard low > 0, high.isFinite else {
+    guard low > 0, training[0] > 0, high.isFinite else {
       throw FormatError(
         .unsupported, "sigmas cannot be respaced: the first timestep has no noise",
         context: "scheduler_config.json",
         hint: "use a beta_start above 0, or omit use_karras_sigmas and"
           + " use_exponential_sigmas")
     }
-    return spacing.levels(from: high, to: low, count: count)
+    let levels = spacing.levels(of: training, from: high, to: low, count: count)
+    self.levels = levels
+    timesteps =
+      spacing.timesteps(count, of: training.count) ?? levels.map { noise.timestep(of: $0) }
   }
 }
 

@@ -11,6 +11,16 @@ public enum SigmaSpacing: Sendable, Hashable {
   /// Sabour et al., "Align Your Steps" (2024): sigmas optimized for Stable Diffusion v1.5 and ten
   /// steps; for other step counts, interpolated evenly on a logarithmic scale.
   case alignYourSteps
+  /// Timesteps spaced evenly from the last training timestep towards the first, which is left out: the
+  /// spacing of Stability AI's generative models. Sigmas between training timesteps are
+  /// interpolated evenly on a logarithmic scale.
+  case sgmUniform
+  /// Every n-th training timestep, counted from the last.
+  case simple
+  /// Lee et al., "Beta Sampling is All You Need" (2024): timesteps at even quantiles of the beta
+  /// distribution with both parameters 0.6, rounded to training timesteps. Many steps are near the
+  /// first and the last timestep.
+  case beta
   /// Explicit sigmas, decreasing and above 0, one per step.
   case list([Double])
 
@@ -20,9 +30,12 @@ public enum SigmaSpacing: Sendable, Hashable {
     package let name: String
     /// The AUTOMATIC1111 web UI's name.
     package let webUIName: String
-    /// stable-diffusion.cpp's name.
-    package let cppName: String
+    /// stable-diffusion.cpp's name; nil if that program lacks it.
+    package let cppName: String?
     package let spacing: SigmaSpacing
+
+    /// The names in image metadata, of any program.
+    package var recordedNames: [String] { [name, webUIName] + (cppName.map { [$0] } ?? []) }
   }
 
   /// The spacings that have a name.
@@ -31,6 +44,10 @@ public enum SigmaSpacing: Sendable, Hashable {
     Named(
       name: "exponential", webUIName: "Exponential", cppName: "exponential", spacing: .exponential),
     Named(name: "ays", webUIName: "Align Your Steps", cppName: "ays", spacing: .alignYourSteps),
+    Named(
+      name: "sgm_uniform", webUIName: "SGM Uniform", cppName: "sgm_uniform", spacing: .sgmUniform),
+    Named(name: "simple", webUIName: "Simple", cppName: "simple", spacing: .simple),
+    Named(name: "beta", webUIName: "Beta", cppName: nil, spacing: .beta),
   ]
 
   /// What stable-diffusion.cpp and the web UI call the scheduler's own spacing.
@@ -42,8 +59,18 @@ public enum SigmaSpacing: Sendable, Hashable {
     self = named.spacing
   }
 
+  /// Whether the last step starts at the lowest sigma.
+  var endsAtLowest: Bool { self == .karras || self == .exponential }
+
   /// The sigmas of `count` steps, without the 0 after the last.
-  func levels(from high: Double, to low: Double, count: Int) -> [Double] {
+  ///
+  /// - Parameters:
+  ///   - training: the sigma of each training timestep.
+  ///   - high: the first sigma, if the spacing has no timesteps of its own.
+  ///   - low: the last sigma, likewise.
+  func levels(
+    of training: [Float], from high: Double, to low: Double, count: Int
+  ) -> [Double] {
     switch self {
     case .karras:
       let (start, end) = (pow(high, 1 / 7.0), pow(low, 1 / 7.0))
@@ -52,8 +79,41 @@ public enum SigmaSpacing: Sendable, Hashable {
       let (start, end) = (log(high), log(low))
       return Self.ramp(count).map { exp(start + $0 * (end - start)) }
     case .alignYourSteps: return Self.aligned(count)
+    case .sgmUniform, .simple, .beta:
+      return (timesteps(count, of: training.count) ?? []).map {
+        Self.interpolated(training, at: $0)
+      }
     case .list(let levels): return levels
     }
+  }
+
+  /// The timesteps of `count` steps, which may be fractional; nil if the spacing is one of sigmas.
+  func timesteps(_ count: Int, of trainingTimesteps: Int) -> [Double]? {
+    let last = Double(trainingTimesteps - 1)
+    switch self {
+    case .sgmUniform: return (0..<count).map { last - last / Double(count) * Double($0) }
+    case .simple:
+      let stride = Double(trainingTimesteps) / Double(count)
+      return (0..<count).map { last - (Double($0) * stride).rounded(.down) }
+    case .beta:
+      let distribution = SymmetricBeta(shape: 0.6)
+      let exact = (0..<count).map {
+        distribution.quantile(1 - Double($0) / Double(count)) * last
+      }
+      let whole = exact.map { $0.rounded(.toNearestOrEven) }
+      // With many steps, some would be at the same timestep.
+      return Set(whole).count == count ? whole : exact
+    default: return nil
+    }
+  }
+
+  /// The sigma at a timestep, interpolated evenly on a logarithmic scale.
+  private static func interpolated(_ training: [Float], at timestep: Double) -> Double {
+    let lower = Int(timestep)
+    let weight = timestep - Double(lower)
+    guard weight > 0, lower + 1 < training.count else { return Double(training[lower]) }
+    return exp(
+      (1 - weight) * log(Double(training[lower])) + weight * log(Double(training[lower + 1])))
   }
 
   private static func ramp(_ count: Int) -> [Double] {

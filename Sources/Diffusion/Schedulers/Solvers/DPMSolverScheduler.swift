@@ -27,8 +27,7 @@ extension SchedulerDescriptor {
     webUISigmas: "exponential",
     neighbors: [
       Neighbor(name: "dpmpp_2m_sde_gpu", randomSource: .cuda),
-      Neighbor(name: "dpmpp_2m_sde_heun"), Neighbor(name: "dpmpp_3m_sde"),
-      Neighbor(name: "dpmpp_3m_sde_gpu", randomSource: .cuda),
+      Neighbor(name: "dpmpp_2m_sde_heun"),
     ],
     summary: "DPM-Solver++, multistep, stochastic",
     source: "dpmpp-2m, its stochastic form",

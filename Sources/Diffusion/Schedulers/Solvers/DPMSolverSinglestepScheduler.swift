@@ -6,9 +6,6 @@ extension SchedulerDescriptor {
   public static let dpmppSinglestep = SchedulerDescriptor(
     name: "dpmpp-2s", className: "DPMSolverSinglestepScheduler",
     algorithmTypes: ["dpmsolver++", "deis"], webUIName: "DPM++ 2S",
-    neighbors: ["dpmpp_2s_a", "dpmpp_2s_ancestral"].map {
-      Neighbor(name: $0, difference: "adds no noise")
-    },
     summary: "DPM-Solver++, single step",
     source: "Lu et al., DPM-Solver++ (2022), algorithm 1",
     order: 2, noise: .never, takesSigmas: true, takesSpacing: false

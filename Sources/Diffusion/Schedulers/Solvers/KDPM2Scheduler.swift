@@ -19,7 +19,6 @@ extension SchedulerDescriptor {
   public static let dpm2Ancestral = SchedulerDescriptor(
     name: "dpm2-a", className: "KDPM2AncestralDiscreteScheduler", webUIName: "DPM2 a",
     webUISigmas: "karras", aliases: ["dpm_2_ancestral"],
-    neighbors: [Neighbor(name: "dpmpp_2s_a"), Neighbor(name: "dpmpp_2s_ancestral")],
     summary: "DPM-Solver-2 with noise added back after each step",
     source: "dpm2 with the ancestral steps of Song et al., Score-Based Generative Modeling (2021)",
     order: 2, noise: .always, takesSigmas: true, supportsSamplePrediction: false,
