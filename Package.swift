@@ -121,7 +121,8 @@ let package = Package(
     .target(
       name: "Diffusion",
       dependencies: [
-        "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "Pictures", "Threads",
+        "CLinux", "OrderedJSON", "ModelFormats", "ModelGraph", "Checkpoint", "Engine", "ONNXExport",
+        "Pictures", "Threads", .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: strict),
     .target(

@@ -38,6 +38,7 @@ long long sdk_find(
 }
 
 int sdk_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
+int sdk_lock_shared(int descriptor) { return flock(descriptor, LOCK_SH); }
 
 int sdk_identify(int descriptor, const char *path, sdk_identity *identity) {
   const int directory = *path ? AT_FDCWD : descriptor;

@@ -26,6 +26,9 @@ long long sdk_find(
 /// EWOULDBLOCK if another process has locked it.
 int sdk_lock(int descriptor);
 
+/// flock(2), shared: waits while another process holds the lock exclusively; 0, or -1 with errno.
+int sdk_lock_shared(int descriptor);
+
 /// A file's identity, independent of its name, and different from a later file with the same inode
 /// number: the time of birth, in nanoseconds, is 0 if the file system does not store it.
 typedef struct {

@@ -179,7 +179,7 @@ struct AdditionLoader {
 
   /// Loads everything.
   func load(
-    _ unet: Component, _ sizes: Sizes, _ options: EngineOptions,
+    _ unet: Component, _ sizes: Sizes, _ factory: NetworkFactory,
     _ progress: ((DiffusionModel.LoadProgress) -> Void)?
   ) throws -> AdditionalNetworks {
     var result = AdditionalNetworks()
@@ -187,24 +187,20 @@ struct AdditionLoader {
     result.adapters = adapters
     result.bundledWords = Set(embeddings.map(\.token))
     result.releasesNetworks = additions.releasesNetworks
-    func executable(
+    func network(
       _ component: Component, _ graph: Graph, _ sizes: Sizes, constant: Set<String>? = nil
-    ) throws -> Executable {
+    ) throws -> any Network {
       func report(loaded: Int, total: Int) {
         progress?(
           DiffusionModel.LoadProgress(component: component.name, loaded: loaded, total: total))
       }
-      return try Executable(
-        graph: graph, parameters: { try weights.tensor(named: $0, of: component) },
-        options: constant.map {
-          EngineOptions(
-            threads: options.threads, precision: options.precision, constantInputs: $0,
-            keepsWeightsInFile: options.keepsWeightsInFile)
-        } ?? options, sizes: sizes, progress: report)
+      return try factory.network(
+        graph, sizes: sizes, constantInputs: constant,
+        parameters: { try weights.tensor(named: $0, of: component) }, progress: report)
     }
     for component in controlNets {
       let graph = try component.graph(.controlNet)
-      let network = try executable(
+      let network = try network(
         component, graph, sizes, constant: ["encoder_hidden_states", "controlnet_cond"])
       result.controlNets.append(ControlNetwork(network, graph: graph))
     }
@@ -213,23 +209,20 @@ struct AdditionLoader {
       guard let node = Self.lastUpLayer(graph),
         let shallow = graph.taking(inputOf: node, as: AdditionalNetworks.deepFeatures)
       else { throw Self.noDeepFeatures(unet) }
-      result.shallowUNet = try executable(unet, shallow, sizes)
+      result.shallowUNet = try network(unet, shallow, sizes)
     }
     var single = sizes
     single.batch = 1
     if let (component, autoencoder) = tiny {
       result.tinyDecoder = autoencoder.decoder(
-        try executable(component, autoencoder.decoderGraph, single))
+        try network(component, autoencoder.decoderGraph, single))
       result.tinyDecodesAll = additions.tinyAutoencoderDecodesAll
     }
     if let (component, preparation) = checker {
       result.safetyChecker = try PictureChecker(component, preparation) { graph in
         // The precision of the checker matches the reference, whatever the images use.
-        let options = EngineOptions(
-          threads: options.threads, keepsWeightsInFile: options.keepsWeightsInFile)
-        return try Executable(
-          graph: graph, parameters: { try component.tensor(named: $0) }, options: options,
-          sizes: single)
+        try factory.inSinglePrecision.network(
+          graph, sizes: single, parameters: { try component.tensor(named: $0) })
       }
     }
     return result

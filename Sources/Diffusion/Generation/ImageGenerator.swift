@@ -48,15 +48,16 @@ public actor ImageGenerator {
   ///
   /// - Parameters:
   ///   - options: threads and precision.
+  ///   - engine: what computes the networks.
   ///   - additions: what is loaded besides the model's own networks.
-  /// - Throws: as ``DiffusionModel/init(_:options:width:height:isGuided:batch:embeddings:additions:progress:)``;
+  /// - Throws: as ``DiffusionModel/init(_:options:engine:width:height:isGuided:batch:embeddings:additions:progress:)``;
   ///   ``EngineError`` `memory` if there can be no more threads.
   public init(
     _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(),
-    additions: ModelAdditions = ModelAdditions()
+    engine: NetworkEngine = .native, additions: ModelAdditions = ModelAdditions()
   ) async throws {
     try await self.init {
-      try DiffusionModel(checkpoint, options: options, additions: additions)
+      try DiffusionModel(checkpoint, options: options, engine: engine, additions: additions)
     }
   }
 

@@ -174,6 +174,7 @@ extension DrawingJob {
         "\(field: "quality") applies to JPEG and WebP only; PNG is lossless")
     }
     if let contactSheet { try Self.checkEnding("contact-sheet", contactSheet, "") }
+    try checkEngine()
     if let contactSheetRows, contactSheet == nil {
       throw .combination(
         "contact-sheet-rows", got: contactSheetRows,
@@ -185,6 +186,28 @@ extension DrawingJob {
       throw .combination(
         "animation", got: animation, allowed: "a name that ends in .webp or .png",
         "\(field: "animation") must end in .webp or .png (got \(animation))")
+    }
+  }
+
+  /// Rejects what the engine does not have.
+  ///
+  /// - Throws: ``JobError``.
+  package func checkEngine() throws(JobError) {
+    guard networkEngine != .native else {
+      guard let onnxRuntime else { return }
+      throw .combination(
+        "onnxruntime", got: onnxRuntime,
+        "\(field: "onnxruntime") needs \(field: "engine") onnxruntime")
+    }
+    if usesLowMemory {
+      throw .combination(
+        "low-memory", got: "true",
+        "\(field: "low-memory") needs \(field: "engine") native; ONNX Runtime keeps weights itself")
+    }
+    if dtype == .bf16, !networkEngine.isOpenVINO {
+      throw .combination(
+        "dtype", got: "bf16",
+        "\(field: "dtype") bf16 needs \(field: "engine") native or onnxruntime:openvino")
     }
   }
 

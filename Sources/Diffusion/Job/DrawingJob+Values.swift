@@ -31,7 +31,7 @@ extension DrawingJob {
   }
 
   package var pictureCount: Int { count ?? 1 }
-  package var precision: Precision { (dtype ?? .auto).precision }
+  package var precision: Precision { (dtype ?? .auto).precision(on: networkEngine) }
   package var padding: Image.Padding? { outpaint.flatMap { Image.Padding(text: $0) } }
   package var usesLowMemory: Bool { lowMemory == true }
 

@@ -85,6 +85,10 @@ public struct DrawingJob: Sendable, Hashable {
   public var dtype: Arithmetic?
   /// Threads, 1 to 1024.
   public var threads: Int?
+  /// What computes the networks: `native`, `onnxruntime` or `onnxruntime:PROVIDER`.
+  public var engine: String?
+  /// The library of ONNX Runtime.
+  public var onnxRuntime: String?
   // Additional networks.
   /// Adapters: files, each with its scale.
   public var lora: [String]?

@@ -41,9 +41,11 @@ public enum Arithmetic: String, JobChoice, CaseIterable {
   case f32
   case bf16
 
-  package var precision: Precision {
+  /// The precision in which an engine computes.
+  package func precision(on engine: NetworkEngine) -> Precision {
     switch self {
-    case .auto: Precision.automatic
+    // Other providers than OpenVINO have no BF16 on the CPU.
+    case .auto: engine == .native || engine.isOpenVINO ? Precision.automatic : .f32
     case .f32: .f32
     case .bf16: .bf16
     }

@@ -29,6 +29,20 @@ extension JobField {
     placeholder: "n", unit: "threads",
     standard: "one per core; one for a small network", [.loading, .recorded])
 
+  package static let engine = JobField(
+    "engine", \.engine, .model,
+    .form(
+      allowed: "native, onnxruntime or onnxruntime:PROVIDER",
+      choices: ["native", "onnxruntime"] + NetworkEngine.providers.map { "onnxruntime:\($0)" }
+    ) { NetworkEngine(name: $0) != nil },
+    "What computes the networks: \(part: .range); a provider is a name (cpu, openvino, webgpu, cuda, tensorrt) or the path of a plug-in",
+    placeholder: "name", default: "native", [.loading, .recorded])
+
+  package static let onnxRuntime = JobField(
+    "onnxruntime", \.onnxRuntime, .model, .name,
+    "The library of ONNX Runtime, or a directory that contains it", placeholder: "path",
+    standard: "SDLOOM_ONNXRUNTIME, otherwise the usual places", [.loading])
+
   // MARK: Additional networks
 
   package static let lora = JobField(
@@ -113,7 +127,7 @@ extension JobField {
 
   /// The fields above, in the order of the help.
   static let drawingFields: [JobField] = [
-    model, vae, variant, dtype, threads,
+    model, vae, variant, dtype, threads, engine, onnxRuntime,
     lora, control, controlImage, controlScale, controlStart, controlEnd, tinyVAE, tinyVAEFor,
     noSafetyChecker,
     cacheInterval, guidanceInterval, tokenMerging, vaeTile, lowMemory,

@@ -13,15 +13,15 @@ extension LatentCodec {
   /// - Throws: ``FormatError`` if there is no VAE, a tensor of its decoder is missing, or its
   ///   configuration is not supported.
   package init(
-    _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(), width: Int,
-    height: Int, tiling: VAETiling = .automatic
+    _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(),
+    engine: NetworkEngine = .native, width: Int, height: Int, tiling: VAETiling = .automatic
   ) throws {
     let component = try checkpoint.require(.vae)
     let vae = try Autoencoder(component)
     let side = DiffusionModel.downsampling
     try self.init(
-      component, vae, options: options, height: height / side, width: width / side, tiling: tiling,
-      parameters: { try component.tensor(named: $0) })
+      component, vae, NetworkFactory(engine, options), height: height / side, width: width / side,
+      tiling: tiling, parameters: { try component.tensor(named: $0) })
   }
 
   /// The VAE of a component, with its networks loaded when they are first used.
@@ -31,38 +31,35 @@ extension LatentCodec {
   ///   - parameters: the decoder's tensors.
   /// - Throws: ``FormatError`` if a tensor of the decoder is missing.
   init(
-    _ component: Component, _ vae: Autoencoder, options: EngineOptions, height: Int, width: Int,
+    _ component: Component, _ vae: Autoencoder, _ factory: NetworkFactory, height: Int, width: Int,
     tiling: VAETiling, parameters: @escaping @Sendable (String) throws -> Tensor
   ) throws {
     let sizes = Self.sizes(height: height, width: width, tiling)
     for parameter in vae.decoderGraph.parameters { _ = try parameters(parameter.name) }
     self.init(
-      component, vae, sizes, options, tiling,
+      component, vae, sizes, factory, tiling,
       decoder: LazyNetwork {
-        try vae.decoder(
-          Executable(
-            graph: vae.decoderGraph, parameters: parameters, options: options, sizes: sizes))
+        try vae.decoder(factory.network(vae.decoderGraph, sizes: sizes, parameters: parameters))
       })
   }
 
   /// The VAE of a component with its decoder loaded.
   ///
-  /// - Parameters: as ``init(_:_:options:height:width:tiling:parameters:)``.
+  /// - Parameters: as ``init(_:_:_:height:width:tiling:parameters:)``.
   /// - Throws: ``FormatError``; ``EngineError``.
   init(
-    loading component: Component, _ vae: Autoencoder, options: EngineOptions, height: Int,
+    loading component: Component, _ vae: Autoencoder, _ factory: NetworkFactory, height: Int,
     width: Int, tiling: VAETiling, parameters: (String) throws -> Tensor,
     progress: @escaping (Int, Int) -> Void
   ) throws {
     let sizes = Self.sizes(height: height, width: width, tiling)
-    let decoder = try Executable(
-      graph: vae.decoderGraph, parameters: parameters, options: options, sizes: sizes,
-      progress: progress)
-    self.init(component, vae, sizes, options, tiling, decoder: vae.decoder(decoder))
+    let decoder = try factory.network(
+      vae.decoderGraph, sizes: sizes, parameters: parameters, progress: progress)
+    self.init(component, vae, sizes, factory, tiling, decoder: vae.decoder(decoder))
   }
 
   private init(
-    _ component: Component, _ vae: Autoencoder, _ sizes: Sizes, _ options: EngineOptions,
+    _ component: Component, _ vae: Autoencoder, _ sizes: Sizes, _ factory: NetworkFactory,
     _ tiling: VAETiling, decoder: any Network
   ) {
     self.init(
@@ -70,9 +67,9 @@ extension LatentCodec {
       encoder: vae.isTiny
         ? nil
         : LazyNetwork {
-          try Executable(
-            graph: component.graph(.vaeEncoder), parameters: { try component.tensor(named: $0) },
-            options: options, sizes: sizes)
+          try factory.network(
+            component.graph(.vaeEncoder), sizes: sizes,
+            parameters: { try component.tensor(named: $0) })
         },
       latentChannels: vae.latentChannels,
       scale: LatentScale(factor: Float(vae.scalingFactor), shift: Float(vae.shiftFactor)),

@@ -18,6 +18,7 @@ extension DiffusionModel {
   /// Loads the text encoder, the UNet and the VAE's decoder of a checkpoint.
   ///
   /// - Parameters:
+  ///   - engine: what computes the networks.
   ///   - width: the picture's width for which to make the networks ready; the model's own where
   ///     nil. So is `height`. Other sizes can be drawn too.
   ///   - embeddings: what stands for learned vectors in prompts.
@@ -28,12 +29,13 @@ extension DiffusionModel {
   /// - Throws: ``FormatError`` where the checkpoint lacks a component or the tokenizer, or a
   ///   configuration is not supported; ``EngineError``.
   public init(
-    _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(), width: Int? = nil,
-    height: Int? = nil, isGuided: Bool = true, batch: Int = 1, embeddings: [TextualInversion] = [],
+    _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(),
+    engine: NetworkEngine = .native, width: Int? = nil, height: Int? = nil, isGuided: Bool = true, batch: Int = 1, embeddings: [TextualInversion] = [],
     additions: ModelAdditions = ModelAdditions(),
     progress: ((LoadProgress) -> Void)? = nil
   ) throws {
     let start = ContinuousClock.now
+    let factory = try NetworkFactory(engine, options)
     // Everything small is checked before gigabytes are read.
     let components = try ComponentName.required.map { (name) throws(FormatError) in
       try checkpoint.require(name)
@@ -61,25 +63,25 @@ extension DiffusionModel {
     func network(
       _ component: Component, _ graph: Graph, _ sizes: Sizes,
       _ parameters: ((String) throws -> Tensor)? = nil
-    ) throws -> Executable {
+    ) throws -> any Network {
       func report(loaded: Int, total: Int) {
         progress?(LoadProgress(component: component.name, loaded: loaded, total: total))
       }
-      return try Executable(
-        graph: graph,
+      return try factory.network(
+        graph, sizes: sizes,
         parameters: parameters ?? { try extras.weights.tensor(named: $0, of: component) },
-        options: options, sizes: sizes, progress: report)
+        progress: report)
     }
     let table = try PromptTable(
       components[0], textEncoder, embeddings, length: tokenLimit, weights: extras.weights)
     // A network, or where it is released after its work one that can be loaded again.
     func releasable(
-      _ network: Executable, _ parameters: @escaping @Sendable (String) throws -> Tensor
+      _ network: any Network, _ graph: Graph, _ sizes: Sizes,
+      _ parameters: @escaping @Sendable (String) throws -> Tensor
     ) -> any Network {
       guard additions.releasesNetworks else { return network }
-      let (graph, sizes) = (network.graph, network.sizes)
       return LazyNetwork(network) {
-        try Executable(graph: graph, parameters: parameters, options: options, sizes: sizes)
+        try factory.network(graph, sizes: sizes, parameters: parameters)
       }
     }
     let (vaeComponent, weights) = (components[2], extras.weights)
@@ -87,26 +89,27 @@ extension DiffusionModel {
       additions.releasesNetworks
       // It comes when the others are gone.
       ? try LatentCodec(
-        vaeComponent, vae, options: options, height: sizes.height, width: sizes.width,
+        vaeComponent, vae, factory, height: sizes.height, width: sizes.width,
         tiling: additions.tiling, parameters: { try weights.tensor(named: $0, of: vaeComponent) })
       : try LatentCodec(
-        loading: vaeComponent, vae, options: options, height: sizes.height, width: sizes.width,
+        loading: vaeComponent, vae, factory, height: sizes.height, width: sizes.width,
         tiling: additions.tiling, parameters: { try weights.tensor(named: $0, of: vaeComponent) },
         progress: { progress?(LoadProgress(component: vaeComponent.name, loaded: $0, total: $1)) })
     let unetComponent = components[1]
+    let unetGraph = try extras.unetGraph(unetComponent)
     self.init(
       tokenizer: tokenizer,
       textEncoder: releasable(
-        try network(components[0], table.graph, prompts, table.tensor(named:)),
+        try network(components[0], table.graph, prompts, table.tensor(named:)), table.graph, prompts,
         { try table.tensor(named: $0) }),
       unet: releasable(
-        try network(unetComponent, extras.unetGraph(unetComponent), sizes),
+        try network(unetComponent, unetGraph, sizes), unetGraph, sizes,
         { try weights.tensor(named: $0, of: unetComponent) }),
       codec: codec, scheduler: scheduler, tokenLimit: tokenLimit, sampleSize: unet.sampleSize,
       loadSeconds: (ContinuousClock.now - start).seconds, embeddings: embeddings,
       vocabularySize: textEncoder.vocabularySize, textLayers: textEncoder.layers,
       unetChannels: unet.inputChannels, guidanceWidth: unet.guidanceWidth)
-    self.additions = try extras.load(components[1], sizes, options, progress)
+    self.additions = try extras.load(components[1], sizes, factory, progress)
   }
 
   static func configuration<Network>(

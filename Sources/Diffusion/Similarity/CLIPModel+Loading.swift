@@ -48,14 +48,15 @@ extension CLIPModel {
     self.tokenizer = tokenizer
     let limit = tokenizer.length(positions: texts.maximumPositions)
     tokenLimit = limit
+    let factory = NetworkFactory(options)
     func network(_ component: Component, _ name: GraphName) throws -> any Network {
       func report(loaded: Int, total: Int) {
         progress?(
           DiffusionModel.LoadProgress(component: component.name, loaded: loaded, total: total))
       }
-      return try Executable(
-        graph: component.graph(name), parameters: { try component.tensor(named: $0) },
-        options: options, sizes: Sizes(batch: 1, sequence: limit), progress: report)
+      return try factory.network(
+        component.graph(name), sizes: Sizes(batch: 1, sequence: limit),
+        parameters: { try component.tensor(named: $0) }, progress: report)
     }
     textEncoder = try network(text, .textEncoder)
     imageEncoder = try network(image, .imageEncoder)

@@ -64,7 +64,8 @@ struct BenchCommand: ParsableCommand {
     let options = EngineOptions(threads: model.threads, precision: model.precision)
     let roofline = try Roofline.measure(options)
     let loaded = try DiffusionModel(
-      checkpoint, options: options, width: size?.width, height: size?.height)
+      checkpoint, options: options, engine: model.networkEngine, width: size?.width,
+      height: size?.height)
     let measurement = try Measurement(loaded, size: size, repeats: repeats)
     if json {
       Console.print(

@@ -52,8 +52,8 @@ extension JobDrawing {
     let bar = progressBar("loading", purpose)
     defer { bar.finish() }
     let model = try DiffusionModel(
-      checkpoint, options: engine, width: width, height: height, isGuided: isGuided,
-      batch: batch, embeddings: embeddings, additions: additions(purpose, isAlone: isAlone)
+      checkpoint, options: engine, engine: job.networkEngine, width: width, height: height,
+      isGuided: isGuided, batch: batch, embeddings: embeddings, additions: additions(purpose, isAlone: isAlone)
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),

@@ -31,8 +31,8 @@ struct CodecOptions: ParsableArguments {
     job.vaeTile = vaeTile
     return try LatentCodec(
       checkpoint,
-      options: EngineOptions(threads: model.threads, precision: model.precision), width: width,
-      height: height, tiling: job.tiling)
+      options: EngineOptions(threads: model.threads, precision: model.precision),
+      engine: model.networkEngine, width: width, height: height, tiling: job.tiling)
   }
 }
 

@@ -9,8 +9,26 @@ struct ModelOptions: ParsableArguments {
   @Option(.variant) var variant: String?
   @Option(.dtype) var dtype: Arithmetic?
   @Option(.threads) var threads: Int?
+  @Option(.engine) var engine: String?
+  @Option(.onnxRuntime) var onnxRuntime: String?
 
-  var precision: Precision { (dtype ?? .auto).precision }
+  /// These options as a job.
+  private var job: DrawingJob {
+    var job = DrawingJob()
+    fill(&job)
+    return job
+  }
+
+  var precision: Precision { job.precision }
+  var networkEngine: NetworkEngine { job.networkEngine }
+
+  func validate() throws {
+    do throws(JobError) {
+      try job.checkEngine()
+    } catch {
+      throw ValidationError(error.message.text { "--" + $0 })
+    }
+  }
 
   func fill(_ job: inout DrawingJob) {
     job.model = path
@@ -18,5 +36,7 @@ struct ModelOptions: ParsableArguments {
     job.variant = variant
     job.dtype = dtype
     job.threads = threads
+    job.engine = engine
+    job.onnxRuntime = onnxRuntime
   }
 }
