@@ -70,6 +70,8 @@ let package = Package(
       linkerSettings: [.linkedLibrary("m")]),
     // oneDNN, opened when it is first needed; Debian's libdnnl-dev has the headers.
     .target(name: "COneDNN", cSettings: [.treatAllWarnings(as: .error)]),
+    // ONNX Runtime, opened when it is asked for, without its headers.
+    .target(name: "COnnxRuntime", cSettings: [.treatAllWarnings(as: .error)]),
     // Messages generated from Sources/COnnx/onnx.proto by `make generate`.
     .target(
       name: "COnnx", dependencies: ["CProtobufC"], exclude: ["onnx.proto"],
@@ -112,7 +114,10 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Engine",
-      dependencies: ["ModelFormats", "ModelGraph", "Threads", "CKernels", "COneDNN"],
+      dependencies: [
+        "OrderedJSON", "ModelFormats", "ModelGraph", "Threads", "CKernels", "COneDNN",
+        "COnnxRuntime",
+      ],
       swiftSettings: strict),
     .target(
       name: "Pictures",
@@ -193,8 +198,8 @@ let package = Package(
     .testTarget(
       name: "EngineTests",
       dependencies: [
-        "Engine", "CKernels", "Checkpoint", "ModelFormats", "ModelGraph", "OrderedJSON",
-        "TestSupport", "Threads",
+        "Engine", "CKernels", "COnnxRuntime", "Checkpoint", "ModelFormats", "ModelGraph",
+        "ONNXExport", "OrderedJSON", "TestSupport", "Threads",
       ],
       exclude: ["Oracle"],
       swiftSettings: strict),

@@ -12,8 +12,12 @@ public struct EngineError: Error, Sendable, Hashable {
     case unsupported
     /// Memory could not be allocated.
     case memory
-    /// oneDNN rejected an operation.
+    /// oneDNN or ONNX Runtime rejected an operation.
     case library
+    /// A model's file is missing or damaged.
+    case model
+    /// The folder for compiled engines cannot be created or written.
+    case cache
     /// A library that the engine loads is not installed, or not one that it can use.
     case missing
   }

@@ -3,7 +3,9 @@ import ModelFormats
 extension Remedy {
   /// The remedy in terms of the command line.
   public var phrased: String {
-    phrased(setting: Remedy.option, action: Remedy.command, package: Remedy.installation)
+    phrased(
+      setting: Remedy.option, action: Remedy.command, package: Remedy.installation,
+      pythonPackage: { "run `pip install \($0)`" })
   }
 
   private static func command(_ action: Action) -> String {

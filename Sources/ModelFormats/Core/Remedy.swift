@@ -1,5 +1,5 @@
 /// What the user can do about an error: words, settings of the libraries, things to do, and packages of
-/// the system to install.
+/// the system or of Python to install.
 ///
 /// A library does not know which program calls it. It names settings and actions by type; a program
 /// phrases them as its own options and commands with ``phrased(setting:action:package:)``.
@@ -45,6 +45,8 @@ public struct Remedy: Sendable, Hashable {
     case action(Action)
     /// Install this package, by Debian's name.
     case package(String)
+    /// Install this package of Python, by PyPI's name.
+    case pythonPackage(String)
   }
 
   /// Its pieces, in order.
@@ -57,13 +59,15 @@ public struct Remedy: Sendable, Hashable {
 
   /// The remedy with each setting, action and package to install in a program's words.
   public func phrased(
-    setting: (Setting) -> String, action: (Action) -> String, package: (String) -> String
+    setting: (Setting) -> String, action: (Action) -> String, package: (String) -> String,
+    pythonPackage: (String) -> String = { "install the Python package `\($0)`" }
   ) -> String {
     parts.map { part in
       switch part {
       case .text(let text): text
       case .setting(let value): setting(value)
       case .action(let value): action(value)
+      case .pythonPackage(let name): pythonPackage(name)
       case .package(let name): package(name)
       }
     }.joined()
@@ -138,6 +142,11 @@ extension Remedy: ExpressibleByStringInterpolation {
     /// Adds a package to install.
     public mutating func appendInterpolation(install package: String) {
       Remedy.append(.package(package), to: &parts)
+    }
+
+    /// Adds a package of Python to install.
+    public mutating func appendInterpolation(pip package: String) {
+      Remedy.append(.pythonPackage(package), to: &parts)
     }
 
     /// Adds the pieces of another remedy, or a value as text.

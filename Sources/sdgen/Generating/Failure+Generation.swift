@@ -22,10 +22,11 @@ extension Failure {
   init(_ error: EngineError) {
     let status: ExitStatus =
       switch error.code {
-      case .input, .parameter: .data
+      case .input, .parameter, .model: .data
       case .unsupported: .usage
       case .memory, .library: .software
       case .missing: .noInput
+      case .cache: .cannotCreate
       }
     let usual = error.code == .memory ? "draw a smaller picture, or close other programs" : nil
     self.init(

@@ -1,5 +1,3 @@
-import Engine
-
 /// A network that can be run: the engine's, or another that takes and gives the same values.
 package protocol Network: Sendable {
   /// Computes the outputs, by name.
