@@ -43,7 +43,8 @@ import Testing
       let cache = directory + "/a/b"
       let first = try Self.entry(cache)
       func written() throws -> Date? {
-        try FileManager.default.attributesOfItem(atPath: first.modelPath)[.modificationDate] as? Date
+        try FileManager.default.attributesOfItem(atPath: first.modelPath)[.modificationDate]
+          as? Date
       }
       let date = try written()
       #expect(try Self.entry(cache).directory == first.directory)

@@ -1,5 +1,5 @@
-import Checkpoint
 import CLinux
+import Checkpoint
 import Crypto
 import Glibc
 import ModelFormats
@@ -50,7 +50,11 @@ package struct ExportCache: Sendable {
   ///   - limit: bytes.
   /// - Throws: ``FormatError`` `cannotCreate` if no directory is known.
   package init(_ directory: String? = nil, limit: Int) throws(FormatError) {
-    self.directory = try directory ?? Self.usualDirectory()
+    if let directory {
+      self.directory = directory
+    } else {
+      self.directory = try Self.usualDirectory()
+    }
     self.limit = limit
   }
 
@@ -59,7 +63,9 @@ package struct ExportCache: Sendable {
       getenv(name).map { FileName.text($0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
     if let directory = variable("SDLOOM_CACHE") { return directory }
-    if let cache = variable("XDG_CACHE_HOME"), cache.hasPrefix("/") { return cache + "/sdloom/onnx" }
+    if let cache = variable("XDG_CACHE_HOME"), cache.hasPrefix("/") {
+      return cache + "/sdloom/onnx"
+    }
     if let home = variable("HOME") { return home + "/.cache/sdloom/onnx" }
     throw FormatError(
       .cannotCreate, "there is no home directory for the cache of exported networks",
@@ -87,7 +93,8 @@ package struct ExportCache: Sendable {
       return entry
     }
     makeRoom(for: byteCount)
-    let byName = Dictionary(uniqueKeysWithValues: zip(graph.parameters.map(\.name), tensors))
+    // A parameter that several nodes use occurs once for each.
+    let byName = Dictionary(zip(graph.parameters.map(\.name), tensors)) { first, _ in first }
     do throws(FormatError) {
       try export(graph, byName, usesHalfPrecision, to: path) { fraction in
         progress?(count + Int(fraction * Double(count)), 2 * count)
@@ -113,19 +120,20 @@ package struct ExportCache: Sendable {
     options.precision = usesHalfPrecision ? .f16 : .f32
     options.vaeInSinglePrecision = true
     options.saturate = true
-    options.timestep = .vector
     _ = try ONNXExporter.export(
-      graph, parameters: { (name) throws(FormatError) in
+      graph,
+      parameters: { (name) throws(FormatError) in
         guard let tensor = tensors[name] else {
           throw FormatError(.mismatch, "no tensor for this parameter", context: name)
         }
         return tensor
-      }, to: directory, options: options
-    ) { progress(Double($0.bytesDone) / Double(max(1, $0.bytesTotal))) }
+      }, to: directory, options: options,
+      progress: { progress(Double($0.bytesDone) / Double(max(1, $0.bytesTotal))) })
   }
 
   /// The graph's name and a SHA-256 of all that the export depends on.
-  private static func name(_ graph: Graph, _ digests: [String], _ usesHalfPrecision: Bool) -> String {
+  private static func name(_ graph: Graph, _ digests: [String], _ usesHalfPrecision: Bool) -> String
+  {
     var hash = SHA256()
     func add(_ text: String) { hash.update(data: Array((text + "\n").utf8)) }
     // Counts up when exports of the same graph change.
@@ -189,7 +197,9 @@ package struct ExportCache: Sendable {
   private static func size(of directory: String) -> Int {
     names(in: directory).reduce(0) { sum, name in
       var status = stat()
-      return lstat("\(directory)/\(name)", &status) == 0 ? sum + Int(status.st_size) : sum
+      let path = "\(directory)/\(name)"
+      guard lstat(path, &status) == 0 else { return sum }
+      return sum + (status.st_mode & S_IFMT == S_IFDIR ? size(of: path) : Int(status.st_size))
     }
   }
 }

@@ -75,7 +75,9 @@ struct NetworkFactory: Sendable {
         model: entry.modelPath, runtime: runtime,
         options: ONNXRuntimeOptions(
           provider: settings.provider, threads: options.threads, precision: options.precision,
-          constantInputs: constant, engineCache: entry.directory))
+          constantInputs: constant,
+          // OpenVINO's own names in its cache are the same for F32 and BF16.
+          engineCache: "\(entry.directory)/engines-\(options.precision.rawValue)"))
       return CachedNetwork(network, entry)
     }
   }

@@ -30,7 +30,8 @@ extension DiffusionModel {
   ///   configuration is not supported; ``EngineError``.
   public init(
     _ checkpoint: ModelCheckpoint, options: EngineOptions = EngineOptions(),
-    engine: NetworkEngine = .native, width: Int? = nil, height: Int? = nil, isGuided: Bool = true, batch: Int = 1, embeddings: [TextualInversion] = [],
+    engine: NetworkEngine = .native, width: Int? = nil, height: Int? = nil, isGuided: Bool = true,
+    batch: Int = 1, embeddings: [TextualInversion] = [],
     additions: ModelAdditions = ModelAdditions(),
     progress: ((LoadProgress) -> Void)? = nil
   ) throws {
@@ -100,7 +101,8 @@ extension DiffusionModel {
     self.init(
       tokenizer: tokenizer,
       textEncoder: releasable(
-        try network(components[0], table.graph, prompts, table.tensor(named:)), table.graph, prompts,
+        try network(components[0], table.graph, prompts, table.tensor(named:)), table.graph,
+        prompts,
         { try table.tensor(named: $0) }),
       unet: releasable(
         try network(unetComponent, unetGraph, sizes), unetGraph, sizes,

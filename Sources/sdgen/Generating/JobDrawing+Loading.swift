@@ -53,7 +53,8 @@ extension JobDrawing {
     defer { bar.finish() }
     let model = try DiffusionModel(
       checkpoint, options: engine, engine: job.networkEngine, width: width, height: height,
-      isGuided: isGuided, batch: batch, embeddings: embeddings, additions: additions(purpose, isAlone: isAlone)
+      isGuided: isGuided, batch: batch, embeddings: embeddings,
+      additions: additions(purpose, isAlone: isAlone)
     ) { progress in
       bar.update(
         Double(progress.loaded) / Double(max(1, progress.total)),
