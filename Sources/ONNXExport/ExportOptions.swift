@@ -44,9 +44,17 @@ public struct ExportOptions: Sendable, Hashable {
       case .f16: .float16
       }
     }
+
+    /// The dtype of copied weights.
+    var dtype: DType {
+      switch self {
+      case .f32: .float32
+      case .f16: .float16
+      }
+    }
   }
 
-  /// The shape of the UNet's input `timestep`, which is F32 so that fractional timesteps work.
+  /// The shape of the input `timestep` of a UNet and a ControlNet, which is F32 so that fractional timesteps work.
   public enum TimestepShape: String, Sendable, Hashable, CaseIterable {
     /// Scalar, as in optimum.
     case scalar
@@ -80,8 +88,8 @@ public struct ExportOptions: Sendable, Hashable {
   public init() {}
 
   /// The network's inputs and outputs by the convention and the choices here.
-  func interface(of network: GraphName) throws(FormatError) -> Interface {
-    var interface = try names.interface(of: network)
+  func interface(of graph: Graph) throws(FormatError) -> Interface {
+    var interface = try names.interface(of: graph)
     if let timestep { interface.timestep = timestep }
     return interface
   }

@@ -11,7 +11,7 @@ import ModelGraph
 /// OUTDIR/unet/model.onnx_data                       its weights, where they are copied
 /// OUTDIR/unet/config.json
 /// OUTDIR/unet/build-engine.sh, README-tensorrt.md   how it becomes a TensorRT engine
-/// OUTDIR/text_encoder/, vae_decoder/, vae_encoder/  likewise
+/// OUTDIR/text_encoder/, vae_decoder/, vae_encoder/  likewise, and every other network
 /// ```
 ///
 /// If linked weights are below OUTDIR but outside the network's directory (a VAE's, a .sdflat
@@ -22,7 +22,6 @@ public enum ONNXExporter {
   /// - Parameters:
   ///   - companions: files to write next to the models; existing files with the same contents are
   ///     not touched.
-  ///     the same contents are left alone.
   ///   - progress: called after each tensor that was copied.
   /// - Throws: ``FormatError``: `cannotCreate` if an output exists or weights cannot be linked (see
   ///   the hint), `mismatch` if a tensor does not fit its parameter, `unsupported`, `inputOutput`.
@@ -59,7 +58,7 @@ public enum ONNXExporter {
       try output.file(path, companion.contents)
     }
     let paths = try output.commit()
-    for report in reports { makeExecutable(report.scriptPath) }
+    for report in reports { report.scriptPath.map(makeExecutable) }
     return ExportReport(networks: reports, paths: paths)
   }
 
@@ -68,13 +67,16 @@ public enum ONNXExporter {
     of graph: Graph, weights: [ONNXModel.Initializer], endOfText: Int? = nil,
     options: ExportOptions = ExportOptions()
   ) throws(FormatError) -> ONNXModel {
-    try model(of: graph, weights: weights, pooling: endOfText.map { .id($0) }, options: options)
+    try model(
+      of: graph, weights: weights, pooling: endOfText.map { .id($0) },
+      interface: try options.interface(of: graph), options: options)
   }
 
-  private static func model(
-    of graph: Graph, weights: [ONNXModel.Initializer], pooling: EndOfText?, options: ExportOptions
+  static func model(
+    of graph: Graph, weights: [ONNXModel.Initializer], pooling: EndOfText?, interface: Interface,
+    options: ExportOptions
   ) throws(FormatError) -> ONNXModel {
-    var lowering = try Lowering(graph, weights: weights, options: options)
+    var lowering = try Lowering(graph, weights: weights, interface: interface, options: options)
     var model = try lowering.run(pooling: pooling)
     model.producerName = "sdloom"
     model.producerVersion = options.producerVersion
@@ -84,29 +86,36 @@ public enum ONNXExporter {
   private static func placement(
     of network: NetworkSource, to directory: String, options: ExportOptions
   ) throws(FormatError) -> WeightPlacement {
-    let tensors = try network.graph.parameters.map { parameter throws(FormatError) in
-      try tensor(parameter, of: network)
-    }
-    let updates = network.graph.parameters.map(network.updates)
+    let parameters = network.graph.parameters
     let name = network.graph.name
-    let interface = try options.interface(of: name)
+    let interface = try options.interface(of: network.graph)
     switch options.weights {
     case .copy:
-      let dtype: DType = options.precision(of: network.graph) == .f16 ? .float16 : .float32
+      // Tensors may be in memory: only one at a time is held.
+      let names = try parameters.map { parameter throws(FormatError) in
+        try checked(network.tensor(parameter), for: parameter).name
+      }
       return try WeightPlacement.copying(
-        tensors, updates: updates, as: dtype, to: "\(directory)/\(interface.directory)")
+        parameters, names: WeightPlacement.distinct(names, of: parameters),
+        as: options.precision(of: network.graph).dtype,
+        to: "\(directory)/\(interface.directory)")
     case .link:
       guard !options.saturate else {
         throw FormatError(
           .unsupported, "linked weights are not read, so they cannot be saturated",
           context: name.rawValue, hint: "copy the weights: \(set: .placement, "copy")")
       }
-      guard updates.allSatisfy(\.isEmpty) else {
+      guard parameters.allSatisfy({ network.updates($0).isEmpty }) else {
         throw FormatError(
           .unsupported, "a LoRA cannot be added to weights that are linked", context: name.rawValue,
           hint: "copy the weights: \(set: .placement, "copy")")
       }
-      return try WeightPlacement.linking(tensors, of: name, to: directory)
+      let tensors = try parameters.map { parameter throws(FormatError) in
+        try checked(network.tensor(parameter), for: parameter)
+      }
+      return try WeightPlacement.linking(
+        tensors, names: WeightPlacement.distinct(tensors.map(\.name), of: parameters), of: name,
+        to: directory)
     }
   }
 
@@ -116,8 +125,10 @@ public enum ONNXExporter {
     progress: (ExportProgress) -> Void
   ) throws(FormatError) -> ExportReport.Network {
     let graph = network.graph
+    let interface = try options.interface(of: graph)
     let model = try model(
-      of: graph, weights: placement.initializers, pooling: network.endOfText, options: options)
+      of: graph, weights: placement.initializers, pooling: network.endOfText,
+      interface: interface, options: options)
 
     let folder = parent(of: placement.modelPath)
     try makeDirectories(for: placement.modelPath, in: directory, output)
@@ -129,29 +140,33 @@ public enum ONNXExporter {
     }
     let tensorRTFiles = try TensorRTFiles(
       model, of: graph, at: placement.modelPath, options: options,
-      interface: try options.interface(of: graph.name), nativeSize: nativeSize)
+      interface: interface, nativeSize: nativeSize)
     let scriptPath = "\(folder)/\(tensorRTFiles.scriptFile)"
     try output.file(scriptPath, Array(tensorRTFiles.script.utf8))
     try output.file("\(folder)/\(tensorRTFiles.textFile)", Array(tensorRTFiles.text.utf8))
     var saturated: [ExportReport.Saturation] = []
     if let dataWriter {
-      saturated = try placement.copy(to: dataWriter, saturating: options.saturate) { done in
-        progress(
-          ExportProgress(network: graph.name, bytesDone: done, bytesTotal: placement.copySize))
-      }
+      saturated = try placement.copy(
+        to: dataWriter, saturating: options.saturate, updates: network.updates,
+        tensor: { parameter throws(FormatError) in
+          try checked(network.tensor(parameter), for: parameter)
+        },
+        progress: { done in
+          progress(
+            ExportProgress(network: graph.name, bytesDone: done, bytesTotal: placement.copySize))
+        })
     }
     return ExportReport.Network(
-      name: graph.name, precision: options.precision(of: graph),
-      modelPath: placement.modelPath, weightPaths: placement.weightPaths,
-      nodes: model.nodes.count, operatorCounts: model.operatorCounts,
-      weights: Set(placement.initializers.map(\.name)).count, bytesCopied: placement.copySize,
-      saturated: saturated, scriptPath: scriptPath)
+      model, of: graph, options.precision(of: graph), placement, saturated: saturated,
+      scriptPath: scriptPath)
   }
 
-  private static func tensor(
-    _ parameter: Parameter, of network: NetworkSource
+  /// The tensor, if its shape and type are those that the parameter needs.
+  ///
+  /// - Throws: ``FormatError`` `mismatch`.
+  static func checked(
+    _ tensor: Tensor, for parameter: Parameter
   ) throws(FormatError) -> Tensor {
-    let tensor = try network.tensor(parameter)
     guard tensor.shape == Shape(parameter.shape) else {
       throw FormatError(
         .mismatch, "the shape is \(tensor.shape), not \(Shape(parameter.shape))",

@@ -10,8 +10,10 @@ import Testing
 /// Distilled UNets, a latent consistency model's, an autoencoder of 16 channels.
 @Suite struct SmallNetworkTests {
   /// The networks of `Fixtures/networks`, exported below `folder` under their names.
+  ///
+  /// - Parameter isExact: whether each graph is exported with its own names and shapes.
   private static func export(
-    to folder: String, _ change: (inout ExportOptions) -> Void = { _ in }
+    to folder: String, isExact: Bool = false, _ change: (inout ExportOptions) -> Void = { _ in }
   ) throws {
     var options = ExportOptions()
     change(&options)
@@ -22,6 +24,15 @@ import Testing
     for network in networks {
       let component = try ModelCheckpoint.open(Fixtures.path("networks/\(network.folder)"))
         .require(network.component)
+      if isExact {
+        for name in network.graphs {
+          _ = try ONNXExporter.export(
+            component.graph(name),
+            parameters: { name throws(FormatError) in try component.tensor(named: name) },
+            to: "\(folder)/\(network.folder)/\(name)", options: options)
+        }
+        continue
+      }
       let sources = try network.graphs.map { name in
         NetworkSource(graph: try component.graph(name), configuration: nil) {
           (parameter) throws(FormatError) in try component.tensor(for: parameter)
@@ -31,11 +42,12 @@ import Testing
     }
   }
 
-  @Test(.python("onnx", "onnxruntime", "safetensors"), arguments: Opset.allCases)
-  func numbersAreTheReferences(opset: Opset) throws {
+  @Test(
+    .python("onnx", "onnxruntime", "safetensors"), arguments: Opset.allCases, [false, true])
+  func numbersAreTheReferences(opset: Opset, isExact: Bool) throws {
     let python = try #require(Tool.python)
     try withTemporaryFolder { folder in
-      try Self.export(to: folder) { $0.opset = opset }
+      try Self.export(to: folder, isExact: isExact) { $0.opset = opset }
       let checked = try Tool.launch(
         python,
         [

@@ -176,10 +176,11 @@ import Testing
       let report = try ONNXExporter.export(
         sources(repository, [.vaeDecoder, .vaeEncoder]), to: repository, options: options)
       #expect(
-        report.networks.map { $0.scriptPath.dropFirst(repository.count + 1) } == [
+        report.networks.map { $0.scriptPath?.dropFirst(repository.count + 1) } == [
           "build-engine-vae_decoder.sh", "build-engine-vae_encoder.sh",
         ])
-      let script = try String(contentsOfFile: report.networks[0].scriptPath, encoding: .utf8)
+      let path = try #require(report.networks[0].scriptPath)
+      let script = try String(contentsOfFile: path, encoding: .utf8)
       #expect(script.contains("model=\"vae_decoder.onnx\""))
       #expect(
         FileManager.default.fileExists(atPath: "\(repository)/README-tensorrt-vae_decoder.md"))

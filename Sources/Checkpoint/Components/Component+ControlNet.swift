@@ -24,6 +24,16 @@ extension ModelCheckpoint {
   package static let controlNetDifference =
     "the ControlNet is stored as its difference from the UNet of the model it was made for"
 
+  /// Throws if its ControlNet is stored as differences from a UNet.
+  ///
+  /// - Throws: ``FormatError`` `unsupported`.
+  package func refuseControlNetDifference() throws(FormatError) {
+    guard isControlNetDifference else { return }
+    throw FormatError(
+      .unsupported, ModelCheckpoint.controlNetDifference + ", which is not supported", file: path,
+      context: "difference", hint: "use a file with the complete network")
+  }
+
   /// Whether it is a ControlNet stored as differences, marked by the tensor `difference`.
   ///
   /// Source: the files that sd-webui-controlnet's scripts extract.

@@ -35,10 +35,8 @@ extension NetworkDescriptor {
   /// The classes, for hints.
   static var classNames: String { all.map(\.className).joined(separator: ", ") }
 
-  /// The graphs that `onnx` exports, in the order in which an image needs them.
-  public static var exportedGraphs: [GraphName] {
-    all.filter(\.isExported).flatMap(\.graphNames)
-  }
+  /// The graphs of all networks, those without which nothing is generated first.
+  public static var allGraphNames: [GraphName] { all.flatMap(\.graphNames) }
 
   private static let recognitionOrder =
     all.filter(\.isRecognizedFirst) + all.filter { !$0.isRecognizedFirst }

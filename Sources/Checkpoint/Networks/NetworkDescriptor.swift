@@ -26,9 +26,6 @@ public struct NetworkDescriptor: Sendable {
   /// Its graphs, in the order in which an image needs them.
   public let graphNames: [GraphName]
 
-  /// Whether `onnx` exports it.
-  public internal(set) var isExported = false
-
   /// Sets of tensors that it has whatever its size, in each naming without a prefix; one set is
   /// enough to recognize it.
   package let marks: [[String]]

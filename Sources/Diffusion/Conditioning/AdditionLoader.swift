@@ -117,11 +117,7 @@ struct AdditionLoader {
         file: path,
         hint: "\(do: .inspect) shows what a file contains")
     }
-    if name == .controlNet, checkpoint.isControlNetDifference {
-      throw FormatError(
-        .unsupported, ModelCheckpoint.controlNetDifference + ", which is not supported", file: path,
-        context: "difference", hint: "use a file with the complete network")
-    }
+    if name == .controlNet { try checkpoint.refuseControlNetDifference() }
     return try checkpoint.require(name)
   }
 

@@ -14,7 +14,7 @@ public enum ImageEncoder {
   public static func graph(
     _ configuration: ImageEncoderConfiguration
   ) throws(GraphError) -> Graph {
-    var build = GraphBuilder(name: .imageEncoder)
+    var build = GraphBuilder(name: .imageEncoder, traits: .runsOncePerImage)
     let side = Dimension(configuration.pictureSize)
     let picture = build.input("pixel_values", [.symbol(.batch), 3, side, side])
     let view = try CLIPVision.append(

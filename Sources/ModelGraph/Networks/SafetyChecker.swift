@@ -15,7 +15,7 @@ public enum SafetyChecker {
   public static func graph(
     _ configuration: SafetyCheckerConfiguration
   ) throws(GraphError) -> Graph {
-    var build = GraphBuilder(name: .safetyChecker)
+    var build = GraphBuilder(name: .safetyChecker, traits: .runsOncePerImage)
     let root = Path(name: "vision_model.vision_model", aliases: ["vision_model"])
     let picture = build.input(
       "clip_input",

@@ -47,7 +47,8 @@ private struct TinyAutoencoderBuilder {
 
   init(_ name: GraphName, _ configuration: TinyAutoencoderConfiguration) {
     self.configuration = configuration
-    build = GraphBuilder(name: name, component: VAEConfiguration.component)
+    build = GraphBuilder(
+      name: name, component: VAEConfiguration.component, traits: .runsOncePerImage)
   }
 
   mutating func decoder() throws(GraphError) {

@@ -38,10 +38,10 @@ struct Lowering {
 
   /// - Parameter weights: an initializer per parameter of the graph, in order.
   init(
-    _ graph: Graph, weights: [ONNXModel.Initializer], options: ExportOptions
+    _ graph: Graph, weights: [ONNXModel.Initializer], interface: Interface,
+    options: ExportOptions
   ) throws(FormatError) {
     precondition(weights.count == graph.parameters.count, "one initializer for each parameter")
-    let interface = try options.interface(of: graph.name)
     let graph = try options.fixed(graph, interface)
     self.graph = graph
     self.options = options

@@ -11,12 +11,13 @@ struct EngineProfile: Sendable, Hashable {
   /// Minimum, optimum, maximum.
   let sizes: [Sizes]
   let inputs: [Input]
+  /// Whether a height or a width is known only at run time.
+  let hasDynamicSides: Bool
 
   /// - Parameters:
   ///   - graph: the graph with all fixed sizes.
   ///   - nativeSize: the UNet's training resolution in latents. Images may have half to twice as
   ///     many.
-  ///     half to twice as many.
   init(_ graph: Graph, _ interface: Interface, nativeSize: Int) {
     // Guidance evaluates the UNet for two prompts per image, and two prompts are encoded; a UNet
     // with a guidance scale input needs only one.
@@ -32,6 +33,9 @@ struct EngineProfile: Sendable, Hashable {
         sequence: tokens[index])
     }
     let sizes = sizes
+    hasDynamicSides = graph.inputs.contains { id in
+      graph[id].shape.contains { $0.factors.contains { [.height, .width].contains($0.symbol) } }
+    }
     inputs = graph.inputs.compactMap { id in
       let shape = interface.shape(of: graph[id], in: graph)
       guard shape.contains(where: { $0.fixed == nil }) else { return nil }
@@ -49,8 +53,7 @@ struct EngineProfile: Sendable, Hashable {
     .joined(separator: ",")
   }
 
-  /// The shapes for one of
-  /// ``sizes``, in polygraphy's syntax, quoted for the shell: `'sample:[2,4,64,64]' …`.
+  /// The shapes for one of ``sizes``, in polygraphy's syntax, quoted for the shell: `'sample:[2,4,64,64]' …`.
   func polygraphy(_ index: Int) -> String {
     inputs.map { input in
       "'\(input.name):[" + input.shapes[index].map(String.init).joined(separator: ",") + "]'"

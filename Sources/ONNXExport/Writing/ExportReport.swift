@@ -4,7 +4,7 @@ import ModelGraph
 public struct ExportReport: Sendable, Hashable {
   /// What was written for a network.
   public struct Network: Sendable, Hashable {
-    /// `text_encoder`, `unet`, `vae_decoder` or `vae_encoder`.
+    /// The name of its graph, such as `unet`.
     public let name: GraphName
     /// Its precision.
     public let precision: ExportOptions.Precision
@@ -22,8 +22,24 @@ public struct ExportReport: Sendable, Hashable {
     public let bytesCopied: Int
     /// Tensors with values clamped to the F16 maximum.
     public let saturated: [Saturation]
-    /// The script that builds a TensorRT engine of the model.
-    public let scriptPath: String
+    /// The script that builds a TensorRT engine of the model; nil if none was written.
+    public let scriptPath: String?
+
+    init(
+      _ model: ONNXModel, of graph: Graph, _ precision: ExportOptions.Precision,
+      _ placement: WeightPlacement, saturated: [Saturation], scriptPath: String?
+    ) {
+      name = graph.name
+      self.precision = precision
+      modelPath = placement.modelPath
+      weightPaths = placement.weightPaths
+      nodes = model.nodes.count
+      operatorCounts = model.operatorCounts
+      weights = Set(placement.initializers.map(\.name)).count
+      bytesCopied = placement.copySize
+      self.saturated = saturated
+      self.scriptPath = scriptPath
+    }
   }
 
   /// A tensor whose values were saturated.

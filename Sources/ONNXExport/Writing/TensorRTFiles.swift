@@ -8,7 +8,6 @@ struct TensorRTFiles {
   let model: ONNXModel
   let precision: ExportOptions.Precision
   let profile: EngineProfile
-  private let takesTokens: Bool
   /// The model's file name, and what files beside it are called after: nothing for `model.onnx`.
   let modelFile: String
   private let suffix: String
@@ -22,7 +21,6 @@ struct TensorRTFiles {
     precision = options.precision(of: graph)
     profile = EngineProfile(
       try options.fixed(graph, interface), interface, nativeSize: nativeSize)
-    takesTokens = graph.takesTokens
     modelFile = path.split(separator: "/").last.map(String.init) ?? path
     suffix = modelFile == "model.onnx" ? "" : "-\(graph.name)"
     let name = modelFile.hasSuffix(".onnx") ? String(modelFile.dropLast(5)) : modelFile
@@ -194,7 +192,7 @@ extension TensorRTFiles {
     let picture = "pictures of \(pixels[0]) to \(pixels[2]) pixels a side, best at \(pixels[1])"
     return
       "- **Shapes.** The engine takes batches of \(batches[0]) to \(batches[2]), best at \(batches[1])"
-      + (takesTokens ? ".\n" : ", and \(picture).\n")
+      + (profile.hasDynamicSides ? ", and \(picture).\n" : ".\n")
       + "  Narrower ranges make faster engines; change all three shapes together."
   }
 

@@ -1,5 +1,6 @@
 import Checkpoint
 import ModelFormats
+import ModelGraph
 import OrderedJSON
 
 extension WeightPlacement {
@@ -10,29 +11,40 @@ extension WeightPlacement {
   ///
   /// - Parameters:
   ///   - saturating: whether values out of range of F16 are clamped.
+  ///   - updates: the updates of a parameter's values.
+  ///   - tensor: reads a parameter; one at a time is held.
   ///   - progress: called after each tensor with the bytes done.
   /// - Returns: the tensors with clamped values.
-  /// - Throws: ``FormatError`` `mismatch` if values exceed F16, `inputOutput`.
+  /// - Throws: ``FormatError`` `mismatch` if values exceed F16, `inputOutput`, or what `tensor`
+  ///   throws.
   func copy(
-    to writer: FileWriter, saturating: Bool, progress: (Int) -> Void
+    to writer: FileWriter, saturating: Bool, updates: (Parameter) -> [WeightUpdate] = { _ in [] },
+    tensor: (Parameter) throws(FormatError) -> Tensor, progress: (Int) -> Void
   ) throws(FormatError) -> [ExportReport.Saturation] {
     var overflows: [ExportReport.Saturation] = []
+    // The file with the first of them.
+    var overflowingFile: String?
     for copy in copies {
-      let (tensor, offset) = (copy.tensor, copy.offset)
+      let tensor = try tensor(copy.parameter)
+      let updates = updates(copy.parameter)
+      let offset = copy.offset
       let isWanted = saturating || overflows.isEmpty
       if isWanted { try writer.write([UInt8](repeating: 0, count: offset - writer.position)) }
-      if isWanted, copy.updates.isEmpty, dtype == tensor.dtype,
+      if isWanted, updates.isEmpty, dtype == tensor.dtype,
         case .mapped(let file, let start) = tensor.storage
       {
         try writer.copy(start..<(start + tensor.byteCount), of: file)
         progress(writer.position)
         continue
       }
-      let count = try tensor.withSaturatedPieces(as: dtype, adding: copy.updates) {
+      let count = try tensor.withSaturatedPieces(as: dtype, adding: updates) {
         (piece) throws(FormatError) in
         if isWanted { try writer.write(piece) }
       }
-      if count > 0 { overflows.append(ExportReport.Saturation(name: tensor.name, count: count)) }
+      if count > 0 {
+        if overflows.isEmpty { overflowingFile = tensor.file?.path }
+        overflows.append(ExportReport.Saturation(name: copy.name, count: count))
+      }
       progress(offset + (tensor.shape.byteCount(of: dtype) ?? 0))
     }
     guard !saturating, let first = overflows.first else { return overflows }
@@ -41,7 +53,7 @@ extension WeightPlacement {
       .mismatch,
       (overflows.reduce(0) { $0 + $1.count }).of("value") + " of " + overflows.count.of("tensor")
         + " are \(Cast.overflowReason(dtype)): \(shown)" + (overflows.count > 20 ? ", …" : ""),
-      file: copies.first { $0.tensor.name == first.name }?.tensor.file?.path, context: first.name,
+      file: overflowingFile, context: first.name,
       hint: dtype == .float32
         ? Cast.overflowHint(dtype, verb: "export")
         : "export as f32, or pass \(set: .saturate) to make them \(Cast.largest(of: dtype))")

@@ -12,10 +12,11 @@ struct WeightPlacement {
   var initializers: [ONNXModel.Initializer] = []
   /// The files with the values.
   var weightPaths: [String] = []
-  /// A tensor to write to ``weightPaths``.
+  /// A parameter whose values are to be written to ``weightPaths``.
   struct Copy {
-    let tensor: Tensor
-    let updates: [WeightUpdate]
+    let parameter: Parameter
+    /// The initializer's name.
+    let name: String
     let offset: Int
   }
 
@@ -29,8 +30,10 @@ struct WeightPlacement {
 extension WeightPlacement {
   /// Offsets in a separate file. Large tensors start if a file can be mapped on every system (64
   /// KiB), others on a page.
+  ///
+  /// - Parameter names: the initializers' names.
   static func copying(
-    _ tensors: [Tensor], updates: [[WeightUpdate]], as dtype: DType, to directory: String
+    _ parameters: [Parameter], names: [String], as dtype: DType, to directory: String
   ) throws(FormatError) -> WeightPlacement {
     var placement = WeightPlacement(modelPath: "\(directory)/model.onnx")
     guard let element = ONNXModel.Element(dtype) else {
@@ -40,28 +43,38 @@ extension WeightPlacement {
     placement.dtype = dtype
     placement.weightPaths = ["\(directory)/\(file)"]
     var offsets: [String: Int] = [:]
-    for (tensor, updates) in zip(tensors, updates) {
-      guard let length = tensor.shape.byteCount(of: dtype) else {
-        throw FormatError(
-          .unsupported, "the tensor is too large", file: tensor.file?.path, context: tensor.name)
+    for (parameter, name) in zip(parameters, names) {
+      guard let length = Shape(parameter.shape).byteCount(of: dtype) else {
+        throw FormatError(.unsupported, "the tensor is too large", context: name)
       }
       let offset: Int
-      if let known = offsets[tensor.name] {
+      if let known = offsets[name] {
         offset = known
       } else {
         let alignment = length > 1 << 20 ? 1 << 16 : 1 << 12
         offset = (placement.copySize + alignment - 1) / alignment * alignment
-        offsets[tensor.name] = offset
-        placement.copies.append(Copy(tensor: tensor, updates: updates, offset: offset))
+        offsets[name] = offset
+        placement.copies.append(Copy(parameter: parameter, name: name, offset: offset))
         placement.copySize = offset + length
       }
       placement.initializers.append(
         ONNXModel.Initializer(
-          name: tensor.name, element: element, shape: tensor.shape.dimensions,
+          name: name, element: element, shape: parameter.shape,
           contents: .external(
             ONNXModel.ExternalData(location: file, offset: offset, length: length))))
     }
     return placement
+  }
+
+  /// The initializers' names: those of the tensors, or all parameters' own if any share a tensor, as
+  /// the rows of OpenCLIP's `in_proj_weight`, so that readers find one naming.
+  static func distinct(_ names: [String], of parameters: [Parameter]) -> [String] {
+    var owners: [ExactName: String] = [:]
+    for (name, parameter) in zip(names, parameters) {
+      let owner = owners.updateValue(parameter.name, forKey: ExactName(name))
+      if let owner, owner != parameter.name { return parameters.map(\.name) }
+    }
+    return names
   }
 
   /// Links the tensors in place. The model is `NAME/model.onnx` if the weights are in that
@@ -69,8 +82,10 @@ extension WeightPlacement {
   ///
   /// ONNX readers accept external data only from a real file next to or below the model: no
   /// symbolic link, no second hard link, no `..` (onnx's checker, from 1.21 on).
+  ///
+  /// - Parameter names: the initializers' names.
   static func linking(
-    _ tensors: [Tensor], of name: GraphName, to directory: String
+    _ tensors: [Tensor], names: [String], of name: GraphName, to directory: String
   ) throws(FormatError) -> WeightPlacement {
     // By the path of the file as it was opened.
     var realPaths: [ExactName: String] = [:]
@@ -96,8 +111,8 @@ extension WeightPlacement {
       }
       var placement = WeightPlacement(modelPath: modelPath)
       placement.weightPaths = Set(realPaths.values).sorted()
-      placement.initializers = try tensors.map { tensor throws(FormatError) in
-        try linked(tensor, locations: locations)
+      placement.initializers = try zip(tensors, names).map { tensor, name throws(FormatError) in
+        try linked(tensor, as: name, locations: locations)
       }
       return placement
     }
@@ -167,7 +182,7 @@ extension WeightPlacement {
   }
 
   private static func linked(
-    _ tensor: Tensor, locations: [ExactName: String]
+    _ tensor: Tensor, as name: String, locations: [ExactName: String]
   ) throws(FormatError) -> ONNXModel.Initializer {
     guard let path = tensor.file?.path, let offset = tensor.offset,
       let location = locations[ExactName(path)]
@@ -181,7 +196,7 @@ extension WeightPlacement {
       throw unlinkable("ONNX has no type for \(tensor.dtype.rawValue)", tensor)
     }
     return ONNXModel.Initializer(
-      name: tensor.name, element: element, shape: tensor.shape.dimensions,
+      name: name, element: element, shape: tensor.shape.dimensions,
       contents: .external(
         ONNXModel.ExternalData(location: location, offset: offset, length: tensor.byteCount)))
   }

@@ -13,7 +13,8 @@ struct ONNXCommand: ParsableCommand {
     abstract: "Export networks as ONNX models.",
     discussion: """
       Writes each network to its own directory in OUTDIR, with model.onnx and config.json, next \
-      to the tokenizer and the scheduler, as optimum's pipelines expect. With --weights copy, \
+      to the tokenizer and the scheduler, as optimum's pipelines expect. A ControlNet, a tiny \
+      autoencoder or an image encoder may also be exported alone. With --weights copy, \
       the values are cast to --dtype and written to model.onnx_data. With --weights link, \
       nothing is copied: the model refers to the checkpoint, which must be in OUTDIR or below. \
       build-engine.sh next to a model turns it into a TensorRT engine.
@@ -22,10 +23,15 @@ struct ONNXCommand: ParsableCommand {
         sdinspect onnx stable-diffusion-v1-5 onnx
         sdinspect onnx sd15 onnx16 --dtype f16 --lora style.safetensors:0.8
         sdinspect onnx sd15 sd15 --component unet --weights link
+        sdinspect onnx control_v11p_sd15_canny.pth onnx
       """)
 
-  /// The networks in the order in which a picture needs them.
-  private static let networks = NetworkDescriptor.exportedGraphs
+  /// The graphs that can be exported, those that a picture needs first.
+  private static let networks = NetworkDescriptor.allGraphNames
+
+  /// The components that have several graphs: "vae, tiny_vae".
+  private static let halved = NetworkDescriptor.all.filter { $0.graphNames.count > 1 }
+    .map(\.component.rawValue).joined(separator: ", ")
 
   @OptionGroup var input: InputOptions
 
@@ -35,7 +41,8 @@ struct ONNXCommand: ParsableCommand {
   @Option(
     name: .customLong("component"),
     help: ArgumentHelp(
-      "Only these networks: \(Self.networks.map(\.rawValue).joined(separator: ", ")) (vae: both).",
+      "Only these networks: \(Self.networks.map(\.rawValue).joined(separator: ", ")) "
+        + "(\(Self.halved): both halves).",
       valueName: "names"))
   var component: String?
 
@@ -50,7 +57,7 @@ struct ONNXCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Shape of the UNet's timestep: scalar, vector (one element) or batch (default: depends on --names).",
+      "Shape of the timestep: scalar, vector (one element) or batch (default: depends on --names).",
       valueName: "shape"))
   var timestep: ExportOptions.TimestepShape?
 
@@ -121,7 +128,8 @@ struct ONNXCommand: ParsableCommand {
     }
     options.overwrite = force
     options.producerVersion = toolVersion
-    let names = try selection(checkpoint)
+    var notes: [String] = []
+    let names = try selection(checkpoint, &notes)
     let adapters = try adapters(for: names, checkpoint)
     let files = checkpoint.pipelineFiles(tokenizer: embeddedFiles())
     let sources = try names.map { try source($0, checkpoint, files.files, adapters) }
@@ -140,29 +148,52 @@ struct ONNXCommand: ParsableCommand {
     bar.finish()
     printReport(
       report, adapters, dropped: checkpoint.tensors(outside: names, isChoice: component != nil),
-      notes: files.notes, warnings: checkpoint.warnings, seconds: Console.seconds() - start)
+      notes: files.notes + notes, warnings: checkpoint.warnings, seconds: Console.seconds() - start)
   }
 
-  /// The networks to export: those asked for, else all that the checkpoint has.
-  private func selection(_ checkpoint: ModelCheckpoint) throws -> [GraphName] {
-    guard let component else {
-      try requireKnown(checkpoint)
-      let present = Set(checkpoint.components.flatMap(\.graphs).map(\.name))
-      let networks = ONNXCommand.networks.filter { name in
-        present.contains(name) && (names != .comfy || name == .unet)
-      }
-      guard !networks.isEmpty else {
-        throw checkpoint.components.compactMap(\.graphFailure).first
-          ?? FormatError(.unsupported, "no known network", file: checkpoint.path)
-      }
-      return networks
+  /// The networks to export: those asked for, else all that the checkpoint has and --names covers.
+  ///
+  /// - Parameter notes: receives what a pipeline of the networks still lacks.
+  private func selection(
+    _ checkpoint: ModelCheckpoint, _ notes: inout [String]
+  ) throws -> [GraphName] {
+    let chosen = try component.map { try asked($0, checkpoint) } ?? present(checkpoint, &notes)
+    if chosen.contains(.unet), chosen.contains(.controlNet), !controlNetInputs {
+      notes.append(
+        "unet: has no inputs for the residuals of the ControlNet; --controlnet-inputs adds them")
     }
-    let asked = try ComponentOption.list(component).flatMap { name in
-      if let network = NetworkDescriptor(component: ComponentName(rawValue: name)),
-        network.isExported
-      {
-        return network.graphNames
+    return chosen
+  }
+
+  /// The networks that the checkpoint has.
+  private func present(
+    _ checkpoint: ModelCheckpoint, _ notes: inout [String]
+  ) throws -> [GraphName] {
+    try requireKnown(checkpoint)
+    let parts = checkpoint.components.filter { $0.name.averaged == nil }
+    let present = Set(parts.flatMap(\.graphs).map(\.name))
+    let known = ONNXCommand.networks.filter(present.contains)
+    guard let first = known.first else {
+      throw checkpoint.components.compactMap(\.graphFailure).first
+        ?? FormatError(.unsupported, "no known network", file: checkpoint.path)
+    }
+    for part in parts where NetworkDescriptor(component: part.name) != nil {
+      guard let problem = part.graphProblem else { continue }
+      notes.append("\(part.name): not exported: \(problem)")
+    }
+    let networks = known.filter(names.covers)
+    // If the convention names none of them, the error for one says what it names.
+    return networks.isEmpty ? [first] : networks
+  }
+
+  /// The networks with these names, separated by commas.
+  private func asked(_ list: String, _ checkpoint: ModelCheckpoint) throws -> [GraphName] {
+    let asked = try ComponentOption.list(list).flatMap { name in
+      let component = ComponentName(rawValue: name)
+      if component.averaged == nil, let graphs = checkpoint[component]?.graphs, !graphs.isEmpty {
+        return graphs.map(\.name)
       }
+      if let network = NetworkDescriptor(component: component) { return network.graphNames }
       let graph = GraphName(rawValue: name)
       guard ONNXCommand.networks.contains(graph) else {
         throw Failure.usage(
@@ -178,9 +209,7 @@ struct ONNXCommand: ParsableCommand {
   /// Rejects a checkpoint with a network that cannot be exported: a model without its UNet must not
   /// look complete.
   private func requireKnown(_ checkpoint: ModelCheckpoint) throws {
-    let parts = checkpoint.components.filter {
-      NetworkDescriptor(component: $0.name)?.isExported == true
-    }
+    let parts = checkpoint.components.filter { ComponentName.required.contains($0.name) }
     guard let failed = parts.first(where: { $0.graphFailure != nil }),
       var error = failed.graphFailure
     else { return }
@@ -206,8 +235,7 @@ struct ONNXCommand: ParsableCommand {
   private func source(
     _ name: GraphName, _ checkpoint: ModelCheckpoint, _ files: [AuxiliaryFile], _ adapters: [LoRA]
   ) throws -> NetworkSource {
-    let component = try checkpoint.require(
-      NetworkDescriptor(graph: name)?.component ?? ComponentName(rawValue: name.rawValue))
+    let component = try checkpoint.component(with: name)
     let updates = adapters.compactMap { $0.updates[component.name] }
     return NetworkSource(
       graph: name == .unet && controlNetInputs

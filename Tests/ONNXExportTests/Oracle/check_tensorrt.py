@@ -2,10 +2,10 @@
 
     python3 check_tensorrt.py DIRECTORY... [--build NETWORK] [--plan FILE]
 
-Every text_encoder, unet, vae_decoder and vae_encoder found as DIRECTORY/NAME/model.onnx or
-DIRECTORY/NAME.onnx is read by NVIDIA's ONNX parser, strongly typed. With --build, an engine of that
-network is built for the shapes that the export's own build-engine.sh gives. Prints layers, seconds
-and the plan's size; exits 1 if anything fails.
+Every network of layout.NAMES found as DIRECTORY/NAME/model.onnx or DIRECTORY/NAME.onnx is read by
+NVIDIA's ONNX parser, strongly typed. With --build, an engine of that network is built for the
+shapes that the export's own build-engine.sh gives. Prints layers, seconds and the plan's size;
+exits 1 if anything fails.
 
 Needs the wheel onnxruntime-ep-nv-tensorrt-rtx-cu13 of version 0.5.0, of whose libraries it calls
 two, TensorRT-RTX 1.7.1 and its parser, without their headers: the numbers of virtual methods

@@ -4,7 +4,7 @@ extension NetworkDescriptor {
   /// CLIP's text model.
   public static let textEncoder = NetworkDescriptor(
     className: "CLIPTextModel", component: .textEncoder, title: "text encoder", role: .required,
-    graphNames: [.textEncoder], isExported: true,
+    graphNames: [.textEncoder],
     marks: [
       ["text_model.embeddings.token_embedding.weight", "text_model.final_layer_norm.weight"],
       ["embeddings.token_embedding.weight", "final_layer_norm.weight"],

@@ -5,7 +5,7 @@ extension NetworkDescriptor {
   /// The denoising UNet.
   public static let unet = NetworkDescriptor(
     className: "UNet2DConditionModel", component: .unet, title: "UNet", role: .required,
-    graphNames: [.unet], isExported: true,
+    graphNames: [.unet],
     marks: [
       ["time_embedding.linear_1.weight", "conv_in.weight", "conv_out.weight"],
       ["time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"],

@@ -5,7 +5,7 @@ extension NetworkDescriptor {
   /// The variational autoencoder.
   public static let vae = NetworkDescriptor(
     className: "AutoencoderKL", component: .vae, title: "VAE", role: .required,
-    graphNames: [.vaeDecoder, .vaeEncoder], isExported: true,
+    graphNames: [.vaeDecoder, .vaeEncoder],
     marks: [
       ["encoder.conv_in.weight", "encoder.conv_norm_out.weight"],
       ["decoder.conv_in.weight", "decoder.conv_norm_out.weight"],
