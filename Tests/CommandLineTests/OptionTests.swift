@@ -47,6 +47,8 @@ import Testing
     ("hires-strength", positiveShare), ("hires-steps", thousand), ("model", .free),
     ("vae", .free), ("variant", .free), ("dtype", .choice),
     ("threads", .range("1 to 1024", ["0", "-1", "1025"])),
+    ("engine", .range("native, onnxruntime", ["magic", "onnxruntime:", "native:cpu"])),
+    ("onnxruntime", .free),
     ("lora", .range("-10 to 10", ["a.safetensors:-11", "a.safetensors:11", "a.safetensors:nan"])),
     ("control", .free), ("control-image", .free),
     ("control-scale", .range("0 to 10", ["-1", "11", "nan"])), ("control-start", share),
@@ -65,7 +67,9 @@ import Testing
 
   /// The options of commands that use a VAE alone.
   private static let codec = generate.filter {
-    ["model", "vae", "variant", "dtype", "threads", "vae-tile"].contains($0.option)
+    [
+      "model", "vae", "variant", "dtype", "threads", "engine", "onnxruntime", "vae-tile",
+    ].contains($0.option)
   }
 
   /// The options of `generate` that say which noise levels are passed through.
@@ -108,6 +112,8 @@ import Testing
         [
           ("model", .free), ("vae", .free), ("variant", .free), ("dtype", .choice),
           ("threads", .range("1 to 1024", ["0", "-1", "1025"])),
+          ("engine", .range("native, onnxruntime", ["magic", "onnxruntime:", "native:cpu"])),
+          ("onnxruntime", .free),
           (
             "size",
             .range("multiples of 8 from 8 to 8192", ["0x64", "64x8200", "-8x8", "64", "12x8"])

@@ -142,7 +142,8 @@ struct ONNXRuntimeTests {
     var networks: Set<String> = []
     for _ in 0..<2 {
       let model = try DiffusionModel(checkpoint, engine: Self.engine())
-      var loop = try GenerationLoop(model, [request], observer: { name, _ in networks.insert(name) })
+      var loop = try GenerationLoop(
+        model, [request], observer: { name, _ in networks.insert(name) })
       while try loop.next() != nil {}
       let names = try FileManager.default.contentsOfDirectory(atPath: Self.cache)
       #expect(names.filter { $0.hasPrefix("unet-") }.count >= 1)
