@@ -1,4 +1,5 @@
 import Checkpoint
+import Engine
 import ModelFormats
 import ModelGraph
 

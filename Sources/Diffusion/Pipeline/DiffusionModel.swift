@@ -1,3 +1,5 @@
+import Engine
+
 /// A latent diffusion model ready to draw: its networks, and the numbers that go with them.
 public struct DiffusionModel: Sendable {
   /// What makes tokens of prompts.

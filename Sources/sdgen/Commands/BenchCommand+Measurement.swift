@@ -46,7 +46,7 @@ struct Measurement {
   }
 
   private mutating func measure(
-    _ name: String, _ network: any Diffusion.Network, _ inputs: [String: Value], _ repeats: Int
+    _ name: String, _ network: any Engine.Network, _ inputs: [String: Value], _ repeats: Int
   ) throws -> [String: Value] {
     var result = Network(name: name)
     var best: [StepTiming] = []
