@@ -7,9 +7,10 @@
 #include <string.h>
 
 #define ROW(index, version, result, name, parameters) {#name, index, version},
-const ort_function ort_function_table[] = {ORT_FUNCTIONS(ROW)};
+static const ort_function rows[] = {ORT_FUNCTIONS(ROW)};
 #undef ROW
-const size_t ort_function_count = sizeof ort_function_table / sizeof *ort_function_table;
+const size_t ort_function_count = sizeof rows / sizeof *rows;
+const ort_function *ort_function_at(size_t row) { return &rows[row]; }
 
 /// What `OrtGetApiBase` returns: the same in every version.
 typedef struct {

@@ -107,6 +107,7 @@ import Testing
       (
         "similarity", ["a.png"], [("model", .free), ("text", .free), ("output", .free)]
       ),
+      ("engines", [], [("onnxruntime", .free)]),
       (
         "bench", [],
         [

@@ -19,6 +19,19 @@ extension Trait where Self == ConditionTrait {
       "no \(path) (apt-get install \(package))")
   }
 
+  /// ONNX Runtime's library.
+  public static var onnxRuntime: Self {
+    .enabled(
+      if: Fixtures.onnxRuntime != nil,
+      "no ONNX Runtime (SDLOOM_ONNXRUNTIME, or the package onnxruntime of the reference Python)")
+  }
+
+  /// A plug-in of ONNX Runtime, from a package next to ONNX Runtime's own.
+  public static func plugin(_ folder: String, package: String) -> Self {
+    .enabled(
+      if: Fixtures.plugin(folder) != nil, "no \(package) next to ONNX Runtime (pip install)")
+  }
+
   /// Any Python 3.
   public static var anyPython: Self { .enabled(if: Tool.anyPython != nil, "no python3") }
 
@@ -54,6 +67,31 @@ extension Fixtures {
 
   /// `SDLOOM_FULL_REFERENCE`: what Tests/EngineTests/Oracle/full_size.py writes of ``fullSize``.
   public static let fullSizeReference: String? = environment["SDLOOM_FULL_REFERENCE"]
+
+  /// The file or folder of ONNX Runtime: `SDLOOM_ONNXRUNTIME`, else the package of the reference
+  /// Python.
+  public static let onnxRuntime: String? = {
+    if let path = environment["SDLOOM_ONNXRUNTIME"], !path.isEmpty { return path }
+    guard let python = Tool.python, Tool.has("onnxruntime") else { return nil }
+    let script = """
+      import importlib.util
+      print(importlib.util.find_spec("onnxruntime").submodule_search_locations[0] + "/capi")
+      """
+    let found = try? Tool.launch(python, ["-c", script])
+    return found?.output.split(separator: "\n").first.map(String.init)
+  }()
+
+  /// The library of an installed plug-in, by the folder of its package.
+  public static func plugin(_ folder: String) -> String? {
+    guard let path = onnxRuntime else { return nil }
+    // The package folder is above `onnxruntime/capi`, or is itself what is given.
+    let manager = FileManager.default
+    return [path, "\(path)/../..", "\(path)/../../.."].lazy.compactMap { base in
+      let names = try? manager.contentsOfDirectory(atPath: "\(base)/\(folder)")
+      return names?.first { $0.hasPrefix("libonnxruntime_providers_") && $0.hasSuffix(".so") }
+        .map { "\(base)/\(folder)/\($0)" }
+    }.first
+  }
 
   /// `SDLOOM_NARROW`: what `scripts/make-repository --narrow --single-file` writes.
   public static let narrow: String? = environment["SDLOOM_NARROW"]

@@ -160,6 +160,6 @@ typedef struct {
   int32_t version;
 } ort_function;
 
-/// The rows of the table, in order.
-extern const ort_function ort_function_table[];
+/// The number of rows of the table, and one of them, in order.
 extern const size_t ort_function_count;
+const ort_function *ort_function_at(size_t row);

@@ -1,7 +1,7 @@
 /// The texts of ONNX Runtime's errors, which contain places in its source and C++ signatures.
-enum RuntimeMessage {
+package enum RuntimeMessage {
   /// The first sentence for a person in `text`, without a full stop.
-  static func sentence(_ text: String) -> String {
+  package static func sentence(_ text: String) -> String {
     var text = Substring(text)
     // A message may quote another: `[ONNXRuntimeError] : 11 : EP_FAIL : …`.
     if let mark = text.ranges(of: "[ONNXRuntimeError]").last {
@@ -21,11 +21,12 @@ enum RuntimeMessage {
   }
 
   /// Whether the text is about too little memory.
-  static func isShortage(_ text: String) -> Bool {
+  package static func isShortage(_ text: String) -> Bool {
     let text = text.lowercased()
     return [
       "bad_alloc", "failed to allocate memory", "out of memory", "out_of_memory",
-      "out of device memory", "out_of_device_memory", "out_of_host_memory", "cannot allocate memory",
+      "out of device memory", "out_of_device_memory", "out_of_host_memory",
+      "cannot allocate memory",
     ].contains { text.contains($0) }
   }
 

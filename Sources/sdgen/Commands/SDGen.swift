@@ -22,7 +22,7 @@ struct SDGen: Program {
     subcommands: [
       GenerateCommand.self, BatchCommand.self, AgainCommand.self, InfoCommand.self,
       TokensCommand.self, ScheduleCommand.self, NoiseCommand.self, EncodeCommand.self,
-      DecodeCommand.self, SimilarityCommand.self, BenchCommand.self,
+      DecodeCommand.self, SimilarityCommand.self, BenchCommand.self, EnginesCommand.self,
     ],
     defaultSubcommand: GenerateCommand.self)
 
