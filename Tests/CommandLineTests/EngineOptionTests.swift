@@ -17,13 +17,9 @@ import Testing
       ] + arguments)
   }
 
-  private static func library() throws -> String {
-    let script = "import onnxruntime, os; print(os.path.dirname(onnxruntime.__file__) + '/capi')"
-    return try Tool.launch(#require(Tool.python), ["-c", script]).output
-      .trimmingCharacters(in: .whitespacesAndNewlines)
-  }
+  private static func library() throws -> String { try #require(Fixtures.onnxRuntime) }
 
-  @Test(.python("onnxruntime")) func drawnAndDrawnAgain() throws {
+  @Test(.onnxRuntime) func drawnAndDrawnAgain() throws {
     try withTemporaryFolder { folder in
       let cache = folder + "/cache"
       let runtime = ["--onnxruntime", try Self.library()]
@@ -61,7 +57,7 @@ import Testing
   }
 
   /// A cache that cannot be written ends the run, and leaves no image.
-  @Test(.python("onnxruntime")) func noCache() throws {
+  @Test(.onnxRuntime) func noCache() throws {
     try withTemporaryFolder { folder in
       try "a file".write(toFile: folder + "/cache", atomically: true, encoding: .utf8)
       let result = try Self.draw(
@@ -73,7 +69,7 @@ import Testing
     }
   }
 
-  @Test(.python("onnxruntime")) func unknownProvider() throws {
+  @Test(.onnxRuntime) func unknownProvider() throws {
     try withTemporaryFolder { folder in
       let result = try Self.draw(
         ["--engine", "onnxruntime:magic", "--onnxruntime", Self.library()],

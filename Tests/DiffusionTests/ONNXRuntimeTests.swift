@@ -8,24 +8,14 @@ import TestSupport
 import Testing
 
 /// The pipeline on ONNX Runtime's CPU provider, against our own engine in F32.
-///
-/// The library is the one of the reference Python's package.
-@Suite(.serialized, .python("onnxruntime"))
+@Suite(.serialized, .onnxRuntime)
 struct ONNXRuntimeTests {
   private static let cache = FileManager.default.temporaryDirectory
     .appending(path: "sdloom-cache-\(UUID().uuidString)").path
 
-  /// The directory of the package's library.
-  private static let library = Result {
-    let python = try #require(Tool.python)
-    let script = "import onnxruntime, os; print(os.path.dirname(onnxruntime.__file__) + '/capi')"
-    return try Tool.launch(python, ["-c", script]).output
-      .trimmingCharacters(in: .whitespacesAndNewlines)
-  }
-
   private static func engine(half: Bool = false) throws -> NetworkEngine {
     var settings = ONNXRuntimeSettings()
-    settings.library = try library.get()
+    settings.library = try #require(Fixtures.onnxRuntime)
     settings.cacheDirectory = cache
     settings.usesHalfPrecision = half
     return .onnxRuntime(settings)
@@ -98,7 +88,7 @@ struct ONNXRuntimeTests {
   }
 
   /// With random weights, an image has detail everywhere.
-  @Suite(.serialized, .python("onnxruntime", "diffusers", "transformers"))
+  @Suite(.serialized, .onnxRuntime, .python("diffusers", "transformers"))
   struct Additional {
     @Test func lora() throws {
       let path = try NetworkTests.path("lora.safetensors")
