@@ -79,7 +79,12 @@ struct EnginesCommand: ParsableCommand {
       ])
       for provider in found.providers {
         let library = provider.libraryPath ?? "built in"
-        let devices = provider.devices.map { ($0.kind.rawValue, "\($0.vendor) \($0.name)") }
+        let devices = provider.devices.map { device in
+          (
+            device.kind.rawValue,
+            device.name.contains(device.vendor) ? device.name : "\(device.vendor) \(device.name)"
+          )
+        }
         let missing = (provider.isPlugin ? "none found" : "", "")
         for (kind, name) in devices.isEmpty ? [missing] : devices {
           table.add([provider.shortName, kind, name, library])

@@ -49,7 +49,7 @@ extension EngineTests {
       let sizes = ExecutableTests.sizes
       switch name {
       case .textEncoder:
-        let inputs = ["input_ids": try Golden("text_encoder").ids("input_ids")]
+        let inputs = ["input_ids": try Golden("text").ids("ids")]
         let encoder = try GoldenTests.executable(.textEncoder, .textEncoder, sizes: sizes)
         return (inputs, try encoder.run(inputs))
       case .unet:
