@@ -3,6 +3,7 @@ import Diffusion
 import Engine
 import Foundation
 import ModelFormats
+import OrderedJSON
 import Pictures
 import TestSupport
 import Testing
@@ -13,9 +14,9 @@ struct ONNXRuntimeTests {
   private static let cache = FileManager.default.temporaryDirectory
     .appending(path: "sdloom-cache-\(UUID().uuidString)").path
 
-  private static func engine(half: Bool = false) throws -> NetworkEngine {
+  private static func engine(half: Bool = false) -> NetworkEngine {
     var settings = ONNXRuntimeSettings()
-    settings.library = try #require(Fixtures.onnxRuntime)
+    settings.library = Fixtures.onnxRuntime
     settings.cacheDirectory = cache
     settings.usesHalfPrecision = half
     return .onnxRuntime(settings)

@@ -120,6 +120,8 @@ package struct ExportCache: Sendable {
     options.precision = usesHalfPrecision ? .f16 : .f32
     options.vaeInSinglePrecision = true
     options.saturate = true
+    // Weights without a model are left of an entry that was being written or removed.
+    options.overwrite = true
     _ = try ONNXExporter.export(
       graph,
       parameters: { (name) throws(FormatError) in
