@@ -88,6 +88,7 @@ enum FunctionChecks {
   }
 
   static func run() {
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1)
     var library = ort_library()
     ort_open(variable("SDLOOM_TEST_LIBRARY"), &library)
     require(library.outcome == ort_opened)
