@@ -1,4 +1,5 @@
 import COnnxRuntime
+import Glibc
 import ModelFormats
 import Synchronization
 
@@ -43,6 +44,8 @@ public final class ONNXRuntime: Sendable {
     let request = path ?? RuntimePlaces.variable("SDLOOM_ONNXRUNTIME") ?? ""
     return try loaded.withLock { (loaded) throws(EngineError) in
       if let runtime = loaded[request] { return runtime }
+      // Before it starts, since it writes an identifier of the machine below the home folder then.
+      setenv("ORT_DISABLE_TELEMETRY", "1", 1)
       let library = try RuntimeLibrary.open(path)
       let runtime: ONNXRuntime
       if let same = loaded["file " + library.path] {

@@ -88,6 +88,7 @@ enum FunctionChecks {
   }
 
   static func run() {
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1)
     var library = ort_library()
     ort_open(variable("SDLOOM_TEST_LIBRARY"), &library)
     require(library.outcome == ort_opened)
@@ -303,7 +304,7 @@ enum FunctionChecks {
     let said = message(
       table.CreateTensorWithDataAsOrtValue(
         memory, &numbers, 8, [3, 2], 2, Int32(ort_float32), &value))
-    require(said.contains("size") || said.contains("buffer"), said)
+    require(said.contains("24"), said)
   }
 
   private static func cpuMemory() -> OpaquePointer? {
@@ -335,8 +336,11 @@ enum FunctionChecks {
     begin("CreateIoBinding", "BindInput")
     var binding: OpaquePointer?
     succeed(table.CreateIoBinding(session, &binding))
+    // A binding cannot be used after that.
     let unknown = message(table.BindInput(binding, "nothing", input))
     require(unknown.contains("nothing"), unknown)
+    table.ReleaseIoBinding(binding)
+    succeed(table.CreateIoBinding(session, &binding))
     succeed(table.BindInput(binding, "input_ids", input))
     begin("BindOutputToDevice")
     succeed(table.BindOutputToDevice(binding, "last_hidden_state", memory))
@@ -397,16 +401,22 @@ enum FunctionChecks {
     table.ReleaseSessionOptions(options)
   }
 
-  /// In a build without CUDA the functions name it in their error; in one with it they work.
+  /// In a build without CUDA only the first can be called, which names it in its error.
   private static func checkCUDA(_ options: OpaquePointer?) {
     begin("CreateCUDAProviderOptions")
     var own: OpaquePointer?
     let status = table.CreateCUDAProviderOptions(&own)
-    let isBuiltIn = status == nil
-    if !isBuiltIn { require(message(status).contains("CUDA")) }
+    guard status == nil else {
+      // Without a provider there are no options to call the others with.
+      require(message(status).contains("CUDA"))
+      begin(
+        "UpdateCUDAProviderOptions", "SessionOptionsAppendExecutionProvider_CUDA_V2",
+        "ReleaseCUDAProviderOptions")
+      return
+    }
     begin("UpdateCUDAProviderOptions")
     let update = message(pair("abacus", "1") { table.UpdateCUDAProviderOptions(own, $0, $1, 1) })
-    require(update.contains(isBuiltIn ? "abacus" : "CUDA"), update)
+    require(update.contains("abacus"), update)
     begin("SessionOptionsAppendExecutionProvider_CUDA_V2")
     if let status = table.SessionOptionsAppendExecutionProvider_CUDA_V2(options, own) {
       let said = message(status)
@@ -420,12 +430,18 @@ enum FunctionChecks {
     begin("CreateTensorRTProviderOptions")
     var own: OpaquePointer?
     let status = table.CreateTensorRTProviderOptions(&own)
-    let isBuiltIn = status == nil
-    if !isBuiltIn { require(message(status).contains("TensorRT")) }
+    guard status == nil else {
+      // Without a provider there are no options to call the others with.
+      require(message(status).contains("TensorRT"))
+      begin(
+        "UpdateTensorRTProviderOptions", "SessionOptionsAppendExecutionProvider_TensorRT_V2",
+        "ReleaseTensorRTProviderOptions")
+      return
+    }
     begin("UpdateTensorRTProviderOptions")
     let update = message(
       pair("abacus", "1") { table.UpdateTensorRTProviderOptions(own, $0, $1, 1) })
-    require(update.contains(isBuiltIn ? "abacus" : "TensorRT"), update)
+    require(update.contains("abacus"), update)
     begin("SessionOptionsAppendExecutionProvider_TensorRT_V2")
     if let status = table.SessionOptionsAppendExecutionProvider_TensorRT_V2(options, own) {
       let said = message(status)
