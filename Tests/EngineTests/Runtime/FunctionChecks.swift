@@ -16,50 +16,50 @@ enum FunctionChecks {
     return Row(name: String(cString: row.name), index: Int(row.index), version: Int(row.version))
   }
 
-  nonisolated(unsafe) private static var checked: Set<String> = []
-  nonisolated(unsafe) private static var table = ort_functions()
-  nonisolated(unsafe) private static var logged = 0
+  nonisolated(unsafe) static var checked: Set<String> = []
+  nonisolated(unsafe) static var table = ort_functions()
+  nonisolated(unsafe) static var logged = 0
 
-  private static func note(_ text: String) {
+  static func note(_ text: String) {
     let line = text + "\n"
     _ = line.withCString { write(STDERR_FILENO, $0, strlen($0)) }
   }
 
   /// The text at an address; empty at null.
-  private static func text(_ address: UnsafePointer<CChar>?) -> String {
+  static func text(_ address: UnsafePointer<CChar>?) -> String {
     address.map { String(cString: $0) } ?? ""
   }
 
   /// Says which function comes next.
-  private static func begin(_ names: String...) {
+  static func begin(_ names: String...) {
     for name in names {
       checked.insert(name)
       note("function \(name)")
     }
   }
 
-  private static func require(_ condition: Bool, _ what: String = "", line: Int = #line) {
+  static func require(_ condition: Bool, _ what: String = "", line: Int = #line) {
     guard !condition else { return }
     note("function check failed in line \(line): \(what)")
     exit(0)
   }
 
-  private static func succeed(_ status: OpaquePointer?, line: Int = #line) {
+  static func succeed(_ status: OpaquePointer?, line: Int = #line) {
     guard let status else { return }
     require(false, text(table.GetErrorMessage(status)), line: line)
   }
 
   /// The message of a status that must be an error.
-  private static func message(_ status: OpaquePointer?, line: Int = #line) -> String {
+  static func message(_ status: OpaquePointer?, line: Int = #line) -> String {
     require(status != nil, "no error", line: line)
     defer { table.ReleaseStatus(status) }
     return text(table.GetErrorMessage(status))
   }
 
-  private static func variable(_ name: String) -> String { text(getenv(name)) }
+  static func variable(_ name: String) -> String { text(getenv(name)) }
 
   /// Resident memory in bytes.
-  private static var memory: Int {
+  static var memory: Int {
     guard let file = fopen("/proc/self/statm", "r") else { return 0 }
     defer { fclose(file) }
     var buffer = [CChar](repeating: 0, count: 200)
@@ -69,7 +69,7 @@ enum FunctionChecks {
   }
 
   /// The number of threads of this process.
-  private static var threads: Int {
+  static var threads: Int {
     guard let folder = opendir("/proc/self/task") else { return 0 }
     defer { closedir(folder) }
     var count = 0
@@ -79,7 +79,7 @@ enum FunctionChecks {
 
   /// Checks that what `body` makes is released: memory does not grow over many rounds, in which
   /// `bytes` each would be left.
-  private static func releases(bytes: Int, line: Int = #line, _ body: () -> Void) {
+  static func releases(bytes: Int, line: Int = #line, _ body: () -> Void) {
     let rounds = (64 << 20) / bytes
     for _ in 0..<rounds / 8 { body() }
     let before = memory
@@ -108,7 +108,7 @@ enum FunctionChecks {
     exit(0)
   }
 
-  private static func checkEnvironment() -> OpaquePointer {
+  static func checkEnvironment() -> OpaquePointer {
     begin("CreateEnvWithCustomLogger")
     var environment: OpaquePointer?
     let status = table.CreateEnvWithCustomLogger(
@@ -145,7 +145,7 @@ enum FunctionChecks {
   }
 
   /// The session of the model with these threads, and how many were started for it.
-  private static func session(
+  static func session(
     _ environment: OpaquePointer, _ options: OpaquePointer
   ) -> (handle: OpaquePointer?, threads: Int) {
     let before = threads
@@ -154,7 +154,7 @@ enum FunctionChecks {
     return (session, threads - before)
   }
 
-  private static func checkOptions(_ environment: OpaquePointer) -> OpaquePointer {
+  static func checkOptions(_ environment: OpaquePointer) -> OpaquePointer {
     var options: OpaquePointer?
     succeed(table.CreateSessionOptions(&options))
     guard let options else { exit(1) }
@@ -185,7 +185,7 @@ enum FunctionChecks {
     return options
   }
 
-  private static func checkSession(
+  static func checkSession(
     _ environment: OpaquePointer, _ options: OpaquePointer
   ) -> OpaquePointer {
     let logged = logged
@@ -202,13 +202,13 @@ enum FunctionChecks {
     return session
   }
 
-  private static func allocator() -> OpaquePointer? {
+  static func allocator() -> OpaquePointer? {
     var allocator: OpaquePointer?
     succeed(table.GetAllocatorWithDefaultOptions(&allocator))
     return allocator
   }
 
-  private static func checkPorts(_ session: OpaquePointer) {
+  static func checkPorts(_ session: OpaquePointer) {
     begin("GetAllocatorWithDefaultOptions", "SessionGetInputName")
     var text: UnsafeMutablePointer<CChar>?
     succeed(table.SessionGetInputName(session, 0, allocator(), &text))
@@ -260,7 +260,7 @@ enum FunctionChecks {
     }
   }
 
-  private static func checkTensors() {
+  static func checkTensors() {
     begin("CreateCpuMemoryInfo", "ReleaseMemoryInfo")
     releases(bytes: 50) {
       var memory: OpaquePointer?
@@ -307,13 +307,13 @@ enum FunctionChecks {
     require(said.contains("24"), said)
   }
 
-  private static func cpuMemory() -> OpaquePointer? {
+  static func cpuMemory() -> OpaquePointer? {
     var memory: OpaquePointer?
     succeed(table.CreateCpuMemoryInfo(0, 0, &memory))
     return memory
   }
 
-  private static func checkBinding(_ session: OpaquePointer) {
+  static func checkBinding(_ session: OpaquePointer) {
     let memory = cpuMemory()
     var type: OpaquePointer?
     var tensor: OpaquePointer?
@@ -374,150 +374,5 @@ enum FunctionChecks {
       _ = table.CreateIoBinding(session, &binding)
       table.ReleaseIoBinding(binding)
     }
-  }
-
-  private static func checkProviders(_ environment: OpaquePointer) {
-    begin("GetAvailableProviders", "ReleaseAvailableProviders")
-    var list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
-    var count: Int32 = 0
-    succeed(table.GetAvailableProviders(&list, &count))
-    let names = (0..<Int(count)).compactMap { list?[$0].map { String(cString: $0) } }
-    require(names.contains("CPUExecutionProvider"), "\(names)")
-    succeed(table.ReleaseAvailableProviders(list, count))
-    releases(bytes: 100) {
-      var list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
-      var count: Int32 = 0
-      _ = table.GetAvailableProviders(&list, &count)
-      _ = table.ReleaseAvailableProviders(list, count)
-    }
-    var options: OpaquePointer?
-    succeed(table.CreateSessionOptions(&options))
-    begin("SessionOptionsAppendExecutionProvider")
-    let said = message(
-      table.SessionOptionsAppendExecutionProvider(options, "Abacus", nil, nil, 0))
-    require(said.contains("Abacus"), said)
-    checkCUDA(options)
-    checkTensorRT(options)
-    table.ReleaseSessionOptions(options)
-  }
-
-  /// In a build without CUDA only the first can be called, which names it in its error.
-  private static func checkCUDA(_ options: OpaquePointer?) {
-    begin("CreateCUDAProviderOptions")
-    var own: OpaquePointer?
-    let status = table.CreateCUDAProviderOptions(&own)
-    guard status == nil else {
-      // Without a provider there are no options to call the others with.
-      require(message(status).contains("CUDA"))
-      begin(
-        "UpdateCUDAProviderOptions", "SessionOptionsAppendExecutionProvider_CUDA_V2",
-        "ReleaseCUDAProviderOptions")
-      return
-    }
-    begin("UpdateCUDAProviderOptions")
-    let update = message(pair("abacus", "1") { table.UpdateCUDAProviderOptions(own, $0, $1, 1) })
-    require(update.contains("abacus"), update)
-    begin("SessionOptionsAppendExecutionProvider_CUDA_V2")
-    if let status = table.SessionOptionsAppendExecutionProvider_CUDA_V2(options, own) {
-      let said = message(status)
-      require(said.contains("CUDA") || said.contains("cuda"), said)
-    }
-    begin("ReleaseCUDAProviderOptions")
-    table.ReleaseCUDAProviderOptions(own)
-  }
-
-  private static func checkTensorRT(_ options: OpaquePointer?) {
-    begin("CreateTensorRTProviderOptions")
-    var own: OpaquePointer?
-    let status = table.CreateTensorRTProviderOptions(&own)
-    guard status == nil else {
-      // Without a provider there are no options to call the others with.
-      require(message(status).contains("TensorRT"))
-      begin(
-        "UpdateTensorRTProviderOptions", "SessionOptionsAppendExecutionProvider_TensorRT_V2",
-        "ReleaseTensorRTProviderOptions")
-      return
-    }
-    begin("UpdateTensorRTProviderOptions")
-    let update = message(
-      pair("abacus", "1") { table.UpdateTensorRTProviderOptions(own, $0, $1, 1) })
-    require(update.contains("abacus"), update)
-    begin("SessionOptionsAppendExecutionProvider_TensorRT_V2")
-    if let status = table.SessionOptionsAppendExecutionProvider_TensorRT_V2(options, own) {
-      let said = message(status)
-      require(said.lowercased().contains("tensorrt"), said)
-    }
-    begin("ReleaseTensorRTProviderOptions")
-    table.ReleaseTensorRTProviderOptions(own)
-  }
-
-  private static func pair<R>(
-    _ key: String, _ value: String,
-    _ body: (UnsafePointer<UnsafePointer<CChar>?>, UnsafePointer<UnsafePointer<CChar>?>) -> R
-  ) -> R {
-    key.withCString { key in
-      value.withCString { value in
-        withUnsafePointer(to: Optional(key)) { key in
-          withUnsafePointer(to: Optional(value)) { body(key, $0) }
-        }
-      }
-    }
-  }
-
-  private static func pairs(_ pairs: OpaquePointer?) -> [String: String] {
-    var keys: UnsafePointer<UnsafePointer<CChar>?>?
-    var values: UnsafePointer<UnsafePointer<CChar>?>?
-    var count = 0
-    table.GetKeyValuePairs(pairs, &keys, &values, &count)
-    return Dictionary(
-      uniqueKeysWithValues: (0..<count).compactMap { index in
-        guard let key = keys?[index], let value = values?[index] else { return nil }
-        return (String(cString: key), String(cString: value))
-      })
-  }
-
-  private static func checkDevices(_ environment: OpaquePointer) {
-    begin("RegisterExecutionProviderLibrary")
-    let said = message(
-      table.RegisterExecutionProviderLibrary(environment, "nothing", "/nowhere/plugin.so"))
-    require(said.contains("/nowhere/plugin.so"), said)
-    begin("GetEpDevices", "EpDevice_EpName")
-    var list: UnsafePointer<OpaquePointer?>?
-    var count = 0
-    succeed(table.GetEpDevices(environment, &list, &count))
-    let devices = (0..<count).compactMap { list?[$0] }
-    let cpu = devices.first {
-      text(table.EpDevice_EpName($0)) == "CPUExecutionProvider"
-    }
-    require(cpu != nil, "\(devices.count) devices")
-    begin("EpDevice_EpVendor")
-    require(text(table.EpDevice_EpVendor(cpu)) == "Microsoft")
-    begin("EpDevice_EpMetadata", "GetKeyValuePairs")
-    let metadata = pairs(table.EpDevice_EpMetadata(cpu))
-    require(metadata["version"]?.hasPrefix("1.") == true, "\(metadata)")
-    begin("EpDevice_Device", "HardwareDevice_Type")
-    let hardware = table.EpDevice_Device(cpu)
-    require(hardware != nil)
-    require(table.HardwareDevice_Type(hardware) == 0)
-    begin("HardwareDevice_Vendor")
-    let vendor = text(table.HardwareDevice_Vendor(hardware))
-    require(!vendor.isEmpty && vendor != "Microsoft", vendor)
-    begin("HardwareDevice_Metadata")
-    require(table.HardwareDevice_Metadata(hardware) != table.EpDevice_EpMetadata(cpu))
-    _ = pairs(table.HardwareDevice_Metadata(hardware))
-    begin("SessionOptionsAppendExecutionProvider_V2")
-    var options: OpaquePointer?
-    succeed(table.CreateSessionOptions(&options))
-    var device = cpu
-    succeed(
-      table.SessionOptionsAppendExecutionProvider_V2(
-        options, environment, &device, 1, nil, nil, 0))
-    // Now nothing falls back: the CPU was chosen.
-    succeed(table.AddSessionConfigEntry(options, "session.disable_cpu_ep_fallback", "1"))
-    let none = message(
-      table.SessionOptionsAppendExecutionProvider_V2(
-        options, environment, nil, 0, nil, nil, 0))
-    require(none.lowercased().contains("device"), none)
-    table.ReleaseSessionOptions(options)
   }
 }
