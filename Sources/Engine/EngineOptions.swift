@@ -12,14 +12,17 @@ public enum Precision: String, Sendable, Hashable, CaseIterable {
   public static var isBF16Native: Bool { sdk_has_bf16() != 0 }
 
   /// The faster precision: ``bf16`` if this CPU supports it and SDLOOM_ISA does not disable it.
-  public static var automatic: Precision { Precision.bf16.hasProducts ? .bf16 : .f32 }
+  public static var automatic: Precision {
+    isBF16Native && sdk_isa_current() == SDK_AVX512 ? .bf16 : .f32
+  }
 
   /// Whether sdloom's matmul kernels are fast with the current instruction set; otherwise oneDNN's
   /// are used.
   var hasProducts: Bool {
     switch self {
     case .f32: sdk_isa_current() != SDK_PLAIN
-    case .bf16: sdk_isa_current() == SDK_AVX512 && Self.isBF16Native
+    // On a CPU with AMX, oneDNN's are faster.
+    case .bf16: sdk_isa_current() == SDK_AVX512 && Self.isBF16Native && sdk_has_tiles() == 0
     }
   }
 }

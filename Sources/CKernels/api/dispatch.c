@@ -2,6 +2,9 @@
 #include "api/kernel_table.h"
 #include "api/product_table.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +29,24 @@ int sdk_has_bf16(void) {
 #endif
 }
 
-/// The same, queried once.
+int sdk_has_tiles(void) {
+#if defined(__x86_64__)
+  // Leaf 7: bit 22 of EDX is AMX-BF16, bit 24 AMX-TILE. XCR0: bits 17 and 18 say that the system
+  // saves tiles, bit 27 of leaf 1's ECX that XCR0 can be read.
+  enum { BF16_AND_TILES = 1 << 22 | 1 << 24, SAVED = 3 << 17, XGETBV = 1 << 27 };
+  unsigned a, b, c, d;
+  if (!sdk_has_bf16() || !__get_cpuid(1, &a, &b, &c, &d) || !(c & XGETBV)) return 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+  if ((d & BF16_AND_TILES) != BF16_AND_TILES) return 0;
+  unsigned low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & SAVED) == SAVED;
+#else
+  return 0;
+#endif
+}
+
+/// The same as sdk_has_bf16, queried once.
 static int has_bf16(void) {
   static atomic_int known = -1;
   int answer = atomic_load_explicit(&known, memory_order_relaxed);

@@ -30,6 +30,9 @@ sdk_isa sdk_isa_best(void);
 void sdk_isa_force(sdk_isa isa);
 /// Whether the CPU multiplies bf16 pairs (AVX512_BF16).
 int sdk_has_bf16(void);
+/// Whether the CPU also multiplies tiles of bf16 (AMX), as Intel's do from Sapphire Rapids on. Their
+/// AVX512_BF16 is slower than f32; oneDNN uses the tiles.
+int sdk_has_tiles(void);
 
 // MARK: Threads
 /// Null, or why the OpenMP runtime (libgomp) cannot be opened: then all work is one thread's. It is
