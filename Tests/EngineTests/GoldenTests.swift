@@ -1,3 +1,4 @@
+import CKernels
 import Checkpoint
 import Engine
 import ModelFormats
@@ -113,6 +114,25 @@ extension EngineTests {
         ).run(["sample": pictures.value("picture")])["latent_parameters"]
         try #expect(relativeError(moments, pictures.value("moments")) < 0.00216)
       }
+    }
+
+    /// BF16 products are oneDNN's on a CPU with AMX, which its kernels are named after, and ours on
+    /// others with AVX512_BF16.
+    @Test(.enabled(if: Precision.isBF16Native, "this CPU has no bfloat16 instructions"))
+    func productsInBF16() throws {
+      let golden = try Golden("unet")
+      let unet = try Self.executable(
+        .unet, .unet, sizes: Sizes(batch: 2, height: 16, width: 16, sequence: 77),
+        options: EngineOptions(precision: .bf16))
+      var implementations: [String] = []
+      _ = try unet.run(
+        [
+          "sample": golden.value("sample"), "timestep": Value([500], shape: [1]),
+          "encoder_hidden_states": golden.value("encoder_hidden_states"),
+        ], observer: { if $0.kind == "linear" { implementations.append($0.implementation) } })
+      #expect(!implementations.isEmpty)
+      let withTiles = implementations.count { $0.contains("amx") }
+      #expect((withTiles > 0) == (sdk_has_tiles() != 0), "\(Set(implementations))")
     }
   }
 }
