@@ -91,6 +91,12 @@ struct ONNXRuntimeTests {
   /// With random weights, an image has detail everywhere.
   @Suite(.serialized, .onnxRuntime, .python("diffusers", "transformers"))
   struct Additional {
+    /// An inpainting model and Stable Diffusion 2, one image each.
+    @Test(arguments: ["inpainting", "sd2"]) func otherModels(_ repository: String) throws {
+      let drawn = try #require(PipelineOracle.drawn.first { $0.repository == repository })
+      try compare(PipelineOracle.path(repository), [drawn.request()])
+    }
+
     @Test func lora() throws {
       let path = try NetworkTests.path("lora.safetensors")
       try compare(NetworkTests.path("repository"), [NetworkTests.request()]) {
